@@ -1,0 +1,2 @@
+/** Types of python.mjs, for the tests that import it. */
+export function ensurePython(): { readonly python: string } | { readonly missing: string };

@@ -1,0 +1,85 @@
+/**
+ * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. The last line is
+ * `N passed, N failed, N skipped`; the exit code is 0 only where nothing failed and every level ran a test.
+ */
+import { mkdtempSync, readFileSync, existsSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import {
+  ensureInstalled,
+  fail,
+  pinnedNode,
+  programEnvironment,
+  root,
+  whyNodeFails,
+} from './install.mjs';
+import { show } from './process.mjs';
+
+/** Runs one vitest project. Resolves to its counts. */
+async function runVitest(level) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  const resultFile = join(folder, 'result.json');
+  const reporter = join(root, 'scripts', 'vitest-reporter.mjs');
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const bin = join(root, 'node_modules', '.bin');
+  try {
+    const code = await show(
+      pinnedNode(),
+      [vitest, 'run', '--project', level, '--reporter=dot', `--reporter=${reporter}`],
+      {
+        cwd: root,
+        env: {
+          ...programEnvironment(),
+          PATH: `${bin}${delimiter}${process.env.PATH}`,
+          TIDEMARK_TEST_RESULT: resultFile,
+          ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }),
+        },
+      },
+    );
+    if (!existsSync(resultFile)) return { passed: 0, failed: 1, skipped: 0, reasons: [] };
+    const result = JSON.parse(readFileSync(resultFile, 'utf8'));
+    if (code !== 0 && result.failed === 0 && result.passed > 0) result.failed = 1;
+    return result;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const LEVELS = {
+  check: async () => (await import('./checks.mjs')).runChecks(),
+  unit: () => runVitest('unit'),
+  scenario: () => runVitest('scenario'),
+  sim: () => runVitest('sim'),
+  cluster: () => runVitest('cluster'),
+};
+
+async function runLevel(level, total) {
+  console.log(`\n== ${level}`);
+  const started = performance.now();
+  const result = await LEVELS[level]();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  if (result.passed + result.failed === 0) {
+    console.log(`  no test of level "${level}" ran: that counts as a failure`);
+    result.failed = 1;
+  }
+  for (const reason of result.reasons) console.log(`  skipped ${reason}`);
+  console.log(
+    `== ${level}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${seconds} s`,
+  );
+  for (const key of ['passed', 'failed', 'skipped']) total[key] += result[key];
+}
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.find((level) => !(level in LEVELS));
+if (unknown !== undefined)
+  fail(`Cannot run level "${unknown}": the levels are ${Object.keys(LEVELS).join(', ')}`);
+ensureInstalled();
+const broken = whyNodeFails(pinnedNode());
+if (broken !== undefined) fail(broken);
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+for (const level of Object.keys(LEVELS)) {
+  if (chosen.length === 0 || chosen.includes(level)) await runLevel(level, total);
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed === 0 ? 0 : 1;

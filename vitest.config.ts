@@ -1,0 +1,33 @@
+/** One vitest project for each level of tests that vitest runs; scripts/test.mjs runs them in order. */
+import { defineConfig } from 'vitest/config';
+
+const shared = { environment: 'node', retry: 0, allowOnly: false, passWithNoTests: false } as const;
+
+export default defineConfig({
+  test: {
+    ...shared,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { shuffle: true } },
+      },
+      { extends: true, test: { name: 'scenario', include: ['test/scenario/**/*.test.ts'] } },
+      // A seed is seconds of work, and its length is bounded by steps, not by time.
+      {
+        extends: true,
+        test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 300_000 },
+      },
+      {
+        extends: true,
+        // Real processes: one cluster at a time has the machine, and a start may be slow where others work on it too.
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
