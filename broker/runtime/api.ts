@@ -1,0 +1,97 @@
+/**
+ * What the runtime offers to `service` and `telemetry`: one broker, seen from inside its process. Everything that can fail throws or
+ * rejects with a BrokerError.
+ */
+import type { BrokerId, Offset, TopicId } from '../base/units.ts';
+import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { DisruptionVerdict } from '../metadata/safety.ts';
+import type { MetadataImage, RestartClass } from '../metadata/types.ts';
+import type { RaftStatus } from '../raft/types.ts';
+import type { AckLevel, AppendResult } from '../replication/types.ts';
+import type { PartitionStatus } from '../replication/partition.ts';
+import type { Cancel, LogRead, NodeInfo } from './ports.ts';
+
+/** Where the broker is in its life. `serving`: registered, unfenced, and its metadata is fresh. */
+export type BrokerPhase = 'unformatted' | 'joining' | 'recovering' | 'serving' | 'stopping' | 'failed';
+
+/** Marks of one replica, read as one snapshot (rule 9). */
+export interface ReplicaMarks {
+  readonly isLeader: boolean;
+  readonly leader: BrokerId;
+  readonly leaderEpoch: number;
+  readonly logStart: Offset;
+  readonly highWaterMark: Offset;
+  /** Null: not known until the epoch start is committed (rule 7). */
+  readonly latest: Offset | null;
+}
+
+/** A read, with the marks of the same moment. */
+export interface ReplicaRead extends LogRead {
+  readonly marks: ReplicaMarks;
+}
+
+/** One replica of this broker, as `DescribeBroker` and the metrics tell it. */
+export interface ReplicaReport {
+  readonly topicId: TopicId;
+  readonly topic: string;
+  readonly partition: number;
+  readonly status: PartitionStatus;
+  readonly sizeBytes: number;
+  /** Why the replica is stopped, or null. */
+  readonly stopped: string | null;
+}
+
+/** This broker's own state. */
+export interface BrokerReport {
+  readonly phase: BrokerPhase;
+  readonly restartClass: RestartClass;
+  readonly restartReason: string;
+  readonly replicas: readonly ReplicaReport[];
+  readonly freeBytes: number;
+  readonly flushAgeMs: number;
+  readonly stuckWriteMs: number;
+  readonly uptimeMs: number;
+  readonly raft: RaftStatus | null;
+}
+
+export interface BrokerApi {
+  readonly brokerId: BrokerId;
+  phase(): BrokerPhase;
+  nodeInfo(): NodeInfo;
+  /** Committed metadata as this broker has it. */
+  image(): MetadataImage;
+  report(): BrokerReport;
+  /** Largest bytes of frames in flight on one produce stream before OVERLOADED. */
+  readonly produceWindowBytes: number;
+
+  /** Forms the cluster with this broker as its first voter. */
+  bootstrap(clusterId: string): Promise<{ readonly directoryId: string }>;
+  /** Asks the controller, wherever it is; retries NOT_CONTROLLER within the deadline. */
+  decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply>;
+
+  /**
+   * Appends one whole frame as its producer made it, if this broker leads the partition: checks format and CRC, stamps it in place. `done` is called
+   * exactly once, perhaps before this returns. The frame's memory belongs to the log from here on.
+   */
+  append(topicId: TopicId, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void;
+  /**
+   * Committed frames from `offset` on, at most `bytesMax` but at least one when there is one. `epoch`: leader epoch of the record before `offset`, 0 when not
+   * known; where the log disagrees: POSITION_DIVERGED (rule 21). Answers at once from memory where it can.
+   */
+  read(
+    topicId: TopicId,
+    partition: number,
+    position: { readonly offset: Offset; readonly epoch: number; readonly bytesMax: number; readonly allowFollower: boolean },
+  ): ReplicaRead | Promise<ReplicaRead>;
+  /** Calls back, at most once per turn of the loop, whenever the replica's marks, role or existence changed. */
+  watch(topicId: TopicId, partition: number, callback: () => void): Cancel;
+  marks(topicId: TopicId, partition: number): ReplicaMarks;
+  offsetForTimestamp(topicId: TopicId, partition: number, timestampMs: number): Promise<Offset>;
+
+  /** Calls back when the image changed, at most once per turn of the loop. */
+  watchImage(callback: () => void): Cancel;
+  /** Pure verdict on stopping these brokers together, from committed metadata. */
+  checkDisruption(brokerIds: readonly BrokerId[]): DisruptionVerdict;
+  /** Begins to drain leadership; resolves with the number of partitions that nobody else can lead. */
+  prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }>;
+}

@@ -1,0 +1,285 @@
+/**
+ * One broker, from an empty directory to an orderly stop, as `service` sees it (BrokerApi). Composition only: a broker is unformatted until it is
+ * bootstrapped or joins, and a Member from then on.
+ */
+import { BrokerError } from '../base/errors.ts';
+import type { BrokerId, Offset, TopicId } from '../base/units.ts';
+import { NO_BROKER } from '../base/units.ts';
+import { emptyImage } from '../metadata/apply.ts';
+import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import { checkDisruption } from '../metadata/safety.ts';
+import type { DisruptionVerdict } from '../metadata/safety.ts';
+import type { MetadataImage, RestartClass } from '../metadata/types.ts';
+import type { AckLevel, AppendResult } from '../replication/types.ts';
+import type { BrokerApi, BrokerPhase, BrokerReport, ReplicaMarks, ReplicaRead } from './api.ts';
+import { Formation } from './formation.ts';
+import { Member } from './member.ts';
+import type { BrokerOptions } from './options.ts';
+import type { Cancel, DirectoryMeta, NodeInfo, PeerHandler } from './ports.ts';
+import { Watchers } from './watchers.ts';
+
+/** How long a broker whose disk failed tries to tell the controller before it exits all the same. */
+const LOSSY_TELL_MS = 5_000;
+const EMPTY: MetadataImage = emptyImage();
+
+export class Broker implements BrokerApi {
+  readonly #options: BrokerOptions;
+  readonly #formation: Formation;
+  readonly #imageWatchers: Watchers;
+  readonly #startedMs: number;
+  #member: Member | null = null;
+  #phase: BrokerPhase = 'unformatted';
+
+  constructor(options: BrokerOptions) {
+    const { brokerId, seeds, clock, disk, peers, newUuid, onFact } = options;
+    this.#options = options;
+    this.#startedMs = clock.monotonicMs();
+    this.#imageWatchers = new Watchers(clock);
+    const onFormatted = (meta: DirectoryMeta): void => {
+      this.#join(meta, 'new', 'the directory was just formatted');
+    };
+    this.#formation = new Formation({ brokerId, seeds, clock, disk, peers, newUuid, onFact, onFormatted });
+  }
+
+  /** Serves peers, then joins its cluster, or waits for one. @throws BrokerError when the directory is another broker's or cluster's */
+  start(): void {
+    const { disk, peers, brokerId, clusterId } = this.#options;
+    const { meta } = disk.start;
+    if (meta !== null && meta.brokerId !== brokerId) {
+      throw new BrokerError('INVALID_ARGUMENT', `Cannot start broker ${brokerId}: the data directory belongs to broker ${meta.brokerId}`);
+    }
+    if (meta !== null && clusterId !== '' && meta.clusterId !== clusterId) {
+      throw new BrokerError('WRONG_CLUSTER', `Cannot start broker ${brokerId}: the data directory is of cluster ${meta.clusterId}, not ${clusterId}`);
+    }
+    disk.onFailure((error) => {
+      this.#diskFailed(error);
+    });
+    peers.serve(this.#handler());
+    if (meta === null) {
+      this.#formation.start();
+      return;
+    }
+    this.#formation.close();
+    this.#join(meta, disk.start.restartClass, disk.start.reason);
+  }
+
+  /** Orderly stop: no append fails that another broker could take, and the next start is clean. */
+  async stop(): Promise<void> {
+    const { disk, peers, clock, onFact } = this.#options;
+    this.#phase = 'stopping';
+    this.#formation.close();
+    await this.#member?.stop();
+    if (this.#member !== null) await disk.markClean();
+    await peers.close();
+    await disk.close();
+    onFact('stopped', { uptimeMs: clock.monotonicMs() - this.#startedMs });
+  }
+
+  get brokerId(): BrokerId {
+    return this.#options.brokerId;
+  }
+
+  get produceWindowBytes(): number {
+    return this.#options.produceWindowBytes;
+  }
+
+  phase(): BrokerPhase {
+    return this.#phase;
+  }
+
+  nodeInfo(): NodeInfo {
+    const member = this.#member;
+    return {
+      brokerId: this.brokerId,
+      directoryId: member?.meta.directoryId ?? '',
+      clusterId: member?.meta.clusterId ?? '',
+      brokerEpoch: member?.lifecycle.brokerEpoch ?? 0,
+      controller: member?.quorum.leader ?? NO_BROKER,
+    };
+  }
+
+  image(): MetadataImage {
+    return this.#member?.quorum.image ?? EMPTY;
+  }
+
+  report(): BrokerReport {
+    const { disk, clock } = this.#options;
+    const member = this.#member;
+    return {
+      phase: this.#phase,
+      restartClass: member?.lifecycle.restartClass ?? disk.start.restartClass,
+      restartReason: disk.start.reason,
+      replicas: member?.replicas.reports() ?? [],
+      freeBytes: disk.freeBytes(),
+      flushAgeMs: disk.flushAgeMs(),
+      stuckWriteMs: disk.stuckWriteMs(),
+      uptimeMs: clock.monotonicMs() - this.#startedMs,
+      raft: member?.quorum.status ?? null,
+    };
+  }
+
+  async bootstrap(clusterId: string): Promise<{ readonly directoryId: string }> {
+    const required = this.#options.clusterId;
+    if (required !== '' && clusterId !== required) {
+      throw new BrokerError('WRONG_CLUSTER', `Cannot bootstrap cluster ${clusterId}: broker ${this.brokerId} is configured for cluster ${required}`);
+    }
+    const known = this.nodeInfo().clusterId;
+    if (known !== '') throw new BrokerError('CLUSTER_EXISTS', `Cannot bootstrap: broker ${this.brokerId} belongs to cluster ${known}`);
+    return await this.#formation.bootstrap(clusterId);
+  }
+
+  async decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+    return await this.#requireMember().decide(request, deadlineMs);
+  }
+
+  append(topicId: TopicId, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void {
+    try {
+      if (this.#options.disk.freeBytes() <= 0) {
+        throw new BrokerError('DISK_FULL', `Cannot append on broker ${this.brokerId}: less space than the reserve is free on its volume`);
+      }
+      this.#requireMember().replicas.require(topicId, partition).append(frame, ack, done);
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      done({ ok: false, error });
+    }
+  }
+
+  read(
+    topicId: TopicId,
+    partition: number,
+    position: { readonly offset: Offset; readonly epoch: number; readonly bytesMax: number; readonly allowFollower: boolean },
+  ): ReplicaRead | Promise<ReplicaRead> {
+    const member = this.#requireMember();
+    const replica = member.replicas.require(topicId, partition);
+    const read = replica.read(position);
+    if (!(read instanceof Promise)) return read;
+    return read.catch((error: unknown) => {
+      member.readFailed(replica, error);
+      throw error;
+    });
+  }
+
+  watch(topicId: TopicId, partition: number, callback: () => void): Cancel {
+    return this.#requireMember().replicas.require(topicId, partition).watch(callback);
+  }
+
+  marks(topicId: TopicId, partition: number): ReplicaMarks {
+    return this.#requireMember().replicas.require(topicId, partition).marks();
+  }
+
+  async offsetForTimestamp(topicId: TopicId, partition: number, timestampMs: number): Promise<Offset> {
+    const replica = this.#requireMember().replicas.require(topicId, partition);
+    const { highWaterMark } = replica.marks();
+    return (await replica.log.offsetForTimestamp(timestampMs, highWaterMark)) ?? highWaterMark;
+  }
+
+  watchImage(callback: () => void): Cancel {
+    return this.#imageWatchers.add(callback);
+  }
+
+  checkDisruption(brokerIds: readonly BrokerId[]): DisruptionVerdict {
+    const { quorum } = this.#requireMember();
+    const voters = quorum.status.voters.map((voter) => voter.brokerId);
+    return checkDisruption(quorum.image, brokerIds, voters);
+  }
+
+  async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {
+    const leadersLeft = await this.#requireMember().prepareStop();
+    const reason = leadersLeft === 0 ? '' : `no other trusted member of the sync set can lead ${leadersLeft} partitions`;
+    return { leadersLeft, reason };
+  }
+
+  #join(meta: DirectoryMeta, restartClass: RestartClass, reason: string): void {
+    this.#phase = 'recovering';
+    this.#options.onFact('starting', { directoryId: meta.directoryId, clusterId: meta.clusterId, restartClass, reason });
+    const host = {
+      imageWatchers: this.#imageWatchers,
+      onFenced: (isFenced: boolean) => {
+        this.#fencedChanged(isFenced);
+      },
+      onDiskFailed: (error: unknown) => {
+        this.#diskFailed(error);
+      },
+      onQuorumFailed: (failure: string, isRolledBack: boolean) => {
+        this.#quorumFailed(failure, isRolledBack);
+      },
+    };
+    Member.open(this.#options, meta, restartClass, host).then(
+      (member) => {
+        if (this.#phase !== 'recovering') return;
+        this.#member = member;
+        this.#phase = 'joining';
+        member.start();
+      },
+      (error: unknown) => {
+        this.#exit(`the start failed: ${String(error)}`, true);
+      },
+    );
+  }
+
+  #handler(): PeerHandler {
+    const required = (): Member['peerHandler'] => this.#requireMember().peerHandler;
+    return {
+      nodeInfo: () => this.nodeInfo(),
+      // Best effort: raft repeats itself.
+      onRaft: (from, to, message) => this.#member?.peerHandler.onRaft(from, to, message),
+      onFollower: (link, targetEpoch) => {
+        required().onFollower(link, targetEpoch);
+      },
+      onPosition: (link, topicId, partition, position) => this.#member?.peerHandler.onPosition(link, topicId, partition, position),
+      onCredit: (link) => this.#member?.peerHandler.onCredit(link),
+      onFollowerClosed: (link) => this.#member?.peerHandler.onFollowerClosed(link),
+      onController: async (request) => await required().onController(request),
+      onInspect: async (topicId, partition, leaderEpoch) => await required().onInspect(topicId, partition, leaderEpoch),
+      onDisconnected: (brokerId) => this.#member?.peerHandler.onDisconnected(brokerId),
+    };
+  }
+
+  #fencedChanged(isFenced: boolean): void {
+    this.#options.onFact(isFenced ? 'fenced' : 'unfenced', { brokerEpoch: this.#member?.lifecycle.brokerEpoch ?? 0 });
+    if (this.#phase === 'serving' || this.#phase === 'joining') this.#phase = isFenced ? 'joining' : 'serving';
+  }
+
+  /** P3: after one I/O error nothing of this disk is vouched for. One of the two notices is enough to be distrusted at the next start. */
+  #diskFailed(error: unknown): void {
+    if (this.#phase === 'failed') return;
+    this.#phase = 'failed';
+    const { disk, clock, onFact } = this.#options;
+    onFact('storage-failed', { reason: String(error) });
+    for (const replica of this.#member?.replicas ?? []) replica.fail();
+    const told = this.#member?.lifecycle.declareLossy() ?? Promise.resolve();
+    const bound = new Promise<void>((resolve) => {
+      clock.after(LOSSY_TELL_MS, resolve);
+    });
+    Promise.race([Promise.any([told, disk.markLossy(String(error))]), bound])
+      .catch(() => {
+        onFact('lossy-notice-failed', { reason: String(error) });
+      })
+      .finally(() => {
+        this.#exit(`storage failed: ${String(error)}`, true);
+      });
+  }
+
+  #quorumFailed(reason: string, isRolledBack: boolean): void {
+    const { disk, newUuid, onFact } = this.#options;
+    onFact('quorum-failed', { reason, isRolledBack });
+    const renewed = isRolledBack ? disk.renew(newUuid()) : Promise.resolve();
+    renewed
+      .catch((error: unknown) => {
+        onFact('renew-failed', { reason: String(error) });
+      })
+      .finally(() => {
+        this.#exit(reason, true);
+      });
+  }
+
+  #exit(reason: string, comesBack: boolean): void {
+    this.#phase = 'failed';
+    this.#options.onExit(reason, comesBack);
+  }
+
+  #requireMember(): Member {
+    if (this.#member === null) throw new BrokerError('BROKER_NOT_READY', `Cannot serve: broker ${this.brokerId} is ${this.#phase}`);
+    return this.#member;
+  }
+}

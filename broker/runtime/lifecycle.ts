@@ -1,0 +1,191 @@
+/**
+ * A broker's life as its cluster sees it: register, have the session synced, be unfenced, prove life, and stop in order (rule 17, P4 to
+ * P7). One loop, one request at a time; what it waits for is always known.
+ */
+import { BrokerError } from '../base/errors.ts';
+import type { BrokerEpoch } from '../base/units.ts';
+import type { ControllerReply, ControllerRequest, HeartbeatRequest, RegisterRequest } from '../metadata/controller-types.ts';
+import type { RestartClass } from '../metadata/types.ts';
+import type { Cancel, Clock } from './ports.ts';
+
+export interface LifecycleOptions {
+  readonly clock: Clock;
+  readonly heartbeatMs: number;
+  readonly registration: Omit<RegisterRequest, 'kind' | 'restartClass'>;
+  readonly decide: (request: ControllerRequest, deadlineMs: number) => Promise<ControllerReply>;
+  /** The registration is committed; resolves when this broker's image shows it and its session file holds the epoch. */
+  readonly onRegistered: (brokerEpoch: BrokerEpoch, accepted: RestartClass) => Promise<void>;
+  readonly onFenced: (isFenced: boolean) => void;
+  /** Another incarnation has taken this broker's place: the process must exit. */
+  readonly onDisplaced: (reason: string) => void;
+  readonly onFact: (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+}
+
+/** Pause after a refused or unanswered request. */
+const RETRY_MS = 50;
+const DECIDE_DEADLINE_MS = 1_000;
+
+type StopState = { readonly resolve: (leadersLeft: number) => void; deadlineMs: number };
+
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  #restartClass: RestartClass;
+  #brokerEpoch: BrokerEpoch = 0;
+  #isRegistered = false;
+  #isFenced = true;
+  #isLossy = false;
+  #isClosed = false;
+  #stop: StopState | null = null;
+  #leadersLeft = 0;
+  #cancel: Cancel = () => {};
+  #onLossyTold: () => void = () => {};
+
+  constructor(options: LifecycleOptions, restartClass: RestartClass) {
+    this.#options = options;
+    this.#restartClass = restartClass;
+  }
+
+  /** 0 until registered. */
+  get brokerEpoch(): BrokerEpoch {
+    return this.#brokerEpoch;
+  }
+
+  get isFenced(): boolean {
+    return this.#isFenced;
+  }
+
+  /** Claim of this start, or what the controller made of it. */
+  get restartClass(): RestartClass {
+    return this.#restartClass;
+  }
+
+  /** Recovery found this start to be of another class than the directory claimed. Before `start` only. */
+  claim(restartClass: RestartClass): void {
+    this.#restartClass = restartClass;
+  }
+
+  start(): void {
+    this.#register();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancel();
+  }
+
+  /** Resolves with the number of partitions that nobody else can lead, once all others are led elsewhere or the deadline passed. */
+  prepareStop(deadlineMs: number): Promise<number> {
+    if (!this.#isRegistered) return Promise.resolve(0);
+    return new Promise((resolve) => {
+      this.#stop = { resolve, deadlineMs: this.#options.clock.monotonicMs() + deadlineMs };
+      this.#beatNow();
+    });
+  }
+
+  /** Tells the controller that this broker's data is not to be trusted; resolves when it knows. */
+  declareLossy(): Promise<void> {
+    this.#isLossy = true;
+    return new Promise((resolve) => {
+      this.#onLossyTold = resolve;
+      this.#beatNow();
+    });
+  }
+
+  #again(delayMs: number, step: () => void): void {
+    this.#cancel();
+    if (!this.#isClosed) this.#cancel = this.#options.clock.after(delayMs, step);
+  }
+
+  #register(): void {
+    const request: RegisterRequest = { kind: 'register', restartClass: this.#restartClass, ...this.#options.registration };
+    this.#options.decide(request, DECIDE_DEADLINE_MS).then(
+      (reply) => {
+        if (reply.kind === 'register') this.#registered(reply.brokerEpoch, reply.restartClass);
+      },
+      (error: unknown) => {
+        if (error instanceof BrokerError && error.code === 'WRONG_CLUSTER') {
+          this.#options.onDisplaced(error.message);
+          return;
+        }
+        this.#again(RETRY_MS, () => {
+          this.#register();
+        });
+      },
+    );
+  }
+
+  #registered(brokerEpoch: BrokerEpoch, accepted: RestartClass): void {
+    this.#brokerEpoch = brokerEpoch;
+    this.#restartClass = accepted;
+    this.#options.onRegistered(brokerEpoch, accepted).then(
+      () => {
+        this.#isRegistered = true;
+        this.#beatNow();
+      },
+      (error: unknown) => {
+        this.#options.onDisplaced(`the registration could not be completed: ${String(error)}`);
+      },
+    );
+  }
+
+  #beatNow(): void {
+    if (this.#isRegistered) this.#again(0, () => {
+      this.#beat();
+    });
+  }
+
+  #beat(): void {
+    const request: HeartbeatRequest = {
+      kind: 'heartbeat',
+      brokerId: this.#options.registration.brokerId,
+      brokerEpoch: this.#brokerEpoch,
+      wantsUnfence: this.#isFenced && this.#stop === null && !this.#isLossy,
+      wantsStop: this.#stop !== null,
+      lossy: this.#isLossy,
+    };
+    const { heartbeatMs } = this.#options;
+    // Below the session timeout, or a lost request would look like a lost broker (KAFKA-14392).
+    this.#options.decide(request, Math.max(heartbeatMs * 2, 500)).then(
+      (reply) => {
+        if (reply.kind === 'heartbeat') this.#beaten(request, reply);
+        const isWaiting = this.#isFenced || this.#stop !== null;
+        this.#again(isWaiting ? RETRY_MS : heartbeatMs, () => {
+          this.#beat();
+        });
+      },
+      (error: unknown) => {
+        if (error instanceof BrokerError && error.code === 'FENCED') {
+          this.#options.onDisplaced(error.message);
+          return;
+        }
+        this.#giveUpStopAtDeadline();
+        this.#again(RETRY_MS, () => {
+          this.#beat();
+        });
+      },
+    );
+  }
+
+  #beaten(request: HeartbeatRequest, reply: Extract<ControllerReply, { kind: 'heartbeat' }>): void {
+    if (request.lossy) this.#onLossyTold();
+    this.#leadersLeft = reply.leadersLeft;
+    if (reply.fenced !== this.#isFenced) {
+      this.#isFenced = reply.fenced;
+      this.#options.onFenced(reply.fenced);
+    }
+    if (request.wantsStop && reply.mayStop) this.#finishStop();
+    this.#giveUpStopAtDeadline();
+  }
+
+  #finishStop(): void {
+    this.#stop?.resolve(this.#leadersLeft);
+    if (this.#stop !== null) this.#stop = { resolve: () => {}, deadlineMs: Number.POSITIVE_INFINITY };
+  }
+
+  #giveUpStopAtDeadline(): void {
+    if (this.#stop !== null && this.#options.clock.monotonicMs() >= this.#stop.deadlineMs) {
+      this.#options.onFact('stop-deadline-passed', { leadersLeft: this.#leadersLeft });
+      this.#finishStop();
+    }
+  }
+}

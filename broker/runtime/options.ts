@@ -1,0 +1,39 @@
+/** What a broker is composed of: its settings, its three ports, and whom it tells. */
+import type { Crc32 } from '../../proto/batch/frame.ts';
+import type { BrokerId } from '../base/units.ts';
+import type { TopicConfig } from '../metadata/types.ts';
+import type { Address, Clock, Disk, Peers } from './ports.ts';
+
+/** A fact worth a log line: an event's name and its fields. */
+export type OnFact = (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+
+export interface BrokerOptions {
+  readonly brokerId: BrokerId;
+  /** Address that others dial. */
+  readonly advertised: Address;
+  readonly rack: string;
+  readonly seeds: readonly Address[];
+  /** Cluster that this broker must belong to; empty: any. */
+  readonly clusterId: string;
+  readonly seed: number;
+  readonly heartbeatMs: number;
+  readonly sessionTimeoutMs: number;
+  readonly lagMsMax: number;
+  readonly voterReplaceMs: number;
+  readonly votersMax: number;
+  readonly appendsPendingMax: number;
+  readonly producersMax: number;
+  readonly partitionsMax: number;
+  readonly produceWindowBytes: number;
+  readonly stopTimeoutMs: number;
+  readonly retentionCheckMs: number;
+  readonly defaults: TopicConfig;
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly peers: Peers;
+  readonly crc32: Crc32;
+  readonly newUuid: () => string;
+  readonly onFact: OnFact;
+  /** The process must end: for good (`false`), or to come back and be judged anew (`true`). */
+  readonly onExit: (reason: string, comesBack: boolean) => void;
+}

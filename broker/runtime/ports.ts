@@ -1,0 +1,256 @@
+/**
+ * The three ports through which the runtime meets the world: Clock, Disk, Peers. Production implements them in `main.ts`, `storage/` and
+ * `network/`; the simulator implements them from a seed. Nothing here may know how.
+ */
+import type { BatchHeader } from '../../proto/batch/frame.ts';
+import type { BrokerEpoch, BrokerId, DirectoryId, MonotonicMs, Offset, TopicId, WallMs } from '../base/units.ts';
+import type { RestartClass } from '../metadata/types.ts';
+import type { Durable, Envelope, Peer, RaftMessage, RaftWrite } from '../raft/types.ts';
+import type { FollowerMessage, LogState, Position } from '../replication/types.ts';
+import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+
+/** Stops a timer. Harmless when called twice. */
+export type Cancel = () => void;
+
+export interface Clock {
+  monotonicMs(): MonotonicMs;
+  wallMs(): WallMs;
+  every(periodMs: number, callback: () => void): Cancel;
+  after(delayMs: number, callback: () => void): Cancel;
+  /** At the end of this turn of the loop, once what has arrived is taken in. */
+  soon(callback: () => void): void;
+}
+
+/** Contents of `meta.json`: who this directory is. Written once, at format. */
+export interface DirectoryMeta {
+  readonly formatVersion: 1;
+  readonly clusterId: string;
+  readonly brokerId: BrokerId;
+  readonly directoryId: DirectoryId;
+}
+
+/** What the directory says at start, before anything is answered (P4, P5). */
+export interface DiskStart {
+  /** Null: unformatted. */
+  readonly meta: DirectoryMeta | null;
+  /** Broker epoch in the session file; 0 when there is none. */
+  readonly sessionEpoch: BrokerEpoch;
+  readonly restartClass: RestartClass;
+  /** Why this class, in words: `session file is of boot 1b9d…, this is boot 77aa…`. */
+  readonly reason: string;
+}
+
+/** Broker epochs and starts share the raft incarnation: see `beginIncarnation`. */
+export const STARTS_PER_EPOCH = 65_536;
+
+/** The metadata log on disk: always synced (P1). */
+export interface QuorumLog {
+  load(): Promise<Durable>;
+  /** Resolves when all of them, in order, are durable. Calls queue; several are synced together. */
+  write(writes: readonly RaftWrite[]): Promise<void>;
+  /**
+   * Counts this start and syncs the count: the raft incarnation, (broker epoch last noted) x 65,536 + starts since. Apart from the session file,
+   * because the restart class governs partition data only: a voter votes after power loss too.
+   */
+  beginIncarnation(): Promise<number>;
+  /** Notes a new registration, synced; returns the incarnation from here on. A disk rolled back to before it is below what others know. */
+  noteBrokerEpoch(brokerEpoch: BrokerEpoch): Promise<number>;
+}
+
+/** Live settings of one partition's log. */
+export interface PartitionLogOptions {
+  readonly segmentBytes: number;
+  readonly segmentMs: number;
+}
+
+/** Whole frames from a log. */
+export interface LogRead {
+  /** Each holds one or more whole frames; contiguous. Empty: nothing readable at this offset. Shared memory: read only. */
+  readonly chunks: readonly Uint8Array[];
+  /** End (exclusive) of the last frame; equals the asked offset when empty. */
+  readonly nextOffset: Offset;
+}
+
+/** A sealed segment that retention may retire. */
+export interface SealedSegment {
+  readonly startOffset: Offset;
+  readonly endOffset: Offset;
+  readonly bytes: number;
+  readonly maxTimestampMs: WallMs;
+}
+
+/** What opening a partition's log found. */
+export interface PartitionRecovery {
+  readonly state: LogState;
+  /** The producer snapshot saved last, if it lies within the log: opaque text of the producer table as of `offset`. */
+  readonly snapshot: { readonly offset: Offset; readonly text: string } | null;
+  /** Headers of every batch from the snapshot (or log start) to the end, in order. */
+  readonly headers: readonly BatchHeader[];
+  /** Something was found damaged below the synced offset (P9): the replica is lossy, whatever its start class. */
+  readonly damage: { readonly fromOffset: Offset; readonly reason: string } | null;
+}
+
+/**
+ * One partition's segments. Calls that change the log run in the order they were made; each resolves when write(2) returned in full, or
+ * rejects with BrokerError STORAGE_FAILED or DISK_FULL, after which every later change of this log rejects too.
+ */
+export interface PartitionLog {
+  readonly recovery: PartitionRecovery;
+  /** Appends stamped frames, contiguous at the end of the log. Everything queued in one turn goes out in one writev. Keeps references to the frames. */
+  append(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): Promise<void>;
+  /** Cuts the log to end at `toOffset` (a batch boundary); lowers the recovery point and syncs both before it resolves. */
+  truncate(toOffset: Offset, keepAside: boolean): Promise<void>;
+  /** Empties the log; it starts and ends at `startOffset`. */
+  reset(startOffset: Offset): Promise<void>;
+  /** Raises the log start: journalled before files go. */
+  retire(startOffset: Offset): Promise<void>;
+  /**
+   * Frames from the one that holds `fromOffset` up to, at most, those that end at or below `upToOffset`; at least one frame if there is one, then no more
+   * than `bytesMax`. Answers at once from memory where the tail is cached, else a promise. Rejects with DATA_CORRUPT on a bad checksum, which it checks
+   * for bytes that come from disk.
+   */
+  read(fromOffset: Offset, upToOffset: Offset, bytesMax: number): LogRead | Promise<LogRead>;
+  /** First offset whose batch has maxTimestampMs >= the given one, or null. */
+  offsetForTimestamp(timestampMs: WallMs, upToOffset: Offset): Promise<Offset | null>;
+  sealedSegments(): readonly SealedSegment[];
+  /** Bytes in all segments. */
+  sizeBytes(): number;
+  /** Remembered in memory, written with the next checkpoint (every few seconds, unsynced; synced at an orderly close). */
+  noteHighWaterMark(offset: Offset): void;
+  /** Saves the producer table as of `offset` (the end of the log when called) beside the log. */
+  saveSnapshot(offset: Offset, text: string): void;
+  /** Replays headers from disk, for rebuilding the producer table. */
+  headers(fromOffset: Offset): Promise<readonly BatchHeader[]>;
+  configure(options: PartitionLogOptions): void;
+  /** Syncs everything and closes. */
+  close(): Promise<void>;
+}
+
+/** One broker's data directory. */
+export interface Disk {
+  readonly start: DiskStart;
+  readonly quorum: QuorumLog;
+  format(meta: DirectoryMeta): Promise<void>;
+  /** Syncs the incarnation into the session file and removes the clean flag. Must resolve before the broker asks to be unfenced. */
+  writeSession(brokerEpoch: BrokerEpoch): Promise<void>;
+  /** Orderly stop: all logs synced and closed, then the clean flag, synced. */
+  markClean(): Promise<void>;
+  /** After an I/O error or found damage: deletes the session file so that the next start is lossy. */
+  markLossy(reason: string): Promise<void>;
+  openPartition(topicId: TopicId, partition: number, options: PartitionLogOptions): Promise<PartitionLog>;
+  /**
+   * The quorum log is damaged or was rolled back: empties it and gives the directory another id, so that it returns as a learner (P12). The session file
+   * goes too: the directory is not the one that was trusted.
+   */
+  renew(directoryId: DirectoryId): Promise<void>;
+  /** Deletes a closed partition's files. */
+  deletePartition(topicId: TopicId, partition: number): Promise<void>;
+  listPartitions(): readonly { readonly topicId: TopicId; readonly partition: number }[];
+  /** Bytes free on the volume for this broker, as of the last look (every second), less the reserve; at or below 0 means full. */
+  freeBytes(): number;
+  /** Called for each background flush that covered a partition, with the new synced offset. */
+  onSynced(callback: (topicId: TopicId, partition: number, offset: Offset) => void): void;
+  /** Called once, on the first I/O error of a write or sync (P3): the broker must leave. */
+  onFailure(callback: (error: Error) => void): void;
+  /** Age in ms of the oldest byte that is written and not yet synced; 0 when none. */
+  flushAgeMs(): number;
+  /** Age in ms of the oldest write(2) that has not returned; 0 when none. */
+  stuckWriteMs(): number;
+  close(): Promise<void>;
+}
+
+/** Where a broker can be dialled. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Frames on their way to one follower. */
+export interface PushedFrames {
+  readonly topicId: TopicId;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly highWaterMark: Offset;
+  readonly logStartOffset: Offset;
+  readonly chunks: readonly Uint8Array[];
+}
+
+/** A follower's side of the stream to one leader broker. */
+export interface ReplicaStream {
+  /** States positions; several are sent as one message per turn. */
+  sendPosition(topicId: TopicId, partition: number, position: Position): void;
+  /** Returns credit for pushed bytes that were written. */
+  sendCredit(bytes: number): void;
+  close(): void;
+}
+
+/** What a follower is told on its stream. */
+export interface ReplicaStreamEvents {
+  onOpen(): void;
+  onFrames(frames: PushedFrames): void;
+  onMessage(topicId: TopicId, partition: number, message: FollowerMessage): void;
+  /** The stream is gone; the runtime opens another when it still follows that broker. */
+  onClose(reason: string): void;
+}
+
+/** The leader's side of one follower's stream. */
+export interface FollowerLink {
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+  /** Bytes that may still be pushed; 0 or less means wait. */
+  creditBytes(): number;
+  push(frames: readonly PushedFrames[]): void;
+  send(topicId: TopicId, partition: number, message: FollowerMessage): void;
+  close(reason: string): void;
+}
+
+/** Log end of a replica, for elections that must look (quorum mode, unclean). */
+export interface InspectedLog {
+  readonly lastEpoch: number;
+  readonly endOffset: Offset;
+}
+
+/** A broker's state as it tells others, known to nobody else: for bootstrap, probes and the operator. */
+export interface NodeInfo {
+  readonly brokerId: BrokerId;
+  readonly directoryId: DirectoryId;
+  readonly clusterId: string;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly controller: BrokerId;
+}
+
+/** What the network asks of the runtime. */
+export interface PeerHandler {
+  onRaft(from: Peer, to: Peer, message: RaftMessage): void;
+  /** A stream from a follower was opened with these epochs; throws BrokerError STALE_EPOCH or NOT_LEADER to refuse. */
+  onFollower(link: FollowerLink, targetEpoch: BrokerEpoch): void;
+  onPosition(link: FollowerLink, topicId: TopicId, partition: number, position: Position): void;
+  onCredit(link: FollowerLink): void;
+  onFollowerClosed(link: FollowerLink): void;
+  onController(request: ControllerRequest): Promise<ControllerReply>;
+  onInspect(topicId: TopicId, partition: number, leaderEpoch: number): Promise<InspectedLog | null>;
+  nodeInfo(): NodeInfo;
+  /** A peer's connection was reset or closed. */
+  onDisconnected(brokerId: BrokerId): void;
+}
+
+/** Other brokers. */
+export interface Peers {
+  serve(handler: PeerHandler): void;
+  /** Where brokers can be found by id; the runtime updates it from metadata and seeds. */
+  setAddresses(addresses: ReadonlyMap<BrokerId, Address>): void;
+  /** Best effort, bounded: drops when the peer cannot be reached or its queue is full. */
+  sendRaft(from: Peer, envelope: Envelope): void;
+  /** Calls the broker; rejects with a BrokerError (BROKER_NOT_READY when it cannot be reached). */
+  callController(brokerId: BrokerId, request: ControllerRequest, deadlineMs: number): Promise<ControllerReply>;
+  callInspect(brokerId: BrokerId, topicId: TopicId, partition: number, leaderEpoch: number, deadlineMs: number): Promise<InspectedLog | null>;
+  /** Asks an address who it is; null when nothing listens, rejects when silent. */
+  probe(address: Address, deadlineMs: number): Promise<NodeInfo | null>;
+  /** Opens the follower's stream to a leader broker. */
+  follow(
+    brokerId: BrokerId,
+    hello: { readonly self: BrokerId; readonly selfEpoch: BrokerEpoch; readonly targetEpoch: BrokerEpoch; readonly clusterId: string },
+    events: ReplicaStreamEvents,
+  ): ReplicaStream;
+  close(): Promise<void>;
+}

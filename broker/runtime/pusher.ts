@@ -1,0 +1,162 @@
+/**
+ * Leader's side of replication: pushes what followers lack over their streams, tail from memory and the rest from disk, within the credit
+ * that each follower gave. One message per follower and turn of the loop carries many partitions. DESIGN.md section 5.
+ */
+import type { BrokerId, PartitionKey } from '../base/units.ts';
+import { partitionKey } from '../base/units.ts';
+import type { FollowerMessage, PushWindow } from '../replication/types.ts';
+import type { Clock, FollowerLink, LogRead, PushedFrames } from './ports.ts';
+import type { Replica } from './replica.ts';
+
+/** Bytes of one partition in one message: large messages are what pays, but one partition may not hold up the others. */
+const PUSH_BYTES_MAX = 1024 * 1024;
+
+interface LinkState {
+  readonly link: FollowerLink;
+  /** Partitions that may have news for this follower, in the order in which they got it. */
+  readonly dirty: Map<PartitionKey, Replica>;
+  /** Partitions whose bytes are being read from disk for this follower. */
+  readonly reading: Set<PartitionKey>;
+  isScheduled: boolean;
+}
+
+export class Pusher {
+  readonly #clock: Clock;
+  readonly #links = new Map<BrokerId, LinkState>();
+  readonly #onReadFailed: (replica: Replica, error: unknown) => void;
+
+  constructor(clock: Clock, onReadFailed: (replica: Replica, error: unknown) => void) {
+    this.#clock = clock;
+    this.#onReadFailed = onReadFailed;
+  }
+
+  /** A follower opened its stream; an older one of the same broker is closed. */
+  open(link: FollowerLink): void {
+    this.#links.get(link.brokerId)?.link.close('the follower opened another stream');
+    this.#links.set(link.brokerId, { link, dirty: new Map(), reading: new Set(), isScheduled: false });
+  }
+
+  /** @returns true when this was the follower's present stream */
+  closed(link: FollowerLink): boolean {
+    if (this.#links.get(link.brokerId)?.link !== link) return false;
+    return this.#links.delete(link.brokerId);
+  }
+
+  isCurrent(link: FollowerLink): boolean {
+    return this.#links.get(link.brokerId)?.link === link;
+  }
+
+  /** Links whose follower is registered under another epoch by now. */
+  closeStale(epochOf: (brokerId: BrokerId) => number | undefined): void {
+    for (const { link } of [...this.#links.values()]) {
+      if (epochOf(link.brokerId) !== link.brokerEpoch) link.close('the follower registered again');
+    }
+  }
+
+  send(replica: Replica, message: FollowerMessage): void {
+    this.#links.get(message.to)?.link.send(replica.topicId, replica.partition, message);
+  }
+
+  /** The replica has news for every follower that is connected. */
+  wakeAll(replica: Replica): void {
+    for (const state of this.#links.values()) this.#wake(state, replica);
+  }
+
+  wake(follower: BrokerId, replica: Replica): void {
+    const state = this.#links.get(follower);
+    if (state !== undefined) this.#wake(state, replica);
+  }
+
+  /** Credit came in. */
+  resume(link: FollowerLink): void {
+    const state = this.#links.get(link.brokerId);
+    if (state?.link === link && state.dirty.size > 0) this.#schedule(state);
+  }
+
+  #wake(state: LinkState, replica: Replica): void {
+    state.dirty.set(partitionKey(replica.topicId, replica.partition), replica);
+    this.#schedule(state);
+  }
+
+  #schedule(state: LinkState): void {
+    if (state.isScheduled) return;
+    state.isScheduled = true;
+    this.#clock.soon(() => {
+      state.isScheduled = false;
+      this.#flush(state);
+    });
+  }
+
+  #flush(state: LinkState): void {
+    const { link, dirty, reading } = state;
+    if (!this.isCurrent(link)) return;
+    const batch: PushedFrames[] = [];
+    let credit = link.creditBytes();
+    for (const [key, replica] of [...dirty]) {
+      if (reading.has(key)) continue;
+      const window = replica.pushWindow(link.brokerId);
+      if (window === null) {
+        dirty.delete(key);
+        continue;
+      }
+      // News of the marks alone costs no credit: it must get through to a follower that is full.
+      if (window.from < window.upTo && credit <= 0) continue;
+      const read = this.#read(replica, window);
+      if (read instanceof Promise) {
+        this.#await(state, key, replica, read);
+        continue;
+      }
+      credit -= this.#take(state, replica, window, read, batch);
+    }
+    if (batch.length > 0) link.push(batch);
+    if (credit > 0 && [...dirty.keys()].some((key) => !reading.has(key))) this.#schedule(state);
+  }
+
+  #read(replica: Replica, window: PushWindow): LogRead | Promise<LogRead> {
+    if (window.from >= window.upTo) return { chunks: [], nextOffset: window.from };
+    return replica.readForPush(window, PUSH_BYTES_MAX);
+  }
+
+  /** @returns bytes taken */
+  #take(state: LinkState, replica: Replica, window: PushWindow, read: LogRead, batch: PushedFrames[]): number {
+    const { leaderEpoch, highWaterMark, logStartOffset } = window;
+    const { topicId, partition } = replica;
+    batch.push({ topicId, partition, leaderEpoch, highWaterMark, logStartOffset, chunks: read.chunks });
+    replica.pushed(state.link.brokerId, read.nextOffset, highWaterMark);
+    if (replica.pushWindow(state.link.brokerId) === null) state.dirty.delete(partitionKey(topicId, partition));
+    return read.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  }
+
+  #await(state: LinkState, key: PartitionKey, replica: Replica, read: Promise<LogRead>): void {
+    state.reading.add(key);
+    read.then(
+      (found) => {
+        state.reading.delete(key);
+        if (this.isCurrent(state.link)) this.#pushRead(state, replica, found);
+      },
+      (error: unknown) => {
+        state.reading.delete(key);
+        state.dirty.delete(key);
+        this.#onReadFailed(replica, error);
+      },
+    );
+  }
+
+  /** The window may have moved while the disk was read: a new epoch, or a follower that started anew. Then the bytes are read again. */
+  #pushRead(state: LinkState, replica: Replica, read: LogRead): void {
+    const window = replica.pushWindow(state.link.brokerId);
+    const isWanted = window !== null && read.chunks.length > 0 && this.#startsAt(read, window.from) && read.nextOffset <= window.upTo;
+    if (isWanted) {
+      const batch: PushedFrames[] = [];
+      this.#take(state, replica, window, read, batch);
+      state.link.push(batch);
+    }
+    this.#schedule(state);
+  }
+
+  #startsAt(read: LogRead, offset: number): boolean {
+    const [first] = read.chunks;
+    if (first === undefined) return false;
+    return Number(new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true)) === offset;
+  }
+}
