@@ -1,0 +1,190 @@
+/**
+ * Elections: pre-vote, vote, and when to hold them (thesis 3.4, 3.6.1, 4.2.3, 9.6).
+ *
+ * A node that hears a live leader grants nothing, so a returning or removed voter disturbs nobody; a leader that no majority answers steps
+ * down. When the leader's connection is reset its voters do not wait for the timeout: they campaign one after another in a fixed order, some
+ * 80 ms apart, and since all must agree in a pre-vote that the leader is gone, a mere broken connection changes nothing.
+ *
+ * A candidate's requests leave after its own vote is durable, and so after every entry whose position they state: a grant that arrives after
+ * a crash cannot elect a shorter log than the one it was given to.
+ */
+import type { Core } from './core.ts';
+import { isSamePeer, peerKey } from './peer.ts';
+import { appendEntry, heartbeat } from './replicate.ts';
+import { askLeader, dropSilentLearners, trackVoters } from './membership.ts';
+import { advanceTransfer, expireTransfer } from './transfer.ts';
+import type { Peer, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply } from './types.ts';
+
+const QUICK_TRIES = 10;
+const QUICK_RANK_TICKS = 8;
+const QUICK_JITTER_TICKS = 4;
+const QUICK_RETRY_TICKS = 5;
+
+/** True while this node leads, or hears a leader whose connection stands. */
+function isLeaderAlive(core: Core): boolean {
+  if (core.role === 'leader') return true;
+  return core.leader !== null && !core.isLeaderUnreachable && core.now - core.heardLeaderAt < core.settings.electionTicksMin;
+}
+
+/** Time passed, for a leader. */
+export function tickLeader(core: Core): void {
+  expireTransfer(core);
+  if (core.now >= core.checkQuorumAt) {
+    core.checkQuorumAt = core.now + core.settings.checkQuorumTicks;
+    if (!isQuorumHeard(core)) {
+      core.becomeFollower(core.term, null);
+      return;
+    }
+    dropSilentLearners(core);
+  }
+  if (core.now < core.heartbeatAt) return;
+  heartbeat(core);
+  advanceTransfer(core);
+}
+
+function isQuorumHeard(core: Core): boolean {
+  const since = core.now - core.settings.checkQuorumTicks;
+  return core.isMajority((peer) => isSamePeer(peer, core.self) || (core.progress.get(peerKey(peer))?.heardAt ?? -1) >= since);
+}
+
+/** Time passed, for everyone else. */
+export function tickFollower(core: Core): void {
+  if (core.role === 'learner') {
+    const isSilent = core.now - core.heardLeaderAt >= core.settings.electionTicksMin;
+    if (isSilent) core.leader = null;
+    return;
+  }
+  if (core.now < core.electionAt) return;
+  // A slow disk must not raise the term again and again.
+  if (mustAsk(core)) core.electionAt = core.now + core.settings.electionTicksMin;
+  else if (core.role === 'candidate' && !core.isVoteDurable) core.electionAt = core.now + retryTicks(core);
+  else preCampaign(core);
+}
+
+/** An old copy of the first voter's disk needs nobody's vote: it must give those who know better the time to say so. */
+function mustAsk(core: Core): boolean {
+  if (!core.mustAskFirst || core.otherVoters.length > 0 || core.seeds.every((peer) => isSamePeer(peer, core.self))) return false;
+  core.mustAskFirst = false;
+  core.role = 'pre-candidate';
+  return true;
+}
+
+/** A failed campaign is repeated sooner than silence is believed, at a random time so that rivals part. */
+function retryTicks(core: Core): number {
+  const { electionTicksMin } = core.settings;
+  const ticksMin = Math.ceil(electionTicksMin / 4);
+  if (core.quickTries > 0) return QUICK_RETRY_TICKS + core.random.below(QUICK_RANK_TICKS);
+  return ticksMin + core.random.below(electionTicksMin - ticksMin);
+}
+
+/** The connection to the leader was reset: prepare to replace it. */
+export function onLeaderUnreachable(core: Core): void {
+  core.isLeaderUnreachable = true;
+  core.quickTries = QUICK_TRIES;
+  if (core.role === 'learner') {
+    core.leader = null;
+    core.followAt = core.now;
+    return;
+  }
+  const rivals = core.log.voters.filter((peer) => !isSamePeer(peer, core.leader)).map(peerKey).sort();
+  const rank = Math.max(0, rivals.indexOf(peerKey(core.self)));
+  core.electionAt = Math.min(core.electionAt, core.now + 1 + rank * QUICK_RANK_TICKS + core.random.below(QUICK_JITTER_TICKS));
+}
+
+/** Asks whether a campaign would succeed. */
+function preCampaign(core: Core): void {
+  core.quickTries = Math.max(0, core.quickTries - 1);
+  core.role = 'pre-candidate';
+  core.leader = null;
+  core.votes.clear();
+  core.votes.set(peerKey(core.self), true);
+  core.electionAt = core.now + retryTicks(core);
+  core.followAt = Math.max(core.followAt, core.now + core.settings.heartbeatTicks);
+  const { lastIndex, lastTerm } = core.log;
+  for (const peer of core.otherVoters) core.send(peer, { kind: 'pre-vote', campaignTerm: core.term + 1, lastIndex, lastTerm });
+  if (isGrantedByMajority(core)) campaign(core, false);
+}
+
+/** Stands for the next term. */
+function campaign(core: Core, isTransfer: boolean): void {
+  core.becomeFollower(core.term, null);
+  core.setHardState(core.term + 1, core.self);
+  core.role = 'candidate';
+  core.electionAt = core.now + retryTicks(core);
+  const { lastIndex, lastTerm } = core.log;
+  for (const peer of core.otherVoters) core.sendDurable(peer, { kind: 'vote', lastIndex, lastTerm, isTransfer });
+}
+
+/** A candidate counts its own vote once it is durable, like any other. */
+export function onVoteDurable(core: Core): void {
+  if (core.role !== 'candidate' || !core.isSelfVoteGranted) return;
+  core.votes.set(peerKey(core.self), true);
+  if (isGrantedByMajority(core)) becomeLeader(core);
+}
+
+function isGrantedByMajority(core: Core): boolean {
+  return core.isMajority((peer) => core.votes.get(peerKey(peer)) === true);
+}
+
+function becomeLeader(core: Core): void {
+  core.role = 'leader';
+  core.leader = core.self;
+  core.isLeaderUnreachable = false;
+  core.quickTries = 0;
+  core.reception = null;
+  core.votes.clear();
+  core.progress.clear();
+  core.round = 0;
+  core.checkQuorumAt = core.now + core.settings.checkQuorumTicks;
+  core.heartbeatAt = core.now + core.settings.heartbeatTicks;
+  trackVoters(core);
+  appendEntry(core, 'barrier', '');
+}
+
+/** Somebody asks whether it would be elected. Nothing changes here, whatever the answer. */
+export function onPreVote(core: Core, from: Peer, message: RaftMessage & PreVote): void {
+  const isGranted = message.term >= core.term && !isLeaderAlive(core) && core.log.isUpToDate(message.lastIndex, message.lastTerm);
+  core.send(from, { kind: 'pre-vote-reply', campaignTerm: message.campaignTerm, isGranted, leader: core.leader });
+}
+
+export function onPreVoteReply(core: Core, from: Peer, message: PreVoteReply): void {
+  if (core.role !== 'pre-candidate' || message.campaignTerm !== core.term + 1) return;
+  if (!message.isGranted) {
+    askLeader(core, message.leader);
+    return;
+  }
+  core.votes.set(peerKey(from), true);
+  if (isGrantedByMajority(core)) campaign(core, false);
+}
+
+/** True when a vote request must leave no trace: its sender does not know that a leader is alive (thesis 4.2.3). */
+export function isDisturbing(core: Core, message: RaftMessage & Vote): boolean {
+  return !message.isTransfer && isLeaderAlive(core);
+}
+
+/**
+ * A request of this node's term: at most one vote per term, only for a log not behind ours, told only once durable. Whoever is addressed by
+ * its identity votes, voter or not in its own view: the candidate may know a later change of voters.
+ */
+export function onVote(core: Core, from: Peer, message: RaftMessage & Vote): void {
+  const isFree = core.vote === null ? core.leader === null : isSamePeer(core.vote, from);
+  const isGranted = isFree && core.log.isUpToDate(message.lastIndex, message.lastTerm);
+  if (!isGranted) {
+    core.send(from, { kind: 'vote-reply', isGranted });
+    return;
+  }
+  if (core.vote === null) core.setHardState(core.term, from);
+  core.electionAt = core.now + core.randomElectionTicks();
+  core.sendDurable(from, { kind: 'vote-reply', isGranted });
+}
+
+export function onVoteReply(core: Core, from: Peer, message: VoteReply): void {
+  if (core.role !== 'candidate' || !message.isGranted) return;
+  core.votes.set(peerKey(from), true);
+  if (isGrantedByMajority(core)) becomeLeader(core);
+}
+
+/** The leader wants this node to take over. */
+export function onTimeoutNow(core: Core): void {
+  if (core.isVoter && core.role !== 'leader') campaign(core, true);
+}
