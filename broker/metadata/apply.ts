@@ -1,0 +1,199 @@
+/**
+ * Folds records into the metadata image. Every broker runs this over the same log, so it is total and deterministic: a record that names
+ * something that is gone, or that would move an epoch backwards, changes nothing. Whether a record is a good idea is the controller's
+ * business. What a record does not touch is shared with the image before.
+ */
+import { assertNever } from '../base/assert.ts';
+import type { BrokerId, TopicId } from '../base/units.ts';
+import type { BrokerState, LossReport, MetadataImage, MetadataRecord, NamedProducer, PartitionState, TopicState } from './types.ts';
+
+/** Loss reports kept in the image, newest last. Older ones remain in events and logs. */
+export const LOSS_REPORTS_MAX = 100;
+
+/** The image of an empty log. */
+export function emptyImage(): MetadataImage {
+  return {
+    clusterId: '',
+    featureLevel: 0,
+    index: 0,
+    term: 0,
+    brokers: new Map(),
+    lastBrokerEpoch: 0,
+    topics: new Map(),
+    topicIdsByName: new Map(),
+    // 0 in a batch header means "no producer" (proto/batch/FORMAT.md).
+    nextProducerId: 1,
+    namedProducers: new Map(),
+    losses: [],
+  };
+}
+
+/** The image after one entry of the log, whose records take effect together. `image` is left as it is. */
+export function apply(
+  image: MetadataImage,
+  records: readonly MetadataRecord[],
+  position: { readonly index: number; readonly term: number },
+): MetadataImage {
+  const draft = new Draft(image);
+  for (const record of records) draft.fold(record);
+  return { ...draft.image, index: position.index, term: position.term };
+}
+
+/** An image in the making. A map is copied once, at its first change. */
+class Draft {
+  image: MetadataImage;
+  #brokers: Map<BrokerId, BrokerState> | null = null;
+  #topics: Map<TopicId, TopicState> | null = null;
+  #names: Map<string, TopicId> | null = null;
+  #producers: Map<string, NamedProducer> | null = null;
+
+  constructor(image: MetadataImage) {
+    this.image = image;
+  }
+
+  fold(record: MetadataRecord): void {
+    switch (record.kind) {
+      case 'cluster':
+        this.image = { ...this.image, clusterId: record.clusterId, featureLevel: record.featureLevel };
+        return;
+      case 'feature-level':
+        this.image = { ...this.image, featureLevel: record.featureLevel };
+        return;
+      case 'broker-registered':
+        this.#register(record);
+        return;
+      case 'broker-fenced':
+        this.#patchBroker(record, { fenced: true });
+        return;
+      case 'broker-unfenced':
+        this.#patchBroker(record, { fenced: false, unfencedEpoch: record.brokerEpoch });
+        return;
+      case 'broker-stopping':
+        this.#patchBroker(record, { stopping: true });
+        return;
+      case 'broker-removed':
+        if (this.image.brokers.has(record.brokerId)) this.#brokersCopy().delete(record.brokerId);
+        return;
+      case 'topic-created':
+        this.#createTopic(record.topic);
+        return;
+      case 'topic-altered':
+        this.#patchTopic(record.topicId, (topic) => ({ ...topic, config: record.config }));
+        return;
+      case 'partitions-added':
+        this.#patchTopic(record.topicId, (topic) => withPartitionsAdded(topic, record.partitions));
+        return;
+      case 'topic-deleted':
+        this.#deleteTopic(record.topicId);
+        return;
+      case 'partition-changed':
+        this.#patchTopic(record.topicId, (topic) => withPartition(topic, record.state));
+        return;
+      case 'producer-ids':
+        this.image = { ...this.image, nextProducerId: Math.max(this.image.nextProducerId, record.nextProducerId) };
+        return;
+      case 'producer-named':
+        this.#producersCopy().set(record.name, { producerId: record.producerId, producerEpoch: record.producerEpoch });
+        return;
+      case 'loss-reported':
+        this.image = { ...this.image, losses: withLoss(this.image.losses, record.loss) };
+        return;
+      default:
+        assertNever(record);
+    }
+  }
+
+  #register(record: Extract<MetadataRecord, { kind: 'broker-registered' }>): void {
+    // Rule 17: broker epochs rise over the whole cluster, so one never names two incarnations.
+    if (record.brokerEpoch <= this.image.lastBrokerEpoch) return;
+    const before = this.image.brokers.get(record.brokerId);
+    this.#brokersCopy().set(record.brokerId, {
+      brokerId: record.brokerId,
+      brokerEpoch: record.brokerEpoch,
+      directoryId: record.directoryId,
+      host: record.host,
+      port: record.port,
+      rack: record.rack,
+      restartClass: record.restartClass,
+      fenced: true,
+      stopping: false,
+      unfencedEpoch: before !== undefined && before.directoryId === record.directoryId ? before.unfencedEpoch : 0,
+      featureLevelMax: record.featureLevelMax,
+    });
+    this.image = { ...this.image, lastBrokerEpoch: record.brokerEpoch };
+  }
+
+  #patchBroker(of: { readonly brokerId: BrokerId; readonly brokerEpoch: number }, patch: Partial<BrokerState>): void {
+    const broker = this.image.brokers.get(of.brokerId);
+    if (broker === undefined || broker.brokerEpoch !== of.brokerEpoch) return;
+    this.#brokersCopy().set(of.brokerId, { ...broker, ...patch });
+  }
+
+  #createTopic(topic: TopicState): void {
+    if (this.image.topics.has(topic.topicId) || this.image.topicIdsByName.has(topic.name)) return;
+    this.#topicsCopy().set(topic.topicId, topic);
+    this.#namesCopy().set(topic.name, topic.topicId);
+  }
+
+  #deleteTopic(topicId: TopicId): void {
+    const topic = this.image.topics.get(topicId);
+    if (topic === undefined) return;
+    this.#topicsCopy().delete(topicId);
+    this.#namesCopy().delete(topic.name);
+  }
+
+  #patchTopic(topicId: TopicId, change: (topic: TopicState) => TopicState): void {
+    const topic = this.image.topics.get(topicId);
+    if (topic === undefined) return;
+    const changed = change(topic);
+    if (changed !== topic) this.#topicsCopy().set(topicId, changed);
+  }
+
+  #brokersCopy(): Map<BrokerId, BrokerState> {
+    if (this.#brokers === null) {
+      this.#brokers = new Map(this.image.brokers);
+      this.image = { ...this.image, brokers: this.#brokers };
+    }
+    return this.#brokers;
+  }
+
+  #topicsCopy(): Map<TopicId, TopicState> {
+    if (this.#topics === null) {
+      this.#topics = new Map(this.image.topics);
+      this.image = { ...this.image, topics: this.#topics };
+    }
+    return this.#topics;
+  }
+
+  #namesCopy(): Map<string, TopicId> {
+    if (this.#names === null) {
+      this.#names = new Map(this.image.topicIdsByName);
+      this.image = { ...this.image, topicIdsByName: this.#names };
+    }
+    return this.#names;
+  }
+
+  #producersCopy(): Map<string, NamedProducer> {
+    if (this.#producers === null) {
+      this.#producers = new Map(this.image.namedProducers);
+      this.image = { ...this.image, namedProducers: this.#producers };
+    }
+    return this.#producers;
+  }
+}
+
+function withPartition(topic: TopicState, state: PartitionState): TopicState {
+  const before = topic.partitions[state.partition];
+  // Both epochs only rise (invariant f of logs.md section 5), whoever proposed the record.
+  if (before === undefined || state.partitionEpoch <= before.partitionEpoch || state.leaderEpoch < before.leaderEpoch) return topic;
+  return { ...topic, partitions: topic.partitions.with(state.partition, state) };
+}
+
+function withPartitionsAdded(topic: TopicState, added: readonly PartitionState[]): TopicState {
+  const isContiguous = added.every((state, index) => state.partition === topic.partitions.length + index);
+  return isContiguous && added.length > 0 ? { ...topic, partitions: [...topic.partitions, ...added] } : topic;
+}
+
+function withLoss(losses: readonly LossReport[], loss: LossReport): readonly LossReport[] {
+  return [...losses, loss].slice(-LOSS_REPORTS_MAX);
+}

@@ -1,0 +1,218 @@
+/**
+ * Text of records and snapshots: JSON, so that a person can read the metadata log. What is read back is checked before it is believed; a kind or
+ * field that this build does not know stops it with a message, since skipping it would let brokers' images drift apart.
+ */
+import { BrokerError } from '../base/errors.ts';
+import { rowFault } from './election.ts';
+import { TOPIC_SETTINGS } from './config.ts';
+import type { BrokerState, LossReport, MetadataImage, MetadataRecord, NamedProducer, PartitionState, RestartClass, TopicConfig, TopicState } from './types.ts';
+
+/** Format of a snapshot. A build reads only what it writes; feature levels gate changes. */
+const SNAPSHOT_VERSION = 1;
+const RESTART_CLASSES: readonly RestartClass[] = ['new', 'clean', 'warm', 'lossy'];
+
+/** Checks a value and returns it with its type, or throws {@link BrokerError} DATA_CORRUPT naming `path`. */
+type Check<T> = (value: unknown, path: string) => T;
+
+/** JSON text of one entry. */
+export function encodeRecords(records: readonly MetadataRecord[]): string {
+  return JSON.stringify(records);
+}
+
+/** Reads one entry. Throws BrokerError DATA_CORRUPT for malformed text, or for a kind of a newer build, which it names. */
+export function decodeRecords(text: string): MetadataRecord[] {
+  return listOf(record)(parse(text, 'metadata entry'), 'records');
+}
+
+/** JSON text of a snapshot. Equal images give equal text whatever order their maps were filled in. */
+export function encodeImage(image: MetadataImage): string {
+  return JSON.stringify({
+    version: SNAPSHOT_VERSION,
+    clusterId: image.clusterId,
+    featureLevel: image.featureLevel,
+    index: image.index,
+    term: image.term,
+    lastBrokerEpoch: image.lastBrokerEpoch,
+    nextProducerId: image.nextProducerId,
+    brokers: [...image.brokers.values()].toSorted((a, b) => a.brokerId - b.brokerId),
+    topics: [...image.topics.values()].toSorted((a, b) => (a.topicId < b.topicId ? -1 : 1)),
+    namedProducers: [...image.namedProducers].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, producer]) => ({ name, ...producer })),
+    losses: image.losses,
+  });
+}
+
+/** Reads a snapshot. Throws BrokerError DATA_CORRUPT naming the field at fault. */
+export function decodeImage(text: string): MetadataImage {
+  const snapshot = shape({
+    version: oneOf([SNAPSHOT_VERSION]),
+    clusterId: string,
+    featureLevel: count,
+    index: count,
+    term: count,
+    lastBrokerEpoch: count,
+    nextProducerId: count,
+    brokers: listOf(brokerState),
+    topics: listOf(topicState),
+    namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
+    losses: listOf(lossReport),
+  })(parse(text, 'metadata snapshot'), 'snapshot');
+  const { version: _, brokers, topics, namedProducers, ...rest } = snapshot;
+  return {
+    ...rest,
+    brokers: uniqueMap(brokers.map((broker) => [broker.brokerId, broker]), 'brokers'),
+    topics: uniqueMap(topics.map((topic) => [topic.topicId, topic]), 'topics'),
+    topicIdsByName: uniqueMap(topics.map((topic) => [topic.name, topic.topicId]), 'topic names'),
+    namedProducers: uniqueMap<string, NamedProducer>(
+      namedProducers.map(({ name, ...producer }) => [name, producer]),
+      'namedProducers',
+    ),
+  };
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new BrokerError('DATA_CORRUPT', `Cannot read ${what}: it is not JSON`, {}, cause);
+  }
+}
+
+function fail(path: string, value: unknown, required: string): never {
+  const shown = JSON.stringify(value) ?? String(value);
+  throw new BrokerError('DATA_CORRUPT', `Cannot read metadata: ${path} is ${shown.slice(0, 100)}, must be ${required}`);
+}
+
+function uniqueMap<K, V>(entries: readonly (readonly [K, V])[], path: string): Map<K, V> {
+  const map = new Map(entries);
+  if (map.size !== entries.length) fail(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
+  return map;
+}
+
+const string: Check<string> = (value, path) => (typeof value === 'string' ? value : fail(path, value, 'a string'));
+const boolean: Check<boolean> = (value, path) => (typeof value === 'boolean' ? value : fail(path, value, 'true or false'));
+const integer: Check<number> = (value, path) => (Number.isSafeInteger(value) ? (value as number) : fail(path, value, 'a whole number'));
+const count: Check<number> = (value, path) => (integer(value, path) >= 0 ? (value as number) : fail(path, value, '0 or greater'));
+
+function oneOf<T extends string | number>(values: readonly T[]): Check<T> {
+  return (value, path) => (values.includes(value as T) ? (value as T) : fail(path, value, values.map((allowed) => JSON.stringify(allowed)).join(' or ')));
+}
+
+function listOf<T>(item: Check<T>): Check<T[]> {
+  return (value, path) => (Array.isArray(value) ? value.map((element, index) => item(element, `${path}[${String(index)}]`)) : fail(path, value, 'a list'));
+}
+
+/** An object with exactly these fields: one more is from a newer build, and dropping it could change what the record means. */
+function shape<T extends object>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
+  const names = Object.keys(fields) as (keyof T & string)[];
+  return (value, path) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(path, value, 'an object');
+    const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
+    if (unknown !== undefined) fail(`${path}.${unknown}`, (value as Record<string, unknown>)[unknown], 'absent: this build does not know the field');
+    const checked = names.map((name) => [name, fields[name]((value as Record<string, unknown>)[name], `${path}.${name}`)]);
+    return Object.fromEntries(checked) as T;
+  };
+}
+
+const topicConfig = shape<TopicConfig>({
+  minInSyncReplicas: count,
+  commitMode: oneOf(TOPIC_SETTINGS.commitMode.values),
+  retentionMs: integer,
+  retentionBytes: integer,
+  segmentBytes: count,
+  segmentMs: count,
+  batchBytesMax: count,
+  uncleanElection: boolean,
+});
+
+const partitionFields = shape<PartitionState>({
+  partition: count,
+  replicas: listOf(count),
+  syncSet: listOf(count),
+  quorum: count,
+  leader: integer,
+  leaderEpoch: count,
+  partitionEpoch: count,
+  suspects: listOf(count),
+  uncleanEpoch: count,
+});
+
+const partitionState: Check<PartitionState> = (value, path) => {
+  const state = partitionFields(value, path);
+  const fault = rowFault(state);
+  return fault === null ? state : fail(path, state, `sound: ${fault}`);
+};
+
+const topicFields = shape<TopicState>({
+  topicId: string,
+  name: string,
+  replicationFactor: count,
+  config: topicConfig,
+  partitions: listOf(partitionState),
+});
+
+const topicState: Check<TopicState> = (value, path) => {
+  const topic = topicFields(value, path);
+  topic.partitions.forEach((state, index) => {
+    if (state.partition !== index) fail(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
+  });
+  return topic;
+};
+
+const brokerState = shape<BrokerState>({
+  brokerId: count,
+  brokerEpoch: count,
+  directoryId: string,
+  host: string,
+  port: count,
+  rack: string,
+  restartClass: oneOf(RESTART_CLASSES),
+  fenced: boolean,
+  stopping: boolean,
+  unfencedEpoch: count,
+  featureLevelMax: count,
+});
+
+const lossReport = shape<LossReport>({
+  topicId: string,
+  topic: string,
+  partition: count,
+  leaderEpoch: count,
+  leader: count,
+  fromOffset: count,
+  atMs: count,
+});
+
+/** The fields of each kind of record, its `kind` apart. A kind that is forgotten here does not compile. */
+const RECORDS: { readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>> } = {
+  cluster: shape({ clusterId: string, featureLevel: count }),
+  'broker-registered': shape({
+    brokerId: count,
+    brokerEpoch: count,
+    directoryId: string,
+    host: string,
+    port: count,
+    rack: string,
+    restartClass: oneOf(RESTART_CLASSES),
+    featureLevelMax: count,
+  }),
+  'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-removed': shape({ brokerId: count }),
+  'topic-created': shape({ topic: topicState }),
+  'topic-altered': shape({ topicId: string, config: topicConfig }),
+  'partitions-added': shape({ topicId: string, partitions: listOf(partitionState) }),
+  'topic-deleted': shape({ topicId: string }),
+  'partition-changed': shape({ topicId: string, state: partitionState }),
+  'producer-ids': shape({ nextProducerId: count }),
+  'producer-named': shape({ name: string, producerId: count, producerEpoch: count }),
+  'loss-reported': shape({ loss: lossReport }),
+  'feature-level': shape({ featureLevel: count }),
+};
+
+const record: Check<MetadataRecord> = (value, path) => {
+  if (typeof value !== 'object' || value === null) return fail(path, value, 'an object');
+  const { kind, ...fields } = value as Record<string, unknown>;
+  if (typeof kind !== 'string' || !Object.hasOwn(RECORDS, kind)) return fail(`${path}.kind`, kind, 'one that this build knows: it was written by a newer build');
+  return { kind, ...RECORDS[kind as MetadataRecord['kind']](fields, path) } as MetadataRecord;
+};

@@ -1,0 +1,191 @@
+/**
+ * Settings of a topic: one table of names, defaults and bounds, and the checks against it. Bad settings are rejected, never repaired
+ * (Kafka silently clamps minInSyncReplicas to the replication factor: rule 8 of logs.md), and every fault is reported at once. Must not
+ * know where a setting came from or how it is applied.
+ */
+import type { CommitMode, TopicConfig } from './types.ts';
+
+/** Most replicas that a partition may have. Every one costs the leader a copy of each byte. */
+export const REPLICATION_FACTOR_MAX = 16;
+/** Characters of a topic name: it becomes a path component, whose limit is 255 bytes on common file systems. */
+export const TOPIC_NAME_LENGTH_MAX = 249;
+/** Partitions of one topic: one record creates them all, and stays well under 1 MiB. */
+export const PARTITIONS_PER_TOPIC_MAX = 2000;
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const MIB = 1024 * 1024;
+const COMMIT_MODES: readonly CommitMode[] = ['in-sync', 'quorum'];
+
+/** One row for a whole number. Bounds are inclusive; `isUnboundedAllowed` admits -1 beside them. */
+export interface NumberSetting {
+  readonly type: 'number';
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly isUnboundedAllowed: boolean;
+  readonly meaning: string;
+}
+
+/** One row for a setting with a few values. */
+export interface ChoiceSetting {
+  readonly type: 'choice';
+  readonly default: string | boolean;
+  readonly values: readonly (string | boolean)[];
+  readonly meaning: string;
+}
+
+/** Every setting of a topic. */
+export const TOPIC_SETTINGS = {
+  minInSyncReplicas: {
+    type: 'number',
+    default: 2,
+    min: 1,
+    max: REPLICATION_FACTOR_MAX,
+    isUnboundedAllowed: false,
+    meaning: 'Fewest trusted, unfenced members of the sync set that let an append in; at most the replication factor',
+  },
+  commitMode: {
+    type: 'choice',
+    default: 'in-sync',
+    values: COMMIT_MODES,
+    meaning: 'in-sync: every member of the sync set acknowledges; quorum: a majority does, which needs three replicas or more',
+  },
+  retentionMs: {
+    type: 'number',
+    default: 7 * DAY_MS,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: true,
+    meaning: 'Age past which the leader retires sealed segments; -1 keeps for ever',
+  },
+  retentionBytes: {
+    type: 'number',
+    default: -1,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: true,
+    meaning: 'Bytes of one replica past which the leader retires sealed segments; -1 means no bound',
+  },
+  segmentBytes: {
+    type: 'number',
+    default: 64 * MIB,
+    min: 64 * 1024,
+    max: 1024 * MIB,
+    isUnboundedAllowed: false,
+    meaning: 'Size at which a segment is sealed; at least batchBytesMax',
+  },
+  segmentMs: {
+    type: 'number',
+    default: DAY_MS,
+    min: 1000,
+    max: 365 * DAY_MS,
+    isUnboundedAllowed: false,
+    meaning: 'Age at which a segment is sealed, so that retention by time can retire it',
+  },
+  batchBytesMax: {
+    type: 'number',
+    default: MIB,
+    min: 1024,
+    max: 16 * MIB,
+    isUnboundedAllowed: false,
+    meaning: 'Largest batch frame accepted, header included',
+  },
+  uncleanElection: {
+    type: 'choice',
+    default: false,
+    values: [false, true],
+    meaning: 'May a leader be elected without enough trusted logs, with a published range of possible loss',
+  },
+} as const satisfies Record<keyof TopicConfig, NumberSetting | ChoiceSetting>;
+
+/** The defaults of the table. */
+export const TOPIC_CONFIG_DEFAULTS: TopicConfig = {
+  minInSyncReplicas: TOPIC_SETTINGS.minInSyncReplicas.default,
+  commitMode: TOPIC_SETTINGS.commitMode.default,
+  retentionMs: TOPIC_SETTINGS.retentionMs.default,
+  retentionBytes: TOPIC_SETTINGS.retentionBytes.default,
+  segmentBytes: TOPIC_SETTINGS.segmentBytes.default,
+  segmentMs: TOPIC_SETTINGS.segmentMs.default,
+  batchBytesMax: TOPIC_SETTINGS.batchBytesMax.default,
+  uncleanElection: TOPIC_SETTINGS.uncleanElection.default,
+};
+
+/** Settings as checked: `config` may be used only when `faults` is empty. */
+export interface CheckedTopicConfig {
+  readonly config: TopicConfig;
+  /** One sentence per fault, naming field, value and what is allowed. */
+  readonly faults: readonly string[];
+}
+
+/**
+ * Fills absent settings of `partial` from `defaults` and checks the whole, defaults included: a default that does not fit this topic's
+ * replication factor is a fault too. Settings that are not in the table are faults.
+ */
+export function validateTopicConfig(
+  partial: Partial<TopicConfig>,
+  defaults: TopicConfig,
+  topic: { readonly replicationFactor: number },
+): CheckedTopicConfig {
+  const faults = Object.keys(partial)
+    .filter((name) => !Object.hasOwn(TOPIC_SETTINGS, name))
+    .map((name) => `${name} is not a setting, must be one of ${Object.keys(TOPIC_SETTINGS).join(', ')}`);
+  const given = Object.fromEntries(Object.entries(partial).filter(([, value]) => value !== undefined));
+  const config: TopicConfig = { ...defaults, ...given };
+  for (const name of Object.keys(TOPIC_SETTINGS) as (keyof TopicConfig)[]) {
+    const fault = settingFault(name, config[name]);
+    if (fault !== null) faults.push(fault);
+  }
+  return { config, faults: [...faults, ...relationFaults(config, topic.replicationFactor)] };
+}
+
+/** What is wrong with a topic name that a client asks for, or null. */
+export function topicNameFault(name: string): string | null {
+  if (name.length < 1 || name.length > TOPIC_NAME_LENGTH_MAX) {
+    return `name has ${String(name.length)} characters, must have 1 to ${String(TOPIC_NAME_LENGTH_MAX)}`;
+  }
+  if (!/^[a-zA-Z0-9._-]+$/.test(name)) return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
+  if (name === '.' || name === '..') return `name is "${name}", must not be "." or ".."`;
+  if (name.startsWith('__')) return `name is "${name}", must not start with "__", which is reserved`;
+  return null;
+}
+
+/** What is wrong with a replication factor, or null. */
+export function replicationFactorFault(replicationFactor: number): string | null {
+  if (Number.isInteger(replicationFactor) && replicationFactor >= 1 && replicationFactor <= REPLICATION_FACTOR_MAX) return null;
+  return `replicationFactor is ${String(replicationFactor)}, must be a whole number from 1 to ${String(REPLICATION_FACTOR_MAX)}`;
+}
+
+/** What is wrong with a partition count, or null. */
+export function partitionCountFault(partitions: number): string | null {
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_PER_TOPIC_MAX) return null;
+  return `partitions is ${String(partitions)}, must be a whole number from 1 to ${String(PARTITIONS_PER_TOPIC_MAX)}`;
+}
+
+function settingFault(name: keyof TopicConfig, value: unknown): string | null {
+  const setting: NumberSetting | ChoiceSetting = TOPIC_SETTINGS[name];
+  const shown = JSON.stringify(value) ?? String(value);
+  if (setting.type === 'choice') {
+    if (setting.values.some((allowed) => allowed === value)) return null;
+    return `${name} is ${shown}, must be ${setting.values.map((allowed) => JSON.stringify(allowed)).join(' or ')}`;
+  }
+  if (setting.isUnboundedAllowed && value === -1) return null;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= setting.min && value <= setting.max) return null;
+  const unbounded = setting.isUnboundedAllowed ? '-1 or ' : '';
+  return `${name} is ${shown}, must be ${unbounded}a whole number from ${String(setting.min)} to ${String(setting.max)}`;
+}
+
+function relationFaults(config: TopicConfig, replicationFactor: number): string[] {
+  const faults: string[] = [];
+  // Rule 8: such a topic could never take an append.
+  if (config.minInSyncReplicas > replicationFactor) {
+    faults.push(`minInSyncReplicas is ${String(config.minInSyncReplicas)}, must be at most replicationFactor (${String(replicationFactor)})`);
+  }
+  // logs.md section 4: a majority of two is both, so quorum mode would promise what it cannot give.
+  if (config.commitMode === 'quorum' && replicationFactor < 3) {
+    faults.push(`commitMode is "quorum", must be "in-sync" while replicationFactor (${String(replicationFactor)}) is below 3`);
+  }
+  if (config.segmentBytes < config.batchBytesMax) {
+    faults.push(`segmentBytes is ${String(config.segmentBytes)}, must be at least batchBytesMax (${String(config.batchBytesMax)})`);
+  }
+  return faults;
+}

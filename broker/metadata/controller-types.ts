@@ -1,0 +1,173 @@
+/**
+ * Inputs and outputs of the controller core: the broker that leads the metadata quorum runs one. It answers requests by proposing records;
+ * an answer is given only once its records are committed.
+ */
+import type { BrokerError } from '../base/errors.ts';
+import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, TopicId, WallMs } from '../base/units.ts';
+import type { MetadataImage, MetadataRecord, RestartClass, TopicConfig } from './types.ts';
+
+/** A broker says who it is (rule 17, P7). */
+export interface RegisterRequest {
+  readonly kind: 'register';
+  readonly clusterId: string;
+  readonly brokerId: BrokerId;
+  readonly directoryId: string;
+  /** Broker epoch in the session file of this start; 0 when there is none. */
+  readonly sessionEpoch: BrokerEpoch;
+  readonly restartClass: RestartClass;
+  readonly host: string;
+  readonly port: number;
+  readonly rack: string;
+  readonly featureLevelMax: number;
+}
+
+/** Sent every `heartbeatMs` by a registered broker. Asking for nothing still proves life. */
+export interface HeartbeatRequest {
+  readonly kind: 'heartbeat';
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+  /** The broker has applied its own registration and synced the epoch into its session file. */
+  readonly wantsUnfence: boolean;
+  /** An orderly stop has begun: move leaders away, then allow it. */
+  readonly wantsStop: boolean;
+  /** An I/O error happened: distrust this broker's partition data at once. */
+  readonly lossy: boolean;
+}
+
+/** A leader asks for a change of (S, q) (rules 11 to 13). Compare-and-set on both epochs. */
+export interface AlterSyncSetRequest {
+  readonly kind: 'alter-sync-set';
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly topicId: TopicId;
+  readonly partition: number;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  /** `add`: certified, caught up; carries the broker epoch the follower's position named. `remove`: lags. `trust`: a suspect was certified. `raise`: q + 1. */
+  readonly change:
+    | { readonly op: 'add'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
+    | { readonly op: 'remove'; readonly member: BrokerId }
+    | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
+    | { readonly op: 'raise'; readonly quorum: number };
+}
+
+export interface CreateTopicRequest {
+  readonly kind: 'create-topic';
+  readonly topicId: TopicId;
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  /** Absent settings take the broker's defaults. */
+  readonly config: Partial<TopicConfig>;
+  /** Explicit replica lists per partition; empty lets placement choose. */
+  readonly assignments: readonly (readonly BrokerId[])[];
+  readonly validateOnly: boolean;
+}
+
+export interface AlterTopicRequest {
+  readonly kind: 'alter-topic';
+  readonly name: string;
+  readonly config: Partial<TopicConfig>;
+  /** New, larger partition count; 0 leaves it. */
+  readonly partitions: number;
+}
+
+export interface DeleteTopicRequest {
+  readonly kind: 'delete-topic';
+  readonly name: string;
+}
+
+export interface InitProducerRequest {
+  readonly kind: 'init-producer';
+  /** Empty: an anonymous id, epoch 0. */
+  readonly name: string;
+}
+
+/** Move leadership: to `target`, or to the preferred replica when NO_BROKER. `unclean` needs the topic's consent and every replica given up by name. */
+export interface ElectLeaderRequest {
+  readonly kind: 'elect-leader';
+  readonly topic: string;
+  readonly partition: number;
+  readonly target: BrokerId;
+  readonly unclean: boolean;
+  /** Last-known members that a person has declared gone for ever. */
+  readonly givenUp: readonly BrokerId[];
+}
+
+export type ControllerRequest =
+  | RegisterRequest
+  | HeartbeatRequest
+  | AlterSyncSetRequest
+  | CreateTopicRequest
+  | AlterTopicRequest
+  | DeleteTopicRequest
+  | InitProducerRequest
+  | ElectLeaderRequest;
+
+/** Answers, by kind of request. */
+export type ControllerReply =
+  | { readonly kind: 'register'; readonly brokerEpoch: BrokerEpoch; readonly restartClass: RestartClass }
+  | { readonly kind: 'heartbeat'; readonly fenced: boolean; readonly mayStop: boolean; readonly leadersLeft: number }
+  | { readonly kind: 'alter-sync-set'; readonly partitionEpoch: PartitionEpoch }
+  | { readonly kind: 'create-topic'; readonly topicId: TopicId }
+  | { readonly kind: 'alter-topic' }
+  | { readonly kind: 'delete-topic' }
+  | { readonly kind: 'init-producer'; readonly producerId: number; readonly producerEpoch: number }
+  | { readonly kind: 'elect-leader'; readonly leader: BrokerId; readonly leaderEpoch: LeaderEpoch };
+
+export type ControllerInput =
+  | { readonly kind: 'tick'; readonly nowMs: MonotonicMs; readonly wallMs: WallMs }
+  | { readonly kind: 'request'; readonly requestId: number; readonly request: ControllerRequest }
+  /** The proposal is committed and folded into the image that the runtime holds. */
+  | { readonly kind: 'committed'; readonly proposalId: number }
+  /** A broker's connection was reset: probe it now instead of waiting for its session. */
+  | { readonly kind: 'disconnected'; readonly brokerId: BrokerId }
+  /** Result of a probe: `refused` means nothing listens there, so the process is dead. */
+  | { readonly kind: 'probed'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch; readonly result: 'alive' | 'refused' | 'silent' }
+  /**
+   * Answer to an inspection: the (last epoch, end) of one replica's log. `null`: it did not answer. `brokerEpoch` is that of the inspection: an
+   * answer that a dead incarnation gave says nothing about the disk of the present one.
+   */
+  | {
+      readonly kind: 'inspected';
+      readonly topicId: TopicId;
+      readonly partition: number;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+      /** `highWaterMark`: what the replica knows to be committed; absent means nothing. Bounds a loss report where the end cannot. */
+      readonly log: { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset; readonly highWaterMark?: Offset } | null;
+    };
+
+export interface ControllerOutput {
+  /** Propose these to raft, in order. */
+  readonly proposals: readonly { readonly proposalId: number; readonly records: readonly MetadataRecord[] }[];
+  readonly replies: readonly { readonly requestId: number; readonly reply: ControllerReply | BrokerError }[];
+  /** Dial these brokers and report `probed`. */
+  readonly probes: readonly { readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch; readonly host: string; readonly port: number }[];
+  /** Seal and read these replicas' logs, then report `inspected` (quorum mode and unclean elections). */
+  readonly inspections: readonly {
+    readonly topicId: TopicId;
+    readonly partition: number;
+    readonly leaderEpoch: LeaderEpoch;
+    readonly brokerId: BrokerId;
+    readonly brokerEpoch: BrokerEpoch;
+  }[];
+  /** Facts for the log, as (event, fields). */
+  readonly facts: readonly { readonly event: string; readonly fields: Readonly<Record<string, string | number | boolean>> }[];
+}
+
+export interface ControllerOptions {
+  readonly seed: number;
+  readonly self: BrokerId;
+  /** Silence after which a broker is fenced. */
+  readonly sessionTimeoutMs: number;
+  /** Pause between probes of one broker that is not heard. */
+  readonly probeIntervalMs: number;
+  readonly defaults: TopicConfig;
+  /** Bounds. */
+  readonly requestsPendingMax: number;
+  readonly partitionsMax: number;
+  readonly image: MetadataImage;
+  readonly nowMs: MonotonicMs;
+}

@@ -1,0 +1,156 @@
+/**
+ * What consensus decides: the records of the metadata log and the image they add up to. Values only; `apply.ts` folds records into an
+ * image, `controller/` decides which records to propose. A record is JSON in the log, so a person can read it.
+ */
+import type {
+  BrokerEpoch,
+  BrokerId,
+  DirectoryId,
+  LeaderEpoch,
+  Offset,
+  PartitionEpoch,
+  TopicId,
+} from '../base/units.ts';
+
+/**
+ * What the last stop left of a broker's partition data (DESIGN.md section 6). `new`: an empty directory. `clean`: orderly stop. `warm`: the
+ * process died and the page cache survived. `lossy`: everything else.
+ */
+export type RestartClass = 'new' | 'clean' | 'warm' | 'lossy';
+
+/** `in-sync`: q = |S|. `quorum`: q starts as a majority (logs.md section 4). */
+export type CommitMode = 'in-sync' | 'quorum';
+
+/** Settings of a topic. Every one is live. */
+export interface TopicConfig {
+  /** Fewest trusted, unfenced members of S that let an append in, 1 to the replication factor. */
+  readonly minInSyncReplicas: number;
+  readonly commitMode: CommitMode;
+  /** Age past which the leader retires sealed segments; -1 keeps for ever. */
+  readonly retentionMs: number;
+  /** Bytes of one replica past which the leader retires sealed segments; -1 means no bound. */
+  readonly retentionBytes: number;
+  /** Size at which a segment is sealed. */
+  readonly segmentBytes: number;
+  /** Age at which a segment is sealed, so that retention by time can retire it. */
+  readonly segmentMs: number;
+  /** Largest batch frame accepted. */
+  readonly batchBytesMax: number;
+  /** May a leader be elected without a trusted member of S, with a published range of possible loss (rule 18, P11)? */
+  readonly uncleanElection: boolean;
+}
+
+/** A broker as metadata knows it. */
+export interface BrokerState {
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly directoryId: DirectoryId;
+  /** Address that clients and brokers dial. */
+  readonly host: string;
+  readonly port: number;
+  /** Empty when unknown. */
+  readonly rack: string;
+  readonly restartClass: RestartClass;
+  /** Fenced brokers neither lead nor count. Every registration starts fenced (rule 17). */
+  readonly fenced: boolean;
+  /** In an orderly stop: leads nothing more and is not added to sync sets (KIP-841). */
+  readonly stopping: boolean;
+  /** Greatest broker epoch that was ever unfenced with this directory: what a clean or warm start must name, or a later one. */
+  readonly unfencedEpoch: BrokerEpoch;
+  /** Highest feature level this build can run. */
+  readonly featureLevelMax: number;
+}
+
+/** One partition. S is `syncSet`, q is `quorum` (DESIGN.md section 5). */
+export interface PartitionState {
+  readonly partition: number;
+  /** Assignment in preference order: the first one is the preferred leader. */
+  readonly replicas: readonly BrokerId[];
+  readonly syncSet: readonly BrokerId[];
+  readonly quorum: number;
+  /** NO_BROKER while none is elected. */
+  readonly leader: BrokerId;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  /** Members of S whose log is not evidence until the leader certifies them (P7, P8). */
+  readonly suspects: readonly BrokerId[];
+  /** Last epoch that was elected uncleanly, 0 for never: only under it may a replica truncate below its own HW. */
+  readonly uncleanEpoch: LeaderEpoch;
+}
+
+/** A topic. Partitions stand at the index of their number. */
+export interface TopicState {
+  readonly topicId: TopicId;
+  readonly name: string;
+  readonly replicationFactor: number;
+  readonly config: TopicConfig;
+  readonly partitions: readonly PartitionState[];
+}
+
+/** Something that may be lost, exactly (P11). Offsets from `fromOffset` on, of all epochs below `leaderEpoch`, open upwards. */
+export interface LossReport {
+  readonly topicId: TopicId;
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly leader: BrokerId;
+  readonly fromOffset: Offset;
+  readonly atMs: number;
+}
+
+/** A named producer: the newest epoch of a name fences the older ones. */
+export interface NamedProducer {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+}
+
+/** One change of metadata. A raft entry holds a JSON list of these; the list takes effect as one. */
+export type MetadataRecord =
+  | { readonly kind: 'cluster'; readonly clusterId: string; readonly featureLevel: number }
+  | {
+      readonly kind: 'broker-registered';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+      readonly directoryId: DirectoryId;
+      readonly host: string;
+      readonly port: number;
+      readonly rack: string;
+      readonly restartClass: RestartClass;
+      readonly featureLevelMax: number;
+    }
+  | { readonly kind: 'broker-fenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
+  | { readonly kind: 'broker-unfenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
+  | { readonly kind: 'broker-stopping'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
+  | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }
+  | { readonly kind: 'topic-created'; readonly topic: TopicState }
+  | { readonly kind: 'topic-altered'; readonly topicId: TopicId; readonly config: TopicConfig }
+  | { readonly kind: 'partitions-added'; readonly topicId: TopicId; readonly partitions: readonly PartitionState[] }
+  | { readonly kind: 'topic-deleted'; readonly topicId: TopicId }
+  | { readonly kind: 'partition-changed'; readonly topicId: TopicId; readonly state: PartitionState }
+  | { readonly kind: 'producer-ids'; readonly nextProducerId: number }
+  | {
+      readonly kind: 'producer-named';
+      readonly name: string;
+      readonly producerId: number;
+      readonly producerEpoch: number;
+    }
+  | { readonly kind: 'loss-reported'; readonly loss: LossReport }
+  | { readonly kind: 'feature-level'; readonly featureLevel: number };
+
+/** Everything that is decided, as of `index` of the metadata log. Treat as frozen: `apply` returns a new one, sharing what is unchanged. */
+export interface MetadataImage {
+  readonly clusterId: string;
+  readonly featureLevel: number;
+  /** Index and term of the last entry folded in. */
+  readonly index: number;
+  readonly term: number;
+  readonly brokers: ReadonlyMap<BrokerId, BrokerState>;
+  /** Greatest broker epoch ever given. */
+  readonly lastBrokerEpoch: BrokerEpoch;
+  readonly topics: ReadonlyMap<TopicId, TopicState>;
+  readonly topicIdsByName: ReadonlyMap<string, TopicId>;
+  readonly nextProducerId: number;
+  readonly namedProducers: ReadonlyMap<string, NamedProducer>;
+  /** The newest reports, at most `LOSS_REPORTS_MAX`. */
+  readonly losses: readonly LossReport[];
+}

@@ -1,0 +1,398 @@
+/**
+ * A seeded random walk over the controller core and model brokers. Every message may be late or lost, controllers are replaced at any point, disks lose
+ * data in every way that DESIGN.md section 6 names. `checks.ts` judges every step; a violation throws with the seed.
+ */
+import { apply, emptyImage } from '../../../broker/metadata/apply.ts';
+import { BrokerError } from '../../../broker/base/errors.ts';
+import { Random } from '../../../broker/base/random.ts';
+import { TOPIC_CONFIG_DEFAULTS } from '../../../broker/metadata/config.ts';
+import { Controller } from '../../../broker/metadata/controller/controller.ts';
+import type { ControllerInput, ControllerOutput, ControllerReply, ControllerRequest } from '../../../broker/metadata/controller-types.ts';
+import type { MetadataImage, MetadataRecord, TopicConfig } from '../../../broker/metadata/types.ts';
+import { Checks } from './checks.ts';
+import { emptyDisk, ModelBroker } from './model-broker.ts';
+import type { ModelDisk, ModelFlaw } from './model-broker.ts';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly steps: number;
+  readonly flaw: ModelFlaw;
+  /** Commit mode of the topic; `any` also changes it on the way. */
+  readonly mode: 'in-sync' | 'quorum' | 'any';
+}
+
+type Reply = ControllerReply | BrokerError;
+
+const PARTITIONS = 2;
+const SESSION_MS = 3000;
+/** Messages and proposals on their way at once. */
+const MAIL_MAX = 12;
+const PROPOSALS_MAX = 4;
+
+export class World {
+  readonly #options: WorldOptions;
+  readonly #random: Random;
+  readonly #checks: Checks;
+  readonly #brokers: ModelBroker[] = [];
+  readonly #snapshots = new Map<number, ModelDisk>();
+  /** Committed images, one per entry. */
+  readonly #images: MetadataImage[] = [];
+  #controller!: Controller;
+  #term = 1;
+  #proposals: { readonly proposalId: number; readonly records: readonly MetadataRecord[] }[] = [];
+  #callbacks = new Map<number, (reply: Reply) => void>();
+  #mail: (() => void)[] = [];
+  #nextRequestId = 1;
+  #nextId = 1;
+  #nextDirectory = 1;
+  #nowMs = 0;
+  /** Faults are over: what follows must heal. */
+  #isHealing = false;
+  readonly stats = { commits: 0, losses: 0, leaders: 0, lossyEvents: 0, controllers: 0 };
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.#random = new Random(options.seed);
+    this.#checks = new Checks(PARTITIONS);
+    const random = this.#random;
+    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 1 }], { index: 1, term: 1 });
+    this.#images.push(image);
+    const count = 3 + random.below(3);
+    const events = {
+      onLead: (broker: ModelBroker, partition: number, epoch: number): void => {
+        this.stats.leaders += 1;
+        this.#checks.onLead(broker, partition, epoch);
+      },
+      onCommit: (broker: ModelBroker, partition: number, epoch: number, mark: number): void => {
+        this.stats.commits += 1;
+        this.#checks.onCommit(broker, partition, epoch, mark);
+      },
+      onCutBelowHighWaterMark: (broker: ModelBroker, partition: number, to: number): void => {
+        this.#checks.onCut(broker, partition, to);
+      },
+      nextId: (): number => this.#nextId++,
+    };
+    for (let id = 0; id < count; id += 1) this.#brokers.push(new ModelBroker(id, { partitions: PARTITIONS, image, events, flaw: options.flaw }));
+    this.#newController();
+    for (const broker of this.#brokers) this.#startBroker(broker);
+    this.#createTopic();
+  }
+
+  /** Walks, then heals. Throws on a violation. */
+  run(): void {
+    for (let step = 0; step < this.#options.steps; step += 1) {
+      this.#act();
+      this.#checks.afterStep(this.#committed, this.#brokers);
+    }
+    this.#heal();
+  }
+
+  get #committed(): MetadataImage {
+    return this.#images[this.#images.length - 1] as MetadataImage;
+  }
+
+  #createTopic(): void {
+    const random = this.#random;
+    const commitMode = this.#options.mode === 'any' ? random.pick(['in-sync', 'in-sync', 'quorum'] as const) : this.#options.mode;
+    const replicationFactor = commitMode === 'quorum' ? 3 + random.below(this.#brokers.length - 2) : 2 + random.below(this.#brokers.length - 1);
+    const minInSyncReplicas = 1 + random.below(Math.min(3, replicationFactor));
+    const config: Partial<TopicConfig> = { commitMode, minInSyncReplicas, uncleanElection: random.chance(0.5) };
+    for (let round = 0; round < 200 && this.#committed.topics.size === 0; round += 1) {
+      this.#calmRound();
+      this.#ask({ kind: 'create-topic', topicId: 't', name: 't', partitions: PARTITIONS, replicationFactor, config, assignments: [], validateOnly: false }, () => undefined);
+    }
+    if (this.#committed.topics.size === 0) throw new Error('the topic must be created before the walk');
+  }
+
+  // The controller and its log
+
+  #newController(): void {
+    // What was proposed may have reached a majority or not; nobody hears which.
+    while (this.#proposals.length > 0 && this.#random.chance(0.5)) this.#commitNext(false);
+    this.#proposals = [];
+    this.#callbacks = new Map();
+    this.#term += 1;
+    this.stats.controllers += 1;
+    this.#controller = new Controller({
+      seed: this.#options.seed,
+      self: 0,
+      sessionTimeoutMs: SESSION_MS,
+      probeIntervalMs: 500,
+      defaults: TOPIC_CONFIG_DEFAULTS,
+      requestsPendingMax: 1000,
+      partitionsMax: 100,
+      image: this.#committed,
+      nowMs: this.#nowMs,
+    });
+  }
+
+  #commitNext(isHeard: boolean): void {
+    const next = this.#proposals.shift();
+    if (next === undefined) return;
+    const image = apply(this.#committed, next.records, { index: this.#committed.index + 1, term: this.#term });
+    this.#images.push(image);
+    for (const record of next.records) {
+      if (record.kind !== 'loss-reported') continue;
+      this.stats.losses += 1;
+      this.#checks.onLoss(record.loss);
+    }
+    if (isHeard) this.#step({ kind: 'committed', proposalId: next.proposalId });
+  }
+
+  #step(input: ControllerInput): void {
+    this.#carryOut(this.#controller.step(input));
+  }
+
+  #carryOut(output: ControllerOutput): void {
+    this.#proposals.push(...output.proposals);
+    for (const { requestId, reply } of output.replies) {
+      const callback = this.#callbacks.get(requestId);
+      this.#callbacks.delete(requestId);
+      if (callback !== undefined) this.#mail.push(() => { callback(reply); });
+    }
+    const term = this.#term;
+    const answer = (input: ControllerInput): void => {
+      this.#mail.push(() => {
+        if (this.#term === term) this.#step(input);
+      });
+    };
+    for (const { brokerId, brokerEpoch } of output.probes) {
+      const process = this.#brokers[brokerId]?.process;
+      const isThere = process !== null && process?.brokerEpoch === brokerEpoch;
+      answer({ kind: 'probed', brokerId, brokerEpoch, result: this.#faulty(0.1) ? 'silent' : isThere ? 'alive' : 'refused' });
+    }
+    for (const { topicId, partition, leaderEpoch, brokerId, brokerEpoch } of output.inspections) {
+      this.#mail.push(() => {
+        const log = this.#faulty(0.1) ? null : (this.#brokers[brokerId]?.inspect(partition, leaderEpoch) ?? null);
+        answer({ kind: 'inspected', topicId, partition, leaderEpoch, brokerId, brokerEpoch, log });
+      });
+    }
+  }
+
+  #ask(request: ControllerRequest, callback: (reply: Reply) => void): void {
+    this.#mail.push(() => {
+      const requestId = this.#nextRequestId++;
+      this.#callbacks.set(requestId, callback);
+      this.#step({ kind: 'request', requestId, request });
+    });
+  }
+
+  #faulty(probability: number): boolean {
+    return !this.#isHealing && this.#random.chance(probability);
+  }
+
+  // Brokers
+
+  #startBroker(broker: ModelBroker): void {
+    broker.start(this.#images.length - 1);
+    broker.apply(this.#committed, this.#images.length - 1);
+  }
+
+  #register(broker: ModelBroker): void {
+    const process = broker.process;
+    if (process === null || process.brokerEpoch > 0) return;
+    const { restartClass, sessionEpoch } = process;
+    const request: ControllerRequest = {
+      kind: 'register', clusterId: 'c', brokerId: broker.brokerId, directoryId: broker.disk.directoryId,
+      sessionEpoch, restartClass, host: 'h', port: 1, rack: String(broker.brokerId % 3), featureLevelMax: 1,
+    };
+    this.#ask(request, (reply) => {
+      if (broker.process !== process || reply instanceof BrokerError || reply.kind !== 'register' || process.brokerEpoch >= reply.brokerEpoch) return;
+      broker.registered(reply.brokerEpoch);
+    });
+  }
+
+  #heartbeat(broker: ModelBroker): void {
+    const process = broker.process;
+    if (process === null) return;
+    if (process.brokerEpoch === 0) {
+      this.#register(broker);
+      return;
+    }
+    const known = broker.image.brokers.get(broker.brokerId);
+    const wantsUnfence = !process.isBroken && broker.isCurrent() && known?.fenced === true;
+    const { brokerEpoch, isStopping, isBroken } = process;
+    this.#ask({ kind: 'heartbeat', brokerId: broker.brokerId, brokerEpoch, wantsUnfence, wantsStop: isStopping, lossy: isBroken }, (reply) => {
+      if (broker.process !== process) return;
+      if (reply instanceof BrokerError) {
+        if (reply.code !== 'FENCED' || process.brokerEpoch !== brokerEpoch) return;
+        if (process.isBroken) broker.markLossy();
+        broker.process = null;
+        return;
+      }
+      if (isBroken) broker.process = null;
+      else if (reply.kind === 'heartbeat' && reply.mayStop && !process.isBroken) {
+        broker.process = null;
+        broker.disk.isClean = true;
+      }
+    });
+  }
+
+  /** The ways to go. */
+  #crash(broker: ModelBroker): void {
+    const random = this.#random;
+    // One whose disk failed leaves only when it has said so.
+    if (broker.process === null || broker.process.isBroken) return;
+    const kind = random.pick(['warm', 'warm', 'warm', 'power', 'emptied', 'rolled-back', 'broken'] as const);
+    if (kind !== 'warm') this.stats.lossyEvents += 1;
+    if (kind === 'broken') {
+      broker.process.isBroken = true;
+      broker.loseSuffixes(random);
+      // The session file is gone, or, if that failed too, only the heartbeat tells.
+      if (random.chance(0.5)) broker.markLossy();
+      return;
+    }
+    broker.process = null;
+    if (kind === 'power') {
+      broker.boot += 1;
+      // What an orderly stop synced is safe until something is written again.
+      if (!broker.disk.isClean) broker.loseSuffixes(random);
+    } else if (kind === 'emptied') {
+      broker.disk = emptyDisk(`${String(broker.brokerId)}-${String(this.#nextDirectory++)}`, PARTITIONS);
+      broker.isTainted = true;
+    } else if (kind === 'rolled-back') this.#rollBack(broker);
+    if (random.chance(0.6)) this.#mail.push(() => { this.#step({ kind: 'disconnected', brokerId: broker.brokerId }); });
+  }
+
+  /**
+   * A volume restored from a snapshot claims to be warm, and its session epoch gives it away. One of the last incarnation unfenced could not be told by
+   * that: it is the mount identity that fails it, on the broker's side.
+   */
+  #rollBack(broker: ModelBroker): void {
+    const snapshot = this.#snapshots.get(broker.brokerId);
+    if (snapshot === undefined || snapshot.session === null) return;
+    const unfencedEpoch = this.#committed.brokers.get(broker.brokerId)?.unfencedEpoch ?? 0;
+    const isSameIncarnation = snapshot.session.epoch >= unfencedEpoch || snapshot.directoryId !== broker.disk.directoryId;
+    broker.disk = copyOf(snapshot);
+    broker.disk.isClean = false;
+    broker.disk.session = { epoch: snapshot.session.epoch, boot: isSameIncarnation ? -1 : broker.boot };
+    broker.isTainted = true;
+  }
+
+  // The walk
+
+  #act(): void {
+    const random = this.#random;
+    const broker = random.pick(this.#brokers);
+    const partition = random.below(PARTITIONS);
+    const roll = random.below(1000);
+    if (roll < 60) this.#tick(20 + random.below(150));
+    else if (roll < 200) this.#heartbeat(broker);
+    else if (roll < 330) this.#deliver();
+    else if (roll < 345) this.#loseMail();
+    else if (roll < 440) this.#commitNext(true);
+    else if (roll < 520) this.#see(broker);
+    else if (roll < 620) broker.append(partition);
+    else if (roll < 840) this.#fetch(broker, partition);
+    else if (roll < 920) this.#propose(broker, partition);
+    else if (roll < 925) this.#crash(broker);
+    else if (roll < 952) { if (broker.process === null) this.#startBroker(broker); }
+    else if (roll < 955) this.#newController();
+    else if (roll < 960) { if (broker.process !== null) broker.process.isStopping = true; }
+    else if (roll < 965) this.#snapshots.set(broker.brokerId, copyOf(broker.disk));
+    else if (roll < 975) this.#administer(partition);
+    else this.#deliver();
+    // Late, but not for ever: otherwise nothing would ever be decided.
+    while (this.#mail.length > MAIL_MAX) this.#deliver();
+    while (this.#proposals.length > PROPOSALS_MAX) this.#commitNext(true);
+  }
+
+  #tick(ms: number): void {
+    this.#nowMs += ms;
+    this.#step({ kind: 'tick', nowMs: this.#nowMs, wallMs: this.#nowMs });
+  }
+
+  #deliver(): void {
+    if (this.#mail.length === 0) return;
+    const [mail] = this.#mail.splice(this.#isHealing ? 0 : this.#random.below(this.#mail.length), 1);
+    mail?.();
+  }
+
+  #loseMail(): void {
+    if (this.#mail.length > 0) this.#mail.splice(this.#random.below(this.#mail.length), 1);
+  }
+
+  #see(broker: ModelBroker): void {
+    const process = broker.process;
+    if (process === null) return;
+    const last = this.#images.length - 1;
+    const index = this.#isHealing || this.#random.chance(0.6) ? last : Math.min(last, process.applied + 1);
+    broker.apply(this.#images[index] as MetadataImage, index);
+  }
+
+  #fetch(broker: ModelBroker, partition: number): void {
+    const leader = this.#brokers[broker.row(partition)?.leader ?? -1];
+    if (leader === undefined || leader === broker) return;
+    const position = broker.fetch(leader, partition, this.#isHealing ? 1000 : 1 + this.#random.below(6));
+    if (position !== null) this.#mail.push(() => { leader.position(partition, broker.brokerId, position); });
+  }
+
+  /** Asks, and asks again with the very same request; an unknown outcome keeps it in flight until metadata tells. */
+  #propose(broker: ModelBroker, partition: number): void {
+    const change = broker.proposal(partition, this.#random, this.#isHealing);
+    if (change === null) return;
+    change.sends += 1;
+    this.#ask(change.request, (reply) => {
+      // A refusal ends only what cannot still arrive a second time. No mail of the walk is left when it heals.
+      const isFinal = reply instanceof BrokerError && reply.code === 'REFUSED' && (change.sends === 1 || this.#isHealing);
+      if (isFinal) broker.forget(partition, change);
+    });
+  }
+
+  #administer(partition: number): void {
+    const random = this.#random;
+    const row = this.#committed.topics.get('t')?.partitions[partition];
+    if (row === undefined) return;
+    const roll = random.below(4);
+    if (roll === 0) this.#ask({ kind: 'alter-topic', name: 't', partitions: 0, config: { minInSyncReplicas: 1 + random.below(3) } }, () => undefined);
+    else if (roll === 1 && this.#options.mode === 'any') this.#ask({ kind: 'alter-topic', name: 't', partitions: 0, config: { commitMode: random.pick(['in-sync', 'quorum']) } }, () => undefined);
+    else if (roll === 2) this.#ask({ kind: 'elect-leader', topic: 't', partition, target: random.pick(row.replicas), unclean: false, givenUp: [] }, () => undefined);
+    else {
+      const givenUp = row.replicas.filter((id) => this.#committed.brokers.get(id)?.fenced === true);
+      this.#ask({ kind: 'elect-leader', topic: 't', partition, target: -1, unclean: true, givenUp }, () => undefined);
+    }
+  }
+
+  // Healing
+
+  #calmRound(): void {
+    this.#tick(50);
+    for (const broker of this.#brokers) {
+      if (broker.process === null) this.#startBroker(broker);
+      this.#heartbeat(broker);
+      for (let turn = 0; turn < 4; turn += 1) {
+        while (this.#mail.length > 0) this.#deliver();
+        while (this.#proposals.length > 0) this.#commitNext(true);
+      }
+      this.#see(broker);
+      for (let partition = 0; partition < PARTITIONS; partition += 1) {
+        this.#fetch(broker, partition);
+        // The model does not hold HW for a follower about to join (rule 10), so a steady stream would keep everybody out.
+        if (this.#nowMs % 500 === 0) broker.append(partition);
+        this.#propose(broker, partition);
+      }
+    }
+  }
+
+  /** Everybody returns and nothing is lost any more: every partition must get a leader and a full S, unless only an unclean election could help. */
+  #heal(): void {
+    this.#isHealing = true;
+    this.#nowMs = Math.ceil(this.#nowMs / 500) * 500;
+    // Delayed mail of the walk belongs to calls that have timed out.
+    this.#mail = [];
+    this.#newController();
+    for (const broker of this.#brokers) {
+      if (broker.process?.isBroken === true) broker.markLossy();
+      broker.process = null;
+    }
+    for (let round = 0; round < 250; round += 1) {
+      this.#calmRound();
+      this.#checks.afterStep(this.#committed, this.#brokers);
+    }
+    this.#checks.atEnd(this.#committed);
+  }
+}
+
+function copyOf(disk: ModelDisk): ModelDisk {
+  return { ...disk, logs: disk.logs.map((log) => [...log]), highWaterMarks: [...disk.highWaterMarks], session: disk.session === null ? null : { ...disk.session } };
+}
