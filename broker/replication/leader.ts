@@ -1,0 +1,290 @@
+/**
+ * Leader of one partition in one epoch: takes appends, judges positions, moves HW, asks for changes of (S, q). A new epoch gets a new
+ * object, so no acknowledgement outlives its epoch (rule 6). Sources: KIP-101, KIP-279, KIP-903, KIP-966; logs.md sections 2 and 4.
+ */
+import type { BatchHeader } from '../../proto/batch/frame.ts';
+import { checkClientBatch } from '../../proto/batch/frame.ts';
+import { assert } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../base/units.ts';
+import { PendingAppends } from './appends.ts';
+import { committedEnd, UNKNOWN_END } from './high-water.ts';
+import type { ReplicaLog } from './log.ts';
+import type { OutputBuilder } from './output.ts';
+import { Progress } from './progress.ts';
+import { SyncSetChanges } from './sync-set.ts';
+import type { MemberView } from './sync-set.ts';
+import type { Assignment, PartitionInput, Position, PushWindow, ReplicaInfo } from './types.ts';
+
+/** Retention by time goes by the producers' timestamps: one further ahead than this would keep its segment for ever. */
+const TIMESTAMP_AHEAD_MS_MAX = 3_600_000;
+
+export interface LeaderOptions {
+  readonly self: BrokerId;
+  readonly key: PartitionKey;
+  readonly lagMsMax: number;
+  readonly appendsPendingMax: number;
+  readonly nowMs: MonotonicMs;
+}
+
+type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
+
+export class Leader implements MemberView {
+  readonly #self: BrokerId;
+  readonly #key: PartitionKey;
+  readonly #log: ReplicaLog;
+  readonly #output: OutputBuilder;
+  readonly #changes: SyncSetChanges;
+  readonly #appends: PendingAppends;
+  /** Offset of this epoch's first batch: HW moves only past it (rule 7; Raft, figure 8). */
+  readonly #epochStart: Offset;
+  readonly #progress = new Map<BrokerId, Progress>();
+  readonly #endOf = (member: BrokerId): Offset => this.#acknowledgedEnd(member);
+  #assignment: Assignment;
+  #trustedCount = 0;
+  #isDraining = false;
+  #nowMs: MonotonicMs;
+
+  /** Emits the epoch-start batch: the first write of an epoch, before any append (rule 3). */
+  constructor(options: LeaderOptions, assignment: Assignment, log: ReplicaLog, output: OutputBuilder) {
+    assert(log.epochs.lastEpoch < assignment.leaderEpoch, `${options.key}: cannot lead epoch ${assignment.leaderEpoch} twice`);
+    this.#self = options.self;
+    this.#key = options.key;
+    this.#log = log;
+    this.#output = output;
+    this.#nowMs = options.nowMs;
+    this.#assignment = assignment;
+    this.#changes = new SyncSetChanges(options, assignment);
+    this.#appends = new PendingAppends(options.appendsPendingMax, output);
+    this.#epochStart = log.appendEpochStart(assignment.leaderEpoch);
+    this.assign(assignment);
+  }
+
+  get followers(): Iterable<Progress> {
+    return this.#progress.values();
+  }
+
+  /** Rule 7: true once the epoch start is committed, so that "latest" is known. */
+  get isEpochStartCommitted(): boolean {
+    return this.#log.highWaterMark > this.#epochStart;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  get trustedCount(): number {
+    return this.#trustedCount;
+  }
+
+  get appendsPending(): number {
+    return this.#appends.count;
+  }
+
+  /** Metadata of this same epoch has changed. */
+  assign(assignment: Assignment): void {
+    this.#assignment = assignment;
+    this.#changes.assign(assignment);
+    this.#trustedCount = this.#changes.trustedCount;
+    for (const { brokerId, brokerEpoch } of assignment.replicas) {
+      const progress = this.#progress.get(brokerId);
+      if (progress !== undefined && progress.brokerEpoch !== brokerEpoch) progress.forget(brokerEpoch);
+      else if (progress === undefined && brokerId !== this.#self) this.#progress.set(brokerId, new Progress(brokerId, brokerEpoch, this.#nowMs));
+    }
+    for (const follower of this.#progress.keys()) {
+      if (this.#replica(follower) === undefined) this.#progress.delete(follower);
+    }
+    this.#advance();
+    this.#propose();
+  }
+
+  append(input: AppendInput): void {
+    const { requestId, header } = input;
+    const refusal = this.#refusal(input);
+    if (refusal !== null) {
+      this.#output.refuse(requestId, refusal);
+      return;
+    }
+    const check = this.#log.producers.check(header);
+    if (check.kind === 'error') {
+      // With the epoch: a leader that has been replaced unawares knows less of a producer than its successor, and the client can tell.
+      const { code, message } = check.error;
+      this.#output.refuse(requestId, new BrokerError(code, message, { leaderEpoch: this.#assignment.leaderEpoch }));
+    } else if (check.kind === 'duplicate') {
+      const { baseOffset, lastOffset } = check;
+      this.#appends.addDuplicate(requestId, { baseOffset, lastOffset, leaderEpoch: this.#log.epochs.epochOf(baseOffset), isDuplicate: true });
+      this.#appends.committed(this.#log.highWaterMark);
+    } else {
+      const { leaderEpoch } = this.#assignment;
+      const baseOffset = this.#log.append(requestId, leaderEpoch, header);
+      this.#appends.add(requestId, input.ack, { baseOffset, lastOffset: baseOffset + header.lastOffsetDelta, leaderEpoch, isDuplicate: false });
+    }
+  }
+
+  /** The local log is written further. */
+  written(): void {
+    this.#appends.written(this.#log.writtenEnd);
+    this.#advance();
+    // Readers wait for HW, but pushers for what is written.
+    this.#output.changed();
+  }
+
+  /** A follower's position in this epoch. One whose broker epoch is not the registered one proves nothing (rules 13, 14). */
+  position(position: Position): void {
+    const progress = this.#progress.get(position.from);
+    if (progress === undefined || progress.brokerEpoch !== position.brokerEpoch) return;
+    const { endOffset } = position;
+    const isExpected = progress.isMatched && endOffset >= progress.endOffset && endOffset <= progress.sentOffset;
+    if (!isExpected) {
+      progress.isMatched = this.#judge(position);
+      if (!progress.isMatched) return;
+      progress.sentOffset = endOffset;
+      this.#output.changed();
+    }
+    progress.acknowledge(endOffset, this.#log.writtenEnd, this.#nowMs);
+    progress.syncedOffset = position.syncedOffset;
+    this.#advance();
+    this.#propose();
+  }
+
+  tick(nowMs: MonotonicMs): void {
+    this.#nowMs = nowMs;
+    for (const progress of this.#progress.values()) progress.tick(this.#log.writtenEnd, nowMs);
+    this.#propose();
+  }
+
+  result(proposalId: number, error: BrokerError | null): void {
+    this.#changes.result(proposalId, error, this.#nowMs);
+    this.#advance();
+    this.#propose();
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  /** Leadership is over. Nothing that waits may be acknowledged. */
+  resign(error: BrokerError): void {
+    this.#appends.abandon(error);
+  }
+
+  /** The stream of the follower closed: its progress is gone (rule 14). */
+  followerGone(follower: BrokerId): void {
+    const progress = this.#progress.get(follower);
+    progress?.forget(progress.brokerEpoch);
+  }
+
+  pushWindow(follower: BrokerId): PushWindow | null {
+    return this.#progress.get(follower)?.pushWindow(this.#assignment.leaderEpoch, this.#log) ?? null;
+  }
+
+  pushed(follower: BrokerId, upTo: Offset, highWaterMark: Offset): void {
+    const progress = this.#progress.get(follower);
+    if (progress === undefined || !progress.isMatched) return;
+    assert(upTo >= progress.sentOffset && upTo <= this.#log.endOffset, `pushed up to ${upTo}, must be ${progress.sentOffset} to ${this.#log.endOffset}`);
+    progress.pushed(upTo, highWaterMark, this.#log.startOffset);
+  }
+
+  certificate(member: BrokerId): BrokerEpoch | null {
+    const progress = this.#progress.get(member);
+    if (progress === undefined || !progress.isMatched || this.#replica(member)?.fenced !== false) return null;
+    const isCaughtUp = progress.endOffset >= this.#log.highWaterMark && progress.endOffset > this.#epochStart;
+    return isCaughtUp ? progress.brokerEpoch : null;
+  }
+
+  lagMs(member: BrokerId): number {
+    const progress = this.#progress.get(member);
+    if (progress === undefined || this.hasLost(progress)) return Infinity;
+    return progress.lagMs(this.#nowMs);
+  }
+
+  /**
+   * Where every member of S had to acknowledge HW, a member whose log matches only below it has lost what it acknowledged: it is lossy,
+   * whatever class it registered with (DESIGN.md section 6).
+   */
+  hasLost(progress: Progress): boolean {
+    const { syncSet, quorum } = this.#assignment;
+    return progress.isMatched && quorum === syncSet.length && syncSet.includes(progress.follower) && progress.endOffset < this.#log.highWaterMark;
+  }
+
+  /** Why the batch may not be appended; null if it may. Nothing of a refused batch stays. */
+  #refusal(input: AppendInput): BrokerError | null {
+    const { header } = input;
+    const { leaderEpoch, minInSyncReplicas, batchBytesMax } = this.#assignment;
+    const where = `Cannot append to ${this.#key} in epoch ${leaderEpoch}`;
+    if (this.#isDraining) return new BrokerError('BROKER_NOT_READY', `${where}: the leader, broker ${this.#self}, is stopping`);
+    if (this.#trustedCount < minInSyncReplicas) {
+      // For every ack level (rule 8): what is not committed stays bounded.
+      return new BrokerError(
+        'NOT_ENOUGH_REPLICAS',
+        `${where}: ${this.#trustedCount} members of the sync set are unfenced and trusted, minInSyncReplicas is ${minInSyncReplicas}`,
+      );
+    }
+    if (this.#appends.isFull) return new BrokerError('OVERLOADED', `${where}: ${this.#appends.count} appends are pending, the most allowed`);
+    if (header.length > batchBytesMax) {
+      return new BrokerError('BATCH_TOO_LARGE', `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`);
+    }
+    if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
+      const allowed = input.wallMs + TIMESTAMP_AHEAD_MS_MAX;
+      return new BrokerError('TIMESTAMP_IN_FUTURE', `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`);
+    }
+    return clientFault(header);
+  }
+
+  /**
+   * Is the stated (last epoch, end) a prefix of this log? If not, tells the follower how far the two can agree (rule 2), or where to start
+   * when this log begins above its end.
+   */
+  #judge(position: Position): boolean {
+    const { from: to, lastEpoch, endOffset } = position;
+    const { startOffset } = this.#log;
+    const { leaderEpoch } = this.#assignment;
+    const isEmpty = lastEpoch === 0;
+    // Of a log that ends where this one starts, no batch can be compared: it may have diverged below, so nothing of it may stay.
+    if (endOffset < startOffset || (endOffset === startOffset && !isEmpty)) {
+      this.#output.message({ kind: 'reset-to', to, leaderEpoch, startOffset });
+      return false;
+    }
+    if (isEmpty && endOffset <= this.#log.writtenEnd) return true;
+    const agreed = this.#log.endOf(lastEpoch);
+    if (agreed.epoch === lastEpoch && endOffset <= agreed.endOffset) return true;
+    // Epoch 0 here: everything from the log start on differs, whatever its epoch.
+    const epoch = agreed.epoch === 0 ? lastEpoch : agreed.epoch;
+    this.#output.message({ kind: 'diverged', to, leaderEpoch, epoch, endOffset: agreed.endOffset });
+    return false;
+  }
+
+  /** Rules 6, 7, 8 and 12 in one place. */
+  #advance(): void {
+    const { quorum, minInSyncReplicas } = this.#assignment;
+    if (quorum < minInSyncReplicas) return;
+    const end = committedEnd(this.#changes.rules, this.#endOf);
+    if (end <= this.#epochStart || !this.#log.raiseHighWaterMark(end)) return;
+    this.#appends.committed(end);
+  }
+
+  #acknowledgedEnd(member: BrokerId): Offset {
+    if (member === this.#self) return this.#log.writtenEnd;
+    const progress = this.#progress.get(member);
+    return progress !== undefined && progress.isMatched ? progress.endOffset : UNKNOWN_END;
+  }
+
+  #propose(): void {
+    const proposal = this.#changes.propose(this, this.#nowMs);
+    if (proposal !== null) this.#output.propose(proposal);
+  }
+
+  #replica(member: BrokerId): ReplicaInfo | undefined {
+    return this.#assignment.replicas.find(({ brokerId }) => brokerId === member);
+  }
+}
+
+function clientFault(header: BatchHeader): BrokerError | null {
+  try {
+    checkClientBatch(header);
+    return null;
+  } catch (error) {
+    if (error instanceof BrokerError) return error;
+    throw error;
+  }
+}

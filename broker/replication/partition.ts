@@ -1,0 +1,352 @@
+/**
+ * One replica of one partition: `step(input) -> output`, synchronous and total. It takes a role for each leader epoch and hands the input to
+ * it; what outlives an epoch, the log, stays here. Never sees payloads. Every message of another epoch is dropped here, on both sides
+ * (rule 5, KIP-320). Rules: logs.md sections 2 to 4; DESIGN.md sections 5 and 6.
+ */
+import { assertNever } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { ErrorDetails } from '../base/errors.ts';
+import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, PartitionKey } from '../base/units.ts';
+import { NO_BROKER } from '../base/units.ts';
+import type { EpochEnd } from './epochs.ts';
+import { Follower } from './follower.ts';
+import { Leader } from './leader.ts';
+import { ReplicaLog } from './log.ts';
+import { OutputBuilder } from './output.ts';
+import type { ProducerTable } from './producers.ts';
+import type { Assignment, LogState, PartitionInput, PartitionOutput, Position, PushWindow } from './types.ts';
+
+export interface PartitionOptions {
+  readonly self: BrokerId;
+  /** Incarnation of this broker: it leads only under an assignment that names it. */
+  readonly selfEpoch: BrokerEpoch;
+  readonly key: PartitionKey;
+  /** A member that has not been caught up for this long leaves S (rule 15). */
+  readonly lagMsMax: number;
+  /** Appends that may be pending; past it they are refused with OVERLOADED. */
+  readonly appendsPendingMax: number;
+  readonly nowMs: MonotonicMs;
+}
+
+/**
+ * `waiting`: no leader is known, or this replica is not assigned. `stopped`: it must not go on in this epoch, see `PartitionOutput.stopped`.
+ * `failed`: a write or sync failed, for good.
+ */
+export type Role = 'leader' | 'follower' | 'waiting' | 'stopped' | 'failed';
+
+/** A follower as its leader sees it. */
+export interface FollowerStatus {
+  readonly brokerId: BrokerId;
+  /** Acknowledged end; null while nothing is acknowledged in this epoch and incarnation. */
+  readonly endOffset: Offset | null;
+  readonly lagMs: number;
+  /** Member of S. */
+  readonly isInSync: boolean;
+  /** It acknowledged more than it holds: lossy, whatever it claims. */
+  readonly hasLost: boolean;
+}
+
+export interface PartitionStatus {
+  readonly role: Role;
+  /** NO_BROKER while unknown. */
+  readonly leader: BrokerId;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  readonly logStart: Offset;
+  /** With what is on its way to the disk. */
+  readonly logEnd: Offset;
+  readonly writtenEnd: Offset;
+  readonly highWaterMark: Offset;
+  readonly syncSet: readonly BrokerId[];
+  readonly quorum: number;
+  readonly suspects: readonly BrokerId[];
+  /** Leader only, else empty. */
+  readonly followers: readonly FollowerStatus[];
+  /** Fewer than min members of S are unfenced and trusted: appends are refused. Leader only. */
+  readonly belowMin: boolean;
+  /** A replica is missing from S. */
+  readonly isUnderReplicated: boolean;
+  readonly appendsPending: number;
+  /** Refuses appends, and everything appended is committed: leadership may move without loss at any ack level (rule 22). */
+  readonly isDrained: boolean;
+  /** Follower: its log is a prefix of the leader's. */
+  readonly isMatched: boolean;
+}
+
+type Input<Kind extends PartitionInput['kind']> = Extract<PartitionInput, { kind: Kind }>;
+
+export class Partition {
+  readonly #options: PartitionOptions;
+  readonly #output = new OutputBuilder();
+  readonly #log: ReplicaLog;
+  #assignment: Assignment | null = null;
+  #leader: Leader | null = null;
+  #follower: Follower | null = null;
+  /** Why there is neither leader nor follower. */
+  #idle: 'waiting' | 'stopped' | 'failed' = 'waiting';
+  /** The newest position of each broker that came before the metadata that explains it. At most one for each broker. */
+  readonly #early = new Map<BrokerId, Position>();
+  #nowMs: MonotonicMs;
+
+  /** @param log what recovery found @param producers the table as of the end of that log */
+  constructor(options: PartitionOptions, log: LogState, producers: ProducerTable) {
+    this.#options = options;
+    this.#nowMs = options.nowMs;
+    this.#log = new ReplicaLog(log, producers, this.#output);
+  }
+
+  step(input: PartitionInput): PartitionOutput {
+    if (this.#idle !== 'failed' || input.kind === 'append' || input.kind === 'assign') this.#step(input);
+    return this.#output.take();
+  }
+
+  /** What to push to a follower now; null when this is not the leader, the follower is not matched yet, or it has been told everything. */
+  pushWindow(follower: BrokerId): PushWindow | null {
+    return this.#leader?.pushWindow(follower) ?? null;
+  }
+
+  /** The runtime has put the bytes up to `upTo`, with this HW and the present log start, on the follower's stream. */
+  pushed(follower: BrokerId, upTo: Offset, highWaterMark: Offset): void {
+    this.#leader?.pushed(follower, upTo, highWaterMark);
+  }
+
+  /** The follower's stream closed: its progress counts no more (rule 14). Must be called before a position of another stream comes in. */
+  followerGone(follower: BrokerId): void {
+    this.#early.delete(follower);
+    this.#leader?.followerGone(follower);
+  }
+
+  /** As a follower: the position to state on a stream that has just opened; null while there is none to state. */
+  position(): { readonly to: BrokerId; readonly position: Position } | null {
+    const position = this.#follower?.position() ?? null;
+    return position === null || this.#assignment === null ? null : { to: this.#assignment.leader, position };
+  }
+
+  /**
+   * Log end for an election, sealed: this replica has left every epoch below `leaderEpoch`, so it acknowledges nothing more in them. Null
+   * before that, and once failed: the log is no evidence then.
+   */
+  inspect(leaderEpoch: LeaderEpoch): { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset } | null {
+    if (this.#idle === 'failed' || this.#assignment === null || this.#assignment.leaderEpoch < leaderEpoch) return null;
+    return { lastEpoch: this.#log.writtenEpoch, endOffset: this.#log.writtenEnd };
+  }
+
+  /** End (exclusive) of what consumers may read. */
+  readEnd(): Offset {
+    return this.#log.highWaterMark;
+  }
+
+  /** The latest offset; null until the epoch start is committed, and on a replica that does not lead: answer OFFSET_NOT_AVAILABLE (rule 7). */
+  latest(): Offset | null {
+    return this.#leader?.isEpochStartCommitted === true ? this.#log.highWaterMark : null;
+  }
+
+  /**
+   * Where a reader's statement "I have read up to `offset`, the last batch being of `epoch`" stops agreeing with this log (rule 21). Null: it
+   * agrees as far as this log goes. An epoch above that of `status()` means that this replica is the one behind: also null.
+   */
+  divergence(epoch: LeaderEpoch, offset: Offset): EpochEnd | null {
+    if (offset <= this.#log.startOffset || epoch > (this.#assignment?.leaderEpoch ?? 0)) return null;
+    const agreed = this.#log.endOf(epoch);
+    if (agreed.endOffset >= offset && agreed.epoch === epoch) return null;
+    // Only a leader's log is known to be whole: on a follower the rest of the last epoch, and later ones, may be on their way.
+    if (this.#leader === null && epoch >= this.#log.epochs.lastEpoch) return null;
+    return { epoch: agreed.epoch, endOffset: Math.min(agreed.endOffset, offset) };
+  }
+
+  status(): PartitionStatus {
+    const assignment = this.#assignment;
+    const leader = this.#leader;
+    const syncSet = assignment?.syncSet ?? [];
+    return {
+      role: this.#role(),
+      leader: assignment?.leader ?? NO_BROKER,
+      leaderEpoch: assignment?.leaderEpoch ?? 0,
+      partitionEpoch: assignment?.partitionEpoch ?? 0,
+      logStart: this.#log.startOffset,
+      logEnd: this.#log.endOffset,
+      writtenEnd: this.#log.writtenEnd,
+      highWaterMark: this.#log.highWaterMark,
+      syncSet,
+      quorum: assignment?.quorum ?? 0,
+      suspects: assignment?.suspects ?? [],
+      followers: leader === null ? [] : this.#followers(leader, syncSet),
+      belowMin: leader !== null && leader.trustedCount < (assignment?.minInSyncReplicas ?? 0),
+      isUnderReplicated: syncSet.length < (assignment?.replicas.length ?? 0),
+      appendsPending: leader?.appendsPending ?? 0,
+      isDrained: leader !== null && leader.isDraining && this.#log.highWaterMark === this.#log.endOffset,
+      isMatched: this.#follower?.isMatched ?? false,
+    };
+  }
+
+  #step(input: PartitionInput): void {
+    switch (input.kind) {
+      case 'append':
+        return this.#append(input);
+      case 'written':
+        return this.#written(input.writeId);
+      case 'position':
+        return this.#position(input.position);
+      case 'frames':
+        if (this.#isOfLeader(input)) this.#follower?.frames(input);
+        return this.#stopIfAsked();
+      case 'diverged':
+        if (this.#isOfLeader(input)) this.#follower?.diverged(input);
+        return this.#stopIfAsked();
+      case 'reset-to':
+        if (this.#isOfLeader(input)) this.#follower?.resetTo(input.startOffset, this.#nowMs);
+        return;
+      case 'assign':
+        return this.#assign(input.assignment);
+      case 'synced':
+        return this.#log.synced(input.offset);
+      case 'sync-set-result':
+        return this.#leader?.result(input.proposalId, input.error);
+      case 'retire':
+        // Only the leader retires; a follower's log start follows with the frames.
+        if (this.#leader !== null) this.#log.retire(input.offset);
+        return;
+      case 'tick':
+        return this.#tick(input.nowMs);
+      case 'drain':
+        return this.#leader?.drain();
+      case 'failed':
+        return this.#failed();
+      default:
+        return assertNever(input);
+    }
+  }
+
+  #append(input: Input<'append'>): void {
+    if (this.#leader !== null) this.#leader.append(input);
+    else this.#output.refuse(input.requestId, this.#notLeader('Cannot append'));
+  }
+
+  #written(writeId: number): void {
+    this.#log.written(writeId);
+    this.#leader?.written();
+    this.#follower?.written(this.#nowMs);
+  }
+
+  #position(position: Position): void {
+    const { from, leaderEpoch, brokerEpoch } = position;
+    if (from === this.#options.self) return;
+    const present = this.#assignment?.leaderEpoch ?? 0;
+    const registered = this.#assignment?.replicas.find(({ brokerId }) => brokerId === from)?.brokerEpoch ?? 0;
+    if (leaderEpoch > present || brokerEpoch > registered) {
+      // The follower's metadata is ahead of ours: the statement is judged when ours has caught up (rule 5).
+      this.#early.set(from, position);
+    } else if (leaderEpoch === present) {
+      this.#leader?.position(position);
+    }
+  }
+
+  #tick(nowMs: MonotonicMs): void {
+    this.#nowMs = nowMs;
+    this.#leader?.tick(nowMs);
+    this.#follower?.tick(nowMs);
+  }
+
+  #assign(assignment: Assignment): void {
+    const previous = this.#assignment;
+    const isOlder = previous !== null && (assignment.leaderEpoch < previous.leaderEpoch || assignment.partitionEpoch < previous.partitionEpoch);
+    if (isOlder) return;
+    this.#assignment = assignment;
+    if (this.#idle === 'failed') return;
+    const isSameLeader = previous !== null && assignment.leaderEpoch === previous.leaderEpoch && assignment.leader === previous.leader;
+    const isAssigned = assignment.replicas.some(({ brokerId }) => brokerId === this.#options.self);
+    if (!isSameLeader || !isAssigned) {
+      this.#takeRole(assignment, isAssigned);
+    } else {
+      this.#leader?.assign(assignment);
+      this.#follower?.assign(assignment.uncleanEpoch, this.#nowMs);
+    }
+    this.#replayEarly();
+  }
+
+  /** A new leader or epoch: the old role ends with everything it knew of others. */
+  #takeRole(assignment: Assignment, isAssigned: boolean): void {
+    this.#leader?.resign(this.#notLeader('Outcome of the append is unknown'));
+    this.#leader = null;
+    this.#follower = null;
+    this.#idle = 'waiting';
+    this.#output.changed();
+    if (!isAssigned || assignment.leader === NO_BROKER) return;
+    if (assignment.leader !== this.#options.self) {
+      const { self, selfEpoch, key } = this.#options;
+      const { leader, leaderEpoch, uncleanEpoch } = assignment;
+      this.#follower = new Follower({ self, selfEpoch, key, leader, leaderEpoch, nowMs: this.#nowMs }, uncleanEpoch, this.#log, this.#output);
+      return;
+    }
+    this.#lead(assignment);
+  }
+
+  #lead(assignment: Assignment): void {
+    const { self, selfEpoch, key } = this.#options;
+    const registered = assignment.replicas.find(({ brokerId }) => brokerId === self);
+    // Leadership was given to another incarnation, which may have used offsets of this epoch already.
+    if (registered?.brokerEpoch !== selfEpoch) return;
+    const { lastEpoch } = this.#log.epochs;
+    if (lastEpoch >= assignment.leaderEpoch) {
+      this.#output.stop(`${key}: cannot lead epoch ${assignment.leaderEpoch}, the log holds batches of epoch ${lastEpoch}: no offset may be given twice`);
+      this.#idle = 'stopped';
+      return;
+    }
+    this.#leader = new Leader({ ...this.#options, nowMs: this.#nowMs }, assignment, this.#log, this.#output);
+    if (registered.stopping) this.#leader.drain();
+  }
+
+  #replayEarly(): void {
+    const waiting = [...this.#early.values()];
+    this.#early.clear();
+    for (const position of waiting) this.#position(position);
+  }
+
+  /** Bytes may have left whose write failed: another leader must give their offsets, in another epoch. */
+  #failed(): void {
+    this.#leader?.resign(this.#storageFailed('Outcome of the append is unknown'));
+    this.#leader = null;
+    this.#follower = null;
+    this.#idle = 'failed';
+    this.#output.changed();
+  }
+
+  #stopIfAsked(): void {
+    if (!this.#output.isStopped) return;
+    this.#follower = null;
+    this.#idle = 'stopped';
+  }
+
+  #isOfLeader(input: { readonly from: BrokerId; readonly leaderEpoch: LeaderEpoch }): boolean {
+    return this.#assignment !== null && input.leaderEpoch === this.#assignment.leaderEpoch && input.from === this.#assignment.leader;
+  }
+
+  #role(): Role {
+    if (this.#leader !== null) return 'leader';
+    return this.#follower !== null ? 'follower' : this.#idle;
+  }
+
+  #followers(leader: Leader, syncSet: readonly BrokerId[]): FollowerStatus[] {
+    return Array.from(leader.followers, (progress) => ({
+      brokerId: progress.follower,
+      endOffset: progress.isMatched ? progress.endOffset : null,
+      lagMs: progress.lagMs(this.#nowMs),
+      isInSync: syncSet.includes(progress.follower),
+      hasLost: leader.hasLost(progress),
+    }));
+  }
+
+  #notLeader(what: string): BrokerError {
+    if (this.#idle === 'failed') return this.#storageFailed(what);
+    const { self, key } = this.#options;
+    const leader = this.#assignment?.leader ?? NO_BROKER;
+    const leaderEpoch = this.#assignment?.leaderEpoch ?? 0;
+    if (leader === NO_BROKER) return new BrokerError('LEADER_UNKNOWN', `${what} on ${key}: it has no leader in epoch ${leaderEpoch}`, { leaderEpoch });
+    const details: ErrorDetails = leader === self ? { leaderEpoch } : { leader, leaderEpoch };
+    return new BrokerError('NOT_LEADER', `${what} on ${key}: broker ${self} does not lead epoch ${leaderEpoch}, the leader is broker ${leader}`, details);
+  }
+
+  #storageFailed(what: string): BrokerError {
+    return new BrokerError('STORAGE_FAILED', `${what} on ${this.#options.key}: a write of broker ${this.#options.self} failed`);
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Changes of (S, q) that the leader asks the controller for: which one is due, and which ones may come into force unseen. One is in flight
+ * at a time (rule 11); until its outcome is known, HW must satisfy it as well (rule 12). Knows no logs: what a member has proved comes in
+ * as a {@link MemberView}. Sources: KIP-497, KIP-841, KIP-903, logs.md section 4.
+ */
+import type { BrokerError, ErrorCode } from '../base/errors.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs } from '../base/units.ts';
+import type { CommitRule } from './high-water.ts';
+import type { Assignment, ReplicaInfo, SyncSetProposal } from './types.ts';
+
+/** Pause after an answer before the next proposal: the assignment that the answer speaks of is on its way. */
+export const PROPOSAL_PAUSE_MS = 500;
+
+export type SyncSetChange = SyncSetProposal['change'];
+
+/** What the leader knows of the members. */
+export interface MemberView {
+  /** Broker epoch under which the replica's certificate stands (rule 13): matched in this epoch, at or past HW and epoch start. Null: none. */
+  certificate(member: BrokerId): BrokerEpoch | null;
+  /** Time since the member was caught up (rule 15); Infinity for a log that has lost what it once acknowledged. */
+  lagMs(member: BrokerId): number;
+}
+
+/** A change that may be in force already, or yet come into force, under the present partition epoch. */
+interface Floating {
+  readonly change: SyncSetChange;
+  /** An attempt of it ended without an answer from the controller: a later refusal proves nothing about that one. */
+  isUnknown: boolean;
+}
+
+/** Answers that prove that the proposal was not, and will not be, applied. */
+const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['REFUSED', 'CONFLICT', 'FENCED', 'INVALID_ARGUMENT']);
+
+export class SyncSetChanges {
+  readonly #self: BrokerId;
+  readonly #lagMsMax: number;
+  #assignment: Assignment;
+  #floating: Floating[] = [];
+  #inFlight: { readonly proposalId: number; readonly floating: Floating } | null = null;
+  #proposeAtMs: MonotonicMs;
+  #nextProposalId = 1;
+  #rules: readonly CommitRule[] = [];
+
+  constructor(options: { readonly self: BrokerId; readonly lagMsMax: number; readonly nowMs: MonotonicMs }, assignment: Assignment) {
+    this.#self = options.self;
+    this.#lagMsMax = options.lagMsMax;
+    this.#proposeAtMs = options.nowMs;
+    this.#assignment = assignment;
+    this.#updateRules();
+  }
+
+  /** Every (S, q) that HW must satisfy now (rule 12). */
+  get rules(): readonly CommitRule[] {
+    return this.#rules;
+  }
+
+  /** Members of S that are unfenced and trusted: what `min` is compared with before an append (rule 8). */
+  get trustedCount(): number {
+    const { syncSet, suspects, replicas } = this.#assignment;
+    let count = 0;
+    for (const { brokerId, fenced } of replicas) {
+      if (!fenced && syncSet.includes(brokerId) && !suspects.includes(brokerId)) count += 1;
+    }
+    return count;
+  }
+
+  assign(assignment: Assignment): void {
+    // Compare-and-set on the partition epoch: under a newer one, whatever floated was applied or never will be.
+    if (assignment.partitionEpoch > this.#assignment.partitionEpoch) this.#floating = [];
+    this.#assignment = assignment;
+    this.#floating = this.#floating.filter(({ change }) => !this.#isVoid(change));
+    this.#updateRules();
+  }
+
+  /** The controller has answered, or will not. Other proposals are ignored. */
+  result(proposalId: number, error: BrokerError | null, nowMs: MonotonicMs): void {
+    if (this.#inFlight?.proposalId !== proposalId) return;
+    const { floating } = this.#inFlight;
+    this.#inFlight = null;
+    this.#proposeAtMs = nowMs + PROPOSAL_PAUSE_MS;
+    if (error === null || !DEFINITE.has(error.code)) floating.isUnknown = true;
+    else if (!floating.isUnknown) this.#floating = this.#floating.filter((other) => other !== floating);
+    this.#updateRules();
+  }
+
+  /** The change that is due, now in flight, or null. */
+  propose(view: MemberView, nowMs: MonotonicMs): SyncSetProposal | null {
+    if (this.#inFlight !== null || nowMs < this.#proposeAtMs) return null;
+    const change = this.#choose(view);
+    if (change === null) return null;
+    let floating = this.#floating.find((other) => isSame(other.change, change));
+    if (floating === undefined) {
+      floating = { change, isUnknown: false };
+      this.#floating.push(floating);
+    }
+    const proposalId = this.#nextProposalId;
+    this.#nextProposalId += 1;
+    this.#inFlight = { proposalId, floating };
+    this.#updateRules();
+    const { leaderEpoch, partitionEpoch } = this.#assignment;
+    return { proposalId, leaderEpoch, partitionEpoch, change };
+  }
+
+  #choose(view: MemberView): SyncSetChange | null {
+    return this.#cancel(view) ?? this.#trust(view) ?? this.#add(view) ?? this.#raise(view) ?? this.#remove(view);
+  }
+
+  /**
+   * An addition of unknown outcome holds HW for a member that has since fallen behind or died. Removing that member, in S or not, moves the
+   * partition epoch, and the addition can no longer come into force.
+   */
+  #cancel(view: MemberView): SyncSetChange | null {
+    for (const { change, isUnknown } of this.#floating) {
+      if (isUnknown && change.op === 'add' && view.certificate(change.member) === null) return { op: 'remove', member: change.member };
+    }
+    return null;
+  }
+
+  /** P8: a suspect that has passed HW and epoch start in this epoch and incarnation is evidence again. */
+  #trust(view: MemberView): SyncSetChange | null {
+    for (const member of this.#assignment.suspects) {
+      const memberEpoch = view.certificate(member);
+      if (memberEpoch !== null) return { op: 'trust', member, memberEpoch };
+    }
+    return null;
+  }
+
+  /** Rule 13. In quorum mode an addition would be safe without the certificate; the rule is one for both. */
+  #add(view: MemberView): SyncSetChange | null {
+    for (const { brokerId: member, fenced, stopping } of this.#assignment.replicas) {
+      if (fenced || stopping || this.#assignment.syncSet.includes(member)) continue;
+      const memberEpoch = view.certificate(member);
+      if (memberEpoch !== null) return { op: 'add', member, memberEpoch };
+    }
+    return null;
+  }
+
+  /** Raising q needs certificates of q + 1 trusted members, the leader's own among them. */
+  #raise(view: MemberView): SyncSetChange | null {
+    const { syncSet, suspects, quorum } = this.#assignment;
+    if (quorum >= this.#quorumWanted()) return null;
+    const certified = syncSet.filter((member) => !suspects.includes(member) && (member === this.#self || view.certificate(member) !== null));
+    return certified.length > quorum ? { op: 'raise', quorum: quorum + 1 } : null;
+  }
+
+  /** Rule 15, and never below min (rule 16): a member that cannot be spared stays and freezes HW. */
+  #remove(view: MemberView): SyncSetChange | null {
+    const { syncSet, quorum, minInSyncReplicas } = this.#assignment;
+    if (quorum - 1 < minInSyncReplicas) return null;
+    let slowest: BrokerId | null = null;
+    let lagMsMost = this.#lagMsMax;
+    for (const member of syncSet) {
+      const lagMs = member === this.#self ? 0 : view.lagMs(member);
+      if (lagMs < lagMsMost) continue;
+      slowest = member;
+      lagMsMost = lagMs;
+    }
+    return slowest === null ? null : { op: 'remove', member: slowest };
+  }
+
+  #quorumWanted(): number {
+    const { commitMode, syncSet, replicas, minInSyncReplicas } = this.#assignment;
+    if (commitMode === 'in-sync') return syncSet.length;
+    return Math.min(syncSet.length, Math.max(minInSyncReplicas, Math.floor(replicas.length / 2) + 1));
+  }
+
+  /** The controller compares the member's registered epoch (KIP-903): an addition of an incarnation that is gone never comes into force. */
+  #isVoid(change: SyncSetChange): boolean {
+    if (change.op !== 'add') return false;
+    const registered = this.#replica(change.member);
+    return registered !== undefined && registered.brokerEpoch > change.memberEpoch;
+  }
+
+  #replica(member: BrokerId): ReplicaInfo | undefined {
+    return this.#assignment.replicas.find(({ brokerId }) => brokerId === member);
+  }
+
+  #updateRules(): void {
+    const { syncSet, quorum } = this.#assignment;
+    const rules: CommitRule[] = [{ syncSet, quorum }];
+    for (const { change } of this.#floating) {
+      // A removal (S - x, q - 1) and a trust ask no more than (S, q). For an addition q + 1 is the stricter of the two modes: the mode may be
+      // switched before the proposal is judged.
+      if (change.op === 'add' && !syncSet.includes(change.member)) rules.push({ syncSet: [...syncSet, change.member], quorum: quorum + 1 });
+      if (change.op === 'raise') rules.push({ syncSet, quorum: change.quorum });
+    }
+    this.#rules = rules;
+  }
+}
+
+function isSame(one: SyncSetChange, other: SyncSetChange): boolean {
+  if (one.op === 'raise' || other.op === 'raise') return one.op === 'raise' && other.op === 'raise' && one.quorum === other.quorum;
+  if (one.op !== other.op || one.member !== other.member) return false;
+  return one.op === 'remove' || other.op === 'remove' || one.memberEpoch === other.memberEpoch;
+}

@@ -1,0 +1,260 @@
+/**
+ * Runs a transcript over the partition cores of a few brokers. A transcript is commands, `----`, what the cores said, an empty line, and so on.
+ * Everything is explicit: `flow` carries writes, positions and pushes between the brokers it names until all is quiet.
+ */
+import { BrokerError } from '../../../broker/base/errors.ts';
+import { Partition } from '../../../broker/replication/partition.ts';
+import type { AppendResult, Assignment, LogWrite, PartitionInput, PartitionOutput } from '../../../broker/replication/types.ts';
+import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import { endOf, ModelLog } from '../../sim/replication/model-log.ts';
+
+type Frames = Extract<PartitionInput, { kind: 'frames' }>;
+
+interface Broker {
+  readonly id: number;
+  epoch: number;
+  disk: ModelLog;
+  partition: Partition;
+  writes: { write: LogWrite; headers: readonly BatchHeader[] }[];
+  /** Inputs on their way, by sender. */
+  inbox: { from: number; input: PartitionInput; line: string }[];
+}
+
+type Args = ReadonlyMap<string, string>;
+
+export class Transcript {
+  readonly #brokers = new Map<number, Broker>();
+  readonly #requests = new Map<number, BatchHeader>();
+  readonly #fenced = new Set<number>();
+  #lines: string[] = [];
+  #nowMs = 0;
+  #partitionEpoch = 0;
+
+  /** Output of one command line: `name positional... key=value...`. */
+  run(command: string): string[] {
+    this.#lines = [];
+    const [name = '', ...words] = command.split(' ');
+    const ids = words.filter((word) => !word.includes('=')).map(Number);
+    const args: Args = new Map(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]));
+    this.#dispatch(name, ids, args);
+    return this.#lines;
+  }
+
+  #dispatch(name: string, ids: readonly number[], args: Args): void {
+    const [id = 0] = ids;
+    if (name === 'brokers') for (const each of ids) this.#brokers.set(each, this.#open(each, 10 + each, new ModelLog()));
+    else if (name === 'assign') this.#assign(ids, args);
+    else if (name === 'append') this.#append(id, args);
+    else if (name === 'write') this.#write(this.#broker(id));
+    else if (name === 'flow') this.#flow(ids);
+    else if (name === 'tick') this.#tick(ids, args);
+    else if (name === 'cut') this.#cut(id);
+    else if (name === 'restart') this.#restart(id, args);
+    else if (name === 'fence') this.#fenced.add(id);
+    else if (name === 'unfence') this.#fenced.delete(id);
+    else if (name === 'result') this.#step(this.#broker(id), { kind: 'sync-set-result', proposalId: number(args, 'proposal'), error: result(args) });
+    else if (name === 'status') for (const broker of this.#brokers.values()) this.#status(broker);
+    else throw new Error(`unknown command ${name}`);
+  }
+
+  #open(id: number, epoch: number, disk: ModelLog): Broker {
+    const options = { self: id, selfEpoch: epoch, key: 'topic/0', lagMsMax: 1_000, appendsPendingMax: 10, nowMs: this.#nowMs };
+    return { id, epoch, disk, partition: new Partition(options, disk.recover(), disk.producers()), writes: [], inbox: [] };
+  }
+
+  #assign(ids: readonly number[], args: Args): void {
+    this.#partitionEpoch = number(args, 'pe', this.#partitionEpoch + 1);
+    const syncSet = list(args, 'sync');
+    const assignment: Assignment = {
+      leader: number(args, 'leader'),
+      leaderEpoch: number(args, 'epoch'),
+      partitionEpoch: this.#partitionEpoch,
+      replicas: [...this.#brokers.values()].map(({ id, epoch }) => ({ brokerId: id, brokerEpoch: epoch, fenced: this.#fenced.has(id), stopping: false })),
+      syncSet,
+      quorum: number(args, 'q', syncSet.length),
+      suspects: list(args, 'suspects'),
+      uncleanEpoch: number(args, 'unclean', 0),
+      minInSyncReplicas: 2,
+      commitMode: 'in-sync',
+      batchBytesMax: 1_000,
+    };
+    for (const id of ids) this.#step(this.#broker(id), { kind: 'assign', assignment });
+  }
+
+  #append(id: number, args: Args): void {
+    const requestId = number(args, 'request');
+    const recordCount = number(args, 'count', 1);
+    const producerId = number(args, 'producer', 0);
+    const header: BatchHeader = {
+      baseOffset: 0,
+      leaderEpoch: 0,
+      length: 100,
+      leaderCrc: 0,
+      crc: requestId,
+      codec: 0,
+      isControl: false,
+      lastOffsetDelta: recordCount - 1,
+      recordCount,
+      baseSequence: producerId === 0 ? 0xffff_ffff : number(args, 'sequence'),
+      baseTimestampMs: 0,
+      maxTimestampMs: 0,
+      producerId,
+      producerEpoch: 0,
+    };
+    this.#requests.set(requestId, header);
+    const ack = args.get('ack') === 'leader' ? 'leader' : 'all';
+    this.#step(this.#broker(id), { kind: 'append', requestId, ack, header, wallMs: 0 });
+  }
+
+  #tick(ids: readonly number[], args: Args): void {
+    this.#nowMs += number(args, 'ms');
+    for (const id of ids) this.#step(this.#broker(id), { kind: 'tick', nowMs: this.#nowMs });
+  }
+
+  /** The broker's streams end: what is on its way to or from it is gone. */
+  #cut(id: number): void {
+    for (const broker of this.#brokers.values()) {
+      broker.inbox = broker.inbox.filter(({ from }) => from !== id && broker.id !== id);
+      broker.partition.followerGone(id);
+    }
+    for (const broker of this.#brokers.values()) this.#broker(id).partition.followerGone(broker.id);
+  }
+
+  /** A new incarnation. `keep`: a lossy one, whose log ends there. */
+  #restart(id: number, args: Args): void {
+    const { disk, epoch } = this.#broker(id);
+    disk.batches.length = disk.indexOf(number(args, 'keep', Infinity));
+    disk.checkpoint = Math.min(number(args, 'hw', 0), disk.end);
+    this.#cut(id);
+    this.#brokers.set(id, this.#open(id, epoch + 10, disk));
+  }
+
+  #flow(ids: readonly number[]): void {
+    for (let isQuiet = false; !isQuiet; ) {
+      isQuiet = true;
+      for (const id of ids) {
+        const broker = this.#broker(id);
+        for (; broker.writes.length > 0; isQuiet = false) this.#write(broker);
+        const at = broker.inbox.findIndex(({ from }) => ids.includes(from));
+        const [arrived] = at < 0 ? [] : broker.inbox.splice(at, 1);
+        if (arrived !== undefined) {
+          isQuiet = false;
+          this.#lines.push(arrived.line);
+          this.#step(broker, arrived.input);
+        }
+        for (const to of ids) if (this.#push(broker, to)) isQuiet = false;
+      }
+    }
+  }
+
+  #push(leader: Broker, to: number): boolean {
+    const window = leader.partition.pushWindow(to);
+    if (window === null) return false;
+    const { from, upTo, highWaterMark, leaderEpoch, logStartOffset } = window;
+    const headers = leader.disk.batches.filter((header) => header.baseOffset >= from && endOf(header) <= upTo);
+    leader.partition.pushed(to, upTo, highWaterMark);
+    const input: Frames = { kind: 'frames', from: leader.id, leaderEpoch, highWaterMark, logStartOffset, headers };
+    this.#broker(to).inbox.push({ from: leader.id, input, line: `${leader.id}->${to} frames epoch=${leaderEpoch} ${from}..${upTo} hw=${highWaterMark}` });
+    return true;
+  }
+
+  #write(broker: Broker): void {
+    const next = broker.writes.shift();
+    if (next === undefined) return;
+    broker.disk.apply(next.write, next.headers);
+    this.#step(broker, { kind: 'written', writeId: next.write.writeId });
+  }
+
+  #step(broker: Broker, input: PartitionInput): void {
+    const output = broker.partition.step(input);
+    const { id } = broker;
+    for (const write of output.writes) {
+      const headers = this.#headersOf(write, input, id);
+      broker.writes.push({ write, headers });
+      this.#lines.push(`${id} writes ${describeWrite(write, headers)}`);
+    }
+    this.#tell(broker, output);
+  }
+
+  #tell({ id }: Broker, output: PartitionOutput): void {
+    for (const { requestId, result: answer } of output.replies) this.#lines.push(`${id} answers ${requestId}: ${describeResult(answer)}`);
+    for (const message of output.messages) {
+      const what = message.kind === 'diverged' ? `epoch=${message.epoch} end=${message.endOffset}` : `start=${message.startOffset}`;
+      this.#broker(message.to).inbox.push({ from: id, input: { ...message, from: id }, line: `${id}->${message.to} ${message.kind} ${what}` });
+    }
+    if (output.position !== null) {
+      const { to, position } = output.position;
+      const line = `${id}->${to} position epoch=${position.leaderEpoch} last=${position.lastEpoch} end=${position.endOffset}`;
+      this.#broker(to).inbox.push({ from: id, input: { kind: 'position', position }, line });
+    }
+    if (output.proposal !== null) this.#lines.push(`${id} proposes ${output.proposal.proposalId}: ${Object.values(output.proposal.change).join(' ')}`);
+    if (output.stopped !== null) this.#lines.push(`${id} stops: ${output.stopped}`);
+    if (output.rebuildProducers) this.#lines.push(`${id} rebuilds producers`);
+  }
+
+  #headersOf(write: LogWrite, input: PartitionInput, id: number): readonly BatchHeader[] {
+    if (write.kind === 'replicate' && input.kind === 'frames') return input.headers.slice(write.first, write.last);
+    if (write.kind === 'epoch-start') return [controlHeader(write.baseOffset, write.leaderEpoch, id)];
+    if (write.kind !== 'append') return [];
+    const header = this.#requests.get(write.requestId) as BatchHeader;
+    return [{ ...header, baseOffset: write.baseOffset, leaderEpoch: write.leaderEpoch }];
+  }
+
+  #status({ id, partition, disk }: Broker): void {
+    const status = partition.status();
+    const log = disk.batches.map((header) => `${header.baseOffset}:${header.leaderEpoch}${header.isControl ? '!' : ''}`).join(' ');
+    this.#lines.push(`${id} ${status.role} epoch=${status.leaderEpoch} end=${status.logEnd} hw=${status.highWaterMark} latest=${partition.latest()} log [${log}]`);
+  }
+
+  #broker(id: number): Broker {
+    const broker = this.#brokers.get(id);
+    if (broker === undefined) throw new Error(`no broker ${id}`);
+    return broker;
+  }
+}
+
+function describeWrite(write: LogWrite, headers: readonly BatchHeader[]): string {
+  if (write.kind === 'truncate') return `truncate to=${write.toOffset}${write.keepAside ? ' aside' : ''}`;
+  if (write.kind === 'reset' || write.kind === 'retire') return `${write.kind} start=${write.startOffset}`;
+  return `${write.kind} ${headers.map((header) => `${header.baseOffset}..${endOf(header)}`).join(' ')}`;
+}
+
+function describeResult(answer: AppendResult): string {
+  if (!answer.ok) return `${answer.error.code} ${answer.error.message}`;
+  return `${answer.baseOffset}..${answer.lastOffset} epoch=${answer.leaderEpoch}${answer.isDuplicate ? ' duplicate' : ''}`;
+}
+
+function controlHeader(baseOffset: number, leaderEpoch: number, id: number): BatchHeader {
+  return {
+    baseOffset,
+    leaderEpoch,
+    length: 100,
+    leaderCrc: 0,
+    crc: 1_000 * leaderEpoch + id,
+    codec: 0,
+    isControl: true,
+    lastOffsetDelta: 0,
+    recordCount: 1,
+    baseSequence: 0xffff_ffff,
+    baseTimestampMs: 0,
+    maxTimestampMs: 0,
+    producerId: 0,
+    producerEpoch: 0,
+  };
+}
+
+function result(args: Args): BrokerError | null {
+  const error = args.get('error');
+  if (error === undefined) return null;
+  return new BrokerError(error === 'REFUSED' ? 'REFUSED' : 'BROKER_NOT_READY', error);
+}
+
+function number(args: Args, key: string, fallback?: number): number {
+  const value = args.get(key) ?? fallback;
+  if (value === undefined) throw new Error(`${key} is missing`);
+  return Number(value);
+}
+
+function list(args: Args, key: string): number[] {
+  return (args.get(key) ?? '').split(',').filter((word) => word !== '').map(Number);
+}

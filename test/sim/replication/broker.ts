@@ -1,0 +1,151 @@
+/** One simulated broker: drives the core as the runtime does, with a disk that takes its time. A start makes a new generation. */
+import type { Random } from '../../../broker/base/random.ts';
+import { Partition } from '../../../broker/replication/partition.ts';
+import { ProducerTable } from '../../../broker/replication/producers.ts';
+import type { LogWrite, PartitionInput, PartitionOutput } from '../../../broker/replication/types.ts';
+import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { Observed } from './checkers.ts';
+import { ModelLog } from './model-log.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** What a broker needs of the world around it. */
+export interface BrokerWorld {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly lagMsMax: number;
+  output(broker: ModelBroker, output: PartitionOutput): void;
+}
+
+interface QueuedWrite {
+  readonly write: LogWrite;
+  readonly headers: readonly BatchHeader[];
+}
+
+export class ModelBroker implements Observed {
+  readonly id: number;
+  readonly disk = new ModelLog();
+  readonly #world: BrokerWorld;
+  partition: Partition | null = null;
+  incarnation = 0;
+  generation = 0;
+  isUp = false;
+  hasUnreportedLoss = false;
+  /** Version of the image applied last. */
+  version = 0;
+  readonly requests = new Map<number, BatchHeader>();
+  #queue: QueuedWrite[] = [];
+  #producers = new ProducerTable({ producersMax: 1 });
+  #mustRebuild = false;
+
+  constructor(id: number, world: BrokerWorld) {
+    this.id = id;
+    this.#world = world;
+  }
+
+  open(incarnation: number): void {
+    this.incarnation = incarnation;
+    this.version = 0;
+    this.#producers = this.disk.producers();
+    this.partition = new Partition(
+      {
+        self: this.id,
+        selfEpoch: incarnation,
+        key: 'topic/0',
+        lagMsMax: this.#world.lagMsMax,
+        appendsPendingMax: 64,
+        nowMs: this.#world.scheduler.nowMs,
+      },
+      this.disk.recover(),
+      this.#producers,
+    );
+    this.hasUnreportedLoss = false;
+  }
+
+  crash(isLossy: boolean): void {
+    const { random } = this.#world;
+    this.generation += 1;
+    this.isUp = false;
+    this.partition = null;
+    this.requests.clear();
+    // The write that was running may be torn: whole frames of it stay, the incomplete last one is cut.
+    const running = this.#queue[0];
+    const isDone = running !== undefined && (running.headers.length > 0 || random.chance(0.5));
+    if (isDone) this.disk.apply(running.write, running.headers.slice(0, random.below(running.headers.length + 1)));
+    this.#queue = [];
+    this.#mustRebuild = false;
+    if (!isLossy) return;
+    this.disk.loseSuffix(random);
+    this.hasUnreportedLoss = true;
+  }
+
+  step(input: PartitionInput): void {
+    const { partition } = this;
+    if (partition === null) return;
+    const output = partition.step(input);
+    if (output.rebuildProducers) this.#mustRebuild = true;
+    for (const write of output.writes) this.#enqueue(write, this.#headersOf(write, input));
+    if (this.#world.random.chance(0.1)) this.disk.checkpoint = Math.min(partition.readEnd(), this.disk.end);
+    this.#world.output(this, output);
+  }
+
+  sync(): void {
+    this.disk.synced = this.disk.end;
+    this.step({ kind: 'synced', offset: this.disk.synced });
+  }
+
+  #headersOf(write: LogWrite, input: PartitionInput): readonly BatchHeader[] {
+    if (write.kind === 'replicate' && input.kind === 'frames') return input.headers.slice(write.first, write.last);
+    if (write.kind === 'epoch-start') {
+      return [controlHeader(write.baseOffset, write.leaderEpoch, this.incarnation)];
+    }
+    if (write.kind !== 'append') return [];
+    const header = this.requests.get(write.requestId) as BatchHeader;
+    return [{ ...header, baseOffset: write.baseOffset, leaderEpoch: write.leaderEpoch }];
+  }
+
+  #enqueue(write: LogWrite, headers: readonly BatchHeader[]): void {
+    this.#queue.push({ write, headers });
+    if (this.#queue.length === 1) this.#startWrite();
+  }
+
+  #startWrite(): void {
+    const { scheduler, random } = this.#world;
+    const { generation } = this;
+    const delayMs = random.chance(0.01) ? random.below(400) : random.below(4);
+    scheduler.after(delayMs, () => {
+      if (generation === this.generation) this.#finishWrite();
+    });
+  }
+
+  #finishWrite(): void {
+    const done = this.#queue.shift();
+    if (done === undefined) return;
+    this.disk.apply(done.write, done.headers);
+    if (this.#queue.length > 0) this.#startWrite();
+    if (this.#mustRebuild && done.write.kind === 'truncate') {
+      this.#producers.rebuild(this.disk.batches);
+      this.#mustRebuild = false;
+    }
+    this.step({ kind: 'written', writeId: done.write.writeId });
+  }
+}
+
+function controlHeader(baseOffset: number, leaderEpoch: number, incarnation: number): BatchHeader {
+  return {
+    baseOffset,
+    leaderEpoch,
+    length: 100,
+    leaderCrc: 0,
+    // Two brokers that open one epoch must differ in the checkers' eyes.
+    crc: 1_000_000_000 + leaderEpoch * 10_000 + incarnation,
+    codec: 0,
+    isControl: true,
+    lastOffsetDelta: 0,
+    recordCount: 1,
+    baseSequence: 0xffff_ffff,
+    baseTimestampMs: 0,
+    maxTimestampMs: 0,
+    producerId: 0,
+    producerEpoch: 0,
+  };
+}

@@ -1,0 +1,226 @@
+import { describe, expect, it } from 'vitest';
+import { Partition } from '../../../../broker/replication/partition.ts';
+import { ProducerTable } from '../../../../broker/replication/producers.ts';
+import type { Assignment, LogState, PartitionOutput, Position } from '../../../../broker/replication/types.ts';
+import { header } from './header.ts';
+
+const EMPTY_LOG: LogState = { startOffset: 0, endOffset: 0, epochs: [], highWaterMark: 0, syncedOffset: 0 };
+
+/** Brokers 1, 2, 3 registered under 11, 12, 13; broker 1 leads epoch 5 with S of 1 and 2. */
+function assignment(fields: Partial<Assignment> = {}): Assignment {
+  return {
+    leader: 1,
+    leaderEpoch: 5,
+    partitionEpoch: 1,
+    replicas: [1, 2, 3].map((brokerId) => ({ brokerId, brokerEpoch: 10 + brokerId, fenced: false, stopping: false })),
+    syncSet: [1, 2],
+    quorum: 2,
+    suspects: [],
+    uncleanEpoch: 0,
+    minInSyncReplicas: 2,
+    commitMode: 'in-sync',
+    batchBytesMax: 1_000,
+    ...fields,
+  };
+}
+
+function partition(log: LogState = EMPTY_LOG, fields: Partial<{ self: number; appendsPendingMax: number }> = {}): Partition {
+  const options = { self: 1, selfEpoch: 11, key: 'topic/0', lagMsMax: 1_000, appendsPendingMax: 2, nowMs: 0, ...fields };
+  return new Partition(options, log, new ProducerTable({ producersMax: 10 }));
+}
+
+/** Leader of epoch 5 whose epoch start, at 0, is written and pushed to broker 2. */
+function leader(): Partition {
+  const led = partition();
+  led.step({ kind: 'assign', assignment: assignment() });
+  led.step({ kind: 'written', writeId: 1 });
+  return led;
+}
+
+function position(fields: Partial<Position> = {}): { kind: 'position'; position: Position } {
+  return { kind: 'position', position: { from: 2, brokerEpoch: 12, leaderEpoch: 5, lastEpoch: 5, endOffset: 1, syncedOffset: 0, ...fields } };
+}
+
+function append(led: Partition, fields: Parameters<typeof header>[0] = {}): PartitionOutput {
+  return led.step({ kind: 'append', requestId: 1, ack: 'all', header: header(fields), wallMs: 0 });
+}
+
+function refusal(output: PartitionOutput): string {
+  const result = output.replies[0]?.result;
+  return result === undefined || result.ok ? 'none' : `${result.error.code}: ${result.error.message}`;
+}
+
+describe('Partition.step() append', () => {
+  const cases = [
+    { name: 'a batch that is too large', fields: { length: 1_001 }, expected: 'BATCH_TOO_LARGE: Cannot append to topic/0 in epoch 5: the batch has 1001 bytes, must have 1000 or fewer' },
+    { name: 'a timestamp in the future', fields: { maxTimestampMs: 3_600_001 }, expected: 'TIMESTAMP_IN_FUTURE: Cannot append to topic/0 in epoch 5: maxTimestampMs is 3600001, must be 3600000 or less' },
+    { name: 'a control batch', fields: { isControl: true }, expected: 'INVALID_ARGUMENT: Cannot append batch: control bit is set, must be clear' },
+  ];
+  for (const { name, fields, expected } of cases) {
+    it(`refuses ${name}`, () => {
+      const led = leader();
+
+      const output = append(led, fields);
+
+      expect(refusal(output)).toBe(expected);
+      expect(led.status().logEnd).toBe(1);
+    });
+  }
+
+  it('refuses past appendsPendingMax', () => {
+    const led = leader();
+    append(led);
+    append(led);
+
+    expect(refusal(append(led))).toBe('OVERLOADED: Cannot append to topic/0 in epoch 5: 2 appends are pending, the most allowed');
+  });
+
+  it('refuses while draining, and is drained once all is committed', () => {
+    const led = leader();
+    append(led);
+
+    led.step({ kind: 'drain' });
+
+    expect(refusal(append(led))).toBe('BROKER_NOT_READY: Cannot append to topic/0 in epoch 5: the leader, broker 1, is stopping');
+    expect(led.status().isDrained).toBe(false);
+  });
+
+  it('names the leader when it is another', () => {
+    const follower = partition();
+    follower.step({ kind: 'assign', assignment: assignment({ leader: 2 }) });
+
+    const result = append(follower).replies[0]?.result;
+
+    expect(result?.ok === false && result.error.details).toEqual({ leader: 2, leaderEpoch: 5 });
+  });
+
+  it('is never acknowledged once a write failed', () => {
+    const led = leader();
+    append(led);
+
+    const output = led.step({ kind: 'failed' });
+
+    expect(refusal(output)).toBe('STORAGE_FAILED: Outcome of the append is unknown on topic/0: a write of broker 1 failed');
+    expect([led.status().role, led.pushWindow(2), led.inspect(5)]).toEqual(['failed', null, null]);
+  });
+});
+
+describe('Partition.step() position', () => {
+  const ignored = [
+    { name: 'of an older epoch (rule 5)', fields: { leaderEpoch: 4 } },
+    { name: 'of an older incarnation (rule 13)', fields: { brokerEpoch: 10 } },
+    { name: 'of a newer incarnation that is not known yet', fields: { brokerEpoch: 20 } },
+    { name: 'that is not in this log', fields: { lastEpoch: 4 } },
+  ];
+  for (const { name, fields } of ignored) {
+    it(`${name} acknowledges nothing`, () => {
+      const led = leader();
+
+      led.step(position(fields));
+
+      expect([led.readEnd(), led.pushWindow(2)]).toEqual([0, null]);
+    });
+  }
+
+  it('of a newer incarnation counts when metadata has caught up', () => {
+    const led = leader();
+    led.step(position({ brokerEpoch: 20 }));
+    const replicas = assignment().replicas.map((replica) => (replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica));
+
+    led.step({ kind: 'assign', assignment: assignment({ replicas }) });
+
+    expect(led.readEnd()).toBe(1);
+  });
+
+  it('is forgotten when its incarnation is replaced (rule 14)', () => {
+    const led = leader();
+    append(led);
+    led.step({ kind: 'written', writeId: 2 });
+    led.step(position({ endOffset: 2 }));
+    append(led);
+    const replicas = assignment().replicas.map((replica) => (replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica));
+
+    led.step({ kind: 'assign', assignment: assignment({ replicas }) });
+
+    expect(led.status().followers[0]).toMatchObject({ brokerId: 2, endOffset: null });
+  });
+
+  // Raft thesis 3.6.2 and figure 8: batches of earlier epochs are committed only through one of the leader's own.
+  it('at the end of earlier epochs commits nothing before the epoch start', () => {
+    const led = partition({ ...EMPTY_LOG, endOffset: 4, epochs: [{ epoch: 3, startOffset: 0 }] });
+    led.step({ kind: 'assign', assignment: assignment() });
+    led.step({ kind: 'written', writeId: 1 });
+
+    led.step(position({ lastEpoch: 3, endOffset: 4 }));
+    const before = [led.readEnd(), led.latest()];
+    led.pushed(2, 5, 0);
+    led.step(position({ lastEpoch: 5, endOffset: 5 }));
+
+    expect(before).toEqual([0, null]);
+    expect([led.readEnd(), led.latest()]).toEqual([5, 5]);
+  });
+});
+
+describe('Partition.step() assign', () => {
+  it('never leads an epoch whose batches it holds already', () => {
+    const restarted = partition({ ...EMPTY_LOG, endOffset: 4, epochs: [{ epoch: 5, startOffset: 0 }] });
+
+    const output = restarted.step({ kind: 'assign', assignment: assignment() });
+
+    expect(output.stopped).toBe('topic/0: cannot lead epoch 5, the log holds batches of epoch 5: no offset may be given twice');
+    expect(output.writes).toEqual([]);
+  });
+
+  it('does not lead for another incarnation of itself', () => {
+    const displaced = partition();
+    const replicas = assignment().replicas.map((replica) => ({ ...replica, brokerEpoch: 99 }));
+
+    displaced.step({ kind: 'assign', assignment: assignment({ replicas }) });
+
+    expect(displaced.status().role).toBe('waiting');
+  });
+
+  it('ignores an assignment that is older', () => {
+    const led = leader();
+
+    led.step({ kind: 'assign', assignment: assignment({ leader: 2, leaderEpoch: 4 }) });
+
+    expect(led.status()).toMatchObject({ role: 'leader', leaderEpoch: 5 });
+  });
+
+  it('takes the leader of an epoch that was committed leaderless', () => {
+    const sealed = partition();
+    sealed.step({ kind: 'assign', assignment: assignment({ leader: -1 }) });
+
+    sealed.step({ kind: 'assign', assignment: assignment({ partitionEpoch: 2 }) });
+
+    expect(sealed.status().role).toBe('leader');
+  });
+});
+
+describe('Partition.divergence()', () => {
+  const log: LogState = {
+    ...EMPTY_LOG,
+    endOffset: 10,
+    highWaterMark: 10,
+    epochs: [
+      { epoch: 2, startOffset: 0 },
+      { epoch: 4, startOffset: 6 },
+    ],
+  };
+  const cases = [
+    { name: 'a position within its epoch agrees', epoch: 2, offset: 6, expected: null },
+    { name: 'a position past its epoch diverges at the end of that', epoch: 2, offset: 8, expected: { epoch: 2, endOffset: 6 } },
+    { name: 'an epoch that the log skipped diverges at the end of the one before', epoch: 3, offset: 8, expected: { epoch: 2, endOffset: 6 } },
+    { name: 'a follower may only be behind', epoch: 4, offset: 12, expected: null },
+    { name: 'an epoch above the own one says nothing', epoch: 9, offset: 12, expected: null },
+  ];
+  for (const { name, epoch, offset, expected } of cases) {
+    it(name, () => {
+      const follower = partition(log);
+      follower.step({ kind: 'assign', assignment: assignment({ leader: 2 }) });
+
+      expect(follower.divergence(epoch, offset)).toEqual(expected);
+    });
+  }
+});
