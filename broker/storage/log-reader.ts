@@ -1,0 +1,178 @@
+/**
+ * Reads frames of one segment from disk for followers and consumers: one pread, both checksums of every frame, whole frames only. Where a
+ * sequential reader left off is remembered as a hint, so that catching up needs no index lookup per read.
+ */
+import { crc32 } from 'node:zlib';
+import { checkFrame, frameLength, HEADER_BYTES, isStamped } from '../../proto/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { Offset, WallMs } from '../base/units.ts';
+import type { LogRead } from '../runtime/ports.ts';
+import { endOffsetOf } from './frame-scan.ts';
+import type { Segment } from './segment.ts';
+
+/** Sequential readers of one log that are remembered. */
+const HINTS_MAX = 16;
+/** Most bytes of one pread, whatever is asked. */
+const READ_BYTES_MAX = 16 * 1024 * 1024;
+
+/** What to read: see `PartitionLog.read`. */
+export interface ReadRequest {
+  readonly segment: Segment;
+  readonly fromOffset: Offset;
+  readonly upToOffset: Offset;
+  readonly bytesMax: number;
+}
+
+/** Offsets [startOffset, endOffset). */
+export interface OffsetRange {
+  readonly startOffset: Offset;
+  readonly endOffset: Offset;
+}
+
+/** Headers of the batches that hold offsets of the range, in order. Rejects with DATA_CORRUPT. */
+export async function collectHeaders(
+  name: string,
+  segments: readonly Segment[],
+  range: OffsetRange,
+): Promise<BatchHeader[]> {
+  const headers: BatchHeader[] = [];
+  for (const segment of segments) {
+    if (segment.endOffset <= range.startOffset || segment.baseOffset >= range.endOffset) continue;
+    const { position, header } = await segment.locate(
+      Math.max(range.startOffset, segment.baseOffset),
+    );
+    const from = { position, offset: header.baseOffset, epoch: 0, endPosition: segment.bytes };
+    const stop = await segment.scan(from, 'headers', (found) => {
+      if (found.baseOffset >= range.endOffset) return false;
+      headers.push(found);
+      return true;
+    });
+    if (stop.kind === 'invalid' || stop.kind === 'incomplete') {
+      throw new BrokerError(
+        'DATA_CORRUPT',
+        `Cannot read headers of ${name} at offset ${stop.offset}: ${stop.reason}`,
+      );
+    }
+  }
+  return headers;
+}
+
+/** First batch in the range with this timestamp or a later one, or null. Rejects with DATA_CORRUPT. */
+export async function findByTimestamp(
+  name: string,
+  segments: readonly Segment[],
+  range: OffsetRange,
+  timestampMs: WallMs,
+): Promise<BatchHeader | null> {
+  for (const segment of segments) {
+    if (segment.endOffset <= range.startOffset) continue;
+    if (segment.baseOffset >= range.endOffset) return null;
+    let header = (await segment.locateTime(timestampMs))?.header ?? null;
+    // Batches below the log start are gone, even where their bytes are still there.
+    if (header !== null && endOffsetOf(header) <= range.startOffset) {
+      const headers = await collectHeaders(name, [segment], range);
+      header = headers.find((candidate) => candidate.maxTimestampMs >= timestampMs) ?? null;
+    }
+    if (header !== null) return header.baseOffset < range.endOffset ? header : null;
+  }
+  return null;
+}
+
+/** Reads of one partition's log. */
+export class LogReader {
+  readonly #target: StampTarget;
+  readonly #name: string;
+  readonly #hints = new Map<Offset, number>();
+
+  constructor(name: string, target: StampTarget) {
+    this.#name = name;
+    this.#target = target;
+  }
+
+  /** Positions have changed: forget them. */
+  clear(): void {
+    this.#hints.clear();
+  }
+
+  /** Frames from the one that holds `fromOffset`, within the segment. Rejects with DATA_CORRUPT. */
+  async read(request: ReadRequest): Promise<LogRead> {
+    const { segment, fromOffset } = request;
+    const hint = this.#hints.get(fromOffset);
+    this.#hints.delete(fromOffset);
+    const position = hint ?? (await segment.locate(fromOffset)).position;
+    const end = segment.bytes;
+    const wanted = Math.min(
+      Math.max(request.bytesMax, HEADER_BYTES),
+      READ_BYTES_MAX,
+      end - position,
+    );
+    let bytes = await this.#load(segment, position, wanted);
+    const firstBytes = bytes.length < HEADER_BYTES ? 0 : frameLength(bytes, 0);
+    // One frame is always answered, however few bytes were asked.
+    if (firstBytes > bytes.length && firstBytes <= end - position)
+      bytes = await this.#load(segment, position, firstBytes);
+    const { nextOffset, length } = this.#checkFrames(bytes, request);
+    if (position + length < end && length > 0) this.#remember(nextOffset, position + length);
+    return { chunks: length === 0 ? [] : [bytes.subarray(0, length)], nextOffset };
+  }
+
+  /** How many of the bytes are frames to be answered. */
+  #checkFrames(
+    bytes: Uint8Array,
+    request: ReadRequest,
+  ): { readonly nextOffset: Offset; readonly length: number } {
+    let nextOffset = request.fromOffset;
+    let length = 0;
+    while (length < bytes.length && nextOffset < request.upToOffset) {
+      const isFirst = length === 0;
+      const left = bytes.length - length;
+      const isCut = left < HEADER_BYTES || frameLength(bytes, length) > left;
+      if (isCut && !isFirst) break;
+      const header = this.#check(bytes, length, nextOffset);
+      const endOffset = endOffsetOf(header);
+      const isPlaced = isFirst
+        ? header.baseOffset <= nextOffset && endOffset > nextOffset
+        : header.baseOffset === nextOffset;
+      if (!isPlaced) this.#refuse(nextOffset, `the frame there begins at ${header.baseOffset}`);
+      if (endOffset > request.upToOffset || (!isFirst && length + header.length > request.bytesMax))
+        break;
+      length += header.length;
+      nextOffset = endOffset;
+    }
+    return { nextOffset, length };
+  }
+
+  #check(bytes: Uint8Array, at: number, offset: Offset): ReturnType<typeof checkFrame> {
+    let header: ReturnType<typeof checkFrame>;
+    try {
+      header = checkFrame(bytes, at, crc32);
+    } catch (error) {
+      return this.#refuse(offset, error instanceof Error ? error.message : String(error), error);
+    }
+    if (!isStamped(bytes, at, this.#target, crc32))
+      this.#refuse(offset, "the leader's checksum does not match this partition and place");
+    return header;
+  }
+
+  async #load(segment: Segment, position: number, length: number): Promise<Uint8Array> {
+    // Of its own memory, not of the shared pool: the bytes outlive this call in network queues.
+    const bytes = Buffer.allocUnsafeSlow(Math.max(length, 0));
+    return bytes.subarray(0, await segment.readAt(bytes, position));
+  }
+
+  #remember(offset: Offset, position: number): void {
+    this.#hints.set(offset, position);
+    const [oldest] = this.#hints.keys();
+    if (this.#hints.size > HINTS_MAX && oldest !== undefined) this.#hints.delete(oldest);
+  }
+
+  #refuse(offset: Offset, reason: string, cause?: unknown): never {
+    throw new BrokerError(
+      'DATA_CORRUPT',
+      `Cannot read ${this.#name} at offset ${offset}: ${reason}`,
+      {},
+      cause,
+    );
+  }
+}

@@ -1,0 +1,295 @@
+/**
+ * One segment: a file of frames named by its first offset, and its sparse index. The newest segment of a log is written to, the others are
+ * sealed. Finds frames; decides nothing about durability or damage. A writer's descriptor stays open until what it wrote is synced: only a
+ * descriptor that was open when write-back failed is sure to hear of it (P3).
+ */
+import { HEADER_BYTES } from '../../proto/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
+import { assert } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { Offset, WallMs } from '../base/units.ts';
+import { readFile, replaceFile } from './file-system.ts';
+import { endOffsetOf, scanFrames } from './frame-scan.ts';
+import type { FrameVisitor, ReadAt, ScanStop } from './frame-scan.ts';
+import { readTimeSummary, SparseIndex } from './sparse-index.ts';
+import type { IndexEntry } from './sparse-index.ts';
+import type { Volume } from './volume.ts';
+
+/** Digits of a segment's name: every safe integer fits, and names sort as numbers do. */
+const NAME_DIGITS = 20;
+const NAME = /^(\d{20})[.]log$/;
+
+/** A frame's place. */
+export interface LocatedFrame {
+  readonly position: number;
+  readonly header: BatchHeader;
+}
+
+/** First offset of the segment with this file name, or null for another file. */
+export function segmentBaseOf(fileName: string): Offset | null {
+  const match = NAME.exec(fileName);
+  return match?.[1] === undefined ? null : Number(match[1]);
+}
+
+export interface SegmentFile {
+  readonly volume: Volume;
+  readonly folder: string;
+  readonly target: StampTarget;
+  readonly baseOffset: Offset;
+}
+
+/** One segment of one partition. */
+export class Segment {
+  readonly baseOffset: Offset;
+  readonly path: string;
+  /** Bytes of whole, written frames. */
+  bytes = 0;
+  endOffset: Offset;
+  /** Time of the first append, or of the file's birth after a restart. */
+  createdMs: WallMs;
+  maxTimestampMs: WallMs = 0;
+  /** Written to since the last sync. */
+  isDirty = false;
+  readonly #volume: Volume;
+  readonly #target: StampTarget;
+  readonly #stem: string;
+  #index: SparseIndex | null = null;
+  #indexEntriesSaved = 0;
+  #writer: number | null = null;
+
+  constructor(file: SegmentFile) {
+    this.#volume = file.volume;
+    this.#target = file.target;
+    this.#stem = `${file.folder}/${String(file.baseOffset).padStart(NAME_DIGITS, '0')}`;
+    this.baseOffset = file.baseOffset;
+    this.endOffset = file.baseOffset;
+    this.path = `${this.#stem}.log`;
+    this.createdMs = file.volume.clock.wallMs();
+  }
+
+  /** A new segment, whose file is made by {@link openWriter}. */
+  static empty(file: SegmentFile): Segment {
+    const segment = new Segment(file);
+    segment.#index = new SparseIndex(file.baseOffset);
+    return segment;
+  }
+
+  /** Reads this segment's file. */
+  get readAt(): ReadAt {
+    return (into, position) => this.#volume.read(this.path, into, position);
+  }
+
+  /** Makes or opens the file for appending. */
+  async openWriter(): Promise<void> {
+    this.#writer ??= await this.#volume.files.open(this.path, 'write');
+  }
+
+  /** Appends frames after those that are there. On rejection the file may hold part of them, beyond `bytes`. */
+  async append(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): Promise<void> {
+    assert(this.#writer !== null, `segment "${this.path}" must be open for writing`);
+    const index = await this.index();
+    await this.#volume.write(this.#writer, frames, this.bytes);
+    if (this.bytes === 0) this.createdMs = this.#volume.clock.wallMs();
+    this.isDirty = true;
+    for (const header of headers) this.#take(index, header, this.bytes);
+  }
+
+  /** Counts a frame that recovery found at `position`. */
+  takeRecovered(index: SparseIndex, header: BatchHeader, position: number): void {
+    this.#take(index, header, position);
+  }
+
+  /** Counts only what the index covers, for recovery to count the rest again. */
+  beginRecovery(index: SparseIndex): void {
+    this.#index = index;
+    this.bytes = index.summary.coveredBytes;
+    this.endOffset = index.summary.endOffset;
+    this.maxTimestampMs = index.summary.maxTimestampMs;
+  }
+
+  /** The index: from memory, from its files, or built again from headers. */
+  async index(): Promise<SparseIndex> {
+    if (this.#index !== null) return this.#index;
+    const index = await this.loadIndex(this.bytes);
+    await this.#extend(index);
+    this.#index = index;
+    this.#volume.noteIndexLoaded(this);
+    return index;
+  }
+
+  /** The index of the files beside the log if they cover no more than `bytesMax`, else an empty one. Hints: see {@link locate}. */
+  async loadIndex(bytesMax: number): Promise<SparseIndex> {
+    const offsets = await readFile(this.#volume.files, `${this.#stem}.index`);
+    const times = await readFile(this.#volume.files, `${this.#stem}.timeindex`);
+    const index =
+      offsets === null || times === null
+        ? null
+        : SparseIndex.decode(this.baseOffset, bytesMax, offsets, times);
+    this.#indexEntriesSaved = index?.entryCount ?? 0;
+    return index ?? new SparseIndex(this.baseOffset);
+  }
+
+  /** Largest timestamp of a sealed segment, from the index files or, where they lie, from the log. */
+  async loadMaxTimestamp(): Promise<void> {
+    const times = await readFile(this.#volume.files, `${this.#stem}.timeindex`);
+    const summary = times === null ? null : readTimeSummary(times);
+    if (
+      summary !== null &&
+      summary.baseOffset === this.baseOffset &&
+      summary.coveredBytes === this.bytes &&
+      summary.endOffset === this.endOffset
+    ) {
+      this.maxTimestampMs = summary.maxTimestampMs;
+      return;
+    }
+    this.maxTimestampMs = (await this.index()).summary.maxTimestampMs;
+    await this.saveIndex(0);
+  }
+
+  /** Writes the index files when they lack at least `entriesMin` entries. Unsynced: they are hints. */
+  async saveIndex(entriesMin: number): Promise<void> {
+    const index = this.#index;
+    if (index === null || index.entryCount - this.#indexEntriesSaved < entriesMin) return;
+    const { offsets, times } = index.encode();
+    await replaceFile(this.#volume.files, `${this.#stem}.index`, offsets, false);
+    await replaceFile(this.#volume.files, `${this.#stem}.timeindex`, times, false);
+    this.#indexEntriesSaved = index.entryCount;
+  }
+
+  /** Frees the memory of a sealed segment's index; the next use loads it. */
+  unloadIndex(): void {
+    this.#index = null;
+  }
+
+  /** The frame that holds `offset`. Rejects with DATA_CORRUPT when the frames before it do not lead there. */
+  async locate(offset: Offset): Promise<LocatedFrame> {
+    const entry = (await this.index()).floor(offset);
+    const found =
+      (await this.#walk(entry, (header) => endOffsetOf(header) > offset)) ??
+      (await this.#walk(null, (header) => endOffsetOf(header) > offset));
+    if (found !== null) return found;
+    throw new BrokerError(
+      'DATA_CORRUPT',
+      `Cannot find offset ${offset} in "${this.path}": the headers before it do not lead to it`,
+    );
+  }
+
+  /** First frame with this timestamp or a later one, or null. Rejects with DATA_CORRUPT as {@link locate} does. */
+  async locateTime(timestampMs: WallMs): Promise<LocatedFrame | null> {
+    if (this.maxTimestampMs < timestampMs) return null;
+    const entry = (await this.index()).floorOfTime(timestampMs);
+    const found =
+      (await this.#walk(entry, (header) => header.maxTimestampMs >= timestampMs)) ??
+      (await this.#walk(null, (header) => header.maxTimestampMs >= timestampMs));
+    if (found !== null) return found;
+    throw new BrokerError(
+      'DATA_CORRUPT',
+      `Cannot find timestamp ${timestampMs} in "${this.path}": the headers do not lead to it`,
+    );
+  }
+
+  /** Visits frames from a place on. */
+  scan(
+    from: {
+      readonly position: number;
+      readonly offset: Offset;
+      readonly epoch: number;
+      readonly endPosition: number;
+    },
+    depth: 'headers' | 'full',
+    visit: FrameVisitor,
+  ): Promise<ScanStop> {
+    return scanFrames(this.readAt, { ...from, depth, target: this.#target }, visit);
+  }
+
+  /** Syncs what was written; then lets go of the descriptor unless `isActive`. */
+  async sync(isActive: boolean): Promise<void> {
+    if (this.#writer === null) return;
+    if (this.isDirty) {
+      // Cleared first: a write that lands while the sync runs makes it dirty again.
+      this.isDirty = false;
+      await this.#volume.sync(this.#writer);
+    }
+    if (!isActive && !this.isDirty) await this.closeWriter();
+  }
+
+  /** Cuts the file behind `bytes`, and the index with it when frames go. Not synced. */
+  async cut(bytes: number, endOffset: Offset): Promise<void> {
+    assert(this.#writer !== null, `segment "${this.path}" must be open for writing`);
+    const index = await this.index();
+    if (bytes < index.summary.coveredBytes) {
+      index.truncate(bytes);
+      await this.#removeIndexFiles();
+    }
+    await this.#volume.files.truncate(this.#writer, bytes);
+    this.bytes = bytes;
+    this.endOffset = endOffset;
+    this.isDirty = true;
+    await this.#extend(index);
+    this.maxTimestampMs = index.summary.maxTimestampMs;
+  }
+
+  async closeWriter(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = null;
+    if (writer !== null) await this.#volume.files.close(writer);
+  }
+
+  /** Removes the files; first the log, whose name is what counts. */
+  async remove(): Promise<void> {
+    await this.closeWriter();
+    this.#volume.dropReader(this.path);
+    await this.#volume.files.remove(this.path);
+    await this.#removeIndexFiles();
+  }
+
+  /** Reads from headers what the index lacks at its end. */
+  async #extend(index: SparseIndex): Promise<void> {
+    const { coveredBytes, endOffset, lastEpoch } = index.summary;
+    await this.scan(
+      { position: coveredBytes, offset: endOffset, epoch: lastEpoch, endPosition: this.bytes },
+      'headers',
+      (header, position) => {
+        index.add({ ...header, endOffset: endOffsetOf(header) }, position);
+      },
+    );
+  }
+
+  async #removeIndexFiles(): Promise<void> {
+    this.#indexEntriesSaved = 0;
+    await this.#volume.files.remove(`${this.#stem}.index`);
+    await this.#volume.files.remove(`${this.#stem}.timeindex`);
+  }
+
+  #take(index: SparseIndex, header: BatchHeader, position: number): void {
+    const endOffset = endOffsetOf(header);
+    index.add({ ...header, endOffset }, position);
+    this.bytes = position + header.length;
+    this.endOffset = endOffset;
+    if (header.maxTimestampMs > this.maxTimestampMs) this.maxTimestampMs = header.maxTimestampMs;
+  }
+
+  /** First frame at or after the entry that `isFound`; from the beginning without an entry. Null when the frames end or break before. */
+  async #walk(
+    entry: IndexEntry | null,
+    isFound: (header: BatchHeader) => boolean,
+  ): Promise<LocatedFrame | null> {
+    const { position, offset } = entry ?? { position: 0, offset: this.baseOffset };
+    let found: LocatedFrame | null = null;
+    await this.scan(
+      { position, offset, epoch: 0, endPosition: this.bytes },
+      'headers',
+      (header, at) => {
+        if (!isFound(header)) return true;
+        found = { position: at, header };
+        return false;
+      },
+    );
+    return found;
+  }
+}
+
+/** Whether a segment of `bytes` can take `more`: positions must fit the index's 32 bits. */
+export function isRoomLeft(bytes: number, more: number, segmentBytes: number): boolean {
+  return bytes === 0 || (bytes + more <= segmentBytes && bytes + more + HEADER_BYTES < 2 ** 32);
+}

@@ -1,0 +1,211 @@
+/**
+ * What all partitions of one data directory share: the gate before libuv's pool, open files for reading, the memory tail, free space, the
+ * age of writes that hang, and the one report of the first I/O error (P3). Knows bytes and files, not frames.
+ */
+import type { MonotonicMs } from '../base/units.ts';
+import type { Clock } from '../runtime/ports.ts';
+import { readFully, storageError, writeFully } from './file-system.ts';
+import type { FileSystem } from './file-system.ts';
+import type { IoGate } from './io-gate.ts';
+import type { TailCache } from './tail-cache.ts';
+
+/** Where storage says what an operator should know. A pino logger fits. */
+export interface StorageLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface VolumeOptions {
+  readonly files: FileSystem;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'every'>;
+  readonly gate: IoGate;
+  readonly tail: TailCache;
+  readonly dataDir: string;
+  readonly reserveBytes: number;
+  readonly logger: StorageLogger;
+}
+
+/** Files open for reading at one time, over all partitions. */
+const READERS_MAX = 256;
+/** Indexes of segments in memory that were loaded for a reader, over all partitions; some 128 KiB each for segments of 1 GiB. */
+const INDEXES_MAX = 128;
+
+/** Shared state of one data directory's volume. */
+export class Volume {
+  readonly files: FileSystem;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'every'>;
+  readonly tail: TailCache;
+  readonly logger: StorageLogger;
+  readonly #gate: IoGate;
+  readonly #dataDir: string;
+  readonly #reserveBytes: number;
+  readonly #readers: ReaderCache;
+  readonly #indexes = new Set<{ unloadIndex(): void }>();
+  readonly #writesSince = new Map<symbol, MonotonicMs>();
+  readonly #failureCallbacks: ((error: Error) => void)[] = [];
+  #failure: Error | null = null;
+  #freeBytes = Number.MAX_SAFE_INTEGER;
+  #writtenSinceLook = 0;
+
+  constructor(options: VolumeOptions) {
+    this.files = options.files;
+    this.clock = options.clock;
+    this.tail = options.tail;
+    this.logger = options.logger;
+    this.#gate = options.gate;
+    this.#dataDir = options.dataDir;
+    this.#reserveBytes = options.reserveBytes;
+    this.#readers = new ReaderCache(options.files);
+  }
+
+  /** The first I/O error, or null. */
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  /** Writes all buffers at `position`. Rejects as the file system does. */
+  async write(file: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+    const key = Symbol('write');
+    this.#writesSince.set(key, this.clock.monotonicMs());
+    try {
+      await this.#gate.run(() => writeFully(this.files, file, buffers, position));
+    } finally {
+      this.#writesSince.delete(key);
+    }
+    for (const buffer of buffers) this.#writtenSinceLook += buffer.length;
+  }
+
+  /** Reads up to the buffer's length. Returns the bytes read. */
+  read(path: string, into: Uint8Array, position: number): Promise<number> {
+    return this.#gate.run(() =>
+      this.#readers.use(path, (file) => readFully(this.files, file, into, position)),
+    );
+  }
+
+  sync(file: number): Promise<void> {
+    return this.#gate.run(() => this.files.datasync(file));
+  }
+
+  /** The file is about to go: let go of it. */
+  dropReader(path: string): void {
+    this.#readers.drop(path);
+  }
+
+  /** The segment has loaded its index: the one that was loaded longest ago goes. */
+  noteIndexLoaded(segment: { unloadIndex(): void }): void {
+    this.#indexes.add(segment);
+    const [oldest] = this.#indexes;
+    if (this.#indexes.size <= INDEXES_MAX || oldest === undefined) return;
+    this.#indexes.delete(oldest);
+    oldest.unloadIndex();
+  }
+
+  /** Free bytes as of the last look, less what was written since, less the reserve. */
+  freeBytes(): number {
+    return this.#freeBytes - this.#writtenSinceLook - this.#reserveBytes;
+  }
+
+  /** Looks at the volume again. */
+  async lookAtSpace(): Promise<void> {
+    try {
+      const written = this.#writtenSinceLook;
+      const { freeBytes } = await this.files.volume(this.#dataDir);
+      this.#freeBytes = freeBytes;
+      // What was written while statfs ran may be missing in its answer.
+      this.#writtenSinceLook -= written;
+    } catch (error) {
+      this.fail(storageError(`look at free space of "${this.#dataDir}"`, error));
+    }
+  }
+
+  /** Age of the oldest write that has not returned, 0 when none. */
+  stuckWriteMs(): number {
+    // Insertion order is age order.
+    const [oldest] = this.#writesSince.values();
+    return oldest === undefined ? 0 : this.clock.monotonicMs() - oldest;
+  }
+
+  onFailure(callback: (error: Error) => void): void {
+    this.#failureCallbacks.push(callback);
+    if (this.#failure !== null) callback(this.#failure);
+  }
+
+  /** Reports an I/O error, the first one only: Linux tells a write-back error once, so whoever met it must leave (P3). */
+  fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.logger.error({ err: error }, 'storage failed');
+    for (const callback of this.#failureCallbacks) callback(error);
+  }
+
+  close(): Promise<void> {
+    return this.#readers.close();
+  }
+}
+
+interface Reader {
+  readonly file: Promise<number>;
+  users: number;
+  isDropped: boolean;
+}
+
+/** Files open for reading, least recently used first. One in use is never closed under its user. */
+class ReaderCache {
+  readonly #files: FileSystem;
+  readonly #readers = new Map<string, Reader>();
+
+  constructor(files: FileSystem) {
+    this.#files = files;
+  }
+
+  async use<T>(path: string, work: (file: number) => Promise<T>): Promise<T> {
+    const reader = this.#readers.get(path) ?? {
+      file: this.#files.open(path, 'read'),
+      users: 0,
+      isDropped: false,
+    };
+    this.#readers.delete(path);
+    this.#readers.set(path, reader);
+    reader.users += 1;
+    try {
+      return await work(await reader.file);
+    } catch (error) {
+      if (this.#readers.get(path) === reader) this.drop(path);
+      throw error;
+    } finally {
+      reader.users -= 1;
+      if (reader.isDropped && reader.users === 0) await this.#close(reader);
+      this.#trim();
+    }
+  }
+
+  drop(path: string): void {
+    const reader = this.#readers.get(path);
+    if (reader === undefined) return;
+    this.#readers.delete(path);
+    reader.isDropped = true;
+    if (reader.users === 0) void this.#close(reader);
+  }
+
+  async close(): Promise<void> {
+    const closing = [...this.#readers.values()]
+      .filter(({ users }) => users === 0)
+      .map((reader) => this.#close(reader));
+    for (const reader of this.#readers.values()) reader.isDropped = true;
+    this.#readers.clear();
+    await Promise.all(closing);
+  }
+
+  #trim(): void {
+    for (const path of this.#readers.keys()) {
+      if (this.#readers.size <= READERS_MAX) return;
+      if (this.#readers.get(path)?.users === 0) this.drop(path);
+    }
+  }
+
+  async #close(reader: Reader): Promise<void> {
+    // A file that was only read has nothing to lose: neither a failed open, already told to its user, nor a failed close matters.
+    await reader.file.then((file) => this.#files.close(file)).catch(() => undefined);
+  }
+}

@@ -1,0 +1,301 @@
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { frameLength, readHeader } from '../../../../proto/batch/frame.ts';
+import type { PartitionLog } from '../../../../broker/runtime/ports.ts';
+import { clipEpochs } from '../../../../broker/storage/recovery.ts';
+import {
+  bytesOf,
+  crashCopy,
+  frame,
+  frames,
+  headersOf,
+  LOG_OPTIONS,
+  openTestDisk,
+  startTestDisk,
+  TOPIC,
+} from './fixture.ts';
+import type { TestDisk, TestFrame } from './fixture.ts';
+
+const FOLDER = join('partitions', `${TOPIC}-0`);
+const FIRST = `${'0'.repeat(20)}.log`;
+const FRAME_BYTES = 108;
+
+async function append(log: PartitionLog, list: readonly TestFrame[]): Promise<void> {
+  await log.append(bytesOf(list), headersOf(list));
+}
+
+function logPath(dataDir: string, name = FIRST): string {
+  return join(dataDir, FOLDER, name);
+}
+
+/** A broker that wrote `synced` frames, was checkpointed, wrote `unsynced` more and died. */
+async function crashed(synced: number, unsynced: number, options = LOG_OPTIONS): Promise<string> {
+  const { disk, dataDir } = await startTestDisk();
+  let log = await disk.openPartition(TOPIC, 0, options);
+  if (synced > 0) {
+    for (const one of frames(0, synced)) await append(log, [one]);
+    log.noteHighWaterMark(synced);
+    // Closing syncs, checkpoints and writes the indexes.
+    await log.close();
+    log = await disk.openPartition(TOPIC, 0, options);
+  }
+  for (const one of frames(synced, synced + unsynced, { epoch: 2 })) await append(log, [one]);
+  return crashCopy(dataDir);
+}
+
+async function reopened(
+  dataDir: string,
+  options: Parameters<typeof openTestDisk>[0] = {},
+  logOptions = LOG_OPTIONS,
+): Promise<TestDisk & { log: PartitionLog }> {
+  const opened = await openTestDisk({ dataDir, tailCacheBytes: 0, ...options });
+  return { ...opened, log: await opened.disk.openPartition(TOPIC, 0, logOptions) };
+}
+
+async function readOffsets(log: PartitionLog): Promise<number[]> {
+  const offsets: number[] = [];
+  const { startOffset, endOffset } = log.recovery.state;
+  for (let next = startOffset; next < endOffset; ) {
+    const read = await log.read(next, endOffset, 1 << 20);
+    for (const chunk of read.chunks)
+      for (let at = 0; at < chunk.length; at += frameLength(chunk, at))
+        offsets.push(readHeader(chunk, at).baseOffset);
+    next = read.nextOffset;
+  }
+  return offsets;
+}
+
+describe('recoverLog', () => {
+  it('finds everything after a process crash, with epochs, high-water mark and headers', async () => {
+    const { disk, log } = await reopened(await crashed(3, 2));
+    expect(disk.start.restartClass).toBe('warm');
+    expect(log.recovery.damage).toBeNull();
+    expect(log.recovery.state).toEqual({
+      startOffset: 0,
+      endOffset: 5,
+      highWaterMark: 3,
+      syncedOffset: 5,
+      epochs: [
+        { epoch: 1, startOffset: 0 },
+        { epoch: 2, startOffset: 3 },
+      ],
+    });
+    expect(log.recovery.headers.map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2, 3, 4]);
+    expect(await readOffsets(log)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('cuts a last frame torn at any byte and stays warm', async () => {
+    const whole = await crashed(2, 2);
+    const tornAt = async (cut: number): Promise<void> => {
+      const dataDir = crashCopy(whole);
+      truncateSync(logPath(dataDir), 3 * FRAME_BYTES + cut);
+      const { disk, log } = await reopened(dataDir);
+      expect([
+        cut,
+        disk.start.restartClass,
+        log.recovery.state.endOffset,
+        log.recovery.damage,
+      ]).toEqual([cut, 'warm', 3, null]);
+      await append(log, [frame(3, { epoch: 3 })]);
+    };
+    // Side by side: most of the time is spent waiting for syncs.
+    await Promise.all(Array.from({ length: FRAME_BYTES }, (_, cut) => tornAt(cut)));
+  });
+
+  it('cuts preallocated zeros behind the last frame and stays warm', async () => {
+    const dataDir = await crashed(2, 2);
+    truncateSync(logPath(dataDir), 4 * FRAME_BYTES + 5000);
+    const { log } = await reopened(dataDir);
+    expect([log.recovery.state.endOffset, log.recovery.damage, log.sizeBytes()]).toEqual([
+      4,
+      null,
+      4 * FRAME_BYTES,
+    ]);
+  });
+
+  it('reports a log that ends below its synced offset, whatever the start', async () => {
+    const whole = await crashed(4, 0);
+    for (const bootId of ['boot', 'other boot']) {
+      const dataDir = crashCopy(whole);
+      truncateSync(logPath(dataDir), 3 * FRAME_BYTES + 10);
+      const { log } = await reopened(dataDir, { bootId });
+      expect(log.recovery.damage).toMatchObject({ fromOffset: 3 });
+      expect(log.recovery.state.endOffset).toBe(3);
+    }
+  });
+
+  it('finds any flipped bit above the synced offset, keeps the bytes aside, and makes every later start lossy', async () => {
+    const whole = await crashed(2, 3);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 2 * FRAME_BYTES, max: 5 * FRAME_BYTES - 1 }),
+        fc.integer({ min: 0, max: 7 }),
+        async (at, bit) => {
+          const dataDir = crashCopy(whole);
+          const bytes = readFileSync(logPath(dataDir));
+          bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+          writeFileSync(logPath(dataDir), bytes);
+          const { disk, log } = await reopened(dataDir);
+          const damaged = Math.floor(at / FRAME_BYTES);
+          expect(log.recovery.damage).toMatchObject({ fromOffset: damaged });
+          expect(log.recovery.state.endOffset).toBe(damaged);
+          expect(readdirSync(join(dataDir, FOLDER, 'aside'))).not.toEqual([]);
+          const copy = crashCopy(dataDir);
+          await disk.close();
+          expect((await openTestDisk({ dataDir: copy })).disk.start.restartClass).toBe('lossy');
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('finds any flipped bit below the synced offset: a lossy start when it opens, every start when it is read', async () => {
+    const whole = await crashed(4, 1);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 4 * FRAME_BYTES - 1 }),
+        fc.integer({ min: 0, max: 7 }),
+        async (at, bit) => {
+          const dataDir = crashCopy(whole);
+          const bytes = readFileSync(logPath(dataDir));
+          bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+          writeFileSync(logPath(dataDir), bytes);
+          const damaged = Math.floor(at / FRAME_BYTES);
+          const lossyDir = crashCopy(dataDir);
+          const warm = await reopened(dataDir);
+          const found = warm.log.recovery.damage;
+          if (found === null)
+            await expect(warm.log.read(damaged, 5, 1)).rejects.toMatchObject({
+              code: 'DATA_CORRUPT',
+            });
+          else expect(found.fromOffset).toBe(damaged);
+          const lossy = await reopened(lossyDir, { bootId: 'other boot' });
+          expect(lossy.log.recovery.damage).toMatchObject({ fromOffset: damaged });
+          await warm.disk.close();
+          await lossy.disk.close();
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('refuses a whole frame of another partition', async () => {
+    const dataDir = await crashed(2, 2);
+    const bytes = readFileSync(logPath(dataDir));
+    bytes.set(frame(3, { epoch: 2, partition: 1 }).bytes, 3 * FRAME_BYTES);
+    writeFileSync(logPath(dataDir), bytes);
+    const { log } = await reopened(dataDir);
+    expect(log.recovery.damage).toMatchObject({ fromOffset: 3 });
+  });
+
+  it.each(['deleted', 'emptied', 'garbage', 'stale'] as const)(
+    'brings back indexes that are %s',
+    async (fate) => {
+      const options = { ...LOG_OPTIONS, segmentBytes: 250_000 };
+      const { disk, dataDir } = await startTestDisk({ tailCacheBytes: 0 });
+      let log = await disk.openPartition(TOPIC, 0, options);
+      for (let offset = 0; offset < 20; offset += 1)
+        await append(log, [frame(offset, { payloadBytes: 30_000 })]);
+      await log.close();
+      const folder = join(dataDir, FOLDER);
+      const indexes = readdirSync(folder).filter((name) => /index$/.test(name));
+      expect(indexes.length).toBeGreaterThanOrEqual(6);
+      for (const name of indexes) {
+        if (fate === 'deleted') rmSync(join(folder, name));
+        else if (fate === 'emptied') writeFileSync(join(folder, name), '');
+        else if (fate === 'garbage')
+          writeFileSync(
+            join(folder, name),
+            readFileSync(join(folder, name)).map((byte) => byte ^ 0x55),
+          );
+        else if (name > `${'0'.repeat(20)}.z`)
+          writeFileSync(
+            join(folder, name),
+            readFileSync(join(folder, `${'0'.repeat(20)}${name.slice(20)}`)),
+          );
+      }
+      log = await disk.openPartition(TOPIC, 0, options);
+      expect(log.recovery.damage).toBeNull();
+      expect(await readOffsets(log)).toEqual(Array.from({ length: 20 }, (_, offset) => offset));
+      expect(await log.offsetForTimestamp(1013, 20)).toBe(13);
+      expect(
+        log.sealedSegments().map(({ maxTimestampMs, endOffset }) => maxTimestampMs - endOffset),
+      ).toEqual([999, 999]);
+    },
+  );
+
+  it('starts from headers alone when the checkpoint is gone or damaged', async () => {
+    for (const damage of ['', '00000000\n{}']) {
+      const dataDir = await crashed(3, 2);
+      writeFileSync(join(dataDir, 'checkpoint.json'), damage);
+      const { log } = await reopened(dataDir);
+      expect(log.recovery.state).toMatchObject({ startOffset: 0, endOffset: 5, highWaterMark: 0 });
+      expect(log.recovery.damage).toBeNull();
+    }
+  });
+
+  it('reports segments that are missing at the start or in the middle', async () => {
+    const options = { ...LOG_OPTIONS, segmentBytes: 250 };
+    const whole = await crashed(8, 0, options);
+    for (const [name, fromOffset] of [
+      [FIRST, 0],
+      [`${'2'.padStart(20, '0')}.log`, 2],
+    ] as const) {
+      const dataDir = crashCopy(whole);
+      rmSync(logPath(dataDir, name));
+      const { log } = await reopened(dataDir, { bootId: 'other boot' }, options);
+      expect(log.recovery.damage).toMatchObject({ fromOffset });
+      expect(log.recovery.state).toMatchObject({ startOffset: 0, endOffset: fromOffset });
+    }
+  });
+
+  it('lets no record come back that was truncated, after a crash at once', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 250 });
+    for (const one of frames(0, 6)) await append(log, [one]);
+    log.saveSnapshot(6, 'of six');
+    await log.truncate(3, false);
+    await append(log, [frame(3, { epoch: 2 })]);
+    const again = await reopened(crashCopy(dataDir));
+    expect(again.log.recovery.state).toMatchObject({
+      endOffset: 4,
+      epochs: [
+        { epoch: 1, startOffset: 0 },
+        { epoch: 2, startOffset: 3 },
+      ],
+    });
+    expect(again.log.recovery.snapshot).toBeNull();
+    expect(again.log.recovery.damage).toBeNull();
+  });
+
+  it('gives the producer snapshot and the headers behind it', async () => {
+    const { disk } = await startTestDisk();
+    let log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await append(log, frames(0, 3));
+    log.saveSnapshot(3, 'producers\nof three');
+    await append(log, frames(3, 5));
+    await log.close();
+    log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(log.recovery.snapshot).toEqual({ offset: 3, text: 'producers\nof three' });
+    expect(log.recovery.headers.map(({ baseOffset }) => baseOffset)).toEqual([3, 4]);
+  });
+});
+
+describe('clipEpochs', () => {
+  const epochs = [
+    { epoch: 1, startOffset: 0 },
+    { epoch: 3, startOffset: 10 },
+    { epoch: 4, startOffset: 20 },
+  ];
+  it.each([
+    [0, 30, epochs],
+    [5, 30, [{ epoch: 1, startOffset: 5 }, ...epochs.slice(1)]],
+    [10, 20, [{ epoch: 3, startOffset: 10 }]],
+    [25, 30, [{ epoch: 4, startOffset: 25 }]],
+    [30, 30, []],
+  ])('keeps epochs of batches in [%i, %i)', (start, end, expected) => {
+    expect(clipEpochs(epochs, start, end)).toEqual(expected);
+  });
+});
