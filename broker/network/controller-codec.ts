@@ -1,0 +1,196 @@
+/** Requests to the controller and its answers, between values and protobuf. Total both ways; what arrives is checked field by field. */
+import { assertNever } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER } from '../base/units.ts';
+import type { AlterSyncSetRequest, ControllerReply, ControllerRequest, RegisterRequest } from '../metadata/controller-types.ts';
+import type { AlterSyncSet, DecideRequest, DecideResponse, Register } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
+import { errorFromMessage, errorToMessage } from '../../proto/grpc/errors.ts';
+import { integerField, presentField, refuse, textField, topicNameField, uuidField } from '../wire/fields.ts';
+import {
+  alterTopicField,
+  alterTopicToMessage,
+  brokerIdField,
+  createTopicField,
+  createTopicToMessage,
+  electLeaderField,
+  electLeaderToMessage,
+  PARTITIONS_MAX,
+  restartClassField,
+  restartClassToMessage,
+} from '../wire/topics.ts';
+
+const PORT_MAX = 65_535;
+
+/** A request as it travels. */
+export function requestToMessage(request: ControllerRequest): DecideRequest {
+  return { request: requestBody(request) };
+}
+
+/** A request as the controller takes it. Throws INVALID_ARGUMENT. */
+export function requestFromMessage(message: DecideRequest): ControllerRequest {
+  const request = presentField('request', message.request);
+  switch (request.$case) {
+    case 'register':
+      return registerField(request.value);
+    case 'heartbeat':
+      return { kind: 'heartbeat', ...request.value, brokerId: brokerIdField('broker_id', request.value.brokerId) };
+    case 'alterSyncSet':
+      return alterSyncSetField(request.value);
+    case 'createTopic':
+      return createTopicField(request.value.topicId, presentField('create_topic.request', request.value.request));
+    case 'alterTopic':
+      return alterTopicField(request.value);
+    case 'deleteTopic':
+      return { kind: 'delete-topic', name: topicNameField('name', request.value.name) };
+    case 'initProducer':
+      return { kind: 'init-producer', name: textField('init_producer', request.value) };
+    case 'electLeader':
+      return electLeaderField(request.value);
+    default:
+      return assertNever(request);
+  }
+}
+
+/** An answer as it travels. */
+export function replyToMessage(reply: ControllerReply | BrokerError): DecideResponse {
+  if (reply instanceof BrokerError) return { reply: undefined, error: errorToMessage(reply) };
+  return { reply: replyBody(reply), error: undefined };
+}
+
+/** The answer to a request of this kind. Throws the controller's refusal, and INTERNAL for an answer to something else. */
+export function replyFromMessage(kind: ControllerRequest['kind'], message: DecideResponse): ControllerReply {
+  if (message.error !== undefined) throw errorFromMessage(message.error);
+  const reply = replyValue(kind, message.reply);
+  if (reply?.kind === kind) return reply;
+  throw new BrokerError('INTERNAL', `Answer to "${kind}" is "${message.reply?.$case ?? 'absent'}"`);
+}
+
+function requestBody(request: ControllerRequest): NonNullable<DecideRequest['request']> {
+  switch (request.kind) {
+    case 'register': {
+      const { kind: _, restartClass, ...rest } = request;
+      return { $case: 'register', value: { ...rest, restartClass: restartClassToMessage(restartClass) } };
+    }
+    case 'heartbeat': {
+      const { kind: _, ...value } = request;
+      return { $case: 'heartbeat', value };
+    }
+    case 'alter-sync-set':
+      return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
+    case 'create-topic':
+      return { $case: 'createTopic', value: { topicId: request.topicId, request: createTopicToMessage(request) } };
+    case 'alter-topic':
+      return { $case: 'alterTopic', value: alterTopicToMessage(request) };
+    case 'delete-topic':
+      return { $case: 'deleteTopic', value: { name: request.name } };
+    case 'init-producer':
+      return { $case: 'initProducer', value: request.name };
+    case 'elect-leader':
+      return { $case: 'electLeader', value: electLeaderToMessage(request) };
+    default:
+      return assertNever(request);
+  }
+}
+
+function registerField(message: Register): RegisterRequest {
+  return {
+    kind: 'register',
+    clusterId: textField('cluster_id', message.clusterId),
+    brokerId: brokerIdField('broker_id', message.brokerId),
+    directoryId: uuidField('directory_id', message.directoryId),
+    sessionEpoch: message.sessionEpoch,
+    restartClass: restartClassField('restart_class', message.restartClass),
+    host: message.host === '' ? refuse('host', '', 'a host name or address') : textField('host', message.host),
+    port: integerField('port', message.port, 1, PORT_MAX),
+    rack: textField('rack', message.rack),
+    featureLevelMax: message.featureLevelMax,
+  };
+}
+
+function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest): AlterSyncSet {
+  const message: AlterSyncSet = { ...rest, add: undefined, remove: undefined, trust: undefined, memberEpoch: 0, raise: undefined };
+  switch (change.op) {
+    case 'add':
+      return { ...message, add: change.member, memberEpoch: change.memberEpoch };
+    case 'trust':
+      return { ...message, trust: change.member, memberEpoch: change.memberEpoch };
+    case 'remove':
+      return { ...message, remove: change.member };
+    case 'raise':
+      return { ...message, raise: change.quorum };
+    default:
+      return assertNever(change);
+  }
+}
+
+function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
+  const { leaderEpoch, partitionEpoch, brokerEpoch } = message;
+  return {
+    kind: 'alter-sync-set',
+    brokerId: brokerIdField('broker_id', message.brokerId),
+    brokerEpoch,
+    topicId: uuidField('topic_id', message.topicId),
+    partition: integerField('partition', message.partition, 0, PARTITIONS_MAX - 1),
+    leaderEpoch,
+    partitionEpoch,
+    change: changeField(message),
+  };
+}
+
+function changeField({ add, remove, trust, raise, memberEpoch }: AlterSyncSet): AlterSyncSetRequest['change'] {
+  const stated = [add, remove, trust, raise].filter((value) => value !== undefined);
+  integerField('changes (add, remove, trust, raise)', stated.length, 1, 1);
+  if (add !== undefined) return { op: 'add', member: brokerIdField('add', add), memberEpoch };
+  if (trust !== undefined) return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
+  if (remove !== undefined) return { op: 'remove', member: brokerIdField('remove', remove) };
+  return { op: 'raise', quorum: presentField('raise', raise) };
+}
+
+function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']> {
+  switch (reply.kind) {
+    case 'register':
+      return { $case: 'registered', value: { brokerEpoch: reply.brokerEpoch, restartClass: restartClassToMessage(reply.restartClass) } };
+    case 'heartbeat':
+      return { $case: 'heartbeat', value: { fenced: reply.fenced, mayStop: reply.mayStop, leadersLeft: reply.leadersLeft } };
+    case 'alter-sync-set':
+      return { $case: 'partitionEpoch', value: reply.partitionEpoch };
+    case 'create-topic':
+      return { $case: 'topicId', value: reply.topicId };
+    case 'alter-topic':
+    case 'delete-topic':
+      return { $case: 'done', value: {} };
+    case 'init-producer':
+      return { $case: 'producer', value: { producerId: reply.producerId, producerEpoch: reply.producerEpoch } };
+    case 'elect-leader': {
+      const leader = reply.leader === NO_BROKER ? undefined : reply.leader;
+      return { $case: 'elected', value: { leader, leaderEpoch: reply.leaderEpoch } };
+    }
+    default:
+      return assertNever(reply);
+  }
+}
+
+function replyValue(kind: ControllerRequest['kind'], reply: DecideResponse['reply']): ControllerReply | null {
+  switch (reply?.$case) {
+    case undefined:
+      return null;
+    case 'registered': {
+      const { brokerEpoch, restartClass } = reply.value;
+      return { kind: 'register', brokerEpoch, restartClass: restartClassField('restart_class', restartClass) };
+    }
+    case 'heartbeat':
+      return { kind: 'heartbeat', ...reply.value };
+    case 'partitionEpoch':
+      return { kind: 'alter-sync-set', partitionEpoch: reply.value };
+    case 'topicId':
+      return { kind: 'create-topic', topicId: uuidField('topic_id', reply.value) };
+    case 'done':
+      return kind === 'alter-topic' || kind === 'delete-topic' ? { kind } : null;
+    case 'producer':
+      return { kind: 'init-producer', ...reply.value };
+    case 'elected':
+      return { kind: 'elect-leader', leader: reply.value.leader ?? NO_BROKER, leaderEpoch: reply.value.leaderEpoch };
+    default:
+      return assertNever(reply);
+  }
+}

@@ -1,0 +1,180 @@
+/** The follower's end of a Replicate stream: states positions and credit, once per turn of the loop, and takes what the leader pushes. */
+import { type Client, type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
+
+import {
+  type ReplicaPosition,
+  type ReplicateRequest,
+  type ReplicateResponse,
+  ReplicationServiceService,
+} from '../../proto/gen/tidemark/internal/v1/replication.ts';
+import { errorFromStatus } from '../../proto/grpc/errors.ts';
+import { BrokerError } from '../base/errors.ts';
+import { type BrokerEpoch, type BrokerId, partitionKey, type PartitionKey, type TopicId } from '../base/units.ts';
+import type { Position } from '../replication/types.ts';
+import type { ReplicaStream, ReplicaStreamEvents } from '../runtime/ports.ts';
+import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
+import { PARTITIONS_MAX } from '../wire/topics.ts';
+import type { Link, Presence } from './presence.ts';
+
+/** Bytes that the leader may push before the first of them are written: the bound of what this follower holds in memory for the stream. */
+export const INITIAL_CREDIT_BYTES = 16 * 1024 * 1024;
+
+const REPLICATE = ReplicationServiceService.replicate;
+
+/** What the first message says. */
+export interface FollowerHello {
+  readonly self: BrokerId;
+  readonly selfEpoch: BrokerEpoch;
+  readonly targetEpoch: BrokerEpoch;
+  readonly clusterId: string;
+}
+
+export interface FollowerStreamOptions {
+  readonly brokerId: BrokerId;
+  readonly hello: FollowerHello;
+  readonly events: ReplicaStreamEvents;
+  readonly presence: Presence;
+  /** Null: no address is known. */
+  readonly client: Client | null;
+  readonly onClosed: (stream: FollowerStream) => void;
+}
+
+export class FollowerStream implements ReplicaStream {
+  readonly #options: FollowerStreamOptions;
+  readonly #call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> | null;
+  /** Newest position of each partition that was not sent yet: an older one says nothing more. Bounded by the partitions followed. */
+  readonly #positions = new Map<PartitionKey, ReplicaPosition>();
+  #creditBytes = INITIAL_CREDIT_BYTES;
+  #isScheduled = false;
+  #isFull = false;
+  #isClosed = false;
+  #isGreeted = false;
+  #link: Link | null = null;
+
+  constructor(options: FollowerStreamOptions) {
+    this.#options = options;
+    const { client, brokerId } = options;
+    if (client === null) {
+      this.#call = null;
+      setImmediate(() => this.#end(`no address of broker ${brokerId} is known`));
+      return;
+    }
+    const call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> = client.makeBidiStreamRequest(
+      REPLICATE.path,
+      REPLICATE.requestSerialize,
+      REPLICATE.responseDeserialize,
+      new Metadata(),
+    );
+    this.#call = call;
+    this.#listen(call);
+    this.#schedule();
+  }
+
+  sendPosition(topicId: TopicId, partition: number, position: Position): void {
+    if (this.#isClosed) return;
+    const { leaderEpoch, lastEpoch, endOffset, syncedOffset } = position;
+    const message = { topicId: topicIdBytes(topicId), partition, leaderEpoch, lastEpoch, endOffset, syncedOffset };
+    this.#positions.set(partitionKey(topicId, partition), message);
+    this.#schedule();
+  }
+
+  sendCredit(bytes: number): void {
+    if (this.#isClosed) return;
+    this.#creditBytes += bytes;
+    this.#schedule();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#presence.ended(this.#link);
+    this.#isClosed = true;
+    this.#positions.clear();
+    this.#call?.cancel();
+    this.#options.onClosed(this);
+  }
+
+  get #presence(): Presence {
+    return this.#options.presence;
+  }
+
+  #listen(call: ClientDuplexStream<ReplicateRequest, ReplicateResponse>): void {
+    const { brokerId, events } = this.#options;
+    // The leader sends headers once it has accepted the hello.
+    call.on('metadata', () => {
+      if (this.#isClosed) return;
+      this.#link = this.#presence.established(brokerId);
+      events.onOpen();
+    });
+    call.on('data', (response: ReplicateResponse) => {
+      if (this.#isClosed) return;
+      try {
+        this.#take(response);
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error;
+        call.cancel();
+        this.#end(error.message);
+      }
+    });
+    call.on('drain', () => {
+      this.#isFull = false;
+      this.#schedule();
+    });
+    call.on('error', () => undefined);
+    call.on('status', (status) => {
+      if (status.code === Status.UNAVAILABLE || status.code === Status.CANCELLED) this.#presence.lost(this.#link);
+      this.#end(status.code === Status.OK ? 'the leader ended the stream' : errorFromStatus(status).message);
+    });
+  }
+
+  #take(response: ReplicateResponse): void {
+    const { events, hello } = this.#options;
+    for (const frames of response.frames) {
+      events.onFrames({
+        topicId: topicIdField('frames.topic_id', frames.topicId),
+        partition: integerField('frames.partition', frames.partition, 0, PARTITIONS_MAX - 1),
+        leaderEpoch: frames.leaderEpoch,
+        highWaterMark: frames.highWaterMark,
+        logStartOffset: frames.logStart,
+        chunks: frames.frames.length === 0 ? [] : [frames.frames],
+      });
+    }
+    for (const { topicId, partition, leaderEpoch, epoch, endOffset } of response.diverged) {
+      const id = topicIdField('diverged.topic_id', topicId);
+      events.onMessage(id, partition, { kind: 'diverged', to: hello.self, leaderEpoch, epoch, endOffset });
+    }
+    for (const { topicId, partition, leaderEpoch, startOffset } of response.resets) {
+      const id = topicIdField('resets.topic_id', topicId);
+      events.onMessage(id, partition, { kind: 'reset-to', to: hello.self, leaderEpoch, startOffset });
+    }
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isFull || this.#isClosed) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#isClosed || this.#call === null) return;
+    if (this.#isGreeted && this.#positions.size === 0 && this.#creditBytes === 0) return;
+    const { self, selfEpoch, targetEpoch, clusterId } = this.#options.hello;
+    const hello = this.#isGreeted ? undefined : { clusterId, brokerId: self, brokerEpoch: selfEpoch, targetEpoch };
+    const request = { hello, positions: [...this.#positions.values()], creditBytes: this.#creditBytes };
+    this.#isGreeted = true;
+    this.#positions.clear();
+    this.#creditBytes = 0;
+    this.#isFull = !this.#call.write(request);
+  }
+
+  #end(reason: string): void {
+    if (this.#isClosed) return;
+    this.#presence.ended(this.#link);
+    this.#isClosed = true;
+    this.#positions.clear();
+    this.#options.onClosed(this);
+    this.#options.events.onClose(reason);
+  }
+}

@@ -1,0 +1,54 @@
+/** The one port of a broker: hosts public and internal services. Knows nothing of what they do. */
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+
+import { COMMON_OPTIONS, raiseHttp2Limits } from '../../proto/grpc/transport.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { Address } from '../runtime/ports.ts';
+import { checkedDefinition } from '../wire/handlers.ts';
+
+/** Calls that one connection may have open: far above any client's need, far below what exhausts memory. */
+const STREAMS_PER_CONNECTION_MAX = 1_000;
+
+export class GrpcServer {
+  readonly #server: Server;
+
+  constructor() {
+    raiseHttp2Limits();
+    this.#server = new Server({ ...COMMON_OPTIONS, 'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX });
+  }
+
+  /** Adds a service. Before {@link listen}. */
+  add<Implementation extends UntypedServiceImplementation>(
+    definition: ServiceDefinition<Implementation>,
+    implementation: Implementation,
+  ): void {
+    this.#server.addService(checkedDefinition(definition), implementation);
+  }
+
+  /** Starts to answer; resolves with the port, which differs from the asked one only when that is 0. Rejects when it is taken. */
+  listen({ host, port }: Address): Promise<number> {
+    const target = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(new BrokerError('INTERNAL', `Cannot listen on ${target}: ${error.message}`, {}, error));
+      });
+    });
+  }
+
+  /** Takes no new calls, lets those that run finish for `graceMs`, then cuts what is left. */
+  close(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}

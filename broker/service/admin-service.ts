@@ -1,0 +1,165 @@
+/** AdminService: reads come from this broker's metadata, changes go to the controller and are answered once they show here. */
+import { randomUUID } from 'node:crypto';
+
+import {
+  AdminServiceService,
+  type AdminServiceServer,
+  type CreateTopicRequest as CreateTopicMessage,
+  type DescribeQuorumResponse,
+  type PrepareStopResponse,
+  type Topic as TopicMessage,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import { errorToMessage } from '../../proto/grpc/errors.ts';
+import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER } from '../base/units.ts';
+import type { CreateTopicRequest } from '../metadata/controller-types.ts';
+import type { MetadataImage, TopicConfig, TopicState } from '../metadata/types.ts';
+import type { BrokerApi } from '../runtime/api.ts';
+import { integerField, topicNameField, uuidField } from '../wire/fields.ts';
+import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
+import { alterTopicField, BROKER_ID_MAX, brokerIdField, createTopicField, electLeaderField, topicConfigToMessage } from '../wire/topics.ts';
+import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
+import { describeBrokers, describeCluster, describeDisruption, describeQuorum, describeSelf, describeTopic } from './describe.ts';
+
+/** Copies of a partition when the caller states none. */
+const REPLICATION_FACTOR_DEFAULT = 3;
+/** Partitions of a topic when the caller states none. */
+const PARTITIONS_DEFAULT = 1;
+
+/** Handlers of AdminService. */
+export function adminService(cluster: Cluster, version: string, report: ReportDefect): AdminServiceServer {
+  const { broker } = cluster;
+  return {
+    bootstrap: unaryHandler(({ clusterId }) => broker.bootstrap(uuidField('cluster_id', clusterId)), report),
+    describeCluster: unaryHandler(() => describeCluster(broker), report),
+    describeBroker: unaryHandler(({ brokerId = broker.brokerId }, call) => {
+      if (cluster.isSelf(brokerIdField('broker_id', brokerId))) return describeSelf(broker, version);
+      return cluster.forward(brokerId, AdminServiceService.describeBroker, { brokerId }, remainingMs(call));
+    }, report),
+    describeQuorum: unaryHandler((_, call) => quorum(cluster, isForwarded(call), remainingMs(call)), report),
+    ...topicCalls(cluster, report),
+    electLeader: unaryHandler(async (request, call) => {
+      const deadlineMs = remainingMs(call);
+      const reply = await broker.decide(electLeaderField(request), deadlineMs);
+      if (reply.kind !== 'elect-leader') throw wrongReply('elect-leader', reply.kind);
+      const { leader, leaderEpoch } = reply;
+      const shows = (image: MetadataImage): boolean => (topicNamed(image, request.topic)?.partitions[request.partition]?.leaderEpoch ?? leaderEpoch) >= leaderEpoch;
+      await imageShows(broker, shows, deadlineMs);
+      return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
+    }, report),
+    checkDisruption: unaryHandler(({ brokerIds }) => {
+      integerField('broker_ids length', brokerIds.length, 1, BROKER_ID_MAX);
+      for (const brokerId of brokerIds) cluster.brokerState(brokerIdField('broker_ids', brokerId));
+      return describeDisruption(broker.checkDisruption(brokerIds));
+    }, report),
+    prepareStop: unaryHandler(({ brokerId = broker.brokerId }, call) => {
+      if (cluster.isSelf(brokerIdField('broker_id', brokerId))) return prepareStop(broker);
+      return cluster.forward(brokerId, AdminServiceService.prepareStop, { brokerId }, remainingMs(call));
+    }, report),
+  };
+}
+
+function topicCalls(cluster: Cluster, report: ReportDefect): Pick<AdminServiceServer, 'createTopic' | 'listTopics' | 'alterTopic' | 'deleteTopic'> {
+  const { broker } = cluster;
+  return {
+    createTopic: unaryHandler(async (request, call) => ({ topic: await createTopic(broker, request, remainingMs(call)) }), report),
+    listTopics: unaryHandler(({ names }) => {
+      const named = names.length > 0 ? names.map((name) => cluster.topic(topicNameField('names', name))) : [...broker.image().topics.values()];
+      const topics = named.sort((left, right) => (left.name < right.name ? -1 : 1)).map(describeTopic);
+      return { topics, brokers: describeBrokers(broker) };
+    }, report),
+    alterTopic: unaryHandler(async (message, call) => {
+      const deadlineMs = remainingMs(call);
+      const request = alterTopicField(message);
+      await broker.decide(request, deadlineMs);
+      const image = await imageShows(broker, (seen) => isAltered(seen, request.name, request.config, request.partitions), deadlineMs);
+      const topic = topicNamed(image, request.name);
+      if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `Topic "${request.name}" was deleted meanwhile`);
+      return { topic: describeTopic(topic) };
+    }, report),
+    deleteTopic: unaryHandler(async ({ name }, call) => {
+      const deadlineMs = remainingMs(call);
+      const { topicId } = cluster.topic(topicNameField('name', name));
+      await broker.decide({ kind: 'delete-topic', name }, deadlineMs);
+      // By id: another of the same name may have been made since.
+      await imageShows(broker, (image) => !image.topics.has(topicId), deadlineMs);
+      return {};
+    }, report),
+  };
+}
+
+async function createTopic(broker: BrokerApi, message: CreateTopicMessage, deadlineMs: number): Promise<TopicMessage> {
+  const request = withDefaults(createTopicField(randomUUID(), message), broker.image().brokers.size);
+  const reply = await broker.decide(request, deadlineMs);
+  if (reply.kind !== 'create-topic') throw wrongReply('create-topic', reply.kind);
+  const { name, replicationFactor, config } = request;
+  if (request.validateOnly) {
+    return { name, topicId: '', replicationFactor, config: topicConfigToMessage(config), partitions: [] };
+  }
+  const image = await imageShows(broker, (seen) => seen.topics.has(reply.topicId), deadlineMs);
+  return describeTopic(image.topics.get(reply.topicId)!);
+}
+
+/** Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and three copies as far as there are brokers. */
+function withDefaults(request: CreateTopicRequest, brokers: number): CreateTopicRequest {
+  const [first] = request.assignments;
+  const copies = first?.length ?? Math.max(1, Math.min(REPLICATION_FACTOR_DEFAULT, brokers));
+  const partitions = first === undefined ? PARTITIONS_DEFAULT : request.assignments.length;
+  return {
+    ...request,
+    partitions: request.partitions === 0 ? partitions : request.partitions,
+    replicationFactor: request.replicationFactor === 0 ? copies : request.replicationFactor,
+  };
+}
+
+async function quorum(cluster: Cluster, isSecondHand: boolean, deadlineMs: number): Promise<DescribeQuorumResponse> {
+  const { broker } = cluster;
+  const status = broker.report().raft;
+  if (status?.role === 'leader') return describeQuorum(status, broker.brokerId);
+  const { controller } = broker.nodeInfo();
+  if (isSecondHand || controller === NO_BROKER || cluster.isSelf(controller)) {
+    throw new BrokerError('NOT_CONTROLLER', `Broker ${broker.brokerId} is not the controller`, controller === NO_BROKER ? {} : { controller });
+  }
+  return cluster.forward(controller, AdminServiceService.describeQuorum, {}, deadlineMs);
+}
+
+async function prepareStop(broker: BrokerApi): Promise<PrepareStopResponse> {
+  const { leadersLeft, reason } = await broker.prepareStop();
+  if (leadersLeft === 0) return { leadersLeft, reason: undefined };
+  return { leadersLeft, reason: errorToMessage(new BrokerError('REFUSED', reason)) };
+}
+
+/** Resolves with the first image that shows a committed change. Rejects with BROKER_NOT_READY at the deadline: it happened, but does not show here yet. */
+function imageShows(broker: BrokerApi, shows: (image: MetadataImage) => boolean, deadlineMs: number): Promise<MetadataImage> {
+  if (shows(broker.image())) return Promise.resolve(broker.image());
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      cancel();
+      reject(new BrokerError('BROKER_NOT_READY', `The change is committed, but broker ${broker.brokerId} has not seen it within ${Math.round(deadlineMs)} ms`));
+    }, deadlineMs);
+    const cancel = broker.watchImage(() => {
+      const image = broker.image();
+      if (!shows(image)) return;
+      clearTimeout(timer);
+      cancel();
+      resolve(image);
+    });
+  });
+}
+
+function topicNamed(image: MetadataImage, name: string): TopicState | undefined {
+  const topicId = image.topicIdsByName.get(name);
+  return topicId === undefined ? undefined : image.topics.get(topicId);
+}
+
+/** Whether a change shows. A topic that is gone shows it as well: nothing more will come. */
+function isAltered(image: MetadataImage, name: string, config: Partial<TopicConfig>, partitions: number): boolean {
+  const topic = topicNamed(image, name);
+  if (topic === undefined) return true;
+  const keys = Object.keys(config) as (keyof TopicConfig)[];
+  return topic.partitions.length >= partitions && keys.every((key) => topic.config[key] === config[key]);
+}
+
+function wrongReply(asked: string, got: string): BrokerError {
+  return new BrokerError('INTERNAL', `Answer to "${asked}" is "${got}"`);
+}

@@ -1,0 +1,149 @@
+/**
+ * The plain Append call: spreads records over partitions and answers for each of them. What waits is bounded; the call ends by its deadline, whatever
+ * the leaders do.
+ */
+import type { AppendRecord, AppendRequest, AppendResponse, AppendResult as AppendResultMessage } from '../../proto/gen/tidemark/v1/log.ts';
+import { partitionForKey } from '../../proto/batch/key-hash.ts';
+import { errorToMessage } from '../../proto/grpc/errors.ts';
+import { recordBytes, type RecordInput } from '../../proto/records/record-set.ts';
+import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../base/units.ts';
+import type { TopicState } from '../metadata/types.ts';
+import type { AckLevel } from '../replication/types.ts';
+import { refuse, topicNameField } from '../wire/fields.ts';
+import type { ReportDefect } from '../wire/handlers.ts';
+import type { Cluster } from './cluster.ts';
+import { InternalProducer } from './internal-producer.ts';
+import { PartitionWriter, type PendingRecord, type WriterParts } from './partition-writer.ts';
+import { ProduceForwarder } from './produce-forwarder.ts';
+import { ackLevelField } from './produce-session.ts';
+
+/** Records of one call. */
+const CALL_RECORDS_MAX = 100_000;
+/** Bytes of records of one call, as log.proto says. */
+const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes of records that all calls may have waiting. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+
+interface Slot {
+  readonly index: number;
+  readonly pending: PendingRecord;
+}
+
+export class Appender {
+  readonly #parts: WriterParts;
+  readonly #wallMs: () => number;
+  readonly #writers = new Map<PartitionKey, PartitionWriter>();
+  #waitingBytes = 0;
+  #nextSpread = 0;
+
+  constructor(cluster: Cluster, wallMs: () => number, report: ReportDefect) {
+    this.#parts = { cluster, producer: new InternalProducer(cluster.broker), forwarder: new ProduceForwarder(cluster), report };
+    this.#wallMs = wallMs;
+  }
+
+  /** Resolves with one result for each record, by the deadline. Throws INVALID_ARGUMENT, UNKNOWN_TOPIC or OVERLOADED when nothing was taken. */
+  append(request: AppendRequest, deadlineMs: number): Promise<AppendResponse> {
+    const topic = this.#parts.cluster.topic(topicNameField('topic', request.topic));
+    const ack = ackLevelField('acks', request.acks);
+    const records = toRecords(request.records, this.#wallMs());
+    const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
+    checkSize(records.length, bytes);
+    if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
+      throw new BrokerError('OVERLOADED', `${this.#waitingBytes} bytes of records wait, must stay within ${WAITING_BYTES_MAX}; nothing was appended`);
+    }
+    const partitions = this.#choosePartitions(topic, request.records);
+    this.#waitingBytes += bytes;
+    return this.#write(topic, partitions, records, ack, deadlineMs).finally(() => {
+      this.#waitingBytes -= bytes;
+    });
+  }
+
+  close(): void {
+    this.#parts.forwarder.close();
+  }
+
+  #write(topic: TopicState, partitions: readonly number[], records: readonly RecordInput[], ack: AckLevel, deadlineMs: number): Promise<AppendResponse> {
+    return new Promise((resolve) => {
+      const results: (AppendResultMessage | undefined)[] = records.map(() => undefined);
+      let open = records.length;
+      const settle = (index: number, fate: { readonly offset: Offset } | BrokerError): void => {
+        if (results[index] !== undefined) return;
+        results[index] = toResult(partitions[index] ?? 0, fate, ack);
+        open -= 1;
+        if (open > 0) return;
+        clearTimeout(timer);
+        resolve({ results: results as AppendResultMessage[] });
+      };
+      const untilMs = performance.now() + deadlineMs;
+      const slots = records.map((record, index): Slot => ({ index, pending: { record, ack, deadlineMs: untilMs, settle: (fate) => settle(index, fate) } }));
+      const groups = Map.groupBy(slots, ({ index }) => partitions[index] ?? 0);
+      const timer = setTimeout(() => {
+        for (const partition of groups.keys()) this.#writer(topic, partition).dropExpired();
+        const unknown = new BrokerError('OUTCOME_UNKNOWN', 'The deadline passed while the append was in flight');
+        for (const { index } of slots) settle(index, unknown);
+      }, deadlineMs);
+      for (const [partition, group] of groups) this.#take(topic, partition, group);
+    });
+  }
+
+  /** Refuses what can never fit, and hands the rest to the partition's writer. */
+  #take(topic: TopicState, partition: number, slots: readonly Slot[]): void {
+    const bytesMax = topic.config.batchBytesMax;
+    const fitting = slots.filter(({ index, pending }) => {
+      const bytes = recordBytes(pending.record);
+      if (bytes + FRAME_BYTES <= bytesMax) return true;
+      pending.settle(new BrokerError('BATCH_TOO_LARGE', `Record ${index} has ${bytes} bytes, must have ${bytesMax - FRAME_BYTES} or fewer`));
+      return false;
+    });
+    if (fitting.length > 0) this.#writer(topic, partition).append(fitting.map(({ pending }) => pending));
+  }
+
+  #writer(topic: TopicState, partition: number): PartitionWriter {
+    const key = partitionKey(topic.topicId, partition);
+    let writer = this.#writers.get(key);
+    if (writer === undefined) {
+      this.#forgetDeleted();
+      writer = new PartitionWriter(this.#parts, topic.topicId, partition);
+      this.#writers.set(key, writer);
+    }
+    return writer;
+  }
+
+  /** Writers are kept for their sequences, so there are as many as partitions; those of deleted topics go. */
+  #forgetDeleted(): void {
+    const { topics } = this.#parts.cluster.image();
+    for (const [key, writer] of this.#writers) {
+      if (writer.isIdle && !topics.has(key.slice(0, key.indexOf('/')))) this.#writers.delete(key);
+    }
+  }
+
+  /** By the record's own word, by its key, or, for all of a call that have neither, one partition in turn that has a leader: one batch instead of many. */
+  #choosePartitions(topic: TopicState, records: readonly AppendRecord[]): number[] {
+    const led = topic.partitions.filter(({ leader }) => leader !== NO_BROKER);
+    const choices = led.length > 0 ? led : topic.partitions;
+    const spread = choices[this.#nextSpread % choices.length]?.partition ?? 0;
+    if (records.some(({ partition, key }) => partition === undefined && key === undefined)) this.#nextSpread += 1;
+    return records.map(({ partition, key }) => {
+      if (partition !== undefined) return this.#parts.cluster.partition(topic, partition).partition;
+      return key === undefined ? spread : partitionForKey(key, topic.partitions.length);
+    });
+  }
+}
+
+/** Header of a frame and the reserve that the writer keeps. */
+const FRAME_BYTES = 128;
+
+function checkSize(count: number, bytes: number): void {
+  if (count < 1 || count > CALL_RECORDS_MAX) refuse('records', count, `1 to ${CALL_RECORDS_MAX} records`);
+  if (bytes > CALL_BYTES_MAX) throw new BrokerError('BATCH_TOO_LARGE', `Cannot append: records have ${bytes} bytes, must have ${CALL_BYTES_MAX} or fewer`);
+}
+
+function toRecords(records: readonly AppendRecord[], nowMs: number): RecordInput[] {
+  return records.map(({ key, value, headers, timestampMs }) => ({ key, value, headers, timestampMs: timestampMs === 0 ? nowMs : timestampMs }));
+}
+
+function toResult(partition: number, fate: { readonly offset: Offset } | BrokerError, ack: AckLevel): AppendResultMessage {
+  if (fate instanceof BrokerError) return { partition, offset: undefined, error: errorToMessage(fate) };
+  return { partition, offset: ack === 'none' ? undefined : fate.offset, error: undefined };
+}

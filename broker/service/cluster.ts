@@ -1,0 +1,141 @@
+/** What every public call needs to know of the cluster: topics by name, who leads, and how to hand a call on to the broker that can answer it. */
+import { type Client, Metadata, type MethodDefinition, type ServerUnaryCall } from '@grpc/grpc-js';
+
+import { callUnary } from '../../proto/grpc/calls.ts';
+import { BrokerError } from '../base/errors.ts';
+import { type BrokerId, NO_BROKER } from '../base/units.ts';
+import type { BrokerState, MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
+import type { BrokerApi } from '../runtime/api.ts';
+import type { Address } from '../runtime/ports.ts';
+import { refuse } from '../wire/fields.ts';
+
+/** Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`. */
+export type Dial = (address: Address, lane: 'control' | 'data') => Client;
+
+/** Set on calls that were handed on once, so that two brokers that disagree do not hand one to and fro. */
+export const FORWARDED_HEADER = 'tidemark-forwarded';
+/** Time for a call that states no deadline, and the most that one is worked at. */
+const DEADLINE_MS_DEFAULT = 30_000;
+const DEADLINE_MS_MAX = 300_000;
+/** Of that, what stays for the way back, so that the caller hears our reason and not its own clock. */
+const ANSWER_MS = 50;
+
+export class Cluster {
+  readonly broker: BrokerApi;
+  readonly #dial: Dial;
+
+  constructor(broker: BrokerApi, dial: Dial) {
+    this.broker = broker;
+    this.#dial = dial;
+  }
+
+  image(): MetadataImage {
+    return this.broker.image();
+  }
+
+  /** Throws UNKNOWN_TOPIC, or BROKER_NOT_READY while this broker has no metadata to know by. */
+  topic(name: string): TopicState {
+    const image = this.broker.image();
+    const topicId = image.topicIdsByName.get(name);
+    const topic = topicId === undefined ? undefined : image.topics.get(topicId);
+    if (topic !== undefined) return topic;
+    const phase = this.broker.phase();
+    if (phase === 'unformatted' || phase === 'joining') throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
+    throw new BrokerError('UNKNOWN_TOPIC', `No topic is named "${name}"`);
+  }
+
+  /** Throws UNKNOWN_PARTITION. */
+  partition(topic: TopicState, partition: number): PartitionState {
+    const state = topic.partitions[partition];
+    if (state !== undefined) return state;
+    throw new BrokerError('UNKNOWN_PARTITION', `Topic "${topic.name}" has no partition ${partition}, must be 0 to ${topic.partitions.length - 1}`);
+  }
+
+  /** The partitions asked for; all of them when none is named. Throws UNKNOWN_PARTITION, and INVALID_ARGUMENT for one named twice. */
+  partitions(topic: TopicState, asked: readonly number[]): readonly number[] {
+    if (asked.length === 0) return topic.partitions.map(({ partition }) => partition);
+    for (const partition of asked) this.partition(topic, partition);
+    if (new Set(asked).size !== asked.length) refuse('partitions', asked.join(', '), 'each at most once');
+    return asked;
+  }
+
+  /** Leader of a partition by the newest metadata. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION or LEADER_UNKNOWN. */
+  leader(topicId: string, partition: number): BrokerId {
+    const topic = this.broker.image().topics.get(topicId);
+    if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `No topic has id "${topicId}"`);
+    const { leader } = this.partition(topic, partition);
+    if (leader === NO_BROKER) throw new BrokerError('LEADER_UNKNOWN', `Partition ${topic.name}/${partition} has no leader at the moment`);
+    return leader;
+  }
+
+  /** Throws UNKNOWN_BROKER. */
+  brokerState(brokerId: BrokerId): BrokerState {
+    const state = this.broker.image().brokers.get(brokerId);
+    if (state === undefined) throw new BrokerError('UNKNOWN_BROKER', `Broker ${brokerId} is not registered`);
+    return state;
+  }
+
+  isSelf(brokerId: BrokerId): boolean {
+    return brokerId === this.broker.brokerId;
+  }
+
+  /** Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it. */
+  client(brokerId: BrokerId, lane: 'control' | 'data'): Client {
+    return this.#dial(this.brokerState(brokerId), lane);
+  }
+
+  /** Hands a call on. Rejects with what that broker answered, or BROKER_NOT_READY. */
+  async forward<Request, Response>(
+    brokerId: BrokerId,
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    deadlineMs: number,
+  ): Promise<Response> {
+    const metadata = new Metadata();
+    metadata.set(FORWARDED_HEADER, '1');
+    return callUnary(this.client(brokerId, 'control'), method, request, { deadlineMs, metadata });
+  }
+}
+
+/** Whether another broker handed this call on. */
+export function isForwarded(call: { readonly metadata: Metadata }): boolean {
+  return call.metadata.get(FORWARDED_HEADER).length > 0;
+}
+
+/** Milliseconds that may be spent on a call. */
+export function remainingMs(call: Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline'>): number {
+  const deadline = Number(call.getDeadline());
+  if (!Number.isFinite(deadline)) return DEADLINE_MS_DEFAULT;
+  return Math.max(1, Math.min(deadline - Date.now() - ANSWER_MS, DEADLINE_MS_MAX));
+}
+
+/** Whether the same thing may succeed a little later, at this leader or another. */
+export function isRetriable(error: BrokerError): boolean {
+  return error.retry !== 'no';
+}
+
+/** Resolves after `pauseMs`, or as soon as metadata changed. */
+export function imageChangeOr(broker: BrokerApi, pauseMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      cancel();
+      resolve();
+    };
+    const timer = setTimeout(finish, pauseMs);
+    const cancel = broker.watchImage(finish);
+  });
+}
+
+/** Pauses between tries: doubling, from short enough for a failover that is a matter of milliseconds. */
+export class Backoff {
+  static readonly #firstMs = 20;
+  static readonly #lastMs = 500;
+  #nextMs = Backoff.#firstMs;
+
+  nextMs(): number {
+    const pauseMs = this.#nextMs;
+    this.#nextMs = Math.min(pauseMs * 2, Backoff.#lastMs);
+    return pauseMs;
+  }
+}

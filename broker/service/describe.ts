@@ -1,0 +1,156 @@
+/** Metadata and reports as messages of the public API. */
+import type {
+  Broker as BrokerMessage,
+  CheckDisruptionResponse,
+  DescribeBrokerResponse,
+  DescribeClusterResponse,
+  DescribeQuorumResponse,
+  LossReport as LossReportMessage,
+  Partition as PartitionMessage,
+  ReplicaStatus,
+  Topic as TopicMessage,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import { type BrokerId, NO_BROKER } from '../base/units.ts';
+import type { DisruptionVerdict } from '../metadata/safety.ts';
+import type { BrokerState, LossReport, MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
+import type { RaftStatus } from '../raft/types.ts';
+import type { BrokerApi, ReplicaReport } from '../runtime/api.ts';
+import { restartClassToMessage, topicConfigToMessage } from '../wire/topics.ts';
+
+/** Partitions named by one CheckDisruption, as admin.proto says. */
+const VERDICTS_MAX = 1_000;
+
+export function describeTopic(topic: TopicState): TopicMessage {
+  const { name, topicId, replicationFactor, config, partitions } = topic;
+  return { name, topicId, replicationFactor, config: topicConfigToMessage(config), partitions: partitions.map(describePartition) };
+}
+
+export function describeBrokers(broker: BrokerApi): BrokerMessage[] {
+  const voters = new Set(broker.report().raft?.voters.map(({ brokerId }) => brokerId));
+  return [...broker.image().brokers.values()].sort((left, right) => left.brokerId - right.brokerId).map((state) => describeBroker(state, voters));
+}
+
+export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
+  const { controller } = broker.nodeInfo();
+  const image: MetadataImage = broker.image();
+  return {
+    clusterId: image.clusterId,
+    controller: idOrAbsent(controller),
+    brokers: describeBrokers(broker),
+    featureLevel: image.featureLevel,
+    losses: image.losses.map(describeLoss),
+    answeredBy: broker.brokerId,
+    metadataIndex: image.index,
+  };
+}
+
+/** This broker's own state. */
+export function describeSelf(broker: BrokerApi, version: string): DescribeBrokerResponse {
+  const report = broker.report();
+  return {
+    brokerId: broker.brokerId,
+    brokerEpoch: broker.nodeInfo().brokerEpoch,
+    version,
+    restartClass: restartClassToMessage(report.restartClass),
+    restartReason: report.restartReason,
+    replicas: report.replicas.map((replica) => describeReplica(replica, broker.brokerId)),
+    freeBytes: Math.trunc(report.freeBytes),
+    flushAgeMs: wholeMs(report.flushAgeMs),
+    memoryBytes: process.memoryUsage.rss(),
+    uptimeMs: wholeMs(report.uptimeMs),
+  };
+}
+
+/** The quorum as its leader sees it. */
+export function describeQuorum(status: RaftStatus, self: BrokerId): DescribeQuorumResponse {
+  const voters = new Set(status.voters.map(({ brokerId, directoryId }) => `${brokerId}/${directoryId}`));
+  const own = status.voters.filter(({ brokerId }) => brokerId === self);
+  const ownMembers = own.map((peer) => ({ ...peer, voter: true, matchIndex: status.durableIndex }));
+  const others = status.progress.filter(({ peer }) => peer.brokerId !== self);
+  const otherMembers = others.map(({ peer, matchIndex }) => ({ ...peer, voter: voters.has(`${peer.brokerId}/${peer.directoryId}`), matchIndex }));
+  const members = [...ownMembers, ...otherMembers].sort((left, right) => left.brokerId - right.brokerId);
+  return { leader: self, term: status.term, commitIndex: status.commitIndex, members };
+}
+
+export function describeDisruption({ isSafe, partitions, quorum }: DisruptionVerdict): CheckDisruptionResponse {
+  const suffering = partitions.filter(({ reasons }) => reasons.length > 0);
+  const count = suffering.length === 0 ? [] : [`${suffering.length} partitions would suffer`];
+  return {
+    safe: isSafe,
+    takesQuorum: quorum.losesQuorum,
+    reason: [...(quorum.reason === '' ? [] : [quorum.reason]), ...count].join('; '),
+    verdicts: suffering.slice(0, VERDICTS_MAX).map(({ topic, partition, blocksWrites, losesLastCopy, reasons }) => ({
+      topic,
+      partition,
+      stopsWrites: blocksWrites,
+      takesLastCopy: losesLastCopy,
+      reason: reasons.join('; '),
+    })),
+  };
+}
+
+function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): BrokerMessage {
+  const { brokerId, host, port, rack, brokerEpoch, directoryId, restartClass, fenced, stopping } = state;
+  return {
+    brokerId,
+    host,
+    port,
+    rack,
+    brokerEpoch,
+    directoryId,
+    restartClass: restartClassToMessage(restartClass),
+    fenced,
+    stopping,
+    voter: voters.has(brokerId),
+  };
+}
+
+function describePartition(state: PartitionState): PartitionMessage {
+  const { partition, replicas, syncSet, quorum, leader, leaderEpoch, partitionEpoch, suspects } = state;
+  return {
+    partition,
+    replicas: [...replicas],
+    syncSet: [...syncSet],
+    quorum,
+    leader: idOrAbsent(leader),
+    leaderEpoch,
+    partitionEpoch,
+    suspects: [...suspects],
+  };
+}
+
+function describeLoss({ topic, topicId, partition, leaderEpoch, leader, fromOffset, atMs }: LossReport): LossReportMessage {
+  return { topic, topicId, partition, leaderEpoch, leader: Math.max(0, leader), fromOffset, atMs: wholeMs(atMs) };
+}
+
+function describeReplica({ topicId, topic, partition, status, sizeBytes, stopped }: ReplicaReport, self: BrokerId): ReplicaStatus {
+  return {
+    topicId,
+    topic,
+    partition,
+    leading: status.leader === self,
+    leaderEpoch: status.leaderEpoch,
+    logStart: status.logStart,
+    logEnd: status.logEnd,
+    highWaterMark: status.highWaterMark,
+    sizeBytes,
+    syncedOffset: 0,
+    followers: status.followers.map(({ brokerId, endOffset, lagMs, isInSync }) => ({
+      brokerId,
+      endOffset: endOffset ?? 0,
+      lagRecords: Math.max(0, status.writtenEnd - (endOffset ?? status.logStart)),
+      lagMs: wholeMs(lagMs),
+      inSync: isInSync,
+    })),
+    stopped: stopped ?? '',
+  };
+}
+
+function idOrAbsent(brokerId: BrokerId): BrokerId | undefined {
+  return brokerId === NO_BROKER ? undefined : brokerId;
+}
+
+/** Clocks give fractions; the wire takes whole milliseconds. */
+function wholeMs(durationMs: number): number {
+  return Number.isFinite(durationMs) ? Math.max(0, Math.round(durationMs)) : 0;
+}

@@ -1,0 +1,69 @@
+/** Frames of partitions for a plain Read, from whichever broker leads them: this one, or another over its Fetch stream. Both look alike to the reader. */
+import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+
+import { type FetchPartition, type FetchRequest, type FetchResponse, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
+import { errorFromStatus } from '../../proto/grpc/errors.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { BrokerId } from '../base/units.ts';
+import type { ReportDefect } from '../wire/handlers.ts';
+import type { Cluster } from './cluster.ts';
+import { FetchSession } from './fetch-session.ts';
+import type { Traffic } from './traffic.ts';
+
+const FETCH = LogServiceService.fetch;
+
+/** One broker's frames. */
+export interface Feed {
+  request(request: FetchRequest): void;
+  close(): void;
+}
+
+export interface FeedEvents {
+  /** Frames or an error of one partition; frames lie in pieces of whole frames. */
+  onPartition(part: Omit<FetchPartition, 'frames'> & { readonly frames: readonly Uint8Array[] }): void;
+  /** The feed is gone, with all its partitions. Not called after `close`. */
+  onClosed(error: BrokerError): void;
+}
+
+/** Opens the feed of a broker. Throws UNKNOWN_BROKER. */
+export function openFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents, traffic: Traffic, report: ReportDefect): Feed {
+  return cluster.isSelf(brokerId) ? localFeed(cluster, events, traffic, report) : remoteFeed(cluster, brokerId, events);
+}
+
+function localFeed({ broker }: Cluster, events: FeedEvents, traffic: Traffic, report: ReportDefect): Feed {
+  const send = ({ partitions }: { readonly partitions: readonly Parameters<FeedEvents['onPartition']>[0][] }): boolean => {
+    for (const part of partitions) events.onPartition(part);
+    return true;
+  };
+  const session = new FetchSession(broker, { send: (parts) => send(parts) }, traffic, report);
+  return { request: (request) => session.take(request), close: () => session.close() };
+}
+
+function remoteFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents): Feed {
+  const client = cluster.client(brokerId, 'data');
+  const call: ClientDuplexStream<FetchRequest, FetchResponse> = client.makeBidiStreamRequest(
+    FETCH.path,
+    FETCH.requestSerialize,
+    FETCH.responseDeserialize,
+    new Metadata(),
+  );
+  let isClosed = false;
+  call.on('data', ({ partitions }: FetchResponse) => {
+    for (const part of partitions) {
+      if (!isClosed) events.onPartition({ ...part, frames: part.frames.length === 0 ? [] : [part.frames] });
+    }
+  });
+  call.on('error', () => undefined);
+  call.on('status', (status) => {
+    if (isClosed) return;
+    isClosed = true;
+    events.onClosed(status.code === 0 ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`) : errorFromStatus(status));
+  });
+  return {
+    request: (request) => void call.write(request),
+    close: () => {
+      isClosed = true;
+      call.cancel();
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** Batches of this broker's plain Append calls, on their way to other leaders: one Produce stream for each, opened when first needed. */
+import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+
+import { AckLevel as AckLevelValue, LogServiceService, type ProduceResponse, type ProduceResult } from '../../proto/gen/tidemark/v1/log.ts';
+import { errorFromMessage, errorFromStatus } from '../../proto/grpc/errors.ts';
+import { type ProduceParts, serializeProduce } from '../../proto/grpc/frame-messages.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { BrokerId, TopicId } from '../base/units.ts';
+import type { AckLevel, AppendResult } from '../replication/types.ts';
+import { topicIdBytes } from '../wire/fields.ts';
+import type { Cluster } from './cluster.ts';
+
+const PRODUCE = LogServiceService.produce;
+
+const ACKS = {
+  none: AckLevelValue.ACK_LEVEL_NONE,
+  leader: AckLevelValue.ACK_LEVEL_LEADER,
+  all: AckLevelValue.ACK_LEVEL_ALL,
+} as const satisfies Record<AckLevel, AckLevelValue>;
+
+/** A batch and where it belongs. */
+export interface OutgoingBatch {
+  readonly topicId: TopicId;
+  readonly partition: number;
+  readonly frame: Uint8Array;
+  readonly ack: AckLevel;
+}
+
+type Done = (result: AppendResult) => void;
+
+export class ProduceForwarder {
+  readonly #cluster: Cluster;
+  readonly #streams = new Map<BrokerId, LeaderProduceStream>();
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Sends a batch; `done` is called once, later. Throws UNKNOWN_BROKER. What is unanswered when a stream breaks fails with BROKER_NOT_READY. */
+  send(leader: BrokerId, batch: OutgoingBatch, done: Done): void {
+    let stream = this.#streams.get(leader);
+    if (stream === undefined) {
+      const client = this.#cluster.client(leader, 'data');
+      const call: ClientDuplexStream<ProduceParts, ProduceResponse> = client.makeBidiStreamRequest(PRODUCE.path, serializeProduce, PRODUCE.responseDeserialize, new Metadata());
+      stream = new LeaderProduceStream(call, () => this.#streams.delete(leader));
+      this.#streams.set(leader, stream);
+    }
+    stream.send(batch, done);
+  }
+
+  close(): void {
+    for (const stream of this.#streams.values()) stream.close();
+  }
+}
+
+class LeaderProduceStream {
+  readonly #call: ClientDuplexStream<ProduceParts, ProduceResponse>;
+  readonly #waiting = new Map<number, Done>();
+  #nextBatchId = 1;
+
+  constructor(call: ClientDuplexStream<ProduceParts, ProduceResponse>, onClosed: () => void) {
+    this.#call = call;
+    call.on('data', ({ results }: ProduceResponse) => {
+      for (const result of results) this.#settle(result);
+    });
+    call.on('error', () => undefined);
+    call.on('status', (status) => {
+      onClosed();
+      const error = status.code === 0 ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream') : errorFromStatus(status);
+      for (const done of this.#waiting.values()) done({ ok: false, error });
+      this.#waiting.clear();
+    });
+  }
+
+  send({ topicId, partition, frame, ack }: OutgoingBatch, done: Done): void {
+    const batchId = this.#nextBatchId;
+    this.#nextBatchId += 1;
+    this.#waiting.set(batchId, done);
+    this.#call.write({ acks: ACKS[ack], batches: [{ batchId, topicId: topicIdBytes(topicId), partition, frame: [frame] }] });
+  }
+
+  close(): void {
+    this.#call.cancel();
+  }
+
+  #settle({ batchId, baseOffset, leaderEpoch, duplicate, error }: ProduceResult): void {
+    const done = this.#waiting.get(batchId);
+    this.#waiting.delete(batchId);
+    if (error !== undefined) done?.({ ok: false, error: errorFromMessage(error) });
+    // The stream does not tell the last offset, and nobody here needs it: records are counted from the first.
+    else done?.({ ok: true, baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: duplicate });
+  }
+}

@@ -1,0 +1,50 @@
+/** What metrics and health ask of a broker: a part of the runtime's report, stated here because telemetry imports nobody. */
+
+export type Phase = 'unformatted' | 'joining' | 'recovering' | 'serving' | 'stopping' | 'failed';
+
+/** One replica, as far as metrics look at it. Offsets in records. */
+export interface ReplicaSample {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly stopped: string | null;
+  readonly sizeBytes: number;
+  readonly status: {
+    readonly leader: number;
+    readonly leaderEpoch: number;
+    readonly partitionEpoch: number;
+    readonly highWaterMark: number;
+    readonly writtenEnd: number;
+    readonly belowMin: boolean;
+    readonly isUnderReplicated: boolean;
+  };
+}
+
+/** The metadata quorum as this broker sees it. */
+export interface QuorumSample {
+  readonly role: string;
+  readonly term: number;
+  readonly commitIndex: number;
+}
+
+export interface BrokerSample {
+  readonly phase: Phase;
+  readonly restartClass: string;
+  readonly replicas: readonly ReplicaSample[];
+  readonly freeBytes: number;
+  readonly flushAgeMs: number;
+  readonly stuckWriteMs: number;
+  readonly raft: QuorumSample | null;
+}
+
+/** Committed partitions by topic, for what has no leader. */
+export interface MetadataSample {
+  readonly topics: ReadonlyMap<string, { readonly partitions: readonly { readonly leader: number; readonly replicas: readonly number[] }[] }>;
+}
+
+/** The broker. The runtime's `BrokerApi` is one. */
+export interface BrokerSource {
+  readonly brokerId: number;
+  phase(): Phase;
+  report(): BrokerSample;
+  image(): MetadataSample;
+}

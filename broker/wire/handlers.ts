@@ -1,0 +1,102 @@
+/**
+ * What every gRPC handler of the broker does alike: refuse bytes that are no message with INVALID_ARGUMENT, turn failures into status, and
+ * let a broken invariant through, so that it stops the process instead of becoming an answer.
+ */
+import type {
+  handleUnaryCall,
+  MethodDefinition,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+
+import { AssertionError } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import { asBrokerError, errorToStatus } from '../../proto/grpc/errors.ts';
+
+/** Told of every failure that no caller could have caused; writes it to the log. */
+export type ReportDefect = (error: unknown) => void;
+
+/** In place of a request whose bytes are not that message. */
+class MalformedRequest {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** The definition, changed so that malformed bytes reach the handlers below instead of gRPC's own INTERNAL without a reason. */
+export function checkedDefinition<Implementation>(definition: ServiceDefinition<Implementation>): ServiceDefinition<Implementation> {
+  const methods = Object.entries<MethodDefinition<unknown, unknown>>(definition as ServiceDefinition<UntypedServiceImplementation>);
+  const checked = methods.map(([name, method]) => [name, { ...method, requestDeserialize: checkedDeserialize(method) }]);
+  return Object.fromEntries(checked) as ServiceDefinition<Implementation>;
+}
+
+/** A handler of a unary call. */
+export function unaryHandler<Request, Response>(
+  answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
+  report: ReportDefect,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    const run = async (): Promise<Response> => answer(wellFormed(call.request), call);
+    run().then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(errorToStatus(expected(error, report))),
+    );
+  };
+}
+
+/** The request. Throws INVALID_ARGUMENT when its bytes were not one. */
+export function wellFormed<Request>(request: Request): Request {
+  if (!(request instanceof MalformedRequest)) return request;
+  throw new BrokerError('INVALID_ARGUMENT', `Request is not a message of its type: ${request.reason}`);
+}
+
+/** Calls back for each message of a stream; a BrokerError ends the stream with its status. */
+export function onMessages<Request, Response>(
+  call: ServerDuplexStream<Request, Response>,
+  take: (request: Request) => void,
+  report: ReportDefect,
+): void {
+  let isFailed = false;
+  call.on('data', (request: Request) => {
+    if (isFailed) return;
+    try {
+      take(wellFormed(request));
+    } catch (error) {
+      isFailed = true;
+      failCall(call, expected(error, report));
+    }
+  });
+}
+
+/** Ends a streaming call with the status of an error. */
+export function failCall(call: { emit(event: 'error', status: unknown): boolean }, error: unknown): void {
+  call.emit('error', errorToStatus(error));
+}
+
+/**
+ * The error as it may be answered. What is no BrokerError is a defect: reported, and answered as INTERNAL. A broken invariant is thrown outside of
+ * any promise as well: the process must stop.
+ */
+export function expected(error: unknown, report: ReportDefect): BrokerError {
+  if (error instanceof BrokerError) return error;
+  report(error);
+  if (error instanceof AssertionError) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+  return asBrokerError(error);
+}
+
+function checkedDeserialize(method: MethodDefinition<unknown, unknown>): (bytes: Buffer) => unknown {
+  return (bytes) => {
+    try {
+      return method.requestDeserialize(bytes);
+    } catch (error) {
+      return new MalformedRequest(error instanceof Error ? error.message : String(error));
+    }
+  };
+}

@@ -1,0 +1,304 @@
+/** Brokers in memory behind real gRPC servers: logs as lists of stamped frames, one shared image, nothing replicated. */
+import { crc32 } from 'node:zlib';
+
+import { Client, credentials } from '@grpc/grpc-js';
+
+import { BrokerError } from '../../../../broker/base/errors.ts';
+import { NO_BROKER, partitionKey } from '../../../../broker/base/units.ts';
+import type { ControllerReply, ControllerRequest } from '../../../../broker/metadata/controller-types.ts';
+import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
+import type { MetadataImage, TopicConfig, TopicState } from '../../../../broker/metadata/types.ts';
+import { ChannelPool } from '../../../../broker/network/channel-pool.ts';
+import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
+import type { AckLevel, AppendResult } from '../../../../broker/replication/types.ts';
+import type { BrokerApi, BrokerPhase, BrokerReport, ReplicaMarks, ReplicaRead } from '../../../../broker/runtime/api.ts';
+import type { NodeInfo } from '../../../../broker/runtime/ports.ts';
+import { publicServices } from '../../../../broker/service/public-services.ts';
+import { checkFrame, stampFrame, topicIdToBytes } from '../../../../proto/batch/frame.ts';
+import { CHANNEL_OPTIONS } from '../../../../proto/grpc/transport.ts';
+
+export const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
+const CLUSTER_ID = '11111111-1111-4111-8111-111111111111';
+
+export const CONFIG: TopicConfig = {
+  minInSyncReplicas: 1,
+  commitMode: 'in-sync',
+  retentionMs: -1,
+  retentionBytes: -1,
+  segmentBytes: 1 << 20,
+  segmentMs: 1000,
+  batchBytesMax: 1 << 20,
+  uncleanElection: false,
+};
+
+interface FakeLog {
+  readonly frames: Uint8Array[];
+  end: number;
+  /** Sequence that each producer must send next. */
+  readonly sequences: Map<number, number>;
+  /** Offsets by producer and sequence. */
+  readonly known: Map<string, number>;
+}
+
+/** What all brokers of a test agree on. */
+export class FakeCluster {
+  readonly brokers = new Map<number, FakeBroker>();
+  readonly defects: unknown[] = [];
+  image: MetadataImage = {
+    clusterId: CLUSTER_ID,
+    featureLevel: 1,
+    index: 1,
+    term: 1,
+    brokers: new Map(),
+    lastBrokerEpoch: 0,
+    topics: new Map(),
+    topicIdsByName: new Map(),
+    nextProducerId: 1,
+    namedProducers: new Map(),
+    losses: [],
+  };
+  nextProducerId = 100;
+  decide: ((request: ControllerRequest) => ControllerReply) | null = null;
+  readonly #clients: Client[] = [];
+  readonly #stops: (() => Promise<void>)[] = [];
+
+  async add(brokerId: number): Promise<FakeBroker> {
+    const broker = new FakeBroker(this, brokerId);
+    const server = new GrpcServer();
+    const channels = new ChannelPool();
+    const services = publicServices({
+      broker,
+      dial: (address, lane) => channels.dial(address, lane),
+      version: '1.2.3',
+      wallMs: () => 1_700_000_000_000,
+      traffic: broker,
+      report: (error) => this.defects.push(error),
+    });
+    server.add(services.log.definition, services.log.handlers);
+    server.add(services.admin.definition, services.admin.handlers);
+    const port = await server.listen({ host: '127.0.0.1', port: 0 });
+    broker.port = port;
+    this.brokers.set(brokerId, broker);
+    const state = {
+      brokerId,
+      brokerEpoch: brokerId + 10,
+      directoryId: `00000000-0000-4000-8000-00000000000${brokerId}`,
+      host: '127.0.0.1',
+      port,
+      rack: 'a',
+      restartClass: 'clean',
+      fenced: false,
+      stopping: false,
+      unfencedEpoch: 1,
+      featureLevelMax: 1,
+    } as const;
+    this.change({ brokers: new Map([...this.image.brokers, [brokerId, state]]) });
+    this.#stops.push(async () => {
+      services.close();
+      channels.close();
+      await server.close(0);
+    });
+    return broker;
+  }
+
+  /** Sets the leaders of topic "events", one for each partition. */
+  lead(leaders: readonly number[], epoch = 1): void {
+    const partitions = leaders.map((leader, partition) => ({
+      partition,
+      replicas: [...this.brokers.keys()],
+      syncSet: [...this.brokers.keys()],
+      quorum: 1,
+      leader,
+      leaderEpoch: epoch,
+      partitionEpoch: epoch,
+      suspects: [],
+      uncleanEpoch: 0,
+    }));
+    this.put({ topicId: TOPIC_ID, name: 'events', replicationFactor: 1, config: CONFIG, partitions });
+  }
+
+  put(topic: TopicState): void {
+    this.change({
+      topics: new Map([...this.image.topics, [topic.topicId, topic]]),
+      topicIdsByName: new Map([...this.image.topicIdsByName, [topic.name, topic.topicId]]),
+    });
+  }
+
+  change(part: Partial<MetadataImage>): void {
+    this.image = { ...this.image, ...part, index: this.image.index + 1 };
+    for (const broker of this.brokers.values()) broker.wakeAll();
+  }
+
+  client(broker: FakeBroker): Client {
+    const client = new Client(`127.0.0.1:${broker.port}`, credentials.createInsecure(), CHANNEL_OPTIONS);
+    this.#clients.push(client);
+    return client;
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await Promise.all(this.#stops.map((stop) => stop()));
+  }
+}
+
+export class FakeBroker implements BrokerApi {
+  readonly brokerId: number;
+  readonly #cluster: FakeCluster;
+  port = 0;
+  produceWindowBytes = 1 << 20;
+  /** Takes an append's place when set; null hands it on to the log. */
+  intercept: ((frame: Uint8Array, done: (result: AppendResult) => void) => boolean) | null = null;
+  /** Frames of every append, in order. */
+  readonly appends: { readonly partition: number; readonly ack: AckLevel; readonly producerId: number; readonly baseSequence: number; readonly recordCount: number }[] = [];
+  readonly logs = new Map<string, FakeLog>();
+  readsFromDisk = false;
+  readonly #watchers = new Map<string, Set<() => void>>();
+  readonly #imageWatchers = new Set<() => void>();
+
+  constructor(cluster: FakeCluster, brokerId: number) {
+    this.#cluster = cluster;
+    this.brokerId = brokerId;
+  }
+
+  appended(): void {}
+  fetched(): void {}
+
+  log(partition: number): FakeLog {
+    const key = partitionKey(TOPIC_ID, partition);
+    let log = this.logs.get(key);
+    if (log === undefined) {
+      log = { frames: [], end: 0, sequences: new Map(), known: new Map() };
+      this.logs.set(key, log);
+    }
+    return log;
+  }
+
+  wakeAll(): void {
+    for (const watchers of this.#watchers.values()) for (const wake of [...watchers]) wake();
+    for (const wake of [...this.#imageWatchers]) wake();
+  }
+
+  phase(): BrokerPhase {
+    return 'serving';
+  }
+
+  nodeInfo(): NodeInfo {
+    const [controller = NO_BROKER] = this.#cluster.brokers.keys();
+    return { brokerId: this.brokerId, directoryId: '', clusterId: CLUSTER_ID, brokerEpoch: this.brokerId + 10, controller };
+  }
+
+  image(): MetadataImage {
+    return this.#cluster.image;
+  }
+
+  report(): BrokerReport {
+    const isLeader = this.nodeInfo().controller === this.brokerId;
+    const peer = { brokerId: this.brokerId, directoryId: 'd' };
+    const raft = { role: isLeader ? 'leader' : 'follower', term: 3, leader: peer, commitIndex: 9, lastIndex: 9, durableIndex: 9, snapshotIndex: 0, voters: [peer], areVotersCommitted: true, isLeaderReady: true, logBytes: 0, progress: [] } as const;
+    return { phase: 'serving', restartClass: 'warm', restartReason: 'same boot', replicas: [], freeBytes: 5.5, flushAgeMs: 1.4, stuckWriteMs: 0, uptimeMs: 10.6, raft };
+  }
+
+  bootstrap(): Promise<{ readonly directoryId: string }> {
+    return Promise.reject(new BrokerError('CLUSTER_EXISTS', 'Already'));
+  }
+
+  async decide(request: ControllerRequest): Promise<ControllerReply> {
+    if (this.#cluster.decide !== null) return this.#cluster.decide(request);
+    if (request.kind !== 'init-producer') throw new BrokerError('REFUSED', 'No');
+    this.#cluster.nextProducerId += 1;
+    return { kind: 'init-producer', producerId: this.#cluster.nextProducerId, producerEpoch: 0 };
+  }
+
+  append(_topicId: string, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void {
+    const header = checkFrame(frame, 0, crc32);
+    const { producerId, baseSequence, recordCount } = header;
+    this.appends.push({ partition, ack, producerId, baseSequence, recordCount });
+    if (this.intercept?.(frame, done) === true) return;
+    done(this.write(partition, frame));
+  }
+
+  /** Appends as a leader would: role, sequence, stamp. */
+  write(partition: number, frame: Uint8Array): AppendResult {
+    const header = checkFrame(frame, 0, crc32);
+    const { producerId, baseSequence, recordCount } = header;
+    const { leaderEpoch } = this.#led(partition);
+    const log = this.log(partition);
+    if (producerId !== 0) {
+      const duplicateAt = log.known.get(`${producerId}/${baseSequence}`);
+      if (duplicateAt !== undefined) return { ok: true, baseOffset: duplicateAt, lastOffset: duplicateAt, leaderEpoch, isDuplicate: true };
+      const expectedSequence = log.sequences.get(producerId) ?? 0;
+      if (baseSequence !== expectedSequence) return { ok: false, error: new BrokerError('OUT_OF_ORDER_SEQUENCE', `is ${baseSequence}, must be ${expectedSequence}`) };
+      log.sequences.set(producerId, baseSequence + recordCount);
+      log.known.set(`${producerId}/${baseSequence}`, log.end);
+    }
+    const baseOffset = log.end;
+    stampFrame(frame, 0, { baseOffset, leaderEpoch, topicIdBytes: topicIdToBytes(TOPIC_ID), partition }, crc32);
+    log.frames.push(frame);
+    log.end += recordCount;
+    for (const wake of [...(this.#watchers.get(partitionKey(TOPIC_ID, partition)) ?? [])]) wake();
+    return { ok: true, baseOffset, lastOffset: log.end - 1, leaderEpoch, isDuplicate: false };
+  }
+
+  read(topicId: string, partition: number, position: { readonly offset: number; readonly bytesMax: number }): ReplicaRead | Promise<ReplicaRead> {
+    this.#led(partition);
+    const log = this.log(partition);
+    if (position.offset > log.end) throw new BrokerError('OFFSET_OUT_OF_RANGE', 'beyond', { logStart: 0, logEnd: log.end });
+    const chunks: Uint8Array[] = [];
+    let nextOffset = position.offset;
+    let bytes = 0;
+    for (const frame of log.frames) {
+      const header = checkFrame(frame, 0, crc32);
+      const end = header.baseOffset + header.recordCount;
+      if (end <= position.offset) continue;
+      if (chunks.length > 0 && bytes + frame.length > position.bytesMax) break;
+      chunks.push(frame);
+      bytes += frame.length;
+      nextOffset = end;
+    }
+    const read = { chunks, nextOffset, marks: this.marks(topicId, partition) };
+    return this.readsFromDisk ? Promise.resolve(read) : read;
+  }
+
+  watch(topicId: string, partition: number, callback: () => void): () => void {
+    const key = partitionKey(topicId, partition);
+    if (this.image().topics.get(topicId)?.partitions[partition] === undefined) throw new BrokerError('UNKNOWN_TOPIC', 'No such partition here');
+    const watchers = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, watchers.add(callback));
+    return () => void watchers.delete(callback);
+  }
+
+  /** Watches that nobody cancelled. */
+  watchCount(): number {
+    return [...this.#watchers.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  marks(_topicId: string, partition: number): ReplicaMarks {
+    const { leader, leaderEpoch } = this.image().topics.get(TOPIC_ID)!.partitions[partition]!;
+    const { end } = this.log(partition);
+    return { isLeader: leader === this.brokerId, leader, leaderEpoch, logStart: 0, highWaterMark: end, latest: end };
+  }
+
+  async offsetForTimestamp(_topicId: string, partition: number, timestampMs: number): Promise<number> {
+    return timestampMs === 0 ? 0 : this.log(partition).end;
+  }
+
+  watchImage(callback: () => void): () => void {
+    this.#imageWatchers.add(callback);
+    return () => void this.#imageWatchers.delete(callback);
+  }
+
+  checkDisruption(brokerIds: readonly number[]): DisruptionVerdict {
+    const partition = { topicId: TOPIC_ID, topic: 'events', partition: 0, blocksWrites: true, losesLastCopy: false, reasons: ['one left'] };
+    return { isSafe: false, partitions: [partition], quorum: { losesQuorum: brokerIds.length > 1, votersLeft: 1, votersNeeded: 1, reason: '' } };
+  }
+
+  async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {
+    return { leadersLeft: 2, reason: `broker ${this.brokerId} alone` };
+  }
+
+  #led(partition: number): { readonly leaderEpoch: number } {
+    const { isLeader, leader, leaderEpoch } = this.marks(TOPIC_ID, partition);
+    if (!isLeader) throw new BrokerError('NOT_LEADER', 'Not me', { leader, leaderEpoch });
+    return { leaderEpoch };
+  }
+}
