@@ -1,0 +1,203 @@
+/** The cluster as a person wants to see it. */
+import {
+  type Broker,
+  type DescribeBrokerResponse,
+  type DescribeClusterResponse,
+  type Partition,
+  RestartClass,
+  type Topic,
+} from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { Admin } from '../../index.ts';
+import { type CommonOptions, withCluster } from '../context.ts';
+import { EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
+import type { Cell, Output, Surroundings } from '../output.ts';
+import { formatBytes } from '../units.ts';
+
+const RESTART_CLASSES: ReadonlyMap<number, string> = new Map([
+  [RestartClass.RESTART_CLASS_NEW, 'new'],
+  [RestartClass.RESTART_CLASS_CLEAN, 'clean'],
+  [RestartClass.RESTART_CLASS_WARM, 'warm'],
+  [RestartClass.RESTART_CLASS_LOSSY, 'lossy'],
+]);
+
+/** Everything that the description is made of. */
+interface View {
+  readonly cluster: DescribeClusterResponse;
+  readonly topics: readonly Topic[];
+  /** By broker; those that do not answer are missing. */
+  readonly reports: ReadonlyMap<number, DescribeBrokerResponse>;
+}
+
+export async function describeCluster(options: CommonOptions, around: Surroundings): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    const view = await gather(client.admin());
+    out.result(viewJson(view), () => show(view, out));
+  });
+}
+
+export async function checkDisruption(
+  brokers: readonly number[],
+  options: CommonOptions,
+  around: Surroundings,
+): Promise<number> {
+  return withCluster(options, around, async (client, { out }) => {
+    const answer = await client.admin().checkDisruption(brokers);
+    const names = `${brokers.length === 1 ? 'broker' : 'brokers'} ${brokers.join(', ')}`;
+    out.result(answer, () => {
+      if (answer.safe) {
+        out.line(`${out.paint('green', 'Safe')}: ${names} may stop`);
+        return;
+      }
+      out.line(`${out.paint('red', 'Not safe')}: stopping ${names}: ${answer.reason}`);
+      const rows = answer.verdicts.map(
+        ({ topic, partition, stopsWrites, takesLastCopy, reason }) => [
+          topic,
+          partition,
+          stopsWrites ? 'yes' : '-',
+          takesLastCopy ? 'yes' : '-',
+          reason,
+        ],
+      );
+      if (rows.length > 0)
+        out.table(['TOPIC', 'PARTITION', 'STOPS WRITES', 'TAKES LAST COPY', 'REASON'], rows);
+    });
+    return answer.safe ? EXIT_OK : EXIT_CLUSTER;
+  });
+}
+
+export async function describeQuorum(options: CommonOptions, around: Surroundings): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    const quorum = await client.admin().describeQuorum();
+    out.result(quorum, () => {
+      out.line(
+        `Controller ${quorum.leader}, term ${quorum.term}, committed up to ${quorum.commitIndex}`,
+      );
+      const rows = quorum.members.map(({ brokerId, voter, matchIndex, directoryId }) => [
+        brokerId,
+        voter ? 'voter' : 'learner',
+        matchIndex,
+        Math.max(0, quorum.commitIndex - matchIndex),
+        directoryId,
+      ]);
+      out.table(['BROKER', 'ROLE', 'INDEX', 'LAG', 'DIRECTORY'], rows);
+    });
+  });
+}
+
+async function gather(admin: Admin): Promise<View> {
+  const [cluster, topics] = await Promise.all([admin.describeCluster(), admin.listTopics()]);
+  const live = cluster.brokers.filter(({ fenced }) => !fenced);
+  // A broker that died a moment ago is still in the list: the view is worth having without its report.
+  const answers = await Promise.allSettled(
+    live.map(({ brokerId }) => admin.describeBroker(brokerId)),
+  );
+  const reports = new Map<number, DescribeBrokerResponse>();
+  for (const answer of answers)
+    if (answer.status === 'fulfilled') reports.set(answer.value.brokerId, answer.value);
+  return { cluster, topics, reports };
+}
+
+function show(view: View, out: Output): void {
+  const { cluster, topics } = view;
+  out.line(
+    `Cluster ${cluster.clusterId}, controller ${cluster.controller ?? out.paint('red', 'none')}, metadata index ${cluster.metadataIndex}`,
+  );
+  out.line();
+  const brokers = cluster.brokers.map((broker) => brokerRow(broker, view));
+  out.table(['BROKER', 'ADDRESS', 'RACK', 'STATE', 'ROLE', 'RESTART', 'MEMORY', 'LEADS'], brokers);
+  const partitions = topics.flatMap((topic) =>
+    topic.partitions.map((partition) => partitionRow(topic, partition, view)),
+  );
+  if (partitions.length > 0) {
+    out.line();
+    out.table(
+      [
+        'TOPIC',
+        'PARTITION',
+        'LEADER',
+        'EPOCH',
+        'REPLICAS',
+        'SYNC SET',
+        'END',
+        'COMMITTED',
+        'LAG',
+        'HEALTH',
+      ],
+      partitions,
+    );
+  }
+  for (const loss of cluster.losses) {
+    const where = `${loss.topic}/${loss.partition} from offset ${loss.fromOffset} of epochs before ${loss.leaderEpoch}`;
+    out.line(
+      out.paint(
+        'red',
+        `Records may be lost: ${where} (unclean election, ${new Date(loss.atMs).toISOString()})`,
+      ),
+    );
+  }
+}
+
+function brokerRow(broker: Broker, { cluster, topics, reports }: View): Cell[] {
+  const { brokerId, host, port, rack, fenced, stopping, voter, restartClass } = broker;
+  const role = brokerId === cluster.controller ? 'controller' : voter ? 'voter' : '-';
+  const leads = topics
+    .flatMap(({ partitions }) => partitions)
+    .filter(({ leader }) => leader === brokerId).length;
+  const report = reports.get(brokerId);
+  return [
+    brokerId,
+    `${host}:${port}`,
+    rack === '' ? '-' : rack,
+    fenced ? 'fenced' : stopping ? 'stopping' : report === undefined ? 'silent' : 'up',
+    role,
+    RESTART_CLASSES.get(report?.restartClass ?? restartClass) ?? '-',
+    report === undefined ? '-' : formatBytes(report.memoryBytes),
+    leads,
+  ];
+}
+
+function partitionRow(
+  topic: Topic,
+  { partition, leader, leaderEpoch, replicas, syncSet, suspects }: Partition,
+  view: View,
+): Cell[] {
+  const report = leader === undefined ? undefined : view.reports.get(leader);
+  const replica = report?.replicas.find(
+    (one) => one.topicId === topic.topicId && one.partition === partition && one.leading,
+  );
+  const lags = replica?.followers.map(({ lagRecords }) => lagRecords) ?? [];
+  const min = topic.config?.minInSyncReplicas ?? 1;
+  const faults = [
+    leader === undefined ? 'offline' : '',
+    syncSet.length < min ? 'below min' : syncSet.length < replicas.length ? 'under-replicated' : '',
+    suspects.length > 0 ? `suspect: ${suspects.join(',')}` : '',
+    replica !== undefined && replica.stopped !== '' ? replica.stopped : '',
+  ].filter((fault) => fault !== '');
+  return [
+    topic.name,
+    partition,
+    leader ?? 'none',
+    leaderEpoch,
+    replicas.join(','),
+    syncSet.join(','),
+    replica?.logEnd ?? '-',
+    replica?.highWaterMark ?? '-',
+    lags.length === 0 ? '-' : Math.max(...lags),
+    faults.length === 0 ? 'ok' : faults.join('; '),
+  ];
+}
+
+function viewJson({ cluster, topics, reports }: View): unknown {
+  const className = (value: number): string => RESTART_CLASSES.get(value) ?? 'unknown';
+  const brokers = cluster.brokers.map((broker) => {
+    const report = reports.get(broker.brokerId);
+    return {
+      ...broker,
+      restartClass: className(report?.restartClass ?? broker.restartClass),
+      ...(report === undefined
+        ? {}
+        : { report: { ...report, restartClass: className(report.restartClass) } }),
+    };
+  });
+  return { ...cluster, brokers, topics };
+}

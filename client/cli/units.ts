@@ -1,0 +1,120 @@
+/** Arguments as people write them: durations, sizes, counts, places in a log. Must not load the client. */
+import { InvalidArgumentError } from 'commander';
+import type { StartFrom } from '../consumer/types.ts';
+
+const DURATION_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+const SIZE_BYTES: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/** Milliseconds of `7d`, `12h`, `90s`, `500ms` or plain milliseconds; -1 for `forever` or `-1`. */
+export function parseDuration(text: string): number {
+  if (text === 'forever' || text === '-1') return -1;
+  const [, number, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text) ?? [];
+  return wholeNumber(
+    number,
+    DURATION_MS[unit],
+    'Must be a number with ms, s, m, h, d or w (for example 7d), or forever.',
+  );
+}
+
+/** Bytes of `1GiB`, `500MB`, `64KiB` or a plain number; -1 for `unlimited` or `-1`. */
+export function parseSize(text: string): number {
+  if (text === 'unlimited' || text === '-1') return -1;
+  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)([KMGT]?i?B)?$/.exec(text) ?? [];
+  return wholeNumber(
+    number,
+    SIZE_BYTES[unit],
+    'Must be a number with B, KB, MB, GB, KiB, MiB or GiB (for example 1GiB), or unlimited.',
+  );
+}
+
+/** Builds a parser of whole numbers from `min` to `max`. */
+export function parseCount(
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
+    throw new InvalidArgumentError(`Must be a whole number ${range}.`);
+  };
+}
+
+/** The same for an option that may be given several times, or once with commas. */
+export function parseCounts(min: number): (text: string, before: number[] | undefined) => number[] {
+  const one = parseCount(min);
+  return (text, before = []) => [...before, ...text.split(',').map(one)];
+}
+
+/** `earliest`, `latest`, an offset, `@` and milliseconds, or a date of ISO 8601. */
+export function parseStart(text: string): StartFrom {
+  if (text === 'earliest' || text === 'latest') return text;
+  const number = /^@?(\d+)$/.exec(text)?.[1];
+  if (number !== undefined && Number.isSafeInteger(Number(number))) {
+    return text.startsWith('@') ? { timestampMs: Number(number) } : { offset: Number(number) };
+  }
+  const timestampMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (timestampMs >= 0) return { timestampMs };
+  throw new InvalidArgumentError(
+    'Must be earliest, latest, an offset, @milliseconds or a date such as 2026-01-31T12:00:00Z.',
+  );
+}
+
+/** A regular expression. */
+export function parsePattern(text: string): RegExp {
+  try {
+    return new RegExp(text, 'u');
+  } catch (error) {
+    throw new InvalidArgumentError(
+      `Must be a regular expression: ${error instanceof Error ? error.message : String(error)}.`,
+    );
+  }
+}
+
+/** `12.3 MB` and the like. */
+export function formatBytes(bytes: number): string {
+  const unit =
+    ['B', 'KB', 'MB', 'GB', 'TB'].find((_, index) => bytes < 1000 ** (index + 1)) ?? 'TB';
+  const scaled = bytes / (SIZE_BYTES[unit] ?? 1);
+  return `${unit === 'B' ? scaled : scaled.toFixed(1)} ${unit}`;
+}
+
+/** `7d`, `12h`, `1500ms`: the largest unit that leaves a whole number. */
+export function formatDuration(ms: number): string {
+  if (ms < 0) return 'forever';
+  const unit =
+    ['d', 'h', 'm', 's'].find((one) => ms > 0 && ms % (DURATION_MS[one] ?? 1) === 0) ?? 'ms';
+  return `${ms / (DURATION_MS[unit] ?? 1)}${unit}`;
+}
+
+/** `1,234,567`. */
+export function formatCount(count: number): string {
+  return Math.round(count).toLocaleString('en-US');
+}
+
+function wholeNumber(
+  number: string | undefined,
+  factor: number | undefined,
+  allowed: string,
+): number {
+  const value = Math.round(Number(number) * (factor ?? Number.NaN));
+  if (number !== undefined && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError(allowed);
+}

@@ -1,0 +1,343 @@
+/**
+ * What the client knows of the cluster: which servers answer, where each broker listens, who leads each partition. Any server may be
+ * asked; knowledge only moves forward, by leader epoch, so that a server that lags cannot take it back.
+ */
+import { topicIdToBytes } from '../proto/batch/frame.ts';
+import {
+  AdminServiceService,
+  type Broker,
+  type ListTopicsResponse,
+  type Topic,
+} from '../proto/gen/tidemark/v1/admin.ts';
+import type { Connections, UnaryMethod } from './connections.ts';
+import { fromCall, TidemarkError } from './errors.ts';
+
+/** A partition's leadership as far as it is known. */
+export interface PartitionLeadership {
+  readonly partition: number;
+  /** Absent while there is none. */
+  readonly leader: number | undefined;
+  readonly leaderEpoch: number;
+}
+
+/** A topic as the client needs it. Immutable: every change makes a new one. */
+export interface TopicView {
+  readonly name: string;
+  readonly topicId: string;
+  /** 16 bytes. */
+  readonly topicIdBytes: Uint8Array;
+  /** By number, without gaps. */
+  readonly partitions: readonly PartitionLeadership[];
+}
+
+/** How a call to "any server" is tried. */
+export interface CallOptions {
+  /** Everything, all servers together. */
+  readonly timeoutMs?: number;
+  /** Whether a server that is slow may be overtaken by asking another one at the same time: only for calls that change nothing. */
+  readonly isRead?: boolean;
+}
+
+const READ_TIMEOUT_MS = 5_000;
+/** Nobody listens at any of the addresses: a failover does not take so long, a cluster that is not running would. */
+const UNREACHABLE_MS = 2_000;
+const WRITE_TIMEOUT_MS = 15_000;
+/** One server's share of a read: past it the server is as good as dead. */
+const ATTEMPT_TIMEOUT_MS = 1_000;
+/** A healthy server answers in a few milliseconds; a paused one must not cost more than this. */
+const OVERTAKE_AFTER_MS = 250;
+const BACKOFF_MS_FIRST = 20;
+const BACKOFF_MS_MAX = 500;
+/** A server that has not yet heard of a new topic catches up within this. */
+const UNKNOWN_TOPIC_GRACE_MS = 300;
+
+/** Pause before try `attempt` (0, 1, ...): 20 ms doubling up to 500 ms, with jitter of a quarter so that clients do not come back in step. */
+export function backoffMs(attempt: number): number {
+  const base = Math.min(BACKOFF_MS_FIRST * 2 ** Math.min(attempt, 10), BACKOFF_MS_MAX);
+  return base * (0.75 + Math.random() * 0.25);
+}
+
+/** Resolves after `ms`. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The cache and the calls to "any server". */
+export class Cluster {
+  readonly #connections: Connections;
+  /** Addresses in order of preference: the one that answered last comes first. */
+  #servers: string[];
+  readonly #topics = new Map<string, TopicView>();
+  readonly #addresses = new Map<number, string>();
+  readonly #refreshes = new Map<string, Promise<TopicView>>();
+  readonly #listeners = new Set<(topic: TopicView) => void>();
+
+  constructor(connections: Connections, servers: readonly string[]) {
+    this.#connections = connections;
+    this.#servers = [...servers];
+  }
+
+  /** The topic, if it was looked up before. */
+  topic(name: string): TopicView | undefined {
+    return this.#topics.get(name);
+  }
+
+  /** Where the broker is dialled, if it is known. */
+  address(brokerId: number): string | undefined {
+    return this.#addresses.get(brokerId);
+  }
+
+  /** Calls back whenever a topic's leadership changed. Returns the way to stop it. */
+  onChange(listener: (topic: TopicView) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Looks the topic up again; calls at the same time share one look-up. Rejects with UNKNOWN_TOPIC, or UNREACHABLE. */
+  refresh(name: string): Promise<TopicView> {
+    let refresh = this.#refreshes.get(name);
+    if (refresh === undefined) {
+      refresh = this.#lookUp(name).finally(() => this.#refreshes.delete(name));
+      this.#refreshes.set(name, refresh);
+    }
+    return refresh;
+  }
+
+  /** Takes a leader that an error named, unless something newer is known. */
+  hint(name: string, partition: number, leadership: { leader: number; leaderEpoch: number }): void {
+    const topic = this.#topics.get(name);
+    const known = topic?.partitions[partition];
+    if (topic === undefined || known === undefined || known.leaderEpoch >= leadership.leaderEpoch)
+      return;
+    const partitions = topic.partitions.with(partition, { partition, ...leadership });
+    this.#put({ ...topic, partitions });
+  }
+
+  /** Calls any server that answers, again and again until one does, the error is final, or the time is up. */
+  async call<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const isRead = options.isRead ?? false;
+    const startMs = Date.now();
+    const deadlineMs =
+      startMs + (options.timeoutMs ?? (isRead ? READ_TIMEOUT_MS : WRITE_TIMEOUT_MS));
+    // A change is not asked of two servers at once; first find one that answers, so that a paused one costs little.
+    if (!isRead && this.#servers.length > 1) await this.#findServer(deadlineMs);
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        if (isRead) return await this.#race(method, request, deadlineMs);
+        return await this.#ask(this.#servers[0]!, method, request, deadlineMs - Date.now());
+      } catch (cause) {
+        const error = fromCall(cause, this.#servers.join(', '));
+        const pauseMs = Math.max(error.details.retryAfterMs ?? 0, backoffMs(attempt));
+        const isHopeless = error.code === 'UNREACHABLE' && Date.now() - startMs > UNREACHABLE_MS;
+        if (error.retry === 'no' || isHopeless || Date.now() + pauseMs >= deadlineMs)
+          throw this.#named(error);
+        if (!isRead) this.#demote(this.#servers[0]!);
+        await sleep(pauseMs);
+      }
+    }
+  }
+
+  /** Takes the brokers of an answer: their addresses, and that they can be asked too. */
+  learnBrokers(brokers: readonly Broker[]): void {
+    for (const broker of brokers) {
+      const address = `${broker.host.includes(':') ? `[${broker.host}]` : broker.host}:${broker.port}`;
+      this.#addresses.set(broker.brokerId, address);
+      if (!this.#servers.includes(address)) this.#servers.push(address);
+    }
+  }
+
+  /** An error about the last server that was asked, as one about all of them. */
+  #named(error: TidemarkError): TidemarkError {
+    if (error.code !== 'UNREACHABLE' || this.#servers.length < 2) return error;
+    const message = `Cannot reach any of ${this.#servers.toSorted().join(', ')}; the last one: ${error.message}`;
+    return new TidemarkError(error.code, message, error.retry, error.details, error);
+  }
+
+  async #lookUp(name: string): Promise<TopicView> {
+    const startMs = Date.now();
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const request = { names: [name] };
+        const answer = await this.call(AdminServiceService.listTopics, request, { isRead: true });
+        return this.#learn(name, answer);
+      } catch (error) {
+        const isNew = error instanceof TidemarkError && error.code === 'UNKNOWN_TOPIC';
+        if (!isNew || Date.now() - startMs > UNKNOWN_TOPIC_GRACE_MS) throw error;
+        this.#demote(this.#servers[0]!);
+        await sleep(backoffMs(attempt));
+      }
+    }
+  }
+
+  #learn(name: string, answer: ListTopicsResponse): TopicView {
+    this.learnBrokers(answer.brokers);
+    const topic = answer.topics.find((one) => one.name === name);
+    if (topic === undefined) {
+      throw new TidemarkError(
+        'UNKNOWN_TOPIC',
+        `Cannot find topic "${name}": no topic has this name`,
+      );
+    }
+    return this.#put(merge(topic, this.#topics.get(name)));
+  }
+
+  #put(topic: TopicView): TopicView {
+    const before = this.#topics.get(topic.name);
+    this.#topics.set(topic.name, topic);
+    if (before === undefined || !isSame(before, topic))
+      for (const listener of this.#listeners) listener(topic);
+    return topic;
+  }
+
+  async #findServer(deadlineMs: number): Promise<void> {
+    try {
+      await this.#race(AdminServiceService.describeCluster, {}, deadlineMs);
+    } catch {
+      // Whoever is first in the list is asked, and tells what is wrong.
+    }
+  }
+
+  /** Asks one server after the other, the next one as soon as one fails or is slow; the first answer wins. */
+  async #race<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    deadlineMs: number,
+  ): Promise<Response> {
+    const abort = new AbortController();
+    try {
+      return await this.#raceUntil(abort.signal, method, request, deadlineMs);
+    } finally {
+      abort.abort();
+    }
+  }
+
+  async #raceUntil<Request, Response>(
+    signal: AbortSignal,
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    deadlineMs: number,
+  ): Promise<Response> {
+    const order = [...this.#servers];
+    let running: Promise<Outcome<Response>>[] = [];
+    let last = new TidemarkError(
+      'TIMED_OUT',
+      `Cannot call ${order.join(', ')}: no answer in time`,
+      'same',
+    );
+    for (let index = 0; index < order.length || running.length > 0; ) {
+      const timeoutMs = Math.min(ATTEMPT_TIMEOUT_MS, deadlineMs - Date.now());
+      const address = timeoutMs > 0 ? order[index] : undefined;
+      index += 1;
+      if (address !== undefined)
+        running.push(outcomeOf(this.#ask(address, method, request, timeoutMs, signal)));
+      else if (running.length === 0) break;
+      // With nobody left to ask, whoever was asked has until its own deadline.
+      const outcome = await firstOf(
+        running,
+        index < order.length ? OVERTAKE_AFTER_MS : ATTEMPT_TIMEOUT_MS,
+      );
+      if (outcome.kind === 'answer') return outcome.response;
+      if (outcome.kind === 'slow') continue;
+      last = outcome.error;
+      if (last.retry === 'no') throw last;
+      running = running.filter((one) => one !== outcome.call);
+    }
+    throw last;
+  }
+
+  async #ask<Request, Response>(
+    address: string,
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const options = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
+    try {
+      const response = await this.#connections.unary(address, method, request, options);
+      this.#promote(address);
+      return response;
+    } catch (error) {
+      if (signal?.aborted !== true) this.#demote(address);
+      throw error;
+    }
+  }
+
+  #promote(address: string): void {
+    if (this.#servers[0] !== address)
+      this.#servers = [address, ...this.#servers.filter((one) => one !== address)];
+  }
+
+  #demote(address: string): void {
+    if (this.#servers[0] === address) this.#servers = [...this.#servers.slice(1), address];
+  }
+}
+
+type Outcome<Response> =
+  | { readonly kind: 'answer'; readonly response: Response }
+  | {
+      readonly kind: 'failure';
+      readonly error: TidemarkError;
+      readonly call: Promise<Outcome<Response>>;
+    }
+  | { readonly kind: 'slow' };
+
+/** A call as a promise that is never rejected. */
+function outcomeOf<Response>(call: Promise<Response>): Promise<Outcome<Response>> {
+  const outcome: Promise<Outcome<Response>> = call.then(
+    (response) => ({ kind: 'answer', response }),
+    (error: unknown) => ({ kind: 'failure', error: fromCall(error, 'the cluster'), call: outcome }),
+  );
+  return outcome;
+}
+
+/** The first of `calls` to end, or `slow` after `waitMs`. */
+async function firstOf<Response>(
+  calls: readonly Promise<Outcome<Response>>[],
+  waitMs: number,
+): Promise<Outcome<Response>> {
+  let timer: NodeJS.Timeout | undefined;
+  const slow = new Promise<Outcome<Response>>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'slow' }), waitMs);
+  });
+  try {
+    return await Promise.race([...calls, slow]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function merge(topic: Topic, known: TopicView | undefined): TopicView {
+  const older = known?.topicId === topic.topicId ? known : undefined;
+  const partitions = topic.partitions
+    .toSorted((a, b) => a.partition - b.partition)
+    .map(({ partition, leader, leaderEpoch }): PartitionLeadership => {
+      const before = older?.partitions[partition];
+      if (before !== undefined && before.leaderEpoch > leaderEpoch) return before;
+      return { partition, leader, leaderEpoch };
+    });
+  // A server that lags may not know partitions that were added since.
+  const added = older?.partitions.slice(partitions.length) ?? [];
+  const topicIdBytes = older?.topicIdBytes ?? topicIdToBytes(topic.topicId);
+  return {
+    name: topic.name,
+    topicId: topic.topicId,
+    topicIdBytes,
+    partitions: [...partitions, ...added],
+  };
+}
+
+function isSame(a: TopicView, b: TopicView): boolean {
+  return (
+    a.topicId === b.topicId &&
+    a.partitions.length === b.partitions.length &&
+    a.partitions.every((partition, index) => {
+      const other = b.partitions[index]!;
+      return partition.leader === other.leader && partition.leaderEpoch === other.leaderEpoch;
+    })
+  );
+}

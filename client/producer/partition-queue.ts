@@ -1,0 +1,386 @@
+/**
+ * One partition's records on their way out: the batch that is filling, and those that are numbered and sent, oldest first. Synchronous;
+ * time is an argument. Decides what may be sent next and what an answer means; must not know streams or brokers.
+ *
+ * Idempotence (rule 20 of logs.md): a batch keeps its frame, and with it producer id and sequence, over all its tries, so the leader can tell
+ * a repetition. A new producer id is taken only when every batch that might be in the log under the old one has been given up as
+ * OUTCOME_UNKNOWN, so nothing can be appended twice and no sequence is skipped.
+ */
+import { crc32 } from 'node:zlib';
+import {
+  type Codec,
+  nextSequence,
+  PRODUCER_WINDOW_BATCHES,
+  RECORDS_MAX,
+} from '../../proto/batch/frame.ts';
+import { encodeBatch } from '../../proto/records/batch.ts';
+import type { RecordInput } from '../../proto/records/record-set.ts';
+import { backoffMs } from '../cluster.ts';
+import { TidemarkError } from '../errors.ts';
+import type { ProducerSettings, RecordMetadata } from './types.ts';
+
+/** A producer id that the cluster gave out. */
+export interface ProducerIdentity {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+}
+
+/** Who waits for one record. */
+export interface Settler {
+  readonly resolve: (metadata: RecordMetadata) => void;
+  readonly reject: (error: TidemarkError) => void;
+}
+
+/** Records that travel together. */
+export interface Batch {
+  readonly records: RecordInput[];
+  readonly contexts: unknown[];
+  /** As many as records, or none at all. */
+  settlers: (Settler | undefined)[];
+  bytes: number;
+  readonly createdAtMs: number;
+  /** Set when it was numbered; the same bytes for every try. */
+  frame: Uint8Array | undefined;
+  /** Tries so far. */
+  attempts: number;
+  /** A try is unanswered. */
+  isOutstanding: boolean;
+  /** A try ended in a way that may have left it in the log. */
+  mayBeAppended: boolean;
+}
+
+/** What became of a batch. */
+export type Fate =
+  | { readonly kind: 'delivered'; readonly baseOffset: number }
+  | { readonly kind: 'failed'; readonly error: TidemarkError };
+
+/** A batch whose fate is known. */
+export interface Settlement {
+  readonly batch: Batch;
+  readonly fate: Fate;
+}
+
+/** What an answer led to. */
+export interface Verdict {
+  readonly settled: readonly Settlement[];
+  /** Look up the leader before the next try. */
+  readonly needsRefresh: boolean;
+}
+
+const NOTHING: Verdict = { settled: [], needsRefresh: false };
+
+/** Refusals that come before anything is written. */
+const NOT_APPENDED: ReadonlySet<string> = new Set([
+  'NOT_ENOUGH_REPLICAS',
+  'OVERLOADED',
+  'DISK_FULL',
+  'OUT_OF_ORDER_SEQUENCE',
+  'UNKNOWN_PRODUCER',
+]);
+
+/** A leader that has just been elected may not have heard of the topic: believed only after the topic was looked up again. */
+const MAYBE_STALE: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION']);
+
+const CODECS: Readonly<Record<ProducerSettings['compression'], Codec>> = {
+  none: 0,
+  gzip: 1,
+  zstd: 2,
+};
+
+export class PartitionQueue {
+  readonly topic: string;
+  readonly topicIdBytes: Uint8Array;
+  readonly partition: number;
+  /** Not before this time, after a failure. */
+  blockedUntilMs = 0;
+  /** Ids that this partition was given. */
+  identityCount = 0;
+  readonly #settings: ProducerSettings;
+  readonly #inFlightMax: number;
+  /** Records without a number, the last batch still filling. */
+  readonly #open: Batch[] = [];
+  /** Numbered batches, in the order of their sequences. */
+  readonly #sealed: Batch[] = [];
+  #identity: ProducerIdentity | undefined;
+  #nextSequence = 0;
+  /** A sequence was given up: nothing is sent until all tries are answered, then under a new id. */
+  #isDraining = false;
+  #failures = 0;
+  #lastError: TidemarkError | undefined;
+
+  constructor(
+    place: {
+      readonly topic: string;
+      readonly topicIdBytes: Uint8Array;
+      readonly partition: number;
+    },
+    settings: ProducerSettings,
+  ) {
+    this.topic = place.topic;
+    this.topicIdBytes = place.topicIdBytes;
+    this.partition = place.partition;
+    this.#settings = settings;
+    this.#inFlightMax = settings.idempotent ? PRODUCER_WINDOW_BATCHES : 1;
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.length === 0 && this.#sealed.length === 0;
+  }
+
+  get needsIdentity(): boolean {
+    return this.#settings.idempotent && this.#identity === undefined;
+  }
+
+  /** Hands in an id that no other batch of this partition was numbered with, or the first one. */
+  setIdentity(identity: ProducerIdentity): void {
+    this.#identity = identity;
+    this.#nextSequence = 0;
+    this.identityCount += 1;
+  }
+
+  /** Adds a record at the end. `bytes` is `recordBytes` of it. */
+  append(
+    record: RecordInput,
+    bytes: number,
+    context: unknown,
+    settler: Settler | undefined,
+    nowMs: number,
+  ): void {
+    let batch = this.#open[this.#open.length - 1];
+    const isFull =
+      batch === undefined ||
+      batch.bytes + bytes > this.#settings.batchBytesMax ||
+      batch.records.length === RECORDS_MAX;
+    if (batch === undefined || isFull) {
+      batch = newBatch(nowMs);
+      this.#open.push(batch);
+    }
+    batch.records.push(record);
+    batch.contexts.push(context);
+    batch.bytes += bytes;
+    if (settler !== undefined) {
+      // Those before it may have come without one.
+      while (batch.settlers.length < batch.records.length - 1) batch.settlers.push(undefined);
+      batch.settlers.push(settler);
+    }
+  }
+
+  /** The next batch to send, at most `roomBytes` large; it counts as sent. Undefined: nothing now. */
+  take(nowMs: number, roomBytes: number): Batch | undefined {
+    if (this.#isDraining || nowMs < this.blockedUntilMs) return undefined;
+    let batch = this.#sealed.find((one) => !one.isOutstanding);
+    if (batch === undefined) {
+      if (!this.#maySeal(nowMs) || (this.#open[0]?.bytes ?? 0) > roomBytes) return undefined;
+      batch = this.#open.shift()!;
+      this.#sealed.push(batch);
+    } else if ((batch.frame?.length ?? batch.bytes) > roomBytes) {
+      return undefined;
+    }
+    batch.frame ??= this.#encode(batch);
+    batch.attempts += 1;
+    batch.isOutstanding = true;
+    return batch;
+  }
+
+  /** When {@link take} may have something although it has nothing now, by the clock alone; undefined: not by waiting. */
+  wakeAtMs(nowMs: number): number | undefined {
+    if (this.isEmpty || this.#isDraining) return undefined;
+    if (nowMs < this.blockedUntilMs) return this.blockedUntilMs;
+    const oldest = this.#sealed.length === 0 ? this.#open[0] : undefined;
+    return oldest === undefined ? undefined : oldest.createdAtMs + this.#settings.lingerMs;
+  }
+
+  /** The answer to try `attempt` of a batch; an answer to an older try can only be good news. */
+  onResult(batch: Batch, attempt: number, outcome: Fate, nowMs: number): Verdict {
+    const index = this.#sealed.indexOf(batch);
+    if (index < 0) return NOTHING;
+    const isCurrent = batch.isOutstanding && batch.attempts === attempt;
+    if (outcome.kind === 'delivered') return this.#onDelivered(batch, index, outcome);
+    if (outcome.error.code === 'DUPLICATE_SEQUENCE') {
+      return this.#onDelivered(batch, index, { kind: 'delivered', baseOffset: -1 });
+    }
+    if (!isCurrent) return NOTHING;
+    batch.isOutstanding = false;
+    this.#lastError = outcome.error;
+    return this.#onRefused(batch, index, outcome.error, nowMs);
+  }
+
+  /** The stream that carried this partition's batches is gone, or its broker no longer leads: all of them are sent again, in order. */
+  rewind(nowMs: number, error?: TidemarkError): Verdict {
+    if (error !== undefined) this.#lastError = error;
+    for (const batch of this.#sealed) {
+      if (batch.isOutstanding) batch.mayBeAppended = true;
+      batch.isOutstanding = false;
+    }
+    if (error !== undefined) this.#pause(nowMs, error);
+    return this.#finishDraining();
+  }
+
+  /** Metadata named another leader: worth a try at once. */
+  unblock(): void {
+    this.blockedUntilMs = 0;
+    this.#failures = 0;
+  }
+
+  /** Gives up what is older than the delivery timeout. */
+  expire(nowMs: number): readonly Settlement[] {
+    const oldest = this.#sealed[0] ?? this.#open[0];
+    if (oldest === undefined || nowMs - oldest.createdAtMs <= this.#settings.deliveryTimeoutMs)
+      return [];
+    const settled: Settlement[] = [];
+    if (this.#sealed.length > 0) {
+      for (const batch of this.#sealed) {
+        if (batch.isOutstanding) batch.mayBeAppended = true;
+        batch.isOutstanding = false;
+      }
+      this.#isDraining = true;
+      settled.push(...this.#finishDraining().settled);
+    }
+    while (
+      this.#open[0] !== undefined &&
+      nowMs - this.#open[0].createdAtMs > this.#settings.deliveryTimeoutMs
+    ) {
+      settled.push({
+        batch: this.#open.shift()!,
+        fate: { kind: 'failed', error: this.#timedOut() },
+      });
+    }
+    return settled;
+  }
+
+  /** Gives up everything, for a producer that is closing or a topic that is gone. */
+  abandon(error: TidemarkError): readonly Settlement[] {
+    const unknown = outcomeUnknown(this.topic, this.partition, error);
+    const all = [...this.#sealed.splice(0), ...this.#open.splice(0)];
+    return all.map((batch) => {
+      const isUnknown = batch.isOutstanding || batch.mayBeAppended;
+      return { batch, fate: { kind: 'failed', error: isUnknown ? unknown : error } };
+    });
+  }
+
+  #maySeal(nowMs: number): boolean {
+    const first = this.#open[0];
+    if (first === undefined || this.needsIdentity || this.#sealed.length >= this.#inFlightMax)
+      return false;
+    // As Nagle's algorithm: small batches one at a time, so that the next one grows meanwhile; large ones need no company.
+    if (this.#sealed.length > 0)
+      return first.bytes >= this.#settings.batchBytes || this.#open.length > 1;
+    return (
+      first.bytes >= this.#settings.batchBytes ||
+      nowMs - first.createdAtMs >= this.#settings.lingerMs
+    );
+  }
+
+  #encode(batch: Batch): Uint8Array {
+    const codec = CODECS[this.#settings.compression];
+    if (this.#identity === undefined) return encodeBatch(batch.records, { codec }, crc32);
+    const producer = { ...this.#identity, baseSequence: this.#nextSequence };
+    this.#nextSequence = nextSequence(this.#nextSequence, batch.records.length);
+    return encodeBatch(batch.records, { codec, producer }, crc32);
+  }
+
+  #onDelivered(batch: Batch, index: number, fate: Fate): Verdict {
+    this.#sealed.splice(index, 1);
+    batch.isOutstanding = false;
+    this.#failures = 0;
+    const after = this.#finishDraining();
+    return { settled: [{ batch, fate }, ...after.settled], needsRefresh: false };
+  }
+
+  #onRefused(batch: Batch, index: number, error: TidemarkError, nowMs: number): Verdict {
+    const { code, retry } = error;
+    const mayBeAppendedBefore = batch.mayBeAppended;
+    if (!NOT_APPENDED.has(code) && retry !== 'no') batch.mayBeAppended = true;
+    if (this.#isDraining) return this.#finishDraining();
+    if (code === 'OUT_OF_ORDER_SEQUENCE' || code === 'UNKNOWN_PRODUCER') {
+      // A batch before it was refused, and comes again first.
+      if (index > 0) return NOTHING;
+      // It is in a log that the answering broker does not have.
+      if (mayBeAppendedBefore) return this.#retry(nowMs, error);
+      // Never written by anyone, and the log does not know the producer (any more): start over under a new id.
+      this.#isDraining = true;
+      return this.#finishDraining();
+    }
+    if (retry !== 'no' || MAYBE_STALE.has(code)) return this.#retry(nowMs, error);
+    this.#sealed.splice(index, 1);
+    this.#isDraining = this.#settings.idempotent;
+    const final = mayBeAppendedBefore ? outcomeUnknown(this.topic, this.partition, error) : error;
+    const after = this.#finishDraining();
+    return {
+      settled: [{ batch, fate: { kind: 'failed', error: final } }, ...after.settled],
+      needsRefresh: false,
+    };
+  }
+
+  #retry(nowMs: number, error: TidemarkError): Verdict {
+    this.#pause(nowMs, error);
+    return { settled: [], needsRefresh: error.retry !== 'same' };
+  }
+
+  /** Several batches fail together where one cause hits them all: that is one failure, and one pause. */
+  #pause(nowMs: number, error: TidemarkError): void {
+    if (nowMs < this.blockedUntilMs) return;
+    const pauseMs = Math.max(backoffMs(this.#failures), error.details.retryAfterMs ?? 0);
+    this.#failures += 1;
+    this.blockedUntilMs = nowMs + pauseMs;
+  }
+
+  /** Once every try is answered, drops the old id: what may be in the log under it is given up, the rest is numbered afresh. */
+  #finishDraining(): Verdict {
+    if (!this.#isDraining || this.#sealed.some((batch) => batch.isOutstanding)) return NOTHING;
+    this.#isDraining = false;
+    this.#identity = undefined;
+    const cause = this.#lastError;
+    const settled: Settlement[] = [];
+    const again: Batch[] = [];
+    for (const batch of this.#sealed.splice(0)) {
+      if (batch.mayBeAppended) {
+        settled.push({
+          batch,
+          fate: { kind: 'failed', error: outcomeUnknown(this.topic, this.partition, cause) },
+        });
+      } else {
+        batch.frame = undefined;
+        again.push(batch);
+      }
+    }
+    this.#open.unshift(...again);
+    return { settled, needsRefresh: false };
+  }
+
+  #timedOut(): TidemarkError {
+    const reason =
+      this.#lastError === undefined ? 'the leader did not answer' : this.#lastError.message;
+    return new TidemarkError(
+      'TIMED_OUT',
+      `Cannot append to ${this.topic}/${this.partition} within ${this.#settings.deliveryTimeoutMs} ms: ${reason}; nothing was appended`,
+      'same',
+      {},
+      this.#lastError,
+    );
+  }
+}
+
+function newBatch(nowMs: number): Batch {
+  return {
+    records: [],
+    contexts: [],
+    settlers: [],
+    bytes: 0,
+    createdAtMs: nowMs,
+    frame: undefined,
+    attempts: 0,
+    isOutstanding: false,
+    mayBeAppended: false,
+  };
+}
+
+function outcomeUnknown(
+  topic: string,
+  partition: number,
+  cause: TidemarkError | undefined,
+): TidemarkError {
+  const reason = cause === undefined ? 'the leader did not answer' : cause.message;
+  const message = `Cannot tell whether the batch was appended to ${topic}/${partition}: ${reason}`;
+  return new TidemarkError('OUTCOME_UNKNOWN', message, 'no', {}, cause);
+}

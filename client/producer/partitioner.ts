@@ -1,0 +1,56 @@
+/**
+ * Chooses partitions: by the hash of the key (part of the format: every client chooses alike), else one partition until a batch's worth
+ * went there, then the next, so that records without a key form full batches (KIP-480, KIP-794). Must not know how records travel.
+ */
+import { partitionForKey } from '../../proto/batch/key-hash.ts';
+import type { PartitionLeadership } from '../cluster.ts';
+import { TidemarkError } from '../errors.ts';
+import type { ProducerRecord } from './types.ts';
+
+export class Partitioner {
+  readonly #batchBytes: number;
+  #hasLeader: readonly boolean[] = [];
+  #current = 0;
+  #currentBytes = 0;
+
+  /** `batchBytes`: how much goes to one partition before the next. */
+  constructor(batchBytes: number) {
+    this.#batchBytes = batchBytes;
+  }
+
+  /** Takes the partitions as they are now; there is at least one. */
+  learn(partitions: readonly PartitionLeadership[]): void {
+    this.#hasLeader = partitions.map(({ leader }) => leader !== undefined);
+    if (this.#hasLeader[this.#current] !== true) this.#next();
+  }
+
+  /** The partition of a record of `bytes`. Throws UNKNOWN_PARTITION for an explicit one that does not exist. */
+  choose(record: ProducerRecord, bytes: number): number {
+    const count = this.#hasLeader.length;
+    const { topic, partition, key } = record;
+    if (partition !== undefined) {
+      if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition;
+      throw new TidemarkError(
+        'UNKNOWN_PARTITION',
+        `Cannot append to "${topic}": partition is ${partition}, must be 0 to ${count - 1}`,
+      );
+    }
+    if (key !== undefined) return partitionForKey(key, count);
+    if (this.#currentBytes >= this.#batchBytes) this.#next();
+    this.#currentBytes += bytes;
+    return this.#current;
+  }
+
+  /** The next partition with a leader, or simply the next where none has one. */
+  #next(): void {
+    const count = this.#hasLeader.length;
+    this.#currentBytes = 0;
+    for (let step = 1; step <= count; step += 1) {
+      const candidate = (this.#current + step) % count;
+      if (this.#hasLeader[candidate] !== true) continue;
+      this.#current = candidate;
+      return;
+    }
+    this.#current = (this.#current + 1) % count;
+  }
+}

@@ -1,0 +1,209 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FakeCluster, TOPIC } from '../fake-cluster.ts';
+import { frameOf, logOf } from '../records.ts';
+import { type Ran, type RunOptions, runCli } from './run.ts';
+
+let cluster: FakeCluster;
+
+beforeEach(async () => {
+  cluster = new FakeCluster(2);
+  await cluster.start();
+});
+
+afterEach(() => cluster.stop());
+
+function cli(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  return runCli(args, {
+    ...options,
+    env: { TIDEMARK_SERVER: cluster.servers.join(','), ...options.env },
+  });
+}
+
+const TEXTS: readonly { readonly name: string; readonly text: string }[] = [
+  { name: 'lines', text: 'one\ntwo\nthree\n' },
+  { name: 'no newline at the end', text: 'one\ntwo' },
+  { name: 'empty lines', text: '\n\none\n\n' },
+  { name: 'carriage returns', text: 'one\r\ntwo\r\n' },
+  { name: 'nothing', text: '' },
+  { name: 'several bytes for a character', text: 'Größe\n水\n' },
+];
+
+describe('append and read --format raw', () => {
+  it.each(TEXTS)('give back byte for byte: $name', async ({ text }) => {
+    const appended = await cli(['append', TOPIC, '--partition', '0'], { stdin: text });
+    expect(appended.exitCode).toBe(0);
+    expect((await cli(['read', TOPIC, '--format', 'raw'])).stdout).toBe(text);
+  });
+
+  it('give back records that end with a zero byte', async () => {
+    await cli(['append', TOPIC, '--partition', '0', '-0'], { stdin: 'a\nb\0c\0' });
+    expect((await cli(['read', TOPIC, '--format', 'raw', '-0'])).stdout).toBe('a\nb\0c\0');
+  });
+});
+
+describe('append', () => {
+  it('puts equal keys of --key-by into one partition, in order', async () => {
+    await cli(['append', TOPIC, '--key-by', '^\\S+'], { stdin: 'a 1\nb 1\nc 1\na 2\nb 2\nc 2\n' });
+    const logs = [logOf(cluster, 0), logOf(cluster, 1)];
+    expect(logs.flat()).toHaveLength(6);
+    for (const key of ['a', 'b', 'c']) {
+      const found = logs
+        .map((log) => log.filter((line) => line.startsWith(key)))
+        .filter((lines) => lines.length > 0);
+      expect(found).toEqual([[`${key} 1`, `${key} 2`]]);
+    }
+  });
+
+  it('summarizes records, bytes, retries and offsets', async () => {
+    const { stdout } = await cli(['append', TOPIC, '--partition', '1', '--output', 'json'], {
+      stdin: 'a\nb\n',
+    });
+    expect(JSON.parse(stdout)).toMatchObject({
+      records: 2,
+      retries: 0,
+      failed: 0,
+      partitions: [{ partition: 1, records: 2, firstOffset: 0, lastOffset: 1 }],
+    });
+  });
+
+  it('exits with 2 for an unknown topic', async () => {
+    const { exitCode, stderr } = await cli(['append', 'nothing'], { stdin: 'a\n' });
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe('tidemark: refused by the fake: UNKNOWN_TOPIC\n');
+  });
+});
+
+describe('read', () => {
+  it('stops after --max records', async () => {
+    cluster.append(0, frameOf('a', 'b', 'c'));
+    expect((await cli(['read', TOPIC, '--max', '2', '--follow'])).stdout).toBe('a\nb\n');
+  });
+
+  it('writes JSON lines', async () => {
+    cluster.append(0, frameOf('a'));
+    const { stdout } = await cli(['read', TOPIC, '--format', 'json', '--partition', '0']);
+    expect(JSON.parse(stdout)).toEqual({
+      partition: 0,
+      offset: 0,
+      leaderEpoch: 1,
+      timestampMs: 1,
+      value: 'a',
+    });
+  });
+
+  it('writes text with what moves the cursor made visible', async () => {
+    cluster.append(0, frameOf('\u001b[2Ja'));
+    expect((await cli(['read', TOPIC, '--format', 'text'])).stdout).toBe(
+      '0:0  1970-01-01T00:00:00.001Z  \\x1b[2Ja\n',
+    );
+  });
+
+  it('ends in order, with exit code 130, when interrupted', async () => {
+    const interrupt = new AbortController();
+    const reading = cli(['read', TOPIC, '--follow'], { interrupted: interrupt.signal });
+    await expect.poll(() => cluster.subscriptions.length).toBe(2);
+    interrupt.abort();
+    expect(await reading).toEqual({ exitCode: 130, stdout: '', stderr: '' });
+  });
+});
+
+describe('topic and cluster', () => {
+  it('list topics as a table and as JSON', async () => {
+    const table = (await cli(['topic', 'list'])).stdout;
+    expect(table).toBe(
+      'TOPIC   PARTITIONS  COPIES  MIN  COMMIT   RETENTION  HEALTH\norders           2       3    2  in-sync  forever    ok\n',
+    );
+    const [topic] = JSON.parse((await cli(['topic', 'list', '--output', 'json'])).stdout) as {
+      name: string;
+    }[];
+    expect(topic?.name).toBe(TOPIC);
+  });
+
+  it('describe brokers although none of them reports', async () => {
+    const { exitCode, stdout } = await cli(['cluster', 'describe']);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('rack-1');
+    expect(stdout).toContain('controller');
+  });
+
+  it('delete exits with 2 for an unknown topic, and with 0 with --if-exists', async () => {
+    expect((await cli(['topic', 'delete', 'nothing'])).exitCode).toBe(2);
+    expect((await cli(['topic', 'delete', 'nothing', '--if-exists'])).exitCode).toBe(0);
+  });
+});
+
+describe('bench append', () => {
+  it('reports latency, rate and the longest gap', async () => {
+    const { exitCode, stdout } = await cli([
+      'bench',
+      'append',
+      TOPIC,
+      '--records',
+      '500',
+      '--size',
+      '100',
+      '--output',
+      'json',
+    ]);
+    const report = JSON.parse(stdout) as {
+      records: number;
+      latencyMs: { p50: number; max: number };
+      longestGapMs: number;
+    };
+    expect(exitCode).toBe(0);
+    expect(report.records).toBe(500);
+    expect(report.latencyMs.p50).toBeLessThanOrEqual(report.latencyMs.max);
+  });
+});
+
+describe('local', () => {
+  let folder: string;
+  let launcher: Server;
+  const requests: unknown[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tidemark-local-'));
+    const socket = join(folder, 'socket');
+    launcher = createServer((connection) => {
+      connection.once('data', (line) => {
+        requests.push(JSON.parse(line.toString()));
+        connection.end(
+          `${JSON.stringify({ ok: true, message: 'as told', brokers: [{ broker: 1, state: 'up' }] })}\n`,
+        );
+      });
+    });
+    await new Promise<void>((resolve) => launcher.listen(socket, resolve));
+    await writeFile(join(folder, 'local.json'), JSON.stringify({ launcherPid: 1, socket }));
+    expect(await readFile(join(folder, 'local.json'), 'utf8')).toContain('socket');
+  });
+
+  afterAll(async () => {
+    await new Promise((resolve) => launcher.close(resolve));
+    await rm(folder, { recursive: true });
+  });
+
+  const COMMANDS: readonly { readonly args: readonly string[]; readonly request: unknown }[] = [
+    { args: ['kill', '2'], request: { command: 'kill', broker: 2, signal: 'SIGKILL' } },
+    { args: ['kill', '2', '--pause'], request: { command: 'kill', broker: 2, signal: 'SIGSTOP' } },
+    { args: ['kill', '2', '--stop'], request: { command: 'kill', broker: 2, signal: 'SIGTERM' } },
+    { args: ['start', '2'], request: { command: 'start', broker: 2 } },
+  ];
+
+  it.each(COMMANDS)('$args asks the launcher', async ({ args, request }) => {
+    expect(await runCli(['local', ...args, '--data', folder])).toEqual({
+      exitCode: 0,
+      stdout: 'as told\n',
+      stderr: '',
+    });
+    expect(requests.at(-1)).toEqual(request);
+  });
+
+  it('status shows what the launcher knows', async () => {
+    const { stdout } = await runCli(['local', 'status', '--data', folder]);
+    expect(stdout).toBe('BROKER  STATE\n     1  up\n');
+  });
+});

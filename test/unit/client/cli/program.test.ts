@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest';
+import type { Command } from 'commander';
+import { buildProgram } from '../../../../client/cli/program.ts';
+import { runCli } from './run.ts';
+
+const BAD: readonly {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly message: string;
+}[] = [
+  {
+    name: 'no such command',
+    args: ['topics'],
+    message: "unknown command 'topics' (Did you mean topic?)",
+  },
+  {
+    name: 'no such sub-command',
+    args: ['topic', 'creat', 'x'],
+    message: "unknown command 'creat' (Did you mean create?)",
+  },
+  {
+    name: 'no such option',
+    args: ['topic', 'list', '--outptu', 'json'],
+    message: "unknown option '--outptu' (Did you mean --output?)",
+  },
+  {
+    name: 'an argument that is missing',
+    args: ['topic', 'create'],
+    message: "missing required argument 'name'",
+  },
+  {
+    name: 'a count that is none',
+    args: ['topic', 'create', 'x', '--partitions', 'many'],
+    message:
+      "option '--partitions <count>' argument 'many' is invalid. Must be a whole number from 1 to 100000.",
+  },
+  {
+    name: 'a duration without a known unit',
+    args: ['topic', 'create', 'x', '--retention', '7y'],
+    message:
+      "option '--retention <duration>' argument '7y' is invalid. Must be a number with ms, s, m, h, d or w (for example 7d), or forever.",
+  },
+  {
+    name: 'a size without a known unit',
+    args: ['topic', 'alter', 'x', '--retention-bytes', '1XB'],
+    message:
+      "option '--retention-bytes <size>' argument '1XB' is invalid. Must be a number with B, KB, MB, GB, KiB, MiB or GiB (for example 1GiB), or unlimited.",
+  },
+  {
+    name: 'a format that is none',
+    args: ['topic', 'list', '--output', 'xml'],
+    message:
+      "option '-o, --output <format>' argument 'xml' is invalid. Allowed choices are table, json.",
+  },
+  {
+    name: 'a start that is none',
+    args: ['read', 'x', '--from', 'yesterday'],
+    message:
+      "option '--from <where>' argument 'yesterday' is invalid. Must be earliest, latest, an offset, @milliseconds or a date such as 2026-01-31T12:00:00Z.",
+  },
+  {
+    name: 'two keys',
+    args: ['append', 'x', '--key', 'a', '--key-by', 'b'],
+    message: "option '--key-by <regex>' cannot be used with option '--key <key>'",
+  },
+  {
+    name: 'nothing to alter',
+    args: ['topic', 'alter', 'x'],
+    message: 'nothing to alter: name at least one setting, for example --retention 7d',
+  },
+  {
+    name: 'a server without a port',
+    args: ['topic', 'list', '--server', 'localhost'],
+    message: 'Cannot connect: servers holds "localhost", must be host:port[,host:port]',
+  },
+  {
+    name: 'a file that is not there',
+    args: ['append', 'x', './no-such-file'],
+    message:
+      'cannot read "./no-such-file": ENOENT: no such file or directory, stat \'./no-such-file\'',
+  },
+  {
+    name: 'a folder without a local cluster',
+    args: ['local', 'status', '--data', './no-such-folder'],
+    message:
+      'no local cluster in "./no-such-folder": start one with npm start, or name its folder with --data',
+  },
+  {
+    name: 'two ways to stop a broker',
+    args: ['local', 'kill', '2', '--pause', '--stop'],
+    message: 'option --pause cannot be used with option --stop',
+  },
+];
+
+describe('run()', () => {
+  it.each(BAD)('refuses $name with exit code 2 and one line', async ({ args, message }) => {
+    expect(await runCli(args)).toEqual({
+      exitCode: 2,
+      stdout: '',
+      stderr: `tidemark: ${message}\n`,
+    });
+  });
+
+  it('tells errors as JSON where JSON is asked for', async () => {
+    const { exitCode, stderr } = await runCli(['topic', 'create', '--output', 'json']);
+    expect(exitCode).toBe(2);
+    expect(JSON.parse(stderr)).toEqual({
+      error: { code: 'INVALID_ARGUMENT', message: "missing required argument 'name'", retry: 'no' },
+    });
+  });
+
+  it('exits with 1 when no server can be reached, and names all of them', async () => {
+    const { exitCode, stderr } = await runCli(['topic', 'list'], {
+      env: { TIDEMARK_SERVER: '127.0.0.1:1,127.0.0.1:2' },
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(
+      /^tidemark: Cannot reach any of 127\.0\.0\.1:1, 127\.0\.0\.1:2; .* connection refused\n$/,
+    );
+  });
+
+  it('shows help with exit code 0 when asked, and 2 when no command was named', async () => {
+    expect((await runCli(['--help'])).exitCode).toBe(0);
+    expect((await runCli([])).exitCode).toBe(2);
+  });
+});
+
+function leaves(
+  command: Command,
+  path: readonly string[] = [],
+): { readonly path: string; readonly command: Command }[] {
+  if (command.commands.length === 0) return [{ path: path.join(' '), command }];
+  return command.commands.flatMap((one) => leaves(one, [...path, one.name()]));
+}
+
+describe('the command tree', () => {
+  const { stdin, stdout, stderr } = process;
+  const program = buildProgram(
+    { stdin, stdout, stderr, env: {}, interrupted: new AbortController().signal },
+    () => undefined,
+  );
+
+  it('has these commands', () => {
+    expect(leaves(program).map(({ path }) => path)).toEqual([
+      'topic create',
+      'topic list',
+      'topic describe',
+      'topic alter',
+      'topic delete',
+      'append',
+      'read',
+      'cluster describe',
+      'cluster check-disruption',
+      'quorum describe',
+      'local kill',
+      'local start',
+      'local status',
+      'bench append',
+      'bench read',
+      'bench roundtrip',
+      'completion',
+    ]);
+  });
+
+  it.each(leaves(program))('shows examples in the help of $path', async ({ path }) => {
+    const { exitCode, stdout: help } = await runCli([...path.split(' '), '--help']);
+    expect(exitCode).toBe(0);
+    expect(help.slice(help.indexOf('\nExamples:\n'))).toContain(`tidemark ${path}`);
+  });
+
+  it.each(['bash', 'zsh', 'fish'])('completes every command and option in %s', async (shell) => {
+    const { exitCode, stdout: script } = await runCli(['completion', shell]);
+    expect(exitCode).toBe(0);
+    for (const word of ['check-disruption', 'roundtrip', 'min-in-sync-replicas', 'key-by'])
+      expect(script).toContain(word);
+  });
+});

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import {
+  formatBytes,
+  formatDuration,
+  parseCounts,
+  parseDuration,
+  parseSize,
+  parseStart,
+} from '../../../../client/cli/units.ts';
+
+describe('parseDuration()', () => {
+  it.each([
+    { text: '7d', ms: 604_800_000 },
+    { text: '12h', ms: 43_200_000 },
+    { text: '1.5m', ms: 90_000 },
+    { text: '500ms', ms: 500 },
+    { text: '250', ms: 250 },
+    { text: 'forever', ms: -1 },
+    { text: '-1', ms: -1 },
+  ])('reads $text', ({ text, ms }) => expect(parseDuration(text)).toBe(ms));
+
+  it.each(['', 'd', '7 d', '-7d', '1e3', '99999999999999999d'])('refuses "%s"', (text) =>
+    expect(() => parseDuration(text)).toThrow('Must be a number with'),
+  );
+});
+
+describe('parseSize()', () => {
+  it.each([
+    { text: '1GiB', bytes: 1_073_741_824 },
+    { text: '500MB', bytes: 500_000_000 },
+    { text: '64KiB', bytes: 65_536 },
+    { text: '1.5KB', bytes: 1500 },
+    { text: '1000', bytes: 1000 },
+    { text: 'unlimited', bytes: -1 },
+  ])('reads $text', ({ text, bytes }) => expect(parseSize(text)).toBe(bytes));
+
+  it.each(['', 'GiB', '1gib', '1XB', '-5'])('refuses "%s"', (text) =>
+    expect(() => parseSize(text)).toThrow('Must be a number with'),
+  );
+});
+
+describe('parseStart()', () => {
+  it.each([
+    { text: 'earliest', start: 'earliest' },
+    { text: 'latest', start: 'latest' },
+    { text: '42', start: { offset: 42 } },
+    { text: '@1700000000000', start: { timestampMs: 1_700_000_000_000 } },
+    { text: '2026-01-31T12:00:00Z', start: { timestampMs: 1_769_860_800_000 } },
+  ])('reads $text', ({ text, start }) => expect(parseStart(text)).toEqual(start));
+
+  it.each(['', '-1', '@', 'now', '2026-13-01T00:00:00Z', '99999999999999999999'])(
+    'refuses "%s"',
+    (text) => expect(() => parseStart(text)).toThrow('Must be earliest'),
+  );
+});
+
+describe('parseCounts()', () => {
+  it('gathers repeated and comma-separated numbers', () => {
+    const parse = parseCounts(0);
+    expect(parse('3', parse('1,2', undefined))).toEqual([1, 2, 3]);
+  });
+});
+
+describe('formatBytes() and formatDuration()', () => {
+  it.each([
+    { shown: formatBytes(999), expected: '999 B' },
+    { shown: formatBytes(1_234_567), expected: '1.2 MB' },
+    { shown: formatDuration(604_800_000), expected: '7d' },
+    { shown: formatDuration(1500), expected: '1500ms' },
+    { shown: formatDuration(0), expected: '0ms' },
+    { shown: formatDuration(-1), expected: 'forever' },
+  ])('show $expected', ({ shown, expected }) => expect(shown).toBe(expected));
+});

@@ -1,0 +1,461 @@
+/** Brokers in this process, one log shared by all of them: enough of the service to be a client's counterpart, with faults on demand. */
+import { crc32 } from 'node:zlib';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  status,
+} from '@grpc/grpc-js';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { ERROR_TABLE, type ErrorCode } from '../../../broker/base/errors.ts';
+import {
+  checkFrame,
+  controlFrame,
+  frameLastOffset,
+  frameLength,
+  stampFrame,
+  topicIdToBytes,
+} from '../../../proto/batch/frame.ts';
+import { AdminServiceService } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { RetryAdvice, Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
+import {
+  type FetchRequest,
+  type FetchResponse,
+  type ListOffsetsRequest,
+  LogServiceService,
+  type ProduceBatch,
+  type ProduceRequest,
+  type ProduceResponse,
+  type ProduceResult,
+} from '../../../proto/gen/tidemark/v1/log.ts';
+
+export const TOPIC = 'orders';
+const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
+const TOPIC_ID_BYTES = topicIdToBytes(TOPIC_ID);
+
+interface StoredBatch {
+  readonly producerId: number;
+  readonly baseSequence: number;
+  readonly recordCount: number;
+  readonly baseOffset: number;
+}
+
+/** One partition: its log and what the leader remembers of producers. */
+export class FakePartition {
+  leader: number | undefined;
+  leaderEpoch = 1;
+  end = 0;
+  logStart = 0;
+  frames: Uint8Array[] = [];
+  readonly producers = new Map<number, StoredBatch[]>();
+
+  constructor(leader: number) {
+    this.leader = leader;
+  }
+}
+
+/** What the fake does with a batch instead of taking it. */
+export type Fault =
+  | { readonly kind: 'refuse'; readonly code: ErrorCode }
+  /** Appended, then answered with this error: the client cannot know. */
+  | { readonly kind: 'append-then-refuse'; readonly code: ErrorCode }
+  /** Appended, and the stream is torn before the answer. */
+  | { readonly kind: 'append-then-drop' }
+  | { readonly kind: 'drop' }
+  /** Neither appended nor answered. */
+  | { readonly kind: 'swallow' };
+
+/** A batch that arrived. */
+export interface Arrival {
+  readonly broker: number;
+  readonly partition: number;
+  readonly producerId: number;
+  readonly baseSequence: number;
+  readonly recordCount: number;
+  readonly frame: Uint8Array;
+}
+
+export class FakeCluster {
+  readonly partitions: FakePartition[];
+  readonly arrivals: Arrival[] = [];
+  /** Taken from the front, one for each batch that arrives; undefined entries let a batch through. */
+  faults: (Fault | undefined)[] = [];
+  /** Batches of this partition are kept, unanswered, until {@link releaseHeld}. */
+  isHolding = false;
+  windowBytes = 8 * 1024 * 1024;
+  isLogKept = true;
+  initProducerCalls = 0;
+  /** Frames are damaged on the way out so many times. */
+  damages = 0;
+  subscriptions: {
+    readonly broker: number;
+    readonly partition: number;
+    readonly offset: number;
+    readonly leaderEpoch: number;
+  }[] = [];
+  fetchError: ErrorCode | undefined;
+  /** Bytes of frames sent to consumers. */
+  fetchedBytes = 0;
+  hasTopic = true;
+  /** Brokers that answer no look-up. */
+  readonly silent = new Set<number>();
+  readonly #servers = new Map<number, Server>();
+  readonly #ports = new Map<number, number>();
+  readonly #held: (() => void)[] = [];
+  readonly #watchers = new Set<() => void>();
+  #nextProducerId = 100;
+
+  constructor(partitions = 1) {
+    this.partitions = Array.from(
+      { length: partitions },
+      (_, index) => new FakePartition(1 + (index % 3)),
+    );
+  }
+
+  /** Starts brokers 1 to `count`. */
+  async start(count = 3): Promise<void> {
+    for (let broker = 1; broker <= count; broker += 1) await this.startBroker(broker);
+  }
+
+  get servers(): string[] {
+    return [...this.#ports.values()].map((port) => `127.0.0.1:${port}`);
+  }
+
+  async startBroker(broker: number): Promise<void> {
+    const server = new Server({
+      'grpc.max_receive_message_length': 16 * 1024 * 1024,
+      'grpc-node.flow_control_window': 8 * 1024 * 1024,
+    });
+    server.addService(LogServiceService, {
+      produce: (call: ServerDuplexStream<ProduceRequest, ProduceResponse>) =>
+        this.#produce(broker, call),
+      fetch: (call: ServerDuplexStream<FetchRequest, FetchResponse>) => this.#fetch(broker, call),
+      listOffsets: ({ request }: { request: ListOffsetsRequest }, done: sendUnaryData<unknown>) =>
+        this.#listOffsets(request, done),
+      initProducer: (_call: unknown, done: sendUnaryData<unknown>) => this.#initProducer(done),
+    });
+    server.addService(AdminServiceService, {
+      listTopics: ({ request }: { request: { names: string[] } }, done: sendUnaryData<unknown>) => {
+        if (!this.silent.has(broker)) this.#listTopics(request.names, done);
+      },
+      describeCluster: (_call: unknown, done: sendUnaryData<unknown>) =>
+        done(null, { ...this.#cluster(), answeredBy: broker }),
+      deleteTopic: (_call: unknown, done: sendUnaryData<unknown>) => fail(done, 'UNKNOWN_TOPIC'),
+    });
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(
+        `127.0.0.1:${this.#ports.get(broker) ?? 0}`,
+        ServerCredentials.createInsecure(),
+        (error, bound) => (error === null ? resolve(bound) : reject(error)),
+      );
+    });
+    this.#servers.set(broker, server);
+    this.#ports.set(broker, port);
+  }
+
+  /** As SIGKILL: every connection resets. */
+  killBroker(broker: number): void {
+    this.#servers.get(broker)?.forceShutdown();
+    this.#servers.delete(broker);
+  }
+
+  /** A new leader with the next epoch, which opens with a control batch. */
+  elect(partition: number, leader: number): void {
+    const one = this.partitions[partition]!;
+    one.leader = leader;
+    one.leaderEpoch += 1;
+    const control = {
+      kind: 'epoch-start',
+      brokerId: leader,
+      leaderEpoch: one.leaderEpoch,
+      timestampMs: 1,
+    } as const;
+    this.#store(partition, controlFrame(control, crc32));
+  }
+
+  stop(): void {
+    for (const broker of [...this.#servers.keys()]) this.killBroker(broker);
+  }
+
+  releaseHeld(): void {
+    this.isHolding = false;
+    for (const release of this.#held.splice(0)) release();
+  }
+
+  /** Appends a frame as another client would. */
+  append(partition: number, frame: Uint8Array): void {
+    this.#store(partition, frame);
+  }
+
+  #cluster(): object {
+    const brokers = [...this.#ports].map(([brokerId, port]) => ({
+      brokerId,
+      host: '127.0.0.1',
+      port,
+      rack: `rack-${brokerId}`,
+      brokerEpoch: brokerId,
+      directoryId: '',
+      restartClass: 2,
+      fenced: !this.#servers.has(brokerId),
+      stopping: false,
+      voter: true,
+    }));
+    return {
+      clusterId: 'fake',
+      controller: 1,
+      brokers,
+      featureLevel: 1,
+      losses: [],
+      answeredBy: 0,
+      metadataIndex: 1,
+    };
+  }
+
+  #listTopics(names: string[], done: sendUnaryData<unknown>): void {
+    if (!this.hasTopic || names.some((name) => name !== TOPIC)) {
+      fail(done, 'UNKNOWN_TOPIC');
+      return;
+    }
+    const partitions = this.partitions.map(({ leader, leaderEpoch }, partition) => ({
+      partition,
+      replicas: [1, 2, 3],
+      syncSet: [1, 2, 3],
+      quorum: 3,
+      leader,
+      leaderEpoch,
+      partitionEpoch: 1,
+      suspects: [],
+    }));
+    const topics = [
+      {
+        name: TOPIC,
+        topicId: TOPIC_ID,
+        replicationFactor: 3,
+        config: { commitMode: 1, minInSyncReplicas: 2 },
+        partitions,
+      },
+    ];
+    done(null, { ...this.#cluster(), topics });
+  }
+
+  #listOffsets({ partitions, start }: ListOffsetsRequest, done: sendUnaryData<unknown>): void {
+    const wanted = partitions.length === 0 ? [...this.partitions.keys()] : partitions;
+    const offsets = wanted.map((partition) => {
+      const { logStart, end, leaderEpoch } = this.partitions[partition]!;
+      const offset = start?.point?.$case === 'latest' ? end : logStart;
+      return { partition, offset, logStart, highWaterMark: end, leaderEpoch, error: undefined };
+    });
+    done(null, { offsets });
+  }
+
+  #initProducer(done: sendUnaryData<unknown>): void {
+    this.initProducerCalls += 1;
+    this.#nextProducerId += 1;
+    done(null, { producerId: this.#nextProducerId, producerEpoch: 0 });
+  }
+
+  #produce(broker: number, call: ServerDuplexStream<ProduceRequest, ProduceResponse>): void {
+    call.on('error', () => undefined);
+    call.write({ results: [], windowBytes: this.windowBytes });
+    let isTorn = false;
+    call.on('data', ({ batches }: ProduceRequest) => {
+      const results: ProduceResult[] = [];
+      for (const batch of batches) {
+        if (isTorn) return;
+        const result = this.#take(broker, batch);
+        if (result === 'drop') {
+          isTorn = true;
+          call.emit('error', { code: status.UNAVAILABLE, details: 'torn by the fake' });
+        } else if (result !== undefined) {
+          results.push(result);
+        }
+      }
+      if (results.length === 0) return;
+      if (this.isHolding) this.#held.push(() => call.write({ results, windowBytes: 0 }));
+      else call.write({ results, windowBytes: 0 });
+    });
+    call.on('end', () => call.end());
+  }
+
+  #take(broker: number, batch: ProduceBatch): ProduceResult | 'drop' | undefined {
+    const frame = Uint8Array.from(batch.frame);
+    const header = checkFrame(frame, 0, crc32);
+    const { producerId, baseSequence, recordCount } = header;
+    if (this.isLogKept)
+      this.arrivals.push({
+        broker,
+        partition: batch.partition,
+        producerId,
+        baseSequence,
+        recordCount,
+        frame: Uint8Array.from(frame),
+      });
+    const fault = this.faults.shift();
+    if (fault?.kind === 'drop') return 'drop';
+    if (fault?.kind === 'swallow') return undefined;
+    if (fault?.kind === 'refuse') return refused(batch, fault.code);
+    const result = this.#appendBatch(broker, batch, frame);
+    if (fault?.kind === 'append-then-drop') return 'drop';
+    return fault?.kind === 'append-then-refuse' ? refused(batch, fault.code) : result;
+  }
+
+  #appendBatch(broker: number, batch: ProduceBatch, frame: Uint8Array): ProduceResult {
+    const partition = this.partitions[batch.partition]!;
+    if (partition.leader !== broker) return refused(batch, 'NOT_LEADER', partition);
+    const { producerId, baseSequence, recordCount } = checkFrame(frame, 0, crc32);
+    const batches = partition.producers.get(producerId) ?? [];
+    const original = batches.find((one) => one.baseSequence === baseSequence);
+    if (original !== undefined)
+      return answer(batch, original.baseOffset, partition.leaderEpoch, true);
+    if (producerId !== 0) {
+      const last = batches.at(-1);
+      if (last === undefined && baseSequence !== 0) return refused(batch, 'UNKNOWN_PRODUCER');
+      if (last !== undefined && last.baseSequence + last.recordCount !== baseSequence)
+        return refused(batch, 'OUT_OF_ORDER_SEQUENCE');
+    }
+    const baseOffset = this.#store(batch.partition, frame);
+    if (producerId !== 0)
+      partition.producers.set(
+        producerId,
+        [...batches, { producerId, baseSequence, recordCount, baseOffset }].slice(-5),
+      );
+    return answer(batch, baseOffset, partition.leaderEpoch, false);
+  }
+
+  #store(index: number, frame: Uint8Array): number {
+    const partition = this.partitions[index]!;
+    const baseOffset = partition.end;
+    stampFrame(
+      frame,
+      0,
+      {
+        baseOffset,
+        leaderEpoch: partition.leaderEpoch,
+        topicIdBytes: TOPIC_ID_BYTES,
+        partition: index,
+      },
+      crc32,
+    );
+    partition.end = frameLastOffset(frame, 0) + 1;
+    if (this.isLogKept) partition.frames.push(frame);
+    for (const watcher of this.#watchers) watcher();
+    return baseOffset;
+  }
+
+  #fetch(broker: number, call: ServerDuplexStream<FetchRequest, FetchResponse>): void {
+    const positions = new Map<number, number>();
+    let credit = 0;
+    let isOver = false;
+    const push = (): void => {
+      for (const [index, offset] of positions) {
+        const { leader, frames, end, logStart } = this.partitions[index]!;
+        const one = { topicId: TOPIC_ID_BYTES, partition: index, highWaterMark: end, logStart };
+        const code = this.fetchError ?? (leader === broker ? undefined : 'NOT_LEADER');
+        if (code !== undefined) {
+          positions.delete(index);
+          this.fetchError = undefined;
+          call.write({
+            partitions: [
+              {
+                ...one,
+                frames: new Uint8Array(0),
+                error: wireError(code, leader === broker ? undefined : this.partitions[index]),
+              },
+            ],
+          });
+          continue;
+        }
+        for (const frame of frames) {
+          const next = positions.get(index) ?? offset;
+          if (isOver || credit <= 0 || frameLastOffset(frame, 0) < next) continue;
+          credit -= frame.length;
+          this.fetchedBytes += frame.length;
+          positions.set(index, frameLastOffset(frame, 0) + 1);
+          call.write({
+            partitions: [{ ...one, frames: this.#maybeDamaged(frame), error: undefined }],
+          });
+        }
+      }
+    };
+    call.on('data', ({ subscribe, unsubscribe, creditBytes }: FetchRequest) => {
+      credit += creditBytes;
+      for (const { partition } of unsubscribe) positions.delete(partition);
+      for (const { partition, offset, leaderEpoch } of subscribe) {
+        this.subscriptions.push({ broker, partition, offset, leaderEpoch });
+        positions.set(partition, offset);
+      }
+      push();
+    });
+    const end = (): void => {
+      isOver = true;
+      this.#watchers.delete(push);
+    };
+    call.on('error', end);
+    call.on('cancelled', end);
+    call.on('end', () => call.end());
+    this.#watchers.add(push);
+  }
+
+  #maybeDamaged(frame: Uint8Array): Uint8Array {
+    if (this.damages === 0) return frame;
+    this.damages -= 1;
+    const damaged = Uint8Array.from(frame);
+    damaged[frameLength(frame, 0) - 1]! ^= 1;
+    return damaged;
+  }
+}
+
+function wireError(code: ErrorCode, partition?: FakePartition): WireError {
+  const { retry } = ERROR_TABLE[code];
+  const advice = {
+    no: RetryAdvice.RETRY_ADVICE_NO,
+    same: RetryAdvice.RETRY_ADVICE_SAME,
+    refresh: RetryAdvice.RETRY_ADVICE_REFRESH,
+  }[retry];
+  const hint =
+    partition === undefined ? {} : { leader: partition.leader, leaderEpoch: partition.leaderEpoch };
+  return { code, message: `refused by the fake: ${code}`, retry: advice, retryAfterMs: 0, ...hint };
+}
+
+function refused(
+  { batchId }: ProduceBatch,
+  code: ErrorCode,
+  partition?: FakePartition,
+): ProduceResult {
+  return {
+    batchId,
+    baseOffset: 0,
+    leaderEpoch: 0,
+    duplicate: false,
+    error: wireError(code, partition),
+  };
+}
+
+function answer(
+  { batchId }: ProduceBatch,
+  baseOffset: number,
+  leaderEpoch: number,
+  duplicate: boolean,
+): ProduceResult {
+  return { batchId, baseOffset, leaderEpoch, duplicate, error: undefined };
+}
+
+/** A failed call with the details that a broker attaches. */
+export function fail(done: sendUnaryData<unknown>, code: ErrorCode): void {
+  const metadata = new Metadata();
+  const any = new BinaryWriter()
+    .uint32(10)
+    .string('type.googleapis.com/tidemark.v1.Error')
+    .uint32(18)
+    .bytes(WireError.encode(wireError(code)).finish());
+  const details = new BinaryWriter()
+    .uint32(8)
+    .int32(status.NOT_FOUND)
+    .uint32(26)
+    .bytes(any.finish())
+    .finish();
+  metadata.set('grpc-status-details-bin', Buffer.from(details));
+  done({ code: status.NOT_FOUND, details: 'refused', metadata, name: 'Error', message: 'refused' });
+}
