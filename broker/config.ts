@@ -19,7 +19,7 @@ export interface Config {
   readonly podUid: string;
   /** Port of metrics, liveness and readiness; 0 turns them off. */
   readonly httpPort: number;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
   readonly lagMsMax: number;
@@ -76,7 +76,10 @@ export const TEXT_OPTIONS = {
   'log-level': 'trace, debug, info, warn, error or silent',
 } as const;
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/** Least severe first. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Faults of a configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -90,8 +93,8 @@ export function readConfig(argv: readonly string[], environment: Readonly<Record
   const text = (flag: keyof typeof TEXT_OPTIONS): string => values.get(flag) ?? '';
   const number = (name: keyof typeof NUMBER_OPTIONS): number => readNumber(NUMBER_OPTIONS[name], values, faults);
   const listen = readAddress('listen', text('listen'), faults);
-  const logLevel = text('log-level') === '' ? 'info' : text('log-level');
-  if (!LOG_LEVELS.includes(logLevel)) faults.push(`log-level is '${logLevel}', must be one of ${LOG_LEVELS.join(', ')}`);
+  const logLevel = text('log-level') === '' ? 'info' : LOG_LEVELS.find((level) => level === text('log-level'));
+  if (logLevel === undefined) faults.push(`log-level is '${text('log-level')}', must be one of ${LOG_LEVELS.join(', ')}`);
   if (text('data') === '') faults.push('data is missing, must be a directory');
   const config: Config = {
     brokerId: readBrokerId(text('id'), environment['HOSTNAME'] ?? '', faults),
@@ -102,7 +105,7 @@ export function readConfig(argv: readonly string[], environment: Readonly<Record
     seeds: text('seeds').split(',').filter((seed) => seed !== '').map((seed) => readAddress('seeds', seed, faults)),
     clusterId: text('cluster-id'),
     podUid: text('pod-uid'),
-    logLevel,
+    logLevel: logLevel ?? 'info',
     httpPort: number('httpPort'),
     heartbeatMs: number('heartbeatMs'),
     sessionTimeoutMs: number('sessionTimeoutMs'),

@@ -27,6 +27,7 @@ export class Broker implements BrokerApi {
   readonly #formation: Formation;
   readonly #imageWatchers: Watchers;
   readonly #startedMs: number;
+  #meta: DirectoryMeta | null = null;
   #member: Member | null = null;
   #phase: BrokerPhase = 'unformatted';
 
@@ -91,8 +92,8 @@ export class Broker implements BrokerApi {
     const member = this.#member;
     return {
       brokerId: this.brokerId,
-      directoryId: member?.meta.directoryId ?? '',
-      clusterId: member?.meta.clusterId ?? '',
+      directoryId: member?.meta.directoryId ?? this.#meta?.directoryId ?? '',
+      clusterId: this.#meta?.clusterId ?? '',
       brokerEpoch: member?.lifecycle.brokerEpoch ?? 0,
       controller: member?.quorum.leader ?? NO_BROKER,
     };
@@ -190,6 +191,7 @@ export class Broker implements BrokerApi {
   }
 
   #join(meta: DirectoryMeta, restartClass: RestartClass, reason: string): void {
+    this.#meta = meta;
     this.#phase = 'recovering';
     this.#options.onFact('starting', { directoryId: meta.directoryId, clusterId: meta.clusterId, restartClass, reason });
     const host = {

@@ -14,6 +14,8 @@ import type { Quorum } from './quorum.ts';
 const TICK_MS = 50;
 /** How long one probe or inspection may take. */
 const PROBE_DEADLINE_MS = 1_000;
+/** Pause between probes of a broker that is not heard: a process that is being killed may still take connections that nobody will answer. */
+const PROBE_INTERVAL_MS = 50;
 const INSPECT_DEADLINE_MS = 2_000;
 /** Pause between looks at the set of voters. */
 const VOTERS_INTERVAL_MS = 250;
@@ -57,7 +59,7 @@ export class ControllerDriver {
       seed: options.seed,
       self: options.self,
       sessionTimeoutMs: options.sessionTimeoutMs,
-      probeIntervalMs: PROBE_DEADLINE_MS,
+      probeIntervalMs: PROBE_INTERVAL_MS,
       defaults: options.defaults,
       requestsPendingMax: 10_000,
       partitionsMax: options.partitionsMax,
