@@ -31,6 +31,8 @@ const APPENDS_PENDING_MAX = 100_000;
 /** Producers remembered per partition, about 1 KiB each. */
 const PRODUCERS_MAX = 10_000;
 const PARTITIONS_MAX = 20_000;
+/** libuv's own default. */
+const LIBUV_THREADS = 4;
 const PUBLIC_SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
 
 /** Events that a person should look at, and those that are too frequent for the default level. */
@@ -41,7 +43,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   const report = (error: unknown): void => {
     logger.error({ err: error }, 'defect');
   };
-  const disk = await openDisk({ ...config, clock: systemClock, logger });
+  const disk = await openDisk({ ...config, clock: systemClock, logger, poolThreads: Number(process.env['UV_THREADPOOL_SIZE'] ?? LIBUV_THREADS) });
   const server = new GrpcServer();
   const channels = new ChannelPool();
   const peers = new GrpcPeers(server, channels, report);

@@ -109,6 +109,7 @@ export class Member {
       }),
       clock.every(retentionCheckMs, () => {
         this.#retire();
+        this.replicas.resumeFull();
       }),
     ];
   }

@@ -92,7 +92,7 @@ export interface PartitionRecovery {
 
 /**
  * One partition's segments. Calls that change the log run in the order they were made; each resolves when write(2) returned in full, or
- * rejects with BrokerError STORAGE_FAILED or DISK_FULL, after which every later change of this log rejects too.
+ * rejects: with STORAGE_FAILED, after which every later change of this log rejects too; or with DISK_FULL, which left the log as it was.
  */
 export interface PartitionLog {
   readonly recovery: PartitionRecovery;

@@ -87,6 +87,7 @@ export class Replica {
   #nextRequestId = 1;
   #batchesSinceSnapshot = 0;
   #stopped: string | null = null;
+  #isFull = false;
   #isClosed = false;
 
   constructor(options: ReplicaOptions, log: PartitionLog, host: ReplicaHost) {
@@ -110,6 +111,11 @@ export class Replica {
       log.recovery.state,
       this.#producers,
     );
+  }
+
+  /** A write found no space: the core has given up, the log is intact. Open the log again once there is space. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   get stopped(): string | null {
@@ -381,6 +387,7 @@ export class Replica {
       },
       (error: unknown) => {
         this.#host.onFact('write-failed', this, { reason: String(error) });
+        if (error instanceof BrokerError && error.code === 'DISK_FULL') this.#isFull = true;
         this.#step({ kind: 'failed' });
       },
     );

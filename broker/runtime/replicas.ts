@@ -143,6 +143,12 @@ export class Replicas {
     return leaders;
   }
 
+  /** Opens again what a full volume stopped, once there is space. */
+  resumeFull(): void {
+    if (this.#isClosed || this.#options.disk.freeBytes() <= 0) return;
+    for (const slot of this.#slots.values()) if (slot.replica?.isFull === true && !slot.isBusy) this.#reopen(slot, slot.replica);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#slots.values()].map((slot) => slot.replica?.close() ?? slot.log?.close()));
@@ -167,6 +173,16 @@ export class Replicas {
     this.#options.disk.openPartition(slot.topicId, slot.partition, { segmentBytes, segmentMs }).then((log) => {
       slot.isBusy = false;
       slot.log = log;
+      this.#settle(slot);
+    }, this.#options.onFailure);
+  }
+
+  #reopen(slot: Slot, replica: Replica): void {
+    slot.isBusy = true;
+    slot.replica = null;
+    replica.close().then(() => {
+      slot.isBusy = false;
+      slot.log = null;
       this.#settle(slot);
     }, this.#options.onFailure);
   }

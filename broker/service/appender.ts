@@ -22,6 +22,8 @@ import { ackLevelField } from './produce-session.ts';
 const CALL_RECORDS_MAX = 100_000;
 /** Bytes of records of one call, as log.proto says. */
 const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Time after the deadline in which writers, who know more, may still say what became of a record. Part of the reserve that `remainingMs` keeps. */
+const SETTLE_MS = 20;
 /** Bytes of records that all calls may have waiting. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -82,7 +84,7 @@ export class Appender {
         for (const partition of groups.keys()) this.#writer(topic, partition).dropExpired();
         const unknown = new BrokerError('OUTCOME_UNKNOWN', 'The deadline passed while the append was in flight');
         for (const { index } of slots) settle(index, unknown);
-      }, deadlineMs);
+      }, deadlineMs + SETTLE_MS);
       for (const [partition, group] of groups) this.#take(topic, partition, group);
     });
   }

@@ -29,7 +29,7 @@ import { nodeFileSystem, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import { dataCallsMax, IoGate } from './io-gate.ts';
-import { openPartitionLog } from './partition-log.ts';
+import { openPartitionLog } from './open-partition-log.ts';
 import type { FilePartitionLog } from './partition-log.ts';
 import { FileQuorumLog } from './quorum-log.ts';
 import {

@@ -6,12 +6,10 @@
  * The queue of changes is bounded by its callers: producers by admission, followers by stream credit.
  */
 import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { topicIdToBytes } from '../../proto/batch/frame.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import { partitionKey } from '../base/units.ts';
 import type { Offset, PartitionKey, TopicId, WallMs } from '../base/units.ts';
-import type { RestartClass } from '../metadata/types.ts';
 import type { EpochStart } from '../replication/types.ts';
 import type {
   LogRead,
@@ -21,32 +19,45 @@ import type {
   SealedSegment,
 } from '../runtime/ports.ts';
 import { keepAside } from './aside.ts';
+import { takeAppends } from './change-queue.ts';
+import type { AppendChange, Change, OtherChange, Waiter } from './change-queue.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { storageError } from './file-system.ts';
 import type { Flushable, Flusher } from './flusher.ts';
 import { endOffsetOf } from './frame-scan.ts';
 import { collectHeaders, findByTimestamp, LogReader } from './log-reader.ts';
-import { loadProducerSnapshot, saveProducerSnapshot } from './producer-snapshot.ts';
-import type { ProducerSnapshot } from './producer-snapshot.ts';
-import { clipEpochs, recoverLog } from './recovery.ts';
+import { producerSnapshotPath, saveProducerSnapshot } from './producer-snapshot.ts';
+import { clipEpochs } from './recovery.ts';
 import type { RecoveredLog } from './recovery.ts';
 import { isRoomLeft, Segment } from './segment.ts';
 import { PartitionTail } from './tail-cache.ts';
 import type { Volume } from './volume.ts';
 
+/** What a log needs. Its folder exists, and the folder's parent holds all partitions of the broker. */
+export interface PartitionLogContext {
+  readonly volume: Volume;
+  readonly checkpoint: Checkpoint;
+  readonly flusher: Flusher;
+  readonly topicId: TopicId;
+  readonly partition: number;
+  readonly target: StampTarget;
+  readonly folder: string;
+  readonly options: PartitionLogOptions;
+  readonly onSynced: (offset: Offset) => void;
+  readonly onClosed: () => void;
+}
+
 /** Index entries (of 64 KiB of log) that a crash may cost: recovery reads their headers again. */
 const INDEX_ENTRIES_UNSAVED_MAX = 512;
-const SNAPSHOT_FILE = 'producers.snapshot';
 
-/** The log of one partition. Made by {@link openPartitionLog}. */
+/** The log of one partition. Made by `openPartitionLog`. */
 export class FilePartitionLog implements PartitionLog, Flushable {
+  readonly recovery: PartitionRecovery;
   readonly #context: PartitionLogContext;
   readonly #volume: Volume;
-  readonly #target: StampTarget;
   readonly #key: PartitionKey;
   readonly #tail: PartitionTail;
   readonly #reader: LogReader;
-  #recovery: PartitionRecovery | null = null;
   #options: PartitionLogOptions;
   #segments: Segment[];
   #epochs: EpochStart[];
@@ -70,13 +81,13 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   #isFolderDirty = true;
   #snapshotTurn: Promise<void> = Promise.resolve();
 
-  constructor(context: PartitionLogContext, target: StampTarget, recovered: RecoveredLog) {
+  constructor(context: PartitionLogContext, recovered: RecoveredLog, recovery: PartitionRecovery) {
+    this.recovery = recovery;
     this.#context = context;
     this.#volume = context.volume;
-    this.#target = target;
     this.#key = partitionKey(context.topicId, context.partition);
     this.#tail = new PartitionTail(context.volume.tail);
-    this.#reader = new LogReader(this.#key, target);
+    this.#reader = new LogReader(this.#key, context.target);
     this.#options = context.options;
     this.#segments = recovered.segments;
     this.#epochs = recovered.epochs;
@@ -157,14 +168,12 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   }
 
   sealedSegments(): readonly SealedSegment[] {
-    return this.#segments
-      .slice(0, -1)
-      .map(({ baseOffset, endOffset, bytes, maxTimestampMs }) => ({
-        startOffset: baseOffset,
-        endOffset,
-        bytes,
-        maxTimestampMs,
-      }));
+    return this.#segments.slice(0, -1).map(({ baseOffset, endOffset, bytes, maxTimestampMs }) => ({
+      startOffset: baseOffset,
+      endOffset,
+      bytes,
+      maxTimestampMs,
+    }));
   }
 
   sizeBytes(): number {
@@ -247,7 +256,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   }
 
   get #snapshotPath(): string {
-    return `${this.#context.folder}/${SNAPSHOT_FILE}`;
+    return producerSnapshotPath(this.#context.folder);
   }
 
   #refusal(): BrokerError | null {
@@ -327,11 +336,12 @@ export class FilePartitionLog implements PartitionLog, Flushable {
 
   /** Writes the appends at the head of the queue in one writev. */
   async #writeAppends(): Promise<void> {
-    const batch: (Change & AppendChange)[] = [];
+    const batch: (AppendChange & Waiter)[] = [];
     try {
       if (this.#failure !== null) throw this.#failure;
       await this.#rollIfDue(this.#changes[0]);
-      batch.push(...this.#takeAppends());
+      const room = { usedBytes: this.#active.bytes, segmentBytes: this.#options.segmentBytes };
+      batch.push(...takeAppends(this.#changes, room));
       const baseOffset = batch[0]?.headers[0]?.baseOffset;
       if (baseOffset !== this.#endOffset) throw this.#gapRefusal();
       const frames =
@@ -408,7 +418,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     const segment = Segment.empty({
       volume: this.#volume,
       folder: this.#context.folder,
-      target: this.#target,
+      target: this.#context.target,
       baseOffset,
     });
     await segment.openWriter();

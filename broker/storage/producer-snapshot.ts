@@ -14,6 +14,11 @@ export interface ProducerSnapshot {
 
 const HEAD = /^([0-9a-f]{8}) (\d{1,16})\n/;
 
+/** Where the snapshot of the log in a folder is. */
+export function producerSnapshotPath(folder: string): string {
+  return `${folder}/producers.snapshot`;
+}
+
 /** The snapshot in the file, or null. */
 export async function loadProducerSnapshot(
   files: FileSystem,

@@ -282,10 +282,8 @@ export function clipEpochs(
   const below = epochs.filter((start) => start.startOffset < endOffset);
   const first = below.findLastIndex((start) => start.startOffset <= startOffset);
   if (startOffset >= endOffset) return [];
-  return below
-    .slice(Math.max(first, 0))
-    .map(({ epoch, startOffset: offset }) => ({
-      epoch,
-      startOffset: Math.max(offset, startOffset),
-    }));
+  return below.slice(Math.max(first, 0)).map(({ epoch, startOffset: offset }) => ({
+    epoch,
+    startOffset: Math.max(offset, startOffset),
+  }));
 }

@@ -9,6 +9,7 @@
 import { crc32 } from 'node:zlib';
 import {
   type Codec,
+  HEADER_BYTES,
   nextSequence,
   PRODUCER_WINDOW_BATCHES,
   RECORDS_MAX,
@@ -149,7 +150,7 @@ export class PartitionQueue {
     let batch = this.#open[this.#open.length - 1];
     const isFull =
       batch === undefined ||
-      batch.bytes + bytes > this.#settings.batchBytesMax ||
+      HEADER_BYTES + batch.bytes + bytes > this.#settings.batchBytesMax ||
       batch.records.length === RECORDS_MAX;
     if (batch === undefined || isFull) {
       batch = newBatch(nowMs);

@@ -2,6 +2,7 @@
  * Appends records: gathers them into batches for each partition, sends the batches to the partitions' leaders, and sees them through any
  * single broker's death, which callers notice as latency only. Source: Kafka's producer (KIP-98, KIP-360, KIP-480) for the guarantees.
  */
+import { HEADER_BYTES } from '../../proto/batch/frame.ts';
 import {
   type AckLevel,
   LogServiceService,
@@ -167,10 +168,11 @@ export class Producer {
     const { key, value, headers, timestampMs = nowMs } = record;
     const input = { key, value, headers, timestampMs };
     const bytes = recordBytes(input);
-    if (bytes > this.#settings.batchBytesMax) {
+    const bytesMax = this.#settings.batchBytesMax - HEADER_BYTES;
+    if (bytes > bytesMax) {
       throw new TidemarkError(
         'BATCH_TOO_LARGE',
-        `Cannot send record: it has ${bytes} bytes, must have ${this.#settings.batchBytesMax} (batchBytesMax) or fewer`,
+        `Cannot send record: it has ${bytes} bytes, must have ${bytesMax} (batchBytesMax less the header) or fewer`,
       );
     }
     if (!(Number.isSafeInteger(timestampMs) && timestampMs >= 0)) {

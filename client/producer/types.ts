@@ -59,7 +59,7 @@ export interface ProducerOptions {
   readonly lingerMs?: number;
   /** A batch this large does not wait for the one in flight, 1 to `batchBytesMax`. Default 128 KiB. */
   readonly batchBytes?: number;
-  /** Largest batch, 1 KiB to 8 MiB; must not exceed the topic's. Default 1 MiB. */
+  /** Largest batch frame, header included, 1 KiB to 8 MiB less 1 KiB; must not exceed the topic's `batchBytesMax`. Default 1 MiB. */
   readonly batchBytesMax?: number;
   /** Most bytes of records that wait or are in flight; past it `enqueue` and `send` refuse. Default 32 MiB. Memory is about twice this. */
   readonly bufferBytesMax?: number;

@@ -60,8 +60,15 @@ export function raiseHttp2Limits(): void {
 
 function onStream(message: unknown): void {
   const { session } = (message as { readonly stream: Http2Stream }).stream;
-  if (session === undefined || session.destroyed || raised.has(session)) return;
+  if (session === undefined || raised.has(session)) return;
   raised.add(session);
+  // A request may be made on a session that has no connection yet, and so nothing to set.
+  if (session.connecting) session.once('connect', () => raise(session));
+  else raise(session);
+}
+
+function raise(session: Http2Session): void {
+  if (session.destroyed) return;
   session.settings({ initialWindowSize: WINDOW_BYTES, maxFrameSize: HTTP2_FRAME_BYTES_MAX });
   session.setLocalWindowSize(WINDOW_BYTES);
 }

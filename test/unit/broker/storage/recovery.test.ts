@@ -181,6 +181,19 @@ describe('recoverLog', () => {
     );
   });
 
+  it('scans everything when a warm start meets a damaged header in a sealed segment', async () => {
+    const options = { ...LOG_OPTIONS, segmentBytes: 250 };
+    const dataDir = await crashed(8, 0, options);
+    const path = logPath(dataDir, `${'2'.padStart(20, '0')}.log`);
+    const bytes = readFileSync(path);
+    bytes[FRAME_BYTES + 3] = 1;
+    writeFileSync(path, bytes);
+    const { disk, log } = await reopened(dataDir, {}, options);
+    expect(disk.start.restartClass).toBe('warm');
+    expect(log.recovery.damage).toMatchObject({ fromOffset: 3 });
+    expect(log.recovery.state.endOffset).toBe(3);
+  });
+
   it('refuses a whole frame of another partition', async () => {
     const dataDir = await crashed(2, 2);
     const bytes = readFileSync(logPath(dataDir));

@@ -171,7 +171,7 @@ const step = fc.oneof(
 describe('PartitionQueue against a leader with every fault', () => {
   it('appends each delivered record once, in order, and no record that failed with a definite error', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      fc.property(fc.array(step, { minLength: 20, maxLength: 120, size: 'max' }), (steps) => {
         const queue = newQueue();
         const leader = new Leader();
         const fates = new Map<string, Fate>();

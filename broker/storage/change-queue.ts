@@ -1,0 +1,52 @@
+/** Changes of one log that wait for their turn, and which of them may share a write. */
+import type { BatchHeader } from '../../proto/batch/frame.ts';
+import type { BrokerError } from '../base/errors.ts';
+import { isRoomLeft } from './segment.ts';
+
+/** Frames for the end of the log. */
+export interface AppendChange {
+  readonly kind: 'append';
+  readonly frames: readonly Uint8Array[];
+  readonly headers: readonly BatchHeader[];
+  readonly bytes: number;
+}
+
+/** Anything else; `action` completes "Cannot …". */
+export interface OtherChange {
+  readonly kind: 'other';
+  readonly action: string;
+  readonly run: () => Promise<void>;
+}
+
+/** Who asked for a change. */
+export interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: BrokerError) => void;
+}
+
+export type Change = (AppendChange | OtherChange) & Waiter;
+
+/** Bytes and frames of one writev: enough to make its cost vanish, few enough that readers see a steady stream. */
+const WRITE_BYTES_MAX = 4 * 1024 * 1024;
+const WRITE_FRAMES_MAX = 1024;
+
+/** Takes the appends at the head that go out together, one at least: within the bounds of a write and the room of the segment. */
+export function takeAppends(
+  changes: Change[],
+  room: { readonly usedBytes: number; readonly segmentBytes: number },
+): (AppendChange & Waiter)[] {
+  const batch: (AppendChange & Waiter)[] = [];
+  let bytes = 0;
+  let frames = 0;
+  for (const change of changes) {
+    if (change.kind !== 'append') break;
+    bytes += change.bytes;
+    frames += change.frames.length;
+    const fits = bytes <= WRITE_BYTES_MAX && frames <= WRITE_FRAMES_MAX;
+    const hasRoom = isRoomLeft(room.usedBytes, bytes, room.segmentBytes);
+    if (batch.length > 0 && !(fits && hasRoom)) break;
+    batch.push(change);
+  }
+  changes.splice(0, batch.length);
+  return batch;
+}

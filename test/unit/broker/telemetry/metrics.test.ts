@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+
+import type { BrokerSample, BrokerSource, ReplicaSample } from '../../../../broker/telemetry/broker-source.ts';
+import { Metrics } from '../../../../broker/telemetry/metrics.ts';
+
+const STATUS = { leader: 1, leaderEpoch: 4, partitionEpoch: 9, highWaterMark: 10, writtenEnd: 13, belowMin: false, isUnderReplicated: false };
+
+function replica(partition: number, status: Partial<ReplicaSample['status']> = {}, stopped: string | null = null): ReplicaSample {
+  return { topicId: 't', partition, sizeBytes: 100, stopped, status: { ...STATUS, ...status } };
+}
+
+class FakeSource implements BrokerSource {
+  readonly brokerId = 1;
+  sample: BrokerSample = { phase: 'serving', restartClass: 'warm', replicas: [], freeBytes: 77, flushAgeMs: 1500, stuckWriteMs: 0, raft: null };
+  offlineLeaders: readonly number[] = [];
+
+  phase(): BrokerSample['phase'] {
+    return this.sample.phase;
+  }
+
+  report(): BrokerSample {
+    return this.sample;
+  }
+
+  image(): ReturnType<BrokerSource['image']> {
+    return { topics: new Map([['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }]]) };
+  }
+}
+
+/** Values by series. */
+async function scrape(metrics: Metrics): Promise<Map<string, number>> {
+  const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('tidemark_'));
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+}
+
+describe('Metrics', () => {
+  it('reads the report at each scrape', async () => {
+    const source = new FakeSource();
+    source.offlineLeaders = [1, -1, -1];
+    source.sample = {
+      ...source.sample,
+      raft: { role: 'leader', term: 3, commitIndex: 8 },
+      replicas: [replica(0), replica(1, { belowMin: true, isUnderReplicated: true, writtenEnd: 30 }), replica(2, { leader: 2, isUnderReplicated: true }, 'why')],
+    };
+    const seen = await scrape(new Metrics(source));
+    expect(Object.fromEntries([...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total)/.test(name)))).toEqual({
+      tidemark_partitions_led: 2,
+      tidemark_partitions_under_replicated: 1,
+      tidemark_partitions_below_min: 1,
+      tidemark_partitions_offline: 2,
+      tidemark_replicas: 3,
+      tidemark_replicas_stopped: 1,
+      tidemark_replica_hw_lag_records_max: 20,
+      tidemark_replica_hw_lag_records_sum: 26,
+      tidemark_log_bytes: 300,
+      tidemark_disk_free_bytes: 77,
+      tidemark_flush_age_seconds: 1.5,
+      tidemark_stuck_write_seconds: 0,
+      tidemark_quorum_term: 3,
+      tidemark_quorum_commit_index: 8,
+      tidemark_quorum_is_leader: 1,
+      tidemark_serving: 1,
+      'tidemark_restart_class{class="new"}': 0,
+      'tidemark_restart_class{class="clean"}': 0,
+      'tidemark_restart_class{class="warm"}': 1,
+      'tidemark_restart_class{class="lossy"}': 0,
+      'tidemark_quorum_role{role="follower"}': 0,
+      'tidemark_quorum_role{role="pre-candidate"}': 0,
+      'tidemark_quorum_role{role="candidate"}': 0,
+      'tidemark_quorum_role{role="leader"}': 1,
+      'tidemark_quorum_role{role="learner"}': 0,
+    });
+  });
+
+  it('counts changes by the distance between epochs, on the leader alone', async () => {
+    const source = new FakeSource();
+    const metrics = new Metrics(source);
+    source.sample = { ...source.sample, replicas: [replica(0), replica(1, { leader: 2 })] };
+    await scrape(metrics);
+    source.sample = { ...source.sample, replicas: [replica(0, { leaderEpoch: 6, partitionEpoch: 14 }), replica(1, { leader: 2, leaderEpoch: 9 })] };
+    const seen = await scrape(metrics);
+    expect([seen.get('tidemark_elections_total'), seen.get('tidemark_sync_set_changes_total')]).toEqual([2, 5]);
+  });
+
+  it('counts traffic as it happens', async () => {
+    const metrics = new Metrics(new FakeSource());
+    metrics.appended(100, 3, null);
+    metrics.appended(50, 3, 'NOT_LEADER');
+    metrics.fetched(70, 1);
+    const seen = await scrape(metrics);
+    expect([
+      seen.get('tidemark_append_bytes_total'),
+      seen.get('tidemark_append_batches_total{code="OK"}'),
+      seen.get('tidemark_append_batches_total{code="NOT_LEADER"}'),
+      seen.get('tidemark_append_seconds_count'),
+      seen.get('tidemark_append_seconds_bucket{le="0.005"}'),
+      seen.get('tidemark_fetch_bytes_total'),
+    ]).toEqual([100, 1, 1, 2, 2, 70]);
+  });
+});
