@@ -4,7 +4,7 @@
  */
 import type { BrokerError } from '../base/errors.ts';
 import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, TopicId, WallMs } from '../base/units.ts';
-import type { MetadataImage, MetadataRecord, RestartClass, TopicConfig } from './types.ts';
+import type { ClusterSettings, MetadataImage, MetadataRecord, RestartClass, TopicConfig } from './types.ts';
 
 /** A broker says who it is (rule 17, P7). */
 export interface RegisterRequest {
@@ -48,7 +48,9 @@ export interface AlterSyncSetRequest {
     | { readonly op: 'add'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
-    | { readonly op: 'raise'; readonly quorum: number };
+    | { readonly op: 'raise'; readonly quorum: number }
+    /** The leader has drained for the successor that metadata named: let it lead. */
+    | { readonly op: 'hand-over'; readonly successor: BrokerId };
 }
 
 export interface CreateTopicRequest {
@@ -70,6 +72,10 @@ export interface AlterTopicRequest {
   readonly config: Partial<TopicConfig>;
   /** New, larger partition count; 0 leaves it. */
   readonly partitions: number;
+  /** New replication factor; 0 leaves it. Replicas are placed, caught up and swapped like in a reassignment. */
+  readonly replicationFactor: number;
+  /** How long a raised minInSyncReplicas may wait for sync sets to satisfy it; 0: refuse at once. */
+  readonly waitMs: number;
 }
 
 export interface DeleteTopicRequest {
@@ -94,6 +100,33 @@ export interface ElectLeaderRequest {
   readonly givenUp: readonly BrokerId[];
 }
 
+/** Move replicas of one partition (rule 19: grow, catch up, shrink). An empty list cancels what is under way and goes back. */
+export interface ReassignRequest {
+  readonly kind: 'reassign';
+  readonly topic: string;
+  readonly partition: number;
+  /** Target, preferred leader first. */
+  readonly replicas: readonly BrokerId[];
+}
+
+/** Cordon a broker and move everything away from it; or take that back. */
+export interface DecommissionRequest {
+  readonly kind: 'decommission';
+  readonly brokerId: BrokerId;
+  readonly isCancelled: boolean;
+}
+
+/** Forget a broker. Refused while it is unfenced, holds a replica whose partition would be left below min elsewhere, or votes. */
+export interface RemoveBrokerRequest {
+  readonly kind: 'remove-broker';
+  readonly brokerId: BrokerId;
+}
+
+export interface SetSettingsRequest {
+  readonly kind: 'set-settings';
+  readonly settings: Partial<ClusterSettings>;
+}
+
 export type ControllerRequest =
   | RegisterRequest
   | HeartbeatRequest
@@ -102,7 +135,11 @@ export type ControllerRequest =
   | AlterTopicRequest
   | DeleteTopicRequest
   | InitProducerRequest
-  | ElectLeaderRequest;
+  | ElectLeaderRequest
+  | ReassignRequest
+  | DecommissionRequest
+  | RemoveBrokerRequest
+  | SetSettingsRequest;
 
 /** Answers, by kind of request. */
 export type ControllerReply =
@@ -113,6 +150,11 @@ export type ControllerReply =
   | { readonly kind: 'alter-topic' }
   | { readonly kind: 'delete-topic' }
   | { readonly kind: 'init-producer'; readonly producerId: number; readonly producerEpoch: number }
+  | { readonly kind: 'reassign' }
+  /** Replicas still to be moved away. */
+  | { readonly kind: 'decommission'; readonly replicasLeft: number }
+  | { readonly kind: 'remove-broker' }
+  | { readonly kind: 'set-settings' }
   | { readonly kind: 'elect-leader'; readonly leader: BrokerId; readonly leaderEpoch: LeaderEpoch };
 
 export type ControllerInput =

@@ -55,6 +55,8 @@ export interface BrokerState {
   readonly fenced: boolean;
   /** In an orderly stop: leads nothing more and is not added to sync sets (KIP-841). */
   readonly stopping: boolean;
+  /** Being decommissioned: holds what it holds, is given nothing new, and its replicas move away. Outlives registrations. */
+  readonly cordoned: boolean;
   /** Greatest broker epoch that was ever unfenced with this directory: what a clean or warm start must name, or a later one. */
   readonly unfencedEpoch: BrokerEpoch;
   /** Highest feature level this build can run. */
@@ -76,6 +78,12 @@ export interface PartitionState {
   readonly suspects: readonly BrokerId[];
   /** Last epoch that was elected uncleanly, 0 for never: only under it may a replica truncate below its own HW. */
   readonly uncleanEpoch: LeaderEpoch;
+  /** Replicas that a reassignment brings (rule 19): part of `replicas`, and last in it. Empty when none is under way. */
+  readonly adding: readonly BrokerId[];
+  /** Replicas that leave once every one of `adding` is in S: part of `replicas`. Both empty: no reassignment is under way. */
+  readonly removing: readonly BrokerId[];
+  /** Broker that leadership is about to be handed to: the leader drains first, then asks for it (rule 22). NO_BROKER when nothing is handed over. */
+  readonly successor: BrokerId;
 }
 
 /** A topic. Partitions stand at the index of their number. */
@@ -96,6 +104,12 @@ export interface LossReport {
   readonly leader: BrokerId;
   readonly fromOffset: Offset;
   readonly atMs: number;
+}
+
+/** Settings of the cluster. Every one is live. */
+export interface ClusterSettings {
+  /** Bytes per second that one broker may push to replicas that a reassignment adds; -1 means no limit. */
+  readonly moveBytesPerSecond: number;
 }
 
 /** A named producer: the newest epoch of a name fences the older ones. */
@@ -121,7 +135,11 @@ export type MetadataRecord =
   | { readonly kind: 'broker-fenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
   | { readonly kind: 'broker-unfenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
   | { readonly kind: 'broker-stopping'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
+  | { readonly kind: 'broker-cordoned'; readonly brokerId: BrokerId; readonly cordoned: boolean }
   | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }
+  | { readonly kind: 'settings-changed'; readonly settings: ClusterSettings }
+  /** The topic aims at another number of replicas from here on; reassignments bring its partitions there. */
+  | { readonly kind: 'replication-factor-changed'; readonly topicId: TopicId; readonly replicationFactor: number }
   | { readonly kind: 'topic-created'; readonly topic: TopicState }
   | { readonly kind: 'topic-altered'; readonly topicId: TopicId; readonly config: TopicConfig }
   | { readonly kind: 'partitions-added'; readonly topicId: TopicId; readonly partitions: readonly PartitionState[] }
@@ -141,6 +159,7 @@ export type MetadataRecord =
 export interface MetadataImage {
   readonly clusterId: string;
   readonly featureLevel: number;
+  readonly settings: ClusterSettings;
   /** Index and term of the last entry folded in. */
   readonly index: number;
   readonly term: number;

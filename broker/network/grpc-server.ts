@@ -19,7 +19,9 @@ export class GrpcServer {
 
   constructor() {
     raiseHttp2Limits();
-    this.#server = new Server({ ...COMMON_OPTIONS, 'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX });
+    // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients to leave.
+    const options = { ...COMMON_OPTIONS, 'grpc.enable_channelz': 1, 'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX };
+    this.#server = new Server(options);
   }
 
   /** Adds a service. Before {@link listen}. */

@@ -40,7 +40,7 @@ export function takeFollower(
   let stream: LeaderStream | null = null;
   let link: Link | null = null;
   let isEnded = false;
-  onMessages(call, (request) => {
+  onMessages(call, (request: ReplicateRequest) => {
     if (stream === null) {
       stream = greet(call, request, handler());
       link = presence.established(stream.brokerId);

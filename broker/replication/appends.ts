@@ -50,7 +50,12 @@ export class PendingAppends {
 
   /** A batch was placed at the end of the log. `none` is answered here: it promises no more than that. */
   add(requestId: number, ack: AckLevel, placed: Placed): void {
-    const waiting = { requestId, ack, endOffset: placed.lastOffset + 1, result: { ok: true, ...placed } as const };
+    const waiting = {
+      requestId,
+      ack,
+      endOffset: placed.lastOffset + 1,
+      result: { ok: true, ...placed } as const,
+    };
     if (ack === 'all') this.#uncommitted.push(waiting);
     else this.#unwritten.push(waiting);
     if (ack === 'none') this.#output.reply(requestId, waiting.result);
@@ -58,12 +63,21 @@ export class PendingAppends {
 
   /** The batch stands in the log already. Whatever level is asked for, it is acknowledged once the original is committed (rule 20). */
   addDuplicate(requestId: number, placed: Placed): void {
-    this.#duplicates.push({ requestId, ack: 'all', endOffset: placed.lastOffset + 1, result: { ok: true, ...placed } });
+    this.#duplicates.push({
+      requestId,
+      ack: 'all',
+      endOffset: placed.lastOffset + 1,
+      result: { ok: true, ...placed },
+    });
   }
 
   /** Everything below is written. */
   written(endOffset: Offset): void {
-    for (let head = this.#unwritten.head(endOffset); head !== null; head = this.#unwritten.head(endOffset)) {
+    for (
+      let head = this.#unwritten.head(endOffset);
+      head !== null;
+      head = this.#unwritten.head(endOffset)
+    ) {
       if (head.ack === 'leader') this.#output.reply(head.requestId, head.result);
       this.#unwritten.shift();
     }
@@ -71,14 +85,19 @@ export class PendingAppends {
 
   /** Everything below is committed. */
   committed(highWaterMark: Offset): void {
-    for (let head = this.#uncommitted.head(highWaterMark); head !== null; head = this.#uncommitted.head(highWaterMark)) {
+    for (
+      let head = this.#uncommitted.head(highWaterMark);
+      head !== null;
+      head = this.#uncommitted.head(highWaterMark)
+    ) {
       this.#output.reply(head.requestId, head.result);
       this.#uncommitted.shift();
     }
     if (this.#duplicates.length === 0) return;
     const kept: Waiting[] = [];
     for (const duplicate of this.#duplicates) {
-      if (duplicate.endOffset <= highWaterMark) this.#output.reply(duplicate.requestId, duplicate.result);
+      if (duplicate.endOffset <= highWaterMark)
+        this.#output.reply(duplicate.requestId, duplicate.result);
       else kept.push(duplicate);
     }
     this.#duplicates = kept;

@@ -19,7 +19,10 @@ export class EpochMap {
   /** Throws AssertionError unless epochs and offsets rise: a partial or shuffled map must never be acted on (rule 3). */
   constructor(starts: readonly EpochStart[]) {
     for (const { epoch, startOffset } of starts) {
-      assert(epoch > this.lastEpoch, `epoch ${epoch} must be above ${this.lastEpoch}, the one before`);
+      assert(
+        epoch > this.lastEpoch,
+        `epoch ${epoch} must be above ${this.lastEpoch}, the one before`,
+      );
       this.note(epoch, startOffset);
     }
   }
@@ -39,7 +42,10 @@ export class EpochMap {
     if (last !== undefined && last.epoch === epoch) return;
     if (last !== undefined) {
       assert(epoch > last.epoch, `epoch ${epoch} must not be below ${last.epoch}, the last one`);
-      assert(baseOffset > last.startOffset, `epoch ${epoch} starts at ${baseOffset}, must be above ${last.startOffset}`);
+      assert(
+        baseOffset > last.startOffset,
+        `epoch ${epoch} starts at ${baseOffset}, must be above ${last.startOffset}`,
+      );
     }
     this.#starts.push({ epoch, startOffset: baseOffset });
   }
@@ -55,7 +61,8 @@ export class EpochMap {
     while ((this.#starts[gone + 1]?.startOffset ?? Infinity) <= startOffset) gone += 1;
     if (gone > 0) this.#starts.splice(0, gone);
     const first = this.#starts[0];
-    if (first !== undefined && first.startOffset < startOffset) this.#starts[0] = { epoch: first.epoch, startOffset };
+    if (first !== undefined && first.startOffset < startOffset)
+      this.#starts[0] = { epoch: first.epoch, startOffset };
   }
 
   clear(): void {
@@ -75,7 +82,10 @@ export class EpochMap {
    * The largest epoch of the log that is not above `epoch`, and its end (rule 2, KIP-279). `log` gives the bounds of the log. For an epoch
    * below the first one of the log: epoch 0, which ends at the log start.
    */
-  endOf(epoch: LeaderEpoch, log: { readonly startOffset: Offset; readonly endOffset: Offset }): EpochEnd {
+  endOf(
+    epoch: LeaderEpoch,
+    log: { readonly startOffset: Offset; readonly endOffset: Offset },
+  ): EpochEnd {
     let endOffset = log.endOffset;
     for (let index = this.#starts.length - 1; index >= 0; index -= 1) {
       const start = this.#starts[index] as EpochStart;

@@ -3,7 +3,14 @@
  * object, which computes its position afresh (KAFKA-13266). Sources: KIP-101, KIP-279, KIP-320, KIP-392.
  */
 import type { BatchHeader } from '../../proto/batch/frame.ts';
-import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionKey } from '../base/units.ts';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  LeaderEpoch,
+  MonotonicMs,
+  Offset,
+  PartitionKey,
+} from '../base/units.ts';
 import type { ReplicaLog } from './log.ts';
 import type { OutputBuilder } from './output.ts';
 import type { PartitionInput, Position } from './types.ts';
@@ -40,7 +47,12 @@ export class Follower {
   #leaderLogStart: Offset = 0;
   #statedMs: MonotonicMs;
 
-  constructor(options: FollowerOptions, uncleanEpoch: LeaderEpoch, log: ReplicaLog, output: OutputBuilder) {
+  constructor(
+    options: FollowerOptions,
+    uncleanEpoch: LeaderEpoch,
+    log: ReplicaLog,
+    output: OutputBuilder,
+  ) {
     this.#options = options;
     this.#uncleanEpoch = uncleanEpoch;
     this.#log = log;
@@ -81,7 +93,9 @@ export class Follower {
     if (first < 0) return;
     const fault = frameFault(headers, first, this.#log, this.#options.leaderEpoch);
     if (fault !== null) {
-      this.#output.stop(`${this.#options.key}: leader ${input.from} of epoch ${input.leaderEpoch} pushed a frame that cannot follow: ${fault}`);
+      this.#output.stop(
+        `${this.#options.key}: leader ${input.from} of epoch ${input.leaderEpoch} pushed a frame that cannot follow: ${fault}`,
+      );
       return;
     }
     this.#phase = 'matched';
@@ -163,20 +177,27 @@ export class Follower {
   #firstNew(headers: readonly BatchHeader[]): number {
     const { endOffset } = this.#log;
     let first = 0;
-    while (first < headers.length && (headers[first] as BatchHeader).baseOffset < endOffset) first += 1;
+    while (first < headers.length && (headers[first] as BatchHeader).baseOffset < endOffset)
+      first += 1;
     const next = headers[first];
     return next === undefined || next.baseOffset === endOffset ? first : -1;
   }
 }
 
 /** Why these frames cannot stand at the end of the log, or null. Offsets are contiguous but for compaction, epochs never fall. */
-function frameFault(headers: readonly BatchHeader[], first: number, log: ReplicaLog, leaderEpoch: LeaderEpoch): string | null {
+function frameFault(
+  headers: readonly BatchHeader[],
+  first: number,
+  log: ReplicaLog,
+  leaderEpoch: LeaderEpoch,
+): string | null {
   let epoch = log.epochs.lastEpoch;
   let end = log.endOffset;
   for (let index = first; index < headers.length; index += 1) {
     const header = headers[index] as BatchHeader;
     if (header.baseOffset !== end) return `base offset ${header.baseOffset}, must be ${end}`;
-    if (header.leaderEpoch < epoch || header.leaderEpoch > leaderEpoch) return `epoch ${header.leaderEpoch}, must be ${epoch} to ${leaderEpoch}`;
+    if (header.leaderEpoch < epoch || header.leaderEpoch > leaderEpoch)
+      return `epoch ${header.leaderEpoch}, must be ${epoch} to ${leaderEpoch}`;
     epoch = header.leaderEpoch;
     end = header.baseOffset + header.lastOffsetDelta + 1;
   }

@@ -46,8 +46,16 @@ export class Leader implements MemberView {
   #nowMs: MonotonicMs;
 
   /** Emits the epoch-start batch: the first write of an epoch, before any append (rule 3). */
-  constructor(options: LeaderOptions, assignment: Assignment, log: ReplicaLog, output: OutputBuilder) {
-    assert(log.epochs.lastEpoch < assignment.leaderEpoch, `${options.key}: cannot lead epoch ${assignment.leaderEpoch} twice`);
+  constructor(
+    options: LeaderOptions,
+    assignment: Assignment,
+    log: ReplicaLog,
+    output: OutputBuilder,
+  ) {
+    assert(
+      log.epochs.lastEpoch < assignment.leaderEpoch,
+      `${options.key}: cannot lead epoch ${assignment.leaderEpoch} twice`,
+    );
     this.#self = options.self;
     this.#key = options.key;
     this.#log = log;
@@ -88,8 +96,10 @@ export class Leader implements MemberView {
     this.#trustedCount = this.#changes.trustedCount;
     for (const { brokerId, brokerEpoch } of assignment.replicas) {
       const progress = this.#progress.get(brokerId);
-      if (progress !== undefined && progress.brokerEpoch !== brokerEpoch) progress.forget(brokerEpoch);
-      else if (progress === undefined && brokerId !== this.#self) this.#progress.set(brokerId, new Progress(brokerId, brokerEpoch, this.#nowMs));
+      if (progress !== undefined && progress.brokerEpoch !== brokerEpoch)
+        progress.forget(brokerEpoch);
+      else if (progress === undefined && brokerId !== this.#self)
+        this.#progress.set(brokerId, new Progress(brokerId, brokerEpoch, this.#nowMs));
     }
     for (const follower of this.#progress.keys()) {
       if (this.#replica(follower) === undefined) this.#progress.delete(follower);
@@ -109,15 +119,28 @@ export class Leader implements MemberView {
     if (check.kind === 'error') {
       // With the epoch: a leader that has been replaced unawares knows less of a producer than its successor, and the client can tell.
       const { code, message } = check.error;
-      this.#output.refuse(requestId, new BrokerError(code, message, { leaderEpoch: this.#assignment.leaderEpoch }));
+      this.#output.refuse(
+        requestId,
+        new BrokerError(code, message, { leaderEpoch: this.#assignment.leaderEpoch }),
+      );
     } else if (check.kind === 'duplicate') {
       const { baseOffset, lastOffset } = check;
-      this.#appends.addDuplicate(requestId, { baseOffset, lastOffset, leaderEpoch: this.#log.epochs.epochOf(baseOffset), isDuplicate: true });
+      this.#appends.addDuplicate(requestId, {
+        baseOffset,
+        lastOffset,
+        leaderEpoch: this.#log.epochs.epochOf(baseOffset),
+        isDuplicate: true,
+      });
       this.#appends.committed(this.#log.highWaterMark);
     } else {
       const { leaderEpoch } = this.#assignment;
       const baseOffset = this.#log.append(requestId, leaderEpoch, header);
-      this.#appends.add(requestId, input.ack, { baseOffset, lastOffset: baseOffset + header.lastOffsetDelta, leaderEpoch, isDuplicate: false });
+      this.#appends.add(requestId, input.ack, {
+        baseOffset,
+        lastOffset: baseOffset + header.lastOffsetDelta,
+        leaderEpoch,
+        isDuplicate: false,
+      });
     }
   }
 
@@ -134,7 +157,8 @@ export class Leader implements MemberView {
     const progress = this.#progress.get(position.from);
     if (progress === undefined || progress.brokerEpoch !== position.brokerEpoch) return;
     const { endOffset } = position;
-    const isExpected = progress.isMatched && endOffset >= progress.endOffset && endOffset <= progress.sentOffset;
+    const isExpected =
+      progress.isMatched && endOffset >= progress.endOffset && endOffset <= progress.sentOffset;
     if (!isExpected) {
       progress.isMatched = this.#judge(position);
       if (!progress.isMatched) return;
@@ -175,20 +199,27 @@ export class Leader implements MemberView {
   }
 
   pushWindow(follower: BrokerId): PushWindow | null {
-    return this.#progress.get(follower)?.pushWindow(this.#assignment.leaderEpoch, this.#log) ?? null;
+    return (
+      this.#progress.get(follower)?.pushWindow(this.#assignment.leaderEpoch, this.#log) ?? null
+    );
   }
 
   pushed(follower: BrokerId, upTo: Offset, highWaterMark: Offset): void {
     const progress = this.#progress.get(follower);
     if (progress === undefined || !progress.isMatched) return;
-    assert(upTo >= progress.sentOffset && upTo <= this.#log.endOffset, `pushed up to ${upTo}, must be ${progress.sentOffset} to ${this.#log.endOffset}`);
+    assert(
+      upTo >= progress.sentOffset && upTo <= this.#log.endOffset,
+      `pushed up to ${upTo}, must be ${progress.sentOffset} to ${this.#log.endOffset}`,
+    );
     progress.pushed(upTo, highWaterMark, this.#log.startOffset);
   }
 
   certificate(member: BrokerId): BrokerEpoch | null {
     const progress = this.#progress.get(member);
-    if (progress === undefined || !progress.isMatched || this.#replica(member)?.fenced !== false) return null;
-    const isCaughtUp = progress.endOffset >= this.#log.highWaterMark && progress.endOffset > this.#epochStart;
+    if (progress === undefined || !progress.isMatched || this.#replica(member)?.fenced !== false)
+      return null;
+    const isCaughtUp =
+      progress.endOffset >= this.#log.highWaterMark && progress.endOffset > this.#epochStart;
     return isCaughtUp ? progress.brokerEpoch : null;
   }
 
@@ -204,7 +235,12 @@ export class Leader implements MemberView {
    */
   hasLost(progress: Progress): boolean {
     const { syncSet, quorum } = this.#assignment;
-    return progress.isMatched && quorum === syncSet.length && syncSet.includes(progress.follower) && progress.endOffset < this.#log.highWaterMark;
+    return (
+      progress.isMatched &&
+      quorum === syncSet.length &&
+      syncSet.includes(progress.follower) &&
+      progress.endOffset < this.#log.highWaterMark
+    );
   }
 
   /** Why the batch may not be appended; null if it may. Nothing of a refused batch stays. */
@@ -212,7 +248,11 @@ export class Leader implements MemberView {
     const { header } = input;
     const { leaderEpoch, minInSyncReplicas, batchBytesMax } = this.#assignment;
     const where = `Cannot append to ${this.#key} in epoch ${leaderEpoch}`;
-    if (this.#isDraining) return new BrokerError('BROKER_NOT_READY', `${where}: the leader, broker ${this.#self}, is stopping`);
+    if (this.#isDraining)
+      return new BrokerError(
+        'BROKER_NOT_READY',
+        `${where}: the leader, broker ${this.#self}, is stopping`,
+      );
     if (this.#trustedCount < minInSyncReplicas) {
       // For every ack level (rule 8): what is not committed stays bounded.
       return new BrokerError(
@@ -220,13 +260,23 @@ export class Leader implements MemberView {
         `${where}: ${this.#trustedCount} members of the sync set are unfenced and trusted, minInSyncReplicas is ${minInSyncReplicas}`,
       );
     }
-    if (this.#appends.isFull) return new BrokerError('OVERLOADED', `${where}: ${this.#appends.count} appends are pending, the most allowed`);
+    if (this.#appends.isFull)
+      return new BrokerError(
+        'OVERLOADED',
+        `${where}: ${this.#appends.count} appends are pending, the most allowed`,
+      );
     if (header.length > batchBytesMax) {
-      return new BrokerError('BATCH_TOO_LARGE', `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`);
+      return new BrokerError(
+        'BATCH_TOO_LARGE',
+        `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`,
+      );
     }
     if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
       const allowed = input.wallMs + TIMESTAMP_AHEAD_MS_MAX;
-      return new BrokerError('TIMESTAMP_IN_FUTURE', `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`);
+      return new BrokerError(
+        'TIMESTAMP_IN_FUTURE',
+        `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`,
+      );
     }
     return clientFault(header);
   }

@@ -35,7 +35,10 @@ export class ReplicaLog {
   #inFlightHead = 0;
 
   constructor(state: LogState, producers: ProducerTable, output: OutputBuilder) {
-    assert(state.startOffset <= state.endOffset, `log start ${state.startOffset} must not be above log end ${state.endOffset}`);
+    assert(
+      state.startOffset <= state.endOffset,
+      `log start ${state.startOffset} must not be above log end ${state.endOffset}`,
+    );
     this.epochs = new EpochMap(state.epochs);
     this.producers = producers;
     this.#output = output;
@@ -44,7 +47,10 @@ export class ReplicaLog {
     this.#writtenEnd = state.endOffset;
     this.#syncedOffset = state.syncedOffset;
     // The checkpoint may be older or newer than the log: HW lies within it always (rule 9).
-    this.#highWaterMark = Math.min(Math.max(state.highWaterMark, state.startOffset), state.endOffset);
+    this.#highWaterMark = Math.min(
+      Math.max(state.highWaterMark, state.startOffset),
+      state.endOffset,
+    );
     producers.commit(this.#highWaterMark);
   }
 
@@ -77,7 +83,9 @@ export class ReplicaLog {
 
   /** Epoch of the last written batch, 0 for none. */
   get writtenEpoch(): LeaderEpoch {
-    return this.#writtenEnd === this.#endOffset ? this.epochs.lastEpoch : this.epochs.epochOf(this.#writtenEnd - 1);
+    return this.#writtenEnd === this.#endOffset
+      ? this.epochs.lastEpoch
+      : this.epochs.epochOf(this.#writtenEnd - 1);
   }
 
   endOf(epoch: LeaderEpoch): EpochEnd {
@@ -90,7 +98,13 @@ export class ReplicaLog {
     this.epochs.note(leaderEpoch, baseOffset);
     this.producers.applyAt(header, baseOffset);
     this.#endOffset = baseOffset + header.lastOffsetDelta + 1;
-    this.#output.write({ kind: 'append', writeId: this.#enqueue(), requestId, baseOffset, leaderEpoch });
+    this.#output.write({
+      kind: 'append',
+      writeId: this.#enqueue(),
+      requestId,
+      baseOffset,
+      leaderEpoch,
+    });
     return baseOffset;
   }
 
@@ -111,12 +125,21 @@ export class ReplicaLog {
       this.producers.apply(header);
       this.#endOffset = header.baseOffset + header.lastOffsetDelta + 1;
     }
-    this.#output.write({ kind: 'replicate', writeId: this.#enqueue(), first, last: headers.length, endOffset: this.#endOffset });
+    this.#output.write({
+      kind: 'replicate',
+      writeId: this.#enqueue(),
+      first,
+      last: headers.length,
+      endOffset: this.#endOffset,
+    });
   }
 
   /** Cuts the log to end at `endOffset`; where that lies below its start, it becomes empty there. HW falls only under an unclean epoch. */
   truncate(endOffset: Offset): void {
-    assert(this.isSettled, `cannot truncate to ${endOffset}: writes up to ${this.#endOffset} are in flight`);
+    assert(
+      this.isSettled,
+      `cannot truncate to ${endOffset}: writes up to ${this.#endOffset} are in flight`,
+    );
     if (endOffset < this.#startOffset) {
       this.reset(endOffset);
       this.#setHighWaterMark(endOffset);
@@ -129,12 +152,20 @@ export class ReplicaLog {
     this.#writtenEnd = endOffset;
     this.#syncedOffset = Math.min(this.#syncedOffset, endOffset);
     if (keepAside) this.#setHighWaterMark(endOffset);
-    this.#output.write({ kind: 'truncate', writeId: this.#enqueue(), toOffset: endOffset, keepAside });
+    this.#output.write({
+      kind: 'truncate',
+      writeId: this.#enqueue(),
+      toOffset: endOffset,
+      keepAside,
+    });
   }
 
   /** Drops everything: the log is empty at `startOffset`. */
   reset(startOffset: Offset): void {
-    assert(this.isSettled, `cannot reset to ${startOffset}: writes up to ${this.#endOffset} are in flight`);
+    assert(
+      this.isSettled,
+      `cannot reset to ${startOffset}: writes up to ${this.#endOffset} are in flight`,
+    );
     this.epochs.clear();
     this.producers.clear();
     this.#startOffset = startOffset;
@@ -150,7 +181,8 @@ export class ReplicaLog {
    * compare logs.
    */
   retire(offset: Offset): void {
-    if (offset <= this.#startOffset || offset > this.#highWaterMark || offset >= this.#writtenEnd) return;
+    if (offset <= this.#startOffset || offset > this.#highWaterMark || offset >= this.#writtenEnd)
+      return;
     this.#startOffset = offset;
     this.epochs.retire(offset);
     this.#output.write({ kind: 'retire', writeId: this.#enqueue(), startOffset: offset });
@@ -181,7 +213,10 @@ export class ReplicaLog {
   /** Moves HW up to `offset`; never down (rule 6). True if it moved. */
   raiseHighWaterMark(offset: Offset): boolean {
     if (offset <= this.#highWaterMark) return false;
-    assert(offset <= this.#writtenEnd, `high-water mark ${offset} must not be above ${this.#writtenEnd}, the end of what is written`);
+    assert(
+      offset <= this.#writtenEnd,
+      `high-water mark ${offset} must not be above ${this.#writtenEnd}, the end of what is written`,
+    );
     this.#setHighWaterMark(offset);
     return true;
   }

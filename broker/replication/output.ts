@@ -1,6 +1,12 @@
 /** Collects what one step has to say. Most steps of the data path say little: an empty output costs nothing. */
 import type { BrokerError } from '../base/errors.ts';
-import type { AppendResult, FollowerMessage, LogWrite, PartitionOutput, SyncSetProposal } from './types.ts';
+import type {
+  AppendResult,
+  FollowerMessage,
+  LogWrite,
+  PartitionOutput,
+  SyncSetProposal,
+} from './types.ts';
 
 const NONE: readonly never[] = Object.freeze([]);
 

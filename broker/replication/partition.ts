@@ -6,7 +6,15 @@
 import { assertNever } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { ErrorDetails } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, PartitionKey } from '../base/units.ts';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  LeaderEpoch,
+  MonotonicMs,
+  Offset,
+  PartitionEpoch,
+  PartitionKey,
+} from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import type { EpochEnd } from './epochs.ts';
 import { Follower } from './follower.ts';
@@ -14,7 +22,14 @@ import { Leader } from './leader.ts';
 import { ReplicaLog } from './log.ts';
 import { OutputBuilder } from './output.ts';
 import type { ProducerTable } from './producers.ts';
-import type { Assignment, LogState, PartitionInput, PartitionOutput, Position, PushWindow } from './types.ts';
+import type {
+  Assignment,
+  LogState,
+  PartitionInput,
+  PartitionOutput,
+  Position,
+  PushWindow,
+} from './types.ts';
 
 export interface PartitionOptions {
   readonly self: BrokerId;
@@ -96,7 +111,8 @@ export class Partition {
   }
 
   step(input: PartitionInput): PartitionOutput {
-    if (this.#idle !== 'failed' || input.kind === 'append' || input.kind === 'assign') this.#step(input);
+    if (this.#idle !== 'failed' || input.kind === 'append' || input.kind === 'assign')
+      this.#step(input);
     return this.#output.take();
   }
 
@@ -119,15 +135,24 @@ export class Partition {
   /** As a follower: the position to state on a stream that has just opened; null while there is none to state. */
   position(): { readonly to: BrokerId; readonly position: Position } | null {
     const position = this.#follower?.position() ?? null;
-    return position === null || this.#assignment === null ? null : { to: this.#assignment.leader, position };
+    return position === null || this.#assignment === null
+      ? null
+      : { to: this.#assignment.leader, position };
   }
 
   /**
    * Log end for an election, sealed: this replica has left every epoch below `leaderEpoch`, so it acknowledges nothing more in them. Null
    * before that, and once failed: the log is no evidence then.
    */
-  inspect(leaderEpoch: LeaderEpoch): { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset } | null {
-    if (this.#idle === 'failed' || this.#assignment === null || this.#assignment.leaderEpoch < leaderEpoch) return null;
+  inspect(
+    leaderEpoch: LeaderEpoch,
+  ): { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset } | null {
+    if (
+      this.#idle === 'failed' ||
+      this.#assignment === null ||
+      this.#assignment.leaderEpoch < leaderEpoch
+    )
+      return null;
     return { lastEpoch: this.#log.writtenEpoch, endOffset: this.#log.writtenEnd };
   }
 
@@ -146,7 +171,8 @@ export class Partition {
    * agrees as far as this log goes. An epoch above that of `status()` means that this replica is the one behind: also null.
    */
   divergence(epoch: LeaderEpoch, offset: Offset): EpochEnd | null {
-    if (offset <= this.#log.startOffset || epoch > (this.#assignment?.leaderEpoch ?? 0)) return null;
+    if (offset <= this.#log.startOffset || epoch > (this.#assignment?.leaderEpoch ?? 0))
+      return null;
     const agreed = this.#log.endOf(epoch);
     if (agreed.endOffset >= offset && agreed.epoch === epoch) return null;
     // Only a leader's log is known to be whole: on a follower the rest of the last epoch, and later ones, may be on their way.
@@ -174,7 +200,8 @@ export class Partition {
       belowMin: leader !== null && leader.trustedCount < (assignment?.minInSyncReplicas ?? 0),
       isUnderReplicated: syncSet.length < (assignment?.replicas.length ?? 0),
       appendsPending: leader?.appendsPending ?? 0,
-      isDrained: leader !== null && leader.isDraining && this.#log.highWaterMark === this.#log.endOffset,
+      isDrained:
+        leader !== null && leader.isDraining && this.#log.highWaterMark === this.#log.endOffset,
       isMatched: this.#follower?.isMatched ?? false,
     };
   }
@@ -232,7 +259,8 @@ export class Partition {
     const { from, leaderEpoch, brokerEpoch } = position;
     if (from === this.#options.self) return;
     const present = this.#assignment?.leaderEpoch ?? 0;
-    const registered = this.#assignment?.replicas.find(({ brokerId }) => brokerId === from)?.brokerEpoch ?? 0;
+    const registered =
+      this.#assignment?.replicas.find(({ brokerId }) => brokerId === from)?.brokerEpoch ?? 0;
     if (leaderEpoch > present || brokerEpoch > registered) {
       // The follower's metadata is ahead of ours: the statement is judged when ours has caught up (rule 5).
       this.#early.set(from, position);
@@ -249,11 +277,17 @@ export class Partition {
 
   #assign(assignment: Assignment): void {
     const previous = this.#assignment;
-    const isOlder = previous !== null && (assignment.leaderEpoch < previous.leaderEpoch || assignment.partitionEpoch < previous.partitionEpoch);
+    const isOlder =
+      previous !== null &&
+      (assignment.leaderEpoch < previous.leaderEpoch ||
+        assignment.partitionEpoch < previous.partitionEpoch);
     if (isOlder) return;
     this.#assignment = assignment;
     if (this.#idle === 'failed') return;
-    const isSameLeader = previous !== null && assignment.leaderEpoch === previous.leaderEpoch && assignment.leader === previous.leader;
+    const isSameLeader =
+      previous !== null &&
+      assignment.leaderEpoch === previous.leaderEpoch &&
+      assignment.leader === previous.leader;
     const isAssigned = assignment.replicas.some(({ brokerId }) => brokerId === this.#options.self);
     if (!isSameLeader || !isAssigned) {
       this.#takeRole(assignment, isAssigned);
@@ -275,7 +309,12 @@ export class Partition {
     if (assignment.leader !== this.#options.self) {
       const { self, selfEpoch, key } = this.#options;
       const { leader, leaderEpoch, uncleanEpoch } = assignment;
-      this.#follower = new Follower({ self, selfEpoch, key, leader, leaderEpoch, nowMs: this.#nowMs }, uncleanEpoch, this.#log, this.#output);
+      this.#follower = new Follower(
+        { self, selfEpoch, key, leader, leaderEpoch, nowMs: this.#nowMs },
+        uncleanEpoch,
+        this.#log,
+        this.#output,
+      );
       return;
     }
     this.#lead(assignment);
@@ -288,11 +327,18 @@ export class Partition {
     if (registered?.brokerEpoch !== selfEpoch) return;
     const { lastEpoch } = this.#log.epochs;
     if (lastEpoch >= assignment.leaderEpoch) {
-      this.#output.stop(`${key}: cannot lead epoch ${assignment.leaderEpoch}, the log holds batches of epoch ${lastEpoch}: no offset may be given twice`);
+      this.#output.stop(
+        `${key}: cannot lead epoch ${assignment.leaderEpoch}, the log holds batches of epoch ${lastEpoch}: no offset may be given twice`,
+      );
       this.#idle = 'stopped';
       return;
     }
-    this.#leader = new Leader({ ...this.#options, nowMs: this.#nowMs }, assignment, this.#log, this.#output);
+    this.#leader = new Leader(
+      { ...this.#options, nowMs: this.#nowMs },
+      assignment,
+      this.#log,
+      this.#output,
+    );
     if (registered.stopping) this.#leader.drain();
   }
 
@@ -318,7 +364,11 @@ export class Partition {
   }
 
   #isOfLeader(input: { readonly from: BrokerId; readonly leaderEpoch: LeaderEpoch }): boolean {
-    return this.#assignment !== null && input.leaderEpoch === this.#assignment.leaderEpoch && input.from === this.#assignment.leader;
+    return (
+      this.#assignment !== null &&
+      input.leaderEpoch === this.#assignment.leaderEpoch &&
+      input.from === this.#assignment.leader
+    );
   }
 
   #role(): Role {
@@ -341,12 +391,24 @@ export class Partition {
     const { self, key } = this.#options;
     const leader = this.#assignment?.leader ?? NO_BROKER;
     const leaderEpoch = this.#assignment?.leaderEpoch ?? 0;
-    if (leader === NO_BROKER) return new BrokerError('LEADER_UNKNOWN', `${what} on ${key}: it has no leader in epoch ${leaderEpoch}`, { leaderEpoch });
+    if (leader === NO_BROKER)
+      return new BrokerError(
+        'LEADER_UNKNOWN',
+        `${what} on ${key}: it has no leader in epoch ${leaderEpoch}`,
+        { leaderEpoch },
+      );
     const details: ErrorDetails = leader === self ? { leaderEpoch } : { leader, leaderEpoch };
-    return new BrokerError('NOT_LEADER', `${what} on ${key}: broker ${self} does not lead epoch ${leaderEpoch}, the leader is broker ${leader}`, details);
+    return new BrokerError(
+      'NOT_LEADER',
+      `${what} on ${key}: broker ${self} does not lead epoch ${leaderEpoch}, the leader is broker ${leader}`,
+      details,
+    );
   }
 
   #storageFailed(what: string): BrokerError {
-    return new BrokerError('STORAGE_FAILED', `${what} on ${this.#options.key}: a write of broker ${this.#options.self} failed`);
+    return new BrokerError(
+      'STORAGE_FAILED',
+      `${what} on ${this.#options.key}: a write of broker ${this.#options.self} failed`,
+    );
   }
 }

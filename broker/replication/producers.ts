@@ -52,23 +52,37 @@ export class ProducerTable {
     const last = batches?.at(-1);
     if (batches === undefined || last === undefined) {
       // A client that was idle until its id expired starts anew at 0 (redpanda#22670); any other number would hide a gap.
-      return header.baseSequence === 0 ? OK : refuse('UNKNOWN_PRODUCER', header, 'the id is not remembered and baseSequence must be 0');
+      return header.baseSequence === 0
+        ? OK
+        : refuse('UNKNOWN_PRODUCER', header, 'the id is not remembered and baseSequence must be 0');
     }
-    if (header.producerEpoch < last.producerEpoch) return refuse('PRODUCER_FENCED', header, `the epoch must be ${last.producerEpoch} or above`);
+    if (header.producerEpoch < last.producerEpoch)
+      return refuse('PRODUCER_FENCED', header, `the epoch must be ${last.producerEpoch} or above`);
     if (header.producerEpoch > last.producerEpoch) {
-      return header.baseSequence === 0 ? OK : refuse('OUT_OF_ORDER_SEQUENCE', header, 'a new epoch must start at baseSequence 0');
+      return header.baseSequence === 0
+        ? OK
+        : refuse('OUT_OF_ORDER_SEQUENCE', header, 'a new epoch must start at baseSequence 0');
     }
     const expected = nextSequence(last.baseSequence, last.recordCount);
     if (header.baseSequence === expected) return OK;
     for (let index = batches.length - 1; index >= 0; index -= 1) {
-      const { producerEpoch, baseSequence, recordCount, baseOffset, lastOffset } = batches[index] as Remembered;
+      const { producerEpoch, baseSequence, recordCount, baseOffset, lastOffset } = batches[
+        index
+      ] as Remembered;
       if (producerEpoch !== header.producerEpoch) break;
-      if (baseSequence === header.baseSequence && recordCount === header.recordCount) return { kind: 'duplicate', baseOffset, lastOffset };
+      if (baseSequence === header.baseSequence && recordCount === header.recordCount)
+        return { kind: 'duplicate', baseOffset, lastOffset };
     }
     const end = nextSequence(header.baseSequence, header.recordCount);
-    const isBehind = distance(header.baseSequence, expected) < SEQUENCE_HALF && distance(end, expected) < SEQUENCE_HALF;
+    const isBehind =
+      distance(header.baseSequence, expected) < SEQUENCE_HALF &&
+      distance(end, expected) < SEQUENCE_HALF;
     return isBehind
-      ? refuse('DUPLICATE_SEQUENCE', header, `the next baseSequence is ${expected} and the offset is no longer remembered`)
+      ? refuse(
+          'DUPLICATE_SEQUENCE',
+          header,
+          `the next baseSequence is ${expected} and the offset is no longer remembered`,
+        )
       : refuse('OUT_OF_ORDER_SEQUENCE', header, `baseSequence must be ${expected}`);
   }
 
@@ -81,7 +95,13 @@ export class ProducerTable {
   applyAt(header: BatchHeader, baseOffset: Offset): void {
     const { producerId, producerEpoch, baseSequence, recordCount } = header;
     if (producerId === 0) return;
-    this.#push(producerId, { producerEpoch, baseSequence, recordCount, baseOffset, lastOffset: baseOffset + header.lastOffsetDelta });
+    this.#push(producerId, {
+      producerEpoch,
+      baseSequence,
+      recordCount,
+      baseOffset,
+      lastOffset: baseOffset + header.lastOffsetDelta,
+    });
   }
 
   /** HW is now this; what lies below it cannot be truncated but by an unclean election. */
@@ -143,7 +163,11 @@ export class ProducerTable {
     // To the end of the map's order. Order of the log, not of the producers' clocks: every replica expires the same ids.
     this.#batches.delete(producerId);
     this.#batches.set(producerId, batches);
-    while (batches.length > PRODUCER_WINDOW_BATCHES && this.#isCommitted(batches[PRODUCER_WINDOW_BATCHES] as Remembered)) batches.shift();
+    while (
+      batches.length > PRODUCER_WINDOW_BATCHES &&
+      this.#isCommitted(batches[PRODUCER_WINDOW_BATCHES] as Remembered)
+    )
+      batches.shift();
   }
 
   /** One id at most goes for each that comes, so the walk is short: it passes only ids that have batches above HW. */
@@ -165,10 +189,17 @@ function distance(from: number, to: number): number {
   return (to - from + SEQUENCES) % SEQUENCES;
 }
 
-function refuse(code: 'UNKNOWN_PRODUCER' | 'PRODUCER_FENCED' | 'OUT_OF_ORDER_SEQUENCE' | 'DUPLICATE_SEQUENCE', header: BatchHeader, must: string): ProducerCheck {
+function refuse(
+  code: 'UNKNOWN_PRODUCER' | 'PRODUCER_FENCED' | 'OUT_OF_ORDER_SEQUENCE' | 'DUPLICATE_SEQUENCE',
+  header: BatchHeader,
+  must: string,
+): ProducerCheck {
   const { producerId, producerEpoch, baseSequence } = header;
   return {
     kind: 'error',
-    error: new BrokerError(code, `Cannot append batch of producer ${producerId}, epoch ${producerEpoch}, baseSequence ${baseSequence}: ${must}`),
+    error: new BrokerError(
+      code,
+      `Cannot append batch of producer ${producerId}, epoch ${producerEpoch}, baseSequence ${baseSequence}: ${must}`,
+    ),
   };
 }

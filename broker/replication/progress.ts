@@ -46,7 +46,8 @@ export class Progress {
     this.endOffset = endOffset;
     // Under steady load a follower never reaches the present end; it keeps up if it reaches the end of one position ago.
     if (endOffset >= leaderEnd) this.#caughtUpMs = nowMs;
-    else if (endOffset >= this.#leaderEndAtPosition) this.#caughtUpMs = Math.max(this.#caughtUpMs, this.#positionMs);
+    else if (endOffset >= this.#leaderEndAtPosition)
+      this.#caughtUpMs = Math.max(this.#caughtUpMs, this.#positionMs);
     this.#leaderEndAtPosition = leaderEnd;
     this.#positionMs = nowMs;
   }
@@ -64,7 +65,10 @@ export class Progress {
   /** What it has not been told; null for nothing. One snapshot of HW, log start and bytes (rule 9). */
   pushWindow(leaderEpoch: number, log: ReplicaLog): PushWindow | null {
     if (!this.isMatched) return null;
-    const hasNews = this.sentOffset < log.writtenEnd || this.#toldHighWaterMark < log.highWaterMark || this.#toldLogStart < log.startOffset;
+    const hasNews =
+      this.sentOffset < log.writtenEnd ||
+      this.#toldHighWaterMark < log.highWaterMark ||
+      this.#toldLogStart < log.startOffset;
     if (!hasNews) return null;
     return {
       leaderEpoch,

@@ -29,7 +29,12 @@ interface Floating {
 }
 
 /** Answers that prove that the proposal was not, and will not be, applied. */
-const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['REFUSED', 'CONFLICT', 'FENCED', 'INVALID_ARGUMENT']);
+const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'REFUSED',
+  'CONFLICT',
+  'FENCED',
+  'INVALID_ARGUMENT',
+]);
 
 export class SyncSetChanges {
   readonly #self: BrokerId;
@@ -41,7 +46,10 @@ export class SyncSetChanges {
   #nextProposalId = 1;
   #rules: readonly CommitRule[] = [];
 
-  constructor(options: { readonly self: BrokerId; readonly lagMsMax: number; readonly nowMs: MonotonicMs }, assignment: Assignment) {
+  constructor(
+    options: { readonly self: BrokerId; readonly lagMsMax: number; readonly nowMs: MonotonicMs },
+    assignment: Assignment,
+  ) {
     this.#self = options.self;
     this.#lagMsMax = options.lagMsMax;
     this.#proposeAtMs = options.nowMs;
@@ -79,7 +87,8 @@ export class SyncSetChanges {
     this.#inFlight = null;
     this.#proposeAtMs = nowMs + PROPOSAL_PAUSE_MS;
     if (error === null || !DEFINITE.has(error.code)) floating.isUnknown = true;
-    else if (!floating.isUnknown) this.#floating = this.#floating.filter((other) => other !== floating);
+    else if (!floating.isUnknown)
+      this.#floating = this.#floating.filter((other) => other !== floating);
     this.#updateRules();
   }
 
@@ -102,7 +111,13 @@ export class SyncSetChanges {
   }
 
   #choose(view: MemberView): SyncSetChange | null {
-    return this.#cancel(view) ?? this.#trust(view) ?? this.#add(view) ?? this.#raise(view) ?? this.#remove(view);
+    return (
+      this.#cancel(view) ??
+      this.#trust(view) ??
+      this.#add(view) ??
+      this.#raise(view) ??
+      this.#remove(view)
+    );
   }
 
   /**
@@ -111,7 +126,8 @@ export class SyncSetChanges {
    */
   #cancel(view: MemberView): SyncSetChange | null {
     for (const { change, isUnknown } of this.#floating) {
-      if (isUnknown && change.op === 'add' && view.certificate(change.member) === null) return { op: 'remove', member: change.member };
+      if (isUnknown && change.op === 'add' && view.certificate(change.member) === null)
+        return { op: 'remove', member: change.member };
     }
     return null;
   }
@@ -139,7 +155,10 @@ export class SyncSetChanges {
   #raise(view: MemberView): SyncSetChange | null {
     const { syncSet, suspects, quorum } = this.#assignment;
     if (quorum >= this.#quorumWanted()) return null;
-    const certified = syncSet.filter((member) => !suspects.includes(member) && (member === this.#self || view.certificate(member) !== null));
+    const certified = syncSet.filter(
+      (member) =>
+        !suspects.includes(member) && (member === this.#self || view.certificate(member) !== null),
+    );
     return certified.length > quorum ? { op: 'raise', quorum: quorum + 1 } : null;
   }
 
@@ -161,7 +180,10 @@ export class SyncSetChanges {
   #quorumWanted(): number {
     const { commitMode, syncSet, replicas, minInSyncReplicas } = this.#assignment;
     if (commitMode === 'in-sync') return syncSet.length;
-    return Math.min(syncSet.length, Math.max(minInSyncReplicas, Math.floor(replicas.length / 2) + 1));
+    return Math.min(
+      syncSet.length,
+      Math.max(minInSyncReplicas, Math.floor(replicas.length / 2) + 1),
+    );
   }
 
   /** The controller compares the member's registered epoch (KIP-903): an addition of an incarnation that is gone never comes into force. */
@@ -181,7 +203,8 @@ export class SyncSetChanges {
     for (const { change } of this.#floating) {
       // A removal (S - x, q - 1) and a trust ask no more than (S, q). For an addition q + 1 is the stricter of the two modes: the mode may be
       // switched before the proposal is judged.
-      if (change.op === 'add' && !syncSet.includes(change.member)) rules.push({ syncSet: [...syncSet, change.member], quorum: quorum + 1 });
+      if (change.op === 'add' && !syncSet.includes(change.member))
+        rules.push({ syncSet: [...syncSet, change.member], quorum: quorum + 1 });
       if (change.op === 'raise') rules.push({ syncSet, quorum: change.quorum });
     }
     this.#rules = rules;
@@ -189,7 +212,8 @@ export class SyncSetChanges {
 }
 
 function isSame(one: SyncSetChange, other: SyncSetChange): boolean {
-  if (one.op === 'raise' || other.op === 'raise') return one.op === 'raise' && other.op === 'raise' && one.quorum === other.quorum;
+  if (one.op === 'raise' || other.op === 'raise')
+    return one.op === 'raise' && other.op === 'raise' && one.quorum === other.quorum;
   if (one.op !== other.op || one.member !== other.member) return false;
   return one.op === 'remove' || other.op === 'remove' || one.memberEpoch === other.memberEpoch;
 }

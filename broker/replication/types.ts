@@ -45,6 +45,8 @@ export interface Assignment {
   readonly minInSyncReplicas: number;
   readonly commitMode: 'in-sync' | 'quorum';
   readonly batchBytesMax: number;
+  /** Broker that the leader is to drain for, then hand over to (rule 22); NO_BROKER when there is none. */
+  readonly successor: BrokerId;
 }
 
 /** What a follower states: its fetch position, which is its acknowledgement (rules 5, 6, 13, 14). */
@@ -124,7 +126,9 @@ export interface SyncSetProposal {
     | { readonly op: 'add'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
-    | { readonly op: 'raise'; readonly quorum: number };
+    | { readonly op: 'raise'; readonly quorum: number }
+    /** Drained: the successor may lead. */
+    | { readonly op: 'hand-over'; readonly successor: BrokerId };
 }
 
 export interface PartitionOutput {

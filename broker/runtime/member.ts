@@ -224,6 +224,8 @@ export class Member {
     if (link.brokerEpoch !== known) {
       throw new BrokerError('STALE_EPOCH', `Cannot follow as broker ${link.brokerId} at epoch ${link.brokerEpoch}: epoch ${known} is registered here`);
     }
+    // Before its first position: progress of another stream counts no more (rule 14).
+    for (const replica of this.replicas) replica.followerGone(link.brokerId);
     this.#pusher.open(link);
   }
 

@@ -368,7 +368,7 @@ export class Replica {
     for (const message of output.messages) this.#host.sendMessage(this, message);
     if (output.position !== null) this.#host.sendPosition(output.position.to, this, output.position.position);
     if (output.proposal !== null) this.#propose(output.proposal);
-    if (output.rebuildProducers) this.#rebuildProducers();
+    if (output.rebuildProducers) this.#rebuildProducers(written ?? Promise.resolve());
     if (output.isChanged) this.#announce();
     return written;
   }
@@ -454,9 +454,10 @@ export class Replica {
     );
   }
 
-  #rebuildProducers(): void {
-    const { logStart } = this.#core.status();
-    this.log.headers(logStart).then(
+  /** @param cut the truncation that made it necessary */
+  #rebuildProducers(cut: Promise<void>): void {
+    const replayed = cut.then(() => this.log.headers(this.#core.status().logStart));
+    replayed.then(
       (headers) => {
         this.#producers.rebuild(headers);
       },

@@ -1,5 +1,5 @@
 /** Frames of partitions for a plain Read, from whichever broker leads them: this one, or another over its Fetch stream. Both look alike to the reader. */
-import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import { type FetchPartition, type FetchRequest, type FetchResponse, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromStatus } from '../../proto/grpc/errors.ts';
@@ -57,7 +57,7 @@ function remoteFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents): F
   call.on('status', (status) => {
     if (isClosed) return;
     isClosed = true;
-    events.onClosed(status.code === 0 ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`) : errorFromStatus(status));
+    events.onClosed(status.code === Status.OK ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`) : errorFromStatus(status));
   });
   return {
     request: (request) => void call.write(request),

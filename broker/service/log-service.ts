@@ -2,7 +2,10 @@
 import { Metadata, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
 
 import {
+  type AppendRequest,
   type FetchRequest,
+  type InitProducerRequest,
+  type ListOffsetsRequest,
   LogServiceService,
   type LogServiceServer,
   type PartitionOffset,
@@ -42,21 +45,23 @@ type ReadCall = ServerWritableStream<ReadRequest, ReadResponse>;
 export function logService(parts: LogServiceParts): Omit<LogServiceServer, 'fetch'> & { readonly fetch: (call: FetchCall) => void } {
   const { cluster, appender, traffic, report } = parts;
   return {
-    append: unaryHandler((request, call) => appender.append(request, remainingMs(call)), report),
+    append: unaryHandler((request: AppendRequest, call) => appender.append(request, remainingMs(call)), report),
     read: (call: ReadCall) => void startRead(call, parts),
-    listOffsets: unaryHandler(async (request, call) => {
+    listOffsets: unaryHandler(async (request: ListOffsetsRequest, call) => {
       const topic = cluster.topic(topicNameField('topic', request.topic));
       const partitions = cluster.partitions(topic, request.partitions);
       const question = { topic, partitions, point: pointField(request.start) };
       if (isForwarded(call)) return { offsets: await localOffsets(cluster, question, report) };
       return { offsets: await clusterOffsets(cluster, question, remainingMs(call), report) };
     }, report),
-    initProducer: unaryHandler(async ({ name }, call) => {
+    initProducer: unaryHandler(async ({ name }: InitProducerRequest, call) => {
       const reply = await cluster.broker.decide({ kind: 'init-producer', name: textField('name', name) }, remainingMs(call));
       if (reply.kind !== 'init-producer') throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
       return { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
     }, report),
-    produce: (call: ProduceCall) => void new ProduceSession(call, cluster.broker, traffic, report),
+    produce: (call: ProduceCall) => {
+      new ProduceSession(call, cluster.broker, traffic, report);
+    },
     fetch: (call: FetchCall) => startFetch(call, parts),
   };
 }
@@ -70,7 +75,7 @@ function startFetch(call: FetchCall, { cluster, traffic, report }: LogServicePar
   };
   const session = new FetchSession(cluster.broker, { send }, traffic, report);
   call.sendMetadata(new Metadata());
-  onMessages(call, (request) => session.take(request), report);
+  onMessages(call, (request: FetchRequest) => session.take(request), report);
   call.on('drain', () => {
     call.resume();
     session.onDrain();

@@ -117,26 +117,36 @@ export class PartitionWriter {
     let isUncertain = false;
     for (;;) {
       const result = await this.#tryOnce(attempt.frame, batch, deadlineMs);
-      if (result === 'deadline') return this.#giveUp(batch, attempt.identity, 'the deadline passed while the batch was in flight');
-      if (result.ok) return this.#settle(batch, result.baseOffset);
-      const { error } = result;
-      if (!isUncertain && SEQUENCE_LOST.has(error.code)) {
-        this.#parts.producer.abandon(attempt.identity);
-        attempt = await this.#prepare(batch, deadlineMs, backoff);
-      } else if (isRetriable(error) && performance.now() < deadlineMs) isUncertain ||= !CERTAIN.has(error.code);
-      else if (isUncertain) return this.#giveUp(batch, attempt.identity, error.message, error);
-      else return this.#refuse(batch, error);
-      if (performance.now() >= deadlineMs) {
-        if (isUncertain) return this.#giveUp(batch, attempt.identity, error.message, error);
-        return this.#refuse(batch, error);
+      if (result === 'deadline') {
+        this.#giveUp(batch, attempt.identity, new BrokerError('BROKER_NOT_READY', 'the deadline passed while the batch was in flight'));
+        return;
       }
-      await imageChangeOr(this.#parts.cluster.broker, Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())));
+      if (result.ok) {
+        this.#settle(batch, result.baseOffset);
+        return;
+      }
+      const { error } = result;
+      const isLost = !isUncertain && SEQUENCE_LOST.has(error.code);
+      if (isLost) this.#parts.producer.abandon(attempt.identity);
+      else if (isRetriable(error)) isUncertain ||= !CERTAIN.has(error.code);
+      if (performance.now() >= deadlineMs || !(isLost || isRetriable(error))) {
+        if (isUncertain) this.#giveUp(batch, attempt.identity, error);
+        else this.#refuse(batch, error);
+        return;
+      }
+      if (isLost) attempt = await this.#prepare(batch, deadlineMs, backoff);
+      await this.#pause(backoff, deadlineMs);
     }
+  }
+
+  /** Until metadata changes, or the next try is due. */
+  #pause(backoff: Backoff, deadlineMs: number): Promise<void> {
+    return imageChangeOr(this.#parts.cluster.broker, Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())));
   }
 
   /** The batch as a frame under the present id; waits for an id within the deadline. Nothing was sent while this fails. */
   async #prepare(batch: readonly PendingRecord[], deadlineMs: number, backoff: Backoff): Promise<{ readonly frame: Uint8Array; readonly identity: ProducerIdentity }> {
-    const { producer, cluster } = this.#parts;
+    const { producer } = this.#parts;
     for (;;) {
       try {
         const identity = await producer.identity();
@@ -147,7 +157,7 @@ export class PartitionWriter {
         return { identity, frame: encodeBatch(records, { codec: 0, producer: sequence }, crc32) };
       } catch (error) {
         if (!(error instanceof BrokerError) || !isRetriable(error) || performance.now() >= deadlineMs) throw error;
-        await imageChangeOr(cluster.broker, Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())));
+        await this.#pause(backoff, deadlineMs);
       }
     }
   }
@@ -183,9 +193,9 @@ export class PartitionWriter {
     for (const { settle } of batch) settle(error);
   }
 
-  #giveUp(batch: readonly PendingRecord[], identity: ProducerIdentity, reason: string, cause?: unknown): void {
+  #giveUp(batch: readonly PendingRecord[], identity: ProducerIdentity, cause: BrokerError): void {
     this.#parts.producer.abandon(identity);
-    const error = new BrokerError('OUTCOME_UNKNOWN', `Append to partition ${this.#partition} may or may not have happened: ${reason}`, {}, cause);
+    const error = new BrokerError('OUTCOME_UNKNOWN', `Append to partition ${this.#partition} may or may not have happened: ${cause.message}`, {}, cause);
     for (const { settle } of batch) settle(error);
   }
 }

@@ -1,5 +1,5 @@
 /** Batches of this broker's plain Append calls, on their way to other leaders: one Produce stream for each, opened when first needed. */
-import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import { AckLevel as AckLevelValue, LogServiceService, type ProduceResponse, type ProduceResult } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromMessage, errorFromStatus } from '../../proto/grpc/errors.ts';
@@ -66,7 +66,7 @@ class LeaderProduceStream {
     call.on('error', () => undefined);
     call.on('status', (status) => {
       onClosed();
-      const error = status.code === 0 ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream') : errorFromStatus(status);
+      const error = status.code === Status.OK ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream') : errorFromStatus(status);
       for (const done of this.#waiting.values()) done({ ok: false, error });
       this.#waiting.clear();
     });

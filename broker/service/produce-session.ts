@@ -53,7 +53,7 @@ export class ProduceSession {
     this.#windowBytes = broker.produceWindowBytes;
     call.sendMetadata(new Metadata());
     call.write({ results: [], windowBytes: this.#windowBytes });
-    onMessages(call, (request) => this.#take(request), report);
+    onMessages(call, (request: ProduceRequest) => this.#take(request), report);
     call.on('end', () => {
       this.#isHalfClosed = true;
       this.#schedule();

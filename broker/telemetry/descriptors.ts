@@ -1,5 +1,5 @@
 /** The descriptor image (a google.protobuf.FileDescriptorSet) as reflection needs it: files by name, and by the symbols that they define. */
-import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 
 /** One .proto file. */
 export interface ProtoFile {
@@ -60,7 +60,7 @@ function fields(message: Uint8Array): Map<number, Uint8Array[]> {
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {
     const [number, wireType] = reader.tag();
-    if (wireType !== 2) {
+    if (wireType !== WireType.LengthDelimited) {
       reader.skip(wireType);
       continue;
     }

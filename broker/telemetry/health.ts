@@ -17,7 +17,12 @@ export interface HealthOptions {
   readonly services: readonly string[];
 }
 
-type Watcher = ServerWritableStream<string, number>;
+/** An object, for grpc-js takes an empty string for no message at all. */
+export interface HealthRequest {
+  readonly service: string;
+}
+
+type Watcher = ServerWritableStream<HealthRequest, number>;
 
 /** Definition for the server: requests are names of services, responses their status. */
 export const HEALTH_SERVICE = {
@@ -39,9 +44,9 @@ export class Health {
   /** Handlers, by the names of {@link HEALTH_SERVICE}. */
   handlers() {
     return {
-      check: (call: ServerUnaryCall<string, number>, answer: sendUnaryData<number>): void => {
-        const status = this.#statusOf(call.request);
-        if (status === SERVICE_UNKNOWN) answer({ code: Status.NOT_FOUND, details: `No service is named "${call.request}"` });
+      check: (call: ServerUnaryCall<HealthRequest, number>, answer: sendUnaryData<number>): void => {
+        const status = this.#statusOf(call.request.service);
+        if (status === SERVICE_UNKNOWN) answer({ code: Status.NOT_FOUND, details: `No service is named "${call.request.service}"` });
         else answer(null, status);
       },
       watch: (call: Watcher): void => this.#watch(call),
@@ -61,7 +66,7 @@ export class Health {
   }
 
   #watch(call: Watcher): void {
-    const status = this.#statusOf(call.request);
+    const status = this.#statusOf(call.request.service);
     this.#watchers.set(call, status);
     call.write(status);
     call.on('error', () => this.#leave(call));
@@ -71,7 +76,7 @@ export class Health {
 
   #look(): void {
     for (const [call, told] of this.#watchers) {
-      const status = this.#statusOf(call.request);
+      const status = this.#statusOf(call.request.service);
       if (status === told) continue;
       this.#watchers.set(call, status);
       call.write(status);
@@ -90,12 +95,12 @@ export class Health {
   }
 }
 
-function method(name: string, isStream: boolean): MethodDefinition<string, number> {
+function method(name: string, isStream: boolean): MethodDefinition<HealthRequest, number> {
   return {
     path: `/grpc.health.v1.Health/${name}`,
     requestStream: false,
     responseStream: isStream,
-    requestSerialize: (service) => toBuffer(service === '' ? new BinaryWriter() : new BinaryWriter().uint32(10).string(service)),
+    requestSerialize: ({ service }) => toBuffer(service === '' ? new BinaryWriter() : new BinaryWriter().uint32(10).string(service)),
     requestDeserialize: (bytes) => {
       const reader = new BinaryReader(bytes);
       let service = '';
@@ -104,7 +109,7 @@ function method(name: string, isStream: boolean): MethodDefinition<string, numbe
         if (tag === 10) service = reader.string();
         else reader.skip(tag & 7);
       }
-      return service;
+      return { service };
     },
     responseSerialize: (value) => toBuffer(new BinaryWriter().uint32(8).int32(value)),
     responseDeserialize: (bytes) => {

@@ -43,7 +43,7 @@ export class TelemetryServer {
 
 function answer(pages: HttpPages, request: IncomingMessage, response: ServerResponse): void {
   if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'only GET\n');
-  switch (request.url?.split('?')[0]) {
+  switch (request.url?.split('?')[0] ?? '') {
     case '/livez':
       // Shallow on purpose: a restart cures a loop that hangs, and nothing else that a broker may suffer from.
       return send(response, 200, 'ok\n');

@@ -8,7 +8,6 @@ import type {
   ServerDuplexStream,
   ServerUnaryCall,
   ServiceDefinition,
-  UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
 import { AssertionError } from '../base/assert.ts';
@@ -28,7 +27,7 @@ class MalformedRequest {
 
 /** The definition, changed so that malformed bytes reach the handlers below instead of gRPC's own INTERNAL without a reason. */
 export function checkedDefinition<Implementation>(definition: ServiceDefinition<Implementation>): ServiceDefinition<Implementation> {
-  const methods = Object.entries<MethodDefinition<unknown, unknown>>(definition as ServiceDefinition<UntypedServiceImplementation>);
+  const methods = Object.entries<MethodDefinition<unknown, unknown>>(definition as ServiceDefinition);
   const checked = methods.map(([name, method]) => [name, { ...method, requestDeserialize: checkedDeserialize(method) }]);
   return Object.fromEntries(checked) as ServiceDefinition<Implementation>;
 }

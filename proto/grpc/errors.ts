@@ -98,18 +98,23 @@ function idOrAbsent(brokerId: number | undefined): number | undefined {
 /** The Error among the details of a google.rpc.Status; null when there is none or the bytes are not one. */
 function findDetail(status: Uint8Array): ErrorMessage | null {
   try {
-    const reader = new BinaryReader(status);
-    while (reader.pos < reader.len) {
-      const tag = reader.uint32();
-      if (tag === 26) {
-        const value = valueOfAny(reader.bytes());
-        if (value !== null) return ErrorMessage.decode(value);
-      } else reader.skip(tag & 7);
-    }
+    const value = anysOf(status).map(valueOfAny).find((each) => each !== null);
+    return value === undefined || value === null ? null : ErrorMessage.decode(value);
   } catch {
     // The trailer is another program's; the status itself still says enough.
+    return null;
   }
-  return null;
+}
+
+function anysOf(status: Uint8Array): Uint8Array[] {
+  const reader = new BinaryReader(status);
+  const anys: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    if (tag === 26) anys.push(reader.bytes());
+    else reader.skip(tag & 7);
+  }
+  return anys;
 }
 
 function valueOfAny(any: Uint8Array): Uint8Array | null {

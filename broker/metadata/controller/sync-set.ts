@@ -22,9 +22,18 @@ export function alterSyncSet(image: MetadataImage, view: BrokerView, request: Al
   const name = `${topic.name}/${String(partition)}`;
   const altered = alter(image.brokers, { name, state, config: topic.config, view }, request.change);
   // A member more may let go of those that were frozen only for want of it (rule 16): with q = |S| they would hold HW back.
-  const next = changed(state, dropGone(altered, topic.config.minInSyncReplicas, view));
+  const next = changed(state, dropGone(altered, topic.config.minInSyncReplicas, view)) ?? cancelled(state, request);
   if (next === null) throw new BrokerError('REFUSED', `Cannot change the sync set of ${name}: nothing would change`);
   return next;
+}
+
+/**
+ * A leader whose addition had an unknown outcome asks to remove the member, in S or not: under the next partition epoch that addition can no longer
+ * come into force, and HW need not wait for the member (rule 12).
+ */
+function cancelled(state: PartitionState, { change }: AlterSyncSetRequest): PartitionState | null {
+  const isOutside = change.op === 'remove' && !state.syncSet.includes(change.member);
+  return isOutside ? { ...state, partitionEpoch: state.partitionEpoch + 1 } : null;
 }
 
 /** Throws unless the request comes from the present incarnation. */
@@ -113,7 +122,7 @@ function trust(row: Row, member: BrokerId): PartitionState {
 
 function remove(row: Row, member: BrokerId): PartitionState {
   const { state, config } = row;
-  if (!state.syncSet.includes(member)) return refuse(row, `broker ${String(member)} is not a member`);
+  if (!state.syncSet.includes(member)) return state;
   if (member === state.leader) return refuse(row, `broker ${String(member)} leads it`);
   if (!allowsRemoval(state, config.minInSyncReplicas)) {
     return refuse(row, `q is ${String(state.quorum)}, must stay at or above minInSyncReplicas (${String(config.minInSyncReplicas)})`);

@@ -58,7 +58,7 @@ export async function localStatus(options: LocalOptions, around: Surroundings): 
     const cell = (value: unknown): Cell =>
       typeof value === 'number' || typeof value === 'string'
         ? value
-        : value === undefined
+        : value === undefined || value === null
           ? '-'
           : JSON.stringify(value);
     const rows = brokers.map((broker) => columns.map((column) => cell(broker[column])));

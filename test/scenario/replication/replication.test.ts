@@ -10,7 +10,10 @@ function replay(text: string): string {
   const blocks = text.trimEnd().split('\n\n');
   const replayed = blocks.map((block) => {
     const [commands = ''] = block.split('\n----');
-    const output = commands.split('\n').filter((line) => !line.startsWith('#')).flatMap((line) => transcript.run(line));
+    const output = commands
+      .split('\n')
+      .filter((line) => !line.startsWith('#'))
+      .flatMap((line) => transcript.run(line));
     return [commands, '----', ...output].join('\n');
   });
   return `${replayed.join('\n\n')}\n`;

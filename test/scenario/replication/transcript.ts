@@ -4,7 +4,13 @@
  */
 import { BrokerError } from '../../../broker/base/errors.ts';
 import { Partition } from '../../../broker/replication/partition.ts';
-import type { AppendResult, Assignment, LogWrite, PartitionInput, PartitionOutput } from '../../../broker/replication/types.ts';
+import type {
+  AppendResult,
+  Assignment,
+  LogWrite,
+  PartitionInput,
+  PartitionOutput,
+} from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../proto/batch/frame.ts';
 import { endOf, ModelLog } from '../../sim/replication/model-log.ts';
 
@@ -35,14 +41,17 @@ export class Transcript {
     this.#lines = [];
     const [name = '', ...words] = command.split(' ');
     const ids = words.filter((word) => !word.includes('=')).map(Number);
-    const args: Args = new Map(words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]));
+    const args: Args = new Map(
+      words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]),
+    );
     this.#dispatch(name, ids, args);
     return this.#lines;
   }
 
   #dispatch(name: string, ids: readonly number[], args: Args): void {
     const [id = 0] = ids;
-    if (name === 'brokers') for (const each of ids) this.#brokers.set(each, this.#open(each, 10 + each, new ModelLog()));
+    if (name === 'brokers')
+      for (const each of ids) this.#brokers.set(each, this.#open(each, 10 + each, new ModelLog()));
     else if (name === 'assign') this.#assign(ids, args);
     else if (name === 'append') this.#append(id, args);
     else if (name === 'write') this.#write(this.#broker(id));
@@ -52,14 +61,33 @@ export class Transcript {
     else if (name === 'restart') this.#restart(id, args);
     else if (name === 'fence') this.#fenced.add(id);
     else if (name === 'unfence') this.#fenced.delete(id);
-    else if (name === 'result') this.#step(this.#broker(id), { kind: 'sync-set-result', proposalId: number(args, 'proposal'), error: result(args) });
+    else if (name === 'result')
+      this.#step(this.#broker(id), {
+        kind: 'sync-set-result',
+        proposalId: number(args, 'proposal'),
+        error: result(args),
+      });
     else if (name === 'status') for (const broker of this.#brokers.values()) this.#status(broker);
     else throw new Error(`unknown command ${name}`);
   }
 
   #open(id: number, epoch: number, disk: ModelLog): Broker {
-    const options = { self: id, selfEpoch: epoch, key: 'topic/0', lagMsMax: 1_000, appendsPendingMax: 10, nowMs: this.#nowMs };
-    return { id, epoch, disk, partition: new Partition(options, disk.recover(), disk.producers()), writes: [], inbox: [] };
+    const options = {
+      self: id,
+      selfEpoch: epoch,
+      key: 'topic/0',
+      lagMsMax: 1_000,
+      appendsPendingMax: 10,
+      nowMs: this.#nowMs,
+    };
+    return {
+      id,
+      epoch,
+      disk,
+      partition: new Partition(options, disk.recover(), disk.producers()),
+      writes: [],
+      inbox: [],
+    };
   }
 
   #assign(ids: readonly number[], args: Args): void {
@@ -69,7 +97,12 @@ export class Transcript {
       leader: number(args, 'leader'),
       leaderEpoch: number(args, 'epoch'),
       partitionEpoch: this.#partitionEpoch,
-      replicas: [...this.#brokers.values()].map(({ id, epoch }) => ({ brokerId: id, brokerEpoch: epoch, fenced: this.#fenced.has(id), stopping: false })),
+      replicas: [...this.#brokers.values()].map(({ id, epoch }) => ({
+        brokerId: id,
+        brokerEpoch: epoch,
+        fenced: this.#fenced.has(id),
+        stopping: false,
+      })),
       syncSet,
       quorum: number(args, 'q', syncSet.length),
       suspects: list(args, 'suspects'),
@@ -151,10 +184,23 @@ export class Transcript {
     const window = leader.partition.pushWindow(to);
     if (window === null) return false;
     const { from, upTo, highWaterMark, leaderEpoch, logStartOffset } = window;
-    const headers = leader.disk.batches.filter((header) => header.baseOffset >= from && endOf(header) <= upTo);
+    const headers = leader.disk.batches.filter(
+      (header) => header.baseOffset >= from && endOf(header) <= upTo,
+    );
     leader.partition.pushed(to, upTo, highWaterMark);
-    const input: Frames = { kind: 'frames', from: leader.id, leaderEpoch, highWaterMark, logStartOffset, headers };
-    this.#broker(to).inbox.push({ from: leader.id, input, line: `${leader.id}->${to} frames epoch=${leaderEpoch} ${from}..${upTo} hw=${highWaterMark}` });
+    const input: Frames = {
+      kind: 'frames',
+      from: leader.id,
+      leaderEpoch,
+      highWaterMark,
+      logStartOffset,
+      headers,
+    };
+    this.#broker(to).inbox.push({
+      from: leader.id,
+      input,
+      line: `${leader.id}->${to} frames epoch=${leaderEpoch} ${from}..${upTo} hw=${highWaterMark}`,
+    });
     return true;
   }
 
@@ -177,24 +223,37 @@ export class Transcript {
   }
 
   #tell({ id }: Broker, output: PartitionOutput): void {
-    for (const { requestId, result: answer } of output.replies) this.#lines.push(`${id} answers ${requestId}: ${describeResult(answer)}`);
+    for (const { requestId, result: answer } of output.replies)
+      this.#lines.push(`${id} answers ${requestId}: ${describeResult(answer)}`);
     for (const message of output.messages) {
-      const what = message.kind === 'diverged' ? `epoch=${message.epoch} end=${message.endOffset}` : `start=${message.startOffset}`;
-      this.#broker(message.to).inbox.push({ from: id, input: { ...message, from: id }, line: `${id}->${message.to} ${message.kind} ${what}` });
+      const what =
+        message.kind === 'diverged'
+          ? `epoch=${message.epoch} end=${message.endOffset}`
+          : `start=${message.startOffset}`;
+      this.#broker(message.to).inbox.push({
+        from: id,
+        input: { ...message, from: id },
+        line: `${id}->${message.to} ${message.kind} ${what}`,
+      });
     }
     if (output.position !== null) {
       const { to, position } = output.position;
       const line = `${id}->${to} position epoch=${position.leaderEpoch} last=${position.lastEpoch} end=${position.endOffset}`;
       this.#broker(to).inbox.push({ from: id, input: { kind: 'position', position }, line });
     }
-    if (output.proposal !== null) this.#lines.push(`${id} proposes ${output.proposal.proposalId}: ${Object.values(output.proposal.change).join(' ')}`);
+    if (output.proposal !== null)
+      this.#lines.push(
+        `${id} proposes ${output.proposal.proposalId}: ${Object.values(output.proposal.change).join(' ')}`,
+      );
     if (output.stopped !== null) this.#lines.push(`${id} stops: ${output.stopped}`);
     if (output.rebuildProducers) this.#lines.push(`${id} rebuilds producers`);
   }
 
   #headersOf(write: LogWrite, input: PartitionInput, id: number): readonly BatchHeader[] {
-    if (write.kind === 'replicate' && input.kind === 'frames') return input.headers.slice(write.first, write.last);
-    if (write.kind === 'epoch-start') return [controlHeader(write.baseOffset, write.leaderEpoch, id)];
+    if (write.kind === 'replicate' && input.kind === 'frames')
+      return input.headers.slice(write.first, write.last);
+    if (write.kind === 'epoch-start')
+      return [controlHeader(write.baseOffset, write.leaderEpoch, id)];
     if (write.kind !== 'append') return [];
     const header = this.#requests.get(write.requestId) as BatchHeader;
     return [{ ...header, baseOffset: write.baseOffset, leaderEpoch: write.leaderEpoch }];
@@ -202,8 +261,12 @@ export class Transcript {
 
   #status({ id, partition, disk }: Broker): void {
     const status = partition.status();
-    const log = disk.batches.map((header) => `${header.baseOffset}:${header.leaderEpoch}${header.isControl ? '!' : ''}`).join(' ');
-    this.#lines.push(`${id} ${status.role} epoch=${status.leaderEpoch} end=${status.logEnd} hw=${status.highWaterMark} latest=${partition.latest()} log [${log}]`);
+    const log = disk.batches
+      .map((header) => `${header.baseOffset}:${header.leaderEpoch}${header.isControl ? '!' : ''}`)
+      .join(' ');
+    this.#lines.push(
+      `${id} ${status.role} epoch=${status.leaderEpoch} end=${status.logEnd} hw=${status.highWaterMark} latest=${partition.latest()} log [${log}]`,
+    );
   }
 
   #broker(id: number): Broker {
@@ -214,8 +277,10 @@ export class Transcript {
 }
 
 function describeWrite(write: LogWrite, headers: readonly BatchHeader[]): string {
-  if (write.kind === 'truncate') return `truncate to=${write.toOffset}${write.keepAside ? ' aside' : ''}`;
-  if (write.kind === 'reset' || write.kind === 'retire') return `${write.kind} start=${write.startOffset}`;
+  if (write.kind === 'truncate')
+    return `truncate to=${write.toOffset}${write.keepAside ? ' aside' : ''}`;
+  if (write.kind === 'reset' || write.kind === 'retire')
+    return `${write.kind} start=${write.startOffset}`;
   return `${write.kind} ${headers.map((header) => `${header.baseOffset}..${endOf(header)}`).join(' ')}`;
 }
 
@@ -256,5 +321,8 @@ function number(args: Args, key: string, fallback?: number): number {
 }
 
 function list(args: Args, key: string): number[] {
-  return (args.get(key) ?? '').split(',').filter((word) => word !== '').map(Number);
+  return (args.get(key) ?? '')
+    .split(',')
+    .filter((word) => word !== '')
+    .map(Number);
 }

@@ -2,7 +2,11 @@
 import type { Random } from '../../../broker/base/random.ts';
 import { Partition } from '../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
-import type { LogWrite, PartitionInput, PartitionOutput } from '../../../broker/replication/types.ts';
+import type {
+  LogWrite,
+  PartitionInput,
+  PartitionOutput,
+} from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../proto/batch/frame.ts';
 import type { Observed } from './checkers.ts';
 import { ModelLog } from './model-log.ts';
@@ -70,7 +74,11 @@ export class ModelBroker implements Observed {
     // The write that was running may be torn: whole frames of it stay, the incomplete last one is cut.
     const running = this.#queue[0];
     const isDone = running !== undefined && (running.headers.length > 0 || random.chance(0.5));
-    if (isDone) this.disk.apply(running.write, running.headers.slice(0, random.below(running.headers.length + 1)));
+    if (isDone)
+      this.disk.apply(
+        running.write,
+        running.headers.slice(0, random.below(running.headers.length + 1)),
+      );
     this.#queue = [];
     this.#mustRebuild = false;
     if (!isLossy) return;
@@ -84,7 +92,8 @@ export class ModelBroker implements Observed {
     const output = partition.step(input);
     if (output.rebuildProducers) this.#mustRebuild = true;
     for (const write of output.writes) this.#enqueue(write, this.#headersOf(write, input));
-    if (this.#world.random.chance(0.1)) this.disk.checkpoint = Math.min(partition.readEnd(), this.disk.end);
+    if (this.#world.random.chance(0.1))
+      this.disk.checkpoint = Math.min(partition.readEnd(), this.disk.end);
     this.#world.output(this, output);
   }
 
@@ -94,7 +103,8 @@ export class ModelBroker implements Observed {
   }
 
   #headersOf(write: LogWrite, input: PartitionInput): readonly BatchHeader[] {
-    if (write.kind === 'replicate' && input.kind === 'frames') return input.headers.slice(write.first, write.last);
+    if (write.kind === 'replicate' && input.kind === 'frames')
+      return input.headers.slice(write.first, write.last);
     if (write.kind === 'epoch-start') {
       return [controlHeader(write.baseOffset, write.leaderEpoch, this.incarnation)];
     }

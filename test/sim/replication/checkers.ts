@@ -42,7 +42,8 @@ export class Checkers {
     const key = `${broker.id}/${broker.incarnation}`;
     const before = this.#highWaterMarks.get(key) ?? broker.disk.start;
     if (highWaterMark < before) {
-      if (highWaterMark < this.committedEnd) fail('f', `high-water mark of ${key} fell from ${before} to ${highWaterMark}`);
+      if (highWaterMark < this.committedEnd)
+        fail('f', `high-water mark of ${key} fell from ${before} to ${highWaterMark}`);
       this.#highWaterMarks.set(key, highWaterMark);
       return false;
     }
@@ -52,9 +53,17 @@ export class Checkers {
       this.#highWaterMarks.set(key, highWaterMark);
       return false;
     }
-    if (highWaterMark > broker.disk.end) fail('f', `high-water mark ${highWaterMark} of ${key} is above its written end ${broker.disk.end}`);
+    if (highWaterMark > broker.disk.end)
+      fail(
+        'f',
+        `high-water mark ${highWaterMark} of ${key} is above its written end ${broker.disk.end}`,
+      );
     const endBefore = this.committedEnd;
-    for (let index = broker.disk.indexOf(before); index < broker.disk.indexOf(highWaterMark); index += 1) {
+    for (
+      let index = broker.disk.indexOf(before);
+      index < broker.disk.indexOf(highWaterMark);
+      index += 1
+    ) {
       this.#commit(broker.disk.batches[index] as BatchHeader, key);
     }
     this.#highWaterMarks.set(key, highWaterMark);
@@ -68,7 +77,11 @@ export class Checkers {
     if (other === key) return;
     if (other !== undefined) fail('g', `epoch ${leaderEpoch} is led by ${other} and ${key}`);
     this.#leaders.set(leaderEpoch, key);
-    if (!this.isComplete(broker.disk)) fail('a', `leader ${key} of epoch ${leaderEpoch} ends at ${broker.disk.end}, committed is ${this.committedEnd}`);
+    if (!this.isComplete(broker.disk))
+      fail(
+        'a',
+        `leader ${key} of epoch ${leaderEpoch} ends at ${broker.disk.end}, committed is ${this.committedEnd}`,
+      );
   }
 
   /** (b), (d), (h): whichever trusted logs the next election reads, one of them holds everything committed. */
@@ -76,26 +89,49 @@ export class Checkers {
     const { syncSet, quorum, suspects } = assignment;
     const incomplete = syncSet.filter((member) => {
       const broker = brokers[member] as Observed;
-      return !suspects.includes(member) && !broker.hasUnreportedLoss && !this.isComplete(broker.disk);
+      return (
+        !suspects.includes(member) && !broker.hasUnreportedLoss && !this.isComplete(broker.disk)
+      );
     });
     if (incomplete.length > syncSet.length - quorum) {
-      fail('d', `S (${syncSet.join()}) q ${quorum} suspects (${suspects.join()}): (${incomplete.join()}) lack committed offsets below ${this.committedEnd}`);
+      fail(
+        'd',
+        `S (${syncSet.join()}) q ${quorum} suspects (${suspects.join()}): (${incomplete.join()}) lack committed offsets below ${this.committedEnd}`,
+      );
     }
     for (const member of syncSet) {
       const broker = brokers[member] as Observed;
-      if (!suspects.includes(member) && !broker.hasUnreportedLoss && this.isComplete(broker.disk)) this.#lossy.delete(member);
+      if (!suspects.includes(member) && !broker.hasUnreportedLoss && this.isComplete(broker.disk))
+        this.#lossy.delete(member);
     }
   }
 
   /** (i), (j): what is acknowledged at level all is committed, where it was said, on min replicas, save those that lost it since. */
-  acknowledges(header: BatchHeader, result: AppendResult, min: number, brokers: readonly Observed[]): void {
+  acknowledges(
+    header: BatchHeader,
+    result: AppendResult,
+    min: number,
+    brokers: readonly Observed[],
+  ): void {
     if (!result.ok) return;
     const committed = this.#ledger[this.#indexOf(result.baseOffset)];
     if (committed?.baseOffset !== result.baseOffset || committed.crc !== header.crc) {
-      fail('i', `append of ${header.producerId}/${header.baseSequence} is acknowledged at ${result.baseOffset} and not committed there`);
+      fail(
+        'i',
+        `append of ${header.producerId}/${header.baseSequence} is acknowledged at ${result.baseOffset} and not committed there`,
+      );
     }
-    const holders = brokers.filter(({ id, disk }) => this.#lossy.has(id) || disk.at(result.baseOffset)?.crc === header.crc || disk.start > result.baseOffset);
-    if (holders.length < min) fail('i', `offset ${result.baseOffset} is acknowledged on ${holders.length} replicas, min is ${min}`);
+    const holders = brokers.filter(
+      ({ id, disk }) =>
+        this.#lossy.has(id) ||
+        disk.at(result.baseOffset)?.crc === header.crc ||
+        disk.start > result.baseOffset,
+    );
+    if (holders.length < min)
+      fail(
+        'i',
+        `offset ${result.baseOffset} is acknowledged on ${holders.length} replicas, min is ${min}`,
+      );
     this.acknowledged += 1;
   }
 
@@ -109,17 +145,20 @@ export class Checkers {
       const next = this.#sequences.get(key);
       if (next !== undefined) this.#sequences.set(key, Math.min(next, baseSequence));
     }
-    for (const [key, highWaterMark] of this.#highWaterMarks) this.#highWaterMarks.set(key, Math.min(highWaterMark, this.committedEnd));
+    for (const [key, highWaterMark] of this.#highWaterMarks)
+      this.#highWaterMarks.set(key, Math.min(highWaterMark, this.committedEnd));
     return lost;
   }
 
   /** (l): caught-up replicas are the same, byte for byte, and end where the committed log ends. */
   converged(brokers: readonly Observed[]): void {
     for (const { id, disk } of brokers) {
-      if (disk.end !== this.committedEnd) fail('l', `log of ${id} ends at ${disk.end}, committed is ${this.committedEnd}`);
+      if (disk.end !== this.committedEnd)
+        fail('l', `log of ${id} ends at ${disk.end}, committed is ${this.committedEnd}`);
       for (const header of disk.batches) {
         const committed = this.#ledger[this.#indexOf(header.baseOffset)];
-        if (header.baseOffset >= disk.start && !isEqual(committed, header)) fail('l', `log of ${id} differs at ${header.baseOffset}`);
+        if (header.baseOffset >= disk.start && !isEqual(committed, header))
+          fail('l', `log of ${id} differs at ${header.baseOffset}`);
       }
     }
   }
@@ -132,16 +171,25 @@ export class Checkers {
   #commit(header: BatchHeader, key: string): void {
     if (header.baseOffset < this.committedEnd) {
       const committed = this.#ledger[this.#indexOf(header.baseOffset)];
-      if (!isEqual(committed, header)) fail('e', `${key} has ${describe(header)} below its high-water mark, committed is ${describe(committed)}`);
+      if (!isEqual(committed, header))
+        fail(
+          'e',
+          `${key} has ${describe(header)} below its high-water mark, committed is ${describe(committed)}`,
+        );
       return;
     }
-    if (header.baseOffset !== this.committedEnd) fail('c', `${key} commits ${describe(header)}, committed ends at ${this.committedEnd}`);
+    if (header.baseOffset !== this.committedEnd)
+      fail('c', `${key} commits ${describe(header)}, committed ends at ${this.committedEnd}`);
     this.#ledger.push(header);
     this.commits += 1;
     if (header.producerId === 0) return;
     const producer = `${header.producerId}/${header.producerEpoch}`;
     const expected = this.#sequences.get(producer) ?? 0;
-    if (header.baseSequence !== expected) fail('j', `producer ${producer} has sequence ${header.baseSequence} committed, expected is ${expected}`);
+    if (header.baseSequence !== expected)
+      fail(
+        'j',
+        `producer ${producer} has sequence ${header.baseSequence} committed, expected is ${expected}`,
+      );
     this.#sequences.set(producer, header.baseSequence + header.recordCount);
   }
 
@@ -162,11 +210,18 @@ function isSame(committed: BatchHeader, disk: ModelLog): boolean {
 }
 
 function isEqual(one: BatchHeader | undefined, other: BatchHeader): boolean {
-  return one !== undefined && one.baseOffset === other.baseOffset && one.leaderEpoch === other.leaderEpoch && one.crc === other.crc;
+  return (
+    one !== undefined &&
+    one.baseOffset === other.baseOffset &&
+    one.leaderEpoch === other.leaderEpoch &&
+    one.crc === other.crc
+  );
 }
 
 function describe(header: BatchHeader | undefined): string {
-  return header === undefined ? 'nothing' : `offset ${header.baseOffset} epoch ${header.leaderEpoch} crc ${header.crc}`;
+  return header === undefined
+    ? 'nothing'
+    : `offset ${header.baseOffset} epoch ${header.leaderEpoch} crc ${header.crc}`;
 }
 
 function fail(invariant: string, message: string): never {

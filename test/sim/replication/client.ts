@@ -17,7 +17,12 @@ export interface ClientWorld {
   readonly brokers: number;
   nextId(): number;
   /** Sends to a broker; `answer` may never be called. */
-  send(broker: number, ack: AckLevel, header: BatchHeader, answer: (result: AppendResult) => void): void;
+  send(
+    broker: number,
+    ack: AckLevel,
+    header: BatchHeader,
+    answer: (result: AppendResult) => void,
+  ): void;
   /** A batch of level all was refused for good. */
   refused(error: BrokerError): void;
 }
@@ -113,14 +118,23 @@ export class ModelClient {
     this.#world.scheduler.after(RETRY_MS, () => {
       if (item.attempt === attempt) item.isSent = false;
     });
-    if (error.code === 'NOT_LEADER' || error.code === 'LEADER_UNKNOWN' || error.code === 'STORAGE_FAILED') {
+    if (
+      error.code === 'NOT_LEADER' ||
+      error.code === 'LEADER_UNKNOWN' ||
+      error.code === 'STORAGE_FAILED'
+    ) {
       this.#target = error.details.leader ?? this.#world.random.below(this.#world.brokers);
     }
     // A gap closes when the batch before it has been sent again; what was only leader-acknowledged may be gone for good.
     const isOutdated = (error.details.leaderEpoch ?? Infinity) < this.#leaderEpoch;
     if (isOutdated) this.#target = this.#world.random.below(this.#world.brokers);
-    const isFatal = !isOutdated && error.retry === 'no' && (error.code !== 'OUT_OF_ORDER_SEQUENCE' || (item === this.#items[0] && item.attempt > TRIES_MAX));
-    if (isFatal && (error.code !== 'UNKNOWN_PRODUCER' || item === this.#items[0])) this.#startOver(error);
+    const isFatal =
+      !isOutdated &&
+      error.retry === 'no' &&
+      (error.code !== 'OUT_OF_ORDER_SEQUENCE' ||
+        (item === this.#items[0] && item.attempt > TRIES_MAX));
+    if (isFatal && (error.code !== 'UNKNOWN_PRODUCER' || item === this.#items[0]))
+      this.#startOver(error);
   }
 
   #startOver(error: BrokerError): void {

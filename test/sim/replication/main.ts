@@ -3,7 +3,11 @@ import { parseArgs } from 'node:util';
 import { World } from './world.ts';
 
 const { values } = parseArgs({
-  options: { seed: { type: 'string' }, from: { type: 'string', default: '1' }, count: { type: 'string', default: '200' } },
+  options: {
+    seed: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    count: { type: 'string', default: '200' },
+  },
 });
 
 function replay(seed: number): void {
@@ -19,16 +23,27 @@ function replay(seed: number): void {
 
 function runMany(from: number, count: number): void {
   const failures: string[] = [];
-  const totals = { commits: 0, acknowledged: 0, elections: 0, uncleanElections: 0, lostBatches: 0, crashes: 0 };
+  const totals = {
+    commits: 0,
+    acknowledged: 0,
+    elections: 0,
+    uncleanElections: 0,
+    lostBatches: 0,
+    crashes: 0,
+  };
   for (let seed = from; seed < from + count; seed += 1) {
     try {
       const result = new World(seed).run();
       for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key];
     } catch (error) {
-      failures.push(`seed ${seed}: ${error instanceof Error ? `${error.name} ${error.message}` : String(error)}`);
+      failures.push(
+        `seed ${seed}: ${error instanceof Error ? `${error.name} ${error.message}` : String(error)}`,
+      );
     }
   }
-  process.stdout.write(`${failures.map((line) => `${line}\n`).join('')}${count} seeds, ${failures.length} failed, ${JSON.stringify(totals)}\n`);
+  process.stdout.write(
+    `${failures.map((line) => `${line}\n`).join('')}${count} seeds, ${failures.length} failed, ${JSON.stringify(totals)}\n`,
+  );
   if (failures.length > 0) process.exitCode = 1;
 }
 

@@ -18,12 +18,21 @@ export interface ModelState extends Assignment {
 /** What the world tells the controller of the brokers. */
 export interface ControllerView {
   /** (last epoch, end) of a replica that is up, reachable, of this incarnation and sealed at `leaderEpoch`; else null. */
-  inspect(brokerId: number, brokerEpoch: number, leaderEpoch: number): { readonly lastEpoch: number; readonly endOffset: number } | null;
+  inspect(
+    brokerId: number,
+    brokerEpoch: number,
+    leaderEpoch: number,
+  ): { readonly lastEpoch: number; readonly endOffset: number } | null;
   changed(what: string): void;
   elected(leader: number, isUnclean: boolean): void;
 }
 
-type Change = Partial<Pick<Assignment, 'leader' | 'leaderEpoch' | 'syncSet' | 'quorum' | 'suspects' | 'uncleanEpoch' | 'commitMode'>>;
+type Change = Partial<
+  Pick<
+    Assignment,
+    'leader' | 'leaderEpoch' | 'syncSet' | 'quorum' | 'suspects' | 'uncleanEpoch' | 'commitMode'
+  >
+>;
 
 export class ModelController {
   readonly #random: Random;
@@ -33,13 +42,19 @@ export class ModelController {
   #version = 1;
   #state: Omit<Assignment, 'replicas'>;
 
-  constructor(options: { brokers: number; min: number; commitMode: 'in-sync' | 'quorum'; random: Random }, view: ControllerView) {
+  constructor(
+    options: { brokers: number; min: number; commitMode: 'in-sync' | 'quorum'; random: Random },
+    view: ControllerView,
+  ) {
     this.#random = options.random;
     this.#view = view;
     this.#brokers = Array.from({ length: options.brokers }, () => ({ epoch: 0, fenced: true }));
     this.#lastEpoch = 0;
     const syncSet = this.#brokers.map((_, index) => index);
-    const quorum = options.commitMode === 'in-sync' ? options.brokers : Math.max(options.min, Math.floor(options.brokers / 2) + 1);
+    const quorum =
+      options.commitMode === 'in-sync'
+        ? options.brokers
+        : Math.max(options.min, Math.floor(options.brokers / 2) + 1);
     this.#state = {
       leader: -1,
       leaderEpoch: 1,
@@ -55,7 +70,12 @@ export class ModelController {
   }
 
   get state(): ModelState {
-    const replicas = this.#brokers.map(({ epoch, fenced }, brokerId) => ({ brokerId, brokerEpoch: epoch, fenced, stopping: false }));
+    const replicas = this.#brokers.map(({ epoch, fenced }, brokerId) => ({
+      brokerId,
+      brokerEpoch: epoch,
+      fenced,
+      stopping: false,
+    }));
     return { ...this.#state, replicas, version: this.#version };
   }
 
@@ -70,7 +90,8 @@ export class ModelController {
     broker.fenced = true;
     const change: { -readonly [Key in keyof Change]: Change[Key] } = {};
     const { syncSet, quorum, minInSyncReplicas, suspects, leader } = this.#state;
-    if (leader === brokerId) Object.assign(change, { leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 });
+    if (leader === brokerId)
+      Object.assign(change, { leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 });
     if (isLossy && syncSet.includes(brokerId)) {
       // P7: out of S at once, or suspect where that would break min.
       if (quorum - 1 >= minInSyncReplicas) Object.assign(change, this.#without(brokerId));
@@ -84,8 +105,14 @@ export class ModelController {
     const broker = this.#broker(brokerId);
     if (broker.fenced) return;
     broker.fenced = true;
-    const change: Change = this.#state.leader === brokerId ? { leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 } : {};
-    this.#commit({ ...change, ...(this.#maySpare(brokerId) ? this.#without(brokerId) : {}) }, `fence ${brokerId}`);
+    const change: Change =
+      this.#state.leader === brokerId
+        ? { leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 }
+        : {};
+    this.#commit(
+      { ...change, ...(this.#maySpare(brokerId) ? this.#without(brokerId) : {}) },
+      `fence ${brokerId}`,
+    );
     this.elect();
   }
 
@@ -108,7 +135,10 @@ export class ModelController {
     const { quorum, minInSyncReplicas } = this.#state;
     const majority = Math.max(minInSyncReplicas, Math.floor(this.#brokers.length / 2) + 1);
     // Lowering q is always safe; raising it is the leader's to ask for.
-    this.#commit({ commitMode, quorum: commitMode === 'quorum' ? Math.min(quorum, majority) : quorum }, `mode ${commitMode}`);
+    this.#commit(
+      { commitMode, quorum: commitMode === 'quorum' ? Math.min(quorum, majority) : quorum },
+      `mode ${commitMode}`,
+    );
   }
 
   /** Elects from trusted logs if there are enough; called again and again while there is no leader. */
@@ -123,8 +153,16 @@ export class ModelController {
     }
     const answers = this.#inspect(trusted);
     const best = answers[0];
-    if (answers.length < syncSet.length - quorum + 1 || best === undefined || this.#broker(best.brokerId).fenced) return;
-    this.#commit({ leader: best.brokerId }, `elect ${best.brokerId} epoch ${leaderEpoch} of ${answers.length} logs`);
+    if (
+      answers.length < syncSet.length - quorum + 1 ||
+      best === undefined ||
+      this.#broker(best.brokerId).fenced
+    )
+      return;
+    this.#commit(
+      { leader: best.brokerId },
+      `elect ${best.brokerId} epoch ${leaderEpoch} of ${answers.length} logs`,
+    );
     this.#view.elected(best.brokerId, false);
   }
 
@@ -134,9 +172,21 @@ export class ModelController {
     if (leader !== -1) return;
     const answers = this.#inspect(this.#brokers.map((_, index) => index));
     const best = answers[0];
-    if (best === undefined || answers.length < this.#brokers.length || this.#broker(best.brokerId).fenced) return;
+    if (
+      best === undefined ||
+      answers.length < this.#brokers.length ||
+      this.#broker(best.brokerId).fenced
+    )
+      return;
     this.#commit(
-      { leader: best.brokerId, leaderEpoch: leaderEpoch + 1, uncleanEpoch: leaderEpoch + 1, syncSet: [best.brokerId], quorum: 1, suspects: [] },
+      {
+        leader: best.brokerId,
+        leaderEpoch: leaderEpoch + 1,
+        uncleanEpoch: leaderEpoch + 1,
+        syncSet: [best.brokerId],
+        quorum: 1,
+        suspects: [],
+      },
       `elect ${best.brokerId} uncleanly`,
     );
     this.#view.elected(best.brokerId, true);
@@ -144,38 +194,59 @@ export class ModelController {
 
   alter(from: number, fromEpoch: number, proposal: SyncSetProposal): BrokerError | null {
     const { leader, leaderEpoch, partitionEpoch } = this.#state;
-    const isCurrent = from === leader && this.isCurrent(from, fromEpoch) && proposal.leaderEpoch === leaderEpoch;
-    if (!isCurrent || proposal.partitionEpoch !== partitionEpoch) return new BrokerError('STALE_EPOCH', 'compare-and-set failed');
+    const isCurrent =
+      from === leader && this.isCurrent(from, fromEpoch) && proposal.leaderEpoch === leaderEpoch;
+    if (!isCurrent || proposal.partitionEpoch !== partitionEpoch)
+      return new BrokerError('STALE_EPOCH', 'compare-and-set failed');
     const change = this.#judge(proposal.change);
-    if (change === null) return new BrokerError('REFUSED', `change ${JSON.stringify(proposal.change)} is not allowed`);
+    if (change === null)
+      return new BrokerError('REFUSED', `change ${JSON.stringify(proposal.change)} is not allowed`);
     this.#commit(change, `alter by ${from}: ${JSON.stringify(proposal.change)}`);
     return null;
   }
 
   #judge(change: SyncSetProposal['change']): Change | null {
     const { syncSet, quorum, suspects, commitMode } = this.#state;
-    if (change.op === 'raise') return change.quorum === quorum + 1 && change.quorum <= syncSet.length ? { quorum: change.quorum } : null;
+    if (change.op === 'raise')
+      return change.quorum === quorum + 1 && change.quorum <= syncSet.length
+        ? { quorum: change.quorum }
+        : null;
     const broker = this.#broker(change.member);
     if (change.op === 'remove') {
       if (!syncSet.includes(change.member)) return { syncSet };
       return this.#maySpare(change.member) ? this.#without(change.member) : null;
     }
     if (broker.fenced || broker.epoch !== change.memberEpoch) return null;
-    if (change.op === 'trust') return suspects.includes(change.member) ? { suspects: suspects.filter((member) => member !== change.member) } : null;
+    if (change.op === 'trust')
+      return suspects.includes(change.member)
+        ? { suspects: suspects.filter((member) => member !== change.member) }
+        : null;
     if (syncSet.includes(change.member)) return null;
-    return { syncSet: [...syncSet, change.member], quorum: commitMode === 'in-sync' ? quorum + 1 : quorum };
+    return {
+      syncSet: [...syncSet, change.member],
+      quorum: commitMode === 'in-sync' ? quorum + 1 : quorum,
+    };
   }
 
   #lead(leader: number): void {
-    this.#commit({ leader, leaderEpoch: this.#state.leaderEpoch + 1 }, `elect ${leader} epoch ${this.#state.leaderEpoch + 1}`);
+    this.#commit(
+      { leader, leaderEpoch: this.#state.leaderEpoch + 1 },
+      `elect ${leader} epoch ${this.#state.leaderEpoch + 1}`,
+    );
     this.#view.elected(leader, false);
   }
 
   /** Best log first. The state is leaderless at its epoch: the replicas seal at it. */
-  #inspect(members: readonly number[]): { brokerId: number; lastEpoch: number; endOffset: number }[] {
+  #inspect(
+    members: readonly number[],
+  ): { brokerId: number; lastEpoch: number; endOffset: number }[] {
     return members
       .flatMap((brokerId) => {
-        const log = this.#view.inspect(brokerId, this.#broker(brokerId).epoch, this.#state.leaderEpoch);
+        const log = this.#view.inspect(
+          brokerId,
+          this.#broker(brokerId).epoch,
+          this.#state.leaderEpoch,
+        );
         return log === null ? [] : [{ brokerId, ...log }];
       })
       .sort((a, b) => b.lastEpoch - a.lastEpoch || b.endOffset - a.endOffset);
@@ -185,7 +256,9 @@ export class ModelController {
   #maySpare(member: number): boolean {
     const { syncSet, quorum, minInSyncReplicas, suspects } = this.#state;
     if (!syncSet.includes(member) || quorum - 1 < minInSyncReplicas) return false;
-    const trustedLeft = syncSet.filter((other) => other !== member && !suspects.includes(other)).length;
+    const trustedLeft = syncSet.filter(
+      (other) => other !== member && !suspects.includes(other),
+    ).length;
     return trustedLeft >= syncSet.length - quorum + 1;
   }
 
@@ -201,7 +274,11 @@ export class ModelController {
   #commit(change: Change, what: string): void {
     this.#version += 1;
     const isPartitionChanged = Object.keys(change).length > 0;
-    this.#state = { ...this.#state, ...change, partitionEpoch: this.#state.partitionEpoch + (isPartitionChanged ? 1 : 0) };
+    this.#state = {
+      ...this.#state,
+      ...change,
+      partitionEpoch: this.#state.partitionEpoch + (isPartitionChanged ? 1 : 0),
+    };
     this.#view.changed(what);
   }
 

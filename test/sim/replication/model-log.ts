@@ -49,7 +49,8 @@ export class ModelLog {
       this.start = write.startOffset;
     } else {
       for (const header of headers) {
-        if (header.baseOffset !== this.end) throw new Error(`write at ${header.baseOffset}, the log ends at ${this.end}`);
+        if (header.baseOffset !== this.end)
+          throw new Error(`write at ${header.baseOffset}, the log ends at ${this.end}`);
         this.batches.push(header);
       }
     }
@@ -66,10 +67,17 @@ export class ModelLog {
   recover(): LogState {
     const epochs: EpochStart[] = [];
     for (const { leaderEpoch, baseOffset } of this.batches.slice(this.indexOf(this.start))) {
-      if (epochs.at(-1)?.epoch !== leaderEpoch) epochs.push({ epoch: leaderEpoch, startOffset: baseOffset });
+      if (epochs.at(-1)?.epoch !== leaderEpoch)
+        epochs.push({ epoch: leaderEpoch, startOffset: baseOffset });
     }
     const endOffset = this.end;
-    return { startOffset: this.start, endOffset, epochs, highWaterMark: Math.min(this.checkpoint, endOffset), syncedOffset: this.synced };
+    return {
+      startOffset: this.start,
+      endOffset,
+      epochs,
+      highWaterMark: Math.min(this.checkpoint, endOffset),
+      syncedOffset: this.synced,
+    };
   }
 
   producers(): ProducerTable {

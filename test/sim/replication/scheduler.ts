@@ -25,7 +25,11 @@ export class Scheduler {
 
   /** Runs everything up to and including `untilMs`. */
   run(untilMs: number): void {
-    for (let head = this.#heap[0]; head !== undefined && head.atMs <= untilMs; head = this.#heap[0]) {
+    for (
+      let head = this.#heap[0];
+      head !== undefined && head.atMs <= untilMs;
+      head = this.#heap[0]
+    ) {
       this.#pop();
       this.nowMs = head.atMs;
       head.run();
@@ -40,7 +44,11 @@ export class Scheduler {
     for (;;) {
       let child = at * 2 + 1;
       if (child >= this.#heap.length) break;
-      if (child + 1 < this.#heap.length && isBefore(this.#heap[child + 1] as Event, this.#heap[child] as Event)) child += 1;
+      if (
+        child + 1 < this.#heap.length &&
+        isBefore(this.#heap[child + 1] as Event, this.#heap[child] as Event)
+      )
+        child += 1;
       if (isBefore(last, this.#heap[child] as Event)) break;
       this.#heap[at] = this.#heap[child] as Event;
       at = child;

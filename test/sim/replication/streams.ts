@@ -1,6 +1,10 @@
 /** Replication streams: one for each (follower, leader), first in first out in both directions, bound to two incarnations, reset at will. */
 import type { Random } from '../../../broker/base/random.ts';
-import type { FollowerMessage, PartitionInput, Position } from '../../../broker/replication/types.ts';
+import type {
+  FollowerMessage,
+  PartitionInput,
+  Position,
+} from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../proto/batch/frame.ts';
 import type { ModelBroker } from './broker.ts';
 import { endOf } from './model-log.ts';
@@ -35,7 +39,12 @@ export class Streams {
   readonly #cut = new Set<number>();
   readonly #slowMs = new Map<number, number>();
 
-  constructor(scheduler: Scheduler, random: Random, brokers: readonly ModelBroker[], isFaulty: () => boolean) {
+  constructor(
+    scheduler: Scheduler,
+    random: Random,
+    brokers: readonly ModelBroker[],
+    isFaulty: () => boolean,
+  ) {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#brokers = brokers;
@@ -47,7 +56,13 @@ export class Streams {
     const follower = this.#brokers[followerId] as ModelBroker;
     const to = follower.partition?.status().leader ?? -1;
     const leader = this.#brokers[to];
-    if (leader === undefined || leader === follower || leader.partition === null || this.#isCut(followerId, to)) return;
+    if (
+      leader === undefined ||
+      leader === follower ||
+      leader.partition === null ||
+      this.#isCut(followerId, to)
+    )
+      return;
     const key = `${followerId}>${to}`;
     if (this.#streams.get(key)?.isOpen === true) return;
     const old = this.#streams.get(key);
@@ -79,7 +94,11 @@ export class Streams {
     });
   }
 
-  toFollower(leaderId: number, to: number, message: FollowerMessage & { readonly from: number }): void {
+  toFollower(
+    leaderId: number,
+    to: number,
+    message: FollowerMessage & { readonly from: number },
+  ): void {
     const stream = this.#streams.get(`${to}>${leaderId}`);
     if (stream?.isOpen === true) this.#down(stream, () => stream.follower.step(message));
   }
@@ -109,7 +128,8 @@ export class Streams {
   /** All streams of a broker end, on both sides. */
   drop(brokerId: number): void {
     for (const stream of this.#streams.values()) {
-      if (stream.isOpen && (stream.follower.id === brokerId || stream.leader.id === brokerId)) this.#close(stream);
+      if (stream.isOpen && (stream.follower.id === brokerId || stream.leader.id === brokerId))
+        this.#close(stream);
     }
   }
 
@@ -138,9 +158,20 @@ export class Streams {
       if (endOf(header) <= window.upTo) headers.push(header);
     }
     const last = headers.at(-1);
-    leader.partition.pushed(follower.id, last === undefined ? window.from : endOf(last), window.highWaterMark);
+    leader.partition.pushed(
+      follower.id,
+      last === undefined ? window.from : endOf(last),
+      window.highWaterMark,
+    );
     const { leaderEpoch, highWaterMark, logStartOffset } = window;
-    const input: FramesInput = { kind: 'frames', from: leader.id, leaderEpoch, highWaterMark, logStartOffset, headers };
+    const input: FramesInput = {
+      kind: 'frames',
+      from: leader.id,
+      leaderEpoch,
+      highWaterMark,
+      logStartOffset,
+      headers,
+    };
     stream.pushes += 1;
     this.#down(stream, () => {
       stream.pushes -= 1;
@@ -150,13 +181,21 @@ export class Streams {
   }
 
   #down(stream: Stream, run: () => void): void {
-    stream.lastDownMs = Math.max(stream.lastDownMs, this.#scheduler.nowMs + this.#delayMs(stream.follower.id));
+    stream.lastDownMs = Math.max(
+      stream.lastDownMs,
+      this.#scheduler.nowMs + this.#delayMs(stream.follower.id),
+    );
     this.#at(stream, stream.lastDownMs, run);
   }
 
   #at(stream: Stream, atMs: number, run: () => void): void {
     this.#scheduler.after(atMs - this.#scheduler.nowMs, () => {
-      if (!stream.isOpen || stream.follower.generation !== stream.followerGeneration || stream.leader.generation !== stream.leaderGeneration) return;
+      if (
+        !stream.isOpen ||
+        stream.follower.generation !== stream.followerGeneration ||
+        stream.leader.generation !== stream.leaderGeneration
+      )
+        return;
       if (this.#isCut(stream.follower.id, stream.leader.id)) this.#close(stream);
       else run();
     });
@@ -166,7 +205,8 @@ export class Streams {
     stream.isOpen = false;
     if (!stream.isLeaderOpen) return;
     stream.isLeaderOpen = false;
-    if (stream.leader.generation === stream.leaderGeneration) stream.leader.partition?.followerGone(stream.follower.id);
+    if (stream.leader.generation === stream.leaderGeneration)
+      stream.leader.partition?.followerGone(stream.follower.id);
   }
 
   #isCut(one: number, other: number): boolean {

@@ -4,7 +4,12 @@
  */
 import { BrokerError } from '../../../broker/base/errors.ts';
 import { Random } from '../../../broker/base/random.ts';
-import type { AckLevel, AppendResult, PartitionOutput, SyncSetProposal } from '../../../broker/replication/types.ts';
+import type {
+  AckLevel,
+  AppendResult,
+  PartitionOutput,
+  SyncSetProposal,
+} from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../proto/batch/frame.ts';
 import { ModelBroker } from './broker.ts';
 import { Checkers, Violation } from './checkers.ts';
@@ -37,7 +42,15 @@ export class World {
   readonly checkers = new Checkers();
   readonly #seed: number;
   readonly #trace: (line: string) => void;
-  readonly #settings: { min: number; mode: 'in-sync' | 'quorum'; lossy: boolean; unclean: boolean; retire: boolean; switches: boolean; weakAcks: boolean };
+  readonly #settings: {
+    min: number;
+    mode: 'in-sync' | 'quorum';
+    lossy: boolean;
+    unclean: boolean;
+    retire: boolean;
+    switches: boolean;
+    weakAcks: boolean;
+  };
   readonly #brokers: ModelBroker[];
   readonly #controller: ModelController;
   readonly #streams: Streams;
@@ -72,21 +85,40 @@ export class World {
     this.#cut = this.#brokers.map(() => false);
     this.#heardMs = this.#brokers.map(() => 0);
     this.#controller = new ModelController(
-      { brokers: this.brokerCount, min: this.#settings.min, commitMode: this.#settings.mode, random: random.fork('controller') },
+      {
+        brokers: this.brokerCount,
+        min: this.#settings.min,
+        commitMode: this.#settings.mode,
+        random: random.fork('controller'),
+      },
       {
         inspect: (id, epoch, leaderEpoch) => this.#inspect(id, epoch, leaderEpoch),
         changed: (what) => this.#published(what),
         elected: (leader, isUnclean) => this.#elected(leader, isUnclean),
       },
     );
-    this.#streams = new Streams(this.scheduler, random.fork('streams'), this.#brokers, () => this.#isFaulty);
-    const acks: AckLevel[] = ['all', 'all', this.#settings.weakAcks ? random.pick(['none', 'leader'] as const) : 'all'];
+    this.#streams = new Streams(
+      this.scheduler,
+      random.fork('streams'),
+      this.#brokers,
+      () => this.#isFaulty,
+    );
+    const acks: AckLevel[] = [
+      'all',
+      'all',
+      this.#settings.weakAcks ? random.pick(['none', 'leader'] as const) : 'all',
+    ];
     const world = {
       scheduler: this.scheduler,
       random: random.fork('clients'),
       brokers: this.brokerCount,
       nextId: () => (this.#ids += 1),
-      send: (broker: number, ack: AckLevel, header: BatchHeader, answer: (result: AppendResult) => void) => this.#send(broker, ack, header, answer),
+      send: (
+        broker: number,
+        ack: AckLevel,
+        header: BatchHeader,
+        answer: (result: AppendResult) => void,
+      ) => this.#send(broker, ack, header, answer),
       refused: (error: BrokerError) => this.#refused(error),
     };
     this.#clients = acks.map((ack) => new ModelClient(world, ack));
@@ -126,13 +158,17 @@ export class World {
   output(broker: ModelBroker, output: PartitionOutput): void {
     const { partition } = broker;
     if (partition === null) return;
-    if (output.stopped !== null) throw new Violation(`(stopped) broker ${broker.id}: ${output.stopped}`);
+    if (output.stopped !== null)
+      throw new Violation(`(stopped) broker ${broker.id}: ${output.stopped}`);
     const status = partition.status();
     if (status.role === 'leader') this.checkers.leads(broker, status.leaderEpoch);
-    if (this.checkers.highWaterMark(broker, status.highWaterMark, status.logStart)) this.checkers.elections(this.#controller.state, this.#brokers);
+    if (this.checkers.highWaterMark(broker, status.highWaterMark, status.logStart))
+      this.checkers.elections(this.#controller.state, this.#brokers);
     for (const { requestId, result } of output.replies) this.#reply(broker, requestId, result);
-    for (const message of output.messages) this.#streams.toFollower(broker.id, message.to, { ...message, from: broker.id });
-    if (output.position !== null) this.#streams.position(broker.id, output.position.to, output.position.position);
+    for (const message of output.messages)
+      this.#streams.toFollower(broker.id, message.to, { ...message, from: broker.id });
+    if (output.position !== null)
+      this.#streams.position(broker.id, output.position.to, output.position.position);
     if (output.proposal !== null) this.#propose(broker, output.proposal);
     this.#streams.pump(broker.id);
   }
@@ -154,7 +190,8 @@ export class World {
       broker.step({ kind: 'tick', nowMs });
       if (broker.partition !== null && !this.#isCut(broker)) {
         this.#heardMs[broker.id] = nowMs;
-        if (broker.version > 0 && this.random.chance(0.3)) this.#controller.unfence(broker.id, broker.incarnation);
+        if (broker.version > 0 && this.random.chance(0.3))
+          this.#controller.unfence(broker.id, broker.incarnation);
         if (this.random.chance(0.2)) this.#deliver(broker);
       } else if (nowMs - (this.#heardMs[broker.id] ?? 0) > SESSION_MS) {
         this.#controller.fence(broker.id);
@@ -166,7 +203,8 @@ export class World {
     if (this.#controller.state.leader !== -1) this.#leaderlessSinceMs = nowMs;
     const patienceMs = this.#isFaulty ? 1_500 : 3_000;
     const mayElectUncleanly = this.#settings.unclean || !this.#isFaulty;
-    if (mayElectUncleanly && nowMs - this.#leaderlessSinceMs > patienceMs) this.#controller.electUncleanly();
+    if (mayElectUncleanly && nowMs - this.#leaderlessSinceMs > patienceMs)
+      this.#controller.electUncleanly();
   }
 
   #fault(): void {
@@ -174,14 +212,19 @@ export class World {
     const broker = random.pick(this.#brokers);
     const roll = random.below(100);
     if (roll < 6) this.#crash(broker, this.#settings.lossy && random.chance(0.4));
-    else if (roll < 8) for (const other of this.#brokers) this.#crash(other, this.#settings.lossy && random.chance(0.2));
-    else if (roll < 14) this.#streams.reset(random.below(this.brokerCount), random.below(this.brokerCount));
+    else if (roll < 8)
+      for (const other of this.#brokers)
+        this.#crash(other, this.#settings.lossy && random.chance(0.2));
+    else if (roll < 14)
+      this.#streams.reset(random.below(this.brokerCount), random.below(this.brokerCount));
     else if (roll < 18) this.#cutOff(broker);
     else if (roll < 24) this.#streams.slow(broker.id, random.below(900));
     else if (roll < 26) this.#controller.move();
     else if (roll < 28) this.#controller.fence(broker.id);
-    else if (roll < 30 && this.#settings.switches) this.#controller.setMode(random.pick(['in-sync', 'quorum']));
-    else if (roll < 40 && this.#settings.retire) broker.step({ kind: 'retire', offset: this.#batchBelow(broker) });
+    else if (roll < 30 && this.#settings.switches)
+      this.#controller.setMode(random.pick(['in-sync', 'quorum']));
+    else if (roll < 40 && this.#settings.retire)
+      broker.step({ kind: 'retire', offset: this.#batchBelow(broker) });
   }
 
   /** Start of some batch at or below the broker's HW. */
@@ -198,7 +241,9 @@ export class World {
     this.#streams.died(broker.id);
     broker.crash(isLossy);
     if (isLossy) this.checkers.lost(broker.id);
-    this.scheduler.after(20 + this.random.below(this.random.chance(0.2) ? 2_000 : 300), () => this.#start(broker));
+    this.scheduler.after(20 + this.random.below(this.random.chance(0.2) ? 2_000 : 300), () =>
+      this.#start(broker),
+    );
   }
 
   #start(broker: ModelBroker): void {
@@ -247,7 +292,8 @@ export class World {
     this.#trace1(
       `${what}: leader ${state.leader} epoch ${state.leaderEpoch}/${state.partitionEpoch} S (${state.syncSet.join()}) q ${state.quorum} suspects (${state.suspects.join()})`,
     );
-    if (state.uncleanEpoch !== state.leaderEpoch || state.leader === -1) this.checkers.elections(state, this.#brokers);
+    if (state.uncleanEpoch !== state.leaderEpoch || state.leader === -1)
+      this.checkers.elections(state, this.#brokers);
     for (const broker of this.#brokers) this.#deliver(broker);
   }
 
@@ -257,7 +303,13 @@ export class World {
     const { generation } = broker;
     if (this.#isCut(broker) || state.version <= broker.version || this.random.chance(0.1)) return;
     this.scheduler.after(1 + this.random.below(this.random.chance(0.05) ? 400 : 25), () => {
-      if (broker.generation !== generation || broker.partition === null || this.#isCut(broker) || broker.version >= state.version) return;
+      if (
+        broker.generation !== generation ||
+        broker.partition === null ||
+        this.#isCut(broker) ||
+        broker.version >= state.version
+      )
+        return;
       broker.version = state.version;
       broker.step({ kind: 'assign', assignment: state });
     });
@@ -272,7 +324,8 @@ export class World {
 
   #inspect(brokerId: number, brokerEpoch: number, leaderEpoch: number) {
     const broker = this.#brokers[brokerId] as ModelBroker;
-    if (broker.partition === null || broker.incarnation !== brokerEpoch || this.#isCut(broker)) return null;
+    if (broker.partition === null || broker.incarnation !== brokerEpoch || this.#isCut(broker))
+      return null;
     return broker.partition.inspect(leaderEpoch);
   }
 
@@ -280,20 +333,28 @@ export class World {
   #propose(broker: ModelBroker, proposal: SyncSetProposal): void {
     const { generation, incarnation } = broker;
     const answer = (error: BrokerError | null) => {
-      if (broker.generation === generation) broker.step({ kind: 'sync-set-result', proposalId: proposal.proposalId, error });
+      if (broker.generation === generation)
+        broker.step({ kind: 'sync-set-result', proposalId: proposal.proposalId, error });
     };
     const isLost = this.#isFaulty && this.random.chance(0.1);
     const isAnswerLost = this.#isFaulty && this.random.chance(0.2);
     const isSlow = this.#isFaulty && this.random.chance(0.1);
-    if (isLost || isAnswerLost || isSlow) this.scheduler.after(200, () => answer(new BrokerError('BROKER_NOT_READY', 'no answer')));
+    if (isLost || isAnswerLost || isSlow)
+      this.scheduler.after(200, () => answer(new BrokerError('BROKER_NOT_READY', 'no answer')));
     if (isLost) return;
     this.scheduler.after(1 + this.random.below(isSlow ? 1_500 : 20), () => {
       const error = this.#controller.alter(broker.id, incarnation, proposal);
-      if (!isAnswerLost && !isSlow) this.scheduler.after(1 + this.random.below(20), () => answer(error));
+      if (!isAnswerLost && !isSlow)
+        this.scheduler.after(1 + this.random.below(20), () => answer(error));
     });
   }
 
-  #send(to: number, ack: AckLevel, header: BatchHeader, answer: (result: AppendResult) => void): void {
+  #send(
+    to: number,
+    ack: AckLevel,
+    header: BatchHeader,
+    answer: (result: AppendResult) => void,
+  ): void {
     const broker = this.#brokers[to] as ModelBroker;
     if (this.#isFaulty && this.random.chance(0.03)) return;
     this.scheduler.after(1 + this.random.below(5), () => {
@@ -308,27 +369,40 @@ export class World {
   #reply(broker: ModelBroker, requestId: number, result: AppendResult): void {
     const header = broker.requests.get(requestId);
     const answer = this.#answers.get(requestId);
-    if (header === undefined || answer === undefined) throw new Violation(`(reply) request ${requestId} is answered twice`);
+    if (header === undefined || answer === undefined)
+      throw new Violation(`(reply) request ${requestId} is answered twice`);
     this.#answers.delete(requestId);
     // Writes read the header later; level none is answered before its write begins.
     this.scheduler.after(5_000, () => broker.requests.delete(requestId));
-    if (header.length === 100) this.checkers.acknowledges(header, result, this.#settings.min, this.#brokers);
+    if (header.length === 100)
+      this.checkers.acknowledges(header, result, this.#settings.min, this.#brokers);
     if (this.#isFaulty && this.random.chance(0.03)) return;
     this.scheduler.after(1 + this.random.below(5), () => answer(result));
   }
 
   #refused(error: BrokerError): void {
     const isExcused = this.#uncleanElections > 0 || this.#settings.retire;
-    if (!isExcused) throw new Violation(`(refused) an acknowledged sequence was refused: ${error.message}`);
+    if (!isExcused)
+      throw new Violation(`(refused) an acknowledged sequence was refused: ${error.message}`);
   }
 
   #checkLive(): void {
     const { state } = this.#controller;
-    const wanted = state.commitMode === 'in-sync' ? this.brokerCount : Math.max(state.minInSyncReplicas, Math.floor(this.brokerCount / 2) + 1);
-    const isWhole = state.syncSet.length === this.brokerCount && state.quorum === wanted && state.suspects.length === 0;
+    const wanted =
+      state.commitMode === 'in-sync'
+        ? this.brokerCount
+        : Math.max(state.minInSyncReplicas, Math.floor(this.brokerCount / 2) + 1);
+    const isWhole =
+      state.syncSet.length === this.brokerCount &&
+      state.quorum === wanted &&
+      state.suspects.length === 0;
     if (!isWhole) {
-      const statuses = this.#brokers.map((broker) => JSON.stringify(broker.partition?.status() ?? null));
-      throw new Violation(`(live) S (${state.syncSet.join()}) q ${state.quorum} of ${wanted} suspects (${state.suspects.join()}) leader ${state.leader}\n${statuses.join('\n')}`);
+      const statuses = this.#brokers.map((broker) =>
+        JSON.stringify(broker.partition?.status() ?? null),
+      );
+      throw new Violation(
+        `(live) S (${state.syncSet.join()}) q ${state.quorum} of ${wanted} suspects (${state.suspects.join()}) leader ${state.leader}\n${statuses.join('\n')}`,
+      );
     }
     const outstanding = this.#clients.reduce((sum, client) => sum + client.outstanding, 0);
     if (outstanding > 0) throw new Violation(`(live) ${outstanding} appends are not resolved`);

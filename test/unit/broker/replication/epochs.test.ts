@@ -10,11 +10,27 @@ const STARTS = [
 
 describe('EpochMap.endOf()', () => {
   const cases = [
-    { name: 'an epoch of the log ends where the next one starts', epoch: 3, expected: { epoch: 3, endOffset: 40 } },
+    {
+      name: 'an epoch of the log ends where the next one starts',
+      epoch: 3,
+      expected: { epoch: 3, endOffset: 40 },
+    },
     { name: 'the last epoch ends with the log', epoch: 6, expected: { epoch: 6, endOffset: 50 } },
-    { name: 'an epoch above the last one: the last one', epoch: 9, expected: { epoch: 6, endOffset: 50 } },
-    { name: 'an epoch that is missing: the largest one below it', epoch: 5, expected: { epoch: 3, endOffset: 40 } },
-    { name: 'an epoch below the first one: nothing, up to the log start', epoch: 1, expected: { epoch: 0, endOffset: 10 } },
+    {
+      name: 'an epoch above the last one: the last one',
+      epoch: 9,
+      expected: { epoch: 6, endOffset: 50 },
+    },
+    {
+      name: 'an epoch that is missing: the largest one below it',
+      epoch: 5,
+      expected: { epoch: 3, endOffset: 40 },
+    },
+    {
+      name: 'an epoch below the first one: nothing, up to the log start',
+      epoch: 1,
+      expected: { epoch: 0, endOffset: 10 },
+    },
   ];
   for (const { name, epoch, expected } of cases) {
     it(name, () => {
@@ -23,7 +39,10 @@ describe('EpochMap.endOf()', () => {
   }
 
   it('of an empty log is its end', () => {
-    expect(new EpochMap([]).endOf(3, { startOffset: 7, endOffset: 7 })).toEqual({ epoch: 0, endOffset: 7 });
+    expect(new EpochMap([]).endOf(3, { startOffset: 7, endOffset: 7 })).toEqual({
+      epoch: 0,
+      endOffset: 7,
+    });
   });
 });
 
@@ -48,12 +67,16 @@ describe('EpochMap', () => {
   });
 
   it('note() refuses an epoch that falls', () => {
-    expect(() => new EpochMap(STARTS).note(5, 50)).toThrow('epoch 5 must not be below 6, the last one');
+    expect(() => new EpochMap(STARTS).note(5, 50)).toThrow(
+      'epoch 5 must not be below 6, the last one',
+    );
   });
 
   it('epochOf() finds the epoch of an offset', () => {
     const map = new EpochMap(STARTS);
 
-    expect([9, 10, 19, 20, 39, 40, 49].map((offset) => map.epochOf(offset))).toEqual([0, 2, 2, 3, 3, 6, 6]);
+    expect([9, 10, 19, 20, 39, 40, 49].map((offset) => map.epochOf(offset))).toEqual([
+      0, 2, 2, 3, 3, 6, 6,
+    ]);
   });
 });

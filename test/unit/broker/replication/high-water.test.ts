@@ -4,9 +4,11 @@ import { committedEnd, quorumEnd, UNKNOWN_END } from '../../../../broker/replica
 
 describe('quorumEnd()', () => {
   it('is the largest end that q members hold, for any S and q', () => {
-    const cases = fc.array(fc.integer({ min: UNKNOWN_END, max: 20 }), { minLength: 1, maxLength: 7 }).chain((ends) =>
-      fc.record({ ends: fc.constant(ends), quorum: fc.integer({ min: 1, max: ends.length }) }),
-    );
+    const cases = fc
+      .array(fc.integer({ min: UNKNOWN_END, max: 20 }), { minLength: 1, maxLength: 7 })
+      .chain((ends) =>
+        fc.record({ ends: fc.constant(ends), quorum: fc.integer({ min: 1, max: ends.length }) }),
+      );
     fc.assert(
       fc.property(cases, ({ ends, quorum }) => {
         const held = ends.filter((end) => ends.filter((other) => other >= end).length >= quorum);
@@ -36,8 +38,13 @@ describe('committedEnd()', () => {
         const gone = pick % ends.length;
         const endOf = (member: number) => ends[member] ?? UNKNOWN_END;
         for (let quorum = 2; quorum <= ends.length; quorum += 1) {
-          const smaller = { syncSet: syncSet.filter((member) => member !== gone), quorum: quorum - 1 };
-          expect(quorumEnd(smaller, endOf)).toBeGreaterThanOrEqual(quorumEnd({ syncSet, quorum }, endOf));
+          const smaller = {
+            syncSet: syncSet.filter((member) => member !== gone),
+            quorum: quorum - 1,
+          };
+          expect(quorumEnd(smaller, endOf)).toBeGreaterThanOrEqual(
+            quorumEnd({ syncSet, quorum }, endOf),
+          );
         }
       }),
     );

@@ -1,10 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { Partition } from '../../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../../broker/replication/producers.ts';
-import type { Assignment, LogState, PartitionOutput, Position } from '../../../../broker/replication/types.ts';
+import type {
+  Assignment,
+  LogState,
+  PartitionOutput,
+  Position,
+} from '../../../../broker/replication/types.ts';
 import { header } from './header.ts';
 
-const EMPTY_LOG: LogState = { startOffset: 0, endOffset: 0, epochs: [], highWaterMark: 0, syncedOffset: 0 };
+const EMPTY_LOG: LogState = {
+  startOffset: 0,
+  endOffset: 0,
+  epochs: [],
+  highWaterMark: 0,
+  syncedOffset: 0,
+};
 
 /** Brokers 1, 2, 3 registered under 11, 12, 13; broker 1 leads epoch 5 with S of 1 and 2. */
 function assignment(fields: Partial<Assignment> = {}): Assignment {
@@ -12,7 +23,12 @@ function assignment(fields: Partial<Assignment> = {}): Assignment {
     leader: 1,
     leaderEpoch: 5,
     partitionEpoch: 1,
-    replicas: [1, 2, 3].map((brokerId) => ({ brokerId, brokerEpoch: 10 + brokerId, fenced: false, stopping: false })),
+    replicas: [1, 2, 3].map((brokerId) => ({
+      brokerId,
+      brokerEpoch: 10 + brokerId,
+      fenced: false,
+      stopping: false,
+    })),
     syncSet: [1, 2],
     quorum: 2,
     suspects: [],
@@ -24,8 +40,19 @@ function assignment(fields: Partial<Assignment> = {}): Assignment {
   };
 }
 
-function partition(log: LogState = EMPTY_LOG, fields: Partial<{ self: number; appendsPendingMax: number }> = {}): Partition {
-  const options = { self: 1, selfEpoch: 11, key: 'topic/0', lagMsMax: 1_000, appendsPendingMax: 2, nowMs: 0, ...fields };
+function partition(
+  log: LogState = EMPTY_LOG,
+  fields: Partial<{ self: number; appendsPendingMax: number }> = {},
+): Partition {
+  const options = {
+    self: 1,
+    selfEpoch: 11,
+    key: 'topic/0',
+    lagMsMax: 1_000,
+    appendsPendingMax: 2,
+    nowMs: 0,
+    ...fields,
+  };
   return new Partition(options, log, new ProducerTable({ producersMax: 10 }));
 }
 
@@ -38,7 +65,18 @@ function leader(): Partition {
 }
 
 function position(fields: Partial<Position> = {}): { kind: 'position'; position: Position } {
-  return { kind: 'position', position: { from: 2, brokerEpoch: 12, leaderEpoch: 5, lastEpoch: 5, endOffset: 1, syncedOffset: 0, ...fields } };
+  return {
+    kind: 'position',
+    position: {
+      from: 2,
+      brokerEpoch: 12,
+      leaderEpoch: 5,
+      lastEpoch: 5,
+      endOffset: 1,
+      syncedOffset: 0,
+      ...fields,
+    },
+  };
 }
 
 function append(led: Partition, fields: Parameters<typeof header>[0] = {}): PartitionOutput {
@@ -47,14 +85,30 @@ function append(led: Partition, fields: Parameters<typeof header>[0] = {}): Part
 
 function refusal(output: PartitionOutput): string {
   const result = output.replies[0]?.result;
-  return result === undefined || result.ok ? 'none' : `${result.error.code}: ${result.error.message}`;
+  return result === undefined || result.ok
+    ? 'none'
+    : `${result.error.code}: ${result.error.message}`;
 }
 
 describe('Partition.step() append', () => {
   const cases = [
-    { name: 'a batch that is too large', fields: { length: 1_001 }, expected: 'BATCH_TOO_LARGE: Cannot append to topic/0 in epoch 5: the batch has 1001 bytes, must have 1000 or fewer' },
-    { name: 'a timestamp in the future', fields: { maxTimestampMs: 3_600_001 }, expected: 'TIMESTAMP_IN_FUTURE: Cannot append to topic/0 in epoch 5: maxTimestampMs is 3600001, must be 3600000 or less' },
-    { name: 'a control batch', fields: { isControl: true }, expected: 'INVALID_ARGUMENT: Cannot append batch: control bit is set, must be clear' },
+    {
+      name: 'a batch that is too large',
+      fields: { length: 1_001 },
+      expected:
+        'BATCH_TOO_LARGE: Cannot append to topic/0 in epoch 5: the batch has 1001 bytes, must have 1000 or fewer',
+    },
+    {
+      name: 'a timestamp in the future',
+      fields: { maxTimestampMs: 3_600_001 },
+      expected:
+        'TIMESTAMP_IN_FUTURE: Cannot append to topic/0 in epoch 5: maxTimestampMs is 3600001, must be 3600000 or less',
+    },
+    {
+      name: 'a control batch',
+      fields: { isControl: true },
+      expected: 'INVALID_ARGUMENT: Cannot append batch: control bit is set, must be clear',
+    },
   ];
   for (const { name, fields, expected } of cases) {
     it(`refuses ${name}`, () => {
@@ -72,7 +126,9 @@ describe('Partition.step() append', () => {
     append(led);
     append(led);
 
-    expect(refusal(append(led))).toBe('OVERLOADED: Cannot append to topic/0 in epoch 5: 2 appends are pending, the most allowed');
+    expect(refusal(append(led))).toBe(
+      'OVERLOADED: Cannot append to topic/0 in epoch 5: 2 appends are pending, the most allowed',
+    );
   });
 
   it('refuses while draining, and is drained once all is committed', () => {
@@ -81,7 +137,9 @@ describe('Partition.step() append', () => {
 
     led.step({ kind: 'drain' });
 
-    expect(refusal(append(led))).toBe('BROKER_NOT_READY: Cannot append to topic/0 in epoch 5: the leader, broker 1, is stopping');
+    expect(refusal(append(led))).toBe(
+      'BROKER_NOT_READY: Cannot append to topic/0 in epoch 5: the leader, broker 1, is stopping',
+    );
     expect(led.status().isDrained).toBe(false);
   });
 
@@ -100,7 +158,9 @@ describe('Partition.step() append', () => {
 
     const output = led.step({ kind: 'failed' });
 
-    expect(refusal(output)).toBe('STORAGE_FAILED: Outcome of the append is unknown on topic/0: a write of broker 1 failed');
+    expect(refusal(output)).toBe(
+      'STORAGE_FAILED: Outcome of the append is unknown on topic/0: a write of broker 1 failed',
+    );
     expect([led.status().role, led.pushWindow(2), led.inspect(5)]).toEqual(['failed', null, null]);
   });
 });
@@ -125,7 +185,9 @@ describe('Partition.step() position', () => {
   it('of a newer incarnation counts when metadata has caught up', () => {
     const led = leader();
     led.step(position({ brokerEpoch: 20 }));
-    const replicas = assignment().replicas.map((replica) => (replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica));
+    const replicas = assignment().replicas.map((replica) =>
+      replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica,
+    );
 
     led.step({ kind: 'assign', assignment: assignment({ replicas }) });
 
@@ -138,7 +200,9 @@ describe('Partition.step() position', () => {
     led.step({ kind: 'written', writeId: 2 });
     led.step(position({ endOffset: 2 }));
     append(led);
-    const replicas = assignment().replicas.map((replica) => (replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica));
+    const replicas = assignment().replicas.map((replica) =>
+      replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica,
+    );
 
     led.step({ kind: 'assign', assignment: assignment({ replicas }) });
 
@@ -163,11 +227,17 @@ describe('Partition.step() position', () => {
 
 describe('Partition.step() assign', () => {
   it('never leads an epoch whose batches it holds already', () => {
-    const restarted = partition({ ...EMPTY_LOG, endOffset: 4, epochs: [{ epoch: 5, startOffset: 0 }] });
+    const restarted = partition({
+      ...EMPTY_LOG,
+      endOffset: 4,
+      epochs: [{ epoch: 5, startOffset: 0 }],
+    });
 
     const output = restarted.step({ kind: 'assign', assignment: assignment() });
 
-    expect(output.stopped).toBe('topic/0: cannot lead epoch 5, the log holds batches of epoch 5: no offset may be given twice');
+    expect(output.stopped).toBe(
+      'topic/0: cannot lead epoch 5, the log holds batches of epoch 5: no offset may be given twice',
+    );
     expect(output.writes).toEqual([]);
   });
 
@@ -210,8 +280,18 @@ describe('Partition.divergence()', () => {
   };
   const cases = [
     { name: 'a position within its epoch agrees', epoch: 2, offset: 6, expected: null },
-    { name: 'a position past its epoch diverges at the end of that', epoch: 2, offset: 8, expected: { epoch: 2, endOffset: 6 } },
-    { name: 'an epoch that the log skipped diverges at the end of the one before', epoch: 3, offset: 8, expected: { epoch: 2, endOffset: 6 } },
+    {
+      name: 'a position past its epoch diverges at the end of that',
+      epoch: 2,
+      offset: 8,
+      expected: { epoch: 2, endOffset: 6 },
+    },
+    {
+      name: 'an epoch that the log skipped diverges at the end of the one before',
+      epoch: 3,
+      offset: 8,
+      expected: { epoch: 2, endOffset: 6 },
+    },
     { name: 'a follower may only be behind', epoch: 4, offset: 12, expected: null },
     { name: 'an epoch above the own one says nothing', epoch: 9, offset: 12, expected: null },
   ];

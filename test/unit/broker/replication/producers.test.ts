@@ -6,11 +6,18 @@ import { header } from './header.ts';
 /** Producer 7, epoch 1, batches of two records at sequences 0, 2, 4 and so on, at offsets 10, 12, 14. */
 function tableOf(batches: number): ProducerTable {
   const table = new ProducerTable({ producersMax: 10 });
-  for (let index = 0; index < batches; index += 1) table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
+  for (let index = 0; index < batches; index += 1)
+    table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
   return table;
 }
 
-function batch(fields: { baseSequence: number; baseOffset?: number; producerEpoch?: number; producerId?: number; recordCount?: number }) {
+function batch(fields: {
+  baseSequence: number;
+  baseOffset?: number;
+  producerEpoch?: number;
+  producerId?: number;
+  recordCount?: number;
+}) {
   return header({ producerId: 7, producerEpoch: 1, recordCount: 2, ...fields });
 }
 
@@ -26,13 +33,33 @@ describe('ProducerTable.check()', () => {
     { name: 'a gap', fields: { baseSequence: 8 }, expected: 'OUT_OF_ORDER_SEQUENCE' },
     { name: 'the last batch again', fields: { baseSequence: 4 }, expected: 'duplicate 14..15' },
     { name: 'an earlier batch again', fields: { baseSequence: 0 }, expected: 'duplicate 10..11' },
-    { name: 'another cut of known sequences', fields: { baseSequence: 1 }, expected: 'DUPLICATE_SEQUENCE' },
-    { name: 'a batch that reaches past the end', fields: { baseSequence: 5 }, expected: 'OUT_OF_ORDER_SEQUENCE' },
-    { name: 'an older epoch', fields: { baseSequence: 6, producerEpoch: 0 }, expected: 'PRODUCER_FENCED' },
+    {
+      name: 'another cut of known sequences',
+      fields: { baseSequence: 1 },
+      expected: 'DUPLICATE_SEQUENCE',
+    },
+    {
+      name: 'a batch that reaches past the end',
+      fields: { baseSequence: 5 },
+      expected: 'OUT_OF_ORDER_SEQUENCE',
+    },
+    {
+      name: 'an older epoch',
+      fields: { baseSequence: 6, producerEpoch: 0 },
+      expected: 'PRODUCER_FENCED',
+    },
     { name: 'a newer epoch from 0', fields: { baseSequence: 0, producerEpoch: 2 }, expected: 'ok' },
-    { name: 'a newer epoch not from 0', fields: { baseSequence: 6, producerEpoch: 2 }, expected: 'OUT_OF_ORDER_SEQUENCE' },
+    {
+      name: 'a newer epoch not from 0',
+      fields: { baseSequence: 6, producerEpoch: 2 },
+      expected: 'OUT_OF_ORDER_SEQUENCE',
+    },
     { name: 'an unknown id from 0', fields: { baseSequence: 0, producerId: 8 }, expected: 'ok' },
-    { name: 'an unknown id not from 0', fields: { baseSequence: 6, producerId: 8 }, expected: 'UNKNOWN_PRODUCER' },
+    {
+      name: 'an unknown id not from 0',
+      fields: { baseSequence: 6, producerId: 8 },
+      expected: 'UNKNOWN_PRODUCER',
+    },
   ];
   for (const { name, fields, expected } of cases) {
     it(`${name}: ${expected}`, () => {
@@ -44,40 +71,58 @@ describe('ProducerTable.check()', () => {
     const table = new ProducerTable({ producersMax: 10 });
     table.apply(batch({ baseSequence: 0x7fff_fffe, baseOffset: 10 }));
 
-    expect([outcome(table, { baseSequence: 0 }), outcome(table, { baseSequence: 0x7fff_fffe })]).toEqual(['ok', 'duplicate 10..11']);
+    expect([
+      outcome(table, { baseSequence: 0 }),
+      outcome(table, { baseSequence: 0x7fff_fffe }),
+    ]).toEqual(['ok', 'duplicate 10..11']);
   });
 
   it('forgets a committed batch after five more, and says so', () => {
     const table = new ProducerTable({ producersMax: 10 });
     table.commit(1_000);
-    for (let index = 0; index < 6; index += 1) table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
+    for (let index = 0; index < 6; index += 1)
+      table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
 
-    expect([outcome(table, { baseSequence: 0 }), outcome(table, { baseSequence: 2 })]).toEqual(['DUPLICATE_SEQUENCE', 'duplicate 12..13']);
+    expect([outcome(table, { baseSequence: 0 }), outcome(table, { baseSequence: 2 })]).toEqual([
+      'DUPLICATE_SEQUENCE',
+      'duplicate 12..13',
+    ]);
   });
 });
 
 describe('ProducerTable.truncate()', () => {
   it('above HW gives exactly the window of the shorter log', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 0, max: 12 }), (committed, rest) => {
-        const cut = tableOf(0);
-        const whole = tableOf(0);
-        for (const table of [cut, whole]) {
-          for (let index = 0; index < committed; index += 1) table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
-          table.commit(10 + committed * 2);
-        }
-        for (let index = committed; index < committed + rest; index += 1) {
-          cut.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
-        }
+      fc.property(
+        fc.integer({ min: 0, max: 12 }),
+        fc.integer({ min: 0, max: 12 }),
+        (committed, rest) => {
+          const cut = tableOf(0);
+          const whole = tableOf(0);
+          for (const table of [cut, whole]) {
+            for (let index = 0; index < committed; index += 1)
+              table.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
+            table.commit(10 + committed * 2);
+          }
+          for (let index = committed; index < committed + rest; index += 1) {
+            cut.apply(batch({ baseSequence: index * 2, baseOffset: 10 + index * 2 }));
+          }
 
-        const isExact = cut.truncate(10 + committed * 2);
+          const isExact = cut.truncate(10 + committed * 2);
 
-        expect(isExact).toBe(true);
-        // The window is the last five batches; a table may remember more.
-        for (let sequence = Math.max(0, (committed - 5) * 2); sequence <= (committed + 1) * 2; sequence += 1) {
-          expect(outcome(cut, { baseSequence: sequence })).toBe(outcome(whole, { baseSequence: sequence }));
-        }
-      }),
+          expect(isExact).toBe(true);
+          // The window is the last five batches; a table may remember more.
+          for (
+            let sequence = Math.max(0, (committed - 5) * 2);
+            sequence <= (committed + 1) * 2;
+            sequence += 1
+          ) {
+            expect(outcome(cut, { baseSequence: sequence })).toBe(
+              outcome(whole, { baseSequence: sequence }),
+            );
+          }
+        },
+      ),
     );
   });
 
@@ -90,11 +135,11 @@ describe('ProducerTable.truncate()', () => {
     table.rebuild([batch({ baseSequence: 0, baseOffset: 10 })]);
 
     expect(isExact).toBe(false);
-    expect([outcome(table, { baseSequence: 4 }), outcome(table, { baseSequence: 2 }), outcome(table, { baseSequence: 0 })]).toEqual([
-      'ok',
-      'duplicate 20..21',
-      'duplicate 10..11',
-    ]);
+    expect([
+      outcome(table, { baseSequence: 4 }),
+      outcome(table, { baseSequence: 2 }),
+      outcome(table, { baseSequence: 0 }),
+    ]).toEqual(['ok', 'duplicate 20..21', 'duplicate 10..11']);
   });
 });
 
@@ -104,7 +149,10 @@ describe('ProducerTable', () => {
 
     table.restore(tableOf(3).snapshot());
 
-    expect([outcome(table, { baseSequence: 6 }), outcome(table, { baseSequence: 2 })]).toEqual(['ok', 'duplicate 12..13']);
+    expect([outcome(table, { baseSequence: 6 }), outcome(table, { baseSequence: 2 })]).toEqual([
+      'ok',
+      'duplicate 12..13',
+    ]);
   });
 
   it('expires the id used least recently in the log, not one with batches above HW', () => {
@@ -115,6 +163,10 @@ describe('ProducerTable', () => {
 
     table.apply(batch({ producerId: 3, baseSequence: 0, baseOffset: 22 }));
 
-    expect([1, 2, 3].map((producerId) => outcome(table, { producerId, baseSequence: 2 }))).toEqual(['ok', 'UNKNOWN_PRODUCER', 'ok']);
+    expect([1, 2, 3].map((producerId) => outcome(table, { producerId, baseSequence: 2 }))).toEqual([
+      'ok',
+      'UNKNOWN_PRODUCER',
+      'ok',
+    ]);
   });
 });

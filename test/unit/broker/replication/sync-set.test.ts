@@ -8,7 +8,12 @@ const BASE: Assignment = {
   leader: 1,
   leaderEpoch: 5,
   partitionEpoch: 1,
-  replicas: [1, 2, 3, 4].map((brokerId) => ({ brokerId, brokerEpoch: 10 + brokerId, fenced: false, stopping: false })),
+  replicas: [1, 2, 3, 4].map((brokerId) => ({
+    brokerId,
+    brokerEpoch: 10 + brokerId,
+    fenced: false,
+    stopping: false,
+  })),
   syncSet: [1, 2, 3],
   quorum: 3,
   suspects: [],
@@ -31,17 +36,55 @@ function changes(assignment: Assignment): SyncSetChanges {
 }
 
 describe('SyncSetChanges.propose()', () => {
-  const stopping = BASE.replicas.map((replica) => ({ ...replica, stopping: replica.brokerId === 4 }));
+  const stopping = BASE.replicas.map((replica) => ({
+    ...replica,
+    stopping: replica.brokerId === 4,
+  }));
   const cases = [
     { name: 'nothing when nothing is due', fields: {}, members: view([2, 3]), expected: null },
-    { name: 'an addition with its certificate', fields: {}, members: view([2, 3, 4]), expected: { op: 'add', member: 4, memberEpoch: 14 } },
-    { name: 'no addition of a stopping broker (KIP-841)', fields: { replicas: stopping }, members: view([2, 3, 4]), expected: null },
-    { name: 'trust before anything else (P8)', fields: { suspects: [3] }, members: view([3, 4]), expected: { op: 'trust', member: 3, memberEpoch: 13 } },
-    { name: 'a removal of a member that lags (rule 15)', fields: {}, members: view([2], [3]), expected: { op: 'remove', member: 3 } },
-    { name: 'no removal that takes q below min (rule 16)', fields: { minInSyncReplicas: 3 }, members: view([2], [3]), expected: null },
-    { name: 'a raise with q + 1 certificates', fields: { quorum: 2 }, members: view([2, 3]), expected: { op: 'raise', quorum: 3 } },
+    {
+      name: 'an addition with its certificate',
+      fields: {},
+      members: view([2, 3, 4]),
+      expected: { op: 'add', member: 4, memberEpoch: 14 },
+    },
+    {
+      name: 'no addition of a stopping broker (KIP-841)',
+      fields: { replicas: stopping },
+      members: view([2, 3, 4]),
+      expected: null,
+    },
+    {
+      name: 'trust before anything else (P8)',
+      fields: { suspects: [3] },
+      members: view([3, 4]),
+      expected: { op: 'trust', member: 3, memberEpoch: 13 },
+    },
+    {
+      name: 'a removal of a member that lags (rule 15)',
+      fields: {},
+      members: view([2], [3]),
+      expected: { op: 'remove', member: 3 },
+    },
+    {
+      name: 'no removal that takes q below min (rule 16)',
+      fields: { minInSyncReplicas: 3 },
+      members: view([2], [3]),
+      expected: null,
+    },
+    {
+      name: 'a raise with q + 1 certificates',
+      fields: { quorum: 2 },
+      members: view([2, 3]),
+      expected: { op: 'raise', quorum: 3 },
+    },
     { name: 'no raise without them', fields: { quorum: 2 }, members: view([2]), expected: null },
-    { name: 'no raise past the majority in quorum mode', fields: { commitMode: 'quorum' as const }, members: view([2, 3]), expected: null },
+    {
+      name: 'no raise past the majority in quorum mode',
+      fields: { commitMode: 'quorum' as const },
+      members: view([2, 3]),
+      expected: null,
+    },
   ];
   for (const { name, fields, members, expected } of cases) {
     it(name, () => {
@@ -61,8 +104,16 @@ describe('SyncSetChanges.rules', () => {
   const added = { syncSet: [1, 2, 3, 4], quorum: 4 };
   const old = { syncSet: [1, 2, 3], quorum: 3 };
   const cases = [
-    { name: 'a refusal ends the joint condition', error: new BrokerError('REFUSED', 'no'), expected: [old] },
-    { name: 'an unknown outcome keeps it (rule 12)', error: new BrokerError('BROKER_NOT_READY', 'no answer'), expected: [old, added] },
+    {
+      name: 'a refusal ends the joint condition',
+      error: new BrokerError('REFUSED', 'no'),
+      expected: [old],
+    },
+    {
+      name: 'an unknown outcome keeps it (rule 12)',
+      error: new BrokerError('BROKER_NOT_READY', 'no answer'),
+      expected: [old, added],
+    },
     { name: 'a success keeps it until the assignment comes', error: null, expected: [old, added] },
   ];
   for (const { name, error, expected } of cases) {
@@ -88,8 +139,13 @@ describe('SyncSetChanges.rules', () => {
   });
 
   it('a newer partition epoch, or a newer incarnation of the member, ends it', () => {
-    const replicas = BASE.replicas.map((replica) => (replica.brokerId === 4 ? { ...replica, brokerEpoch: 20 } : replica));
-    for (const assignment of [{ ...BASE, partitionEpoch: 2 }, { ...BASE, replicas }]) {
+    const replicas = BASE.replicas.map((replica) =>
+      replica.brokerId === 4 ? { ...replica, brokerEpoch: 20 } : replica,
+    );
+    for (const assignment of [
+      { ...BASE, partitionEpoch: 2 },
+      { ...BASE, replicas },
+    ]) {
       const due = changes(BASE);
       due.propose(view([2, 3, 4]), 0);
 

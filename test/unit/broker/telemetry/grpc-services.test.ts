@@ -37,18 +37,18 @@ afterEach(async () => {
 
 describe('Health', () => {
   it.each(['', ...SERVICES])('Check answers for "%s"', async (service) => {
-    expect(await callUnary(client, HEALTH_SERVICE.check, service, { deadlineMs: 5_000 })).toBe(1);
+    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(1);
     isServing = false;
-    expect(await callUnary(client, HEALTH_SERVICE.check, service, { deadlineMs: 5_000 })).toBe(2);
+    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(2);
   });
 
   it('Check refuses a service that is not there', async () => {
-    await expect(callUnary(client, HEALTH_SERVICE.check, 'other', { deadlineMs: 5_000 })).rejects.toThrow('No service is named "other"');
+    await expect(callUnary(client, HEALTH_SERVICE.check, { service: 'other' }, { deadlineMs: 5_000 })).rejects.toThrow('No service is named "other"');
   });
 
   it('Watch tells each change once', async () => {
     const { path, requestSerialize, responseDeserialize } = HEALTH_SERVICE.watch;
-    const stream: ClientReadableStream<number> = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, '', new Metadata());
+    const stream: ClientReadableStream<number> = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service: '' }, new Metadata());
     const statuses = (stream as AsyncIterable<number>)[Symbol.asyncIterator]();
     expect((await statuses.next()).value).toBe(1);
     isServing = false;
