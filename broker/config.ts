@@ -47,20 +47,98 @@ const MIB = 1024 * 1024;
 
 /** Numbers. The environment variable of `session-timeout-ms` is TIDEMARK_SESSION_TIMEOUT_MS. */
 export const NUMBER_OPTIONS = {
-  httpPort: { flag: 'http-port', fallback: 0, min: 0, max: 65_535, meaning: 'port of /metrics, /livez and /readyz; 0 turns them off' },
-  heartbeatMs: { flag: 'heartbeat-ms', fallback: 250, min: 20, max: 60_000, meaning: 'pause between proofs of life' },
+  httpPort: {
+    flag: 'http-port',
+    fallback: 0,
+    min: 0,
+    max: 65_535,
+    meaning: 'port of /metrics, /livez and /readyz; 0 turns them off',
+  },
+  heartbeatMs: {
+    flag: 'heartbeat-ms',
+    fallback: 250,
+    min: 20,
+    max: 60_000,
+    meaning: 'pause between proofs of life',
+  },
   // A killed process is found by its connection; only a silent one (stopped, cut off, hung) takes this long.
-  sessionTimeoutMs: { flag: 'session-timeout-ms', fallback: 3_000, min: 100, max: 600_000, meaning: 'silence after which a broker is fenced' },
-  lagMsMax: { flag: 'replica-lag-ms-max', fallback: 10_000, min: 100, max: 3_600_000, meaning: 'time behind after which a follower leaves the sync set' },
-  voterReplaceMs: { flag: 'voter-replace-ms', fallback: 10_000, min: 0, max: 86_400_000, meaning: 'absence after which another broker takes a metadata vote' },
-  votersMax: { flag: 'voters-max', fallback: 3, min: 1, max: 5, meaning: 'metadata voters: 1, 3 or 5' },
-  flushIntervalMs: { flag: 'flush-interval-ms', fallback: 1_000, min: 10, max: 600_000, meaning: 'longest time that written bytes stay unsynced' },
-  flushBytes: { flag: 'flush-bytes', fallback: 16 * MIB, min: 4_096, max: 1024 * MIB, meaning: 'most written bytes of a partition that stay unsynced' },
-  tailCacheBytes: { flag: 'tail-cache-bytes', fallback: 32 * MIB, min: MIB, max: 16_384 * MIB, meaning: 'memory for the newest batches of all partitions' },
-  reserveBytes: { flag: 'disk-reserve-bytes', fallback: 256 * MIB, min: 0, max: 1_048_576 * MIB, meaning: 'free space below which appends are refused' },
-  produceWindowBytes: { flag: 'produce-window-bytes', fallback: 16 * MIB, min: MIB, max: 1024 * MIB, meaning: 'unanswered bytes of one produce stream' },
-  stopTimeoutMs: { flag: 'stop-timeout-ms', fallback: 20_000, min: 0, max: 3_600_000, meaning: 'time that an orderly stop gives leadership to move' },
-  retentionCheckMs: { flag: 'retention-check-ms', fallback: 5_000, min: 10, max: 86_400_000, meaning: 'pause between looks at what may be retired' },
+  sessionTimeoutMs: {
+    flag: 'session-timeout-ms',
+    fallback: 3_000,
+    min: 100,
+    max: 600_000,
+    meaning: 'silence after which a broker is fenced',
+  },
+  lagMsMax: {
+    flag: 'replica-lag-ms-max',
+    fallback: 10_000,
+    min: 100,
+    max: 3_600_000,
+    meaning: 'time behind after which a follower leaves the sync set',
+  },
+  voterReplaceMs: {
+    flag: 'voter-replace-ms',
+    fallback: 10_000,
+    min: 0,
+    max: 86_400_000,
+    meaning: 'absence after which another broker takes a metadata vote',
+  },
+  votersMax: {
+    flag: 'voters-max',
+    fallback: 3,
+    min: 1,
+    max: 5,
+    meaning: 'metadata voters: 1, 3 or 5',
+  },
+  flushIntervalMs: {
+    flag: 'flush-interval-ms',
+    fallback: 1_000,
+    min: 10,
+    max: 600_000,
+    meaning: 'longest time that written bytes stay unsynced',
+  },
+  flushBytes: {
+    flag: 'flush-bytes',
+    fallback: 16 * MIB,
+    min: 4_096,
+    max: 1024 * MIB,
+    meaning: 'most written bytes of a partition that stay unsynced',
+  },
+  tailCacheBytes: {
+    flag: 'tail-cache-bytes',
+    fallback: 32 * MIB,
+    min: MIB,
+    max: 16_384 * MIB,
+    meaning: 'memory for the newest batches of all partitions',
+  },
+  reserveBytes: {
+    flag: 'disk-reserve-bytes',
+    fallback: 256 * MIB,
+    min: 0,
+    max: 1_048_576 * MIB,
+    meaning: 'free space below which appends are refused',
+  },
+  produceWindowBytes: {
+    flag: 'produce-window-bytes',
+    fallback: 16 * MIB,
+    min: MIB,
+    max: 1024 * MIB,
+    meaning: 'unanswered bytes of one produce stream',
+  },
+  stopTimeoutMs: {
+    flag: 'stop-timeout-ms',
+    fallback: 20_000,
+    min: 0,
+    max: 3_600_000,
+    meaning: 'time that an orderly stop gives leadership to move',
+  },
+  retentionCheckMs: {
+    flag: 'retention-check-ms',
+    fallback: 5_000,
+    min: 10,
+    max: 86_400_000,
+    meaning: 'pause between looks at what may be retired',
+  },
 } as const satisfies Record<string, NumberOption>;
 
 /** Text. */
@@ -87,22 +165,32 @@ export class ConfigError extends Error {
 }
 
 /** @throws ConfigError that names every fault: option, value and what is allowed */
-export function readConfig(argv: readonly string[], environment: Readonly<Record<string, string | undefined>>): Config {
+export function readConfig(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Config {
   const faults: string[] = [];
   const values = readValues(argv, environment, faults);
   const text = (flag: keyof typeof TEXT_OPTIONS): string => values.get(flag) ?? '';
-  const number = (name: keyof typeof NUMBER_OPTIONS): number => readNumber(NUMBER_OPTIONS[name], values, faults);
+  const number = (name: keyof typeof NUMBER_OPTIONS): number =>
+    readNumber(NUMBER_OPTIONS[name], values, faults);
   const listen = readAddress('listen', text('listen'), faults);
-  const logLevel = text('log-level') === '' ? 'info' : LOG_LEVELS.find((level) => level === text('log-level'));
-  if (logLevel === undefined) faults.push(`log-level is '${text('log-level')}', must be one of ${LOG_LEVELS.join(', ')}`);
+  const logLevel =
+    text('log-level') === '' ? 'info' : LOG_LEVELS.find((level) => level === text('log-level'));
+  if (logLevel === undefined)
+    faults.push(`log-level is '${text('log-level')}', must be one of ${LOG_LEVELS.join(', ')}`);
   if (text('data') === '') faults.push('data is missing, must be a directory');
   const config: Config = {
     brokerId: readBrokerId(text('id'), environment['HOSTNAME'] ?? '', faults),
     dataDir: text('data'),
     listen,
-    advertised: text('advertise') === '' ? listen : readAddress('advertise', text('advertise'), faults),
+    advertised:
+      text('advertise') === '' ? listen : readAddress('advertise', text('advertise'), faults),
     rack: text('rack'),
-    seeds: text('seeds').split(',').filter((seed) => seed !== '').map((seed) => readAddress('seeds', seed, faults)),
+    seeds: text('seeds')
+      .split(',')
+      .filter((seed) => seed !== '')
+      .map((seed) => readAddress('seeds', seed, faults)),
     clusterId: text('cluster-id'),
     podUid: text('pod-uid'),
     logLevel: logLevel ?? 'info',
@@ -122,7 +210,8 @@ export function readConfig(argv: readonly string[], environment: Readonly<Record
     defaults: TOPIC_CONFIG_DEFAULTS,
   };
   checkRelations(config, faults);
-  if (faults.length > 0) throw new ConfigError(faults.map((fault) => `config: ${fault}`).join('\n'));
+  if (faults.length > 0)
+    throw new ConfigError(faults.map((fault) => `config: ${fault}`).join('\n'));
   return Object.freeze(config);
 }
 
@@ -131,14 +220,23 @@ function checkRelations(config: Config, faults: string[]): void {
   const { heartbeatMs, sessionTimeoutMs, votersMax } = config;
   // Two heartbeats may be lost before a live broker is taken for dead.
   if (sessionTimeoutMs < heartbeatMs * 3) {
-    faults.push(`session-timeout-ms is ${sessionTimeoutMs}, must be at least three times heartbeat-ms (${heartbeatMs * 3})`);
+    faults.push(
+      `session-timeout-ms is ${sessionTimeoutMs}, must be at least three times heartbeat-ms (${heartbeatMs * 3})`,
+    );
   }
   // An even number of voters tolerates no more losses than one fewer.
   if (votersMax % 2 === 0) faults.push(`voters-max is ${votersMax}, must be 1, 3 or 5`);
 }
 
-function readValues(argv: readonly string[], environment: Readonly<Record<string, string | undefined>>, faults: string[]): Map<string, string> {
-  const flags = [...Object.keys(TEXT_OPTIONS), ...Object.values(NUMBER_OPTIONS).map(({ flag }) => flag)];
+function readValues(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+  faults: string[],
+): Map<string, string> {
+  const flags = [
+    ...Object.keys(TEXT_OPTIONS),
+    ...Object.values(NUMBER_OPTIONS).map(({ flag }) => flag),
+  ];
   const values = new Map<string, string>();
   for (const flag of flags) {
     const fromEnvironment = environment[`TIDEMARK_${flag.replaceAll('-', '_').toUpperCase()}`];
@@ -147,26 +245,34 @@ function readValues(argv: readonly string[], environment: Readonly<Record<string
   const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' as const }]));
   try {
     const parsed = parseArgs({ args: [...argv], options, strict: true });
-    for (const [flag, value] of Object.entries(parsed.values)) if (typeof value === 'string') values.set(flag, value);
+    for (const [flag, value] of Object.entries(parsed.values))
+      if (typeof value === 'string') values.set(flag, value);
   } catch (error) {
     faults.push(error instanceof Error ? error.message : String(error));
   }
   return values;
 }
 
-function readNumber(option: NumberOption, values: ReadonlyMap<string, string>, faults: string[]): number {
+function readNumber(
+  option: NumberOption,
+  values: ReadonlyMap<string, string>,
+  faults: string[],
+): number {
   const given = values.get(option.flag);
   if (given === undefined || given === '') return option.fallback;
   const value = Number(given);
   if (Number.isSafeInteger(value) && value >= option.min && value <= option.max) return value;
-  faults.push(`${option.flag} is '${given}', must be a whole number from ${option.min} to ${option.max}`);
+  faults.push(
+    `${option.flag} is '${given}', must be a whole number from ${option.min} to ${option.max}`,
+  );
   return option.fallback;
 }
 
 function readAddress(flag: string, given: string, faults: string[]): Address {
   const match = /^(?<host>[^:\s]+|\[[0-9a-fA-F:]+\]):(?<port>\d{1,5})$/.exec(given);
   const port = Number(match?.groups?.['port'] ?? 0);
-  if (match !== null && port >= 1 && port <= 65_535) return { host: match.groups?.['host'] ?? '', port };
+  if (match !== null && port >= 1 && port <= 65_535)
+    return { host: match.groups?.['host'] ?? '', port };
   faults.push(`${flag} is '${given}', must be host:port with a port from 1 to 65535`);
   return { host: '', port: 0 };
 }

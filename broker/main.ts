@@ -36,14 +36,30 @@ const LIBUV_THREADS = 4;
 const PUBLIC_SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
 
 /** Events that a person should look at, and those that are too frequent for the default level. */
-const WARNINGS = new Set(['storage-failed', 'quorum-failed', 'quorum-log-damaged', 'damage-found', 'replica-stopped', 'write-failed', 'fenced', 'stop-deadline-passed']);
+const WARNINGS = new Set([
+  'storage-failed',
+  'quorum-failed',
+  'quorum-log-damaged',
+  'damage-found',
+  'replica-stopped',
+  'write-failed',
+  'fenced',
+  'stop-deadline-passed',
+]);
 
 async function run(config: Config, logger: Logger): Promise<void> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  ) as { version: string };
   const report = (error: unknown): void => {
     logger.error({ err: error }, 'defect');
   };
-  const disk = await openDisk({ ...config, clock: systemClock, logger, poolThreads: Number(process.env['UV_THREADPOOL_SIZE'] ?? LIBUV_THREADS) });
+  const disk = await openDisk({
+    ...config,
+    clock: systemClock,
+    logger,
+    poolThreads: Number(process.env['UV_THREADPOOL_SIZE'] ?? LIBUV_THREADS),
+  });
   const server = new GrpcServer();
   const channels = new ChannelPool();
   const peers = new GrpcPeers(server, channels, report);
@@ -69,9 +85,19 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
   const metrics = new Metrics(broker);
   const isServing = (): boolean => broker.phase() === 'serving';
-  const services = publicServices({ broker, dial: (address, lane) => channels.dial(address, lane), version, wallMs: () => systemClock.wallMs(), traffic: metrics, report });
+  const services = publicServices({
+    broker,
+    dial: (address, lane) => channels.dial(address, lane),
+    version,
+    wallMs: () => systemClock.wallMs(),
+    traffic: metrics,
+    report,
+  });
   const health = new Health({ isServing, services: PUBLIC_SERVICES });
-  const reflection = reflectionHandler(readDescriptors(readFileSync(new URL('../proto/tidemark.binpb', import.meta.url))), PUBLIC_SERVICES);
+  const reflection = reflectionHandler(
+    readDescriptors(readFileSync(new URL('../proto/tidemark.binpb', import.meta.url))),
+    PUBLIC_SERVICES,
+  );
   server.add(services.log.definition, services.log.handlers);
   server.add(services.admin.definition, services.admin.handlers);
   server.add(HEALTH_SERVICE, health.handlers());
@@ -85,7 +111,10 @@ async function run(config: Config, logger: Logger): Promise<void> {
   broker.start();
   await server.listen(config.listen);
   if (config.httpPort !== 0) await pages.listen(config.listen.host, config.httpPort);
-  logger.info({ listen: `${config.listen.host}:${config.listen.port}`, version, rack: config.rack }, 'listening');
+  logger.info(
+    { listen: `${config.listen.host}:${config.listen.port}`, version, rack: config.rack },
+    'listening',
+  );
   // Written now, not at exit: a broker that is killed has no exit. The next start then skips the compiler: half the time, 20 MB less.
   flushCompileCache();
 
@@ -127,7 +156,7 @@ function main(): void {
     config = readConfig(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    console.error(error.message);
+    process.stderr.write(`${error.message}\n`);
     process.exitCode = EXIT_FAULT;
     return;
   }

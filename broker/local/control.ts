@@ -26,7 +26,10 @@ export function serveControl(socketPath: string, processes: Processes): Promise<
       received += chunk;
       const end = received.indexOf('\n');
       if (end < 0 && received.length <= LINE_BYTES_MAX) return;
-      const answer = end < 0 ? { ok: false, error: `the command is longer than ${LINE_BYTES_MAX} bytes` } : run(received.slice(0, end), processes);
+      const answer =
+        end < 0
+          ? { ok: false, error: `the command is longer than ${LINE_BYTES_MAX} bytes` }
+          : run(received.slice(0, end), processes);
       socket.end(`${JSON.stringify(answer)}\n`);
     });
   });
@@ -41,7 +44,8 @@ export function serveControl(socketPath: string, processes: Processes): Promise<
 function run(line: string, processes: Processes): Answer {
   try {
     const command: unknown = JSON.parse(line);
-    if (typeof command !== 'object' || command === null) throw new Error('the command is not a JSON object');
+    if (typeof command !== 'object' || command === null)
+      throw new Error('the command is not a JSON object');
     return carryOut(command as Record<string, unknown>, processes);
   } catch (error) {
     return { ok: false, error: error instanceof Error ? error.message : String(error) };

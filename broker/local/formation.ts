@@ -33,12 +33,21 @@ export function readCluster(dataDir: string): ClusterRecord {
   }
   const record: unknown = JSON.parse(readFileSync(path, 'utf8'));
   if (isClusterRecord(record)) return record;
-  throw new Error(`${path} is not what this program wrote: it must hold clusterId and isBootstrapped`);
+  throw new Error(
+    `${path} is not what this program wrote: it must hold clusterId and isBootstrapped`,
+  );
 }
 
 /** Resolves once some broker knows the cluster. Rejects when every disk is empty though the folder says otherwise. */
-export async function formCluster(dataDir: string, record: ClusterRecord, specs: readonly BrokerSpec[]): Promise<void> {
-  const clients = specs.map(({ host, port }) => new Client(`${host}:${port}`, credentials.createInsecure(), CHANNEL_OPTIONS));
+export async function formCluster(
+  dataDir: string,
+  record: ClusterRecord,
+  specs: readonly BrokerSpec[],
+): Promise<void> {
+  const clients = specs.map(
+    ({ host, port }) =>
+      new Client(`${host}:${port}`, credentials.createInsecure(), CHANNEL_OPTIONS),
+  );
   try {
     const end = Date.now() + FORM_DEADLINE_MS;
     while (Date.now() < end) {
@@ -47,10 +56,13 @@ export async function formCluster(dataDir: string, record: ClusterRecord, specs:
         writeCluster(dataDir, { ...record, isBootstrapped: true });
         return;
       }
-      if (answers.every((answer) => answer?.clusterId === '')) await bootstrap(dataDir, record, clients[0]);
+      if (answers.every((answer) => answer?.clusterId === ''))
+        await bootstrap(dataDir, record, clients[0]);
       else await new Promise((resolve) => setTimeout(resolve, ASK_PAUSE_MS));
     }
-    throw new Error(`no broker came up within ${FORM_DEADLINE_MS / 1000} s: see ${join(dataDir, 'logs')}`);
+    throw new Error(
+      `no broker came up within ${FORM_DEADLINE_MS / 1000} s: see ${join(dataDir, 'logs')}`,
+    );
   } finally {
     for (const client of clients) client.close();
   }
@@ -58,21 +70,35 @@ export async function formCluster(dataDir: string, record: ClusterRecord, specs:
 
 async function ask(client: Client): Promise<IdentifyResponse | null> {
   try {
-    return await callUnary(client, QuorumServiceService.identify, {}, { deadlineMs: ASK_DEADLINE_MS });
+    return await callUnary(
+      client,
+      QuorumServiceService.identify,
+      {},
+      { deadlineMs: ASK_DEADLINE_MS },
+    );
   } catch {
     // It is starting, or down: the next round asks again.
     return null;
   }
 }
 
-async function bootstrap(dataDir: string, record: ClusterRecord, client: Client | undefined): Promise<void> {
+async function bootstrap(
+  dataDir: string,
+  record: ClusterRecord,
+  client: Client | undefined,
+): Promise<void> {
   if (record.isBootstrapped) {
     throw new Error(
       `cluster ${record.clusterId} was formed in ${dataDir}, but every broker's disk is empty: its records are gone. Remove the folder to begin anew`,
     );
   }
   if (client === undefined) throw new Error('a cluster needs at least one broker');
-  await callUnary(client, AdminServiceService.bootstrap, { clusterId: record.clusterId }, { deadlineMs: FORM_DEADLINE_MS });
+  await callUnary(
+    client,
+    AdminServiceService.bootstrap,
+    { clusterId: record.clusterId },
+    { deadlineMs: FORM_DEADLINE_MS },
+  );
 }
 
 function writeCluster(dataDir: string, record: ClusterRecord): void {
@@ -80,5 +106,11 @@ function writeCluster(dataDir: string, record: ClusterRecord): void {
 }
 
 function isClusterRecord(value: unknown): value is ClusterRecord {
-  return typeof value === 'object' && value !== null && 'clusterId' in value && typeof value.clusterId === 'string' && 'isBootstrapped' in value;
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'clusterId' in value &&
+    typeof value.clusterId === 'string' &&
+    'isBootstrapped' in value
+  );
 }

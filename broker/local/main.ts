@@ -61,11 +61,16 @@ async function main(): Promise<void> {
   });
   const socketPath = join(options.dataDir, 'control.sock');
   if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
-    throw new Error(`data is '${options.dataDir}', whose control socket would have a path over ${SOCKET_PATH_BYTES_MAX} bytes: choose a shorter one`);
+    throw new Error(
+      `data is '${options.dataDir}', whose control socket would have a path over ${SOCKET_PATH_BYTES_MAX} bytes: choose a shorter one`,
+    );
   }
   rmSync(socketPath, { force: true });
   const control = await serveControl(socketPath, processes);
-  writeFileSync(join(options.dataDir, 'local.json'), `${JSON.stringify({ launcherPid: process.pid, socket: socketPath })}\n`);
+  writeFileSync(
+    join(options.dataDir, 'local.json'),
+    `${JSON.stringify({ launcherPid: process.pid, socket: socketPath })}\n`,
+  );
   const stop = stopper(processes, () => {
     control.close();
     rmSync(join(options.dataDir, 'local.json'), { force: true });
@@ -117,7 +122,9 @@ async function waitUntilServing(specs: readonly BrokerSpec[]): Promise<void> {
 
 function greet(options: LocalOptions, specs: readonly BrokerSpec[]): void {
   const servers = specs.map(({ host, port }) => `${host}:${port}`).join(',');
-  note(`${specs.length} brokers ready after ${((Date.now() - startedMs) / 1000).toFixed(1)} s: ${servers}`);
+  note(
+    `${specs.length} brokers ready after ${((Date.now() - startedMs) / 1000).toFixed(1)} s: ${servers}`,
+  );
   note(`data in ${options.dataDir}; in another terminal: npx tidemark --help`);
 }
 
@@ -130,7 +137,13 @@ async function look(processes: Processes, tidemark: Tidemark): Promise<Look> {
     ...running.map(({ brokerId }) => admin.describeBroker(brokerId).catch(() => null)),
   ]);
   const found = brokers.filter((broker) => broker !== null);
-  return { processes: processes.status(), cluster, topics, brokers: new Map(found.map((broker) => [broker.brokerId, broker])), events };
+  return {
+    processes: processes.status(),
+    cluster,
+    topics,
+    brokers: new Map(found.map((broker) => [broker.brokerId, broker])),
+    events,
+  };
 }
 
 async function watch(processes: Processes, tidemark: Tidemark): Promise<never> {

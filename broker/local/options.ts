@@ -30,7 +30,12 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
   const { values } = parseArgs({
     args: [...own],
     strict: true,
-    options: { brokers: { type: 'string' }, data: { type: 'string' }, port: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      brokers: { type: 'string' },
+      data: { type: 'string' },
+      port: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
   const faults: string[] = [];
   const number = (name: 'brokers' | 'port', fallback: number, max: number): number => {

@@ -95,7 +95,14 @@ export class Processes {
   /** Orderly stop of all. Resolves when every process has ended. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    const ends = [...this.#running.values()].map(({ child }) => new Promise<void>((resolve) => child.once('exit', () => { resolve(); })));
+    const ends = [...this.#running.values()].map(
+      ({ child }) =>
+        new Promise<void>((resolve) =>
+          child.once('exit', () => {
+            resolve();
+          }),
+        ),
+    );
     for (const { child } of this.#running.values()) {
       child.kill('SIGTERM');
       child.kill('SIGCONT');
@@ -119,13 +126,24 @@ export class Processes {
   #spawn(spec: BrokerSpec): void {
     const { dataDir, program, specs, clusterId, extraArguments } = this.#options;
     const seeds = specs.map(({ host, port }) => `${host}:${port}`).join(',');
-    const log = createWriteStream(join(dataDir, 'logs', `broker-${spec.brokerId}.log`), { flags: 'a' });
+    const log = createWriteStream(join(dataDir, 'logs', `broker-${spec.brokerId}.log`), {
+      flags: 'a',
+    });
     const child = spawn(
       process.execPath,
       [
         program,
         ...['--id', String(spec.brokerId), '--data', join(dataDir, `broker-${spec.brokerId}`)],
-        ...['--listen', `${spec.host}:${spec.port}`, '--rack', spec.rack, '--seeds', seeds, '--cluster-id', clusterId],
+        ...[
+          '--listen',
+          `${spec.host}:${spec.port}`,
+          '--rack',
+          spec.rack,
+          '--seeds',
+          seeds,
+          '--cluster-id',
+          clusterId,
+        ],
         ...extraArguments,
       ],
       // A group of its own: Ctrl-C reaches the launcher alone, which then stops the brokers in order. The channel tells them when it is gone.
@@ -140,11 +158,18 @@ export class Processes {
     this.#options.onEvent(`broker ${spec.brokerId} started (process ${child.pid ?? '?'})`);
   }
 
-  #ended(spec: BrokerSpec, child: ChildProcess, log: WriteStream, end: { readonly code: number | null; readonly signal: NodeJS.Signals | null }): void {
+  #ended(
+    spec: BrokerSpec,
+    child: ChildProcess,
+    log: WriteStream,
+    end: { readonly code: number | null; readonly signal: NodeJS.Signals | null },
+  ): void {
     log.end();
     if (this.#running.get(spec.brokerId)?.child === child) this.#running.delete(spec.brokerId);
     if (this.#isClosing) return;
-    this.#options.onEvent(`broker ${spec.brokerId} ended (${end.signal ?? `exit code ${end.code}`})`);
+    this.#options.onEvent(
+      `broker ${spec.brokerId} ended (${end.signal ?? `exit code ${end.code}`})`,
+    );
     if (end.code !== EXIT_COMES_BACK) return;
     setTimeout(() => {
       if (!this.#isClosing && !this.#running.has(spec.brokerId)) this.#spawn(spec);

@@ -3,7 +3,7 @@ import { assertNever } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
 import type { AlterSyncSetRequest, ControllerReply, ControllerRequest, RegisterRequest } from '../metadata/controller-types.ts';
-import type { AlterSyncSet, DecideRequest, DecideResponse, Register } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
+import type { AlterSyncSet, ClusterSettings, DecideRequest, DecideResponse, Reassign, Register } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { errorFromMessage, errorToMessage } from '../../proto/grpc/errors.ts';
 import { integerField, presentField, refuse, textField, topicNameField, uuidField } from '../wire/fields.ts';
 import {
@@ -15,6 +15,7 @@ import {
   electLeaderField,
   electLeaderToMessage,
   PARTITIONS_MAX,
+  REPLICAS_MAX,
   restartClassField,
   restartClassToMessage,
 } from '../wire/topics.ts';
@@ -46,6 +47,14 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
       return { kind: 'init-producer', name: textField('init_producer', request.value) };
     case 'electLeader':
       return electLeaderField(request.value);
+    case 'reassign':
+      return reassignField(request.value);
+    case 'decommission':
+      return { kind: 'decommission', brokerId: brokerIdField('broker_id', request.value.brokerId), isCancelled: request.value.cancelled };
+    case 'removeBroker':
+      return { kind: 'remove-broker', brokerId: brokerIdField('remove_broker', request.value) };
+    case 'setSettings':
+      return { kind: 'set-settings', settings: settingsField(request.value) };
     default:
       return assertNever(request);
   }
@@ -87,6 +96,14 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
       return { $case: 'initProducer', value: request.name };
     case 'elect-leader':
       return { $case: 'electLeader', value: electLeaderToMessage(request) };
+    case 'reassign':
+      return { $case: 'reassign', value: { topic: request.topic, partition: request.partition, replicas: [...request.replicas] } };
+    case 'decommission':
+      return { $case: 'decommission', value: { brokerId: request.brokerId, cancelled: request.isCancelled } };
+    case 'remove-broker':
+      return { $case: 'removeBroker', value: request.brokerId };
+    case 'set-settings':
+      return { $case: 'setSettings', value: { moveBytesPerSecond: request.settings.moveBytesPerSecond } };
     default:
       return assertNever(request);
   }
@@ -108,7 +125,7 @@ function registerField(message: Register): RegisterRequest {
 }
 
 function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest): AlterSyncSet {
-  const message: AlterSyncSet = { ...rest, add: undefined, remove: undefined, trust: undefined, memberEpoch: 0, raise: undefined };
+  const message: AlterSyncSet = { ...rest, add: undefined, remove: undefined, trust: undefined, memberEpoch: 0, raise: undefined, handOver: undefined };
   switch (change.op) {
     case 'add':
       return { ...message, add: change.member, memberEpoch: change.memberEpoch };
@@ -118,6 +135,8 @@ function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest
       return { ...message, remove: change.member };
     case 'raise':
       return { ...message, raise: change.quorum };
+    case 'hand-over':
+      return { ...message, handOver: change.successor };
     default:
       return assertNever(change);
   }
@@ -137,13 +156,29 @@ function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
   };
 }
 
-function changeField({ add, remove, trust, raise, memberEpoch }: AlterSyncSet): AlterSyncSetRequest['change'] {
-  const stated = [add, remove, trust, raise].filter((value) => value !== undefined);
-  integerField('changes (add, remove, trust, raise)', stated.length, 1, 1);
+function changeField({ add, remove, trust, raise, handOver, memberEpoch }: AlterSyncSet): AlterSyncSetRequest['change'] {
+  const stated = [add, remove, trust, raise, handOver].filter((value) => value !== undefined);
+  integerField('changes (add, remove, trust, raise, hand_over)', stated.length, 1, 1);
   if (add !== undefined) return { op: 'add', member: brokerIdField('add', add), memberEpoch };
   if (trust !== undefined) return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
   if (remove !== undefined) return { op: 'remove', member: brokerIdField('remove', remove) };
+  if (handOver !== undefined) return { op: 'hand-over', successor: brokerIdField('hand_over', handOver) };
   return { op: 'raise', quorum: presentField('raise', raise) };
+}
+
+function reassignField({ topic, partition, replicas }: Reassign): ControllerRequest {
+  integerField('replicas length', replicas.length, 0, REPLICAS_MAX);
+  return {
+    kind: 'reassign',
+    topic: topicNameField('topic', topic),
+    partition: integerField('partition', partition, 0, PARTITIONS_MAX - 1),
+    replicas: replicas.map((brokerId, index) => brokerIdField(`replicas[${index}]`, brokerId)),
+  };
+}
+
+function settingsField({ moveBytesPerSecond }: ClusterSettings): Extract<ControllerRequest, { kind: 'set-settings' }>['settings'] {
+  if (moveBytesPerSecond === undefined) return {};
+  return { moveBytesPerSecond: integerField('move_bytes_per_second', moveBytesPerSecond, -1, Number.MAX_SAFE_INTEGER) };
 }
 
 function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']> {
@@ -158,9 +193,14 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
       return { $case: 'topicId', value: reply.topicId };
     case 'alter-topic':
     case 'delete-topic':
+    case 'reassign':
+    case 'remove-broker':
+    case 'set-settings':
       return { $case: 'done', value: {} };
     case 'init-producer':
       return { $case: 'producer', value: { producerId: reply.producerId, producerEpoch: reply.producerEpoch } };
+    case 'decommission':
+      return { $case: 'replicasLeft', value: reply.replicasLeft };
     case 'elect-leader': {
       const leader = reply.leader === NO_BROKER ? undefined : reply.leader;
       return { $case: 'elected', value: { leader, leaderEpoch: reply.leaderEpoch } };
@@ -185,7 +225,9 @@ function replyValue(kind: ControllerRequest['kind'], reply: DecideResponse['repl
     case 'topicId':
       return { kind: 'create-topic', topicId: uuidField('topic_id', reply.value) };
     case 'done':
-      return kind === 'alter-topic' || kind === 'delete-topic' ? { kind } : null;
+      return isDone(kind) ? { kind } : null;
+    case 'replicasLeft':
+      return { kind: 'decommission', replicasLeft: reply.value };
     case 'producer':
       return { kind: 'init-producer', ...reply.value };
     case 'elected':
@@ -193,4 +235,9 @@ function replyValue(kind: ControllerRequest['kind'], reply: DecideResponse['repl
     default:
       return assertNever(reply);
   }
+}
+
+/** Kinds whose answer is success alone. */
+function isDone(kind: ControllerRequest['kind']): kind is 'alter-topic' | 'delete-topic' | 'reassign' | 'remove-broker' | 'set-settings' {
+  return ['alter-topic', 'delete-topic', 'reassign', 'remove-broker', 'set-settings'].includes(kind);
 }

@@ -8,7 +8,10 @@ import type { Address, NodeInfo } from './ports.ts';
 
 export class AddressBook {
   readonly #self: BrokerId;
-  readonly #met = new Map<BrokerId, { readonly address: Address; readonly registration: BrokerEpoch }>();
+  readonly #met = new Map<
+    BrokerId,
+    { readonly address: Address; readonly registration: BrokerEpoch }
+  >();
 
   constructor(self: BrokerId) {
     this.#self = self;
@@ -17,16 +20,21 @@ export class AddressBook {
   /** These brokers answered at these addresses. */
   met(infos: readonly (NodeInfo & { readonly address: Address })[], image: MetadataImage): void {
     for (const { brokerId, address } of infos) {
-      this.#met.set(brokerId, { address, registration: image.brokers.get(brokerId)?.brokerEpoch ?? 0 });
+      this.#met.set(brokerId, {
+        address,
+        registration: image.brokers.get(brokerId)?.brokerEpoch ?? 0,
+      });
     }
   }
 
   /** Every other broker's address. */
   all(image: MetadataImage): ReadonlyMap<BrokerId, Address> {
     const addresses = new Map<BrokerId, Address>();
-    for (const { brokerId, host, port } of image.brokers.values()) addresses.set(brokerId, { host, port });
+    for (const { brokerId, host, port } of image.brokers.values())
+      addresses.set(brokerId, { host, port });
     for (const [brokerId, { address, registration }] of this.#met) {
-      if ((image.brokers.get(brokerId)?.brokerEpoch ?? 0) === registration) addresses.set(brokerId, address);
+      if ((image.brokers.get(brokerId)?.brokerEpoch ?? 0) === registration)
+        addresses.set(brokerId, address);
     }
     addresses.delete(this.#self);
     return addresses;

@@ -12,7 +12,13 @@ import type { PartitionStatus } from '../replication/partition.ts';
 import type { Cancel, LogRead, NodeInfo } from './ports.ts';
 
 /** Where the broker is in its life. `serving`: registered, unfenced, and its metadata is fresh. */
-export type BrokerPhase = 'unformatted' | 'joining' | 'recovering' | 'serving' | 'stopping' | 'failed';
+export type BrokerPhase =
+  | 'unformatted'
+  | 'joining'
+  | 'recovering'
+  | 'serving'
+  | 'stopping'
+  | 'failed';
 
 /** Marks of one replica, read as one snapshot (rule 9). */
 export interface ReplicaMarks {
@@ -73,7 +79,13 @@ export interface BrokerApi {
    * Appends one whole frame as its producer made it, if this broker leads the partition: checks format and CRC, stamps it in place. `done` is called
    * exactly once, perhaps before this returns. The frame's memory belongs to the log from here on.
    */
-  append(topicId: TopicId, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void;
+  append(
+    topicId: TopicId,
+    partition: number,
+    frame: Uint8Array,
+    ack: AckLevel,
+    done: (result: AppendResult) => void,
+  ): void;
   /**
    * Committed frames from `offset` on, at most `bytesMax` but at least one when there is one. `epoch`: leader epoch of the record before `offset`, 0 when not
    * known; where the log disagrees: POSITION_DIVERGED (rule 21). Answers at once from memory where it can.
@@ -81,7 +93,12 @@ export interface BrokerApi {
   read(
     topicId: TopicId,
     partition: number,
-    position: { readonly offset: Offset; readonly epoch: number; readonly bytesMax: number; readonly allowFollower: boolean },
+    position: {
+      readonly offset: Offset;
+      readonly epoch: number;
+      readonly bytesMax: number;
+      readonly allowFollower: boolean;
+    },
   ): ReplicaRead | Promise<ReplicaRead>;
   /** Calls back, at most once per turn of the loop, whenever the replica's marks, role or existence changed. */
   watch(topicId: TopicId, partition: number, callback: () => void): Cancel;

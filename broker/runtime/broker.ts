@@ -39,7 +39,16 @@ export class Broker implements BrokerApi {
     const onFormatted = (meta: DirectoryMeta): void => {
       this.#join(meta, 'new', 'the directory was just formatted');
     };
-    this.#formation = new Formation({ brokerId, seeds, clock, disk, peers, newUuid, onFact, onFormatted });
+    this.#formation = new Formation({
+      brokerId,
+      seeds,
+      clock,
+      disk,
+      peers,
+      newUuid,
+      onFact,
+      onFormatted,
+    });
   }
 
   /** Serves peers, then joins its cluster, or waits for one. @throws BrokerError when the directory is another broker's or cluster's */
@@ -47,10 +56,16 @@ export class Broker implements BrokerApi {
     const { disk, peers, brokerId, clusterId } = this.#options;
     const { meta } = disk.start;
     if (meta !== null && meta.brokerId !== brokerId) {
-      throw new BrokerError('INVALID_ARGUMENT', `Cannot start broker ${brokerId}: the data directory belongs to broker ${meta.brokerId}`);
+      throw new BrokerError(
+        'INVALID_ARGUMENT',
+        `Cannot start broker ${brokerId}: the data directory belongs to broker ${meta.brokerId}`,
+      );
     }
     if (meta !== null && clusterId !== '' && meta.clusterId !== clusterId) {
-      throw new BrokerError('WRONG_CLUSTER', `Cannot start broker ${brokerId}: the data directory is of cluster ${meta.clusterId}, not ${clusterId}`);
+      throw new BrokerError(
+        'WRONG_CLUSTER',
+        `Cannot start broker ${brokerId}: the data directory is of cluster ${meta.clusterId}, not ${clusterId}`,
+      );
     }
     disk.onFailure((error) => {
       this.#diskFailed(error);
@@ -122,10 +137,17 @@ export class Broker implements BrokerApi {
   async bootstrap(clusterId: string): Promise<{ readonly directoryId: string }> {
     const required = this.#options.clusterId;
     if (required !== '' && clusterId !== required) {
-      throw new BrokerError('WRONG_CLUSTER', `Cannot bootstrap cluster ${clusterId}: broker ${this.brokerId} is configured for cluster ${required}`);
+      throw new BrokerError(
+        'WRONG_CLUSTER',
+        `Cannot bootstrap cluster ${clusterId}: broker ${this.brokerId} is configured for cluster ${required}`,
+      );
     }
     const known = this.nodeInfo().clusterId;
-    if (known !== '') throw new BrokerError('CLUSTER_EXISTS', `Cannot bootstrap: broker ${this.brokerId} belongs to cluster ${known}`);
+    if (known !== '')
+      throw new BrokerError(
+        'CLUSTER_EXISTS',
+        `Cannot bootstrap: broker ${this.brokerId} belongs to cluster ${known}`,
+      );
     return await this.#formation.bootstrap(clusterId);
   }
 
@@ -133,10 +155,19 @@ export class Broker implements BrokerApi {
     return await this.#requireMember().decide(request, deadlineMs);
   }
 
-  append(topicId: TopicId, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void {
+  append(
+    topicId: TopicId,
+    partition: number,
+    frame: Uint8Array,
+    ack: AckLevel,
+    done: (result: AppendResult) => void,
+  ): void {
     try {
       if (this.#options.disk.freeBytes() <= 0) {
-        throw new BrokerError('DISK_FULL', `Cannot append on broker ${this.brokerId}: less space than the reserve is free on its volume`);
+        throw new BrokerError(
+          'DISK_FULL',
+          `Cannot append on broker ${this.brokerId}: less space than the reserve is free on its volume`,
+        );
       }
       this.#requireMember().replicas.require(topicId, partition).append(frame, ack, done);
     } catch (error) {
@@ -148,7 +179,12 @@ export class Broker implements BrokerApi {
   read(
     topicId: TopicId,
     partition: number,
-    position: { readonly offset: Offset; readonly epoch: number; readonly bytesMax: number; readonly allowFollower: boolean },
+    position: {
+      readonly offset: Offset;
+      readonly epoch: number;
+      readonly bytesMax: number;
+      readonly allowFollower: boolean;
+    },
   ): ReplicaRead | Promise<ReplicaRead> {
     const member = this.#requireMember();
     const replica = member.replicas.require(topicId, partition);
@@ -168,7 +204,11 @@ export class Broker implements BrokerApi {
     return this.#requireMember().replicas.require(topicId, partition).marks();
   }
 
-  async offsetForTimestamp(topicId: TopicId, partition: number, timestampMs: number): Promise<Offset> {
+  async offsetForTimestamp(
+    topicId: TopicId,
+    partition: number,
+    timestampMs: number,
+  ): Promise<Offset> {
     const replica = this.#requireMember().replicas.require(topicId, partition);
     const { highWaterMark } = replica.marks();
     return (await replica.log.offsetForTimestamp(timestampMs, highWaterMark)) ?? highWaterMark;
@@ -186,14 +226,22 @@ export class Broker implements BrokerApi {
 
   async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {
     const leadersLeft = await this.#requireMember().prepareStop();
-    const reason = leadersLeft === 0 ? '' : `no other trusted member of the sync set can lead ${leadersLeft} partitions`;
+    const reason =
+      leadersLeft === 0
+        ? ''
+        : `no other trusted member of the sync set can lead ${leadersLeft} partitions`;
     return { leadersLeft, reason };
   }
 
   #join(meta: DirectoryMeta, restartClass: RestartClass, reason: string): void {
     this.#meta = meta;
     this.#phase = 'recovering';
-    this.#options.onFact('starting', { directoryId: meta.directoryId, clusterId: meta.clusterId, restartClass, reason });
+    this.#options.onFact('starting', {
+      directoryId: meta.directoryId,
+      clusterId: meta.clusterId,
+      restartClass,
+      reason,
+    });
     const host = {
       imageWatchers: this.#imageWatchers,
       onFenced: (isFenced: boolean) => {
@@ -228,18 +276,23 @@ export class Broker implements BrokerApi {
       onFollower: (link, targetEpoch) => {
         required().onFollower(link, targetEpoch);
       },
-      onPosition: (link, topicId, partition, position) => this.#member?.peerHandler.onPosition(link, topicId, partition, position),
+      onPosition: (link, topicId, partition, position) =>
+        this.#member?.peerHandler.onPosition(link, topicId, partition, position),
       onCredit: (link) => this.#member?.peerHandler.onCredit(link),
       onFollowerClosed: (link) => this.#member?.peerHandler.onFollowerClosed(link),
       onController: async (request) => await required().onController(request),
-      onInspect: async (topicId, partition, leaderEpoch) => await required().onInspect(topicId, partition, leaderEpoch),
+      onInspect: async (topicId, partition, leaderEpoch) =>
+        await required().onInspect(topicId, partition, leaderEpoch),
       onDisconnected: (brokerId) => this.#member?.peerHandler.onDisconnected(brokerId),
     };
   }
 
   #fencedChanged(isFenced: boolean): void {
-    this.#options.onFact(isFenced ? 'fenced' : 'unfenced', { brokerEpoch: this.#member?.lifecycle.brokerEpoch ?? 0 });
-    if (this.#phase === 'serving' || this.#phase === 'joining') this.#phase = isFenced ? 'joining' : 'serving';
+    this.#options.onFact(isFenced ? 'fenced' : 'unfenced', {
+      brokerEpoch: this.#member?.lifecycle.brokerEpoch ?? 0,
+    });
+    if (this.#phase === 'serving' || this.#phase === 'joining')
+      this.#phase = isFenced ? 'joining' : 'serving';
   }
 
   /** P3: after one I/O error nothing of this disk is vouched for. One of the two notices is enough to be distrusted at the next start. */
@@ -281,7 +334,11 @@ export class Broker implements BrokerApi {
   }
 
   #requireMember(): Member {
-    if (this.#member === null) throw new BrokerError('BROKER_NOT_READY', `Cannot serve: broker ${this.brokerId} is ${this.#phase}`);
+    if (this.#member === null)
+      throw new BrokerError(
+        'BROKER_NOT_READY',
+        `Cannot serve: broker ${this.brokerId} is ${this.#phase}`,
+      );
     return this.#member;
   }
 }

@@ -5,7 +5,12 @@
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerId, TopicId } from '../base/units.ts';
 import { Controller } from '../metadata/controller/controller.ts';
-import type { ControllerInput, ControllerOutput, ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type {
+  ControllerInput,
+  ControllerOutput,
+  ControllerReply,
+  ControllerRequest,
+} from '../metadata/controller-types.ts';
 import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
 import { nextVoters } from '../metadata/voters.ts';
 import type { InspectedLog, NodeInfo, Address, Cancel, Clock, Peers } from './ports.ts';
@@ -31,11 +36,21 @@ export interface ControllerDriverOptions {
   readonly clock: Clock;
   readonly peers: Peers;
   readonly quorum: Quorum;
-  readonly inspectLocal: (topicId: TopicId, partition: number, leaderEpoch: number) => Promise<InspectedLog | null>;
-  readonly onFact: (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+  readonly inspectLocal: (
+    topicId: TopicId,
+    partition: number,
+    leaderEpoch: number,
+  ) => Promise<InspectedLog | null>;
+  readonly onFact: (
+    event: string,
+    fields: Readonly<Record<string, string | number | boolean>>,
+  ) => void;
 }
 
-type Answer = { readonly resolve: (reply: ControllerReply) => void; readonly reject: (error: BrokerError) => void };
+type Answer = {
+  readonly resolve: (reply: ControllerReply) => void;
+  readonly reject: (error: BrokerError) => void;
+};
 
 /** Feature level that a new cluster starts at. */
 export const FEATURE_LEVEL = 1;
@@ -85,7 +100,12 @@ export class ControllerDriver {
     this.#isClosed = true;
     for (const cancel of this.#cancels) cancel();
     for (const answer of this.#answers.values()) {
-      answer.reject(new BrokerError('NOT_CONTROLLER', `Cannot decide: broker ${this.#options.self} is no longer the controller`));
+      answer.reject(
+        new BrokerError(
+          'NOT_CONTROLLER',
+          `Cannot decide: broker ${this.#options.self} is no longer the controller`,
+        ),
+      );
     }
     this.#answers.clear();
   }
@@ -114,7 +134,11 @@ export class ControllerDriver {
     if (this.#isStepping) return;
     this.#isStepping = true;
     try {
-      for (let next = this.#inputs.shift(); next !== undefined && !this.#isClosed; next = this.#inputs.shift()) {
+      for (
+        let next = this.#inputs.shift();
+        next !== undefined && !this.#isClosed;
+        next = this.#inputs.shift()
+      ) {
         this.#carryOut(this.#controller.step(next));
       }
     } finally {
@@ -170,7 +194,15 @@ export class ControllerDriver {
         ? inspectLocal(topicId, partition, leaderEpoch)
         : peers.callInspect(brokerId, topicId, partition, leaderEpoch, INSPECT_DEADLINE_MS);
     const done = (log: InspectedLog | null): void => {
-      this.#step({ kind: 'inspected', topicId, partition, leaderEpoch, brokerId, brokerEpoch, log });
+      this.#step({
+        kind: 'inspected',
+        topicId,
+        partition,
+        leaderEpoch,
+        brokerId,
+        brokerEpoch,
+        log,
+      });
     };
     look.then(done, () => {
       done(null);
@@ -183,10 +215,12 @@ export class ControllerDriver {
     const nowMs = clock.monotonicMs();
     for (const broker of quorum.image.brokers.values()) {
       if (!broker.fenced) this.#fencedSinceMs.delete(broker.brokerId);
-      else if (!this.#fencedSinceMs.has(broker.brokerId)) this.#fencedSinceMs.set(broker.brokerId, nowMs);
+      else if (!this.#fencedSinceMs.has(broker.brokerId))
+        this.#fencedSinceMs.set(broker.brokerId, nowMs);
     }
     if (this.#isChangingVoters || this.#isClosed) return;
-    const isGone = (brokerId: BrokerId): boolean => nowMs - (this.#fencedSinceMs.get(brokerId) ?? nowMs) >= voterReplaceMs;
+    const isGone = (brokerId: BrokerId): boolean =>
+      nowMs - (this.#fencedSinceMs.get(brokerId) ?? nowMs) >= voterReplaceMs;
     const voters = nextVoters(quorum.image, quorum.status, { votersMax, isGone });
     if (voters === null) return;
     this.#isChangingVoters = true;
@@ -208,6 +242,10 @@ export class ControllerDriver {
 }
 
 /** Whatever answers at the address may be another incarnation, or another broker: then the one we asked about is dead. */
-function isIncarnation(info: (NodeInfo & Partial<Address>) | null, brokerId: BrokerId, brokerEpoch: number): boolean {
+function isIncarnation(
+  info: (NodeInfo & Partial<Address>) | null,
+  brokerId: BrokerId,
+  brokerEpoch: number,
+): boolean {
   return info !== null && info.brokerId === brokerId && info.brokerEpoch === brokerEpoch;
 }

@@ -72,26 +72,30 @@ export class FollowerStreams {
     const { self, clusterId } = this.#host;
     const { selfEpoch, targetEpoch } = state;
     const isCurrent = (): boolean => this.#streams.get(leader) === state;
-    state.stream = this.#host.peers.follow(leader, { self, selfEpoch, targetEpoch, clusterId }, {
-      onOpen: () => {
-        if (!isCurrent()) return;
-        state.isOpen = true;
-        this.#host.onOpen(leader);
+    state.stream = this.#host.peers.follow(
+      leader,
+      { self, selfEpoch, targetEpoch, clusterId },
+      {
+        onOpen: () => {
+          if (!isCurrent()) return;
+          state.isOpen = true;
+          this.#host.onOpen(leader);
+        },
+        onFrames: (frames) => {
+          if (isCurrent()) this.#host.onFrames(leader, frames);
+        },
+        onMessage: (topicId, partition, message) => {
+          if (isCurrent()) this.#host.onMessage(leader, topicId, partition, message);
+        },
+        onClose: () => {
+          state.isOpen = false;
+          state.stream = null;
+          if (!isCurrent() || this.#isClosed) return;
+          this.#host.clock.after(REOPEN_MS, () => {
+            if (isCurrent() && !this.#isClosed && state.stream === null) this.#open(leader, state);
+          });
+        },
       },
-      onFrames: (frames) => {
-        if (isCurrent()) this.#host.onFrames(leader, frames);
-      },
-      onMessage: (topicId, partition, message) => {
-        if (isCurrent()) this.#host.onMessage(leader, topicId, partition, message);
-      },
-      onClose: () => {
-        state.isOpen = false;
-        state.stream = null;
-        if (!isCurrent() || this.#isClosed) return;
-        this.#host.clock.after(REOPEN_MS, () => {
-          if (isCurrent() && !this.#isClosed && state.stream === null) this.#open(leader, state);
-        });
-      },
-    });
+    );
   }
 }

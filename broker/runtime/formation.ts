@@ -21,7 +21,10 @@ export interface FormationOptions {
   readonly peers: Peers;
   readonly newUuid: () => string;
   readonly onFormatted: (meta: DirectoryMeta) => void;
-  readonly onFact: (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+  readonly onFact: (
+    event: string,
+    fields: Readonly<Record<string, string | number | boolean>>,
+  ) => void;
 }
 
 export class Formation {
@@ -47,16 +50,25 @@ export class Formation {
   /** @throws BrokerError CLUSTER_EXISTS when any peer that answers knows a cluster, or formatting is under way */
   async bootstrap(clusterId: string): Promise<{ readonly directoryId: string }> {
     if (this.#isFormatting || this.#isDone) {
-      throw new BrokerError('CLUSTER_EXISTS', `Cannot bootstrap broker ${this.#options.brokerId}: its directory is formatted, or being so`);
+      throw new BrokerError(
+        'CLUSTER_EXISTS',
+        `Cannot bootstrap broker ${this.#options.brokerId}: its directory is formatted, or being so`,
+      );
     }
     this.#isFormatting = true;
     try {
       const known = (await this.#askSeeds()).find((info) => info.clusterId !== '');
       if (known !== undefined) {
-        throw new BrokerError('CLUSTER_EXISTS', `Cannot bootstrap: broker ${known.brokerId} belongs to cluster ${known.clusterId}`);
+        throw new BrokerError(
+          'CLUSTER_EXISTS',
+          `Cannot bootstrap: broker ${known.brokerId} belongs to cluster ${known.clusterId}`,
+        );
       }
       const meta = this.#newMeta(clusterId);
-      const { hardState, snapshot } = bootstrap({ brokerId: meta.brokerId, directoryId: meta.directoryId });
+      const { hardState, snapshot } = bootstrap({
+        brokerId: meta.brokerId,
+        directoryId: meta.directoryId,
+      });
       assert(snapshot !== null, 'a bootstrapped quorum begins with a snapshot of its voters');
       // The voters first, meta.json last: a crash in between leaves an unformatted directory, which may be bootstrapped again.
       await this.#options.disk.quorum.write([
@@ -83,13 +95,13 @@ export class Formation {
 
   #look(): void {
     if (this.#isDone) return;
-    this.#join().finally(() => {
-      if (!this.#isDone) {
-        this.#cancel = this.#options.clock.after(LOOK_INTERVAL_MS, () => {
-          this.#look();
-        });
-      }
-    });
+    const again = (): void => {
+      if (this.#isDone) return;
+      this.#cancel = this.#options.clock.after(LOOK_INTERVAL_MS, () => {
+        this.#look();
+      });
+    };
+    this.#join().then(again, again);
   }
 
   async #join(): Promise<void> {
@@ -118,12 +130,24 @@ export class Formation {
 }
 
 /** Who answers at these addresses, this broker itself left out. Silence and refusal are no answer. */
-export async function askAll(peers: Peers, addresses: readonly Address[], self: BrokerId): Promise<readonly (NodeInfo & { readonly address: Address })[]> {
+export async function askAll(
+  peers: Peers,
+  addresses: readonly Address[],
+  self: BrokerId,
+): Promise<readonly (NodeInfo & { readonly address: Address })[]> {
   const answers = await Promise.allSettled(
-    addresses.map(async (address) => ({ address, info: await peers.probe(address, PROBE_DEADLINE_MS) })),
+    addresses.map(async (address) => ({
+      address,
+      info: await peers.probe(address, PROBE_DEADLINE_MS),
+    })),
   );
   return answers.flatMap((answer) => {
-    if (answer.status === 'rejected' || answer.value.info === null || answer.value.info.brokerId === self) return [];
+    if (
+      answer.status === 'rejected' ||
+      answer.value.info === null ||
+      answer.value.info.brokerId === self
+    )
+      return [];
     return [{ ...answer.value.info, address: answer.value.address }];
   });
 }

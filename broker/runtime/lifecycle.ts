@@ -4,7 +4,12 @@
  */
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerEpoch } from '../base/units.ts';
-import type { ControllerReply, ControllerRequest, HeartbeatRequest, RegisterRequest } from '../metadata/controller-types.ts';
+import type {
+  ControllerReply,
+  ControllerRequest,
+  HeartbeatRequest,
+  RegisterRequest,
+} from '../metadata/controller-types.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { Cancel, Clock } from './ports.ts';
 
@@ -18,7 +23,10 @@ export interface LifecycleOptions {
   readonly onFenced: (isFenced: boolean) => void;
   /** Another incarnation has taken this broker's place: the process must exit. */
   readonly onDisplaced: (reason: string) => void;
-  readonly onFact: (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+  readonly onFact: (
+    event: string,
+    fields: Readonly<Record<string, string | number | boolean>>,
+  ) => void;
 }
 
 /** Pause after a refused or unanswered request. */
@@ -97,7 +105,11 @@ export class Lifecycle {
   }
 
   #register(): void {
-    const request: RegisterRequest = { kind: 'register', restartClass: this.#restartClass, ...this.#options.registration };
+    const request: RegisterRequest = {
+      kind: 'register',
+      restartClass: this.#restartClass,
+      ...this.#options.registration,
+    };
     this.#options.decide(request, DECIDE_DEADLINE_MS).then(
       (reply) => {
         if (reply.kind === 'register') this.#registered(reply.brokerEpoch, reply.restartClass);
@@ -129,9 +141,10 @@ export class Lifecycle {
   }
 
   #beatNow(): void {
-    if (this.#isRegistered) this.#again(0, () => {
-      this.#beat();
-    });
+    if (this.#isRegistered)
+      this.#again(0, () => {
+        this.#beat();
+      });
   }
 
   #beat(): void {
@@ -179,7 +192,8 @@ export class Lifecycle {
 
   #finishStop(): void {
     this.#stop?.resolve(this.#leadersLeft);
-    if (this.#stop !== null) this.#stop = { resolve: () => {}, deadlineMs: Number.POSITIVE_INFINITY };
+    if (this.#stop !== null)
+      this.#stop = { resolve: () => {}, deadlineMs: Number.POSITIVE_INFINITY };
   }
 
   #giveUpStopAtDeadline(): void {

@@ -21,7 +21,7 @@ import { Quorum } from './quorum.ts';
 import { Replicas } from './replicas.ts';
 import type { Replica, ReplicaHost } from './replica.ts';
 import { retireOffset } from './retention.ts';
-import { Watchers } from './watchers.ts';
+import type { Watchers } from './watchers.ts';
 
 /** What a member tells the broker around it. */
 export interface MemberHost {
@@ -72,10 +72,19 @@ export class Member {
   #cancelFind: Cancel = () => {};
 
   /** Recovers every log (P6), then joins. Rejects when the directory cannot be read. */
-  static async open(options: BrokerOptions, meta: DirectoryMeta, claimed: RestartClass, host: MemberHost): Promise<Member> {
+  static async open(
+    options: BrokerOptions,
+    meta: DirectoryMeta,
+    claimed: RestartClass,
+    host: MemberHost,
+  ): Promise<Member> {
     const { durable, directoryId } = await loadQuorum(options, meta);
     const incarnation = await options.disk.quorum.beginIncarnation();
-    const member = new Member(options, { meta: { ...meta, directoryId }, durable, incarnation, restartClass: claimed }, host);
+    const member = new Member(
+      options,
+      { meta: { ...meta, directoryId }, durable, incarnation, restartClass: claimed },
+      host,
+    );
     const damages = await member.replicas.recover();
     for (const damage of damages) options.onFact('damage-found', { damage });
     if (damages.length > 0 || directoryId !== meta.directoryId) member.lifecycle.claim('lossy');
@@ -99,7 +108,9 @@ export class Member {
 
   start(): void {
     const { disk, clock, retentionCheckMs } = this.#options;
-    disk.onSynced((topicId, partition, offset) => this.replicas.get(topicId, partition)?.synced(offset));
+    disk.onSynced((topicId, partition, offset) =>
+      this.replicas.get(topicId, partition)?.synced(offset),
+    );
     this.quorum.start();
     this.#findPeers();
     this.lifecycle.start();
@@ -127,7 +138,8 @@ export class Member {
     const { clock, stopTimeoutMs, onFact } = this.#options;
     const end = clock.monotonicMs() + stopTimeoutMs;
     for (const replica of this.replicas) replica.drain();
-    const isDraining = (): boolean => [...this.replicas].some((replica) => replica.isLeader && !replica.status().isDrained);
+    const isDraining = (): boolean =>
+      [...this.replicas].some((replica) => replica.isLeader && !replica.status().isDrained);
     while (isDraining() && clock.monotonicMs() < end) await this.#pause(DRAIN_LOOK_MS);
     const leadersLeft = await this.lifecycle.prepareStop(Math.max(0, end - clock.monotonicMs()));
     onFact('leadership-drained', { leadersLeft });
@@ -157,7 +169,9 @@ export class Member {
       try {
         return await this.#decideOnce(request, Math.max(1, end - clock.monotonicMs()));
       } catch (error) {
-        const isPassing = error instanceof BrokerError && (error.code === 'NOT_CONTROLLER' || error.code === 'BROKER_NOT_READY');
+        const isPassing =
+          error instanceof BrokerError &&
+          (error.code === 'NOT_CONTROLLER' || error.code === 'BROKER_NOT_READY');
         if (!isPassing || clock.monotonicMs() + DECIDE_RETRY_MS >= end) throw error;
       }
       await this.#pause(DECIDE_RETRY_MS);
@@ -169,7 +183,10 @@ export class Member {
     // A broker that has just come does not hear raft yet: the leader cannot dial it before it is registered.
     const controller = this.quorum.leader === NO_BROKER ? this.#toldController : this.quorum.leader;
     if (controller === NO_BROKER || controller === this.#self.brokerId) {
-      throw new BrokerError('NOT_CONTROLLER', 'Cannot decide: no controller is known at the moment');
+      throw new BrokerError(
+        'NOT_CONTROLLER',
+        'Cannot decide: no controller is known at the moment',
+      );
     }
     return await this.#options.peers.callController(controller, request, deadlineMs);
   }
@@ -177,8 +194,15 @@ export class Member {
   #decideHere(request: ControllerRequest): Promise<ControllerReply> {
     if (this.#controller !== null) return this.#controller.request(request);
     const { leader } = this.quorum;
-    const hint = leader === NO_BROKER || leader === this.#self.brokerId ? {} : { controller: leader };
-    return Promise.reject(new BrokerError('NOT_CONTROLLER', `Cannot decide: broker ${this.#self.brokerId} is not the controller`, hint));
+    const hint =
+      leader === NO_BROKER || leader === this.#self.brokerId ? {} : { controller: leader };
+    return Promise.reject(
+      new BrokerError(
+        'NOT_CONTROLLER',
+        `Cannot decide: broker ${this.#self.brokerId} is not the controller`,
+        hint,
+      ),
+    );
   }
 
   // ---- what peers ask ----
@@ -208,7 +232,11 @@ export class Member {
     onInspect: (topicId, partition, leaderEpoch) => this.#inspect(topicId, partition, leaderEpoch),
     onDisconnected: (brokerId) => {
       const broker = this.quorum.image.brokers.get(brokerId);
-      if (broker !== undefined) this.quorum.step({ kind: 'peer-unreachable', peer: { brokerId, directoryId: broker.directoryId } });
+      if (broker !== undefined)
+        this.quorum.step({
+          kind: 'peer-unreachable',
+          peer: { brokerId, directoryId: broker.directoryId },
+        });
       this.#controller?.disconnected(brokerId);
     },
   };
@@ -218,11 +246,17 @@ export class Member {
     const { brokerId } = this.#self;
     const own = this.lifecycle.brokerEpoch;
     if (targetEpoch !== own) {
-      throw new BrokerError('STALE_EPOCH', `Cannot follow broker ${brokerId} at epoch ${targetEpoch}: its epoch is ${own}`);
+      throw new BrokerError(
+        'STALE_EPOCH',
+        `Cannot follow broker ${brokerId} at epoch ${targetEpoch}: its epoch is ${own}`,
+      );
     }
     const known = this.quorum.image.brokers.get(link.brokerId)?.brokerEpoch ?? 0;
     if (link.brokerEpoch !== known) {
-      throw new BrokerError('STALE_EPOCH', `Cannot follow as broker ${link.brokerId} at epoch ${link.brokerEpoch}: epoch ${known} is registered here`);
+      throw new BrokerError(
+        'STALE_EPOCH',
+        `Cannot follow as broker ${link.brokerId} at epoch ${link.brokerEpoch}: epoch ${known} is registered here`,
+      );
     }
     // Before its first position: progress of another stream counts no more (rule 14).
     for (const replica of this.replicas) replica.followerGone(link.brokerId);
@@ -230,8 +264,13 @@ export class Member {
   }
 
   /** Waits until this broker knows the epoch, so that nothing older is acknowledged any more, then reads the end of the log. */
-  async #inspect(topicId: TopicId, partition: number, leaderEpoch: number): Promise<InspectedLog | null> {
-    const epoch = (): number => this.quorum.image.topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? 0;
+  async #inspect(
+    topicId: TopicId,
+    partition: number,
+    leaderEpoch: number,
+  ): Promise<InspectedLog | null> {
+    const epoch = (): number =>
+      this.quorum.image.topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? 0;
     await this.#host.imageWatchers.until(() => epoch() >= leaderEpoch);
     return this.replicas.get(topicId, partition)?.inspect(leaderEpoch) ?? null;
   }
@@ -239,7 +278,14 @@ export class Member {
   /** Corruption is a lossy event (P9): the next start finds it, cuts it, and fetches the range again from a trusted replica. */
   readFailed(replica: Replica, error: unknown): void {
     if (!(error instanceof BrokerError) || error.code !== 'DATA_CORRUPT') return;
-    this.#host.onDiskFailed(new BrokerError('DATA_CORRUPT', `${replica.topic}/${replica.partition}: ${error.message}`, {}, error));
+    this.#host.onDiskFailed(
+      new BrokerError(
+        'DATA_CORRUPT',
+        `${replica.topic}/${replica.partition}: ${error.message}`,
+        {},
+        error,
+      ),
+    );
   }
 
   // ---- parts ----
@@ -260,8 +306,8 @@ export class Member {
       onStatus: (status) => {
         this.#quorumMoved(status);
       },
-      onFatal: (reason, cause) => {
-        this.#host.onQuorumFailed(cause === undefined ? reason : `${reason}: ${String(cause)}`, cause === undefined);
+      onFatal: (reason, isRolledBack) => {
+        this.#host.onQuorumFailed(reason, isRolledBack);
       },
     });
   }
@@ -290,12 +336,17 @@ export class Member {
       self: brokerId,
       clusterId: this.meta.clusterId,
       onOpen: (leader) => {
-        for (const replica of this.replicas) if (replica.marks().leader === leader) replica.restatePosition();
+        for (const replica of this.replicas)
+          if (replica.marks().leader === leader) replica.restatePosition();
       },
       onFrames: (leader, frames) => {
         const replica = this.replicas.get(frames.topicId, frames.partition);
         if (replica !== null) replica.frames(leader, frames);
-        else this.#streams.sendCredit(leader, frames.chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+        else
+          this.#streams.sendCredit(
+            leader,
+            frames.chunks.reduce((sum, chunk) => sum + chunk.length, 0),
+          );
       },
       onMessage: (leader, topicId, partition, message) => {
         this.replicas.get(topicId, partition)?.followerMessage(leader, message);
@@ -320,7 +371,8 @@ export class Member {
         featureLevelMax: FEATURE_LEVEL,
       },
       decide: (request: ControllerRequest, deadlineMs: number) => this.decide(request, deadlineMs),
-      onRegistered: (epoch: BrokerEpoch, accepted: RestartClass) => this.#registered(epoch, accepted),
+      onRegistered: (epoch: BrokerEpoch, accepted: RestartClass) =>
+        this.#registered(epoch, accepted),
       onFenced: this.#host.onFenced,
       onDisplaced: (reason: string) => {
         onExit(reason, false);
@@ -362,10 +414,15 @@ export class Member {
 
   async #registered(epoch: BrokerEpoch, accepted: RestartClass): Promise<void> {
     const { disk, brokerId, onFact } = this.#options;
-    await this.#host.imageWatchers.until(() => this.quorum.image.brokers.get(brokerId)?.brokerEpoch === epoch);
+    await this.#host.imageWatchers.until(
+      () => this.quorum.image.brokers.get(brokerId)?.brokerEpoch === epoch,
+    );
     // Both are synced before the broker asks to be unfenced: from here on nothing older can pass for this incarnation.
     await disk.writeSession(epoch);
-    this.quorum.step({ kind: 'own-incarnation', incarnation: await disk.quorum.noteBrokerEpoch(epoch) });
+    this.quorum.step({
+      kind: 'own-incarnation',
+      incarnation: await disk.quorum.noteBrokerEpoch(epoch),
+    });
     onFact('registered', { brokerEpoch: epoch, restartClass: accepted });
     this.replicas.begin(epoch, this.quorum.image);
     this.#followLeaders();
@@ -374,22 +431,28 @@ export class Member {
   /** Learns who stands at the seeds' addresses while no controller is known. */
   #findPeers(): void {
     const { seeds, peers, brokerId, clock } = this.#options;
-    const look = this.quorum.leader === NO_BROKER ? askAll(peers, seeds, brokerId) : Promise.resolve([]);
+    const look =
+      this.quorum.leader === NO_BROKER ? askAll(peers, seeds, brokerId) : Promise.resolve([]);
+    const again = (): void => {
+      if (this.#isStopping) return;
+      this.#cancelFind = clock.after(FIND_PEERS_MS, () => {
+        this.#findPeers();
+      });
+    };
     look
       .then((infos) => {
         const mates = infos.filter((info) => info.clusterId === this.meta.clusterId);
         if (mates.length === 0) return;
         this.#addresses.met(mates, this.quorum.image);
         peers.setAddresses(this.#addresses.all(this.quorum.image));
-        this.#toldController = mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER;
-        this.quorum.step({ kind: 'seeds', peers: mates.map((mate) => ({ brokerId: mate.brokerId, directoryId: mate.directoryId })) });
-      })
-      .finally(() => {
-        if (this.#isStopping) return;
-        this.#cancelFind = clock.after(FIND_PEERS_MS, () => {
-          this.#findPeers();
+        this.#toldController =
+          mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER;
+        this.quorum.step({
+          kind: 'seeds',
+          peers: mates.map((mate) => ({ brokerId: mate.brokerId, directoryId: mate.directoryId })),
         });
-      });
+      })
+      .then(again, again);
   }
 
   // ---- following metadata ----
@@ -404,12 +467,18 @@ export class Member {
 
   #followLeaders(): void {
     const { brokerEpoch } = this.lifecycle;
-    if (brokerEpoch !== 0 && !this.#isStopping) this.#streams.update(brokerEpoch, this.replicas.leadersFollowed());
+    if (brokerEpoch !== 0 && !this.#isStopping)
+      this.#streams.update(brokerEpoch, this.replicas.leadersFollowed());
   }
 
   #quorumMoved(status: RaftStatus): void {
     const { onFact } = this.#options;
-    onFact('quorum', { role: status.role, term: status.term, leader: status.leader?.brokerId ?? NO_BROKER, isReady: status.isLeaderReady });
+    onFact('quorum', {
+      role: status.role,
+      term: status.term,
+      leader: status.leader?.brokerId ?? NO_BROKER,
+      isReady: status.isLeaderReady,
+    });
     if (status.role !== 'leader' || !status.isLeaderReady) {
       this.#controller?.close();
       this.#controller = null;
@@ -420,22 +489,50 @@ export class Member {
       this.#control();
       return;
     }
-    this.quorum.propose([{ kind: 'cluster', clusterId: this.meta.clusterId, featureLevel: FEATURE_LEVEL }]).then(
-      () => {
-        if (this.#controller === null && this.quorum.status.role === 'leader') this.#control();
-      },
-      (error: unknown) => {
-        onFact('cluster-record-failed', { reason: String(error) });
-      },
-    );
+    this.quorum
+      .propose([{ kind: 'cluster', clusterId: this.meta.clusterId, featureLevel: FEATURE_LEVEL }])
+      .then(
+        () => {
+          if (this.#controller === null && this.quorum.status.role === 'leader') this.#control();
+        },
+        (error: unknown) => {
+          onFact('cluster-record-failed', { reason: String(error) });
+        },
+      );
   }
 
   #control(): void {
-    const { brokerId, seed, sessionTimeoutMs, voterReplaceMs, votersMax, partitionsMax, defaults, clock, peers, onFact } = this.#options;
-    const inspectLocal = (topicId: TopicId, partition: number, leaderEpoch: number): Promise<InspectedLog | null> => this.#inspect(topicId, partition, leaderEpoch);
+    const {
+      brokerId,
+      seed,
+      sessionTimeoutMs,
+      voterReplaceMs,
+      votersMax,
+      partitionsMax,
+      defaults,
+      clock,
+      peers,
+      onFact,
+    } = this.#options;
+    const inspectLocal = (
+      topicId: TopicId,
+      partition: number,
+      leaderEpoch: number,
+    ): Promise<InspectedLog | null> => this.#inspect(topicId, partition, leaderEpoch);
     const { quorum } = this;
-    const settings = { self: brokerId, seed, sessionTimeoutMs, voterReplaceMs, votersMax, partitionsMax, defaults };
-    this.#controller = new ControllerDriver({ ...settings, clock, peers, quorum, inspectLocal, onFact }, quorum.image);
+    const settings = {
+      self: brokerId,
+      seed,
+      sessionTimeoutMs,
+      voterReplaceMs,
+      votersMax,
+      partitionsMax,
+      defaults,
+    };
+    this.#controller = new ControllerDriver(
+      { ...settings, clock, peers, quorum, inspectLocal, onFact },
+      quorum.image,
+    );
     this.#controller.start();
   }
 
@@ -444,13 +541,19 @@ export class Member {
     const { quorum } = this;
     const isUsable = (brokerId: BrokerId): boolean => {
       const broker = quorum.image.brokers.get(brokerId);
-      return brokerId !== this.#self.brokerId && broker !== undefined && !broker.fenced && !broker.stopping;
+      return (
+        brokerId !== this.#self.brokerId &&
+        broker !== undefined &&
+        !broker.fenced &&
+        !broker.stopping
+      );
     };
     const successor = quorum.status.voters.find((voter) => isUsable(voter.brokerId));
     if (quorum.status.role !== 'leader' || successor === undefined) return;
     quorum.step({ kind: 'transfer', to: successor.brokerId });
     const end = clock.monotonicMs() + TRANSFER_WAIT_MS;
-    while (quorum.status.role === 'leader' && clock.monotonicMs() < end) await this.#pause(TRANSFER_LOOK_MS);
+    while (quorum.status.role === 'leader' && clock.monotonicMs() < end)
+      await this.#pause(TRANSFER_LOOK_MS);
   }
 
   async #proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void> {
@@ -458,8 +561,24 @@ export class Member {
     const { topicId, partition } = replica;
     const { brokerEpoch } = this.lifecycle;
     const { brokerId } = this.#self;
-    await this.decide({ kind: 'alter-sync-set', brokerId, brokerEpoch, topicId, partition, leaderEpoch, partitionEpoch, change }, SYNC_SET_DEADLINE_MS);
-    this.#options.onFact('sync-set-change', { partition: `${replica.topic}/${replica.partition}`, op: change.op, leaderEpoch });
+    await this.decide(
+      {
+        kind: 'alter-sync-set',
+        brokerId,
+        brokerEpoch,
+        topicId,
+        partition,
+        leaderEpoch,
+        partitionEpoch,
+        change,
+      },
+      SYNC_SET_DEADLINE_MS,
+    );
+    this.#options.onFact('sync-set-change', {
+      partition: `${replica.topic}/${replica.partition}`,
+      op: change.op,
+      leaderEpoch,
+    });
   }
 
   #retire(): void {
@@ -468,7 +587,12 @@ export class Member {
       const config = this.quorum.image.topics.get(replica.topicId)?.config;
       const marks = replica.marks();
       if (config !== undefined && marks.isLeader) {
-        const offset = retireOffset(replica.log.sealedSegments(), { config, marks, nowMs, sizeBytes: replica.log.sizeBytes() });
+        const offset = retireOffset(replica.log.sealedSegments(), {
+          config,
+          marks,
+          nowMs,
+          sizeBytes: replica.log.sizeBytes(),
+        });
         if (offset > marks.logStart) replica.retire(offset);
       }
       replica.saveSnapshot(false);
@@ -483,7 +607,10 @@ export class Member {
 }
 
 /** A damaged quorum log may hide a vote: such a directory returns as a learner, under another id (DESIGN.md section 4). */
-async function loadQuorum(options: BrokerOptions, meta: DirectoryMeta): Promise<{ readonly durable: Durable; readonly directoryId: string }> {
+async function loadQuorum(
+  options: BrokerOptions,
+  meta: DirectoryMeta,
+): Promise<{ readonly durable: Durable; readonly directoryId: string }> {
   const { disk, newUuid, onFact } = options;
   try {
     return { durable: await disk.quorum.load(), directoryId: meta.directoryId };

@@ -5,7 +5,10 @@ import type { TopicConfig } from '../metadata/types.ts';
 import type { Address, Clock, Disk, Peers } from './ports.ts';
 
 /** A fact worth a log line: an event's name and its fields. */
-export type OnFact = (event: string, fields: Readonly<Record<string, string | number | boolean>>) => void;
+export type OnFact = (
+  event: string,
+  fields: Readonly<Record<string, string | number | boolean>>,
+) => void;
 
 export interface BrokerOptions {
   readonly brokerId: BrokerId;

@@ -3,7 +3,15 @@
  * `network/`; the simulator implements them from a seed. Nothing here may know how.
  */
 import type { BatchHeader } from '../../proto/batch/frame.ts';
-import type { BrokerEpoch, BrokerId, DirectoryId, MonotonicMs, Offset, TopicId, WallMs } from '../base/units.ts';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  DirectoryId,
+  MonotonicMs,
+  Offset,
+  TopicId,
+  WallMs,
+} from '../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { Durable, Envelope, Peer, RaftMessage, RaftWrite } from '../raft/types.ts';
 import type { FollowerMessage, LogState, Position } from '../replication/types.ts';
@@ -137,7 +145,11 @@ export interface Disk {
   markClean(): Promise<void>;
   /** After an I/O error or found damage: deletes the session file so that the next start is lossy. */
   markLossy(reason: string): Promise<void>;
-  openPartition(topicId: TopicId, partition: number, options: PartitionLogOptions): Promise<PartitionLog>;
+  openPartition(
+    topicId: TopicId,
+    partition: number,
+    options: PartitionLogOptions,
+  ): Promise<PartitionLog>;
   /**
    * The quorum log is damaged or was rolled back: empties it and gives the directory another id, so that it returns as a learner (P12). The session file
    * goes too: the directory is not the one that was trusted.
@@ -242,14 +254,29 @@ export interface Peers {
   /** Best effort, bounded: drops when the peer cannot be reached or its queue is full. */
   sendRaft(from: Peer, envelope: Envelope): void;
   /** Calls the broker; rejects with a BrokerError (BROKER_NOT_READY when it cannot be reached). */
-  callController(brokerId: BrokerId, request: ControllerRequest, deadlineMs: number): Promise<ControllerReply>;
-  callInspect(brokerId: BrokerId, topicId: TopicId, partition: number, leaderEpoch: number, deadlineMs: number): Promise<InspectedLog | null>;
+  callController(
+    brokerId: BrokerId,
+    request: ControllerRequest,
+    deadlineMs: number,
+  ): Promise<ControllerReply>;
+  callInspect(
+    brokerId: BrokerId,
+    topicId: TopicId,
+    partition: number,
+    leaderEpoch: number,
+    deadlineMs: number,
+  ): Promise<InspectedLog | null>;
   /** Asks an address who it is; null when nothing listens, rejects when silent. */
   probe(address: Address, deadlineMs: number): Promise<NodeInfo | null>;
   /** Opens the follower's stream to a leader broker. */
   follow(
     brokerId: BrokerId,
-    hello: { readonly self: BrokerId; readonly selfEpoch: BrokerEpoch; readonly targetEpoch: BrokerEpoch; readonly clusterId: string },
+    hello: {
+      readonly self: BrokerId;
+      readonly selfEpoch: BrokerEpoch;
+      readonly targetEpoch: BrokerEpoch;
+      readonly clusterId: string;
+    },
     events: ReplicaStreamEvents,
   ): ReplicaStream;
   close(): Promise<void>;

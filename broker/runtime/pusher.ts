@@ -33,7 +33,12 @@ export class Pusher {
   /** A follower opened its stream; an older one of the same broker is closed. */
   open(link: FollowerLink): void {
     this.#links.get(link.brokerId)?.link.close('the follower opened another stream');
-    this.#links.set(link.brokerId, { link, dirty: new Map(), reading: new Set(), isScheduled: false });
+    this.#links.set(link.brokerId, {
+      link,
+      dirty: new Map(),
+      reading: new Set(),
+      isScheduled: false,
+    });
   }
 
   /** @returns true when this was the follower's present stream */
@@ -118,12 +123,26 @@ export class Pusher {
   }
 
   /** @returns bytes taken */
-  #take(state: LinkState, replica: Replica, window: PushWindow, read: LogRead, batch: PushedFrames[]): number {
+  #take(
+    state: LinkState,
+    replica: Replica,
+    window: PushWindow,
+    read: LogRead,
+    batch: PushedFrames[],
+  ): number {
     const { leaderEpoch, highWaterMark, logStartOffset } = window;
     const { topicId, partition } = replica;
-    batch.push({ topicId, partition, leaderEpoch, highWaterMark, logStartOffset, chunks: read.chunks });
+    batch.push({
+      topicId,
+      partition,
+      leaderEpoch,
+      highWaterMark,
+      logStartOffset,
+      chunks: read.chunks,
+    });
     replica.pushed(state.link.brokerId, read.nextOffset, highWaterMark);
-    if (replica.pushWindow(state.link.brokerId) === null) state.dirty.delete(partitionKey(topicId, partition));
+    if (replica.pushWindow(state.link.brokerId) === null)
+      state.dirty.delete(partitionKey(topicId, partition));
     return read.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   }
 
@@ -145,7 +164,11 @@ export class Pusher {
   /** The window may have moved while the disk was read: a new epoch, or a follower that started anew. Then the bytes are read again. */
   #pushRead(state: LinkState, replica: Replica, read: LogRead): void {
     const window = replica.pushWindow(state.link.brokerId);
-    const isWanted = window !== null && read.chunks.length > 0 && this.#startsAt(read, window.from) && read.nextOffset <= window.upTo;
+    const isWanted =
+      window !== null &&
+      read.chunks.length > 0 &&
+      this.#startsAt(read, window.from) &&
+      read.nextOffset <= window.upTo;
     if (isWanted) {
       const batch: PushedFrames[] = [];
       this.#take(state, replica, window, read, batch);

@@ -41,11 +41,14 @@ export interface QuorumOptions {
   readonly onImage: (image: MetadataImage) => void;
   /** Role, term, leader or readiness changed. */
   readonly onStatus: (status: RaftStatus) => void;
-  /** This disk is behind what others know, or cannot be written: the process must not go on. */
-  readonly onFatal: (reason: string, cause?: unknown) => void;
+  /** This disk is behind what others know (`isRolledBack`), or cannot be written: the process must not go on. */
+  readonly onFatal: (reason: string, isRolledBack: boolean) => void;
 }
 
-type Pending = { readonly resolve: (index: number) => void; readonly reject: (error: BrokerError) => void };
+type Pending = {
+  readonly resolve: (index: number) => void;
+  readonly reject: (error: BrokerError) => void;
+};
 
 export class Quorum {
   readonly #options: QuorumOptions;
@@ -64,8 +67,12 @@ export class Quorum {
   constructor(options: QuorumOptions) {
     this.#options = options;
     const snapshot = options.durable.snapshot;
-    this.#image = snapshot === null || snapshot.data === '' ? emptyImage() : decodeImage(snapshot.data);
-    this.#raft = new Raft({ self: options.self, incarnation: options.incarnation, seed: options.seed }, options.durable);
+    this.#image =
+      snapshot === null || snapshot.data === '' ? emptyImage() : decodeImage(snapshot.data);
+    this.#raft = new Raft(
+      { self: options.self, incarnation: options.incarnation, seed: options.seed },
+      options.durable,
+    );
     this.#status = this.#raft.status();
   }
 
@@ -80,7 +87,12 @@ export class Quorum {
     this.#isClosed = true;
     this.#cancelTick();
     for (const pending of this.#pending.values()) {
-      pending.reject(new BrokerError('BROKER_NOT_READY', `Cannot wait for metadata: broker ${this.#options.self.brokerId} is stopping`));
+      pending.reject(
+        new BrokerError(
+          'BROKER_NOT_READY',
+          `Cannot wait for metadata: broker ${this.#options.self.brokerId} is stopping`,
+        ),
+      );
     }
     this.#pending.clear();
   }
@@ -124,7 +136,11 @@ export class Quorum {
     if (this.#isStepping) return;
     this.#isStepping = true;
     try {
-      for (let next = this.#inputs.shift(); next !== undefined && !this.#isClosed; next = this.#inputs.shift()) {
+      for (
+        let next = this.#inputs.shift();
+        next !== undefined && !this.#isClosed;
+        next = this.#inputs.shift()
+      ) {
         this.#carryOut(this.#raft.step(next));
       }
     } finally {
@@ -143,7 +159,7 @@ export class Quorum {
 
   #carryOut(output: RaftOutput): void {
     if (output.deposed !== null) {
-      this.#options.onFatal(output.deposed);
+      this.#options.onFatal(output.deposed, true);
       return;
     }
     if (output.writes.length > 0) this.#write(output.writes);
@@ -163,7 +179,8 @@ export class Quorum {
         this.step({ kind: 'persisted', writeId: last.id });
       },
       (error: unknown) => {
-        if (!this.#isClosed) this.#options.onFatal('the quorum log cannot be written', error);
+        if (!this.#isClosed)
+          this.#options.onFatal(`the quorum log cannot be written: ${String(error)}`, false);
       },
     );
   }
@@ -193,7 +210,12 @@ export class Quorum {
       brokerId: broker.brokerId,
       directoryId: broker.directoryId,
     });
-    this.step({ kind: 'incarnations', known: new Map(brokers.map((broker) => [peerKey(peerOf(broker)), broker.unfencedEpoch * STARTS_PER_EPOCH])) });
+    this.step({
+      kind: 'incarnations',
+      known: new Map(
+        brokers.map((broker) => [peerKey(peerOf(broker)), broker.unfencedEpoch * STARTS_PER_EPOCH]),
+      ),
+    });
     if (brokers.length > 0) this.step({ kind: 'seeds', peers: brokers.map(peerOf) });
     this.#options.onImage(this.#image);
   }
@@ -208,7 +230,12 @@ export class Quorum {
       return;
     }
     const controller = result.leader === null ? {} : { controller: result.leader.brokerId };
-    const code = { NOT_LEADER: 'NOT_CONTROLLER', BUSY: 'OVERLOADED', REFUSED: 'REFUSED', OUTCOME_UNKNOWN: 'OUTCOME_UNKNOWN' } as const;
+    const code = {
+      NOT_LEADER: 'NOT_CONTROLLER',
+      BUSY: 'OVERLOADED',
+      REFUSED: 'REFUSED',
+      OUTCOME_UNKNOWN: 'OUTCOME_UNKNOWN',
+    } as const;
     pending.reject(new BrokerError(code[result.code], result.message, controller));
   }
 

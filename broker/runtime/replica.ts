@@ -2,7 +2,15 @@
  * One partition on this broker: drives the replication core and its log. Bytes pass by the core: it sees headers, this file moves frames
  * between the network and the log in the order that the core decides. Knows nothing of sockets or of metadata.
  */
-import { checkFrame, checkStamp, controlFrame, readHeader, splitFrames, stampFrame, topicIdToBytes } from '../../proto/batch/frame.ts';
+import {
+  checkFrame,
+  checkStamp,
+  controlFrame,
+  readHeader,
+  splitFrames,
+  stampFrame,
+  topicIdToBytes,
+} from '../../proto/batch/frame.ts';
 import type { BatchHeader, Crc32 } from '../../proto/batch/frame.ts';
 import { assert, assertNever } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
@@ -41,7 +49,11 @@ export interface ReplicaHost {
   /** Frames of this many bytes were written or dropped: give the leader its credit back. */
   onConsumed(from: BrokerId, bytes: number): void;
   onStopped(replica: Replica, reason: string): void;
-  onFact(event: string, replica: Replica, fields: Readonly<Record<string, string | number | boolean>>): void;
+  onFact(
+    event: string,
+    replica: Replica,
+    fields: Readonly<Record<string, string | number | boolean>>,
+  ): void;
 }
 
 export interface ReplicaOptions {
@@ -163,14 +175,20 @@ export class Replica {
       const { leaderEpoch, epoch, endOffset } = message;
       this.#step({ kind: 'diverged', from, leaderEpoch, epoch, endOffset });
     } else {
-      this.#step({ kind: 'reset-to', from, leaderEpoch: message.leaderEpoch, startOffset: message.startOffset });
+      this.#step({
+        kind: 'reset-to',
+        from,
+        leaderEpoch: message.leaderEpoch,
+        startOffset: message.startOffset,
+      });
     }
   }
 
   /** States the follower's position again, on a stream that was just opened. */
   restatePosition(): void {
     const stated = this.#core.position();
-    if (stated !== null && this.#stopped === null) this.#host.sendPosition(stated.to, this, stated.position);
+    if (stated !== null && this.#stopped === null)
+      this.#host.sendPosition(stated.to, this, stated.position);
   }
 
   /** See Partition.inspect. */
@@ -194,7 +212,10 @@ export class Replica {
   append(frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void {
     const header = checkFrame(frame, 0, this.#host.crc32);
     if (header.length !== frame.length) {
-      throw new BrokerError('CORRUPT_BATCH', `Cannot append: frame has ${frame.length} bytes, its length field says ${header.length}`);
+      throw new BrokerError(
+        'CORRUPT_BATCH',
+        `Cannot append: frame has ${frame.length} bytes, its length field says ${header.length}`,
+      );
     }
     this.#refuseIfStopped();
     const requestId = this.#nextRequestId;
@@ -208,7 +229,8 @@ export class Replica {
     const [bytes] = frames.chunks;
     assert(frames.chunks.length <= 1, `a received push has one chunk, not ${frames.chunks.length}`);
     const { leaderEpoch, highWaterMark, logStartOffset } = frames;
-    const inHand = bytes === undefined || bytes.length === 0 ? null : this.#checkFrames(from, bytes);
+    const inHand =
+      bytes === undefined || bytes.length === 0 ? null : this.#checkFrames(from, bytes);
     this.#inHand = inHand;
     const size = bytes?.length ?? 0;
     const written = this.#stepNow({
@@ -241,13 +263,21 @@ export class Replica {
   }
 
   /** See BrokerApi.read. */
-  read(position: { readonly offset: Offset; readonly epoch: number; readonly bytesMax: number; readonly allowFollower: boolean }): ReplicaRead | Promise<ReplicaRead> {
+  read(position: {
+    readonly offset: Offset;
+    readonly epoch: number;
+    readonly bytesMax: number;
+    readonly allowFollower: boolean;
+  }): ReplicaRead | Promise<ReplicaRead> {
     this.#refuseIfStopped();
     const marks = this.marks();
     this.#checkPosition(position, marks);
-    if (position.offset >= marks.highWaterMark) return { chunks: [], nextOffset: position.offset, marks };
+    if (position.offset >= marks.highWaterMark)
+      return { chunks: [], nextOffset: position.offset, marks };
     const read = this.log.read(position.offset, marks.highWaterMark, position.bytesMax);
-    return read instanceof Promise ? read.then((found) => ({ ...found, marks })) : { ...read, marks };
+    return read instanceof Promise
+      ? read.then((found) => ({ ...found, marks }))
+      : { ...read, marks };
   }
 
   /** Bytes for a follower, from `from` up to `upTo`. */
@@ -262,7 +292,11 @@ export class Replica {
 
   /** Saves the producer table, when enough has come since the last time or `always`. */
   saveSnapshot(always: boolean): void {
-    if (this.#stopped !== null || (!always && this.#batchesSinceSnapshot < SNAPSHOT_INTERVAL_BATCHES)) return;
+    if (
+      this.#stopped !== null ||
+      (!always && this.#batchesSinceSnapshot < SNAPSHOT_INTERVAL_BATCHES)
+    )
+      return;
     this.#batchesSinceSnapshot = 0;
     this.log.saveSnapshot(this.#core.status().logEnd, this.#producers.snapshot());
   }
@@ -278,21 +312,34 @@ export class Replica {
   }
 
   #closedError(): BrokerError {
-    return new BrokerError('NOT_LEADER', `Cannot serve ${this.topic}/${this.partition}: broker ${this.#self} no longer holds it`);
+    return new BrokerError(
+      'NOT_LEADER',
+      `Cannot serve ${this.topic}/${this.partition}: broker ${this.#self} no longer holds it`,
+    );
   }
 
   #refuseIfStopped(): void {
     if (this.#isClosed) throw this.#closedError();
     if (this.#stopped !== null) {
-      throw new BrokerError('STORAGE_FAILED', `Cannot serve ${this.topic}/${this.partition}: the replica is stopped: ${this.#stopped}`);
+      throw new BrokerError(
+        'STORAGE_FAILED',
+        `Cannot serve ${this.topic}/${this.partition}: the replica is stopped: ${this.#stopped}`,
+      );
     }
   }
 
-  #checkPosition(position: { readonly offset: Offset; readonly epoch: number; readonly allowFollower: boolean }, marks: ReplicaMarks): void {
+  #checkPosition(
+    position: { readonly offset: Offset; readonly epoch: number; readonly allowFollower: boolean },
+    marks: ReplicaMarks,
+  ): void {
     const name = `${this.topic}/${this.partition}`;
     if (!marks.isLeader && !position.allowFollower) {
       const hint = marks.leader < 0 ? {} : { leader: marks.leader, leaderEpoch: marks.leaderEpoch };
-      throw new BrokerError('NOT_LEADER', `Cannot read ${name} here: broker ${this.#self} does not lead it`, hint);
+      throw new BrokerError(
+        'NOT_LEADER',
+        `Cannot read ${name} here: broker ${this.#self} does not lead it`,
+        hint,
+      );
     }
     const { logEnd } = this.#core.status();
     if (position.offset < marks.logStart || position.offset > logEnd) {
@@ -303,7 +350,8 @@ export class Replica {
       );
     }
     if (position.epoch === 0) return;
-    const agreed = this.#core.divergence(position.epoch, position.offset)?.endOffset ?? position.offset;
+    const agreed =
+      this.#core.divergence(position.epoch, position.offset)?.endOffset ?? position.offset;
     if (agreed < position.offset) {
       throw new BrokerError(
         'POSITION_DIVERGED',
@@ -315,13 +363,22 @@ export class Replica {
 
   #checkFrames(from: BrokerId, bytes: Uint8Array): FramesInHand {
     const { frames, rest } = splitFrames(bytes);
-    if (rest !== 0) throw new BrokerError('CORRUPT_BATCH', `Cannot replicate: broker ${from} sent ${rest} bytes that are no whole frame`);
+    if (rest !== 0)
+      throw new BrokerError(
+        'CORRUPT_BATCH',
+        `Cannot replicate: broker ${from} sent ${rest} bytes that are no whole frame`,
+      );
     const place = { topicIdBytes: this.#topicIdBytes, partition: this.partition };
     for (const { at } of frames) {
       checkFrame(bytes, at, this.#host.crc32);
       checkStamp(bytes, at, place, this.#host.crc32);
     }
-    return { bytes, starts: frames.map(({ at }) => at), headers: frames.map(({ header }) => header), from };
+    return {
+      bytes,
+      starts: frames.map(({ at }) => at),
+      headers: frames.map(({ header }) => header),
+      from,
+    };
   }
 
   #step(input: PartitionInput): void {
@@ -330,7 +387,10 @@ export class Replica {
     if (this.#isStepping) return;
     this.#isStepping = true;
     try {
-      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) this.#carryOut(this.#core.step(next));
+      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+        // Its failure is an input of its own: see #write.
+        void this.#carryOut(this.#core.step(next));
+      }
     } finally {
       this.#isStepping = false;
     }
@@ -366,7 +426,8 @@ export class Replica {
       pending?.done(result);
     }
     for (const message of output.messages) this.#host.sendMessage(this, message);
-    if (output.position !== null) this.#host.sendPosition(output.position.to, this, output.position.position);
+    if (output.position !== null)
+      this.#host.sendPosition(output.position.to, this, output.position.position);
     if (output.proposal !== null) this.#propose(output.proposal);
     if (output.rebuildProducers) this.#rebuildProducers(written ?? Promise.resolve());
     if (output.isChanged) this.#announce();
@@ -403,13 +464,19 @@ export class Replica {
       case 'epoch-start': {
         const timestampMs = this.#host.clock.wallMs();
         const { leaderEpoch } = write;
-        const frame = controlFrame({ kind: 'epoch-start', leaderEpoch, timestampMs, brokerId: this.#self }, this.#host.crc32);
+        const frame = controlFrame(
+          { kind: 'epoch-start', leaderEpoch, timestampMs, brokerId: this.#self },
+          this.#host.crc32,
+        );
         return this.#appendStamped(frame, write);
       }
       case 'replicate':
         return this.#replicate(write);
       case 'truncate':
-        this.#host.onFact('truncate', this, { toOffset: write.toOffset, keepAside: write.keepAside });
+        this.#host.onFact('truncate', this, {
+          toOffset: write.toOffset,
+          keepAside: write.keepAside,
+        });
         return this.log.truncate(write.toOffset, write.keepAside);
       case 'reset':
         this.#host.onFact('reset', this, { startOffset: write.startOffset });
@@ -421,9 +488,17 @@ export class Replica {
     }
   }
 
-  #appendStamped(frame: Uint8Array, write: { readonly baseOffset: Offset; readonly leaderEpoch: number }): Promise<void> {
+  #appendStamped(
+    frame: Uint8Array,
+    write: { readonly baseOffset: Offset; readonly leaderEpoch: number },
+  ): Promise<void> {
     const { baseOffset, leaderEpoch } = write;
-    stampFrame(frame, 0, { baseOffset, leaderEpoch, topicIdBytes: this.#topicIdBytes, partition: this.partition }, this.#host.crc32);
+    stampFrame(
+      frame,
+      0,
+      { baseOffset, leaderEpoch, topicIdBytes: this.#topicIdBytes, partition: this.partition },
+      this.#host.crc32,
+    );
     this.#batchesSinceSnapshot += 1;
     return this.log.append([frame], [readHeader(frame, 0)]);
   }
@@ -448,7 +523,10 @@ export class Replica {
         this.#step({ kind: 'sync-set-result', proposalId, error: null });
       },
       (cause: unknown) => {
-        const error = cause instanceof BrokerError ? cause : new BrokerError('INTERNAL', String(cause), {}, cause);
+        const error =
+          cause instanceof BrokerError
+            ? cause
+            : new BrokerError('INTERNAL', String(cause), {}, cause);
         this.#step({ kind: 'sync-set-result', proposalId, error });
       },
     );
@@ -470,7 +548,10 @@ export class Replica {
   #stop(reason: string): void {
     if (this.#stopped !== null) return;
     this.#stopped = reason;
-    const error = new BrokerError('STORAGE_FAILED', `Cannot serve ${this.topic}/${this.partition}: the replica is stopped: ${reason}`);
+    const error = new BrokerError(
+      'STORAGE_FAILED',
+      `Cannot serve ${this.topic}/${this.partition}: the replica is stopped: ${reason}`,
+    );
     for (const { done } of this.#pending.values()) done({ ok: false, error });
     this.#pending.clear();
     this.#host.onStopped(this, reason);

@@ -56,9 +56,21 @@ export class Replicas {
     const work = async (): Promise<void> => {
       for (let next = found.pop(); next !== undefined; next = found.pop()) {
         const { topicId, partition } = next;
-        const log = await this.#options.disk.openPartition(topicId, partition, this.#options.defaultLog);
-        if (log.recovery.damage !== null) damages.push(`${partitionKey(topicId, partition)}: ${log.recovery.damage.reason}`);
-        const slot: Slot = { topicId, partition, log, replica: null, isWanted: false, isBusy: false };
+        const log = await this.#options.disk.openPartition(
+          topicId,
+          partition,
+          this.#options.defaultLog,
+        );
+        if (log.recovery.damage !== null)
+          damages.push(`${partitionKey(topicId, partition)}: ${log.recovery.damage.reason}`);
+        const slot: Slot = {
+          topicId,
+          partition,
+          log,
+          replica: null,
+          isWanted: false,
+          isBusy: false,
+        };
         this.#slots.set(partitionKey(topicId, partition), slot);
       }
     };
@@ -103,17 +115,29 @@ export class Replicas {
     const replica = this.get(topicId, partition);
     if (replica !== null) return replica;
     const topic = this.#image?.topics.get(topicId);
-    if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `Cannot find topic id ${topicId}: no topic has it`);
+    if (topic === undefined)
+      throw new BrokerError('UNKNOWN_TOPIC', `Cannot find topic id ${topicId}: no topic has it`);
     const state = topic.partitions[partition];
     if (state === undefined) {
       const last = topic.partitions.length - 1;
-      throw new BrokerError('UNKNOWN_PARTITION', `Cannot find ${topic.name}/${partition}: partitions are 0 to ${last}`);
+      throw new BrokerError(
+        'UNKNOWN_PARTITION',
+        `Cannot find ${topic.name}/${partition}: partitions are 0 to ${last}`,
+      );
     }
     if (state.replicas.includes(this.#options.self)) {
-      throw new BrokerError('BROKER_NOT_READY', `Cannot serve ${topic.name}/${partition} yet: its log is being opened`);
+      throw new BrokerError(
+        'BROKER_NOT_READY',
+        `Cannot serve ${topic.name}/${partition} yet: its log is being opened`,
+      );
     }
-    const hint = state.leader === NO_BROKER ? {} : { leader: state.leader, leaderEpoch: state.leaderEpoch };
-    throw new BrokerError('NOT_LEADER', `Cannot serve ${topic.name}/${partition}: broker ${this.#options.self} holds no replica of it`, hint);
+    const hint =
+      state.leader === NO_BROKER ? {} : { leader: state.leader, leaderEpoch: state.leaderEpoch };
+    throw new BrokerError(
+      'NOT_LEADER',
+      `Cannot serve ${topic.name}/${partition}: broker ${this.#options.self} holds no replica of it`,
+      hint,
+    );
   }
 
   *[Symbol.iterator](): Iterator<Replica> {
@@ -136,7 +160,13 @@ export class Replicas {
     const leaders = new Map<BrokerId, BrokerEpoch>();
     for (const slot of this.#slots.values()) {
       const state = this.#image?.topics.get(slot.topicId)?.partitions[slot.partition];
-      if (slot.replica === null || state === undefined || state.leader === NO_BROKER || state.leader === this.#options.self) continue;
+      if (
+        slot.replica === null ||
+        state === undefined ||
+        state.leader === NO_BROKER ||
+        state.leader === this.#options.self
+      )
+        continue;
       const broker = this.#image?.brokers.get(state.leader);
       if (broker !== undefined) leaders.set(broker.brokerId, broker.brokerEpoch);
     }
@@ -146,19 +176,31 @@ export class Replicas {
   /** Opens again what a full volume stopped, once there is space. */
   resumeFull(): void {
     if (this.#isClosed || this.#options.disk.freeBytes() <= 0) return;
-    for (const slot of this.#slots.values()) if (slot.replica?.isFull === true && !slot.isBusy) this.#reopen(slot, slot.replica);
+    for (const slot of this.#slots.values())
+      if (slot.replica?.isFull === true && !slot.isBusy) this.#reopen(slot, slot.replica);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#slots.values()].map((slot) => slot.replica?.close() ?? slot.log?.close()));
+    await Promise.all(
+      [...this.#slots.values()].map(
+        ({ replica, log }) => replica?.close() ?? log?.close() ?? Promise.resolve(),
+      ),
+    );
   }
 
   #want(topic: TopicState, state: PartitionState): void {
     const key = partitionKey(topic.topicId, state.partition);
     let slot = this.#slots.get(key);
     if (slot === undefined) {
-      slot = { topicId: topic.topicId, partition: state.partition, log: null, replica: null, isWanted: true, isBusy: false };
+      slot = {
+        topicId: topic.topicId,
+        partition: state.partition,
+        log: null,
+        replica: null,
+        isWanted: true,
+        isBusy: false,
+      };
       this.#slots.set(key, slot);
     }
     slot.isWanted = true;
@@ -170,11 +212,13 @@ export class Replicas {
   #open(slot: Slot, topic: TopicState): void {
     slot.isBusy = true;
     const { segmentBytes, segmentMs } = topic.config;
-    this.#options.disk.openPartition(slot.topicId, slot.partition, { segmentBytes, segmentMs }).then((log) => {
-      slot.isBusy = false;
-      slot.log = log;
-      this.#settle(slot);
-    }, this.#options.onFailure);
+    this.#options.disk
+      .openPartition(slot.topicId, slot.partition, { segmentBytes, segmentMs })
+      .then((log) => {
+        slot.isBusy = false;
+        slot.log = log;
+        this.#settle(slot);
+      }, this.#options.onFailure);
   }
 
   #reopen(slot: Slot, replica: Replica): void {
@@ -195,7 +239,8 @@ export class Replicas {
     }
     const topic = this.#image?.topics.get(slot.topicId);
     const state = topic?.partitions[slot.partition];
-    if (topic !== undefined && state?.replicas.includes(this.#options.self) === true) this.#want(topic, state);
+    if (topic !== undefined && state?.replicas.includes(this.#options.self) === true)
+      this.#want(topic, state);
     else if (slot.log !== null) this.#delete(slot);
   }
 
@@ -233,7 +278,19 @@ export class Replicas {
     const { leader, leaderEpoch, partitionEpoch, syncSet, quorum, suspects, uncleanEpoch } = state;
     const { minInSyncReplicas, commitMode, batchBytesMax } = topic.config;
     const replicas = state.replicas.map(info);
-    return { leader, leaderEpoch, partitionEpoch, replicas, syncSet, quorum, suspects, uncleanEpoch, minInSyncReplicas, commitMode, batchBytesMax };
+    return {
+      leader,
+      leaderEpoch,
+      partitionEpoch,
+      replicas,
+      syncSet,
+      quorum,
+      suspects,
+      uncleanEpoch,
+      minInSyncReplicas,
+      commitMode,
+      batchBytesMax,
+    };
   }
 
   #delete(slot: Slot): void {

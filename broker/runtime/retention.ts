@@ -10,7 +10,12 @@ import type { SealedSegment } from './ports.ts';
  */
 export function retireOffset(
   segments: readonly SealedSegment[],
-  now: { readonly config: TopicConfig; readonly marks: ReplicaMarks; readonly nowMs: WallMs; readonly sizeBytes: number },
+  now: {
+    readonly config: TopicConfig;
+    readonly marks: ReplicaMarks;
+    readonly nowMs: WallMs;
+    readonly sizeBytes: number;
+  },
 ): Offset {
   const { config, marks, nowMs } = now;
   let start = marks.logStart;

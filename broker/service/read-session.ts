@@ -8,7 +8,7 @@ import type { Cursor, ReadRecord, ReadResponse } from '../../proto/gen/tidemark/
 import { frameLength } from '../../proto/batch/frame.ts';
 import { errorFromMessage } from '../../proto/grpc/errors.ts';
 import { decodeBatch, type DecodedBatch } from '../../proto/records/batch.ts';
-import { BrokerError } from '../base/errors.ts';
+import type { BrokerError } from '../base/errors.ts';
 import type { BrokerId, LeaderEpoch, Offset } from '../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { Cancel } from '../runtime/ports.ts';

@@ -111,7 +111,8 @@ export function createTopicField(topicId: string, message: CreateTopicMessage): 
 
 /** A request to change a topic, as a message. */
 export function alterTopicToMessage(request: AlterTopicRequest): AlterTopicMessage {
-  return { name: request.name, config: topicConfigToMessage(request.config), partitions: request.partitions };
+  const { name, partitions, replicationFactor, waitMs } = request;
+  return { name, config: topicConfigToMessage(request.config), partitions, replicationFactor, waitMs };
 }
 
 /** A request to change a topic. */
@@ -121,6 +122,8 @@ export function alterTopicField(message: AlterTopicMessage): AlterTopicRequest {
     name: topicNameField('name', message.name),
     config: topicConfigField('config', message.config),
     partitions: integerField('partitions', message.partitions, 0, PARTITIONS_MAX),
+    replicationFactor: integerField('replication_factor', message.replicationFactor, 0, REPLICAS_MAX),
+    waitMs: message.waitMs,
   };
 }
 

@@ -39,7 +39,7 @@ export function readReplica(dataDir: string, brokerId: number, place: LogPlace):
 
 /** Records of a copy. @throws BrokerError CORRUPT_BATCH where a checksum does not match */
 export function recordsOf(log: ReplicaLog, topicId: string): StoredRecord[] {
-  const target = { topicId: topicIdToBytes(topicId), partition: log.partition };
+  const target = { topicIdBytes: topicIdToBytes(topicId), partition: log.partition };
   const records: StoredRecord[] = [];
   for (let at = 0; at < log.frames.length; ) {
     const batch = decodeBatch(log.frames, at, crc32);

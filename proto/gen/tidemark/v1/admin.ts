@@ -374,6 +374,10 @@ export interface AlterTopicRequest {
     | undefined;
   /** Larger number of partitions; 0 leaves it. */
   partitions: number;
+  /** Copies of each partition; 0 leaves it. */
+  replicationFactor: number;
+  /** How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds; 0: refuse at once. */
+  waitMs: number;
 }
 
 /** Response of AlterTopic. */
@@ -2617,7 +2621,7 @@ export const ListTopicsResponse: MessageFns<ListTopicsResponse> = {
 };
 
 function createBaseAlterTopicRequest(): AlterTopicRequest {
-  return { name: "", config: undefined, partitions: 0 };
+  return { name: "", config: undefined, partitions: 0, replicationFactor: 0, waitMs: 0 };
 }
 
 export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
@@ -2630,6 +2634,12 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
     }
     if (message.partitions !== 0) {
       writer.uint32(24).uint32(message.partitions);
+    }
+    if (message.replicationFactor !== 0) {
+      writer.uint32(32).uint32(message.replicationFactor);
+    }
+    if (message.waitMs !== 0) {
+      writer.uint32(40).uint32(message.waitMs);
     }
     return writer;
   },
@@ -2671,6 +2681,22 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
             message.partitions = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.replicationFactor = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.waitMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2693,6 +2719,8 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
       ? TopicConfig.fromPartial(object.config)
       : undefined;
     message.partitions = object.partitions ?? 0;
+    message.replicationFactor = object.replicationFactor ?? 0;
+    message.waitMs = object.waitMs ?? 0;
     return message;
   },
 };

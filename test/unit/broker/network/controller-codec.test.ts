@@ -19,11 +19,17 @@ const requests: ControllerRequest[] = [
     kind: 'create-topic', topicId: UUID, name: 'events', partitions: 2, replicationFactor: 3, assignments: [[0, 1], [1, 2]], validateOnly: true,
     config: { minInSyncReplicas: 2, commitMode: 'quorum', retentionMs: -1, retentionBytes: 0, segmentBytes: 1, segmentMs: 1, batchBytesMax: 9, uncleanElection: false },
   },
-  { kind: 'alter-topic', name: 'events', config: { commitMode: 'in-sync' }, partitions: 0 },
+  { kind: 'alter-topic', name: 'events', config: { commitMode: 'in-sync' }, partitions: 0, replicationFactor: 2, waitMs: 50 },
   { kind: 'delete-topic', name: 'events' },
   { kind: 'init-producer', name: '' },
   { kind: 'elect-leader', topic: 'events', partition: 0, target: -1, unclean: true, givenUp: [0, 2] },
   { kind: 'elect-leader', topic: 'events', partition: 0, target: 0, unclean: false, givenUp: [] },
+  { ...ALTER, change: { op: 'hand-over', successor: 0 } },
+  { kind: 'reassign', topic: 'events', partition: 0, replicas: [] },
+  { kind: 'decommission', brokerId: 0, isCancelled: true },
+  { kind: 'remove-broker', brokerId: 0 },
+  { kind: 'set-settings', settings: { moveBytesPerSecond: -1 } },
+  { kind: 'set-settings', settings: {} },
 ];
 
 const replies: ControllerReply[] = [
@@ -36,6 +42,10 @@ const replies: ControllerReply[] = [
   { kind: 'init-producer', producerId: 1, producerEpoch: 0 },
   { kind: 'elect-leader', leader: -1, leaderEpoch: 4 },
   { kind: 'elect-leader', leader: 0, leaderEpoch: 4 },
+  { kind: 'reassign' },
+  { kind: 'decommission', replicasLeft: 0 },
+  { kind: 'remove-broker' },
+  { kind: 'set-settings' },
 ];
 
 describe('requests to the controller', () => {
@@ -48,8 +58,8 @@ describe('requests to the controller', () => {
     { name: 'nothing', message: { request: undefined }, text: 'request is "absent", must be present' },
     {
       name: 'two changes at once',
-      message: { request: { $case: 'alterSyncSet' as const, value: { ...ALTER, kind: undefined, add: 1, remove: 2, trust: undefined, memberEpoch: 0, raise: undefined } } },
-      text: 'changes (add, remove, trust, raise) is 2, must be an integer of 1 to 1',
+      message: { request: { $case: 'alterSyncSet' as const, value: { ...ALTER, kind: undefined, add: 1, remove: 2, trust: undefined, memberEpoch: 0, raise: undefined, handOver: undefined } } },
+      text: 'changes (add, remove, trust, raise, hand_over) is 2, must be an integer of 1 to 1',
     },
     { name: 'a topic name that is a path', message: { request: { $case: 'deleteTopic' as const, value: { name: '../x' } } }, text: 'name is "../x", must be 1 to 249 of a-z A-Z 0-9 . _ -' },
   ])('refuses $name', ({ message, text }) => {

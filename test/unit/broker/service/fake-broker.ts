@@ -47,6 +47,7 @@ export class FakeCluster {
   image: MetadataImage = {
     clusterId: CLUSTER_ID,
     featureLevel: 1,
+    settings: { moveBytesPerSecond: -1 },
     index: 1,
     term: 1,
     brokers: new Map(),
@@ -89,6 +90,7 @@ export class FakeCluster {
       restartClass: 'clean',
       fenced: false,
       stopping: false,
+      cordoned: false,
       unfencedEpoch: 1,
       featureLevelMax: 1,
     } as const;
@@ -113,6 +115,9 @@ export class FakeCluster {
       partitionEpoch: epoch,
       suspects: [],
       uncleanEpoch: 0,
+      adding: [],
+      removing: [],
+      successor: NO_BROKER,
     }));
     this.put({ topicId: TOPIC_ID, name: 'events', replicationFactor: 1, config: CONFIG, partitions });
   }

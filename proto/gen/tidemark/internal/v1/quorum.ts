@@ -318,7 +318,35 @@ export interface AlterSyncSet {
   /** Registration of the member to add or trust. */
   memberEpoch: number;
   /** New, larger count. */
-  raise?: number | undefined;
+  raise?:
+    | number
+    | undefined;
+  /** Successor for which the leader has drained. */
+  handOver?: number | undefined;
+}
+
+/** Moves replicas of one partition. */
+export interface Reassign {
+  /** Topic name. */
+  topic: string;
+  /** Partition. */
+  partition: number;
+  /** Target, preferred leader first; empty cancels what is under way. */
+  replicas: number[];
+}
+
+/** Empties a broker, or takes that back. */
+export interface Decommission {
+  /** Broker. */
+  brokerId: number;
+  /** Take it back. */
+  cancelled: boolean;
+}
+
+/** Settings of the cluster; absent ones stay as they are. */
+export interface ClusterSettings {
+  /** Bytes per second that one broker may push to replicas that are being added; -1: no limit. */
+  moveBytesPerSecond?: number | undefined;
 }
 
 /** A request to the controller. */
@@ -349,6 +377,18 @@ export interface DecideRequest {
     | //
     /** See tidemark.v1. */
     { $case: "electLeader"; value: ElectLeaderRequest }
+    | //
+    /** See the message. */
+    { $case: "reassign"; value: Reassign }
+    | //
+    /** See the message. */
+    { $case: "decommission"; value: Decommission }
+    | //
+    /** Broker to forget. */
+    { $case: "removeBroker"; value: number }
+    | //
+    /** See the message. */
+    { $case: "setSettings"; value: ClusterSettings }
     | undefined;
 }
 
@@ -417,7 +457,7 @@ export interface DecideResponse {
     /** Id of the topic made. */
     { $case: "topicId"; value: string }
     | //
-    /** Alter or delete succeeded. */
+    /** Succeeded, with nothing to tell. */
     { $case: "done"; value: Done }
     | //
     /** See the message. */
@@ -425,6 +465,9 @@ export interface DecideResponse {
     | //
     /** See the message. */
     { $case: "elected"; value: Elected }
+    | //
+    /** Replicas that a decommissioned broker still holds. */
+    { $case: "replicasLeft"; value: number }
     | undefined;
   /** Refusal. */
   error: Error | undefined;
@@ -2173,6 +2216,7 @@ function createBaseAlterSyncSet(): AlterSyncSet {
     trust: undefined,
     memberEpoch: 0,
     raise: undefined,
+    handOver: undefined,
   };
 }
 
@@ -2210,6 +2254,9 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
     }
     if (message.raise !== undefined) {
       writer.uint32(88).uint32(message.raise);
+    }
+    if (message.handOver !== undefined) {
+      writer.uint32(96).uint32(message.handOver);
     }
     return writer;
   },
@@ -2315,6 +2362,14 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
             message.raise = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.handOver = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2343,6 +2398,222 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
     message.trust = object.trust ?? undefined;
     message.memberEpoch = object.memberEpoch ?? 0;
     message.raise = object.raise ?? undefined;
+    message.handOver = object.handOver ?? undefined;
+    return message;
+  },
+};
+
+function createBaseReassign(): Reassign {
+  return { topic: "", partition: 0, replicas: [] };
+}
+
+export const Reassign: MessageFns<Reassign> = {
+  encode(message: Reassign, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.replicas.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.replicas) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reassign {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReassign();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.replicas.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.replicas.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reassign>): Reassign {
+    return Reassign.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reassign>): Reassign {
+    const message = createBaseReassign();
+    message.topic = object.topic ?? "";
+    message.partition = object.partition ?? 0;
+    message.replicas = object.replicas?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDecommission(): Decommission {
+  return { brokerId: 0, cancelled: false };
+}
+
+export const Decommission: MessageFns<Decommission> = {
+  encode(message: Decommission, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    if (message.cancelled !== false) {
+      writer.uint32(16).bool(message.cancelled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Decommission {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecommission();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cancelled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Decommission>): Decommission {
+    return Decommission.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Decommission>): Decommission {
+    const message = createBaseDecommission();
+    message.brokerId = object.brokerId ?? 0;
+    message.cancelled = object.cancelled ?? false;
+    return message;
+  },
+};
+
+function createBaseClusterSettings(): ClusterSettings {
+  return { moveBytesPerSecond: undefined };
+}
+
+export const ClusterSettings: MessageFns<ClusterSettings> = {
+  encode(message: ClusterSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.moveBytesPerSecond !== undefined) {
+      writer.uint32(8).int64(message.moveBytesPerSecond);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.moveBytesPerSecond = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterSettings>): ClusterSettings {
+    return ClusterSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
+    const message = createBaseClusterSettings();
+    message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
     return message;
   },
 };
@@ -2377,6 +2648,18 @@ export const DecideRequest: MessageFns<DecideRequest> = {
         break;
       case "electLeader":
         ElectLeaderRequest.encode(message.request.value, writer.uint32(66).fork()).join();
+        break;
+      case "reassign":
+        Reassign.encode(message.request.value, writer.uint32(74).fork()).join();
+        break;
+      case "decommission":
+        Decommission.encode(message.request.value, writer.uint32(82).fork()).join();
+        break;
+      case "removeBroker":
+        writer.uint32(88).uint32(message.request.value);
+        break;
+      case "setSettings":
+        ClusterSettings.encode(message.request.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -2459,6 +2742,38 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             message.request = { $case: "electLeader", value: ElectLeaderRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.request = { $case: "reassign", value: Reassign.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.request = { $case: "decommission", value: Decommission.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.request = { $case: "removeBroker", value: reader.uint32() };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.request = { $case: "setSettings", value: ClusterSettings.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2522,6 +2837,30 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "electLeader": {
         if (object.request?.value !== undefined && object.request?.value !== null) {
           message.request = { $case: "electLeader", value: ElectLeaderRequest.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "reassign": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "reassign", value: Reassign.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "decommission": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "decommission", value: Decommission.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "removeBroker": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "removeBroker", value: object.request.value };
+        }
+        break;
+      }
+      case "setSettings": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "setSettings", value: ClusterSettings.fromPartial(object.request.value) };
         }
         break;
       }
@@ -2950,6 +3289,9 @@ export const DecideResponse: MessageFns<DecideResponse> = {
       case "elected":
         Elected.encode(message.reply.value, writer.uint32(58).fork()).join();
         break;
+      case "replicasLeft":
+        writer.uint32(72).uint32(message.reply.value);
+        break;
     }
     if (message.error !== undefined) {
       Error.encode(message.error, writer.uint32(66).fork()).join();
@@ -3026,6 +3368,14 @@ export const DecideResponse: MessageFns<DecideResponse> = {
             message.reply = { $case: "elected", value: Elected.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.reply = { $case: "replicasLeft", value: reader.uint32() };
+            continue;
+          }
           case 8: {
             if (tag !== 66) {
               break;
@@ -3091,6 +3441,12 @@ export const DecideResponse: MessageFns<DecideResponse> = {
       case "elected": {
         if (object.reply?.value !== undefined && object.reply?.value !== null) {
           message.reply = { $case: "elected", value: Elected.fromPartial(object.reply.value) };
+        }
+        break;
+      }
+      case "replicasLeft": {
+        if (object.reply?.value !== undefined && object.reply?.value !== null) {
+          message.reply = { $case: "replicasLeft", value: object.reply.value };
         }
         break;
       }

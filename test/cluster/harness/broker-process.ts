@@ -1,0 +1,72 @@
+/** One broker: the same directory, address and rack over all its processes. */
+import { join } from 'node:path';
+import { Child, type Ending, tail } from './child.ts';
+
+/** What stays the same over a broker's restarts. */
+export interface BrokerPlace {
+  readonly brokerId: number;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly logFile: string;
+  /** Options of `broker/main.ts`. */
+  readonly args: readonly string[];
+}
+
+export class BrokerProcess {
+  readonly brokerId: number;
+  readonly dataDir: string;
+  readonly address: string;
+  readonly #place: BrokerPlace;
+  #child: Child | undefined;
+
+  constructor(place: BrokerPlace) {
+    this.#place = place;
+    this.brokerId = place.brokerId;
+    this.dataDir = place.dataDir;
+    this.address = `127.0.0.1:${place.port}`;
+  }
+
+  /** How the latest process ended; undefined while it runs. */
+  get ending(): Ending | undefined {
+    return this.#child?.ending;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.ending === undefined;
+  }
+
+  start(): void {
+    if (this.isRunning) throw new Error(`broker ${this.brokerId} is running already`);
+    this.#child = new Child('broker/main.ts', this.#place.args, this.#place.logFile);
+  }
+
+  /** SIGKILL: what a crash of the process, or the kernel's memory killer, does. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    await this.#child?.kill();
+  }
+
+  /** SIGSTOP: it stays, and says nothing. */
+  pause(): void {
+    this.#child?.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.signal('SIGCONT');
+  }
+
+  /** SIGTERM: an orderly stop. Resolves to how it ended. */
+  async stop(): Promise<Ending> {
+    if (this.#child === undefined) throw new Error(`broker ${this.brokerId} was never started`);
+    this.#child.signal('SIGTERM');
+    return this.#child.ended;
+  }
+
+  /** Path inside its data directory. */
+  file(...names: readonly string[]): string {
+    return join(this.dataDir, ...names);
+  }
+
+  logTail(lines?: number): string {
+    return `--- broker ${this.brokerId} (${JSON.stringify(this.ending ?? 'running')})\n${tail(this.#place.logFile, lines)}`;
+  }
+}

@@ -1,0 +1,263 @@
+/** A cluster of real broker processes on 127.0.0.1, formed as the launcher and the operator form one: by one explicit call. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Admin, connect, type Tidemark } from '../../../client/index.ts';
+import {
+  AdminServiceService,
+  type Broker,
+  type DescribeClusterResponse,
+  type Partition,
+  type ReplicaStatus,
+  type Topic,
+} from '../../../proto/gen/tidemark/v1/admin.ts';
+import { BrokerProcess } from './broker-process.ts';
+import { callAt } from './direct.ts';
+import { freePorts } from './ports.ts';
+import { type Note, waitFor, when } from './wait.ts';
+
+/** How a cluster is started. */
+export interface ClusterOptions {
+  readonly brokers?: number;
+  /** Options of every broker. */
+  readonly args?: readonly string[];
+  /** Further options of one broker. */
+  readonly argsOf?: (brokerId: number) => readonly string[];
+  /** Where a broker keeps its data; default: below the cluster's temporary folder. */
+  readonly dataDirOf?: (brokerId: number) => string | undefined;
+}
+
+/** Shapes of a topic for tests: three copies, two of which must be in sync. */
+export interface TopicShape {
+  readonly partitions?: number;
+  readonly assignments?: readonly (readonly number[])[];
+}
+
+const FORM_CALL_MS = 2_000;
+
+export class TestCluster {
+  readonly clusterId = randomUUID();
+  readonly folder = mkdtempSync(join(tmpdir(), 'tidemark-cluster-'));
+  readonly brokers: readonly BrokerProcess[];
+  readonly client: Tidemark;
+  readonly admin: Admin;
+  #topics = 0;
+
+  private constructor(options: ClusterOptions, firstPort: number) {
+    const ids = Array.from({ length: options.brokers ?? 3 }, (_, index) => index + 1);
+    const addresses = ids.map((id) => `127.0.0.1:${firstPort + id - 1}`);
+    this.brokers = ids.map((brokerId, index) => {
+      const dataDir = options.dataDirOf?.(brokerId) ?? join(this.folder, `broker-${brokerId}`);
+      const args = [
+        ...['--id', `${brokerId}`, '--data', dataDir, '--listen', addresses[index] ?? ''],
+        ...['--rack', `rack-${brokerId}`, '--seeds', addresses.join(',')],
+        ...['--cluster-id', this.clusterId, ...(options.args ?? [])],
+        ...(options.argsOf?.(brokerId) ?? []),
+      ];
+      const logFile = join(this.folder, `broker-${brokerId}.log`);
+      return new BrokerProcess({ brokerId, port: firstPort + index, dataDir, logFile, args });
+    });
+    this.client = this.connect();
+    this.admin = this.client.admin();
+  }
+
+  /** Starts the brokers, forms the cluster, and resolves when all of them are in service. */
+  static async start(options: ClusterOptions = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(options, await freePorts(options.brokers ?? 3));
+    try {
+      for (const broker of cluster.brokers) broker.start();
+      await cluster.#bootstrap();
+      await cluster.waitServing();
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  get servers(): string[] {
+    return this.brokers.map(({ address }) => address);
+  }
+
+  broker(brokerId: number): BrokerProcess {
+    const broker = this.brokers.find((one) => one.brokerId === brokerId);
+    if (broker === undefined) throw new Error(`there is no broker ${brokerId}`);
+    return broker;
+  }
+
+  /** All brokers but these. */
+  others(...ids: readonly number[]): BrokerProcess[] {
+    return this.brokers.filter(({ brokerId }) => !ids.includes(brokerId));
+  }
+
+  /** A client with connections of its own. */
+  connect(): Tidemark {
+    return connect({ servers: this.servers });
+  }
+
+  /** Ends all processes and removes their data. Safe to call at any time, more than once. */
+  async close(): Promise<void> {
+    await Promise.all(this.brokers.map((broker) => broker.kill()));
+    await this.client.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Creates a topic of three replicas with min 2, under a name of its own, and waits until every partition has a leader and its full sync set. */
+  async createTopic({ partitions = 3, assignments = [] }: TopicShape = {}): Promise<Topic> {
+    this.#topics += 1;
+    const created = await this.admin.createTopic({
+      name: `topic-${this.#topics}`,
+      partitions: assignments.length === 0 ? partitions : 0,
+      replicationFactor: assignments.length === 0 ? 3 : 0,
+      config: { minInSyncReplicas: 2, commitMode: 0 },
+      assignments: assignments.map((replicas) => ({ replicas: [...replicas] })),
+    });
+    return this.waitInSync(created.name);
+  }
+
+  async describe(): Promise<DescribeClusterResponse> {
+    return this.admin.describeCluster();
+  }
+
+  /** Id of the controller. */
+  controller(): Promise<number> {
+    return this.wait('a controller', async (note) => {
+      const cluster = await this.describe();
+      note(cluster);
+      return cluster.controller;
+    });
+  }
+
+  /** Leader of a partition. */
+  leader(topic: string, partition = 0): Promise<number> {
+    return this.wait(`a leader of ${topic}/${partition}`, async (note) => {
+      const found = await this.partition(topic, partition);
+      note(found);
+      return found.leader;
+    });
+  }
+
+  async partition(topic: string, partition = 0): Promise<Partition> {
+    const { partitions } = await this.admin.describeTopic(topic);
+    const found = partitions.find((one) => one.partition === partition);
+    if (found === undefined) throw new Error(`${topic} has no partition ${partition}`);
+    return found;
+  }
+
+  /** A registered broker, as the cluster knows it. */
+  async registered(brokerId: number): Promise<Broker> {
+    const { brokers } = await this.describe();
+    const found = brokers.find((one) => one.brokerId === brokerId);
+    if (found === undefined) throw new Error(`broker ${brokerId} is not registered`);
+    return found;
+  }
+
+  /** Moves leadership of a partition and resolves when it has moved. */
+  async lead(topic: string, partition: number, brokerId: number): Promise<void> {
+    await this.wait(`broker ${brokerId} to lead ${topic}/${partition}`, async (note) => {
+      const { leader } = await this.partition(topic, partition);
+      if (leader === brokerId) return true;
+      note(`leader ${leader}`);
+      await this.admin.electLeader({ topic, partition, target: brokerId });
+      return undefined;
+    });
+  }
+
+  /** Resolves when all brokers are registered and unfenced. With `epochAbove`, its registration must be a later one than that. */
+  async waitServing(after: ReadonlyMap<number, number> = new Map()): Promise<void> {
+    await this.wait('all brokers in service', async (note) => {
+      const { brokers } = await this.describe();
+      note(brokers);
+      const serving = brokers.filter(
+        ({ fenced, stopping, brokerId, brokerEpoch }) =>
+          !fenced && !stopping && brokerEpoch > (after.get(brokerId) ?? 0),
+      );
+      return when(serving.length === this.brokers.length);
+    });
+  }
+
+  /** Starts brokers that are down and resolves, when they are in service again, to their registrations. */
+  async restart(...ids: readonly number[]): Promise<Broker[]> {
+    const before = new Map<number, number>();
+    for (const id of ids) before.set(id, (await this.lastRegistration(id))?.brokerEpoch ?? 0);
+    for (const id of ids) this.broker(id).start();
+    await this.waitServing(before);
+    return Promise.all(ids.map((id) => this.registered(id)));
+  }
+
+  /** The latest registration of a broker where somebody can be asked. */
+  async lastRegistration(brokerId: number): Promise<Broker | undefined> {
+    if (!this.brokers.some(({ isRunning }) => isRunning)) return undefined;
+    return this.registered(brokerId);
+  }
+
+  /** Resolves when every partition has a leader and all of its replicas in the sync set, none of them suspect. */
+  waitInSync(topic: string): Promise<Topic> {
+    return this.wait(`${topic} to be in sync`, async (note) => {
+      const found = await this.admin.describeTopic(topic);
+      note(found.partitions);
+      const isInSync = found.partitions.every(
+        ({ leader, syncSet, replicas, suspects }) =>
+          leader !== undefined && syncSet.length === replicas.length && suspects.length === 0,
+      );
+      return isInSync ? found : undefined;
+    });
+  }
+
+  /** Resolves, when every replica of a topic at rest holds everything up to the same high-water mark, to that mark by partition. */
+  async waitSettled(topic: string): Promise<Map<number, number>> {
+    const { topicId, partitions } = await this.waitInSync(topic);
+    const holders = partitions.map(({ replicas }) => replicas.length);
+    return this.wait(`${topic} to be settled`, async (note) => {
+      const replicas = await this.replicas(topicId);
+      note(replicas);
+      const marks = new Map<number, number>();
+      for (const [partition, count] of holders.entries()) {
+        const copies = replicas.filter((replica) => replica.partition === partition);
+        const ends = new Set(
+          copies.flatMap(({ logEnd, highWaterMark }) => [logEnd, highWaterMark]),
+        );
+        const [end] = ends;
+        if (copies.length === count && ends.size === 1 && end !== undefined)
+          marks.set(partition, end);
+      }
+      return marks.size === partitions.length ? marks : undefined;
+    });
+  }
+
+  /** Every replica of a topic, as the brokers themselves see them. */
+  async replicas(topicId: string): Promise<(ReplicaStatus & { readonly brokerId: number })[]> {
+    const answers = await Promise.all(
+      this.brokers.map(({ brokerId }) => this.admin.describeBroker(brokerId)),
+    );
+    return answers.flatMap(({ brokerId, replicas }) =>
+      replicas
+        .filter((replica) => replica.topicId === topicId)
+        .map((replica) => ({ ...replica, brokerId })),
+    );
+  }
+
+  /** {@link waitFor}, with what the brokers logged in the message. */
+  wait<T>(
+    what: string,
+    look: (note: Note) => Promise<T | undefined> | T | undefined,
+    deadlineMs = 45_000,
+  ): Promise<T> {
+    return waitFor(what, look, { deadlineMs, context: () => this.logs() });
+  }
+
+  /** The end of every broker's log. */
+  logs(lines?: number): string {
+    return this.brokers.map((broker) => broker.logTail(lines)).join('\n');
+  }
+
+  async #bootstrap(): Promise<void> {
+    const [first = ''] = this.servers;
+    await this.wait('the first broker to form the cluster', async () => {
+      const request = { clusterId: this.clusterId };
+      await callAt(first, AdminServiceService.bootstrap, request, FORM_CALL_MS);
+      return true;
+    });
+  }
+}
