@@ -3,14 +3,15 @@
  * directory is formatted. What is decided stands in the cores; this file only carries one part's output to another's input.
  */
 import { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, TopicId } from '../base/units.ts';
+import type { BrokerEpoch, TopicId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { Durable, Peer, RaftStatus } from '../raft/types.ts';
 import type { SyncSetProposal } from '../replication/types.ts';
 import { AddressBook } from './address-book.ts';
-import { ControllerDriver, FEATURE_LEVEL } from './controller-driver.ts';
+import { FEATURE_LEVEL } from './controller-driver.ts';
+import { ControllerSeat } from './controller-seat.ts';
 import { FollowerStreams } from './follower-streams.ts';
 import { askAll } from './formation.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -42,12 +43,7 @@ interface Recovered {
 }
 
 const REPLICA_TICK_MS = 100;
-/** Pause between tries to find the controller. */
-const DECIDE_RETRY_MS = 20;
 const SYNC_SET_DEADLINE_MS = 2_000;
-/** How long a quorum leader that stops waits for its successor. */
-const TRANSFER_WAIT_MS = 2_000;
-const TRANSFER_LOOK_MS = 10;
 const DRAIN_LOOK_MS = 5;
 /** Pause between looks at the seeds while no controller is known. */
 const FIND_PEERS_MS = 200;
@@ -63,9 +59,7 @@ export class Member {
   readonly #addresses: AddressBook;
   readonly #pusher: Pusher;
   readonly #streams: FollowerStreams;
-  #controller: ControllerDriver | null = null;
-  /** Controller as others at the seeds' addresses know it; for as long as this broker's own quorum knows none. */
-  #toldController: BrokerId = NO_BROKER;
+  readonly #seat: ControllerSeat;
   #isStopping = false;
   #prepared: Promise<number> | null = null;
   #cancels: Cancel[] = [];
@@ -104,6 +98,13 @@ export class Member {
     this.#streams = this.#newStreams();
     this.lifecycle = this.#newLifecycle(recovered.restartClass);
     this.quorum = this.#newQuorum(recovered);
+    this.#seat = new ControllerSeat({
+      broker: options,
+      clusterId: this.meta.clusterId,
+      quorum: this.quorum,
+      inspectLocal: (topicId, partition, leaderEpoch) =>
+        this.#inspect(topicId, partition, leaderEpoch),
+    });
   }
 
   start(): void {
@@ -149,60 +150,20 @@ export class Member {
   /** Drains leadership, hands over the quorum, syncs and closes everything. */
   async stop(): Promise<void> {
     await this.prepareStop();
-    await this.#handOverQuorum();
+    await this.#seat.handOver();
     this.#isStopping = true;
     this.lifecycle.close();
     this.#cancelFind();
     for (const cancel of this.#cancels) cancel();
-    this.#controller?.close();
+    this.#seat.close();
     this.#streams.close();
     await this.replicas.close();
     this.quorum.close();
   }
 
-  // ---- the controller, wherever it is ----
-
-  async decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
-    const { clock } = this.#options;
-    const end = clock.monotonicMs() + deadlineMs;
-    for (;;) {
-      try {
-        return await this.#decideOnce(request, Math.max(1, end - clock.monotonicMs()));
-      } catch (error) {
-        const isPassing =
-          error instanceof BrokerError &&
-          (error.code === 'NOT_CONTROLLER' || error.code === 'BROKER_NOT_READY');
-        if (!isPassing || clock.monotonicMs() + DECIDE_RETRY_MS >= end) throw error;
-      }
-      await this.#pause(DECIDE_RETRY_MS);
-    }
-  }
-
-  async #decideOnce(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
-    if (this.#controller !== null) return await this.#controller.request(request);
-    // A broker that has just come does not hear raft yet: the leader cannot dial it before it is registered.
-    const controller = this.quorum.leader === NO_BROKER ? this.#toldController : this.quorum.leader;
-    if (controller === NO_BROKER || controller === this.#self.brokerId) {
-      throw new BrokerError(
-        'NOT_CONTROLLER',
-        'Cannot decide: no controller is known at the moment',
-      );
-    }
-    return await this.#options.peers.callController(controller, request, deadlineMs);
-  }
-
-  #decideHere(request: ControllerRequest): Promise<ControllerReply> {
-    if (this.#controller !== null) return this.#controller.request(request);
-    const { leader } = this.quorum;
-    const hint =
-      leader === NO_BROKER || leader === this.#self.brokerId ? {} : { controller: leader };
-    return Promise.reject(
-      new BrokerError(
-        'NOT_CONTROLLER',
-        `Cannot decide: broker ${this.#self.brokerId} is not the controller`,
-        hint,
-      ),
-    );
+  /** Asks the controller, wherever it is. */
+  decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+    return this.#seat.decide(request, deadlineMs);
   }
 
   // ---- what peers ask ----
@@ -228,7 +189,7 @@ export class Member {
       if (!this.#pusher.closed(link)) return;
       for (const replica of this.replicas) replica.followerGone(link.brokerId);
     },
-    onController: (request) => this.#decideHere(request),
+    onController: (request) => this.#seat.decideHere(request),
     onInspect: (topicId, partition, leaderEpoch) => this.#inspect(topicId, partition, leaderEpoch),
     onDisconnected: (brokerId) => {
       const broker = this.quorum.image.brokers.get(brokerId);
@@ -237,7 +198,7 @@ export class Member {
           kind: 'peer-unreachable',
           peer: { brokerId, directoryId: broker.directoryId },
         });
-      this.#controller?.disconnected(brokerId);
+      this.#seat.disconnected(brokerId);
     },
   };
 
@@ -370,7 +331,8 @@ export class Member {
         rack,
         featureLevelMax: FEATURE_LEVEL,
       },
-      decide: (request: ControllerRequest, deadlineMs: number) => this.decide(request, deadlineMs),
+      decide: (request: ControllerRequest, deadlineMs: number) =>
+        this.#seat.decide(request, deadlineMs),
       onRegistered: (epoch: BrokerEpoch, accepted: RestartClass) =>
         this.#registered(epoch, accepted),
       onFenced: this.#host.onFenced,
@@ -445,8 +407,9 @@ export class Member {
         if (mates.length === 0) return;
         this.#addresses.met(mates, this.quorum.image);
         peers.setAddresses(this.#addresses.all(this.quorum.image));
-        this.#toldController =
-          mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER;
+        this.#seat.told(
+          mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER,
+        );
         this.quorum.step({
           kind: 'seeds',
           peers: mates.map((mate) => ({ brokerId: mate.brokerId, directoryId: mate.directoryId })),
@@ -472,88 +435,14 @@ export class Member {
   }
 
   #quorumMoved(status: RaftStatus): void {
-    const { onFact } = this.#options;
-    onFact('quorum', {
-      role: status.role,
-      term: status.term,
+    const { role, term, isLeaderReady } = status;
+    this.#options.onFact('quorum', {
+      role,
+      term,
       leader: status.leader?.brokerId ?? NO_BROKER,
-      isReady: status.isLeaderReady,
+      isReady: isLeaderReady,
     });
-    if (status.role !== 'leader' || !status.isLeaderReady) {
-      this.#controller?.close();
-      this.#controller = null;
-      return;
-    }
-    if (this.#controller !== null) return;
-    if (this.quorum.image.clusterId !== '') {
-      this.#control();
-      return;
-    }
-    this.quorum
-      .propose([{ kind: 'cluster', clusterId: this.meta.clusterId, featureLevel: FEATURE_LEVEL }])
-      .then(
-        () => {
-          if (this.#controller === null && this.quorum.status.role === 'leader') this.#control();
-        },
-        (error: unknown) => {
-          onFact('cluster-record-failed', { reason: String(error) });
-        },
-      );
-  }
-
-  #control(): void {
-    const {
-      brokerId,
-      seed,
-      sessionTimeoutMs,
-      voterReplaceMs,
-      votersMax,
-      partitionsMax,
-      defaults,
-      clock,
-      peers,
-      onFact,
-    } = this.#options;
-    const inspectLocal = (
-      topicId: TopicId,
-      partition: number,
-      leaderEpoch: number,
-    ): Promise<InspectedLog | null> => this.#inspect(topicId, partition, leaderEpoch);
-    const { quorum } = this;
-    const settings = {
-      self: brokerId,
-      seed,
-      sessionTimeoutMs,
-      voterReplaceMs,
-      votersMax,
-      partitionsMax,
-      defaults,
-    };
-    this.#controller = new ControllerDriver(
-      { ...settings, clock, peers, quorum, inspectLocal, onFact },
-      quorum.image,
-    );
-    this.#controller.start();
-  }
-
-  async #handOverQuorum(): Promise<void> {
-    const { clock } = this.#options;
-    const { quorum } = this;
-    const isUsable = (brokerId: BrokerId): boolean => {
-      const broker = quorum.image.brokers.get(brokerId);
-      return (
-        brokerId !== this.#self.brokerId &&
-        broker !== undefined &&
-        !broker.fenced &&
-        !broker.stopping
-      );
-    };
-    const successor = quorum.status.voters.find((voter) => isUsable(voter.brokerId));
-    if (quorum.status.role !== 'leader' || successor === undefined) return;
-    quorum.step({ kind: 'transfer', to: successor.brokerId });
-    const end = clock.monotonicMs() + TRANSFER_WAIT_MS;
-    while (quorum.status.role === 'leader' && clock.monotonicMs() < end)
-      await this.#pause(TRANSFER_LOOK_MS);
+    this.#seat.moved(status);
   }
 
   async #proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void> {
@@ -561,7 +450,7 @@ export class Member {
     const { topicId, partition } = replica;
     const { brokerEpoch } = this.lifecycle;
     const { brokerId } = this.#self;
-    await this.decide(
+    await this.#seat.decide(
       {
         kind: 'alter-sync-set',
         brokerId,

@@ -275,7 +275,7 @@ export class Replicas {
         stopping: broker?.stopping ?? false,
       };
     };
-    const { leader, leaderEpoch, partitionEpoch, syncSet, quorum, suspects, uncleanEpoch } = state;
+    const { leader, leaderEpoch, partitionEpoch, syncSet, quorum, suspects, uncleanEpoch, successor } = state;
     const { minInSyncReplicas, commitMode, batchBytesMax } = topic.config;
     const replicas = state.replicas.map(info);
     return {
@@ -287,6 +287,7 @@ export class Replicas {
       quorum,
       suspects,
       uncleanEpoch,
+      successor,
       minInSyncReplicas,
       commitMode,
       batchBytesMax,
