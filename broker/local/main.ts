@@ -19,6 +19,8 @@ import type { Look } from './view.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
 const EVENTS_SHOWN_MAX = 8;
+/** Signals closer together than this count as one. */
+const SAME_SIGNAL_MS = 500;
 /** Path of a unix socket: the kernel allows 108 bytes. */
 const SOCKET_PATH_BYTES_MAX = 100;
 
@@ -90,14 +92,16 @@ async function main(): Promise<void> {
 }
 
 function stopper(processes: Processes, cleanUp: () => void): () => void {
-  let isStopping = false;
+  let stoppingSinceMs: number | null = null;
   return () => {
-    if (isStopping) {
+    // A terminal, npm and a supervisor may each deliver the same signal.
+    if (stoppingSinceMs !== null && performance.now() - stoppingSinceMs < SAME_SIGNAL_MS) return;
+    if (stoppingSinceMs !== null) {
       processes.killAll();
       cleanUp();
       process.exit(EXIT_FAULT);
     }
-    isStopping = true;
+    stoppingSinceMs = performance.now();
     note('stopping the brokers in order (once more to kill them)');
     if (isTerminal) console.log(events.at(-1));
     processes.close().then(() => {
