@@ -1,0 +1,253 @@
+/**
+ * What a user gets on this machine, measured from outside: `npm run bench`, or `npm run bench -- append gap`. Prints Markdown for bench/results. Absolute figures
+ * move from run to run on shared machines: medians of several runs are printed, with the range.
+ */
+import { cpus, totalmem } from 'node:os';
+import { neverWait, readNothing } from './hostile-clients.ts';
+import { LocalCluster, median, sleep } from './local-cluster.ts';
+
+const PORT = 19_641;
+const RUNS = 5;
+
+interface AppendResult {
+  readonly recordsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly longestGapMs: number;
+  readonly failed: number;
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+}
+
+interface RoundtripResult {
+  readonly appendMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+  readonly endToEndMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+}
+
+function row(what: string, values: readonly number[], unit: string, digits = 0): void {
+  const show = (value: number): string =>
+    value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits });
+  const range =
+    values.length > 1
+      ? ` (${show(Math.min(...values))} to ${show(Math.max(...values))}, ${values.length} runs)`
+      : '';
+  console.log(`| ${what} | ${show(median(values))} ${unit}${range} |`);
+}
+
+async function withCluster<Result>(
+  use: (cluster: LocalCluster) => Promise<Result>,
+): Promise<Result> {
+  const cluster = new LocalCluster(PORT);
+  try {
+    await cluster.ready;
+    return await use(cluster);
+  } finally {
+    await cluster.close();
+  }
+}
+
+/** From the command to three brokers that serve, on an empty folder; and what they hold when nothing happens. */
+async function start(): Promise<void> {
+  const seconds: number[] = [];
+  const memory: number[] = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    const cluster = new LocalCluster(PORT);
+    seconds.push(await cluster.ready);
+    if (run === RUNS - 1) {
+      await sleep(10_000);
+      memory.push(...(await cluster.memoryMegabytes()));
+    }
+    await cluster.close();
+  }
+  row('three fresh brokers ready', seconds, 's', 2);
+  row('memory per broker, idle for 10 s', memory, 'MB');
+}
+
+async function append(): Promise<void> {
+  await withCluster(async (cluster) => {
+    for (const [size, records] of [
+      [1_000, 400_000],
+      [100, 1_500_000],
+    ] as const) {
+      const results: AppendResult[] = [];
+      for (let run = 0; run < RUNS; run += 1) {
+        const topic = `append-${size}-${run}`;
+        results.push(
+          await cluster.tidemark<AppendResult>(
+            'bench',
+            'append',
+            topic,
+            '--partitions',
+            '1',
+            '--records',
+            String(records),
+            '--size',
+            String(size),
+          ),
+        );
+      }
+      row(
+        `append, 1 partition, 1 producer, ${size} B`,
+        results.map((result) => result.recordsPerSecond),
+        'records/s',
+      );
+      row(
+        '  the same in MB',
+        results.map((result) => result.bytesPerSecond / 1e6),
+        'MB/s',
+        1,
+      );
+    }
+    row('memory per broker after that', await cluster.memoryMegabytes(), 'MB');
+    const read = await cluster.tidemark<{ recordsPerSecond: number }>(
+      'bench',
+      'read',
+      'append-1000-0',
+    );
+    row('read back, 1 consumer, 1,000 B', [read.recordsPerSecond], 'records/s');
+  });
+}
+
+/** The rate of a calm day: latency from the scheduled time, so a stall counts for everything that it held up. */
+async function latency(): Promise<void> {
+  await withCluster(async (cluster) => {
+    const one = await cluster.tidemark<RoundtripResult>(
+      'bench',
+      'roundtrip',
+      'one-by-one',
+      '--partitions',
+      '1',
+      '--records',
+      '5000',
+    );
+    row('one after another, 1 KB, p50', [one.appendMs.p50], 'ms', 2);
+    row('one after another, 1 KB, p99', [one.appendMs.p99], 'ms', 2);
+    row('end to end, one at a time, p50', [one.endToEndMs.p50], 'ms', 2);
+    row('end to end, one at a time, p99', [one.endToEndMs.p99], 'ms', 2);
+    const open = await cluster.tidemark<AppendResult>(
+      'bench',
+      'append',
+      'open-loop',
+      '--partitions',
+      '1',
+      '--records',
+      '200000',
+      '--rate',
+      '10000',
+    );
+    row('10,000 records/s of 1 KB, open loop, p50', [open.latencyMs.p50], 'ms', 2);
+    row('10,000 records/s of 1 KB, open loop, p99', [open.latencyMs.p99], 'ms', 2);
+  });
+}
+
+/** Longest gap between acknowledgements when the leader gets a signal at 10,000 records/s. */
+async function gap(): Promise<void> {
+  await withCluster(async (cluster) => {
+    for (const [name, option] of [
+      ['SIGKILL', []],
+      ['SIGTERM', ['--stop']],
+    ] as const) {
+      const gaps: number[] = [];
+      let failed = 0;
+      for (let run = 0; run < RUNS; run += 1) {
+        const topic = `gap-${name.toLowerCase()}-${run}`;
+        await cluster.tidemark(
+          'topic',
+          'create',
+          topic,
+          '--partitions',
+          '1',
+          '--replication-factor',
+          '3',
+        );
+        const load = cluster.tidemark<AppendResult>(
+          'bench',
+          'append',
+          topic,
+          '--records',
+          '60000',
+          '--rate',
+          '10000',
+        );
+        await sleep(2_500);
+        const leader = String(await cluster.leaderOf(topic));
+        await cluster.local('kill', leader, ...option);
+        const result = await load;
+        gaps.push(result.longestGapMs);
+        failed += result.failed;
+        await waitUntilDown(cluster, leader);
+        await cluster.local('start', leader);
+        await sleep(4_000);
+      }
+      row(`longest gap between acknowledgements, leader ${name}`, gaps, 'ms');
+      row('  appends that failed', [failed], '');
+    }
+  });
+}
+
+async function waitUntilDown(cluster: LocalCluster, brokerId: string): Promise<void> {
+  for (;;) {
+    const broker = (await cluster.local('status')).find((one) => String(one.brokerId) === brokerId);
+    if (broker?.state === 'down') return;
+    await sleep(100);
+  }
+}
+
+/** The largest broker beside clients that keep no bargain. */
+async function bounded(): Promise<void> {
+  await withCluster(async (cluster) => {
+    await cluster.tidemark(
+      'bench',
+      'append',
+      'bounded',
+      '--partitions',
+      '1',
+      '--records',
+      '300000',
+    );
+    const topic = await cluster.tidemark<{ topicId: string; partitions: { leader: number }[] }>(
+      'topic',
+      'describe',
+      'bounded',
+    );
+    const leader = topic.partitions[0]?.leader ?? 1;
+    const address = cluster.servers.split(',')[leader - 1] ?? '';
+    const place = { address, topicId: topic.topicId, partition: 0 };
+    const before = await cluster.memoryMegabytes();
+    const readers = Array.from({ length: 5 }, () => readNothing(place));
+    const writer = neverWait(place);
+    const peaks: number[] = [];
+    for (let second = 0; second < 20; second += 1) {
+      await sleep(1_000);
+      peaks.push(Math.max(...(await cluster.memoryMegabytes())));
+    }
+    const { sent, refused } = writer();
+    for (const end of readers) end();
+    row('largest broker before', [Math.max(...before)], 'MB');
+    row(
+      'largest broker in 20 s beside 5 readers that read nothing and a producer that never waits',
+      [Math.max(...peaks)],
+      'MB',
+    );
+    console.log(`| batches of 0.5 MB sent, refused | ${sent}, ${refused} |`);
+  });
+}
+
+const MEASURES = { start, append, latency, gap, bounded };
+
+async function main(): Promise<void> {
+  const asked = process.argv.slice(2);
+  const unknown = asked.filter((name) => !Object.hasOwn(MEASURES, name));
+  if (unknown.length > 0)
+    throw new Error(
+      `unknown measure ${unknown.join(', ')}: there are ${Object.keys(MEASURES).join(', ')}`,
+    );
+  const [cpu] = cpus();
+  console.log(
+    `${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpu?.model.trim() ?? '?'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, all on one machine; RF 3, min 2, acks=all\n`,
+  );
+  console.log('| what | figure |\n|---|---|');
+  for (const [name, measure] of Object.entries(MEASURES)) {
+    if (asked.length === 0 || asked.includes(name)) await measure();
+  }
+}
+
+await main();
