@@ -2,12 +2,14 @@
 
 /** Folders that import no package and no part of Node. */
 const PURE =
-  '^(proto/batch|broker/(base|raft|metadata|replication|groups)|operator/(api|build|decide))/';
+  '^(proto/(batch|options)|broker/(base|raft|metadata|replication|groups)|operator/(api|build|decide))/';
 const CORES = ['raft', 'metadata', 'replication', 'groups'];
 const ANY_CORE = `^broker/(${CORES.join('|')})/`;
 const BASE = '^broker/base/';
 const BATCH = '^proto/batch/';
 const PROTO = '^proto/(batch|gen|grpc)/';
+/** The option table, which broker and operator share. */
+const OPTIONS = '^proto/options/';
 const RECORDS = '^proto/records/';
 const PORTS = '^broker/runtime/ports(/|[.]ts$)';
 const WIRE = '^broker/wire/';
@@ -51,15 +53,22 @@ module.exports = {
     ]),
     only('wire-translates', WIRE, [ANY_CORE, BASE, PROTO]),
     only('telemetry-alone', TELEMETRY, ['^broker/runtime/', ANY_CORE, BASE, PROTO]),
-    only('broker-config', '^broker/config[.]ts$', [BASE, ANY_CORE, '^broker/runtime/']),
-    only('launcher', '^broker/local/', ['^broker/config[.]ts$', BASE, PROTO, '^client/']),
+    only('broker-config', '^broker/config[.]ts$', [BASE, OPTIONS, ANY_CORE, '^broker/runtime/']),
+    only('launcher', '^broker/local/', [
+      '^broker/metadata/voters[.]ts$',
+      BASE,
+      OPTIONS,
+      PROTO,
+      '^client/',
+    ]),
     only('broker-main', '^broker/main[.]ts$', ['^broker/(?!local/|main[.])', PROTO]),
     only('client-imports-proto', '^client/', [PROTO, RECORDS]),
     only('records-from-proto', RECORDS, [PROTO, BASE]),
     only('grpc-from-proto', '^proto/grpc/', [PROTO, BASE]),
     only('generated-alone', '^proto/gen/'),
-    only('operator-api', '^operator/api/'),
-    only('operator-build', '^operator/build/', ['^operator/api/']),
+    only('options-alone', OPTIONS),
+    only('operator-api', '^operator/api/', [OPTIONS]),
+    only('operator-build', '^operator/build/', ['^operator/api/', OPTIONS]),
     only('operator-decide', '^operator/decide/', ['^operator/api/']),
     only('operator-observe', '^operator/observe/', ['^operator/(api|build|decide)/', PROTO]),
     only('operator-act', '^operator/act/', ['^operator/(api|build|decide)/', PROTO]),

@@ -36,7 +36,16 @@ export function readNothing({ address, topicId, partition }: Place): () => void 
   call.pause();
   const id = Buffer.from(topicIdToBytes(topicId));
   call.write({
-    subscribe: [{ topicId: id, partition, offset: 0, leaderEpoch: 0, allowFollower: false, inSyncOnly: false }],
+    subscribe: [
+      {
+        topicId: id,
+        partition,
+        offset: 0,
+        leaderEpoch: 0,
+        allowFollower: false,
+        inSyncOnly: false,
+      },
+    ],
     unsubscribe: [],
     creditBytes: CREDIT_BYTES,
   });

@@ -1,9 +1,17 @@
 /**
- * Options of a broker: one table, read from the command line, then from the environment, then the default. Every fault is reported at once;
+ * Options of a broker (numbers: `proto/options`), read from the command line, then from the environment, then the default. Every fault is reported at once;
  * nothing is repaired. `main.ts` is the only caller that hands in argv and environment.
  */
 import { parseArgs } from 'node:util';
+import {
+  LOG_LEVELS,
+  NUMBER_OPTIONS,
+  optionRelationFaults,
+  optionVariable,
+} from '../proto/options/broker-options.ts';
+import type { LogLevel, NumberOption } from '../proto/options/broker-options.ts';
 import type { Address } from './runtime/ports.ts';
+import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
 import { TOPIC_CONFIG_DEFAULTS } from './metadata/config.ts';
 import type { TopicConfig } from './metadata/types.ts';
 
@@ -32,114 +40,9 @@ export interface Config {
   readonly produceWindowBytes: number;
   readonly stopTimeoutMs: number;
   readonly retentionCheckMs: number;
+  readonly featureLevelMax: number;
   readonly defaults: TopicConfig;
 }
-
-interface NumberOption {
-  readonly flag: string;
-  readonly fallback: number;
-  readonly min: number;
-  readonly max: number;
-  readonly meaning: string;
-}
-
-const MIB = 1024 * 1024;
-
-/** Numbers. The environment variable of `session-timeout-ms` is TIDEMARK_SESSION_TIMEOUT_MS. */
-export const NUMBER_OPTIONS = {
-  httpPort: {
-    flag: 'http-port',
-    fallback: 0,
-    min: 0,
-    max: 65_535,
-    meaning: 'port of /metrics, /livez and /readyz; 0 turns them off',
-  },
-  heartbeatMs: {
-    flag: 'heartbeat-ms',
-    fallback: 250,
-    min: 20,
-    max: 60_000,
-    meaning: 'pause between proofs of life',
-  },
-  // A killed process is found by its connection; only a silent one (stopped, cut off, hung) takes this long.
-  sessionTimeoutMs: {
-    flag: 'session-timeout-ms',
-    fallback: 3_000,
-    min: 100,
-    max: 600_000,
-    meaning: 'silence after which a broker is fenced',
-  },
-  lagMsMax: {
-    flag: 'replica-lag-ms-max',
-    fallback: 10_000,
-    min: 100,
-    max: 3_600_000,
-    meaning: 'time behind after which a follower leaves the sync set',
-  },
-  voterReplaceMs: {
-    flag: 'voter-replace-ms',
-    fallback: 10_000,
-    min: 0,
-    max: 86_400_000,
-    meaning: 'absence after which another broker takes a metadata vote',
-  },
-  votersMax: {
-    flag: 'voters-max',
-    fallback: 3,
-    min: 1,
-    max: 5,
-    meaning: 'metadata voters: 1, 3 or 5',
-  },
-  flushIntervalMs: {
-    flag: 'flush-interval-ms',
-    fallback: 1_000,
-    min: 10,
-    max: 600_000,
-    meaning: 'longest time that written bytes stay unsynced',
-  },
-  flushBytes: {
-    flag: 'flush-bytes',
-    fallback: 16 * MIB,
-    min: 4_096,
-    max: 1024 * MIB,
-    meaning: 'most written bytes of a partition that stay unsynced',
-  },
-  tailCacheBytes: {
-    flag: 'tail-cache-bytes',
-    fallback: 32 * MIB,
-    min: MIB,
-    max: 16_384 * MIB,
-    meaning: 'memory for the newest batches of all partitions',
-  },
-  reserveBytes: {
-    flag: 'disk-reserve-bytes',
-    fallback: 256 * MIB,
-    min: 0,
-    max: 1_048_576 * MIB,
-    meaning: 'free space below which appends are refused',
-  },
-  produceWindowBytes: {
-    flag: 'produce-window-bytes',
-    fallback: 16 * MIB,
-    min: MIB,
-    max: 1024 * MIB,
-    meaning: 'unanswered bytes of one produce stream',
-  },
-  stopTimeoutMs: {
-    flag: 'stop-timeout-ms',
-    fallback: 20_000,
-    min: 0,
-    max: 3_600_000,
-    meaning: 'time that an orderly stop gives leadership to move',
-  },
-  retentionCheckMs: {
-    flag: 'retention-check-ms',
-    fallback: 5_000,
-    min: 10,
-    max: 86_400_000,
-    meaning: 'pause between looks at what may be retired',
-  },
-} as const satisfies Record<string, NumberOption>;
 
 /** Text. */
 export const TEXT_OPTIONS = {
@@ -154,10 +57,16 @@ export const TEXT_OPTIONS = {
   'log-level': 'trace, debug, info, warn, error or silent',
 } as const;
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
-
-/** Least severe first. */
-export type LogLevel = (typeof LOG_LEVELS)[number];
+/** Here, and not with the other numbers, since the bound is the metadata core's. */
+const FEATURE_LEVEL_OPTION: NumberOption = {
+  flag: 'feature-level-max',
+  fallback: FEATURE_LEVEL_MAX,
+  min: 1,
+  max: FEATURE_LEVEL_MAX,
+  isLive: false,
+  meaning:
+    'highest feature level that this broker offers to run; below the default it passes for an older build',
+};
 
 /** Faults of a configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -207,25 +116,13 @@ export function readConfig(
     produceWindowBytes: number('produceWindowBytes'),
     stopTimeoutMs: number('stopTimeoutMs'),
     retentionCheckMs: number('retentionCheckMs'),
+    featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),
     defaults: TOPIC_CONFIG_DEFAULTS,
   };
-  checkRelations(config, faults);
+  faults.push(...optionRelationFaults(config));
   if (faults.length > 0)
     throw new ConfigError(faults.map((fault) => `config: ${fault}`).join('\n'));
   return Object.freeze(config);
-}
-
-/** Relations between options, each with its reason. */
-function checkRelations(config: Config, faults: string[]): void {
-  const { heartbeatMs, sessionTimeoutMs, votersMax } = config;
-  // Two heartbeats may be lost before a live broker is taken for dead.
-  if (sessionTimeoutMs < heartbeatMs * 3) {
-    faults.push(
-      `session-timeout-ms is ${sessionTimeoutMs}, must be at least three times heartbeat-ms (${heartbeatMs * 3})`,
-    );
-  }
-  // An even number of voters tolerates no more losses than one fewer.
-  if (votersMax % 2 === 0) faults.push(`voters-max is ${votersMax}, must be 1, 3 or 5`);
 }
 
 function readValues(
@@ -236,10 +133,11 @@ function readValues(
   const flags = [
     ...Object.keys(TEXT_OPTIONS),
     ...Object.values(NUMBER_OPTIONS).map(({ flag }) => flag),
+    FEATURE_LEVEL_OPTION.flag,
   ];
   const values = new Map<string, string>();
   for (const flag of flags) {
-    const fromEnvironment = environment[`TIDEMARK_${flag.replaceAll('-', '_').toUpperCase()}`];
+    const fromEnvironment = environment[optionVariable(flag)];
     if (fromEnvironment !== undefined) values.set(flag, fromEnvironment);
   }
   const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' as const }]));

@@ -3,12 +3,16 @@ import {
   AdminServiceService as Admins,
   type AlterTopicRequest,
   type CheckDisruptionResponse,
+  type ClusterSettings,
   type CreateTopicRequest,
   type DescribeBrokerResponse,
   type DescribeClusterResponse,
   type DescribeQuorumResponse,
+  type DescribeSpreadResponse,
   type ElectLeaderRequest,
   type ElectLeaderResponse,
+  type Partition,
+  type PlanRebalanceResponse,
   type PrepareStopResponse,
   type Topic,
 } from '../proto/gen/tidemark/v1/admin.ts';
@@ -18,6 +22,10 @@ import { TidemarkError } from './errors.ts';
 const READ = { isRead: true } as const;
 /** Draining moves every leadership of a broker. */
 const PREPARE_STOP_TIMEOUT_MS = 60_000;
+/** What a change may take beside the time that it was told to wait. */
+const ALTER_TIMEOUT_MS = 15_000;
+/** Sizes are asked of every broker. */
+const PLAN_TIMEOUT_MS = 10_000;
 
 /** Made by `Tidemark.admin()`. Every method rejects with a {@link TidemarkError}. */
 export class Admin {
@@ -73,15 +81,19 @@ export class Admin {
     return topicOf(topic, request.name);
   }
 
-  /** Changes settings or adds partitions, live. */
+  /** Changes settings, adds partitions or changes the number of copies, live. `waitMs`: how long to wait for what does not happen at once. */
   async alterTopic(
     request: Partial<AlterTopicRequest> & { readonly name: string },
   ): Promise<Topic> {
-    const { topic } = await this.#cluster.call(Admins.alterTopic, {
+    const message = {
       config: undefined,
       partitions: 0,
+      replicationFactor: 0,
+      waitMs: 0,
       ...request,
-    });
+    };
+    const timeoutMs = ALTER_TIMEOUT_MS + message.waitMs;
+    const { topic } = await this.#cluster.call(Admins.alterTopic, message, { timeoutMs });
     return topicOf(topic, request.name);
   }
 
@@ -109,6 +121,57 @@ export class Admin {
       { brokerId },
       { timeoutMs: PREPARE_STOP_TIMEOUT_MS },
     );
+  }
+
+  /** Moves replicas of one partition; resolves once that has begun. No replicas: cancels what is under way. */
+  async reassignPartition(
+    topic: string,
+    partition: number,
+    replicas: readonly number[],
+  ): Promise<Partition> {
+    const request = { topic, partition, replicas: [...replicas] };
+    const answer = await this.#cluster.call(Admins.reassignPartition, request);
+    if (answer.partition !== undefined) return answer.partition;
+    throw new TidemarkError(
+      'INTERNAL',
+      `Cannot read the answer about ${topic}/${partition}: it holds no partition`,
+    );
+  }
+
+  /** Cordons a broker and moves everything away from it. Resolves, once that has begun, with the number of replicas that it still holds. */
+  async decommission(brokerId: number): Promise<number> {
+    const { replicasLeft } = await this.#cluster.call(Admins.decommission, { brokerId });
+    return replicasLeft;
+  }
+
+  /** Takes a decommission back. */
+  async recommission(brokerId: number): Promise<void> {
+    await this.#cluster.call(Admins.recommission, { brokerId });
+  }
+
+  /** Forgets a broker that is gone for good. */
+  async removeBroker(brokerId: number): Promise<void> {
+    await this.#cluster.call(Admins.removeBroker, { brokerId });
+  }
+
+  /** Changes settings of the cluster, live; resolves with all of them. */
+  async setClusterSettings(settings: ClusterSettings): Promise<ClusterSettings> {
+    const answer = await this.#cluster.call(Admins.setClusterSettings, { settings });
+    return answer.settings ?? {};
+  }
+
+  /** The moves that would balance the cluster. Changes nothing: submit them with {@link reassignPartition}. */
+  planRebalance(): Promise<PlanRebalanceResponse> {
+    return this.#cluster.call(
+      Admins.planRebalance,
+      {},
+      { isRead: true, timeoutMs: PLAN_TIMEOUT_MS },
+    );
+  }
+
+  /** Partitions whose replicas do not span racks, and why. */
+  describeSpread(): Promise<DescribeSpreadResponse> {
+    return this.#cluster.call(Admins.describeSpread, {}, READ);
   }
 }
 

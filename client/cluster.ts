@@ -18,6 +18,17 @@ export interface PartitionLeadership {
   /** Absent while there is none. */
   readonly leader: number | undefined;
   readonly leaderEpoch: number;
+  /** Trusted members of the sync set, as of `partitionEpoch`. Empty while only an error's hint is known. */
+  readonly inSync: readonly number[];
+  readonly partitionEpoch: number;
+}
+
+/** A broker as far as reading near it needs to know. */
+export interface BrokerView {
+  /** Empty: unknown. */
+  readonly rack: string;
+  /** Neither fenced nor in an orderly stop, as of the last look-up. */
+  readonly isUp: boolean;
 }
 
 /** A topic as the client needs it. Immutable: every change makes a new one. */
@@ -69,6 +80,7 @@ export class Cluster {
   #servers: string[];
   readonly #topics = new Map<string, TopicView>();
   readonly #addresses = new Map<number, string>();
+  readonly #brokers = new Map<number, BrokerView>();
   readonly #refreshes = new Map<string, Promise<TopicView>>();
   readonly #listeners = new Set<(topic: TopicView) => void>();
 
@@ -85,6 +97,11 @@ export class Cluster {
   /** Where the broker is dialled, if it is known. */
   address(brokerId: number): string | undefined {
     return this.#addresses.get(brokerId);
+  }
+
+  /** The broker, if it is known. */
+  broker(brokerId: number): BrokerView | undefined {
+    return this.#brokers.get(brokerId);
   }
 
   /** Calls back whenever a topic's leadership changed. Returns the way to stop it. */
@@ -109,7 +126,8 @@ export class Cluster {
     const known = topic?.partitions[partition];
     if (topic === undefined || known === undefined || known.leaderEpoch >= leadership.leaderEpoch)
       return;
-    const partitions = topic.partitions.with(partition, { partition, ...leadership });
+    const hinted = { partition, ...leadership, inSync: [], partitionEpoch: 0 };
+    const partitions = topic.partitions.with(partition, hinted);
     this.#put({ ...topic, partitions });
   }
 
@@ -146,6 +164,8 @@ export class Cluster {
     for (const broker of brokers) {
       const address = `${broker.host.includes(':') ? `[${broker.host}]` : broker.host}:${broker.port}`;
       this.#addresses.set(broker.brokerId, address);
+      const isUp = !broker.fenced && !broker.stopping;
+      this.#brokers.set(broker.brokerId, { rack: broker.rack, isUp });
       if (!this.#servers.includes(address)) this.#servers.push(address);
     }
   }
@@ -315,10 +335,12 @@ function merge(topic: Topic, known: TopicView | undefined): TopicView {
   const older = known?.topicId === topic.topicId ? known : undefined;
   const partitions = topic.partitions
     .toSorted((a, b) => a.partition - b.partition)
-    .map(({ partition, leader, leaderEpoch }): PartitionLeadership => {
+    .map((found): PartitionLeadership => {
+      const { partition, leader, leaderEpoch, partitionEpoch, syncSet, suspects } = found;
       const before = older?.partitions[partition];
-      if (before !== undefined && before.leaderEpoch > leaderEpoch) return before;
-      return { partition, leader, leaderEpoch };
+      if (before !== undefined && isOlder({ leaderEpoch, partitionEpoch }, before)) return before;
+      const inSync = syncSet.filter((member) => !suspects.includes(member));
+      return { partition, leader, leaderEpoch, inSync, partitionEpoch };
     });
   // A server that lags may not know partitions that were added since.
   const added = older?.partitions.slice(partitions.length) ?? [];
@@ -331,13 +353,26 @@ function merge(topic: Topic, known: TopicView | undefined): TopicView {
   };
 }
 
+/** Both epochs only rise. */
+function isOlder(
+  found: { readonly leaderEpoch: number; readonly partitionEpoch: number },
+  known: PartitionLeadership,
+): boolean {
+  if (found.leaderEpoch !== known.leaderEpoch) return found.leaderEpoch < known.leaderEpoch;
+  return found.partitionEpoch < known.partitionEpoch;
+}
+
 function isSame(a: TopicView, b: TopicView): boolean {
   return (
     a.topicId === b.topicId &&
     a.partitions.length === b.partitions.length &&
     a.partitions.every((partition, index) => {
       const other = b.partitions[index]!;
-      return partition.leader === other.leader && partition.leaderEpoch === other.leaderEpoch;
+      return (
+        partition.leader === other.leader &&
+        partition.leaderEpoch === other.leaderEpoch &&
+        partition.partitionEpoch === other.partitionEpoch
+      );
     })
   );
 }

@@ -50,7 +50,8 @@ export class Random {
   /** A generator of its own for one concern, so that its draws do not shift another's. */
   fork(name: string): Random {
     let hash = this.next();
-    for (let index = 0; index < name.length; index += 1) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
+    for (let index = 0; index < name.length; index += 1)
+      hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
     return new Random(hash >>> 0);
   }
 }

@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { connect } from '../../client/index.ts';
 import type { Tidemark } from '../../client/index.ts';
 import { EXIT_FAULT, EXIT_OK } from '../base/exit-codes.ts';
+import { NUMBER_OPTIONS } from '../../proto/options/broker-options.ts';
+import { votersWanted } from '../metadata/voters.ts';
 import { serveControl } from './control.ts';
 import { formCluster, readCluster } from './formation.ts';
 import { LOCAL_HELP, readLocalOptions } from './options.ts';
@@ -19,6 +21,7 @@ import type { Look } from './view.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
 const EVENTS_SHOWN_MAX = 8;
+const VOTERS_MAX = NUMBER_OPTIONS.votersMax.fallback;
 /** Signals closer together than this count as one. */
 const SAME_SIGNAL_MS = 500;
 /** Path of a unix socket: the kernel allows 108 bytes. */
@@ -116,7 +119,10 @@ async function waitUntilServing(specs: readonly BrokerSpec[]): Promise<void> {
   try {
     for (;;) {
       const cluster = await tidemark.admin().describeCluster();
-      if (cluster.brokers.filter(({ fenced }) => !fenced).length === specs.length) return;
+      const inService = cluster.brokers.filter(({ fenced }) => !fenced).length;
+      const voters = cluster.brokers.filter(({ voter }) => voter).length;
+      // Before all its voters are there, a cluster does not survive the loss of the first.
+      if (inService === specs.length && voters >= votersWanted(specs.length, VOTERS_MAX)) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   } finally {

@@ -4,17 +4,31 @@
  * business. What a record does not touch is shared with the image before.
  */
 import { assertNever } from '../base/assert.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
-import type { BrokerState, LossReport, MetadataImage, MetadataRecord, NamedProducer, PartitionState, TopicState } from './types.ts';
+import type { BrokerId, DirectoryId, TopicId } from '../base/units.ts';
+import type {
+  BrokerState,
+  ClusterSettings,
+  LossReport,
+  MetadataImage,
+  MetadataRecord,
+  NamedProducer,
+  PartitionState,
+  TopicState,
+} from './types.ts';
 
 /** Loss reports kept in the image, newest last. Older ones remain in events and logs. */
 export const LOSS_REPORTS_MAX = 100;
+/** Directories of removed brokers that are remembered, newest last: 36 bytes each in every snapshot, for more removals than a cluster sees. */
+export const REMOVED_DIRECTORIES_MAX = 1000;
+/** Settings of a new cluster: moves have no limit. */
+export const CLUSTER_SETTINGS_DEFAULTS: ClusterSettings = { moveBytesPerSecond: -1 };
 
 /** The image of an empty log. */
 export function emptyImage(): MetadataImage {
   return {
     clusterId: '',
     featureLevel: 0,
+    settings: CLUSTER_SETTINGS_DEFAULTS,
     index: 0,
     term: 0,
     brokers: new Map(),
@@ -25,6 +39,7 @@ export function emptyImage(): MetadataImage {
     nextProducerId: 1,
     namedProducers: new Map(),
     losses: [],
+    removedDirectories: [],
   };
 }
 
@@ -54,7 +69,11 @@ class Draft {
   fold(record: MetadataRecord): void {
     switch (record.kind) {
       case 'cluster':
-        this.image = { ...this.image, clusterId: record.clusterId, featureLevel: record.featureLevel };
+        this.image = {
+          ...this.image,
+          clusterId: record.clusterId,
+          featureLevel: record.featureLevel,
+        };
         return;
       case 'feature-level':
         this.image = { ...this.image, featureLevel: record.featureLevel };
@@ -71,8 +90,20 @@ class Draft {
       case 'broker-stopping':
         this.#patchBroker(record, { stopping: true });
         return;
+      case 'broker-cordoned':
+        this.#cordon(record.brokerId, record.cordoned);
+        return;
       case 'broker-removed':
-        if (this.image.brokers.has(record.brokerId)) this.#brokersCopy().delete(record.brokerId);
+        this.#removeBroker(record.brokerId);
+        return;
+      case 'settings-changed':
+        this.image = { ...this.image, settings: record.settings };
+        return;
+      case 'replication-factor-changed':
+        this.#patchTopic(record.topicId, (topic) => ({
+          ...topic,
+          replicationFactor: record.replicationFactor,
+        }));
         return;
       case 'topic-created':
         this.#createTopic(record.topic);
@@ -90,10 +121,16 @@ class Draft {
         this.#patchTopic(record.topicId, (topic) => withPartition(topic, record.state));
         return;
       case 'producer-ids':
-        this.image = { ...this.image, nextProducerId: Math.max(this.image.nextProducerId, record.nextProducerId) };
+        this.image = {
+          ...this.image,
+          nextProducerId: Math.max(this.image.nextProducerId, record.nextProducerId),
+        };
         return;
       case 'producer-named':
-        this.#producersCopy().set(record.name, { producerId: record.producerId, producerEpoch: record.producerEpoch });
+        this.#producersCopy().set(record.name, {
+          producerId: record.producerId,
+          producerEpoch: record.producerEpoch,
+        });
         return;
       case 'loss-reported':
         this.image = { ...this.image, losses: withLoss(this.image.losses, record.loss) };
@@ -117,16 +154,39 @@ class Draft {
       restartClass: record.restartClass,
       fenced: true,
       stopping: false,
-      unfencedEpoch: before !== undefined && before.directoryId === record.directoryId ? before.unfencedEpoch : 0,
+      cordoned: before?.cordoned === true,
+      unfencedEpoch:
+        before !== undefined && before.directoryId === record.directoryId
+          ? before.unfencedEpoch
+          : 0,
       featureLevelMax: record.featureLevelMax,
     });
     this.image = { ...this.image, lastBrokerEpoch: record.brokerEpoch };
   }
 
-  #patchBroker(of: { readonly brokerId: BrokerId; readonly brokerEpoch: number }, patch: Partial<BrokerState>): void {
+  #patchBroker(
+    of: { readonly brokerId: BrokerId; readonly brokerEpoch: number },
+    patch: Partial<BrokerState>,
+  ): void {
     const broker = this.image.brokers.get(of.brokerId);
     if (broker === undefined || broker.brokerEpoch !== of.brokerEpoch) return;
     this.#brokersCopy().set(of.brokerId, { ...broker, ...patch });
+  }
+
+  #cordon(brokerId: BrokerId, cordoned: boolean): void {
+    const broker = this.image.brokers.get(brokerId);
+    if (broker !== undefined && broker.cordoned !== cordoned)
+      this.#brokersCopy().set(brokerId, { ...broker, cordoned });
+  }
+
+  #removeBroker(brokerId: BrokerId): void {
+    const broker = this.image.brokers.get(brokerId);
+    if (broker === undefined) return;
+    this.#brokersCopy().delete(brokerId);
+    this.image = {
+      ...this.image,
+      removedDirectories: withDirectory(this.image.removedDirectories, broker.directoryId),
+    };
   }
 
   #createTopic(topic: TopicState): void {
@@ -185,13 +245,29 @@ class Draft {
 function withPartition(topic: TopicState, state: PartitionState): TopicState {
   const before = topic.partitions[state.partition];
   // Both epochs only rise (invariant f of logs.md section 5), whoever proposed the record.
-  if (before === undefined || state.partitionEpoch <= before.partitionEpoch || state.leaderEpoch < before.leaderEpoch) return topic;
+  if (
+    before === undefined ||
+    state.partitionEpoch <= before.partitionEpoch ||
+    state.leaderEpoch < before.leaderEpoch
+  )
+    return topic;
   return { ...topic, partitions: topic.partitions.with(state.partition, state) };
 }
 
 function withPartitionsAdded(topic: TopicState, added: readonly PartitionState[]): TopicState {
-  const isContiguous = added.every((state, index) => state.partition === topic.partitions.length + index);
-  return isContiguous && added.length > 0 ? { ...topic, partitions: [...topic.partitions, ...added] } : topic;
+  const isContiguous = added.every(
+    (state, index) => state.partition === topic.partitions.length + index,
+  );
+  return isContiguous && added.length > 0
+    ? { ...topic, partitions: [...topic.partitions, ...added] }
+    : topic;
+}
+
+function withDirectory(
+  directories: readonly DirectoryId[],
+  removed: DirectoryId,
+): readonly DirectoryId[] {
+  return [...directories.filter((id) => id !== removed), removed].slice(-REMOVED_DIRECTORIES_MAX);
 }
 
 function withLoss(losses: readonly LossReport[], loss: LossReport): readonly LossReport[] {

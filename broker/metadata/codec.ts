@@ -1,11 +1,27 @@
 /**
  * Text of records and snapshots: JSON, so that a person can read the metadata log. What is read back is checked before it is believed; a kind or
  * field that this build does not know stops it with a message, since skipping it would let brokers' images drift apart.
+ *
+ * Fields of feature level 2 (`features.ts`) are left out where they hold their default, and a field that is absent takes it: logs and snapshots of
+ * level 1 are read, and what is written at level 1 is read by builds that know no other.
  */
 import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER } from '../base/units.ts';
+import { CLUSTER_SETTINGS_DEFAULTS } from './apply.ts';
 import { rowFault } from './election.ts';
 import { TOPIC_SETTINGS } from './config.ts';
-import type { BrokerState, LossReport, MetadataImage, MetadataRecord, NamedProducer, PartitionState, RestartClass, TopicConfig, TopicState } from './types.ts';
+import type {
+  BrokerState,
+  ClusterSettings,
+  LossReport,
+  MetadataImage,
+  MetadataRecord,
+  NamedProducer,
+  PartitionState,
+  RestartClass,
+  TopicConfig,
+  TopicState,
+} from './types.ts';
 
 /** Format of a snapshot. A build reads only what it writes; feature levels gate changes. */
 const SNAPSHOT_VERSION = 1;
@@ -16,7 +32,7 @@ type Check<T> = (value: unknown, path: string) => T;
 
 /** JSON text of one entry. */
 export function encodeRecords(records: readonly MetadataRecord[]): string {
-  return JSON.stringify(records);
+  return JSON.stringify(records.map(writtenRecord));
 }
 
 /** Reads one entry. Throws BrokerError DATA_CORRUPT for malformed text, or for a kind of a newer build, which it names. */
@@ -34,11 +50,51 @@ export function encodeImage(image: MetadataImage): string {
     term: image.term,
     lastBrokerEpoch: image.lastBrokerEpoch,
     nextProducerId: image.nextProducerId,
-    brokers: [...image.brokers.values()].toSorted((a, b) => a.brokerId - b.brokerId),
-    topics: [...image.topics.values()].toSorted((a, b) => (a.topicId < b.topicId ? -1 : 1)),
-    namedProducers: [...image.namedProducers].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, producer]) => ({ name, ...producer })),
+    ...(isDefaultSettings(image.settings) ? {} : { settings: image.settings }),
+    brokers: [...image.brokers.values()]
+      .toSorted((a, b) => a.brokerId - b.brokerId)
+      .map(writtenBroker),
+    topics: [...image.topics.values()]
+      .toSorted((a, b) => (a.topicId < b.topicId ? -1 : 1))
+      .map(writtenTopic),
+    namedProducers: [...image.namedProducers]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, producer]) => ({ name, ...producer })),
     losses: image.losses,
+    ...(image.removedDirectories.length === 0
+      ? {}
+      : { removedDirectories: image.removedDirectories }),
   });
+}
+
+function writtenRecord(item: MetadataRecord): object {
+  if (item.kind === 'topic-created') return { ...item, topic: writtenTopic(item.topic) };
+  if (item.kind === 'partitions-added')
+    return { ...item, partitions: item.partitions.map(writtenRow) };
+  return item.kind === 'partition-changed' ? { ...item, state: writtenRow(item.state) } : item;
+}
+
+function writtenTopic(topic: TopicState): object {
+  return { ...topic, partitions: topic.partitions.map(writtenRow) };
+}
+
+function writtenRow({ adding, removing, successor, ...state }: PartitionState): object {
+  return {
+    ...state,
+    ...(adding.length === 0 ? {} : { adding }),
+    ...(removing.length === 0 ? {} : { removing }),
+    ...(successor === NO_BROKER ? {} : { successor }),
+  };
+}
+
+function writtenBroker({ cordoned, ...broker }: BrokerState): object {
+  return cordoned ? { ...broker, cordoned } : broker;
+}
+
+function isDefaultSettings(settings: ClusterSettings): boolean {
+  return (Object.keys(settings) as (keyof ClusterSettings)[]).every(
+    (name) => settings[name] === CLUSTER_SETTINGS_DEFAULTS[name],
+  );
 }
 
 /** Reads a snapshot. Throws BrokerError DATA_CORRUPT naming the field at fault. */
@@ -51,17 +107,28 @@ export function decodeImage(text: string): MetadataImage {
     term: count,
     lastBrokerEpoch: count,
     nextProducerId: count,
+    settings: defaulted(clusterSettings, CLUSTER_SETTINGS_DEFAULTS),
     brokers: listOf(brokerState),
     topics: listOf(topicState),
     namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
     losses: listOf(lossReport),
+    removedDirectories: defaulted(listOf(string), []),
   })(parse(text, 'metadata snapshot'), 'snapshot');
   const { version: _, brokers, topics, namedProducers, ...rest } = snapshot;
   return {
     ...rest,
-    brokers: uniqueMap(brokers.map((broker) => [broker.brokerId, broker]), 'brokers'),
-    topics: uniqueMap(topics.map((topic) => [topic.topicId, topic]), 'topics'),
-    topicIdsByName: uniqueMap(topics.map((topic) => [topic.name, topic.topicId]), 'topic names'),
+    brokers: uniqueMap(
+      brokers.map((broker) => [broker.brokerId, broker]),
+      'brokers',
+    ),
+    topics: uniqueMap(
+      topics.map((topic) => [topic.topicId, topic]),
+      'topics',
+    ),
+    topicIdsByName: uniqueMap(
+      topics.map((topic) => [topic.name, topic.topicId]),
+      'topic names',
+    ),
     namedProducers: uniqueMap<string, NamedProducer>(
       namedProducers.map(({ name, ...producer }) => [name, producer]),
       'namedProducers',
@@ -79,36 +146,64 @@ function parse(text: string, what: string): unknown {
 
 function fail(path: string, value: unknown, required: string): never {
   const shown = JSON.stringify(value) ?? String(value);
-  throw new BrokerError('DATA_CORRUPT', `Cannot read metadata: ${path} is ${shown.slice(0, 100)}, must be ${required}`);
+  throw new BrokerError(
+    'DATA_CORRUPT',
+    `Cannot read metadata: ${path} is ${shown.slice(0, 100)}, must be ${required}`,
+  );
 }
 
 function uniqueMap<K, V>(entries: readonly (readonly [K, V])[], path: string): Map<K, V> {
   const map = new Map(entries);
-  if (map.size !== entries.length) fail(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
+  if (map.size !== entries.length)
+    fail(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
   return map;
 }
 
-const string: Check<string> = (value, path) => (typeof value === 'string' ? value : fail(path, value, 'a string'));
-const boolean: Check<boolean> = (value, path) => (typeof value === 'boolean' ? value : fail(path, value, 'true or false'));
-const integer: Check<number> = (value, path) => (Number.isSafeInteger(value) ? (value as number) : fail(path, value, 'a whole number'));
-const count: Check<number> = (value, path) => (integer(value, path) >= 0 ? (value as number) : fail(path, value, '0 or greater'));
+const string: Check<string> = (value, path) =>
+  typeof value === 'string' ? value : fail(path, value, 'a string');
+const boolean: Check<boolean> = (value, path) =>
+  typeof value === 'boolean' ? value : fail(path, value, 'true or false');
+const integer: Check<number> = (value, path) =>
+  Number.isSafeInteger(value) ? (value as number) : fail(path, value, 'a whole number');
+const count: Check<number> = (value, path) =>
+  integer(value, path) >= 0 ? (value as number) : fail(path, value, '0 or greater');
 
 function oneOf<T extends string | number>(values: readonly T[]): Check<T> {
-  return (value, path) => (values.includes(value as T) ? (value as T) : fail(path, value, values.map((allowed) => JSON.stringify(allowed)).join(' or ')));
+  return (value, path) =>
+    values.includes(value as T)
+      ? (value as T)
+      : fail(path, value, values.map((allowed) => JSON.stringify(allowed)).join(' or '));
+}
+
+/** A field of a later feature level: absent in what was written before it, or where it holds its default. */
+function defaulted<T>(check: Check<T>, value: T): Check<T> {
+  return (given, path) => (given === undefined ? value : check(given, path));
 }
 
 function listOf<T>(item: Check<T>): Check<T[]> {
-  return (value, path) => (Array.isArray(value) ? value.map((element, index) => item(element, `${path}[${String(index)}]`)) : fail(path, value, 'a list'));
+  return (value, path) =>
+    Array.isArray(value)
+      ? value.map((element, index) => item(element, `${path}[${String(index)}]`))
+      : fail(path, value, 'a list');
 }
 
 /** An object with exactly these fields: one more is from a newer build, and dropping it could change what the record means. */
 function shape<T extends object>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
   return (value, path) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail(path, value, 'an object');
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return fail(path, value, 'an object');
     const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
-    if (unknown !== undefined) fail(`${path}.${unknown}`, (value as Record<string, unknown>)[unknown], 'absent: this build does not know the field');
-    const checked = names.map((name) => [name, fields[name]((value as Record<string, unknown>)[name], `${path}.${name}`)]);
+    if (unknown !== undefined)
+      fail(
+        `${path}.${unknown}`,
+        (value as Record<string, unknown>)[unknown],
+        'absent: this build does not know the field',
+      );
+    const checked = names.map((name) => [
+      name,
+      fields[name]((value as Record<string, unknown>)[name], `${path}.${name}`),
+    ]);
     return Object.fromEntries(checked) as T;
   };
 }
@@ -124,7 +219,9 @@ const topicConfig = shape<TopicConfig>({
   uncleanElection: boolean,
 });
 
-const partitionFields = shape<PartitionState>({
+const partitionFields = shape<
+  Omit<PartitionState, 'target'> & { readonly target: readonly number[] | null }
+>({
   partition: count,
   replicas: listOf(count),
   syncSet: listOf(count),
@@ -134,10 +231,15 @@ const partitionFields = shape<PartitionState>({
   partitionEpoch: count,
   suspects: listOf(count),
   uncleanEpoch: count,
+  adding: defaulted(listOf(count), []),
+  removing: defaulted(listOf(count), []),
+  target: defaulted<number[] | null>(listOf(count), null),
+  successor: defaulted(integer, NO_BROKER),
 });
 
 const partitionState: Check<PartitionState> = (value, path) => {
-  const state = partitionFields(value, path);
+  const { target, ...fields } = partitionFields(value, path);
+  const state: PartitionState = target === null ? fields : { ...fields, target };
   const fault = rowFault(state);
   return fault === null ? state : fail(path, state, `sound: ${fault}`);
 };
@@ -153,7 +255,8 @@ const topicFields = shape<TopicState>({
 const topicState: Check<TopicState> = (value, path) => {
   const topic = topicFields(value, path);
   topic.partitions.forEach((state, index) => {
-    if (state.partition !== index) fail(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
+    if (state.partition !== index)
+      fail(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
   });
   return topic;
 };
@@ -168,9 +271,12 @@ const brokerState = shape<BrokerState>({
   restartClass: oneOf(RESTART_CLASSES),
   fenced: boolean,
   stopping: boolean,
+  cordoned: defaulted(boolean, false),
   unfencedEpoch: count,
   featureLevelMax: count,
 });
+
+const clusterSettings = shape<ClusterSettings>({ moveBytesPerSecond: integer });
 
 const lossReport = shape<LossReport>({
   topicId: string,
@@ -183,7 +289,9 @@ const lossReport = shape<LossReport>({
 });
 
 /** The fields of each kind of record, its `kind` apart. A kind that is forgotten here does not compile. */
-const RECORDS: { readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>> } = {
+const RECORDS: {
+  readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>>;
+} = {
   cluster: shape({ clusterId: string, featureLevel: count }),
   'broker-registered': shape({
     brokerId: count,
@@ -198,7 +306,10 @@ const RECORDS: { readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<Meta
   'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-cordoned': shape({ brokerId: count, cordoned: boolean }),
   'broker-removed': shape({ brokerId: count }),
+  'settings-changed': shape({ settings: clusterSettings }),
+  'replication-factor-changed': shape({ topicId: string, replicationFactor: count }),
   'topic-created': shape({ topic: topicState }),
   'topic-altered': shape({ topicId: string, config: topicConfig }),
   'partitions-added': shape({ topicId: string, partitions: listOf(partitionState) }),
@@ -213,6 +324,7 @@ const RECORDS: { readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<Meta
 const record: Check<MetadataRecord> = (value, path) => {
   if (typeof value !== 'object' || value === null) return fail(path, value, 'an object');
   const { kind, ...fields } = value as Record<string, unknown>;
-  if (typeof kind !== 'string' || !Object.hasOwn(RECORDS, kind)) return fail(`${path}.kind`, kind, 'one that this build knows: it was written by a newer build');
+  if (typeof kind !== 'string' || !Object.hasOwn(RECORDS, kind))
+    return fail(`${path}.kind`, kind, 'one that this build knows: it was written by a newer build');
   return { kind, ...RECORDS[kind as MetadataRecord['kind']](fields, path) } as MetadataRecord;
 };

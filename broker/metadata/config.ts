@@ -42,13 +42,15 @@ export const TOPIC_SETTINGS = {
     min: 1,
     max: REPLICATION_FACTOR_MAX,
     isUnboundedAllowed: false,
-    meaning: 'Fewest trusted, unfenced members of the sync set that let an append in; at most the replication factor',
+    meaning:
+      'Fewest trusted, unfenced members of the sync set that let an append in; at most the replication factor',
   },
   commitMode: {
     type: 'choice',
     default: 'in-sync',
     values: COMMIT_MODES,
-    meaning: 'in-sync: every member of the sync set acknowledges; quorum: a majority does, which needs three replicas or more',
+    meaning:
+      'in-sync: every member of the sync set acknowledges; quorum: a majority does, which needs three replicas or more',
   },
   retentionMs: {
     type: 'number',
@@ -64,7 +66,8 @@ export const TOPIC_SETTINGS = {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
     isUnboundedAllowed: true,
-    meaning: 'Bytes of one replica past which the leader retires sealed segments; -1 means no bound',
+    meaning:
+      'Bytes of one replica past which the leader retires sealed segments; -1 means no bound',
   },
   segmentBytes: {
     type: 'number',
@@ -94,7 +97,8 @@ export const TOPIC_SETTINGS = {
     type: 'choice',
     default: false,
     values: [false, true],
-    meaning: 'May a leader be elected without enough trusted logs, with a published range of possible loss',
+    meaning:
+      'May a leader be elected without enough trusted logs, with a published range of possible loss',
   },
 } as const satisfies Record<keyof TopicConfig, NumberSetting | ChoiceSetting>;
 
@@ -128,8 +132,13 @@ export function validateTopicConfig(
 ): CheckedTopicConfig {
   const faults = Object.keys(partial)
     .filter((name) => !Object.hasOwn(TOPIC_SETTINGS, name))
-    .map((name) => `${name} is not a setting, must be one of ${Object.keys(TOPIC_SETTINGS).join(', ')}`);
-  const given = Object.fromEntries(Object.entries(partial).filter(([, value]) => value !== undefined));
+    .map(
+      (name) =>
+        `${name} is not a setting, must be one of ${Object.keys(TOPIC_SETTINGS).join(', ')}`,
+    );
+  const given = Object.fromEntries(
+    Object.entries(partial).filter(([, value]) => value !== undefined),
+  );
   const config: TopicConfig = { ...defaults, ...given };
   for (const name of Object.keys(TOPIC_SETTINGS) as (keyof TopicConfig)[]) {
     const fault = settingFault(name, config[name]);
@@ -143,21 +152,29 @@ export function topicNameFault(name: string): string | null {
   if (name.length < 1 || name.length > TOPIC_NAME_LENGTH_MAX) {
     return `name has ${String(name.length)} characters, must have 1 to ${String(TOPIC_NAME_LENGTH_MAX)}`;
   }
-  if (!/^[a-zA-Z0-9._-]+$/.test(name)) return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
+  if (!/^[a-zA-Z0-9._-]+$/.test(name))
+    return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
   if (name === '.' || name === '..') return `name is "${name}", must not be "." or ".."`;
-  if (name.startsWith('__')) return `name is "${name}", must not start with "__", which is reserved`;
+  if (name.startsWith('__'))
+    return `name is "${name}", must not start with "__", which is reserved`;
   return null;
 }
 
 /** What is wrong with a replication factor, or null. */
 export function replicationFactorFault(replicationFactor: number): string | null {
-  if (Number.isInteger(replicationFactor) && replicationFactor >= 1 && replicationFactor <= REPLICATION_FACTOR_MAX) return null;
+  if (
+    Number.isInteger(replicationFactor) &&
+    replicationFactor >= 1 &&
+    replicationFactor <= REPLICATION_FACTOR_MAX
+  )
+    return null;
   return `replicationFactor is ${String(replicationFactor)}, must be a whole number from 1 to ${String(REPLICATION_FACTOR_MAX)}`;
 }
 
 /** What is wrong with a partition count, or null. */
 export function partitionCountFault(partitions: number): string | null {
-  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_PER_TOPIC_MAX) return null;
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_PER_TOPIC_MAX)
+    return null;
   return `partitions is ${String(partitions)}, must be a whole number from 1 to ${String(PARTITIONS_PER_TOPIC_MAX)}`;
 }
 
@@ -169,7 +186,13 @@ function settingFault(name: keyof TopicConfig, value: unknown): string | null {
     return `${name} is ${shown}, must be ${setting.values.map((allowed) => JSON.stringify(allowed)).join(' or ')}`;
   }
   if (setting.isUnboundedAllowed && value === -1) return null;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= setting.min && value <= setting.max) return null;
+  if (
+    typeof value === 'number' &&
+    Number.isInteger(value) &&
+    value >= setting.min &&
+    value <= setting.max
+  )
+    return null;
   const unbounded = setting.isUnboundedAllowed ? '-1 or ' : '';
   return `${name} is ${shown}, must be ${unbounded}a whole number from ${String(setting.min)} to ${String(setting.max)}`;
 }
@@ -178,14 +201,20 @@ function relationFaults(config: TopicConfig, replicationFactor: number): string[
   const faults: string[] = [];
   // Rule 8: such a topic could never take an append.
   if (config.minInSyncReplicas > replicationFactor) {
-    faults.push(`minInSyncReplicas is ${String(config.minInSyncReplicas)}, must be at most replicationFactor (${String(replicationFactor)})`);
+    faults.push(
+      `minInSyncReplicas is ${String(config.minInSyncReplicas)}, must be at most replicationFactor (${String(replicationFactor)})`,
+    );
   }
   // logs.md section 4: a majority of two is both, so quorum mode would promise what it cannot give.
   if (config.commitMode === 'quorum' && replicationFactor < 3) {
-    faults.push(`commitMode is "quorum", must be "in-sync" while replicationFactor (${String(replicationFactor)}) is below 3`);
+    faults.push(
+      `commitMode is "quorum", must be "in-sync" while replicationFactor (${String(replicationFactor)}) is below 3`,
+    );
   }
   if (config.segmentBytes < config.batchBytesMax) {
-    faults.push(`segmentBytes is ${String(config.segmentBytes)}, must be at least batchBytesMax (${String(config.batchBytesMax)})`);
+    faults.push(
+      `segmentBytes is ${String(config.segmentBytes)}, must be at least batchBytesMax (${String(config.batchBytesMax)})`,
+    );
   }
   return faults;
 }

@@ -3,8 +3,24 @@
  * an answer is given only once its records are committed.
  */
 import type { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, TopicId, WallMs } from '../base/units.ts';
-import type { ClusterSettings, MetadataImage, MetadataRecord, RestartClass, TopicConfig } from './types.ts';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  LeaderEpoch,
+  MonotonicMs,
+  Offset,
+  PartitionEpoch,
+  TopicId,
+  WallMs,
+} from '../base/units.ts';
+import type {
+  ClusterSettings,
+  MetadataImage,
+  MetadataRecord,
+  RestartClass,
+  TopicConfig,
+} from './types.ts';
+import type { VoterId } from './voters.ts';
 
 /** A broker says who it is (rule 17, P7). */
 export interface RegisterRequest {
@@ -32,6 +48,12 @@ export interface HeartbeatRequest {
   readonly wantsStop: boolean;
   /** An I/O error happened: distrust this broker's partition data at once. */
   readonly lossy: boolean;
+  /** The broker's clock; absent: not stated. */
+  readonly wallMs?: WallMs;
+  /**
+   * The orderly stop is over but for closing files: fence the broker now, so that no partition waits for its acknowledgements until its silence is noticed.
+   */
+  readonly leaves?: boolean;
 }
 
 /** A leader asks for a change of (S, q) (rules 11 to 13). Compare-and-set on both epochs. */
@@ -49,6 +71,8 @@ export interface AlterSyncSetRequest {
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'raise'; readonly quorum: number }
+    /** The member's log has lost what it acknowledged: no evidence until it is certified again (P7, P8). It leaves S where it can be spared. */
+    | { readonly op: 'distrust'; readonly member: BrokerId }
     /** The leader has drained for the successor that metadata named: let it lead. */
     | { readonly op: 'hand-over'; readonly successor: BrokerId };
 }
@@ -143,8 +167,18 @@ export type ControllerRequest =
 
 /** Answers, by kind of request. */
 export type ControllerReply =
-  | { readonly kind: 'register'; readonly brokerEpoch: BrokerEpoch; readonly restartClass: RestartClass }
-  | { readonly kind: 'heartbeat'; readonly fenced: boolean; readonly mayStop: boolean; readonly leadersLeft: number }
+  | {
+      readonly kind: 'register';
+      readonly brokerEpoch: BrokerEpoch;
+      readonly restartClass: RestartClass;
+    }
+  | {
+      readonly kind: 'heartbeat';
+      readonly fenced: boolean;
+      readonly mayStop: boolean;
+      readonly leadersLeft: number;
+      readonly clockSkewMs?: number;
+    }
   | { readonly kind: 'alter-sync-set'; readonly partitionEpoch: PartitionEpoch }
   | { readonly kind: 'create-topic'; readonly topicId: TopicId }
   | { readonly kind: 'alter-topic' }
@@ -162,10 +196,17 @@ export type ControllerInput =
   | { readonly kind: 'request'; readonly requestId: number; readonly request: ControllerRequest }
   /** The proposal is committed and folded into the image that the runtime holds. */
   | { readonly kind: 'committed'; readonly proposalId: number }
+  /** Who votes in the metadata quorum. Until it was told, the controller removes no broker. */
+  | { readonly kind: 'voters'; readonly voters: readonly VoterId[] }
   /** A broker's connection was reset: probe it now instead of waiting for its session. */
   | { readonly kind: 'disconnected'; readonly brokerId: BrokerId }
   /** Result of a probe: `refused` means nothing listens there, so the process is dead. */
-  | { readonly kind: 'probed'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch; readonly result: 'alive' | 'refused' | 'silent' }
+  | {
+      readonly kind: 'probed';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+      readonly result: 'alive' | 'refused' | 'silent';
+    }
   /**
    * Answer to an inspection: the (last epoch, end) of one replica's log. `null`: it did not answer. `brokerEpoch` is that of the inspection: an
    * answer that a dead incarnation gave says nothing about the disk of the present one.
@@ -178,15 +219,30 @@ export type ControllerInput =
       readonly brokerId: BrokerId;
       readonly brokerEpoch: BrokerEpoch;
       /** `highWaterMark`: what the replica knows to be committed; absent means nothing. Bounds a loss report where the end cannot. */
-      readonly log: { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset; readonly highWaterMark?: Offset } | null;
+      readonly log: {
+        readonly lastEpoch: LeaderEpoch;
+        readonly endOffset: Offset;
+        readonly highWaterMark?: Offset;
+      } | null;
     };
 
 export interface ControllerOutput {
   /** Propose these to raft, in order. */
-  readonly proposals: readonly { readonly proposalId: number; readonly records: readonly MetadataRecord[] }[];
-  readonly replies: readonly { readonly requestId: number; readonly reply: ControllerReply | BrokerError }[];
+  readonly proposals: readonly {
+    readonly proposalId: number;
+    readonly records: readonly MetadataRecord[];
+  }[];
+  readonly replies: readonly {
+    readonly requestId: number;
+    readonly reply: ControllerReply | BrokerError;
+  }[];
   /** Dial these brokers and report `probed`. */
-  readonly probes: readonly { readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch; readonly host: string; readonly port: number }[];
+  readonly probes: readonly {
+    readonly brokerId: BrokerId;
+    readonly brokerEpoch: BrokerEpoch;
+    readonly host: string;
+    readonly port: number;
+  }[];
   /** Seal and read these replicas' logs, then report `inspected` (quorum mode and unclean elections). */
   readonly inspections: readonly {
     readonly topicId: TopicId;
@@ -196,7 +252,10 @@ export interface ControllerOutput {
     readonly brokerEpoch: BrokerEpoch;
   }[];
   /** Facts for the log, as (event, fields). */
-  readonly facts: readonly { readonly event: string; readonly fields: Readonly<Record<string, string | number | boolean>> }[];
+  readonly facts: readonly {
+    readonly event: string;
+    readonly fields: Readonly<Record<string, string | number | boolean>>;
+  }[];
 }
 
 export interface ControllerOptions {

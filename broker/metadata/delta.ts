@@ -26,10 +26,15 @@ export function changedBrokers(before: MetadataImage, after: MetadataImage): Bro
   return [...ids].filter((id) => before.brokers.get(id) !== after.brokers.get(id));
 }
 
-function changedOfTopic(topicId: TopicId, before: TopicState | undefined, after: TopicState | undefined): ChangedPartition[] {
+function changedOfTopic(
+  topicId: TopicId,
+  before: TopicState | undefined,
+  after: TopicState | undefined,
+): ChangedPartition[] {
   const count = Math.max(before?.partitions.length ?? 0, after?.partitions.length ?? 0);
   const isConfigChanged = before?.config !== after?.config;
   return Array.from({ length: count }, (_, partition) => ({ topicId, partition })).filter(
-    ({ partition }) => isConfigChanged || before?.partitions[partition] !== after?.partitions[partition],
+    ({ partition }) =>
+      isConfigChanged || before?.partitions[partition] !== after?.partitions[partition],
   );
 }

@@ -42,7 +42,11 @@ export interface DisruptionVerdict {
  *
  * @param voters brokers that vote in the metadata quorum; fenced ones are counted as lost already
  */
-export function checkDisruption(image: MetadataImage, brokerIds: readonly BrokerId[], voters: readonly BrokerId[]): DisruptionVerdict {
+export function checkDisruption(
+  image: MetadataImage,
+  brokerIds: readonly BrokerId[],
+  voters: readonly BrokerId[],
+): DisruptionVerdict {
   const stopped = new Set(brokerIds);
   const partitions = [...image.topics.values()].flatMap((topic) =>
     topic.partitions
@@ -54,11 +58,21 @@ export function checkDisruption(image: MetadataImage, brokerIds: readonly Broker
   return { isSafe, partitions, quorum };
 }
 
-function judgePartition(image: MetadataImage, topic: TopicState, state: PartitionState, stopped: ReadonlySet<BrokerId>): PartitionVerdict {
+function judgePartition(
+  image: MetadataImage,
+  topic: TopicState,
+  state: PartitionState,
+  stopped: ReadonlySet<BrokerId>,
+): PartitionVerdict {
   const min = topic.config.minInSyncReplicas;
   const now = viewOf(image.brokers, () => false);
   const isLive = (id: BrokerId): boolean => now.isLive(id) && !stopped.has(id);
-  const view: BrokerView = { isLive, isStopping: now.isStopping, isGone: (id) => !isLive(id) };
+  const view: BrokerView = {
+    isLive,
+    isStopping: now.isStopping,
+    isCordoned: now.isCordoned,
+    isGone: (id) => !isLive(id),
+  };
   const after = dropGone(state, min, view);
   const counted = countedMembers(after, view).length;
   const blocks = blockReasons(state, after, { min, counted, view });
@@ -66,7 +80,9 @@ function judgePartition(image: MetadataImage, topic: TopicState, state: Partitio
   const copies = countedMembers(state, view).length;
   const losesLastCopy = copies < electionSize(state);
   const loss = losesLastCopy
-    ? [`${String(copies)} trusted unfenced logs would be left, ${String(electionSize(state))} are needed to know what is committed`]
+    ? [
+        `${String(copies)} trusted unfenced logs would be left, ${String(electionSize(state))} are needed to know what is committed`,
+      ]
     : [];
   return {
     topicId: topic.topicId,
@@ -85,25 +101,39 @@ function blockReasons(
 ): string[] {
   const reasons: string[] = [];
   if (left.counted < left.min) {
-    reasons.push(`${String(left.counted)} trusted unfenced members of S would be left, minInSyncReplicas is ${String(left.min)}`);
+    reasons.push(
+      `${String(left.counted)} trusted unfenced members of S would be left, minInSyncReplicas is ${String(left.min)}`,
+    );
   }
   // HW is the q-th largest acknowledged end, and a member that is not there acknowledges nothing.
   const acking = after.syncSet.filter((id) => left.view.isLive(id)).length;
   if (acking < after.quorum) {
-    reasons.push(`${String(acking)} members of S would be left to acknowledge, q would be ${String(after.quorum)}`);
+    reasons.push(
+      `${String(acking)} members of S would be left to acknowledge, q would be ${String(after.quorum)}`,
+    );
   }
   const hasLeader = before.syncSet.includes(before.leader) && left.view.isLive(before.leader);
   if (!hasLeader && left.counted < electionSize(after)) {
-    reasons.push(`${String(left.counted)} trusted unfenced members of S would be left, an election needs ${String(electionSize(after))}`);
+    reasons.push(
+      `${String(left.counted)} trusted unfenced members of S would be left, an election needs ${String(electionSize(after))}`,
+    );
   }
   return reasons;
 }
 
-function judgeQuorum(image: MetadataImage, stopped: ReadonlySet<BrokerId>, voters: readonly BrokerId[]): QuorumVerdict {
-  const votersLeft = voters.filter((id) => !stopped.has(id) && image.brokers.get(id)?.fenced === false).length;
+function judgeQuorum(
+  image: MetadataImage,
+  stopped: ReadonlySet<BrokerId>,
+  voters: readonly BrokerId[],
+): QuorumVerdict {
+  const votersLeft = voters.filter(
+    (id) => !stopped.has(id) && image.brokers.get(id)?.fenced === false,
+  ).length;
   const votersNeeded = Math.floor(voters.length / 2) + 1;
   const isTouched = voters.some((id) => stopped.has(id));
   const losesQuorum = isTouched && votersLeft < votersNeeded;
-  const reason = losesQuorum ? `${String(votersLeft)} of ${String(voters.length)} metadata voters would be left, ${String(votersNeeded)} are needed` : '';
+  const reason = losesQuorum
+    ? `${String(votersLeft)} of ${String(voters.length)} metadata voters would be left, ${String(votersNeeded)} are needed`
+    : '';
   return { losesQuorum, votersLeft, votersNeeded, reason };
 }

@@ -82,6 +82,8 @@ export interface PartitionState {
   readonly adding: readonly BrokerId[];
   /** Replicas that leave once every one of `adding` is in S: part of `replicas`. Both empty: no reassignment is under way. */
   readonly removing: readonly BrokerId[];
+  /** What `replicas` becomes at the end of the reassignment, preferred leader first. Absent while none is under way. */
+  readonly target?: readonly BrokerId[];
   /** Broker that leadership is about to be handed to: the leader drains first, then asks for it (rule 22). NO_BROKER when nothing is handed over. */
   readonly successor: BrokerId;
 }
@@ -132,19 +134,43 @@ export type MetadataRecord =
       readonly restartClass: RestartClass;
       readonly featureLevelMax: number;
     }
-  | { readonly kind: 'broker-fenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
-  | { readonly kind: 'broker-unfenced'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
-  | { readonly kind: 'broker-stopping'; readonly brokerId: BrokerId; readonly brokerEpoch: BrokerEpoch }
+  | {
+      readonly kind: 'broker-fenced';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+    }
+  | {
+      readonly kind: 'broker-unfenced';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+    }
+  | {
+      readonly kind: 'broker-stopping';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+    }
   | { readonly kind: 'broker-cordoned'; readonly brokerId: BrokerId; readonly cordoned: boolean }
   | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }
   | { readonly kind: 'settings-changed'; readonly settings: ClusterSettings }
   /** The topic aims at another number of replicas from here on; reassignments bring its partitions there. */
-  | { readonly kind: 'replication-factor-changed'; readonly topicId: TopicId; readonly replicationFactor: number }
+  | {
+      readonly kind: 'replication-factor-changed';
+      readonly topicId: TopicId;
+      readonly replicationFactor: number;
+    }
   | { readonly kind: 'topic-created'; readonly topic: TopicState }
   | { readonly kind: 'topic-altered'; readonly topicId: TopicId; readonly config: TopicConfig }
-  | { readonly kind: 'partitions-added'; readonly topicId: TopicId; readonly partitions: readonly PartitionState[] }
+  | {
+      readonly kind: 'partitions-added';
+      readonly topicId: TopicId;
+      readonly partitions: readonly PartitionState[];
+    }
   | { readonly kind: 'topic-deleted'; readonly topicId: TopicId }
-  | { readonly kind: 'partition-changed'; readonly topicId: TopicId; readonly state: PartitionState }
+  | {
+      readonly kind: 'partition-changed';
+      readonly topicId: TopicId;
+      readonly state: PartitionState;
+    }
   | { readonly kind: 'producer-ids'; readonly nextProducerId: number }
   | {
       readonly kind: 'producer-named';
@@ -172,4 +198,6 @@ export interface MetadataImage {
   readonly namedProducers: ReadonlyMap<string, NamedProducer>;
   /** The newest reports, at most `LOSS_REPORTS_MAX`. */
   readonly losses: readonly LossReport[];
+  /** Directories of brokers that were removed, newest last, at most `REMOVED_DIRECTORIES_MAX`: none of them may come back with what it holds. */
+  readonly removedDirectories: readonly DirectoryId[];
 }

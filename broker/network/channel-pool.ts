@@ -38,7 +38,10 @@ export class ChannelPool {
     if (channel !== undefined && !isStuck(channel)) return channel.client;
     channel?.client.close();
     const client = connect(address);
-    const patienceMs = Math.min((channel?.patienceMs ?? PATIENCE_MS_FIRST / 2) * 2, PATIENCE_MS_LAST);
+    const patienceMs = Math.min(
+      (channel?.patienceMs ?? PATIENCE_MS_FIRST / 2) * 2,
+      PATIENCE_MS_LAST,
+    );
     this.#channels.set(key, { client, patienceMs, connectingSinceMs: null });
     return client;
   }
@@ -46,7 +49,8 @@ export class ChannelPool {
   /** Closes connections to all other addresses. */
   retain(addresses: Iterable<Address>): void {
     const kept = new Set<string>();
-    for (const address of addresses) kept.add(channelKey(address, 'control')).add(channelKey(address, 'data'));
+    for (const address of addresses)
+      kept.add(channelKey(address, 'control')).add(channelKey(address, 'data'));
     for (const [key, { client }] of this.#channels) {
       if (kept.has(key)) continue;
       client.close();

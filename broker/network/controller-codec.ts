@@ -2,10 +2,32 @@
 import { assertNever } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
-import type { AlterSyncSetRequest, ControllerReply, ControllerRequest, RegisterRequest } from '../metadata/controller-types.ts';
-import type { AlterSyncSet, ClusterSettings, DecideRequest, DecideResponse, Reassign, Register } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
+import type {
+  AlterSyncSetRequest,
+  ControllerReply,
+  ControllerRequest,
+  HeartbeatRequest,
+  RegisterRequest,
+} from '../metadata/controller-types.ts';
+import type {
+  AlterSyncSet,
+  ClusterSettings,
+  DecideRequest,
+  DecideResponse,
+  Heartbeat,
+  HeartbeatReply,
+  Reassign,
+  Register,
+} from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { errorFromMessage, errorToMessage } from '../../proto/grpc/errors.ts';
-import { integerField, presentField, refuse, textField, topicNameField, uuidField } from '../wire/fields.ts';
+import {
+  integerField,
+  presentField,
+  refuse,
+  textField,
+  topicNameField,
+  uuidField,
+} from '../wire/fields.ts';
 import {
   alterTopicField,
   alterTopicToMessage,
@@ -34,11 +56,14 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
     case 'register':
       return registerField(request.value);
     case 'heartbeat':
-      return { kind: 'heartbeat', ...request.value, brokerId: brokerIdField('broker_id', request.value.brokerId) };
+      return heartbeatField(request.value);
     case 'alterSyncSet':
       return alterSyncSetField(request.value);
     case 'createTopic':
-      return createTopicField(request.value.topicId, presentField('create_topic.request', request.value.request));
+      return createTopicField(
+        request.value.topicId,
+        presentField('create_topic.request', request.value.request),
+      );
     case 'alterTopic':
       return alterTopicField(request.value);
     case 'deleteTopic':
@@ -50,7 +75,11 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
     case 'reassign':
       return reassignField(request.value);
     case 'decommission':
-      return { kind: 'decommission', brokerId: brokerIdField('broker_id', request.value.brokerId), isCancelled: request.value.cancelled };
+      return {
+        kind: 'decommission',
+        brokerId: brokerIdField('broker_id', request.value.brokerId),
+        isCancelled: request.value.cancelled,
+      };
     case 'removeBroker':
       return { kind: 'remove-broker', brokerId: brokerIdField('remove_broker', request.value) };
     case 'setSettings':
@@ -67,7 +96,10 @@ export function replyToMessage(reply: ControllerReply | BrokerError): DecideResp
 }
 
 /** The answer to a request of this kind. Throws the controller's refusal, and INTERNAL for an answer to something else. */
-export function replyFromMessage(kind: ControllerRequest['kind'], message: DecideResponse): ControllerReply {
+export function replyFromMessage(
+  kind: ControllerRequest['kind'],
+  message: DecideResponse,
+): ControllerReply {
   if (message.error !== undefined) throw errorFromMessage(message.error);
   const reply = replyValue(kind, message.reply);
   if (reply?.kind === kind) return reply;
@@ -78,16 +110,22 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
   switch (request.kind) {
     case 'register': {
       const { kind: _, restartClass, ...rest } = request;
-      return { $case: 'register', value: { ...rest, restartClass: restartClassToMessage(restartClass) } };
+      return {
+        $case: 'register',
+        value: { ...rest, restartClass: restartClassToMessage(restartClass) },
+      };
     }
     case 'heartbeat': {
-      const { kind: _, ...value } = request;
-      return { $case: 'heartbeat', value };
+      const { kind: _, wallMs = 0, leaves = false, ...value } = request;
+      return { $case: 'heartbeat', value: { ...value, wallMs: Math.trunc(wallMs), leaves } };
     }
     case 'alter-sync-set':
       return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
     case 'create-topic':
-      return { $case: 'createTopic', value: { topicId: request.topicId, request: createTopicToMessage(request) } };
+      return {
+        $case: 'createTopic',
+        value: { topicId: request.topicId, request: createTopicToMessage(request) },
+      };
     case 'alter-topic':
       return { $case: 'alterTopic', value: alterTopicToMessage(request) };
     case 'delete-topic':
@@ -97,13 +135,26 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     case 'elect-leader':
       return { $case: 'electLeader', value: electLeaderToMessage(request) };
     case 'reassign':
-      return { $case: 'reassign', value: { topic: request.topic, partition: request.partition, replicas: [...request.replicas] } };
+      return {
+        $case: 'reassign',
+        value: {
+          topic: request.topic,
+          partition: request.partition,
+          replicas: [...request.replicas],
+        },
+      };
     case 'decommission':
-      return { $case: 'decommission', value: { brokerId: request.brokerId, cancelled: request.isCancelled } };
+      return {
+        $case: 'decommission',
+        value: { brokerId: request.brokerId, cancelled: request.isCancelled },
+      };
     case 'remove-broker':
       return { $case: 'removeBroker', value: request.brokerId };
     case 'set-settings':
-      return { $case: 'setSettings', value: { moveBytesPerSecond: request.settings.moveBytesPerSecond } };
+      return {
+        $case: 'setSettings',
+        value: { moveBytesPerSecond: request.settings.moveBytesPerSecond },
+      };
     default:
       return assertNever(request);
   }
@@ -117,15 +168,38 @@ function registerField(message: Register): RegisterRequest {
     directoryId: uuidField('directory_id', message.directoryId),
     sessionEpoch: message.sessionEpoch,
     restartClass: restartClassField('restart_class', message.restartClass),
-    host: message.host === '' ? refuse('host', '', 'a host name or address') : textField('host', message.host),
+    host:
+      message.host === ''
+        ? refuse('host', '', 'a host name or address')
+        : textField('host', message.host),
     port: integerField('port', message.port, 1, PORT_MAX),
     rack: textField('rack', message.rack),
     featureLevelMax: message.featureLevelMax,
   };
 }
 
+function heartbeatField({ wallMs, leaves, ...message }: Heartbeat): HeartbeatRequest {
+  const brokerId = brokerIdField('broker_id', message.brokerId);
+  return {
+    kind: 'heartbeat',
+    ...message,
+    brokerId,
+    ...(wallMs === 0 ? {} : { wallMs }),
+    ...(leaves ? { leaves } : {}),
+  };
+}
+
 function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest): AlterSyncSet {
-  const message: AlterSyncSet = { ...rest, add: undefined, remove: undefined, trust: undefined, memberEpoch: 0, raise: undefined, handOver: undefined };
+  const message: AlterSyncSet = {
+    ...rest,
+    add: undefined,
+    remove: undefined,
+    trust: undefined,
+    memberEpoch: 0,
+    raise: undefined,
+    handOver: undefined,
+    distrust: undefined,
+  };
   switch (change.op) {
     case 'add':
       return { ...message, add: change.member, memberEpoch: change.memberEpoch };
@@ -137,6 +211,8 @@ function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest
       return { ...message, raise: change.quorum };
     case 'hand-over':
       return { ...message, handOver: change.successor };
+    case 'distrust':
+      return { ...message, distrust: change.member };
     default:
       return assertNever(change);
   }
@@ -156,13 +232,27 @@ function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
   };
 }
 
-function changeField({ add, remove, trust, raise, handOver, memberEpoch }: AlterSyncSet): AlterSyncSetRequest['change'] {
-  const stated = [add, remove, trust, raise, handOver].filter((value) => value !== undefined);
-  integerField('changes (add, remove, trust, raise, hand_over)', stated.length, 1, 1);
+function changeField({
+  add,
+  remove,
+  trust,
+  raise,
+  handOver,
+  distrust,
+  memberEpoch,
+}: AlterSyncSet): AlterSyncSetRequest['change'] {
+  const stated = [add, remove, trust, raise, handOver, distrust].filter(
+    (value) => value !== undefined,
+  );
+  integerField('changes (add, remove, trust, raise, hand_over, distrust)', stated.length, 1, 1);
   if (add !== undefined) return { op: 'add', member: brokerIdField('add', add), memberEpoch };
-  if (trust !== undefined) return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
+  if (trust !== undefined)
+    return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
   if (remove !== undefined) return { op: 'remove', member: brokerIdField('remove', remove) };
-  if (handOver !== undefined) return { op: 'hand-over', successor: brokerIdField('hand_over', handOver) };
+  if (distrust !== undefined)
+    return { op: 'distrust', member: brokerIdField('distrust', distrust) };
+  if (handOver !== undefined)
+    return { op: 'hand-over', successor: brokerIdField('hand_over', handOver) };
   return { op: 'raise', quorum: presentField('raise', raise) };
 }
 
@@ -176,17 +266,32 @@ function reassignField({ topic, partition, replicas }: Reassign): ControllerRequ
   };
 }
 
-function settingsField({ moveBytesPerSecond }: ClusterSettings): Extract<ControllerRequest, { kind: 'set-settings' }>['settings'] {
+function settingsField({
+  moveBytesPerSecond,
+}: ClusterSettings): Extract<ControllerRequest, { kind: 'set-settings' }>['settings'] {
   if (moveBytesPerSecond === undefined) return {};
-  return { moveBytesPerSecond: integerField('move_bytes_per_second', moveBytesPerSecond, -1, Number.MAX_SAFE_INTEGER) };
+  return {
+    moveBytesPerSecond: integerField(
+      'move_bytes_per_second',
+      moveBytesPerSecond,
+      -1,
+      Number.MAX_SAFE_INTEGER,
+    ),
+  };
 }
 
 function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']> {
   switch (reply.kind) {
     case 'register':
-      return { $case: 'registered', value: { brokerEpoch: reply.brokerEpoch, restartClass: restartClassToMessage(reply.restartClass) } };
+      return {
+        $case: 'registered',
+        value: {
+          brokerEpoch: reply.brokerEpoch,
+          restartClass: restartClassToMessage(reply.restartClass),
+        },
+      };
     case 'heartbeat':
-      return { $case: 'heartbeat', value: { fenced: reply.fenced, mayStop: reply.mayStop, leadersLeft: reply.leadersLeft } };
+      return { $case: 'heartbeat', value: heartbeatReplyToMessage(reply) };
     case 'alter-sync-set':
       return { $case: 'partitionEpoch', value: reply.partitionEpoch };
     case 'create-topic':
@@ -198,7 +303,10 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     case 'set-settings':
       return { $case: 'done', value: {} };
     case 'init-producer':
-      return { $case: 'producer', value: { producerId: reply.producerId, producerEpoch: reply.producerEpoch } };
+      return {
+        $case: 'producer',
+        value: { producerId: reply.producerId, producerEpoch: reply.producerEpoch },
+      };
     case 'decommission':
       return { $case: 'replicasLeft', value: reply.replicasLeft };
     case 'elect-leader': {
@@ -210,16 +318,39 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
   }
 }
 
-function replyValue(kind: ControllerRequest['kind'], reply: DecideResponse['reply']): ControllerReply | null {
+function heartbeatReplyToMessage({
+  fenced,
+  mayStop,
+  leadersLeft,
+  clockSkewMs,
+}: Extract<ControllerReply, { kind: 'heartbeat' }>): HeartbeatReply {
+  return {
+    fenced,
+    mayStop,
+    leadersLeft,
+    clockSkewMs: clockSkewMs === undefined ? undefined : Math.round(clockSkewMs),
+  };
+}
+
+function replyValue(
+  kind: ControllerRequest['kind'],
+  reply: DecideResponse['reply'],
+): ControllerReply | null {
   switch (reply?.$case) {
     case undefined:
       return null;
     case 'registered': {
       const { brokerEpoch, restartClass } = reply.value;
-      return { kind: 'register', brokerEpoch, restartClass: restartClassField('restart_class', restartClass) };
+      return {
+        kind: 'register',
+        brokerEpoch,
+        restartClass: restartClassField('restart_class', restartClass),
+      };
     }
-    case 'heartbeat':
-      return { kind: 'heartbeat', ...reply.value };
+    case 'heartbeat': {
+      const { clockSkewMs, ...rest } = reply.value;
+      return { kind: 'heartbeat', ...rest, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
+    }
     case 'partitionEpoch':
       return { kind: 'alter-sync-set', partitionEpoch: reply.value };
     case 'topicId':
@@ -231,13 +362,21 @@ function replyValue(kind: ControllerRequest['kind'], reply: DecideResponse['repl
     case 'producer':
       return { kind: 'init-producer', ...reply.value };
     case 'elected':
-      return { kind: 'elect-leader', leader: reply.value.leader ?? NO_BROKER, leaderEpoch: reply.value.leaderEpoch };
+      return {
+        kind: 'elect-leader',
+        leader: reply.value.leader ?? NO_BROKER,
+        leaderEpoch: reply.value.leaderEpoch,
+      };
     default:
       return assertNever(reply);
   }
 }
 
 /** Kinds whose answer is success alone. */
-function isDone(kind: ControllerRequest['kind']): kind is 'alter-topic' | 'delete-topic' | 'reassign' | 'remove-broker' | 'set-settings' {
-  return ['alter-topic', 'delete-topic', 'reassign', 'remove-broker', 'set-settings'].includes(kind);
+function isDone(
+  kind: ControllerRequest['kind'],
+): kind is 'alter-topic' | 'delete-topic' | 'reassign' | 'remove-broker' | 'set-settings' {
+  return ['alter-topic', 'delete-topic', 'reassign', 'remove-broker', 'set-settings'].includes(
+    kind,
+  );
 }

@@ -9,7 +9,13 @@ import {
 } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { errorFromStatus } from '../../proto/grpc/errors.ts';
 import { BrokerError } from '../base/errors.ts';
-import { type BrokerEpoch, type BrokerId, partitionKey, type PartitionKey, type TopicId } from '../base/units.ts';
+import {
+  type BrokerEpoch,
+  type BrokerId,
+  partitionKey,
+  type PartitionKey,
+  type TopicId,
+} from '../base/units.ts';
 import type { Position } from '../replication/types.ts';
 import type { ReplicaStream, ReplicaStreamEvents } from '../runtime/ports.ts';
 import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
@@ -59,12 +65,13 @@ export class FollowerStream implements ReplicaStream {
       setImmediate(() => this.#end(`no address of broker ${brokerId} is known`));
       return;
     }
-    const call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> = client.makeBidiStreamRequest(
-      REPLICATE.path,
-      REPLICATE.requestSerialize,
-      REPLICATE.responseDeserialize,
-      new Metadata(),
-    );
+    const call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> =
+      client.makeBidiStreamRequest(
+        REPLICATE.path,
+        REPLICATE.requestSerialize,
+        REPLICATE.responseDeserialize,
+        new Metadata(),
+      );
     this.#call = call;
     this.#listen(call);
     this.#schedule();
@@ -73,7 +80,14 @@ export class FollowerStream implements ReplicaStream {
   sendPosition(topicId: TopicId, partition: number, position: Position): void {
     if (this.#isClosed) return;
     const { leaderEpoch, lastEpoch, endOffset, syncedOffset } = position;
-    const message = { topicId: topicIdBytes(topicId), partition, leaderEpoch, lastEpoch, endOffset, syncedOffset };
+    const message = {
+      topicId: topicIdBytes(topicId),
+      partition,
+      leaderEpoch,
+      lastEpoch,
+      endOffset,
+      syncedOffset,
+    };
     this.#positions.set(partitionKey(topicId, partition), message);
     this.#schedule();
   }
@@ -121,8 +135,11 @@ export class FollowerStream implements ReplicaStream {
     });
     call.on('error', () => undefined);
     call.on('status', (status) => {
-      if (status.code === Status.UNAVAILABLE || status.code === Status.CANCELLED) this.#presence.lost(this.#link);
-      this.#end(status.code === Status.OK ? 'the leader ended the stream' : errorFromStatus(status).message);
+      if (status.code === Status.UNAVAILABLE || status.code === Status.CANCELLED)
+        this.#presence.lost(this.#link);
+      this.#end(
+        status.code === Status.OK ? 'the leader ended the stream' : errorFromStatus(status).message,
+      );
     });
   }
 
@@ -140,11 +157,22 @@ export class FollowerStream implements ReplicaStream {
     }
     for (const { topicId, partition, leaderEpoch, epoch, endOffset } of response.diverged) {
       const id = topicIdField('diverged.topic_id', topicId);
-      events.onMessage(id, partition, { kind: 'diverged', to: hello.self, leaderEpoch, epoch, endOffset });
+      events.onMessage(id, partition, {
+        kind: 'diverged',
+        to: hello.self,
+        leaderEpoch,
+        epoch,
+        endOffset,
+      });
     }
     for (const { topicId, partition, leaderEpoch, startOffset } of response.resets) {
       const id = topicIdField('resets.topic_id', topicId);
-      events.onMessage(id, partition, { kind: 'reset-to', to: hello.self, leaderEpoch, startOffset });
+      events.onMessage(id, partition, {
+        kind: 'reset-to',
+        to: hello.self,
+        leaderEpoch,
+        startOffset,
+      });
     }
   }
 
@@ -161,8 +189,14 @@ export class FollowerStream implements ReplicaStream {
     if (this.#isClosed || this.#call === null) return;
     if (this.#isGreeted && this.#positions.size === 0 && this.#creditBytes === 0) return;
     const { self, selfEpoch, targetEpoch, clusterId } = this.#options.hello;
-    const hello = this.#isGreeted ? undefined : { clusterId, brokerId: self, brokerEpoch: selfEpoch, targetEpoch };
-    const request = { hello, positions: [...this.#positions.values()], creditBytes: this.#creditBytes };
+    const hello = this.#isGreeted
+      ? undefined
+      : { clusterId, brokerId: self, brokerEpoch: selfEpoch, targetEpoch };
+    const request = {
+      hello,
+      positions: [...this.#positions.values()],
+      creditBytes: this.#creditBytes,
+    };
     this.#isGreeted = true;
     this.#positions.clear();
     this.#creditBytes = 0;

@@ -7,12 +7,13 @@ import { callUnary } from '../../proto/grpc/calls.ts';
 import { serializeReplicate } from '../../proto/grpc/frame-messages.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
+import type { BrokerId } from '../base/units.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
 import type { Envelope, Peer } from '../raft/types.ts';
 import type {
   Address,
   InspectedLog,
+  Inspection,
   NodeInfo,
   PeerHandler,
   Peers,
@@ -43,8 +44,12 @@ export class GrpcPeers implements Peers {
     this.#channels = channels;
     const handler = (): PeerHandler => this.#served();
     server.add(QuorumServiceService, quorumService(handler, this.#presence, report));
-    const definition = { replicate: { ...ReplicationServiceService.replicate, responseSerialize: serializeReplicate } };
-    server.add(definition, { replicate: (call: LeaderCall) => takeFollower(call, handler, this.#presence, report) });
+    const definition = {
+      replicate: { ...ReplicationServiceService.replicate, responseSerialize: serializeReplicate },
+    };
+    server.add(definition, {
+      replicate: (call: LeaderCall) => takeFollower(call, handler, this.#presence, report),
+    });
   }
 
   serve(handler: PeerHandler): void {
@@ -73,22 +78,35 @@ export class GrpcPeers implements Peers {
     link.send({ from, to, message });
   }
 
-  async callController(brokerId: BrokerId, request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+  async callController(
+    brokerId: BrokerId,
+    request: ControllerRequest,
+    deadlineMs: number,
+  ): Promise<ControllerReply> {
     const client = this.#reach(brokerId);
-    const message = await callUnary(client, QuorumServiceService.decide, requestToMessage(request), { deadlineMs });
+    const message = await callUnary(
+      client,
+      QuorumServiceService.decide,
+      requestToMessage(request),
+      { deadlineMs },
+    );
     return replyFromMessage(request.kind, message);
   }
 
   async callInspect(
     brokerId: BrokerId,
-    topicId: TopicId,
-    partition: number,
-    leaderEpoch: number,
+    inspection: Inspection,
     deadlineMs: number,
   ): Promise<InspectedLog | null> {
-    const request = { topicId, partition, leaderEpoch };
-    const answer = await callUnary(this.#reach(brokerId), QuorumServiceService.inspect, request, { deadlineMs });
-    return answer.known ? { lastEpoch: answer.lastEpoch, endOffset: answer.endOffset } : null;
+    const answer = await callUnary(
+      this.#reach(brokerId),
+      QuorumServiceService.inspect,
+      { ...inspection },
+      { deadlineMs },
+    );
+    if (!answer.known) return null;
+    const { lastEpoch, endOffset, highWaterMark } = answer;
+    return { lastEpoch, endOffset, ...(highWaterMark === undefined ? {} : { highWaterMark }) };
   }
 
   probe(address: Address, deadlineMs: number): Promise<NodeInfo | null> {
@@ -98,7 +116,14 @@ export class GrpcPeers implements Peers {
   follow(brokerId: BrokerId, hello: FollowerHello, events: ReplicaStreamEvents): ReplicaStream {
     const client = this.#dial(brokerId, 'data');
     const onClosed = (stream: FollowerStream): void => void this.#followed.delete(stream);
-    const stream = new FollowerStream({ brokerId, hello, events, presence: this.#presence, client, onClosed });
+    const stream = new FollowerStream({
+      brokerId,
+      hello,
+      events,
+      presence: this.#presence,
+      client,
+      onClosed,
+    });
     this.#followed.add(stream);
     return stream;
   }
@@ -121,7 +146,8 @@ export class GrpcPeers implements Peers {
 
   #reach(brokerId: BrokerId): Client {
     const client = this.#dial(brokerId, 'control');
-    if (client === null) throw new BrokerError('BROKER_NOT_READY', `No address of broker ${brokerId} is known`);
+    if (client === null)
+      throw new BrokerError('BROKER_NOT_READY', `No address of broker ${brokerId} is known`);
     return client;
   }
 }

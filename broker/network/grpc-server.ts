@@ -20,7 +20,11 @@ export class GrpcServer {
   constructor() {
     raiseHttp2Limits();
     // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients to leave.
-    const options = { ...COMMON_OPTIONS, 'grpc.enable_channelz': 1, 'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX };
+    const options = {
+      ...COMMON_OPTIONS,
+      'grpc.enable_channelz': 1,
+      'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+    };
     this.#server = new Server(options);
   }
 
@@ -38,7 +42,10 @@ export class GrpcServer {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) resolve(bound);
-        else reject(new BrokerError('INTERNAL', `Cannot listen on ${target}: ${error.message}`, {}, error));
+        else
+          reject(
+            new BrokerError('INTERNAL', `Cannot listen on ${target}: ${error.message}`, {}, error),
+          );
       });
     });
   }

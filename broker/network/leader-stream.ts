@@ -4,11 +4,20 @@
  */
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
-import type { ReplicaPosition, ReplicateRequest } from '../../proto/gen/tidemark/internal/v1/replication.ts';
+import type {
+  ReplicaPosition,
+  ReplicateRequest,
+} from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import type { ReplicateParts } from '../../proto/grpc/frame-messages.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
-import { type BrokerEpoch, type BrokerId, partitionKey, type PartitionKey, type TopicId } from '../base/units.ts';
+import {
+  type BrokerEpoch,
+  type BrokerId,
+  partitionKey,
+  type PartitionKey,
+  type TopicId,
+} from '../base/units.ts';
 import type { FollowerMessage } from '../replication/types.ts';
 import type { FollowerLink, PeerHandler, PushedFrames } from '../runtime/ports.ts';
 import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
@@ -40,16 +49,23 @@ export function takeFollower(
   let stream: LeaderStream | null = null;
   let link: Link | null = null;
   let isEnded = false;
-  onMessages(call, (request: ReplicateRequest) => {
-    if (stream === null) {
-      stream = greet(call, request, handler());
-      link = presence.established(stream.brokerId);
-      call.sendMetadata(new Metadata());
-    } else if (request.hello !== undefined) {
-      throw new BrokerError('INVALID_ARGUMENT', 'hello is present again, must be in the first message only');
-    }
-    stream.take(request, handler());
-  }, report);
+  onMessages(
+    call,
+    (request: ReplicateRequest) => {
+      if (stream === null) {
+        stream = greet(call, request, handler());
+        link = presence.established(stream.brokerId);
+        call.sendMetadata(new Metadata());
+      } else if (request.hello !== undefined) {
+        throw new BrokerError(
+          'INVALID_ARGUMENT',
+          'hello is present again, must be in the first message only',
+        );
+      }
+      stream.take(request, handler());
+    },
+    report,
+  );
   call.on('end', () => {
     isEnded = true;
     call.end();
@@ -65,12 +81,20 @@ export function takeFollower(
 }
 
 function greet(call: LeaderCall, { hello }: ReplicateRequest, handler: PeerHandler): LeaderStream {
-  if (hello === undefined) throw new BrokerError('INVALID_ARGUMENT', 'hello is absent, must be in the first message');
+  if (hello === undefined)
+    throw new BrokerError('INVALID_ARGUMENT', 'hello is absent, must be in the first message');
   const { clusterId } = handler.nodeInfo();
   if (hello.clusterId !== clusterId || clusterId === '') {
-    throw new BrokerError('WRONG_CLUSTER', `Cannot replicate: cluster is "${hello.clusterId}", must be "${clusterId}"`);
+    throw new BrokerError(
+      'WRONG_CLUSTER',
+      `Cannot replicate: cluster is "${hello.clusterId}", must be "${clusterId}"`,
+    );
   }
-  const stream = new LeaderStream(call, brokerIdField('hello.broker_id', hello.brokerId), hello.brokerEpoch);
+  const stream = new LeaderStream(
+    call,
+    brokerIdField('hello.broker_id', hello.brokerId),
+    hello.brokerEpoch,
+  );
   handler.onFollower(stream, hello.targetEpoch);
   return stream;
 }
@@ -111,7 +135,8 @@ class LeaderStream implements FollowerLink {
   send(topicId: TopicId, partition: number, message: FollowerMessage): void {
     if (this.#isClosed) return;
     const target = { topicId: topicIdBytes(topicId), partition, leaderEpoch: message.leaderEpoch };
-    if (message.kind === 'diverged') this.#diverged.push({ ...target, epoch: message.epoch, endOffset: message.endOffset });
+    if (message.kind === 'diverged')
+      this.#diverged.push({ ...target, epoch: message.epoch, endOffset: message.endOffset });
     else this.#resets.push({ ...target, startOffset: message.startOffset });
     this.#schedule();
   }
@@ -126,7 +151,12 @@ class LeaderStream implements FollowerLink {
     for (const position of positions) this.#takePosition(position, handler);
     if (creditBytes === 0) return;
     this.#creditBytes += creditBytes;
-    integerField('credit_bytes, in sum', this.#creditBytes, Number.MIN_SAFE_INTEGER, CREDIT_BYTES_MAX);
+    integerField(
+      'credit_bytes, in sum',
+      this.#creditBytes,
+      Number.MIN_SAFE_INTEGER,
+      CREDIT_BYTES_MAX,
+    );
     handler.onCredit(this);
   }
 
@@ -146,7 +176,11 @@ class LeaderStream implements FollowerLink {
   #takePosition({ topicId, partition, ...ends }: ReplicaPosition, handler: PeerHandler): void {
     const id = topicIdField('positions.topic_id', topicId);
     integerField('positions.partition', partition, 0, PARTITIONS_MAX - 1);
-    handler.onPosition(this, id, partition, { from: this.brokerId, brokerEpoch: this.brokerEpoch, ...ends });
+    handler.onPosition(this, id, partition, {
+      from: this.brokerId,
+      brokerEpoch: this.brokerEpoch,
+      ...ends,
+    });
   }
 
   #queue(pushed: PushedFrames): void {
@@ -185,7 +219,14 @@ class LeaderStream implements FollowerLink {
           bytes = 0;
         }
         const { topicId, partition, leaderEpoch, highWaterMark, logStartOffset } = newest;
-        frames.push({ topicId: topicIdBytes(topicId), partition, leaderEpoch, highWaterMark, logStart: logStartOffset, frames: part.chunks });
+        frames.push({
+          topicId: topicIdBytes(topicId),
+          partition,
+          leaderEpoch,
+          highWaterMark,
+          logStart: logStartOffset,
+          frames: part.chunks,
+        });
         bytes += part.bytes;
       }
     }
@@ -194,7 +235,8 @@ class LeaderStream implements FollowerLink {
     this.#newestByPartition.clear();
     this.#diverged = [];
     this.#resets = [];
-    if (frames.length + diverged.length + resets.length > 0) this.#write({ frames, diverged, resets });
+    if (frames.length + diverged.length + resets.length > 0)
+      this.#write({ frames, diverged, resets });
   }
 
   #write(parts: ReplicateParts): void {
@@ -203,7 +245,9 @@ class LeaderStream implements FollowerLink {
 }
 
 /** Groups of whole chunks of about the target; one chunk may exceed it. Without chunks: one empty group, for news of the marks. */
-function splitChunks(chunks: readonly Uint8Array[]): { readonly chunks: Uint8Array[]; readonly bytes: number }[] {
+function splitChunks(
+  chunks: readonly Uint8Array[],
+): { readonly chunks: Uint8Array[]; readonly bytes: number }[] {
   const groups = [{ chunks: [] as Uint8Array[], bytes: 0 }];
   for (const chunk of chunks) {
     let group = groups.at(-1)!;

@@ -2,7 +2,11 @@
  * Asks an address who it is. A refused connection is proof that no process listens there: the fastest sign of a death there is. Speaks HTTP/2 itself,
  * for grpc-js leaves a connection open that the other side accepted and never answered, and a stopped process is probed again and again.
  */
-import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+} from 'node:http2';
 import { connect as connectSocket, type Socket } from 'node:net';
 
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
@@ -26,7 +30,8 @@ export function probe(address: Address, deadlineMs: number): Promise<NodeInfo | 
       socket.destroy();
       settle();
     };
-    const fail = (reason: string, cause?: unknown): void => finish(() => reject(unreachable(address, reason, cause)));
+    const fail = (reason: string, cause?: unknown): void =>
+      finish(() => reject(unreachable(address, reason, cause)));
     const timer = setTimeout(() => fail(`no answer within ${deadlineMs} ms`), deadlineMs);
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (session === null && isRefused(error)) finish(() => resolve(null));
@@ -50,7 +55,12 @@ function openSession({ port }: Address, socket: Socket): ClientHttp2Session {
 }
 
 async function identify(session: ClientHttp2Session): Promise<NodeInfo> {
-  const headers = { ':method': 'POST', ':path': QuorumServiceService.identify.path, 'content-type': 'application/grpc', te: 'trailers' };
+  const headers = {
+    ':method': 'POST',
+    ':path': QuorumServiceService.identify.path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
   const stream = session.request(headers);
   stream.end(Buffer.alloc(PREFIX_BYTES));
   let status: unknown = 'absent';
@@ -61,8 +71,11 @@ async function identify(session: ClientHttp2Session): Promise<NodeInfo> {
     status = trailers['grpc-status'] ?? status;
   });
   const answer = await readAnswer(stream);
-  if (Number(status) !== 0) throw new BrokerError('BROKER_NOT_READY', `it answered with status ${String(status)}`);
-  return nodeInfoFromMessage(QuorumServiceService.identify.responseDeserialize(answer.subarray(PREFIX_BYTES)));
+  if (Number(status) !== 0)
+    throw new BrokerError('BROKER_NOT_READY', `it answered with status ${String(status)}`);
+  return nodeInfoFromMessage(
+    QuorumServiceService.identify.responseDeserialize(answer.subarray(PREFIX_BYTES)),
+  );
 }
 
 async function readAnswer(stream: ClientHttp2Stream): Promise<Buffer> {
@@ -71,7 +84,11 @@ async function readAnswer(stream: ClientHttp2Stream): Promise<Buffer> {
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     bytes += chunk.length;
-    if (bytes > ANSWER_BYTES_MAX) throw new BrokerError('BROKER_NOT_READY', `its answer has more than ${ANSWER_BYTES_MAX} bytes`);
+    if (bytes > ANSWER_BYTES_MAX)
+      throw new BrokerError(
+        'BROKER_NOT_READY',
+        `its answer has more than ${ANSWER_BYTES_MAX} bytes`,
+      );
   }
   return Buffer.concat(chunks);
 }
@@ -82,6 +99,7 @@ function unreachable({ host, port }: Address, reason: string, cause: unknown): B
 
 /** A name with several addresses fails with all their errors: refused only if each of them was. */
 function isRefused(error: NodeJS.ErrnoException): boolean {
-  const errors = error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [error];
+  const errors =
+    error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [error];
   return errors.every(({ code }) => code === 'ECONNREFUSED');
 }

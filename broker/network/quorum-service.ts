@@ -38,8 +38,16 @@ export function quorumService(
     inspect: unaryHandler(async (message) => {
       const topicId = uuidField('topic_id', message.topicId);
       const partition = integerField('partition', message.partition, 0, PARTITIONS_MAX - 1);
-      const log = await handler().onInspect(topicId, partition, message.leaderEpoch);
-      return log === null ? { known: false, lastEpoch: 0, endOffset: 0 } : { known: true, lastEpoch: log.lastEpoch, endOffset: log.endOffset };
+      const { leaderEpoch, brokerEpoch } = message;
+      const log = await handler().onInspect({ topicId, partition, leaderEpoch, brokerEpoch });
+      if (log === null)
+        return { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined };
+      return {
+        known: true,
+        lastEpoch: log.lastEpoch,
+        endOffset: log.endOffset,
+        highWaterMark: log.highWaterMark,
+      };
     }, report),
   };
 }
@@ -52,7 +60,8 @@ function nodeInfoToMessage({ controller, ...info }: NodeInfo): IdentifyResponse 
 /** Who a broker is. Unformatted: empty ids. */
 export function nodeInfoFromMessage(message: IdentifyResponse): NodeInfo {
   integerField('broker_id', message.brokerId, 0, BROKER_ID_MAX);
-  const controller = message.controller === undefined ? NO_BROKER : brokerIdField('controller', message.controller);
+  const controller =
+    message.controller === undefined ? NO_BROKER : brokerIdField('controller', message.controller);
   return { ...message, controller };
 }
 
@@ -64,11 +73,15 @@ function takeExchange(
 ): void {
   let link: Link | null = null;
   let isEnded = false;
-  onMessages(call, (request) => {
-    const { from, to, message } = exchangeFromMessage(request);
-    link ??= presence.established(from.brokerId);
-    handler().onRaft(from, to, message);
-  }, report);
+  onMessages(
+    call,
+    (request) => {
+      const { from, to, message } = exchangeFromMessage(request);
+      link ??= presence.established(from.brokerId);
+      handler().onRaft(from, to, message);
+    },
+    report,
+  );
   call.on('end', () => {
     isEnded = true;
     call.end();

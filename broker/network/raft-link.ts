@@ -4,7 +4,11 @@
  */
 import { type Client, type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
-import { type ExchangeRequest, type ExchangeResponse, QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
+import {
+  type ExchangeRequest,
+  type ExchangeResponse,
+  QuorumServiceService,
+} from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import type { BrokerId } from '../base/units.ts';
 import type { Link, Presence } from './presence.ts';
 import { type Exchange, exchangeToMessage } from './raft-codec.ts';
@@ -40,7 +44,10 @@ export class RaftLink {
     const units = unitsOf(exchange);
     this.#queue.push({ exchange, units });
     this.#queuedUnits += units;
-    while (this.#queue.length > QUEUED_MESSAGES_MAX || (this.#queuedUnits > QUEUED_UNITS_MAX && this.#queue.length > 1)) {
+    while (
+      this.#queue.length > QUEUED_MESSAGES_MAX ||
+      (this.#queuedUnits > QUEUED_UNITS_MAX && this.#queue.length > 1)
+    ) {
       this.#queuedUnits -= this.#queue.shift()?.units ?? 0;
     }
     if (this.#stream === null) this.#open();
@@ -61,7 +68,12 @@ export class RaftLink {
     const client = this.#dial();
     if (client === null) return;
     this.#openedMs = nowMs;
-    const stream: Stream = client.makeBidiStreamRequest(EXCHANGE.path, EXCHANGE.requestSerialize, EXCHANGE.responseDeserialize, new Metadata());
+    const stream: Stream = client.makeBidiStreamRequest(
+      EXCHANGE.path,
+      EXCHANGE.requestSerialize,
+      EXCHANGE.responseDeserialize,
+      new Metadata(),
+    );
     this.#stream = stream;
     stream.on('metadata', () => {
       if (this.#stream === stream) this.#link = this.#presence.established(this.#brokerId);

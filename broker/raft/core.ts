@@ -8,7 +8,20 @@ import { RaftLog } from './log.ts';
 import { isSamePeer, majority, peerKey } from './peer.ts';
 import type { Progress } from './progress.ts';
 import type {
-  Durable, Entry, Envelope, MessageBody, Peer, PeerKey, RaftOptions, RaftOutput, RaftStatus, RaftWrite, RequestReply, RequestResult, Role, Snapshot,
+  Durable,
+  Entry,
+  Envelope,
+  MessageBody,
+  Peer,
+  PeerKey,
+  RaftOptions,
+  RaftOutput,
+  RaftStatus,
+  RaftWrite,
+  RequestReply,
+  RequestResult,
+  Role,
+  Snapshot,
 } from './types.ts';
 
 /** {@link RaftOptions} with every default filled in. At 10 ms per tick: elections after 0.6 to 1.2 s of silence, heartbeats every 0.1 s. */
@@ -36,9 +49,18 @@ export function settle(options: RaftOptions): Settings {
   const settings: Settings = { ...DEFAULTS, ...options };
   const { heartbeatTicks, electionTicksMin, electionTicksMax, checkQuorumTicks } = settings;
   assert(settings.incarnation >= 1, `incarnation ${settings.incarnation} must be 1 or greater`);
-  assert(heartbeatTicks >= 1 && heartbeatTicks * 2 <= electionTicksMin, `heartbeatTicks ${heartbeatTicks} must be 1 to half of electionTicksMin ${electionTicksMin}`);
-  assert(electionTicksMin < electionTicksMax, `electionTicksMin ${electionTicksMin} must be below electionTicksMax ${electionTicksMax}`);
-  assert(checkQuorumTicks >= electionTicksMin, `checkQuorumTicks ${checkQuorumTicks} must be at least electionTicksMin ${electionTicksMin}`);
+  assert(
+    heartbeatTicks >= 1 && heartbeatTicks * 2 <= electionTicksMin,
+    `heartbeatTicks ${heartbeatTicks} must be 1 to half of electionTicksMin ${electionTicksMin}`,
+  );
+  assert(
+    electionTicksMin < electionTicksMax,
+    `electionTicksMin ${electionTicksMin} must be below electionTicksMax ${electionTicksMax}`,
+  );
+  assert(
+    checkQuorumTicks >= electionTicksMin,
+    `checkQuorumTicks ${checkQuorumTicks} must be at least electionTicksMin ${electionTicksMin}`,
+  );
   return settings;
 }
 
@@ -130,7 +152,10 @@ export class Core {
     this.term = durable.hardState.term;
     this.vote = durable.hardState.vote;
     this.commitIndex = this.log.snapshotIndex;
-    assert(this.term >= this.log.lastTerm, `stored term ${this.term} is below the log's ${this.log.lastTerm}`);
+    assert(
+      this.term >= this.log.lastTerm,
+      `stored term ${this.term} is below the log's ${this.log.lastTerm}`,
+    );
     this.role = this.roleAtRest();
     this.electionAt = this.firstElectionTicks();
     this.mustAskFirst = options.incarnation > 1;
@@ -159,7 +184,9 @@ export class Core {
    * that holds the entry which removes it, and then nobody else can be elected (thesis 4.2.2).
    */
   roleAtRest(): Role {
-    return this.isVoter || this.log.isVoterSince(this.commitIndex, this.self) ? 'follower' : 'learner';
+    return this.isVoter || this.log.isVoterSince(this.commitIndex, this.self)
+      ? 'follower'
+      : 'learner';
   }
 
   /** A sole voter has nobody to wait for. */
@@ -185,7 +212,10 @@ export class Core {
   }
 
   raiseIncarnation(incarnation: number): void {
-    assert(incarnation >= this.incarnation, `own incarnation would fall from ${this.incarnation} to ${incarnation}`);
+    assert(
+      incarnation >= this.incarnation,
+      `own incarnation would fall from ${this.incarnation} to ${incarnation}`,
+    );
     this.incarnation = incarnation;
   }
 
@@ -210,7 +240,15 @@ export class Core {
   }
 
   #envelope(to: Peer, body: MessageBody): Envelope {
-    return { to, message: { ...body, term: this.term, incarnation: this.incarnation, toIncarnation: this.incarnationOf(to) } };
+    return {
+      to,
+      message: {
+        ...body,
+        term: this.term,
+        incarnation: this.incarnation,
+        toIncarnation: this.incarnationOf(to),
+      },
+    };
   }
 
   setHardState(term: number, vote: Peer | null): void {
@@ -230,7 +268,10 @@ export class Core {
 
   /** A message of the leader of this term arrived. */
   hearLeader(leader: Peer): void {
-    assert(this.role !== 'leader', `two leaders in term ${this.term}: ${peerKey(this.self)} and ${peerKey(leader)}`);
+    assert(
+      this.role !== 'leader',
+      `two leaders in term ${this.term}: ${peerKey(this.self)} and ${peerKey(leader)}`,
+    );
     this.becomeFollower(this.term, leader);
     this.isLeaderUnreachable = false;
     this.quickTries = 0;
@@ -255,14 +296,25 @@ export class Core {
 
   /** Leadership is gone: what was appended may or may not be committed by the next leader. */
   #failPending(): void {
-    for (const id of this.pending.values()) this.answerProposal(id, this.refusal('OUTCOME_UNKNOWN', 'leadership was lost before the entry was committed'));
+    for (const id of this.pending.values())
+      this.answerProposal(
+        id,
+        this.refusal('OUTCOME_UNKNOWN', 'leadership was lost before the entry was committed'),
+      );
     this.pending.clear();
-    for (const id of [...(this.readRound?.ids ?? []), ...this.readsWaiting]) this.answerRead(id, this.refusal('NOT_LEADER', 'leadership was lost before a majority confirmed it'));
+    for (const id of [...(this.readRound?.ids ?? []), ...this.readsWaiting])
+      this.answerRead(
+        id,
+        this.refusal('NOT_LEADER', 'leadership was lost before a majority confirmed it'),
+      );
     this.readRound = null;
     this.readsWaiting = [];
   }
 
-  refusal(code: 'NOT_LEADER' | 'BUSY' | 'REFUSED' | 'OUTCOME_UNKNOWN', message: string): RequestResult {
+  refusal(
+    code: 'NOT_LEADER' | 'BUSY' | 'REFUSED' | 'OUTCOME_UNKNOWN',
+    message: string,
+  ): RequestResult {
     return { ok: false, code, message, leader: this.leader };
   }
 
@@ -289,7 +341,10 @@ export class Core {
 
   /** The leader's snapshot takes the place of log and image. */
   restore(snapshot: Snapshot): void {
-    assert(snapshot.index > this.commitIndex, `snapshot ${snapshot.index} is not above commit index ${this.commitIndex}`);
+    assert(
+      snapshot.index > this.commitIndex,
+      `snapshot ${snapshot.index} is not above commit index ${this.commitIndex}`,
+    );
     this.log.install(snapshot);
     this.commitIndex = snapshot.index;
     this.#restore = snapshot;
@@ -297,7 +352,10 @@ export class Core {
   }
 
   persisted(writeId: number): void {
-    assert(writeId <= this.#writeId, `write ${writeId} was never asked for: the last is ${this.#writeId}`);
+    assert(
+      writeId <= this.#writeId,
+      `write ${writeId} was never asked for: the last is ${this.#writeId}`,
+    );
     this.#persistedId = Math.max(this.#persistedId, writeId);
     this.log.persisted(writeId);
   }
@@ -308,7 +366,11 @@ export class Core {
     if (this.#isHardStateUnwritten) {
       this.#writeId += 1;
       this.#hardStateId = this.#writeId;
-      writes.push({ id: this.#writeId, kind: 'hard-state', hardState: { term: this.term, vote: this.vote } });
+      writes.push({
+        id: this.#writeId,
+        kind: 'hard-state',
+        hardState: { term: this.term, vote: this.vote },
+      });
       this.#isHardStateUnwritten = false;
     }
     writes.push(...this.log.takeWrites(() => (this.#writeId += 1)));

@@ -23,7 +23,11 @@ const QUICK_RETRY_TICKS = 5;
 /** True while this node leads, or hears a leader whose connection stands. */
 function isLeaderAlive(core: Core): boolean {
   if (core.role === 'leader') return true;
-  return core.leader !== null && !core.isLeaderUnreachable && core.now - core.heardLeaderAt < core.settings.electionTicksMin;
+  return (
+    core.leader !== null &&
+    !core.isLeaderUnreachable &&
+    core.now - core.heardLeaderAt < core.settings.electionTicksMin
+  );
 }
 
 /** Time passed, for a leader. */
@@ -44,7 +48,10 @@ export function tickLeader(core: Core): void {
 
 function isQuorumHeard(core: Core): boolean {
   const since = core.now - core.settings.checkQuorumTicks;
-  return core.isMajority((peer) => isSamePeer(peer, core.self) || (core.progress.get(peerKey(peer))?.heardAt ?? -1) >= since);
+  return core.isMajority(
+    (peer) =>
+      isSamePeer(peer, core.self) || (core.progress.get(peerKey(peer))?.heardAt ?? -1) >= since,
+  );
 }
 
 /** Time passed, for everyone else. */
@@ -57,13 +64,19 @@ export function tickFollower(core: Core): void {
   if (core.now < core.electionAt) return;
   // A slow disk must not raise the term again and again.
   if (mustAsk(core)) core.electionAt = core.now + core.settings.electionTicksMin;
-  else if (core.role === 'candidate' && !core.isVoteDurable) core.electionAt = core.now + retryTicks(core);
+  else if (core.role === 'candidate' && !core.isVoteDurable)
+    core.electionAt = core.now + retryTicks(core);
   else preCampaign(core);
 }
 
 /** An old copy of the first voter's disk needs nobody's vote: it must give those who know better the time to say so. */
 function mustAsk(core: Core): boolean {
-  if (!core.mustAskFirst || core.otherVoters.length > 0 || core.seeds.every((peer) => isSamePeer(peer, core.self))) return false;
+  if (
+    !core.mustAskFirst ||
+    core.otherVoters.length > 0 ||
+    core.seeds.every((peer) => isSamePeer(peer, core.self))
+  )
+    return false;
   core.mustAskFirst = false;
   core.role = 'pre-candidate';
   return true;
@@ -86,9 +99,15 @@ export function onLeaderUnreachable(core: Core): void {
     core.followAt = core.now;
     return;
   }
-  const rivals = core.log.voters.filter((peer) => !isSamePeer(peer, core.leader)).map(peerKey).sort();
+  const rivals = core.log.voters
+    .filter((peer) => !isSamePeer(peer, core.leader))
+    .map(peerKey)
+    .sort();
   const rank = Math.max(0, rivals.indexOf(peerKey(core.self)));
-  core.electionAt = Math.min(core.electionAt, core.now + 1 + rank * QUICK_RANK_TICKS + core.random.below(QUICK_JITTER_TICKS));
+  core.electionAt = Math.min(
+    core.electionAt,
+    core.now + 1 + rank * QUICK_RANK_TICKS + core.random.below(QUICK_JITTER_TICKS),
+  );
 }
 
 /** Asks whether a campaign would succeed. */
@@ -101,7 +120,8 @@ function preCampaign(core: Core): void {
   core.electionAt = core.now + retryTicks(core);
   core.followAt = Math.max(core.followAt, core.now + core.settings.heartbeatTicks);
   const { lastIndex, lastTerm } = core.log;
-  for (const peer of core.otherVoters) core.send(peer, { kind: 'pre-vote', campaignTerm: core.term + 1, lastIndex, lastTerm });
+  for (const peer of core.otherVoters)
+    core.send(peer, { kind: 'pre-vote', campaignTerm: core.term + 1, lastIndex, lastTerm });
   if (isGrantedByMajority(core)) campaign(core, false);
 }
 
@@ -112,7 +132,8 @@ function campaign(core: Core, isTransfer: boolean): void {
   core.role = 'candidate';
   core.electionAt = core.now + retryTicks(core);
   const { lastIndex, lastTerm } = core.log;
-  for (const peer of core.otherVoters) core.sendDurable(peer, { kind: 'vote', lastIndex, lastTerm, isTransfer });
+  for (const peer of core.otherVoters)
+    core.sendDurable(peer, { kind: 'vote', lastIndex, lastTerm, isTransfer });
 }
 
 /** A candidate counts its own vote once it is durable, like any other. */
@@ -143,8 +164,16 @@ function becomeLeader(core: Core): void {
 
 /** Somebody asks whether it would be elected. Nothing changes here, whatever the answer. */
 export function onPreVote(core: Core, from: Peer, message: RaftMessage & PreVote): void {
-  const isGranted = message.term >= core.term && !isLeaderAlive(core) && core.log.isUpToDate(message.lastIndex, message.lastTerm);
-  core.send(from, { kind: 'pre-vote-reply', campaignTerm: message.campaignTerm, isGranted, leader: core.leader });
+  const isGranted =
+    message.term >= core.term &&
+    !isLeaderAlive(core) &&
+    core.log.isUpToDate(message.lastIndex, message.lastTerm);
+  core.send(from, {
+    kind: 'pre-vote-reply',
+    campaignTerm: message.campaignTerm,
+    isGranted,
+    leader: core.leader,
+  });
 }
 
 export function onPreVoteReply(core: Core, from: Peer, message: PreVoteReply): void {

@@ -18,22 +18,51 @@ export interface Mark {
 
 /** Taken before a step. */
 export function markOf(core: Core): Mark {
-  return { term: core.term, vote: core.vote, commitIndex: core.commitIndex, snapshotIndex: core.log.snapshotIndex };
+  return {
+    term: core.term,
+    vote: core.vote,
+    commitIndex: core.commitIndex,
+    snapshotIndex: core.log.snapshotIndex,
+  };
 }
 
 /** Compares the state after a step with the mark taken before it. */
 export function checkStep(before: Mark, core: Core): void {
   const { log, role, term } = core;
   assert(term >= before.term, `term fell from ${before.term} to ${term}`);
-  assert(term > before.term || before.vote === null || isSamePeer(before.vote, core.vote), `the vote of term ${term} changed`);
-  assert(core.commitIndex >= before.commitIndex, `commit index fell from ${before.commitIndex} to ${core.commitIndex}`);
-  assert(log.snapshotIndex >= before.snapshotIndex, `snapshot fell from ${before.snapshotIndex} to ${log.snapshotIndex}`);
-  assert(log.snapshotIndex <= core.commitIndex && core.commitIndex <= log.lastIndex, `commit index ${core.commitIndex} is outside [${log.snapshotIndex}, ${log.lastIndex}]`);
-  assert(log.durableIndex <= log.lastIndex, `durable index ${log.durableIndex} is past the end ${log.lastIndex}`);
+  assert(
+    term > before.term || before.vote === null || isSamePeer(before.vote, core.vote),
+    `the vote of term ${term} changed`,
+  );
+  assert(
+    core.commitIndex >= before.commitIndex,
+    `commit index fell from ${before.commitIndex} to ${core.commitIndex}`,
+  );
+  assert(
+    log.snapshotIndex >= before.snapshotIndex,
+    `snapshot fell from ${before.snapshotIndex} to ${log.snapshotIndex}`,
+  );
+  assert(
+    log.snapshotIndex <= core.commitIndex && core.commitIndex <= log.lastIndex,
+    `commit index ${core.commitIndex} is outside [${log.snapshotIndex}, ${log.lastIndex}]`,
+  );
+  assert(
+    log.durableIndex <= log.lastIndex,
+    `durable index ${log.durableIndex} is past the end ${log.lastIndex}`,
+  );
   assert(log.lastTerm <= term, `the log's last term ${log.lastTerm} is above the term ${term}`);
-  assert((role === 'leader') === isSamePeer(core.leader, core.self), `a ${role} whose leader is ${JSON.stringify(core.leader)}`);
-  assert(role === 'leader' || (core.progress.size === 0 && core.pending.size === 0), `a ${role} holds a leader's state`);
-  assert(role !== 'leader' || isSamePeer(core.vote, core.self), `leader of term ${term} without its own vote`);
+  assert(
+    (role === 'leader') === isSamePeer(core.leader, core.self),
+    `a ${role} whose leader is ${JSON.stringify(core.leader)}`,
+  );
+  assert(
+    role === 'leader' || (core.progress.size === 0 && core.pending.size === 0),
+    `a ${role} holds a leader's state`,
+  );
+  assert(
+    role !== 'leader' || isSamePeer(core.vote, core.self),
+    `leader of term ${term} without its own vote`,
+  );
 }
 
 /** Every entry follows the one before it, and each change of voters changes one. */

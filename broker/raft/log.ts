@@ -56,7 +56,8 @@ export class RaftLog {
   constructor(durable: Durable) {
     const { snapshot, entries } = durable;
     this.#snapshot = snapshot;
-    this.#base = snapshot === null ? { index: 0, term: 0 } : { index: snapshot.index, term: snapshot.term };
+    this.#base =
+      snapshot === null ? { index: 0, term: 0 } : { index: snapshot.index, term: snapshot.term };
     this.#voterHistory = [{ index: this.#base.index, voters: snapshot?.voters ?? [] }];
     this.#entries = [];
     for (const entry of entries) this.#push(entry);
@@ -102,8 +103,13 @@ export class RaftLog {
 
   /** True when the voters in force at `index`, or set by a later entry, include the peer. */
   isVoterSince(index: number, peer: Peer): boolean {
-    const first = Math.max(0, this.#voterHistory.findLastIndex((item) => item.index <= index));
-    return this.#voterHistory.slice(first).some(({ voters }) => voters.some((voter) => isSamePeer(voter, peer)));
+    const first = Math.max(
+      0,
+      this.#voterHistory.findLastIndex((item) => item.index <= index),
+    );
+    return this.#voterHistory
+      .slice(first)
+      .some(({ voters }) => voters.some((voter) => isSamePeer(voter, peer)));
   }
 
   /** Term of the entry at `index`; null when it is not in memory or does not exist. */
@@ -118,7 +124,10 @@ export class RaftLog {
 
   /** Entries of [from, to], all of them in memory. */
   range(from: number, to: number): readonly Entry[] {
-    assert(from > this.#base.index && to <= this.lastIndex, `range [${from}, ${to}] is outside (${this.#base.index}, ${this.lastIndex}]`);
+    assert(
+      from > this.#base.index && to <= this.lastIndex,
+      `range [${from}, ${to}] is outside (${this.#base.index}, ${this.lastIndex}]`,
+    );
     return this.#entries.slice(from - this.#base.index - 1, to - this.#base.index);
   }
 
@@ -152,7 +161,10 @@ export class RaftLog {
     if (first === -1) return;
     const fresh = entries.slice(first);
     const from = fresh[0]?.index ?? 0;
-    assert(from > commitIndex, `entry ${from} would replace a committed one: commit index is ${commitIndex}`);
+    assert(
+      from > commitIndex,
+      `entry ${from} would replace a committed one: commit index is ${commitIndex}`,
+    );
     if (from <= this.lastIndex) this.#truncate(from);
     for (const entry of fresh) this.#push(entry);
     this.#indexVoters();
@@ -162,7 +174,10 @@ export class RaftLog {
   /** Takes the application's image of a committed prefix as the snapshot; keeps at most `tailEntriesMax` of its entries in memory. */
   compact(index: number, data: string, tailEntriesMax: number): void {
     const term = this.termAt(index);
-    assert(index > this.snapshotIndex && term !== null, `cannot compact at ${index}: snapshot ${this.snapshotIndex}, end ${this.lastIndex}`);
+    assert(
+      index > this.snapshotIndex && term !== null,
+      `cannot compact at ${index}: snapshot ${this.snapshotIndex}, end ${this.lastIndex}`,
+    );
     for (const entry of this.range(this.snapshotIndex + 1, index)) this.#bytes -= entryBytes(entry);
     const atIndex = this.#voterHistory.findLastIndex((item) => item.index <= index);
     const voters = this.#voterHistory[atIndex]?.voters ?? [];
@@ -200,7 +215,12 @@ export class RaftLog {
     }
     if (this.#unwrittenFrom !== null) {
       const id = nextId();
-      writes.push({ id, kind: 'append', firstIndex: this.#unwrittenFrom, entries: this.range(this.#unwrittenFrom, this.lastIndex) });
+      writes.push({
+        id,
+        kind: 'append',
+        firstIndex: this.#unwrittenFrom,
+        entries: this.range(this.#unwrittenFrom, this.lastIndex),
+      });
       this.#underway.push({ writeId: id, lastIndex: this.lastIndex });
     }
     this.#unwrittenSnapshot = null;
@@ -216,19 +236,31 @@ export class RaftLog {
   }
 
   #push(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, `entry ${entry.index} does not follow ${this.lastIndex}`);
-    assert(entry.term >= this.lastTerm, `term ${entry.term} of entry ${entry.index} is below ${this.lastTerm}`);
+    assert(
+      entry.index === this.lastIndex + 1,
+      `entry ${entry.index} does not follow ${this.lastIndex}`,
+    );
+    assert(
+      entry.term >= this.lastTerm,
+      `term ${entry.term} of entry ${entry.index} is below ${this.lastTerm}`,
+    );
     this.#entries.push(entry);
     this.#bytes += entryBytes(entry);
-    if (entry.kind === 'voters') this.#voterHistory.push({ index: entry.index, voters: decodeVoters(entry.data) });
+    if (entry.kind === 'voters')
+      this.#voterHistory.push({ index: entry.index, voters: decodeVoters(entry.data) });
   }
 
   #truncate(from: number): void {
     for (const entry of this.range(from, this.lastIndex)) this.#bytes -= entryBytes(entry);
     this.#entries.length = from - this.#base.index - 1;
-    this.#voterHistory = this.#voterHistory.filter((item, position) => position === 0 || item.index < from);
+    this.#voterHistory = this.#voterHistory.filter(
+      (item, position) => position === 0 || item.index < from,
+    );
     this.#durableIndex = Math.min(this.#durableIndex, from - 1);
-    this.#underway = this.#underway.map((item) => ({ ...item, lastIndex: Math.min(item.lastIndex, from - 1) }));
+    this.#underway = this.#underway.map((item) => ({
+      ...item,
+      lastIndex: Math.min(item.lastIndex, from - 1),
+    }));
   }
 
   #indexVoters(): void {

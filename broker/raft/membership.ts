@@ -16,11 +16,20 @@ const LEARNER_SILENCE_ELECTIONS = 3;
 /** Leader: takes a change of voters into the log, or says why not. It is in force at once. */
 export function onChangeVoters(core: Core, id: number, voters: readonly Peer[]): void {
   if (core.role !== 'leader') {
-    core.answerProposal(id, core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'));
+    core.answerProposal(
+      id,
+      core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'),
+    );
     return;
   }
   if (!core.isLeaderReady || core.log.votersIndex > core.commitIndex || core.transfer !== null) {
-    core.answerProposal(id, core.refusal('BUSY', 'the barrier of this term, an earlier change of voters or a transfer of leadership is in flight'));
+    core.answerProposal(
+      id,
+      core.refusal(
+        'BUSY',
+        'the barrier of this term, an earlier change of voters or a transfer of leadership is in flight',
+      ),
+    );
     return;
   }
   const fault = faultOf(core, voters);
@@ -36,23 +45,31 @@ export function onChangeVoters(core: Core, id: number, voters: readonly Peer[]):
 /** The rule that `voters` breaks; null for none. */
 function faultOf(core: Core, voters: readonly Peer[]): string | null {
   const added = voters.filter((peer) => !core.log.isVoter(peer));
-  const removed = core.log.voters.filter((peer) => !voters.some((other) => isSamePeer(peer, other)));
-  if (added.length + removed.length !== 1) return `voters change one at a time: this adds ${added.length} and removes ${removed.length}`;
+  const removed = core.log.voters.filter(
+    (peer) => !voters.some((other) => isSamePeer(peer, other)),
+  );
+  if (added.length + removed.length !== 1)
+    return `voters change one at a time: this adds ${added.length} and removes ${removed.length}`;
   if (voters.length === 0) return 'the last voter cannot be removed';
-  if (new Set(voters.map((peer) => peer.brokerId)).size !== voters.length) return 'a broker can have one voter only: remove its old directory first';
+  if (new Set(voters.map((peer) => peer.brokerId)).size !== voters.length)
+    return 'a broker can have one voter only: remove its old directory first';
   const [candidate] = added;
   if (candidate === undefined) return null;
   const progress = core.progress.get(peerKey(candidate));
-  if (progress === undefined || core.now - progress.heardAt > core.settings.electionTicksMin) return `${peerKey(candidate)} does not follow the log at present`;
+  if (progress === undefined || core.now - progress.heardAt > core.settings.electionTicksMin)
+    return `${peerKey(candidate)} does not follow the log at present`;
   const lag = core.commitIndex - progress.matchIndex;
-  return lag > core.settings.promotionLagEntriesMax ? `${peerKey(candidate)} is ${lag} entries behind, at most ${core.settings.promotionLagEntriesMax} are allowed` : null;
+  return lag > core.settings.promotionLagEntriesMax
+    ? `${peerKey(candidate)} is ${lag} entries behind, at most ${core.settings.promotionLagEntriesMax} are allowed`
+    : null;
 }
 
 /** Leader: every other voter has a progress. Removed voters keep theirs as learners, so that they learn of it. */
 export function trackVoters(core: Core): void {
   for (const peer of core.otherVoters) {
     const key = peerKey(peer);
-    if (!core.progress.has(key)) core.progress.set(key, new Progress(peer, core.log.lastIndex + 1, core.now));
+    if (!core.progress.has(key))
+      core.progress.set(key, new Progress(peer, core.log.lastIndex + 1, core.now));
   }
 }
 
@@ -60,7 +77,8 @@ export function trackVoters(core: Core): void {
 export function dropSilentLearners(core: Core): void {
   const silenceTicks = LEARNER_SILENCE_ELECTIONS * core.settings.electionTicksMax;
   for (const [key, progress] of core.progress) {
-    if (!core.log.isVoter(progress.peer) && core.now - progress.heardAt > silenceTicks) core.progress.delete(key);
+    if (!core.log.isVoter(progress.peer) && core.now - progress.heardAt > silenceTicks)
+      core.progress.delete(key);
   }
 }
 
@@ -76,7 +94,8 @@ export function onFollow(core: Core, from: Peer, message: RaftMessage & Follow):
   const progress = known ?? new Progress(from, message.lastIndex + 1, core.now);
   core.progress.set(key, progress);
   progress.heardAt = core.now;
-  if (progress.hasForgotten(message.lastIndex, message.incarnation)) core.noteIncarnation(from, message.incarnation + 1);
+  if (progress.hasForgotten(message.lastIndex, message.incarnation))
+    core.noteIncarnation(from, message.incarnation + 1);
   progress.probeFrom(Math.min(message.lastIndex, core.log.lastIndex) + 1);
   greet(core, progress);
 }
@@ -90,12 +109,18 @@ function greet(core: Core, progress: Progress): void {
   }
   const prevIndex = core.log.lastIndex;
   core.send(progress.peer, {
-    kind: 'append', prevIndex, prevTerm: core.log.lastTerm, entries: [], commitIndex: core.commitIndex, round: core.round,
+    kind: 'append',
+    prevIndex,
+    prevTerm: core.log.lastTerm,
+    entries: [],
+    commitIndex: core.commitIndex,
+    round: core.round,
   });
 }
 
 function learnerCount(core: Core): number {
-  return Array.from(core.progress.values()).filter((progress) => !core.log.isVoter(progress.peer)).length;
+  return Array.from(core.progress.values()).filter((progress) => !core.log.isVoter(progress.peer))
+    .length;
 }
 
 /** Somebody named the leader. */

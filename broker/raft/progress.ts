@@ -48,7 +48,10 @@ export class Progress {
 
   /** An append with entries up to `lastIndex` left. */
   sent(lastIndex: number): void {
-    assert(lastIndex >= this.nextIndex, `append up to ${lastIndex} does not reach next index ${this.nextIndex}`);
+    assert(
+      lastIndex >= this.nextIndex,
+      `append up to ${lastIndex} does not reach next index ${this.nextIndex}`,
+    );
     if (this.state === 'probe') {
       this.#isProbeUnanswered = true;
       return;
@@ -66,7 +69,8 @@ export class Progress {
     }
     this.#inflight = this.#inflight.filter((lastIndex) => lastIndex > this.matchIndex);
     if (this.state === 'probe' && this.matchIndex >= this.nextIndex - 1) this.#enter('replicate');
-    if (this.transmission !== null && this.matchIndex >= this.transmission.snapshot.index) this.#enter('replicate');
+    if (this.transmission !== null && this.matchIndex >= this.transmission.snapshot.index)
+      this.#enter('replicate');
     this.nextIndex = Math.max(this.nextIndex, this.matchIndex + 1);
     return isNews;
   }

@@ -8,33 +8,68 @@
 import { assertNever } from '../base/assert.ts';
 import { Core } from './core.ts';
 import {
-  isDisturbing, onLeaderUnreachable, onPreVote, onPreVoteReply, onTimeoutNow, onVote, onVoteDurable, onVoteReply, tickFollower, tickLeader,
+  isDisturbing,
+  onLeaderUnreachable,
+  onPreVote,
+  onPreVoteReply,
+  onTimeoutNow,
+  onVote,
+  onVoteDurable,
+  onVoteReply,
+  tickFollower,
+  tickLeader,
 } from './election.ts';
 import { checkLog, checkStep, markOf } from './invariants.ts';
 import { textBytes } from './log.ts';
 import { onChangeVoters, onFollow, onFollowReply, tickFollow } from './membership.ts';
 import { isSamePeer, peerKey } from './peer.ts';
 import { onRead } from './read.ts';
-import { advanceCommit, appendEntry, heartbeat, onAppend, onAppendAccepted, onAppendRejected, sendEntries } from './replicate.ts';
+import {
+  advanceCommit,
+  appendEntry,
+  heartbeat,
+  onAppend,
+  onAppendAccepted,
+  onAppendRejected,
+  sendEntries,
+} from './replicate.ts';
 import { onCompact, onSnapshot, onSnapshotReply } from './snapshot.ts';
 import { onTransfer } from './transfer.ts';
-import type { Durable, Entry, Peer, RaftInput, RaftMessage, RaftOptions, RaftOutput, RaftStatus } from './types.ts';
+import type {
+  Durable,
+  Entry,
+  Peer,
+  RaftInput,
+  RaftMessage,
+  RaftOptions,
+  RaftOutput,
+  RaftStatus,
+} from './types.ts';
 
 /** What the disk of a group's first voters holds before anything happened: formation is this one explicit act (DESIGN.md section 4). */
 export function bootstrap(voters: Peer | readonly Peer[]): Durable {
   const list = 'brokerId' in voters ? [voters] : voters;
-  return { hardState: { term: 1, vote: null }, snapshot: { index: 1, term: 1, voters: list, data: '' }, entries: [] };
+  return {
+    hardState: { term: 1, vote: null },
+    snapshot: { index: 1, term: 1, voters: list, data: '' },
+    entries: [],
+  };
 }
 
 /** What an unformatted disk holds: such a node learns, and never forms a group by itself. */
-export const EMPTY_DURABLE: Durable = { hardState: { term: 0, vote: null }, snapshot: null, entries: [] };
+export const EMPTY_DURABLE: Durable = {
+  hardState: { term: 0, vote: null },
+  snapshot: null,
+  entries: [],
+};
 
 /** One replica. */
 export class Raft {
   readonly #core: Core;
 
   constructor(options: RaftOptions, durable: Durable) {
-    const isEmpty = durable.snapshot === null && durable.entries.length === 0 && durable.hardState.term === 0;
+    const isEmpty =
+      durable.snapshot === null && durable.entries.length === 0 && durable.hardState.term === 0;
     const voters = options.bootstrapVoters ?? null;
     this.#core = new Core(options, isEmpty ? EMPTY_DURABLE : durable);
     if (isEmpty && voters !== null) this.#core.form(bootstrap(voters));
@@ -134,10 +169,26 @@ export class Raft {
   #propose(id: number, data: string): void {
     const core = this.#core;
     const { appendBytesMax, proposalsPendingMax } = core.settings;
-    if (core.role !== 'leader') core.answerProposal(id, core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'));
-    else if (core.transfer !== null) core.answerProposal(id, core.refusal('BUSY', 'leadership is being transferred'));
-    else if (core.pending.size >= proposalsPendingMax) core.answerProposal(id, core.refusal('BUSY', `${core.pending.size} proposals are pending, which is the limit`));
-    else if (textBytes(data) > appendBytesMax) core.answerProposal(id, core.refusal('REFUSED', `data has ${textBytes(data)} bytes, at most ${appendBytesMax} are allowed`));
+    if (core.role !== 'leader')
+      core.answerProposal(
+        id,
+        core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'),
+      );
+    else if (core.transfer !== null)
+      core.answerProposal(id, core.refusal('BUSY', 'leadership is being transferred'));
+    else if (core.pending.size >= proposalsPendingMax)
+      core.answerProposal(
+        id,
+        core.refusal('BUSY', `${core.pending.size} proposals are pending, which is the limit`),
+      );
+    else if (textBytes(data) > appendBytesMax)
+      core.answerProposal(
+        id,
+        core.refusal(
+          'REFUSED',
+          `data has ${textBytes(data)} bytes, at most ${appendBytesMax} are allowed`,
+        ),
+      );
     else core.pending.set(appendEntry(core, 'data', data), id);
   }
 
@@ -182,7 +233,13 @@ export class Raft {
   #refuseOldIncarnation(from: Peer, message: RaftMessage): void {
     const core = this.#core;
     if (message.kind === 'vote') core.send(from, { kind: 'vote-reply', isGranted: false });
-    else if (message.kind === 'pre-vote') core.send(from, { kind: 'pre-vote-reply', campaignTerm: message.campaignTerm, isGranted: false, leader: null });
+    else if (message.kind === 'pre-vote')
+      core.send(from, {
+        kind: 'pre-vote-reply',
+        campaignTerm: message.campaignTerm,
+        isGranted: false,
+        leader: null,
+      });
     else if (message.kind === 'follow') core.send(from, { kind: 'follow-reply', leader: null });
   }
 
@@ -207,7 +264,14 @@ export class Raft {
         return;
       case 'append':
       case 'snapshot':
-        core.send(from, { kind: 'append-rejected', rejectedIndex: 0, hintIndex: 0, hintTerm: 0, lastIndex: core.log.lastIndex, round: 0 });
+        core.send(from, {
+          kind: 'append-rejected',
+          rejectedIndex: 0,
+          hintIndex: 0,
+          hintTerm: 0,
+          lastIndex: core.log.lastIndex,
+          round: 0,
+        });
         return;
       case 'follow':
         onFollow(core, from, message);
@@ -271,7 +335,12 @@ export class Raft {
   }
 
   /** A replica answered its leader. */
-  #answered(from: Peer, message: RaftMessage & { readonly kind: 'append-accepted' | 'append-rejected' | 'snapshot-reply' }): void {
+  #answered(
+    from: Peer,
+    message: RaftMessage & {
+      readonly kind: 'append-accepted' | 'append-rejected' | 'snapshot-reply';
+    },
+  ): void {
     const core = this.#core;
     const progress = core.progress.get(peerKey(from));
     if (core.role !== 'leader' || progress === undefined) return;

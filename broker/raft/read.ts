@@ -7,9 +7,21 @@ import { isSamePeer, peerKey } from './peer.ts';
 
 /** Takes a read; true when a new heartbeat round must start for it. */
 export function onRead(core: Core, id: number): boolean {
-  if (core.role !== 'leader') core.answerRead(id, core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'));
-  else if (!core.isLeaderReady) core.answerRead(id, core.refusal('BUSY', 'the new leader has not committed an entry of its term yet'));
-  else if (core.readsWaiting.length >= core.settings.proposalsPendingMax) core.answerRead(id, core.refusal('BUSY', `${core.readsWaiting.length} reads are waiting, which is the limit`));
+  if (core.role !== 'leader')
+    core.answerRead(
+      id,
+      core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'),
+    );
+  else if (!core.isLeaderReady)
+    core.answerRead(
+      id,
+      core.refusal('BUSY', 'the new leader has not committed an entry of its term yet'),
+    );
+  else if (core.readsWaiting.length >= core.settings.proposalsPendingMax)
+    core.answerRead(
+      id,
+      core.refusal('BUSY', `${core.readsWaiting.length} reads are waiting, which is the limit`),
+    );
   else {
     core.readsWaiting.push(id);
     return core.readRound === null;
@@ -28,7 +40,11 @@ export function beginReadRound(core: Core): void {
 export function finishReadRound(core: Core): boolean {
   const { readRound } = core;
   if (readRound === null) return false;
-  const isConfirmed = core.isMajority((peer) => isSamePeer(peer, core.self) || (core.progress.get(peerKey(peer))?.ackedRound ?? 0) >= readRound.round);
+  const isConfirmed = core.isMajority(
+    (peer) =>
+      isSamePeer(peer, core.self) ||
+      (core.progress.get(peerKey(peer))?.ackedRound ?? 0) >= readRound.round,
+  );
   if (!isConfirmed) return false;
   core.readRound = null;
   for (const id of readRound.ids) core.answerRead(id, { ok: true, index: readRound.readIndex });

@@ -45,20 +45,31 @@ export function sendEntries(core: Core, progress: Progress): void {
   }
   const prevIndex = progress.nextIndex - 1;
   const prevTerm = log.termAt(prevIndex);
-  const isCommitNews = progress.state === 'replicate' && Math.min(core.commitIndex, prevIndex) > progress.commitSent;
-  if (isCommitNews && prevTerm !== null) sendAppend(core, progress, { prevIndex, prevTerm, entries: [], round: 0 });
+  const isCommitNews =
+    progress.state === 'replicate' && Math.min(core.commitIndex, prevIndex) > progress.commitSent;
+  if (isCommitNews && prevTerm !== null)
+    sendAppend(core, progress, { prevIndex, prevTerm, entries: [], round: 0 });
 }
 
-function sendAppend(core: Core, progress: Progress, fields: Pick<Append, 'prevIndex' | 'prevTerm' | 'entries' | 'round'>): void {
+function sendAppend(
+  core: Core,
+  progress: Progress,
+  fields: Pick<Append, 'prevIndex' | 'prevTerm' | 'entries' | 'round'>,
+): void {
   const reach = fields.prevIndex + fields.entries.length;
   progress.commitSent = Math.max(progress.commitSent, Math.min(core.commitIndex, reach));
   core.send(progress.peer, { kind: 'append', ...fields, commitIndex: core.commitIndex });
 }
 
 /** Where its log is known to equal ours: (0, 0) when that is no longer in memory. */
-function matchedPosition(core: Core, progress: Progress): { readonly prevIndex: number; readonly prevTerm: number } {
+function matchedPosition(
+  core: Core,
+  progress: Progress,
+): { readonly prevIndex: number; readonly prevTerm: number } {
   const prevTerm = core.log.termAt(progress.matchIndex);
-  return prevTerm === null ? { prevIndex: 0, prevTerm: 0 } : { prevIndex: progress.matchIndex, prevTerm };
+  return prevTerm === null
+    ? { prevIndex: 0, prevTerm: 0 }
+    : { prevIndex: progress.matchIndex, prevTerm };
 }
 
 /** Starts a round: every peer is told who leads and up to where, and its answer shows what was lost on the way. */
@@ -92,8 +103,15 @@ function settleRound(core: Core): void {
 }
 
 /** Leader: a peer holds our log up to a point. */
-export function onAppendAccepted(core: Core, progress: Progress, message: RaftMessage & AppendAccepted): void {
-  assert(message.matchIndex <= core.log.lastIndex, `${peerKey(progress.peer)} accepted ${message.matchIndex}, the log ends at ${core.log.lastIndex}`);
+export function onAppendAccepted(
+  core: Core,
+  progress: Progress,
+  message: RaftMessage & AppendAccepted,
+): void {
+  assert(
+    message.matchIndex <= core.log.lastIndex,
+    `${peerKey(progress.peer)} accepted ${message.matchIndex}, the log ends at ${core.log.lastIndex}`,
+  );
   progress.ackedRound = Math.max(progress.ackedRound, message.round);
   const isNews = progress.accepted(message.matchIndex, message.incarnation);
   settleRound(core);
@@ -104,7 +122,11 @@ export function onAppendAccepted(core: Core, progress: Progress, message: RaftMe
 }
 
 /** Leader: a peer lacks the entry before the ones we sent. */
-export function onAppendRejected(core: Core, progress: Progress, message: RaftMessage & AppendRejected): void {
+export function onAppendRejected(
+  core: Core,
+  progress: Progress,
+  message: RaftMessage & AppendRejected,
+): void {
   progress.ackedRound = Math.max(progress.ackedRound, message.round);
   if (progress.hasForgotten(message.lastIndex, message.incarnation)) {
     // Our next message makes it withdraw, and its answers count no more.
@@ -113,7 +135,8 @@ export function onAppendRejected(core: Core, progress: Progress, message: RaftMe
   }
   settleRound(core);
   const hint = core.log.lastAtMost(message.hintIndex, message.hintTerm);
-  const from = hint.index === core.log.base.index ? Math.min(hint.index, message.hintIndex) : hint.index;
+  const from =
+    hint.index === core.log.base.index ? Math.min(hint.index, message.hintIndex) : hint.index;
   if (progress.rejected(message.rejectedIndex, from)) sendEntries(core, progress);
 }
 
@@ -124,7 +147,11 @@ export function onAppendRejected(core: Core, progress: Progress, message: RaftMe
 export function advanceCommit(core: Core): void {
   if (core.role !== 'leader') return;
   const { log } = core;
-  const ends = log.voters.map((peer) => (isSamePeer(peer, core.self) ? log.durableIndex : (core.progress.get(peerKey(peer))?.matchIndex ?? 0)));
+  const ends = log.voters.map((peer) =>
+    isSamePeer(peer, core.self)
+      ? log.durableIndex
+      : (core.progress.get(peerKey(peer))?.matchIndex ?? 0),
+  );
   ends.sort((left, right) => right - left);
   const index = ends[majority(ends.length) - 1] ?? 0;
   if (index <= core.commitIndex || log.termAt(index) !== core.term) return;
@@ -149,7 +176,12 @@ export function onAppend(core: Core, from: Peer, message: Append): void {
   if (!isMatching) {
     const hint = log.lastAtMost(prevIndex, message.prevTerm);
     core.send(from, {
-      kind: 'append-rejected', rejectedIndex: prevIndex, hintIndex: hint.index, hintTerm: hint.term, lastIndex: log.lastIndex, round: message.round,
+      kind: 'append-rejected',
+      rejectedIndex: prevIndex,
+      hintIndex: hint.index,
+      hintTerm: hint.term,
+      lastIndex: log.lastIndex,
+      round: message.round,
     });
     return;
   }
@@ -157,18 +189,31 @@ export function onAppend(core: Core, from: Peer, message: Append): void {
   const matchIndex = prevIndex + entries.length;
   core.commitTo(Math.min(message.commitIndex, matchIndex));
   core.role = core.roleAtRest();
-  acknowledge(core, from, { matchIndex, round: message.round, isHeartbeat: message.entries.length === 0 });
+  acknowledge(core, from, {
+    matchIndex,
+    round: message.round,
+    isHeartbeat: message.entries.length === 0,
+  });
 }
 
 /**
  * Entries are acknowledged once durable. A heartbeat is answered at once with what is durable, so that a slow disk deposes no leader. That the
  * term may still be in flight then is harmless: only an entry of this term, written after it, can be committed by the answer.
  */
-function acknowledge(core: Core, to: Peer, answer: { readonly matchIndex: number; readonly round: number; readonly isHeartbeat: boolean }): void {
+function acknowledge(
+  core: Core,
+  to: Peer,
+  answer: { readonly matchIndex: number; readonly round: number; readonly isHeartbeat: boolean },
+): void {
   const { matchIndex, round, isHeartbeat } = answer;
   const { durableIndex } = core.log;
   if (isHeartbeat) {
-    if (round > 0) core.send(to, { kind: 'append-accepted', matchIndex: Math.min(matchIndex, durableIndex), round });
+    if (round > 0)
+      core.send(to, {
+        kind: 'append-accepted',
+        matchIndex: Math.min(matchIndex, durableIndex),
+        round,
+      });
     return;
   }
   if (matchIndex <= durableIndex) core.send(to, { kind: 'append-accepted', matchIndex, round });

@@ -42,7 +42,11 @@ export function sendSnapshot(core: Core, progress: Progress): void {
 /** Leader, every heartbeat: sends a chunk again whose answer is overdue. */
 export function resendSnapshot(core: Core, progress: Progress): void {
   const { transmission } = progress;
-  if (transmission === null || core.now - transmission.sentAt < RESEND_HEARTBEATS * core.settings.heartbeatTicks) return;
+  if (
+    transmission === null ||
+    core.now - transmission.sentAt < RESEND_HEARTBEATS * core.settings.heartbeatTicks
+  )
+    return;
   sendSnapshot(core, progress);
 }
 
@@ -50,7 +54,11 @@ export function resendSnapshot(core: Core, progress: Progress): void {
 export function onSnapshotReply(core: Core, progress: Progress, message: SnapshotReply): void {
   const { transmission } = progress;
   if (transmission === null || transmission.snapshot.index !== message.snapshotIndex) return;
-  if (message.received === transmission.offset || message.received > transmission.snapshot.data.length) return;
+  if (
+    message.received === transmission.offset ||
+    message.received > transmission.snapshot.data.length
+  )
+    return;
   transmission.offset = message.received;
   sendSnapshot(core, progress);
 }
@@ -79,11 +87,16 @@ export function onSnapshot(core: Core, from: Peer, message: InstallSnapshot): vo
   core.sendDurable(from, { kind: 'append-accepted', matchIndex: index, round: 0 });
 }
 
-function receptionOf(core: Core, from: Peer, message: InstallSnapshot): NonNullable<Core['reception']> {
+function receptionOf(
+  core: Core,
+  from: Peer,
+  message: InstallSnapshot,
+): NonNullable<Core['reception']> {
   const key = `${peerKey(from)}@${core.term}`;
   const { snapshotIndex: index, snapshotTerm: term } = message;
   const present = core.reception;
-  if (present !== null && present.from === key && present.index === index && present.term === term) return present;
+  if (present !== null && present.from === key && present.index === index && present.term === term)
+    return present;
   core.reception = { from: key, index, term, chunks: [], received: 0 };
   return core.reception;
 }

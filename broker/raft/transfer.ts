@@ -18,7 +18,8 @@ export function onTransfer(core: Core, to: BrokerId): void {
 export function advanceTransfer(core: Core): void {
   if (core.transfer === null) return;
   const progress = core.progress.get(peerKey(core.transfer.to));
-  if (progress?.matchIndex === core.log.lastIndex) core.send(progress.peer, { kind: 'timeout-now' });
+  if (progress?.matchIndex === core.log.lastIndex)
+    core.send(progress.peer, { kind: 'timeout-now' });
 }
 
 /** Gives up on a target that did not take over: proposals are taken again. */

@@ -146,8 +146,18 @@ export interface FollowReply {
 }
 
 export type MessageBody =
-  | PreVote | PreVoteReply | Vote | VoteReply | Append | AppendAccepted | AppendRejected
-  | InstallSnapshot | SnapshotReply | TimeoutNow | Follow | FollowReply;
+  | PreVote
+  | PreVoteReply
+  | Vote
+  | VoteReply
+  | Append
+  | AppendAccepted
+  | AppendRejected
+  | InstallSnapshot
+  | SnapshotReply
+  | TimeoutNow
+  | Follow
+  | FollowReply;
 
 /** Everything replicas say to each other. */
 export type RaftMessage = MessageHeader & MessageBody;
@@ -161,7 +171,12 @@ export type RaftInput =
   /** A fixed period passed: 10 ms in production. */
   | { readonly kind: 'tick' }
   /** `to`: whom the sender addressed. A message for another directory than ours is ignored. */
-  | { readonly kind: 'message'; readonly from: Peer; readonly to: Peer; readonly message: RaftMessage }
+  | {
+      readonly kind: 'message';
+      readonly from: Peer;
+      readonly to: Peer;
+      readonly message: RaftMessage;
+    }
   /** Answered in `proposals` under the same id: ok once committed. */
   | { readonly kind: 'propose'; readonly id: number; readonly data: string }
   /** A linearizable read (thesis 6.4): answered in `reads`; the application may answer once it has applied that index. */
@@ -192,8 +207,18 @@ export type RaftInput =
  */
 export type RaftWrite =
   | { readonly id: number; readonly kind: 'hard-state'; readonly hardState: HardState }
-  | { readonly id: number; readonly kind: 'append'; readonly firstIndex: number; readonly entries: readonly Entry[] }
-  | { readonly id: number; readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly keepSuffix: boolean };
+  | {
+      readonly id: number;
+      readonly kind: 'append';
+      readonly firstIndex: number;
+      readonly entries: readonly Entry[];
+    }
+  | {
+      readonly id: number;
+      readonly kind: 'snapshot';
+      readonly snapshot: Snapshot;
+      readonly keepSuffix: boolean;
+    };
 
 /**
  * `NOT_LEADER`, `BUSY` and `REFUSED`: nothing was appended. `OUTCOME_UNKNOWN`: it was, and leadership was lost before it committed.

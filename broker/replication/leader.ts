@@ -6,6 +6,7 @@ import type { BatchHeader } from '../../proto/batch/frame.ts';
 import { checkClientBatch } from '../../proto/batch/frame.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER } from '../base/units.ts';
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../base/units.ts';
 import { PendingAppends } from './appends.ts';
 import { committedEnd, UNKNOWN_END } from './high-water.ts';
@@ -43,6 +44,11 @@ export class Leader implements MemberView {
   #assignment: Assignment;
   #trustedCount = 0;
   #isDraining = false;
+  /**
+   * Successor that appends wait for. Once set it stays until metadata names another or none: a request to hand over may be on its way, and what was
+   * appended after it would be lost (rule 22).
+   */
+  #handingTo: BrokerId = NO_BROKER;
   #nowMs: MonotonicMs;
 
   /** Emits the epoch-start batch: the first write of an epoch, before any append (rule 3). */
@@ -92,6 +98,7 @@ export class Leader implements MemberView {
   /** Metadata of this same epoch has changed. */
   assign(assignment: Assignment): void {
     this.#assignment = assignment;
+    if (assignment.successor !== this.#handingTo) this.#handingTo = NO_BROKER;
     this.#changes.assign(assignment);
     this.#trustedCount = this.#changes.trustedCount;
     for (const { brokerId, brokerEpoch } of assignment.replicas) {
@@ -223,10 +230,24 @@ export class Leader implements MemberView {
     return isCaughtUp ? progress.brokerEpoch : null;
   }
 
+  drainedFor(): BrokerId | null {
+    const { endOffset, highWaterMark } = this.#log;
+    if (this.#handingTo === NO_BROKER || highWaterMark < endOffset) return null;
+    const hasAll =
+      this.#acknowledgedEnd(this.#handingTo) === endOffset &&
+      this.certificate(this.#handingTo) !== null;
+    return hasAll ? this.#handingTo : null;
+  }
+
   lagMs(member: BrokerId): number {
     const progress = this.#progress.get(member);
     if (progress === undefined || this.hasLost(progress)) return Infinity;
     return progress.lagMs(this.#nowMs);
+  }
+
+  isLossy(member: BrokerId): boolean {
+    const progress = this.#progress.get(member);
+    return progress !== undefined && this.hasLost(progress);
   }
 
   /**
@@ -252,6 +273,12 @@ export class Leader implements MemberView {
       return new BrokerError(
         'BROKER_NOT_READY',
         `${where}: the leader, broker ${this.#self}, is stopping`,
+      );
+    if (this.#handingTo !== NO_BROKER)
+      return new BrokerError(
+        'LEADER_UNKNOWN',
+        `${where}: leadership is being handed to broker ${this.#handingTo}`,
+        { leaderEpoch },
       );
     if (this.#trustedCount < minInSyncReplicas) {
       // For every ack level (rule 8): what is not committed stays bounded.
@@ -319,7 +346,16 @@ export class Leader implements MemberView {
     return progress !== undefined && progress.isMatched ? progress.endOffset : UNKNOWN_END;
   }
 
+  /** Appends wait from here on, so it begins only with a successor that is caught up, and no other change ahead of it. */
+  #beginHandOver(): void {
+    const { successor } = this.#assignment;
+    const isReady =
+      successor !== NO_BROKER && this.#changes.isIdle && this.certificate(successor) !== null;
+    if (isReady) this.#handingTo = successor;
+  }
+
   #propose(): void {
+    if (this.#handingTo === NO_BROKER) this.#beginHandOver();
     const proposal = this.#changes.propose(this, this.#nowMs);
     if (proposal !== null) this.#output.propose(proposal);
   }

@@ -72,6 +72,8 @@ export interface PartitionStatus {
   readonly logEnd: Offset;
   readonly writtenEnd: Offset;
   readonly highWaterMark: Offset;
+  /** Everything below has passed fdatasync. */
+  readonly syncedOffset: Offset;
   readonly syncSet: readonly BrokerId[];
   readonly quorum: number;
   readonly suspects: readonly BrokerId[];
@@ -193,6 +195,7 @@ export class Partition {
       logEnd: this.#log.endOffset,
       writtenEnd: this.#log.writtenEnd,
       highWaterMark: this.#log.highWaterMark,
+      syncedOffset: this.#log.syncedOffset,
       syncSet,
       quorum: assignment?.quorum ?? 0,
       suspects: assignment?.suspects ?? [],

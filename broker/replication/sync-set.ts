@@ -4,7 +4,7 @@
  * as a {@link MemberView}. Sources: KIP-497, KIP-841, KIP-903, logs.md section 4.
  */
 import type { BrokerError, ErrorCode } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, MonotonicMs } from '../base/units.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs, PartitionEpoch } from '../base/units.ts';
 import type { CommitRule } from './high-water.ts';
 import type { Assignment, ReplicaInfo, SyncSetProposal } from './types.ts';
 
@@ -19,6 +19,10 @@ export interface MemberView {
   certificate(member: BrokerId): BrokerEpoch | null;
   /** Time since the member was caught up (rule 15); Infinity for a log that has lost what it once acknowledged. */
   lagMs(member: BrokerId): number;
+  /** The member's log, matched in this epoch, has lost what it once acknowledged, whatever class it registered with. */
+  isLossy(member: BrokerId): boolean;
+  /** Successor that holds everything this leader ever appended, all of it committed, while it takes no appends (rule 22). Null: none. */
+  drainedFor(): BrokerId | null;
 }
 
 /** A change that may be in force already, or yet come into force, under the present partition epoch. */
@@ -44,6 +48,8 @@ export class SyncSetChanges {
   #inFlight: { readonly proposalId: number; readonly floating: Floating } | null = null;
   #proposeAtMs: MonotonicMs;
   #nextProposalId = 1;
+  /** Partition epoch under which a hand-over was last asked for. */
+  #handOverEpoch: PartitionEpoch = 0;
   #rules: readonly CommitRule[] = [];
 
   constructor(
@@ -94,8 +100,9 @@ export class SyncSetChanges {
 
   /** The change that is due, now in flight, or null. */
   propose(view: MemberView, nowMs: MonotonicMs): SyncSetProposal | null {
-    if (this.#inFlight !== null || nowMs < this.#proposeAtMs) return null;
-    const change = this.#choose(view);
+    if (this.#inFlight !== null) return null;
+    const change =
+      this.#handOver(view, nowMs) ?? (nowMs < this.#proposeAtMs ? null : this.#choose(view));
     if (change === null) return null;
     let floating = this.#floating.find((other) => isSame(other.change, change));
     if (floating === undefined) {
@@ -110,9 +117,24 @@ export class SyncSetChanges {
     return { proposalId, leaderEpoch, partitionEpoch, change };
   }
 
+  get isIdle(): boolean {
+    return this.#inFlight === null;
+  }
+
+  /** Appends wait for this one, so its first try does not wait for the pause. */
+  #handOver(view: MemberView, nowMs: MonotonicMs): SyncSetChange | null {
+    const { partitionEpoch } = this.#assignment;
+    const successor = view.drainedFor();
+    if (successor === null || (this.#handOverEpoch === partitionEpoch && nowMs < this.#proposeAtMs))
+      return null;
+    this.#handOverEpoch = partitionEpoch;
+    return { op: 'hand-over', successor };
+  }
+
   #choose(view: MemberView): SyncSetChange | null {
     return (
       this.#cancel(view) ??
+      this.#distrust(view) ??
       this.#trust(view) ??
       this.#add(view) ??
       this.#raise(view) ??
@@ -130,6 +152,19 @@ export class SyncSetChanges {
         return { op: 'remove', member: change.member };
     }
     return null;
+  }
+
+  /**
+   * P7: a member that has lost what it acknowledged is no evidence. One that can be spared is removed; one that cannot be stays as a suspect, so that
+   * nobody elects it while it catches up.
+   */
+  #distrust(view: MemberView): SyncSetChange | null {
+    const { syncSet, suspects, quorum, minInSyncReplicas } = this.#assignment;
+    if (quorum - 1 >= minInSyncReplicas) return null;
+    const isLost = (member: BrokerId): boolean =>
+      member !== this.#self && !suspects.includes(member) && view.isLossy(member);
+    const member = syncSet.find(isLost);
+    return member === undefined ? null : { op: 'distrust', member };
   }
 
   /** P8: a suspect that has passed HW and epoch start in this epoch and incarnation is evidence again. */
@@ -178,12 +213,10 @@ export class SyncSetChanges {
   }
 
   #quorumWanted(): number {
-    const { commitMode, syncSet, replicas, minInSyncReplicas } = this.#assignment;
+    const { commitMode, syncSet, replicas, minInSyncReplicas, leaving = [] } = this.#assignment;
     if (commitMode === 'in-sync') return syncSet.length;
-    return Math.min(
-      syncSet.length,
-      Math.max(minInSyncReplicas, Math.floor(replicas.length / 2) + 1),
-    );
+    const majority = Math.floor((replicas.length - leaving.length) / 2) + 1;
+    return Math.min(syncSet.length, Math.max(minInSyncReplicas, majority) + leaving.length);
   }
 
   /** The controller compares the member's registered epoch (KIP-903): an addition of an incarnation that is gone never comes into force. */
@@ -201,7 +234,7 @@ export class SyncSetChanges {
     const { syncSet, quorum } = this.#assignment;
     const rules: CommitRule[] = [{ syncSet, quorum }];
     for (const { change } of this.#floating) {
-      // A removal (S - x, q - 1) and a trust ask no more than (S, q). For an addition q + 1 is the stricter of the two modes: the mode may be
+      // A removal (S - x, q - 1), a trust and a distrust ask no more than (S, q). For an addition q + 1 is the stricter of the two modes: the mode may be
       // switched before the proposal is judged.
       if (change.op === 'add' && !syncSet.includes(change.member))
         rules.push({ syncSet: [...syncSet, change.member], quorum: quorum + 1 });
@@ -212,8 +245,12 @@ export class SyncSetChanges {
 }
 
 function isSame(one: SyncSetChange, other: SyncSetChange): boolean {
+  if (one.op === 'hand-over' || other.op === 'hand-over')
+    return one.op === 'hand-over' && other.op === 'hand-over' && one.successor === other.successor;
   if (one.op === 'raise' || other.op === 'raise')
     return one.op === 'raise' && other.op === 'raise' && one.quorum === other.quorum;
   if (one.op !== other.op || one.member !== other.member) return false;
-  return one.op === 'remove' || other.op === 'remove' || one.memberEpoch === other.memberEpoch;
+  const memberEpochOf = (change: typeof one): BrokerEpoch | null =>
+    'memberEpoch' in change ? change.memberEpoch : null;
+  return memberEpochOf(one) === memberEpochOf(other);
 }

@@ -4,7 +4,15 @@
  */
 import type { BatchHeader } from '../../proto/batch/frame.ts';
 import type { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, Offset, PartitionEpoch, WallMs } from '../base/units.ts';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  LeaderEpoch,
+  MonotonicMs,
+  Offset,
+  PartitionEpoch,
+  WallMs,
+} from '../base/units.ts';
 
 /** First offset of an epoch, in a log. Sorted by both. */
 export interface EpochStart {
@@ -47,6 +55,8 @@ export interface Assignment {
   readonly batchBytesMax: number;
   /** Broker that the leader is to drain for, then hand over to (rule 22); NO_BROKER when there is none. */
   readonly successor: BrokerId;
+  /** Members of S that a reassignment takes out once q can spare them: q is raised by one for each (rule 19). Absent: none. */
+  readonly leaving?: readonly BrokerId[];
 }
 
 /** What a follower states: its fetch position, which is its acknowledgement (rules 5, 6, 13, 14). */
@@ -66,7 +76,13 @@ export type AckLevel = 'none' | 'leader' | 'all';
 export type PartitionInput =
   | { readonly kind: 'assign'; readonly assignment: Assignment }
   /** One whole, CRC-checked batch from a client. */
-  | { readonly kind: 'append'; readonly requestId: number; readonly ack: AckLevel; readonly header: BatchHeader; readonly wallMs: WallMs }
+  | {
+      readonly kind: 'append';
+      readonly requestId: number;
+      readonly ack: AckLevel;
+      readonly header: BatchHeader;
+      readonly wallMs: WallMs;
+    }
   /** All writes up to `writeId` passed write(2) in full. */
   | { readonly kind: 'written'; readonly writeId: number }
   /** fdatasync has covered everything below. */
@@ -84,10 +100,25 @@ export type PartitionInput =
       readonly headers: readonly BatchHeader[];
     }
   /** The leader says: our logs agree up to the end of `epoch` at most (rule 2). */
-  | { readonly kind: 'diverged'; readonly from: BrokerId; readonly leaderEpoch: LeaderEpoch; readonly epoch: LeaderEpoch; readonly endOffset: Offset }
+  | {
+      readonly kind: 'diverged';
+      readonly from: BrokerId;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly epoch: LeaderEpoch;
+      readonly endOffset: Offset;
+    }
   /** The leader's log starts above our end: drop everything and start there (still below or at its HW). */
-  | { readonly kind: 'reset-to'; readonly from: BrokerId; readonly leaderEpoch: LeaderEpoch; readonly startOffset: Offset }
-  | { readonly kind: 'sync-set-result'; readonly proposalId: number; readonly error: BrokerError | null }
+  | {
+      readonly kind: 'reset-to';
+      readonly from: BrokerId;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly startOffset: Offset;
+    }
+  | {
+      readonly kind: 'sync-set-result';
+      readonly proposalId: number;
+      readonly error: BrokerError | null;
+    }
   /** Leader only: retention wants to drop everything below `offset`. */
   | { readonly kind: 'retire'; readonly offset: Offset }
   | { readonly kind: 'tick'; readonly nowMs: MonotonicMs }
@@ -97,26 +128,65 @@ export type PartitionInput =
 /** Change of the local log, in the order of `writeId`. */
 export type LogWrite =
   /** Leader: stamp the frame of `requestId` with these and append it. */
-  | { readonly kind: 'append'; readonly writeId: number; readonly requestId: number; readonly baseOffset: Offset; readonly leaderEpoch: LeaderEpoch }
+  | {
+      readonly kind: 'append';
+      readonly writeId: number;
+      readonly requestId: number;
+      readonly baseOffset: Offset;
+      readonly leaderEpoch: LeaderEpoch;
+    }
   /** Leader: append an epoch-start control batch. */
-  | { readonly kind: 'epoch-start'; readonly writeId: number; readonly baseOffset: Offset; readonly leaderEpoch: LeaderEpoch }
+  | {
+      readonly kind: 'epoch-start';
+      readonly writeId: number;
+      readonly baseOffset: Offset;
+      readonly leaderEpoch: LeaderEpoch;
+    }
   /** Follower: append frames `first` to `last` (exclusive) of the `frames` input in hand. */
-  | { readonly kind: 'replicate'; readonly writeId: number; readonly first: number; readonly last: number; readonly endOffset: Offset }
+  | {
+      readonly kind: 'replicate';
+      readonly writeId: number;
+      readonly first: number;
+      readonly last: number;
+      readonly endOffset: Offset;
+    }
   /** Cut the log to end at `toOffset`; lowers the recovery point, synced. `keepAside`: below our HW, under an unclean epoch. */
-  | { readonly kind: 'truncate'; readonly writeId: number; readonly toOffset: Offset; readonly keepAside: boolean }
+  | {
+      readonly kind: 'truncate';
+      readonly writeId: number;
+      readonly toOffset: Offset;
+      readonly keepAside: boolean;
+    }
   /** Drop everything; the log is empty and starts at `startOffset`. */
   | { readonly kind: 'reset'; readonly writeId: number; readonly startOffset: Offset }
   /** Raise the log start (journalled before files go). */
   | { readonly kind: 'retire'; readonly writeId: number; readonly startOffset: Offset };
 
 export type AppendResult =
-  | { readonly ok: true; readonly baseOffset: Offset; readonly lastOffset: Offset; readonly leaderEpoch: LeaderEpoch; readonly isDuplicate: boolean }
+  | {
+      readonly ok: true;
+      readonly baseOffset: Offset;
+      readonly lastOffset: Offset;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly isDuplicate: boolean;
+    }
   | { readonly ok: false; readonly error: BrokerError };
 
 /** Leader to follower, beside the frames themselves. */
 export type FollowerMessage =
-  | { readonly kind: 'diverged'; readonly to: BrokerId; readonly leaderEpoch: LeaderEpoch; readonly epoch: LeaderEpoch; readonly endOffset: Offset }
-  | { readonly kind: 'reset-to'; readonly to: BrokerId; readonly leaderEpoch: LeaderEpoch; readonly startOffset: Offset };
+  | {
+      readonly kind: 'diverged';
+      readonly to: BrokerId;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly epoch: LeaderEpoch;
+      readonly endOffset: Offset;
+    }
+  | {
+      readonly kind: 'reset-to';
+      readonly to: BrokerId;
+      readonly leaderEpoch: LeaderEpoch;
+      readonly startOffset: Offset;
+    };
 
 export interface SyncSetProposal {
   readonly proposalId: number;
@@ -127,6 +197,8 @@ export interface SyncSetProposal {
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'raise'; readonly quorum: number }
+    /** The member has lost what it acknowledged, and cannot be spared: it stays in S as a suspect. */
+    | { readonly op: 'distrust'; readonly member: BrokerId }
     /** Drained: the successor may lead. */
     | { readonly op: 'hand-over'; readonly successor: BrokerId };
 }

@@ -2,9 +2,11 @@
  * What the runtime offers to `service` and `telemetry`: one broker, seen from inside its process. Everything that can fail throws or
  * rejects with a BrokerError.
  */
-import type { BrokerId, Offset, TopicId } from '../base/units.ts';
+import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { RebalancePlan } from '../metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
+import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
@@ -58,6 +60,10 @@ export interface BrokerReport {
   readonly stuckWriteMs: number;
   readonly uptimeMs: number;
   readonly raft: RaftStatus | null;
+  /** How far this broker's clock is ahead of the median of all brokers' clocks; null while not known. */
+  readonly clockSkewMs: number | null;
+  /** Retention by time waits, because the clock is too far off. */
+  readonly isTimeRetentionPaused: boolean;
 }
 
 export interface BrokerApi {
@@ -98,6 +104,8 @@ export interface BrokerApi {
       readonly epoch: number;
       readonly bytesMax: number;
       readonly allowFollower: boolean;
+      /** With `allowFollower`: only while this replica is a trusted member of S that the controller hears, else NOT_LEADER. */
+      readonly inSyncOnly?: boolean;
     },
   ): ReplicaRead | Promise<ReplicaRead>;
   /** Calls back, at most once per turn of the loop, whenever the replica's marks, role or existence changed. */
@@ -109,6 +117,10 @@ export interface BrokerApi {
   watchImage(callback: () => void): Cancel;
   /** Pure verdict on stopping these brokers together, from committed metadata. */
   checkDisruption(brokerIds: readonly BrokerId[]): DisruptionVerdict;
+  /** The moves that would balance the cluster, from committed metadata. `sizes`: bytes of one replica; partitions that are absent count as empty. */
+  planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan;
+  /** Partitions whose replicas share a rack, and why, from committed metadata. */
+  spreadFaults(): readonly SpreadFault[];
   /** Begins to drain leadership; resolves with the number of partitions that nobody else can lead. */
   prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }>;
 }

@@ -3,12 +3,16 @@
  * bootstrapped or joins, and a Member from then on.
  */
 import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, Offset, TopicId } from '../base/units.ts';
+import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import { planRebalance } from '../metadata/rebalance.ts';
+import type { RebalancePlan } from '../metadata/rebalance.ts';
 import { checkDisruption } from '../metadata/safety.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
+import { reportSpread } from '../metadata/spread.ts';
+import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
 import type { BrokerApi, BrokerPhase, BrokerReport, ReplicaMarks, ReplicaRead } from './api.ts';
@@ -131,6 +135,8 @@ export class Broker implements BrokerApi {
       stuckWriteMs: disk.stuckWriteMs(),
       uptimeMs: clock.monotonicMs() - this.#startedMs,
       raft: member?.quorum.status ?? null,
+      clockSkewMs: member?.lifecycle.clockSkewMs ?? null,
+      isTimeRetentionPaused: member?.isTimeRetentionPaused ?? false,
     };
   }
 
@@ -163,10 +169,12 @@ export class Broker implements BrokerApi {
     done: (result: AppendResult) => void,
   ): void {
     try {
-      if (this.#options.disk.freeBytes() <= 0) {
+      // Before the core takes an offset: a write that is refused after that costs the partition its leader.
+      const freeBytes = this.#options.disk.freeBytes();
+      if (freeBytes < frame.length) {
         throw new BrokerError(
           'DISK_FULL',
-          `Cannot append on broker ${this.brokerId}: less space than the reserve is free on its volume`,
+          `Cannot append ${frame.length} bytes on broker ${this.brokerId}: ${freeBytes} bytes are free beyond the reserve on its volume`,
         );
       }
       this.#requireMember().replicas.require(topicId, partition).append(frame, ack, done);
@@ -184,6 +192,7 @@ export class Broker implements BrokerApi {
       readonly epoch: number;
       readonly bytesMax: number;
       readonly allowFollower: boolean;
+      readonly inSyncOnly?: boolean;
     },
   ): ReplicaRead | Promise<ReplicaRead> {
     const member = this.#requireMember();
@@ -222,6 +231,14 @@ export class Broker implements BrokerApi {
     const { quorum } = this.#requireMember();
     const voters = quorum.status.voters.map((voter) => voter.brokerId);
     return checkDisruption(quorum.image, brokerIds, voters);
+  }
+
+  planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan {
+    return planRebalance(this.#requireMember().quorum.image, sizes);
+  }
+
+  spreadFaults(): readonly SpreadFault[] {
+    return reportSpread(this.#requireMember().quorum.image);
   }
 
   async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {
@@ -281,8 +298,7 @@ export class Broker implements BrokerApi {
       onCredit: (link) => this.#member?.peerHandler.onCredit(link),
       onFollowerClosed: (link) => this.#member?.peerHandler.onFollowerClosed(link),
       onController: async (request) => await required().onController(request),
-      onInspect: async (topicId, partition, leaderEpoch) =>
-        await required().onInspect(topicId, partition, leaderEpoch),
+      onInspect: async (inspection) => await required().onInspect(inspection),
       onDisconnected: (brokerId) => this.#member?.peerHandler.onDisconnected(brokerId),
     };
   }

@@ -3,7 +3,8 @@
  * keeps the set of voters in repair. When leadership goes, everything pending is answered NOT_CONTROLLER; nothing is carried over.
  */
 import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
+import type { BrokerId } from '../base/units.ts';
+import { ClockSkew } from '../metadata/clock-skew.ts';
 import { Controller } from '../metadata/controller/controller.ts';
 import type {
   ControllerInput,
@@ -12,8 +13,9 @@ import type {
   ControllerRequest,
 } from '../metadata/controller-types.ts';
 import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
+import type { Peer } from '../raft/types.ts';
 import { nextVoters } from '../metadata/voters.ts';
-import type { InspectedLog, NodeInfo, Address, Cancel, Clock, Peers } from './ports.ts';
+import type { InspectedLog, Inspection, NodeInfo, Address, Cancel, Clock, Peers } from './ports.ts';
 import type { Quorum } from './quorum.ts';
 
 const TICK_MS = 50;
@@ -23,7 +25,7 @@ const PROBE_DEADLINE_MS = 1_000;
 const PROBE_INTERVAL_MS = 50;
 const INSPECT_DEADLINE_MS = 2_000;
 /** Pause between looks at the set of voters. */
-const VOTERS_INTERVAL_MS = 250;
+const VOTERS_INTERVAL_MS = 50;
 
 export interface ControllerDriverOptions {
   readonly self: BrokerId;
@@ -36,11 +38,7 @@ export interface ControllerDriverOptions {
   readonly clock: Clock;
   readonly peers: Peers;
   readonly quorum: Quorum;
-  readonly inspectLocal: (
-    topicId: TopicId,
-    partition: number,
-    leaderEpoch: number,
-  ) => Promise<InspectedLog | null>;
+  readonly inspectLocal: (inspection: Inspection) => Promise<InspectedLog | null>;
   readonly onFact: (
     event: string,
     fields: Readonly<Record<string, string | number | boolean>>,
@@ -52,18 +50,18 @@ type Answer = {
   readonly reject: (error: BrokerError) => void;
 };
 
-/** Feature level that a new cluster starts at. */
-export const FEATURE_LEVEL = 1;
-
 export class ControllerDriver {
   readonly #options: ControllerDriverOptions;
   readonly #controller: Controller;
   readonly #answers = new Map<number, Answer>();
   readonly #inputs: ControllerInput[] = [];
   readonly #fencedSinceMs = new Map<BrokerId, number>();
+  readonly #clockSkew = new ClockSkew();
   #isStepping = false;
   #isClosed = false;
   #isChangingVoters = false;
+  /** As the core was told last. */
+  #votersTold: readonly Peer[] | null = null;
   #nextRequestId = 1;
   #cancels: Cancel[] = [];
 
@@ -111,6 +109,16 @@ export class ControllerDriver {
   }
 
   request(request: ControllerRequest): Promise<ControllerReply> {
+    if (request.kind !== 'heartbeat' || request.wallMs === undefined) return this.#ask(request);
+    const { brokerId, wallMs } = request;
+    // As of its arrival: what the answer waits for is no part of the broker's clock.
+    const clockSkewMs = this.#clockSkew.note(brokerId, wallMs, this.#options.clock.monotonicMs());
+    return this.#ask(request).then((reply) =>
+      reply.kind === 'heartbeat' ? { ...reply, clockSkewMs } : reply,
+    );
+  }
+
+  #ask(request: ControllerRequest): Promise<ControllerReply> {
     const requestId = this.#nextRequestId;
     this.#nextRequestId += 1;
     return new Promise((resolve, reject) => {
@@ -124,7 +132,12 @@ export class ControllerDriver {
   }
 
   #tick(): void {
-    const { clock } = this.#options;
+    const { clock, quorum } = this.#options;
+    const { voters, areVotersCommitted } = quorum.status;
+    if (areVotersCommitted && voters !== this.#votersTold) {
+      this.#votersTold = voters;
+      this.#step({ kind: 'voters', voters });
+    }
     this.#step({ kind: 'tick', nowMs: clock.monotonicMs(), wallMs: clock.wallMs() });
   }
 
@@ -191,8 +204,12 @@ export class ControllerDriver {
     const { self, peers, inspectLocal } = this.#options;
     const look =
       brokerId === self
-        ? inspectLocal(topicId, partition, leaderEpoch)
-        : peers.callInspect(brokerId, topicId, partition, leaderEpoch, INSPECT_DEADLINE_MS);
+        ? inspectLocal({ topicId, partition, leaderEpoch, brokerEpoch })
+        : peers.callInspect(
+            brokerId,
+            { topicId, partition, leaderEpoch, brokerEpoch },
+            INSPECT_DEADLINE_MS,
+          );
     const done = (log: InspectedLog | null): void => {
       this.#step({
         kind: 'inspected',

@@ -7,7 +7,7 @@ import type { BrokerId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RaftStatus } from '../raft/types.ts';
-import { ControllerDriver, FEATURE_LEVEL } from './controller-driver.ts';
+import { ControllerDriver } from './controller-driver.ts';
 import type { ControllerDriverOptions } from './controller-driver.ts';
 import type { BrokerOptions } from './options.ts';
 import type { Quorum } from './quorum.ts';
@@ -93,7 +93,8 @@ export class ControllerSeat {
       this.#begin();
       return;
     }
-    quorum.propose([{ kind: 'cluster', clusterId, featureLevel: FEATURE_LEVEL }]).then(
+    const featureLevel = broker.featureLevelMax;
+    quorum.propose([{ kind: 'cluster', clusterId, featureLevel }]).then(
       () => {
         if (this.#driver === null && quorum.status.role === 'leader') this.#begin();
       },

@@ -51,6 +51,19 @@ export class FollowerStreams {
     }
   }
 
+  /**
+   * Opens the stream to a leader anew: a replica that lost pushed frames states its position again, and only a new stream makes the leader push from there
+   * (rule 14).
+   */
+  restart(leader: BrokerId): void {
+    const state = this.#streams.get(leader);
+    if (state === undefined) return;
+    state.stream?.close();
+    const fresh: StreamState = { ...state, stream: null, isOpen: false };
+    this.#streams.set(leader, fresh);
+    this.#open(leader, fresh);
+  }
+
   /** Dropped while the stream is not open: positions are stated again when it opens. */
   sendPosition(leader: BrokerId, topicId: TopicId, partition: number, position: Position): void {
     const state = this.#streams.get(leader);

@@ -16,6 +16,8 @@ import type { Cancel, Clock } from './ports.ts';
 export interface LifecycleOptions {
   readonly clock: Clock;
   readonly heartbeatMs: number;
+  /** Silence after which the controller fences this broker. */
+  readonly sessionTimeoutMs: number;
   readonly registration: Omit<RegisterRequest, 'kind' | 'restartClass'>;
   readonly decide: (request: ControllerRequest, deadlineMs: number) => Promise<ControllerReply>;
   /** The registration is committed; resolves when this broker's image shows it and its session file holds the epoch. */
@@ -45,6 +47,9 @@ export class Lifecycle {
   #isClosed = false;
   #stop: StopState | null = null;
   #leadersLeft = 0;
+  #clockSkewMs: number | null = null;
+  /** When the last answered heartbeat was sent: the controller's patience began no earlier. */
+  #heardMs = -Infinity;
   #cancel: Cancel = () => {};
   #onLossyTold: () => void = () => {};
 
@@ -60,6 +65,20 @@ export class Lifecycle {
 
   get isFenced(): boolean {
     return this.#isFenced;
+  }
+
+  /** How far this broker's clock is ahead of the median of all brokers' clocks; null while not known. */
+  get clockSkewMs(): number | null {
+    return this.#clockSkewMs;
+  }
+
+  /**
+   * Unfenced, and heard by the controller within its session: this broker's word on who is in S is still good. After a session of silence it may have
+   * been fenced and replaced without a chance to hear of it.
+   */
+  get isHeard(): boolean {
+    const { clock, sessionTimeoutMs } = this.#options;
+    return !this.#isFenced && clock.monotonicMs() - this.#heardMs < sessionTimeoutMs;
   }
 
   /** Claim of this start, or what the controller made of it. */
@@ -88,6 +107,20 @@ export class Lifecycle {
       this.#stop = { resolve, deadlineMs: this.#options.clock.monotonicMs() + deadlineMs };
       this.#beatNow();
     });
+  }
+
+  /**
+   * Has this broker fenced, as the last step of an orderly stop: partitions that count it go on without it at once. Resolves when the controller knows, or at the
+   * deadline: then its silence will tell.
+   */
+  async leave(deadlineMs: number): Promise<void> {
+    this.close();
+    if (!this.#isRegistered) return;
+    try {
+      await this.#options.decide({ ...this.#request(), wantsStop: true, leaves: true }, deadlineMs);
+    } catch (error) {
+      this.#options.onFact('leave-failed', { reason: String(error) });
+    }
   }
 
   /** Tells the controller that this broker's data is not to be trusted; resolves when it knows. */
@@ -147,19 +180,26 @@ export class Lifecycle {
       });
   }
 
-  #beat(): void {
-    const request: HeartbeatRequest = {
+  #request(): HeartbeatRequest {
+    return {
       kind: 'heartbeat',
       brokerId: this.#options.registration.brokerId,
       brokerEpoch: this.#brokerEpoch,
       wantsUnfence: this.#isFenced && this.#stop === null && !this.#isLossy,
       wantsStop: this.#stop !== null,
       lossy: this.#isLossy,
+      wallMs: this.#options.clock.wallMs(),
     };
+  }
+
+  #beat(): void {
+    const request = this.#request();
     const { heartbeatMs } = this.#options;
+    const sentMs = this.#options.clock.monotonicMs();
     // Below the session timeout, or a lost request would look like a lost broker (KAFKA-14392).
     this.#options.decide(request, Math.max(heartbeatMs * 2, 500)).then(
       (reply) => {
+        this.#heardMs = sentMs;
         if (reply.kind === 'heartbeat') this.#beaten(request, reply);
         const isWaiting = this.#isFenced || this.#stop !== null;
         this.#again(isWaiting ? RETRY_MS : heartbeatMs, () => {
@@ -182,6 +222,7 @@ export class Lifecycle {
   #beaten(request: HeartbeatRequest, reply: Extract<ControllerReply, { kind: 'heartbeat' }>): void {
     if (request.lossy) this.#onLossyTold();
     this.#leadersLeft = reply.leadersLeft;
+    this.#clockSkewMs = reply.clockSkewMs ?? this.#clockSkewMs;
     if (reply.fenced !== this.#isFenced) {
       this.#isFenced = reply.fenced;
       this.#options.onFenced(reply.fenced);

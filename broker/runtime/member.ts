@@ -3,20 +3,27 @@
  * directory is formatted. What is decided stands in the cores; this file only carries one part's output to another's input.
  */
 import { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch, TopicId } from '../base/units.ts';
+import type { BrokerEpoch, BrokerId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
+import { CLOCK_SKEW_MS_MAX } from '../metadata/clock-skew.ts';
 import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { Durable, Peer, RaftStatus } from '../raft/types.ts';
 import type { SyncSetProposal } from '../replication/types.ts';
 import { AddressBook } from './address-book.ts';
-import { FEATURE_LEVEL } from './controller-driver.ts';
 import { ControllerSeat } from './controller-seat.ts';
 import { FollowerStreams } from './follower-streams.ts';
 import { askAll } from './formation.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { BrokerOptions } from './options.ts';
-import type { Cancel, DirectoryMeta, FollowerLink, InspectedLog, PeerHandler } from './ports.ts';
+import type {
+  Cancel,
+  DirectoryMeta,
+  FollowerLink,
+  InspectedLog,
+  Inspection,
+  PeerHandler,
+} from './ports.ts';
 import { Pusher } from './pusher.ts';
 import { Quorum } from './quorum.ts';
 import { Replicas } from './replicas.ts';
@@ -45,6 +52,8 @@ interface Recovered {
 const REPLICA_TICK_MS = 100;
 const SYNC_SET_DEADLINE_MS = 2_000;
 const DRAIN_LOOK_MS = 5;
+/** A controller that does not answer within this finds out by itself. */
+const LEAVE_DEADLINE_MS = 1_000;
 /** Pause between looks at the seeds while no controller is known. */
 const FIND_PEERS_MS = 200;
 
@@ -61,6 +70,8 @@ export class Member {
   readonly #streams: FollowerStreams;
   readonly #seat: ControllerSeat;
   #isStopping = false;
+  #wasHeard = false;
+  #isTimeRetentionPaused = false;
   #prepared: Promise<number> | null = null;
   #cancels: Cancel[] = [];
   #cancelFind: Cancel = () => {};
@@ -91,8 +102,12 @@ export class Member {
     this.meta = recovered.meta;
     this.#self = { brokerId: options.brokerId, directoryId: recovered.meta.directoryId };
     this.#addresses = new AddressBook(options.brokerId);
-    this.#pusher = new Pusher(options.clock, (replica, error) => {
-      this.readFailed(replica, error);
+    this.#pusher = new Pusher({
+      clock: options.clock,
+      onReadFailed: (replica, error) => {
+        this.readFailed(replica, error);
+      },
+      isMoving: (replica, follower) => this.#isMoving(replica, follower),
     });
     this.replicas = this.#newReplicas();
     this.#streams = this.#newStreams();
@@ -102,9 +117,13 @@ export class Member {
       broker: options,
       clusterId: this.meta.clusterId,
       quorum: this.quorum,
-      inspectLocal: (topicId, partition, leaderEpoch) =>
-        this.#inspect(topicId, partition, leaderEpoch),
+      inspectLocal: (inspection) => this.#inspect(inspection),
     });
+  }
+
+  /** Retention by time waits, because this broker's clock is too far off. */
+  get isTimeRetentionPaused(): boolean {
+    return this.#isTimeRetentionPaused;
   }
 
   start(): void {
@@ -118,6 +137,7 @@ export class Member {
     this.#cancels = [
       clock.every(REPLICA_TICK_MS, () => {
         for (const replica of this.replicas) replica.tick();
+        this.#watchHeard();
       }),
       clock.every(retentionCheckMs, () => {
         this.#retire();
@@ -151,6 +171,7 @@ export class Member {
   async stop(): Promise<void> {
     await this.prepareStop();
     await this.#seat.handOver();
+    await this.lifecycle.leave(LEAVE_DEADLINE_MS);
     this.#isStopping = true;
     this.lifecycle.close();
     this.#cancelFind();
@@ -190,7 +211,7 @@ export class Member {
       for (const replica of this.replicas) replica.followerGone(link.brokerId);
     },
     onController: (request) => this.#seat.decideHere(request),
-    onInspect: (topicId, partition, leaderEpoch) => this.#inspect(topicId, partition, leaderEpoch),
+    onInspect: (inspection) => this.#inspect(inspection),
     onDisconnected: (brokerId) => {
       const broker = this.quorum.image.brokers.get(brokerId);
       if (broker !== undefined)
@@ -224,15 +245,16 @@ export class Member {
     this.#pusher.open(link);
   }
 
-  /** Waits until this broker knows the epoch, so that nothing older is acknowledged any more, then reads the end of the log. */
-  async #inspect(
-    topicId: TopicId,
-    partition: number,
-    leaderEpoch: number,
-  ): Promise<InspectedLog | null> {
+  /**
+   * Waits until this broker knows the epoch, so that nothing older is acknowledged any more, then reads the end of the log. Null for a question to another
+   * registration: what it was to say about its disk, this one cannot know.
+   */
+  async #inspect(inspection: Inspection): Promise<InspectedLog | null> {
+    const { topicId, partition, leaderEpoch, brokerEpoch } = inspection;
     const epoch = (): number =>
       this.quorum.image.topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? 0;
     await this.#host.imageWatchers.until(() => epoch() >= leaderEpoch);
+    if (brokerEpoch !== 0 && brokerEpoch !== this.lifecycle.brokerEpoch) return null;
     return this.replicas.get(topicId, partition)?.inspect(leaderEpoch) ?? null;
   }
 
@@ -283,6 +305,12 @@ export class Member {
       appendsPendingMax,
       producersMax,
       defaultLog: { segmentBytes: defaults.segmentBytes, segmentMs: defaults.segmentMs },
+      onOpened: () => {
+        this.#followLeaders();
+      },
+      onReopened: (leader) => {
+        this.#streams.restart(leader);
+      },
       onFailure: (error) => {
         this.#host.onDiskFailed(error);
       },
@@ -316,11 +344,13 @@ export class Member {
   }
 
   #newLifecycle(restartClass: RestartClass): Lifecycle {
-    const { clock, heartbeatMs, advertised, rack, brokerId, disk, onFact, onExit } = this.#options;
+    const { clock, heartbeatMs, sessionTimeoutMs, advertised, rack, brokerId } = this.#options;
+    const { featureLevelMax, disk, onFact, onExit } = this.#options;
     const { clusterId, directoryId } = this.meta;
     const options = {
       clock,
       heartbeatMs,
+      sessionTimeoutMs,
       registration: {
         clusterId,
         brokerId,
@@ -329,7 +359,7 @@ export class Member {
         host: advertised.host,
         port: advertised.port,
         rack,
-        featureLevelMax: FEATURE_LEVEL,
+        featureLevelMax,
       },
       decide: (request: ControllerRequest, deadlineMs: number) =>
         this.#seat.decide(request, deadlineMs),
@@ -363,6 +393,7 @@ export class Member {
       onConsumed: (from, bytes) => {
         this.#streams.sendCredit(from, bytes);
       },
+      isHeard: () => this.lifecycle.isHeard,
       onStopped: (replica, reason) => {
         onFact('replica-stopped', { partition: nameOf(replica), reason });
       },
@@ -423,9 +454,24 @@ export class Member {
   #imageMoved(image: MetadataImage): void {
     this.#options.peers.setAddresses(this.#addresses.all(image));
     this.replicas.update(image);
+    this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
     this.#pusher.closeStale((brokerId) => image.brokers.get(brokerId)?.brokerEpoch);
     this.#followLeaders();
     this.#host.imageWatchers.notify();
+  }
+
+  /** Rule 19: what a reassignment adds holds nobody up until it is in S. */
+  #isMoving({ topicId, partition }: Replica, follower: BrokerId): boolean {
+    const state = this.quorum.image.topics.get(topicId)?.partitions[partition];
+    return state?.adding.includes(follower) === true && !state.syncSet.includes(follower);
+  }
+
+  /** Readers of replicas that do not lead are sent away when the controller has not heard this broker for a session. */
+  #watchHeard(): void {
+    const { isHeard } = this.lifecycle;
+    if (isHeard === this.#wasHeard) return;
+    this.#wasHeard = isHeard;
+    for (const replica of this.replicas) replica.wakeReaders();
   }
 
   #followLeaders(): void {
@@ -470,7 +516,19 @@ export class Member {
     });
   }
 
+  /** A clock that is far off would retire records years too early, or never: then retention by time waits (DESIGN.md section 3). */
+  #judgeClock(): void {
+    const { clockSkewMs } = this.lifecycle;
+    const isPaused = clockSkewMs !== null && Math.abs(clockSkewMs) > CLOCK_SKEW_MS_MAX;
+    if (isPaused === this.#isTimeRetentionPaused) return;
+    this.#isTimeRetentionPaused = isPaused;
+    const event = isPaused ? 'time-retention-paused' : 'time-retention-resumed';
+    const fields = { clockSkewMs: clockSkewMs ?? 0, clockSkewMsMax: CLOCK_SKEW_MS_MAX };
+    this.#options.onFact(event, fields);
+  }
+
   #retire(): void {
+    this.#judgeClock();
     const nowMs = this.#options.clock.wallMs();
     for (const replica of this.replicas) {
       const config = this.quorum.image.topics.get(replica.topicId)?.config;
@@ -481,6 +539,7 @@ export class Member {
           marks,
           nowMs,
           sizeBytes: replica.log.sizeBytes(),
+          isClockTrusted: !this.#isTimeRetentionPaused,
         });
         if (offset > marks.logStart) replica.retire(offset);
       }

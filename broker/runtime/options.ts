@@ -30,6 +30,8 @@ export interface BrokerOptions {
   readonly produceWindowBytes: number;
   readonly stopTimeoutMs: number;
   readonly retentionCheckMs: number;
+  /** Highest feature level that this broker says it can run. */
+  readonly featureLevelMax: number;
   readonly defaults: TopicConfig;
   readonly clock: Clock;
   readonly disk: Disk;

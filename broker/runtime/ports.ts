@@ -220,6 +220,18 @@ export interface FollowerLink {
 export interface InspectedLog {
   readonly lastEpoch: number;
   readonly endOffset: Offset;
+  /** What the replica knows to be committed; absent: nothing. */
+  readonly highWaterMark?: Offset;
+}
+
+/** One look at one replica. */
+export interface Inspection {
+  readonly topicId: TopicId;
+  readonly partition: number;
+  /** Seals: no older leader is acknowledged any more. */
+  readonly leaderEpoch: number;
+  /** Registration that is asked; 0: whichever. Another incarnation's answer says nothing about this one's disk. */
+  readonly brokerEpoch: BrokerEpoch;
 }
 
 /** A broker's state as it tells others, known to nobody else: for bootstrap, probes and the operator. */
@@ -240,7 +252,7 @@ export interface PeerHandler {
   onCredit(link: FollowerLink): void;
   onFollowerClosed(link: FollowerLink): void;
   onController(request: ControllerRequest): Promise<ControllerReply>;
-  onInspect(topicId: TopicId, partition: number, leaderEpoch: number): Promise<InspectedLog | null>;
+  onInspect(inspection: Inspection): Promise<InspectedLog | null>;
   nodeInfo(): NodeInfo;
   /** A peer's connection was reset or closed. */
   onDisconnected(brokerId: BrokerId): void;
@@ -261,9 +273,7 @@ export interface Peers {
   ): Promise<ControllerReply>;
   callInspect(
     brokerId: BrokerId,
-    topicId: TopicId,
-    partition: number,
-    leaderEpoch: number,
+    inspection: Inspection,
     deadlineMs: number,
   ): Promise<InspectedLog | null>;
   /** Asks an address who it is; null when nothing listens, rejects when silent. */

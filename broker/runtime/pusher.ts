@@ -1,15 +1,25 @@
 /**
  * Leader's side of replication: pushes what followers lack over their streams, tail from memory and the rest from disk, within the credit
- * that each follower gave. One message per follower and turn of the loop carries many partitions. DESIGN.md section 5.
+ * that each follower gave. One message per follower and turn of the loop carries many partitions. Bytes that a reassignment moves wait for their limit
+ * apart, and hold up nothing else. DESIGN.md section 5.
  */
 import type { BrokerId, PartitionKey } from '../base/units.ts';
 import { partitionKey } from '../base/units.ts';
 import type { FollowerMessage, PushWindow } from '../replication/types.ts';
+import { MoveQueue } from './move-queue.ts';
+import type { Move, Pushed } from './move-queue.ts';
 import type { Clock, FollowerLink, LogRead, PushedFrames } from './ports.ts';
 import type { Replica } from './replica.ts';
 
 /** Bytes of one partition in one message: large messages are what pays, but one partition may not hold up the others. */
 const PUSH_BYTES_MAX = 1024 * 1024;
+
+export interface PusherOptions {
+  readonly clock: Clock;
+  readonly onReadFailed: (replica: Replica, error: unknown) => void;
+  /** The follower is brought by a reassignment and not yet in S: nothing waits for it, so its bytes may wait for the limit. */
+  readonly isMoving: (replica: Replica, follower: BrokerId) => boolean;
+}
 
 interface LinkState {
   readonly link: FollowerLink;
@@ -20,19 +30,38 @@ interface LinkState {
   isScheduled: boolean;
 }
 
-export class Pusher {
-  readonly #clock: Clock;
-  readonly #links = new Map<BrokerId, LinkState>();
-  readonly #onReadFailed: (replica: Replica, error: unknown) => void;
+/** A partition that waits for the limit on moved bytes. */
+interface WaitingMove extends Move {
+  readonly state: LinkState;
+  readonly replica: Replica;
+}
 
-  constructor(clock: Clock, onReadFailed: (replica: Replica, error: unknown) => void) {
-    this.#clock = clock;
-    this.#onReadFailed = onReadFailed;
+/** Nothing was pushed, and nothing is left to push now. */
+const NOTHING_PUSHED: Pushed = { bytes: 0, hasMore: false };
+
+export class Pusher {
+  readonly #options: PusherOptions;
+  readonly #links = new Map<BrokerId, LinkState>();
+  readonly #moves: MoveQueue<WaitingMove>;
+
+  constructor(options: PusherOptions) {
+    this.#options = options;
+    this.#moves = new MoveQueue({
+      clock: options.clock,
+      pieceBytesMax: PUSH_BYTES_MAX,
+      push: (move, bytesMax) => this.#pushMove(move, bytesMax),
+    });
+  }
+
+  /** Bytes per second that may be pushed to replicas that reassignments add, all followers together; -1: no limit. In force at once. */
+  setMoveLimit(bytesPerSecond: number): void {
+    this.#moves.setLimit(bytesPerSecond);
   }
 
   /** A follower opened its stream; an older one of the same broker is closed. */
   open(link: FollowerLink): void {
     this.#links.get(link.brokerId)?.link.close('the follower opened another stream');
+    this.#moves.drop(link.brokerId);
     this.#links.set(link.brokerId, {
       link,
       dirty: new Map(),
@@ -86,7 +115,7 @@ export class Pusher {
   #schedule(state: LinkState): void {
     if (state.isScheduled) return;
     state.isScheduled = true;
-    this.#clock.soon(() => {
+    this.#options.clock.soon(() => {
       state.isScheduled = false;
       this.#flush(state);
     });
@@ -106,6 +135,13 @@ export class Pusher {
       }
       // News of the marks alone costs no credit: it must get through to a follower that is full.
       if (window.from < window.upTo && credit <= 0) continue;
+      if (window.from < window.upTo && this.#mustWait(replica, link.brokerId)) {
+        dirty.delete(key);
+        this.#moves.add({ follower: link.brokerId, key, state, replica });
+        // The marks do not wait with the bytes.
+        this.#take(state, replica, window, { chunks: [], nextOffset: window.from }, batch);
+        continue;
+      }
       const read = this.#read(replica, window);
       if (read instanceof Promise) {
         this.#await(state, key, replica, read);
@@ -115,6 +151,45 @@ export class Pusher {
     }
     if (batch.length > 0) link.push(batch);
     if (credit > 0 && [...dirty.keys()].some((key) => !reading.has(key))) this.#schedule(state);
+  }
+
+  #mustWait(replica: Replica, follower: BrokerId): boolean {
+    return !this.#moves.isUnlimited && this.#options.isMoving(replica, follower);
+  }
+
+  /** One piece for a move whose turn it is. */
+  #pushMove({ state, key, replica }: WaitingMove, bytesMax: number): Pushed | Promise<Pushed> {
+    const { link, reading } = state;
+    const window = this.isCurrent(link) ? replica.pushWindow(link.brokerId) : null;
+    if (window === null) return NOTHING_PUSHED;
+    const isOrdinary =
+      window.from >= window.upTo || !this.#options.isMoving(replica, link.brokerId);
+    if (isOrdinary || reading.has(key) || link.creditBytes() <= 0) {
+      // Joined S meanwhile, or waits for credit: the follower's own queue serves it, or brings it back here.
+      this.#wake(state, replica);
+      return NOTHING_PUSHED;
+    }
+    const read = replica.readForPush(window, bytesMax);
+    if (!(read instanceof Promise)) return this.#pushNow(state, replica, window, read);
+    reading.add(key);
+    return read.then(
+      (found) => {
+        reading.delete(key);
+        return this.isCurrent(link) ? this.#pushRead(state, replica, found) : NOTHING_PUSHED;
+      },
+      (error: unknown) => {
+        reading.delete(key);
+        this.#options.onReadFailed(replica, error);
+        return NOTHING_PUSHED;
+      },
+    );
+  }
+
+  #pushNow(state: LinkState, replica: Replica, window: PushWindow, read: LogRead): Pushed {
+    const batch: PushedFrames[] = [];
+    const bytes = this.#take(state, replica, window, read, batch);
+    state.link.push(batch);
+    return { bytes, hasMore: replica.pushWindow(state.link.brokerId) !== null };
   }
 
   #read(replica: Replica, window: PushWindow): LogRead | Promise<LogRead> {
@@ -151,30 +226,25 @@ export class Pusher {
     read.then(
       (found) => {
         state.reading.delete(key);
-        if (this.isCurrent(state.link)) this.#pushRead(state, replica, found);
+        if (!this.isCurrent(state.link)) return;
+        this.#pushRead(state, replica, found);
+        this.#schedule(state);
       },
       (error: unknown) => {
         state.reading.delete(key);
         state.dirty.delete(key);
-        this.#onReadFailed(replica, error);
+        this.#options.onReadFailed(replica, error);
       },
     );
   }
 
   /** The window may have moved while the disk was read: a new epoch, or a follower that started anew. Then the bytes are read again. */
-  #pushRead(state: LinkState, replica: Replica, read: LogRead): void {
+  #pushRead(state: LinkState, replica: Replica, read: LogRead): Pushed {
     const window = replica.pushWindow(state.link.brokerId);
+    if (window === null) return NOTHING_PUSHED;
     const isWanted =
-      window !== null &&
-      read.chunks.length > 0 &&
-      this.#startsAt(read, window.from) &&
-      read.nextOffset <= window.upTo;
-    if (isWanted) {
-      const batch: PushedFrames[] = [];
-      this.#take(state, replica, window, read, batch);
-      state.link.push(batch);
-    }
-    this.#schedule(state);
+      read.chunks.length > 0 && this.#startsAt(read, window.from) && read.nextOffset <= window.upTo;
+    return isWanted ? this.#pushNow(state, replica, window, read) : { bytes: 0, hasMore: true };
   }
 
   #startsAt(read: LogRead, offset: number): boolean {

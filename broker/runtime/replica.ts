@@ -49,6 +49,8 @@ export interface ReplicaHost {
   /** Frames of this many bytes were written or dropped: give the leader its credit back. */
   onConsumed(from: BrokerId, bytes: number): void;
   onStopped(replica: Replica, reason: string): void;
+  /** The controller hears this broker: see Lifecycle.isHeard. */
+  isHeard(): boolean;
   onFact(
     event: string,
     replica: Replica,
@@ -193,7 +195,8 @@ export class Replica {
 
   /** See Partition.inspect. */
   inspect(leaderEpoch: number): InspectedLog | null {
-    return this.#stopped === null ? this.#core.inspect(leaderEpoch) : null;
+    const log = this.#stopped === null ? this.#core.inspect(leaderEpoch) : null;
+    return log === null ? null : { ...log, highWaterMark: this.#core.readEnd() };
   }
 
   followerGone(follower: BrokerId): void {
@@ -268,6 +271,7 @@ export class Replica {
     readonly epoch: number;
     readonly bytesMax: number;
     readonly allowFollower: boolean;
+    readonly inSyncOnly?: boolean;
   }): ReplicaRead | Promise<ReplicaRead> {
     this.#refuseIfStopped();
     const marks = this.marks();
@@ -283,6 +287,11 @@ export class Replica {
   /** Bytes for a follower, from `from` up to `upTo`. */
   readForPush(window: PushWindow, bytesMax: number): LogRead | Promise<LogRead> {
     return this.log.read(window.from, window.upTo, bytesMax);
+  }
+
+  /** Readers look again: what may be read here changed without a change of the log. */
+  wakeReaders(): void {
+    for (const watcher of [...this.#watchers]) watcher();
   }
 
   watch(callback: () => void): Cancel {
@@ -329,11 +338,20 @@ export class Replica {
   }
 
   #checkPosition(
-    position: { readonly offset: Offset; readonly epoch: number; readonly allowFollower: boolean },
+    position: {
+      readonly offset: Offset;
+      readonly epoch: number;
+      readonly allowFollower: boolean;
+      readonly inSyncOnly?: boolean;
+    },
     marks: ReplicaMarks,
   ): void {
     const name = `${this.topic}/${this.partition}`;
-    if (!marks.isLeader && !position.allowFollower) {
+    const { logEnd, syncSet, suspects } = this.#core.status();
+    const isInSync =
+      syncSet.includes(this.#self) && !suspects.includes(this.#self) && this.#host.isHeard();
+    const mayFollow = position.allowFollower && (position.inSyncOnly !== true || isInSync);
+    if (!marks.isLeader && !mayFollow) {
       const hint = marks.leader < 0 ? {} : { leader: marks.leader, leaderEpoch: marks.leaderEpoch };
       throw new BrokerError(
         'NOT_LEADER',
@@ -341,8 +359,9 @@ export class Replica {
         hint,
       );
     }
-    const { logEnd } = this.#core.status();
-    if (position.offset < marks.logStart || position.offset > logEnd) {
+    // A follower's end is not the log's: who has read further elsewhere waits here until it has come (rule 7 binds only the leader's word).
+    const end = marks.isLeader ? logEnd : Infinity;
+    if (position.offset < marks.logStart || position.offset > end) {
       throw new BrokerError(
         'OFFSET_OUT_OF_RANGE',
         `Cannot read ${name} at offset ${position.offset}: offsets ${marks.logStart} to ${marks.highWaterMark} are there`,

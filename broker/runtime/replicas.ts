@@ -5,6 +5,7 @@
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerEpoch, BrokerId, PartitionKey, TopicId } from '../base/units.ts';
 import { NO_BROKER, partitionKey } from '../base/units.ts';
+import { leavingMembers } from '../metadata/election.ts';
 import type { MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
 import type { Assignment, ReplicaInfo } from '../replication/types.ts';
 import type { ReplicaReport } from './api.ts';
@@ -23,6 +24,10 @@ export interface ReplicasOptions {
   readonly appendsPendingMax: number;
   readonly producersMax: number;
   readonly defaultLog: PartitionLogOptions;
+  /** A replica began to run after its log was opened: its leader may be one that this broker did not follow so far. */
+  readonly onOpened: () => void;
+  /** A replica of this leader was opened again: what was pushed to it in between is gone. */
+  readonly onReopened: (leader: BrokerId) => void;
   /** Opening or deleting failed: the broker must leave. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -36,6 +41,8 @@ interface Slot {
   isWanted: boolean;
   /** Opening or deleting; the next step waits for it. */
   isBusy: boolean;
+  /** Opened again after its volume was full: what was pushed to it in between is gone. */
+  isReopened: boolean;
 }
 
 export class Replicas {
@@ -70,6 +77,7 @@ export class Replicas {
           replica: null,
           isWanted: false,
           isBusy: false,
+          isReopened: false,
         };
         this.#slots.set(partitionKey(topicId, partition), slot);
       }
@@ -173,11 +181,14 @@ export class Replicas {
     return leaders;
   }
 
-  /** Opens again what a full volume stopped, once there is space. */
+  /** Opens again what a full volume stopped: leaders once there is space; followers in any case, for a leader tells only those who follow what it retired. */
   resumeFull(): void {
-    if (this.#isClosed || this.#options.disk.freeBytes() <= 0) return;
-    for (const slot of this.#slots.values())
-      if (slot.replica?.isFull === true && !slot.isBusy) this.#reopen(slot, slot.replica);
+    if (this.#isClosed) return;
+    const hasSpace = this.#options.disk.freeBytes() > 0;
+    for (const slot of this.#slots.values()) {
+      if (slot.replica?.isFull !== true || slot.isBusy) continue;
+      if (hasSpace || !this.#isLeader(slot)) this.#reopen(slot, slot.replica);
+    }
   }
 
   async close(): Promise<void> {
@@ -200,6 +211,7 @@ export class Replicas {
         replica: null,
         isWanted: true,
         isBusy: false,
+        isReopened: false,
       };
       this.#slots.set(key, slot);
     }
@@ -218,7 +230,13 @@ export class Replicas {
         slot.isBusy = false;
         slot.log = log;
         this.#settle(slot);
+        if (slot.replica !== null) this.#options.onOpened();
       }, this.#options.onFailure);
+  }
+
+  #isLeader({ topicId, partition }: Slot): boolean {
+    const state = this.#image?.topics.get(topicId)?.partitions[partition];
+    return state?.leader === this.#options.self;
   }
 
   #reopen(slot: Slot, replica: Replica): void {
@@ -227,6 +245,7 @@ export class Replicas {
     replica.close().then(() => {
       slot.isBusy = false;
       slot.log = null;
+      slot.isReopened = true;
       this.#settle(slot);
     }, this.#options.onFailure);
   }
@@ -263,6 +282,10 @@ export class Replicas {
       this.#options.host,
     );
     slot.replica.assign(this.#assignment(topic, state));
+    if (!slot.isReopened) return;
+    slot.isReopened = false;
+    if (state.leader !== NO_BROKER && state.leader !== this.#options.self)
+      this.#options.onReopened(state.leader);
   }
 
   #assignment(topic: TopicState, state: PartitionState): Assignment {
@@ -275,7 +298,16 @@ export class Replicas {
         stopping: broker?.stopping ?? false,
       };
     };
-    const { leader, leaderEpoch, partitionEpoch, syncSet, quorum, suspects, uncleanEpoch, successor } = state;
+    const {
+      leader,
+      leaderEpoch,
+      partitionEpoch,
+      syncSet,
+      quorum,
+      suspects,
+      uncleanEpoch,
+      successor,
+    } = state;
     const { minInSyncReplicas, commitMode, batchBytesMax } = topic.config;
     const replicas = state.replicas.map(info);
     return {
@@ -288,6 +320,7 @@ export class Replicas {
       suspects,
       uncleanEpoch,
       successor,
+      leaving: leavingMembers(state),
       minInSyncReplicas,
       commitMode,
       batchBytesMax,

@@ -15,13 +15,18 @@ export function retireOffset(
     readonly marks: ReplicaMarks;
     readonly nowMs: WallMs;
     readonly sizeBytes: number;
+    /** False: this broker's clock is too far off to say what is old. */
+    readonly isClockTrusted: boolean;
   },
 ): Offset {
-  const { config, marks, nowMs } = now;
+  const { config, marks, nowMs, isClockTrusted } = now;
   let start = marks.logStart;
   let size = now.sizeBytes;
   for (const segment of segments) {
-    const isOld = config.retentionMs >= 0 && nowMs - segment.maxTimestampMs > config.retentionMs;
+    const isOld =
+      isClockTrusted &&
+      config.retentionMs >= 0 &&
+      nowMs - segment.maxTimestampMs > config.retentionMs;
     const isOver = config.retentionBytes >= 0 && size > config.retentionBytes;
     if (segment.endOffset > marks.highWaterMark || (!isOld && !isOver)) break;
     start = Math.max(start, segment.endOffset);

@@ -12,14 +12,30 @@ import {
 import { errorToMessage } from '../../proto/grpc/errors.ts';
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
-import type { CreateTopicRequest } from '../metadata/controller-types.ts';
-import type { MetadataImage, TopicConfig, TopicState } from '../metadata/types.ts';
+import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controller-types.ts';
+import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, topicNameField, uuidField } from '../wire/fields.ts';
 import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
-import { alterTopicField, BROKER_ID_MAX, brokerIdField, createTopicField, electLeaderField, topicConfigToMessage } from '../wire/topics.ts';
+import {
+  alterTopicField,
+  BROKER_ID_MAX,
+  brokerIdField,
+  createTopicField,
+  electLeaderField,
+  topicConfigToMessage,
+} from '../wire/topics.ts';
 import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
-import { describeBrokers, describeCluster, describeDisruption, describeQuorum, describeSelf, describeTopic } from './describe.ts';
+import { decide, imageShows, imageWithin, topicNamed } from './decisions.ts';
+import {
+  describeBrokers,
+  describeCluster,
+  describeDisruption,
+  describeQuorum,
+  describeSelf,
+  describeTopic,
+} from './describe.ts';
+import { placementCalls } from './placement-calls.ts';
 
 /** Copies of a partition when the caller states none. */
 const REPLICATION_FACTOR_DEFAULT = 3;
@@ -27,23 +43,40 @@ const REPLICATION_FACTOR_DEFAULT = 3;
 const PARTITIONS_DEFAULT = 1;
 
 /** Handlers of AdminService. */
-export function adminService(cluster: Cluster, version: string, report: ReportDefect): AdminServiceServer {
+export function adminService(
+  cluster: Cluster,
+  version: string,
+  report: ReportDefect,
+): AdminServiceServer {
   const { broker } = cluster;
   return {
-    bootstrap: unaryHandler(({ clusterId }) => broker.bootstrap(uuidField('cluster_id', clusterId)), report),
+    bootstrap: unaryHandler(
+      ({ clusterId }) => broker.bootstrap(uuidField('cluster_id', clusterId)),
+      report,
+    ),
     describeCluster: unaryHandler(() => describeCluster(broker), report),
     describeBroker: unaryHandler(({ brokerId = broker.brokerId }, call) => {
-      if (cluster.isSelf(brokerIdField('broker_id', brokerId))) return describeSelf(broker, version);
-      return cluster.forward(brokerId, AdminServiceService.describeBroker, { brokerId }, remainingMs(call));
+      if (cluster.isSelf(brokerIdField('broker_id', brokerId)))
+        return describeSelf(broker, version);
+      return cluster.forward(
+        brokerId,
+        AdminServiceService.describeBroker,
+        { brokerId },
+        remainingMs(call),
+      );
     }, report),
-    describeQuorum: unaryHandler((_, call) => quorum(cluster, isForwarded(call), remainingMs(call)), report),
+    describeQuorum: unaryHandler(
+      (_, call) => quorum(cluster, isForwarded(call), remainingMs(call)),
+      report,
+    ),
     ...topicCalls(cluster, report),
+    ...placementCalls(cluster, version, report),
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call);
-      const reply = await broker.decide(electLeaderField(request), deadlineMs);
-      if (reply.kind !== 'elect-leader') throw wrongReply('elect-leader', reply.kind);
-      const { leader, leaderEpoch } = reply;
-      const shows = (image: MetadataImage): boolean => (topicNamed(image, request.topic)?.partitions[request.partition]?.leaderEpoch ?? leaderEpoch) >= leaderEpoch;
+      const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);
+      const shows = (image: MetadataImage): boolean =>
+        (topicNamed(image, request.topic)?.partitions[request.partition]?.leaderEpoch ??
+          leaderEpoch) >= leaderEpoch;
       await imageShows(broker, shows, deadlineMs);
       return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
     }, report),
@@ -54,33 +87,53 @@ export function adminService(cluster: Cluster, version: string, report: ReportDe
     }, report),
     prepareStop: unaryHandler(({ brokerId = broker.brokerId }, call) => {
       if (cluster.isSelf(brokerIdField('broker_id', brokerId))) return prepareStop(broker);
-      return cluster.forward(brokerId, AdminServiceService.prepareStop, { brokerId }, remainingMs(call));
+      return cluster.forward(
+        brokerId,
+        AdminServiceService.prepareStop,
+        { brokerId },
+        remainingMs(call),
+      );
     }, report),
   };
 }
 
-function topicCalls(cluster: Cluster, report: ReportDefect): Pick<AdminServiceServer, 'createTopic' | 'listTopics' | 'alterTopic' | 'deleteTopic'> {
+function topicCalls(
+  cluster: Cluster,
+  report: ReportDefect,
+): Pick<AdminServiceServer, 'createTopic' | 'listTopics' | 'alterTopic' | 'deleteTopic'> {
   const { broker } = cluster;
   return {
-    createTopic: unaryHandler(async (request, call) => ({ topic: await createTopic(broker, request, remainingMs(call)) }), report),
+    createTopic: unaryHandler(
+      async (request, call) => ({ topic: await createTopic(broker, request, remainingMs(call)) }),
+      report,
+    ),
     listTopics: unaryHandler(({ names }) => {
-      const named = names.length > 0 ? names.map((name) => cluster.topic(topicNameField('names', name))) : [...broker.image().topics.values()];
-      const topics = named.sort((left, right) => (left.name < right.name ? -1 : 1)).map(describeTopic);
+      const named =
+        names.length > 0
+          ? names.map((name) => cluster.topic(topicNameField('names', name)))
+          : [...broker.image().topics.values()];
+      const topics = named
+        .sort((left, right) => (left.name < right.name ? -1 : 1))
+        .map(describeTopic);
       return { topics, brokers: describeBrokers(broker) };
     }, report),
     alterTopic: unaryHandler(async (message, call) => {
       const deadlineMs = remainingMs(call);
       const request = alterTopicField(message);
-      await broker.decide(request, deadlineMs);
-      const image = await imageShows(broker, (seen) => isAltered(seen, request.name, request.config, request.partitions), deadlineMs);
+      const endMs = performance.now() + request.waitMs;
+      await decide(broker, request, deadlineMs);
+      await imageShows(broker, (seen) => isAltered(seen, request), deadlineMs);
+      const waitMs = Math.min(deadlineMs, Math.max(0, endMs - performance.now()));
+      const image = await imageWithin(broker, (seen) => hasCopies(seen, request), waitMs);
       const topic = topicNamed(image, request.name);
-      if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `Topic "${request.name}" was deleted meanwhile`);
+      if (topic === undefined)
+        throw new BrokerError('UNKNOWN_TOPIC', `Topic "${request.name}" was deleted meanwhile`);
       return { topic: describeTopic(topic) };
     }, report),
     deleteTopic: unaryHandler(async ({ name }, call) => {
       const deadlineMs = remainingMs(call);
       const { topicId } = cluster.topic(topicNameField('name', name));
-      await broker.decide({ kind: 'delete-topic', name }, deadlineMs);
+      await decide(broker, { kind: 'delete-topic', name }, deadlineMs);
       // By id: another of the same name may have been made since.
       await imageShows(broker, (image) => !image.topics.has(topicId), deadlineMs);
       return {};
@@ -88,13 +141,25 @@ function topicCalls(cluster: Cluster, report: ReportDefect): Pick<AdminServiceSe
   };
 }
 
-async function createTopic(broker: BrokerApi, message: CreateTopicMessage, deadlineMs: number): Promise<TopicMessage> {
-  const request = withDefaults(createTopicField(randomUUID(), message), broker.image().brokers.size);
-  const reply = await broker.decide(request, deadlineMs);
-  if (reply.kind !== 'create-topic') throw wrongReply('create-topic', reply.kind);
+async function createTopic(
+  broker: BrokerApi,
+  message: CreateTopicMessage,
+  deadlineMs: number,
+): Promise<TopicMessage> {
+  const request = withDefaults(
+    createTopicField(randomUUID(), message),
+    broker.image().brokers.size,
+  );
+  const reply = await decide(broker, request, deadlineMs);
   const { name, replicationFactor, config } = request;
   if (request.validateOnly) {
-    return { name, topicId: '', replicationFactor, config: topicConfigToMessage(config), partitions: [] };
+    return {
+      name,
+      topicId: '',
+      replicationFactor,
+      config: topicConfigToMessage(config),
+      partitions: [],
+    };
   }
   const image = await imageShows(broker, (seen) => seen.topics.has(reply.topicId), deadlineMs);
   return describeTopic(image.topics.get(reply.topicId)!);
@@ -112,13 +177,21 @@ function withDefaults(request: CreateTopicRequest, brokers: number): CreateTopic
   };
 }
 
-async function quorum(cluster: Cluster, isSecondHand: boolean, deadlineMs: number): Promise<DescribeQuorumResponse> {
+async function quorum(
+  cluster: Cluster,
+  isSecondHand: boolean,
+  deadlineMs: number,
+): Promise<DescribeQuorumResponse> {
   const { broker } = cluster;
   const status = broker.report().raft;
   if (status?.role === 'leader') return describeQuorum(status, broker.brokerId);
   const { controller } = broker.nodeInfo();
   if (isSecondHand || controller === NO_BROKER || cluster.isSelf(controller)) {
-    throw new BrokerError('NOT_CONTROLLER', `Broker ${broker.brokerId} is not the controller`, controller === NO_BROKER ? {} : { controller });
+    throw new BrokerError(
+      'NOT_CONTROLLER',
+      `Broker ${broker.brokerId} is not the controller`,
+      controller === NO_BROKER ? {} : { controller },
+    );
   }
   return cluster.forward(controller, AdminServiceService.describeQuorum, {}, deadlineMs);
 }
@@ -129,37 +202,27 @@ async function prepareStop(broker: BrokerApi): Promise<PrepareStopResponse> {
   return { leadersLeft, reason: errorToMessage(new BrokerError('REFUSED', reason)) };
 }
 
-/** Resolves with the first image that shows a committed change. Rejects with BROKER_NOT_READY at the deadline: it happened, but does not show here yet. */
-function imageShows(broker: BrokerApi, shows: (image: MetadataImage) => boolean, deadlineMs: number): Promise<MetadataImage> {
-  if (shows(broker.image())) return Promise.resolve(broker.image());
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      cancel();
-      reject(new BrokerError('BROKER_NOT_READY', `The change is committed, but broker ${broker.brokerId} has not seen it within ${Math.round(deadlineMs)} ms`));
-    }, deadlineMs);
-    const cancel = broker.watchImage(() => {
-      const image = broker.image();
-      if (!shows(image)) return;
-      clearTimeout(timer);
-      cancel();
-      resolve(image);
-    });
-  });
-}
-
-function topicNamed(image: MetadataImage, name: string): TopicState | undefined {
-  const topicId = image.topicIdsByName.get(name);
-  return topicId === undefined ? undefined : image.topics.get(topicId);
-}
-
 /** Whether a change shows. A topic that is gone shows it as well: nothing more will come. */
-function isAltered(image: MetadataImage, name: string, config: Partial<TopicConfig>, partitions: number): boolean {
+function isAltered(
+  image: MetadataImage,
+  { name, config, partitions, replicationFactor }: AlterTopicRequest,
+): boolean {
   const topic = topicNamed(image, name);
   if (topic === undefined) return true;
   const keys = Object.keys(config) as (keyof TopicConfig)[];
-  return topic.partitions.length >= partitions && keys.every((key) => topic.config[key] === config[key]);
+  const isFactorSet = replicationFactor === 0 || topic.replicationFactor === replicationFactor;
+  return (
+    isFactorSet &&
+    topic.partitions.length >= partitions &&
+    keys.every((key) => topic.config[key] === config[key])
+  );
 }
 
-function wrongReply(asked: string, got: string): BrokerError {
-  return new BrokerError('INTERNAL', `Answer to "${asked}" is "${got}"`);
+/** Whether a changed replication factor has been carried out, if one was asked for. */
+function hasCopies(image: MetadataImage, { name, replicationFactor }: AlterTopicRequest): boolean {
+  const topic = topicNamed(image, name);
+  if (topic === undefined || replicationFactor === 0) return true;
+  return topic.partitions.every(
+    ({ target, replicas }) => target === undefined && replicas.length === replicationFactor,
+  );
 }

@@ -2,7 +2,12 @@
  * The plain Append call: spreads records over partitions and answers for each of them. What waits is bounded; the call ends by its deadline, whatever
  * the leaders do.
  */
-import type { AppendRecord, AppendRequest, AppendResponse, AppendResult as AppendResultMessage } from '../../proto/gen/tidemark/v1/log.ts';
+import type {
+  AppendRecord,
+  AppendRequest,
+  AppendResponse,
+  AppendResult as AppendResultMessage,
+} from '../../proto/gen/tidemark/v1/log.ts';
 import { partitionForKey } from '../../proto/batch/key-hash.ts';
 import { errorToMessage } from '../../proto/grpc/errors.ts';
 import { recordBytes, type RecordInput } from '../../proto/records/record-set.ts';
@@ -40,7 +45,12 @@ export class Appender {
   #nextSpread = 0;
 
   constructor(cluster: Cluster, wallMs: () => number, report: ReportDefect) {
-    this.#parts = { cluster, producer: new InternalProducer(cluster.broker), forwarder: new ProduceForwarder(cluster), report };
+    this.#parts = {
+      cluster,
+      producer: new InternalProducer(cluster.broker),
+      forwarder: new ProduceForwarder(cluster),
+      report,
+    };
     this.#wallMs = wallMs;
   }
 
@@ -52,7 +62,10 @@ export class Appender {
     const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
     checkSize(records.length, bytes);
     if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
-      throw new BrokerError('OVERLOADED', `${this.#waitingBytes} bytes of records wait, must stay within ${WAITING_BYTES_MAX}; nothing was appended`);
+      throw new BrokerError(
+        'OVERLOADED',
+        `${this.#waitingBytes} bytes of records wait, must stay within ${WAITING_BYTES_MAX}; nothing was appended`,
+      );
     }
     const partitions = this.#choosePartitions(topic, request.records);
     this.#waitingBytes += bytes;
@@ -65,7 +78,13 @@ export class Appender {
     this.#parts.forwarder.close();
   }
 
-  #write(topic: TopicState, partitions: readonly number[], records: readonly RecordInput[], ack: AckLevel, deadlineMs: number): Promise<AppendResponse> {
+  #write(
+    topic: TopicState,
+    partitions: readonly number[],
+    records: readonly RecordInput[],
+    ack: AckLevel,
+    deadlineMs: number,
+  ): Promise<AppendResponse> {
     return new Promise((resolve) => {
       const results: (AppendResultMessage | undefined)[] = records.map(() => undefined);
       let open = records.length;
@@ -78,11 +97,19 @@ export class Appender {
         resolve({ results: results as AppendResultMessage[] });
       };
       const untilMs = performance.now() + deadlineMs;
-      const slots = records.map((record, index): Slot => ({ index, pending: { record, ack, deadlineMs: untilMs, settle: (fate) => settle(index, fate) } }));
+      const slots = records.map(
+        (record, index): Slot => ({
+          index,
+          pending: { record, ack, deadlineMs: untilMs, settle: (fate) => settle(index, fate) },
+        }),
+      );
       const groups = Map.groupBy(slots, ({ index }) => partitions[index] ?? 0);
       const timer = setTimeout(() => {
         for (const partition of groups.keys()) this.#writer(topic, partition).dropExpired();
-        const unknown = new BrokerError('OUTCOME_UNKNOWN', 'The deadline passed while the append was in flight');
+        const unknown = new BrokerError(
+          'OUTCOME_UNKNOWN',
+          'The deadline passed while the append was in flight',
+        );
         for (const { index } of slots) settle(index, unknown);
       }, deadlineMs + SETTLE_MS);
       for (const [partition, group] of groups) this.#take(topic, partition, group);
@@ -95,10 +122,16 @@ export class Appender {
     const fitting = slots.filter(({ index, pending }) => {
       const bytes = recordBytes(pending.record);
       if (bytes + FRAME_BYTES <= bytesMax) return true;
-      pending.settle(new BrokerError('BATCH_TOO_LARGE', `Record ${index} has ${bytes} bytes, must have ${bytesMax - FRAME_BYTES} or fewer`));
+      pending.settle(
+        new BrokerError(
+          'BATCH_TOO_LARGE',
+          `Record ${index} has ${bytes} bytes, must have ${bytesMax - FRAME_BYTES} or fewer`,
+        ),
+      );
       return false;
     });
-    if (fitting.length > 0) this.#writer(topic, partition).append(fitting.map(({ pending }) => pending));
+    if (fitting.length > 0)
+      this.#writer(topic, partition).append(fitting.map(({ pending }) => pending));
   }
 
   #writer(topic: TopicState, partition: number): PartitionWriter {
@@ -125,7 +158,8 @@ export class Appender {
     const led = topic.partitions.filter(({ leader }) => leader !== NO_BROKER);
     const choices = led.length > 0 ? led : topic.partitions;
     const spread = choices[this.#nextSpread % choices.length]?.partition ?? 0;
-    if (records.some(({ partition, key }) => partition === undefined && key === undefined)) this.#nextSpread += 1;
+    if (records.some(({ partition, key }) => partition === undefined && key === undefined))
+      this.#nextSpread += 1;
     return records.map(({ partition, key }) => {
       if (partition !== undefined) return this.#parts.cluster.partition(topic, partition).partition;
       return key === undefined ? spread : partitionForKey(key, topic.partitions.length);
@@ -137,15 +171,30 @@ export class Appender {
 const FRAME_BYTES = 128;
 
 function checkSize(count: number, bytes: number): void {
-  if (count < 1 || count > CALL_RECORDS_MAX) refuse('records', count, `1 to ${CALL_RECORDS_MAX} records`);
-  if (bytes > CALL_BYTES_MAX) throw new BrokerError('BATCH_TOO_LARGE', `Cannot append: records have ${bytes} bytes, must have ${CALL_BYTES_MAX} or fewer`);
+  if (count < 1 || count > CALL_RECORDS_MAX)
+    refuse('records', count, `1 to ${CALL_RECORDS_MAX} records`);
+  if (bytes > CALL_BYTES_MAX)
+    throw new BrokerError(
+      'BATCH_TOO_LARGE',
+      `Cannot append: records have ${bytes} bytes, must have ${CALL_BYTES_MAX} or fewer`,
+    );
 }
 
 function toRecords(records: readonly AppendRecord[], nowMs: number): RecordInput[] {
-  return records.map(({ key, value, headers, timestampMs }) => ({ key, value, headers, timestampMs: timestampMs === 0 ? nowMs : timestampMs }));
+  return records.map(({ key, value, headers, timestampMs }) => ({
+    key,
+    value,
+    headers,
+    timestampMs: timestampMs === 0 ? nowMs : timestampMs,
+  }));
 }
 
-function toResult(partition: number, fate: { readonly offset: Offset } | BrokerError, ack: AckLevel): AppendResultMessage {
-  if (fate instanceof BrokerError) return { partition, offset: undefined, error: errorToMessage(fate) };
+function toResult(
+  partition: number,
+  fate: { readonly offset: Offset } | BrokerError,
+  ack: AckLevel,
+): AppendResultMessage {
+  if (fate instanceof BrokerError)
+    return { partition, offset: undefined, error: errorToMessage(fate) };
   return { partition, offset: ack === 'none' ? undefined : fate.offset, error: undefined };
 }

@@ -40,7 +40,8 @@ export class Cluster {
     const topic = topicId === undefined ? undefined : image.topics.get(topicId);
     if (topic !== undefined) return topic;
     const phase = this.broker.phase();
-    if (phase === 'unformatted' || phase === 'joining') throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
+    if (phase === 'unformatted' || phase === 'joining')
+      throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
     throw new BrokerError('UNKNOWN_TOPIC', `No topic is named "${name}"`);
   }
 
@@ -48,14 +49,18 @@ export class Cluster {
   partition(topic: TopicState, partition: number): PartitionState {
     const state = topic.partitions[partition];
     if (state !== undefined) return state;
-    throw new BrokerError('UNKNOWN_PARTITION', `Topic "${topic.name}" has no partition ${partition}, must be 0 to ${topic.partitions.length - 1}`);
+    throw new BrokerError(
+      'UNKNOWN_PARTITION',
+      `Topic "${topic.name}" has no partition ${partition}, must be 0 to ${topic.partitions.length - 1}`,
+    );
   }
 
   /** The partitions asked for; all of them when none is named. Throws UNKNOWN_PARTITION, and INVALID_ARGUMENT for one named twice. */
   partitions(topic: TopicState, asked: readonly number[]): readonly number[] {
     if (asked.length === 0) return topic.partitions.map(({ partition }) => partition);
     for (const partition of asked) this.partition(topic, partition);
-    if (new Set(asked).size !== asked.length) refuse('partitions', asked.join(', '), 'each at most once');
+    if (new Set(asked).size !== asked.length)
+      refuse('partitions', asked.join(', '), 'each at most once');
     return asked;
   }
 
@@ -64,14 +69,19 @@ export class Cluster {
     const topic = this.broker.image().topics.get(topicId);
     if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `No topic has id "${topicId}"`);
     const { leader } = this.partition(topic, partition);
-    if (leader === NO_BROKER) throw new BrokerError('LEADER_UNKNOWN', `Partition ${topic.name}/${partition} has no leader at the moment`);
+    if (leader === NO_BROKER)
+      throw new BrokerError(
+        'LEADER_UNKNOWN',
+        `Partition ${topic.name}/${partition} has no leader at the moment`,
+      );
     return leader;
   }
 
   /** Throws UNKNOWN_BROKER. */
   brokerState(brokerId: BrokerId): BrokerState {
     const state = this.broker.image().brokers.get(brokerId);
-    if (state === undefined) throw new BrokerError('UNKNOWN_BROKER', `Broker ${brokerId} is not registered`);
+    if (state === undefined)
+      throw new BrokerError('UNKNOWN_BROKER', `Broker ${brokerId} is not registered`);
     return state;
   }
 

@@ -1,6 +1,7 @@
 /** Metadata and reports as messages of the public API. */
 import type {
   Broker as BrokerMessage,
+  ClusterSettings as ClusterSettingsMessage,
   CheckDisruptionResponse,
   DescribeBrokerResponse,
   DescribeClusterResponse,
@@ -12,7 +13,14 @@ import type {
 } from '../../proto/gen/tidemark/v1/admin.ts';
 import { type BrokerId, NO_BROKER } from '../base/units.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
-import type { BrokerState, LossReport, MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
+import type {
+  BrokerState,
+  ClusterSettings,
+  LossReport,
+  MetadataImage,
+  PartitionState,
+  TopicState,
+} from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { BrokerApi, ReplicaReport } from '../runtime/api.ts';
 import { restartClassToMessage, topicConfigToMessage } from '../wire/topics.ts';
@@ -22,26 +30,40 @@ const VERDICTS_MAX = 1_000;
 
 export function describeTopic(topic: TopicState): TopicMessage {
   const { name, topicId, replicationFactor, config, partitions } = topic;
-  return { name, topicId, replicationFactor, config: topicConfigToMessage(config), partitions: partitions.map(describePartition) };
+  return {
+    name,
+    topicId,
+    replicationFactor,
+    config: topicConfigToMessage(config),
+    partitions: partitions.map(describePartition),
+  };
 }
 
 export function describeBrokers(broker: BrokerApi): BrokerMessage[] {
   const voters = new Set(broker.report().raft?.voters.map(({ brokerId }) => brokerId));
-  return [...broker.image().brokers.values()].sort((left, right) => left.brokerId - right.brokerId).map((state) => describeBroker(state, voters));
+  return [...broker.image().brokers.values()]
+    .sort((left, right) => left.brokerId - right.brokerId)
+    .map((state) => describeBroker(state, voters));
 }
 
 export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
   const { controller } = broker.nodeInfo();
   const image: MetadataImage = broker.image();
   return {
-    clusterId: image.clusterId,
+    // Of the directory where there is no metadata yet: formatted and unformatted brokers must not answer alike.
+    clusterId: image.clusterId === '' ? broker.nodeInfo().clusterId : image.clusterId,
     controller: idOrAbsent(controller),
     brokers: describeBrokers(broker),
     featureLevel: image.featureLevel,
     losses: image.losses.map(describeLoss),
     answeredBy: broker.brokerId,
     metadataIndex: image.index,
+    settings: settingsToMessage(image.settings),
   };
+}
+
+export function settingsToMessage({ moveBytesPerSecond }: ClusterSettings): ClusterSettingsMessage {
+  return { moveBytesPerSecond };
 }
 
 /** This broker's own state. */
@@ -58,39 +80,67 @@ export function describeSelf(broker: BrokerApi, version: string): DescribeBroker
     flushAgeMs: wholeMs(report.flushAgeMs),
     memoryBytes: process.memoryUsage.rss(),
     uptimeMs: wholeMs(report.uptimeMs),
+    clockSkewMs: report.clockSkewMs === null ? undefined : Math.round(report.clockSkewMs),
+    timeRetentionPaused: report.isTimeRetentionPaused,
   };
 }
 
 /** The quorum as its leader sees it. */
 export function describeQuorum(status: RaftStatus, self: BrokerId): DescribeQuorumResponse {
-  const voters = new Set(status.voters.map(({ brokerId, directoryId }) => `${brokerId}/${directoryId}`));
+  const voters = new Set(
+    status.voters.map(({ brokerId, directoryId }) => `${brokerId}/${directoryId}`),
+  );
   const own = status.voters.filter(({ brokerId }) => brokerId === self);
   const ownMembers = own.map((peer) => ({ ...peer, voter: true, matchIndex: status.durableIndex }));
   const others = status.progress.filter(({ peer }) => peer.brokerId !== self);
-  const otherMembers = others.map(({ peer, matchIndex }) => ({ ...peer, voter: voters.has(`${peer.brokerId}/${peer.directoryId}`), matchIndex }));
-  const members = [...ownMembers, ...otherMembers].sort((left, right) => left.brokerId - right.brokerId);
+  const otherMembers = others.map(({ peer, matchIndex }) => ({
+    ...peer,
+    voter: voters.has(`${peer.brokerId}/${peer.directoryId}`),
+    matchIndex,
+  }));
+  const members = [...ownMembers, ...otherMembers].sort(
+    (left, right) => left.brokerId - right.brokerId,
+  );
   return { leader: self, term: status.term, commitIndex: status.commitIndex, members };
 }
 
-export function describeDisruption({ isSafe, partitions, quorum }: DisruptionVerdict): CheckDisruptionResponse {
+export function describeDisruption({
+  isSafe,
+  partitions,
+  quorum,
+}: DisruptionVerdict): CheckDisruptionResponse {
   const suffering = partitions.filter(({ reasons }) => reasons.length > 0);
   const count = suffering.length === 0 ? [] : [`${suffering.length} partitions would suffer`];
   return {
     safe: isSafe,
     takesQuorum: quorum.losesQuorum,
     reason: [...(quorum.reason === '' ? [] : [quorum.reason]), ...count].join('; '),
-    verdicts: suffering.slice(0, VERDICTS_MAX).map(({ topic, partition, blocksWrites, losesLastCopy, reasons }) => ({
-      topic,
-      partition,
-      stopsWrites: blocksWrites,
-      takesLastCopy: losesLastCopy,
-      reason: reasons.join('; '),
-    })),
+    verdicts: suffering
+      .slice(0, VERDICTS_MAX)
+      .map(({ topic, partition, blocksWrites, losesLastCopy, reasons }) => ({
+        topic,
+        partition,
+        stopsWrites: blocksWrites,
+        takesLastCopy: losesLastCopy,
+        reason: reasons.join('; '),
+      })),
   };
 }
 
 function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): BrokerMessage {
-  const { brokerId, host, port, rack, brokerEpoch, directoryId, restartClass, fenced, stopping } = state;
+  const {
+    brokerId,
+    host,
+    port,
+    rack,
+    brokerEpoch,
+    directoryId,
+    restartClass,
+    fenced,
+    stopping,
+    cordoned,
+    featureLevelMax,
+  } = state;
   return {
     brokerId,
     host,
@@ -102,11 +152,15 @@ function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): Brok
     fenced,
     stopping,
     voter: voters.has(brokerId),
+    cordoned,
+    featureLevelMax,
   };
 }
 
-function describePartition(state: PartitionState): PartitionMessage {
-  const { partition, replicas, syncSet, quorum, leader, leaderEpoch, partitionEpoch, suspects } = state;
+export function describePartition(state: PartitionState): PartitionMessage {
+  const { partition, replicas, syncSet, quorum, leader, leaderEpoch, partitionEpoch, suspects } =
+    state;
+  const { adding, removing, target = [], successor } = state;
   return {
     partition,
     replicas: [...replicas],
@@ -116,14 +170,37 @@ function describePartition(state: PartitionState): PartitionMessage {
     leaderEpoch,
     partitionEpoch,
     suspects: [...suspects],
+    adding: [...adding],
+    removing: [...removing],
+    successor: idOrAbsent(successor),
+    target: [...target],
   };
 }
 
-function describeLoss({ topic, topicId, partition, leaderEpoch, leader, fromOffset, atMs }: LossReport): LossReportMessage {
-  return { topic, topicId, partition, leaderEpoch, leader: Math.max(0, leader), fromOffset, atMs: wholeMs(atMs) };
+function describeLoss({
+  topic,
+  topicId,
+  partition,
+  leaderEpoch,
+  leader,
+  fromOffset,
+  atMs,
+}: LossReport): LossReportMessage {
+  return {
+    topic,
+    topicId,
+    partition,
+    leaderEpoch,
+    leader: Math.max(0, leader),
+    fromOffset,
+    atMs: wholeMs(atMs),
+  };
 }
 
-function describeReplica({ topicId, topic, partition, status, sizeBytes, stopped }: ReplicaReport, self: BrokerId): ReplicaStatus {
+function describeReplica(
+  { topicId, topic, partition, status, sizeBytes, stopped }: ReplicaReport,
+  self: BrokerId,
+): ReplicaStatus {
   return {
     topicId,
     topic,
@@ -134,7 +211,7 @@ function describeReplica({ topicId, topic, partition, status, sizeBytes, stopped
     logEnd: status.logEnd,
     highWaterMark: status.highWaterMark,
     sizeBytes,
-    syncedOffset: 0,
+    syncedOffset: status.syncedOffset,
     followers: status.followers.map(({ brokerId, endOffset, lagMs, isInSync }) => ({
       brokerId,
       endOffset: endOffset ?? 0,

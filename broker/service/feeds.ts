@@ -1,7 +1,12 @@
 /** Frames of partitions for a plain Read, from whichever broker leads them: this one, or another over its Fetch stream. Both look alike to the reader. */
 import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
-import { type FetchPartition, type FetchRequest, type FetchResponse, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
+import {
+  type FetchPartition,
+  type FetchRequest,
+  type FetchResponse,
+  LogServiceService,
+} from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromStatus } from '../../proto/grpc/errors.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerId } from '../base/units.ts';
@@ -20,18 +25,37 @@ export interface Feed {
 
 export interface FeedEvents {
   /** Frames or an error of one partition; frames lie in pieces of whole frames. */
-  onPartition(part: Omit<FetchPartition, 'frames'> & { readonly frames: readonly Uint8Array[] }): void;
+  onPartition(
+    part: Omit<FetchPartition, 'frames'> & { readonly frames: readonly Uint8Array[] },
+  ): void;
   /** The feed is gone, with all its partitions. Not called after `close`. */
   onClosed(error: BrokerError): void;
 }
 
 /** Opens the feed of a broker. Throws UNKNOWN_BROKER. */
-export function openFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents, traffic: Traffic, report: ReportDefect): Feed {
-  return cluster.isSelf(brokerId) ? localFeed(cluster, events, traffic, report) : remoteFeed(cluster, brokerId, events);
+export function openFeed(
+  cluster: Cluster,
+  brokerId: BrokerId,
+  events: FeedEvents,
+  traffic: Traffic,
+  report: ReportDefect,
+): Feed {
+  return cluster.isSelf(brokerId)
+    ? localFeed(cluster, events, traffic, report)
+    : remoteFeed(cluster, brokerId, events);
 }
 
-function localFeed({ broker }: Cluster, events: FeedEvents, traffic: Traffic, report: ReportDefect): Feed {
-  const send = ({ partitions }: { readonly partitions: readonly Parameters<FeedEvents['onPartition']>[0][] }): boolean => {
+function localFeed(
+  { broker }: Cluster,
+  events: FeedEvents,
+  traffic: Traffic,
+  report: ReportDefect,
+): Feed {
+  const send = ({
+    partitions,
+  }: {
+    readonly partitions: readonly Parameters<FeedEvents['onPartition']>[0][];
+  }): boolean => {
     for (const part of partitions) events.onPartition(part);
     return true;
   };
@@ -50,14 +74,19 @@ function remoteFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents): F
   let isClosed = false;
   call.on('data', ({ partitions }: FetchResponse) => {
     for (const part of partitions) {
-      if (!isClosed) events.onPartition({ ...part, frames: part.frames.length === 0 ? [] : [part.frames] });
+      if (!isClosed)
+        events.onPartition({ ...part, frames: part.frames.length === 0 ? [] : [part.frames] });
     }
   });
   call.on('error', () => undefined);
   call.on('status', (status) => {
     if (isClosed) return;
     isClosed = true;
-    events.onClosed(status.code === Status.OK ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`) : errorFromStatus(status));
+    events.onClosed(
+      status.code === Status.OK
+        ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`)
+        : errorFromStatus(status),
+    );
   });
   return {
     request: (request) => void call.write(request),

@@ -7,7 +7,13 @@ import { frameEpoch, frameLength } from '../../proto/batch/frame.ts';
 import { errorToMessage } from '../../proto/grpc/errors.ts';
 import type { FetchParts } from '../../proto/grpc/frame-messages.ts';
 import { BrokerError } from '../base/errors.ts';
-import { type LeaderEpoch, type Offset, partitionKey, type PartitionKey, type TopicId } from '../base/units.ts';
+import {
+  type LeaderEpoch,
+  type Offset,
+  partitionKey,
+  type PartitionKey,
+  type TopicId,
+} from '../base/units.ts';
 import type { BrokerApi, ReplicaRead } from '../runtime/api.ts';
 import type { Cancel } from '../runtime/ports.ts';
 import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
@@ -39,6 +45,7 @@ interface Subscription {
   readonly topicId: TopicId;
   readonly partition: number;
   readonly allowFollower: boolean;
+  readonly inSyncOnly: boolean;
   offset: Offset;
   epoch: LeaderEpoch;
   cancelWatch: Cancel;
@@ -79,9 +86,15 @@ export class FetchSession {
 
   /** Takes a request. Throws INVALID_ARGUMENT for what no client should send; what fails for one partition is told in its place. */
   take({ subscribe, unsubscribe, creditBytes }: FetchRequest): void {
-    for (const { topicId, partition } of unsubscribe) this.#drop(partitionKey(topicIdField('unsubscribe.topic_id', topicId), partition));
+    for (const { topicId, partition } of unsubscribe)
+      this.#drop(partitionKey(topicIdField('unsubscribe.topic_id', topicId), partition));
     for (const request of subscribe) this.#subscribe(request);
-    this.#creditBytes = integerField('credit_bytes, in sum', this.#creditBytes + creditBytes, Number.MIN_SAFE_INTEGER, CREDIT_BYTES_MAX);
+    this.#creditBytes = integerField(
+      'credit_bytes, in sum',
+      this.#creditBytes + creditBytes,
+      Number.MIN_SAFE_INTEGER,
+      CREDIT_BYTES_MAX,
+    );
     this.#schedule();
   }
 
@@ -110,6 +123,7 @@ export class FetchSession {
       topicId,
       partition,
       allowFollower: request.allowFollower,
+      inSyncOnly: request.inSyncOnly,
       offset: request.offset,
       epoch: request.leaderEpoch,
       cancelWatch: () => undefined,
@@ -121,7 +135,9 @@ export class FetchSession {
     };
     this.#subscriptions.set(key, subscription);
     try {
-      subscription.cancelWatch = this.#broker.watch(topicId, partition, () => this.#look(subscription));
+      subscription.cancelWatch = this.#broker.watch(topicId, partition, () =>
+        this.#look(subscription),
+      );
       this.#look(subscription);
     } catch (error) {
       this.#fail(subscription, error);
@@ -146,7 +162,8 @@ export class FetchSession {
     subscription.isQueued = true;
     this.#queue.push(subscription);
     // A reader without credit may subscribe again and again: what it left is swept out, at a cost that its own calls have paid.
-    if (this.#queue.length > 2 * this.#subscriptions.size + QUEUE_SLACK) this.#queue = this.#queue.filter((queued) => this.#isCurrent(queued));
+    if (this.#queue.length > 2 * this.#subscriptions.size + QUEUE_SLACK)
+      this.#queue = this.#queue.filter((queued) => this.#isCurrent(queued));
     this.#schedule();
   }
 
@@ -163,13 +180,22 @@ export class FetchSession {
   #pump(): void {
     const turn = this.#queue;
     this.#queue = [];
-    const bytesMax = Math.max(READ_BYTES_MIN, Math.floor(MESSAGE_BYTES_TARGET / Math.max(1, turn.length)));
+    const bytesMax = Math.max(
+      READ_BYTES_MIN,
+      Math.floor(MESSAGE_BYTES_TARGET / Math.max(1, turn.length)),
+    );
     let taken = 0;
-    while (taken < turn.length && this.#creditBytes > 0 && !this.#isFull && this.#diskReads < DISK_READS_MAX) {
+    while (
+      taken < turn.length &&
+      this.#creditBytes > 0 &&
+      !this.#isFull &&
+      this.#diskReads < DISK_READS_MAX
+    ) {
       const subscription = turn[taken]!;
       taken += 1;
       subscription.isQueued = false;
-      if (this.#isCurrent(subscription)) this.#read(subscription, Math.min(bytesMax, this.#creditBytes));
+      if (this.#isCurrent(subscription))
+        this.#read(subscription, Math.min(bytesMax, this.#creditBytes));
       if (this.#partsBytes >= MESSAGE_BYTES_TARGET) this.#flush();
     }
     this.#queue = [...turn.slice(taken), ...this.#queue];
@@ -177,10 +203,16 @@ export class FetchSession {
   }
 
   #read(subscription: Subscription, bytesMax: number): void {
-    const { topicId, partition, offset, epoch, allowFollower } = subscription;
+    const { topicId, partition, offset, epoch, allowFollower, inSyncOnly } = subscription;
     const startedMs = performance.now();
     try {
-      const read = this.#broker.read(topicId, partition, { offset, epoch, bytesMax, allowFollower });
+      const read = this.#broker.read(topicId, partition, {
+        offset,
+        epoch,
+        bytesMax,
+        allowFollower,
+        inSyncOnly,
+      });
       if (read instanceof Promise) this.#awaitDisk(subscription, read, bytesMax, startedMs);
       else this.#deliver(subscription, read, startedMs);
     } catch (error) {
@@ -188,7 +220,12 @@ export class FetchSession {
     }
   }
 
-  #awaitDisk(subscription: Subscription, read: Promise<ReplicaRead>, bytesMax: number, startedMs: number): void {
+  #awaitDisk(
+    subscription: Subscription,
+    read: Promise<ReplicaRead>,
+    bytesMax: number,
+    startedMs: number,
+  ): void {
     subscription.isReading = true;
     subscription.isDirty = false;
     this.#diskReads += 1;
@@ -207,15 +244,30 @@ export class FetchSession {
     );
   }
 
-  #deliver(subscription: Subscription, { chunks, nextOffset, marks }: ReplicaRead, startedMs: number): void {
+  #deliver(
+    subscription: Subscription,
+    { chunks, nextOffset, marks }: ReplicaRead,
+    startedMs: number,
+  ): void {
     const { highWaterMark, logStart } = marks;
-    const isNews = highWaterMark !== subscription.highWaterMark || logStart !== subscription.logStart;
+    const isNews =
+      highWaterMark !== subscription.highWaterMark || logStart !== subscription.logStart;
     const last = chunks.at(-1);
     if (last === undefined && !isNews) return;
     subscription.highWaterMark = highWaterMark;
     subscription.logStart = logStart;
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    this.#add({ topicId: topicIdBytes(subscription.topicId), partition: subscription.partition, frames: chunks, highWaterMark, logStart, error: undefined }, bytes);
+    this.#add(
+      {
+        topicId: topicIdBytes(subscription.topicId),
+        partition: subscription.partition,
+        frames: chunks,
+        highWaterMark,
+        logStart,
+        error: undefined,
+      },
+      bytes,
+    );
     if (last === undefined) return;
     subscription.offset = nextOffset;
     subscription.epoch = lastEpoch(last);
@@ -228,7 +280,14 @@ export class FetchSession {
     const error = expected(thrown, this.#report);
     this.#drop(subscription.key);
     const { topicId, partition } = subscription;
-    const part = { topicId: topicIdBytes(topicId), partition, frames: [], highWaterMark: 0, logStart: 0, error: errorToMessage(error) };
+    const part = {
+      topicId: topicIdBytes(topicId),
+      partition,
+      frames: [],
+      highWaterMark: 0,
+      logStart: 0,
+      error: errorToMessage(error),
+    };
     this.#add(part, 0);
     this.#schedule();
   }
@@ -251,7 +310,8 @@ export class FetchSession {
 function lastEpoch(chunk: Uint8Array): LeaderEpoch {
   let epoch = 0;
   for (let at = 0; at < chunk.length; at += frameLength(chunk, at)) {
-    if (frameLength(chunk, at) === 0) throw new BrokerError('DATA_CORRUPT', `Frame at byte ${at} of a read has no length`);
+    if (frameLength(chunk, at) === 0)
+      throw new BrokerError('DATA_CORRUPT', `Frame at byte ${at} of a read has no length`);
     epoch = frameEpoch(chunk, at);
   }
   return epoch;

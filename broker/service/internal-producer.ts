@@ -38,8 +38,12 @@ export class InternalProducer {
 
   async #init(): Promise<ProducerIdentity> {
     try {
-      const reply = await this.#broker.decide({ kind: 'init-producer', name: '' }, INIT_DEADLINE_MS);
-      if (reply.kind !== 'init-producer') throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
+      const reply = await this.#broker.decide(
+        { kind: 'init-producer', name: '' },
+        INIT_DEADLINE_MS,
+      );
+      if (reply.kind !== 'init-producer')
+        throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
       this.#identity = { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
       return this.#identity;
     } finally {

@@ -16,7 +16,14 @@ import { errorFromMessage } from '../../proto/grpc/errors.ts';
 import { type FetchParts, serializeFetch } from '../../proto/grpc/frame-messages.ts';
 import { BrokerError } from '../base/errors.ts';
 import { integerField, textField, topicNameField } from '../wire/fields.ts';
-import { expected, failCall, onMessages, type ReportDefect, unaryHandler, wellFormed } from '../wire/handlers.ts';
+import {
+  expected,
+  failCall,
+  onMessages,
+  type ReportDefect,
+  unaryHandler,
+  wellFormed,
+} from '../wire/handlers.ts';
 import type { Appender } from './appender.ts';
 import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
 import { FetchSession } from './fetch-session.ts';
@@ -42,10 +49,15 @@ type FetchCall = ServerDuplexStream<FetchRequest, FetchParts>;
 type ReadCall = ServerWritableStream<ReadRequest, ReadResponse>;
 
 /** Handlers of LogService, by the names of {@link LOG_SERVICE}. */
-export function logService(parts: LogServiceParts): Omit<LogServiceServer, 'fetch'> & { readonly fetch: (call: FetchCall) => void } {
+export function logService(
+  parts: LogServiceParts,
+): Omit<LogServiceServer, 'fetch'> & { readonly fetch: (call: FetchCall) => void } {
   const { cluster, appender, traffic, report } = parts;
   return {
-    append: unaryHandler((request: AppendRequest, call) => appender.append(request, remainingMs(call)), report),
+    append: unaryHandler(
+      (request: AppendRequest, call) => appender.append(request, remainingMs(call)),
+      report,
+    ),
     read: (call: ReadCall) => void startRead(call, parts),
     listOffsets: unaryHandler(async (request: ListOffsetsRequest, call) => {
       const topic = cluster.topic(topicNameField('topic', request.topic));
@@ -55,8 +67,12 @@ export function logService(parts: LogServiceParts): Omit<LogServiceServer, 'fetc
       return { offsets: await clusterOffsets(cluster, question, remainingMs(call), report) };
     }, report),
     initProducer: unaryHandler(async ({ name }: InitProducerRequest, call) => {
-      const reply = await cluster.broker.decide({ kind: 'init-producer', name: textField('name', name) }, remainingMs(call));
-      if (reply.kind !== 'init-producer') throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
+      const reply = await cluster.broker.decide(
+        { kind: 'init-producer', name: textField('name', name) },
+        remainingMs(call),
+      );
+      if (reply.kind !== 'init-producer')
+        throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
       return { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
     }, report),
     produce: (call: ProduceCall) => {
@@ -117,12 +133,20 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
 }
 
 /** Where each partition begins and ends: by its cursor, else by the start point, up to the high-water mark of now unless the reader follows. */
-async function readRanges(request: ReadRequest, call: ReadCall, { cluster, report }: LogServiceParts): Promise<ReadRange[]> {
+async function readRanges(
+  request: ReadRequest,
+  call: ReadCall,
+  { cluster, report }: LogServiceParts,
+): Promise<ReadRange[]> {
   const topic = cluster.topic(request.topic);
   const partitions = cluster.partitions(topic, request.partitions);
   const cursors = new Map(request.cursors.map((cursor) => [cursor.partition, cursor]));
   for (const partition of cursors.keys()) {
-    if (!partitions.includes(partition)) throw new BrokerError('INVALID_ARGUMENT', `cursors names partition ${partition}, must be one of those read`);
+    if (!partitions.includes(partition))
+      throw new BrokerError(
+        'INVALID_ARGUMENT',
+        `cursors names partition ${partition}, must be one of those read`,
+      );
   }
   integerField('cursors length', request.cursors.length, cursors.size, cursors.size);
   const uncharted = partitions.filter((partition) => !cursors.has(partition));
@@ -130,15 +154,32 @@ async function readRanges(request: ReadRequest, call: ReadCall, { cluster, repor
   // A cursor needs no point, only, unless it follows, the end; which 'earliest' answers even while 'latest' is not known.
   const ends = request.follow ? [] : [...cursors.keys()];
   const [starts, marks] = await Promise.all([
-    clusterOffsets(cluster, { topic, partitions: uncharted, point: pointField(request.start) }, deadlineMs, report),
-    clusterOffsets(cluster, { topic, partitions: ends, point: { $case: 'earliest', value: true } }, deadlineMs, report),
+    clusterOffsets(
+      cluster,
+      { topic, partitions: uncharted, point: pointField(request.start) },
+      deadlineMs,
+      report,
+    ),
+    clusterOffsets(
+      cluster,
+      { topic, partitions: ends, point: { $case: 'earliest', value: true } },
+      deadlineMs,
+      report,
+    ),
   ]);
-  const answers = new Map([...starts, ...marks].map((answer) => [answer.partition, checked(answer)]));
+  const answers = new Map(
+    [...starts, ...marks].map((answer) => [answer.partition, checked(answer)]),
+  );
   return partitions.map((partition) => {
     const cursor = cursors.get(partition);
     const answer = answers.get(partition);
     const endOffset = request.follow ? null : (answer?.highWaterMark ?? 0);
-    return { partition, offset: cursor?.offset ?? answer?.offset ?? 0, leaderEpoch: cursor?.leaderEpoch ?? 0, endOffset };
+    return {
+      partition,
+      offset: cursor?.offset ?? answer?.offset ?? 0,
+      leaderEpoch: cursor?.leaderEpoch ?? 0,
+      endOffset,
+    };
   });
 }
 

@@ -1,5 +1,11 @@
 /** Offsets of a point in partitions, asked of their leaders. */
-import { LogServiceService, type ListOffsetsRequest, type ListOffsetsResponse, type PartitionOffset, type StartPoint } from '../../proto/gen/tidemark/v1/log.ts';
+import {
+  LogServiceService,
+  type ListOffsetsRequest,
+  type ListOffsetsResponse,
+  type PartitionOffset,
+  type StartPoint,
+} from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromMessage, errorToMessage } from '../../proto/grpc/errors.ts';
 import { assertNever } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
@@ -25,7 +31,11 @@ export function pointField(start: StartPoint | undefined): Point {
 }
 
 /** Answers from this broker's own replicas alone: NOT_LEADER for what it does not lead. */
-export async function localOffsets(cluster: Cluster, { topic, partitions, point }: OffsetsQuestion, report: ReportDefect): Promise<PartitionOffset[]> {
+export async function localOffsets(
+  cluster: Cluster,
+  { topic, partitions, point }: OffsetsQuestion,
+  report: ReportDefect,
+): Promise<PartitionOffset[]> {
   return Promise.all(
     partitions.map(async (partition) => {
       try {
@@ -53,17 +63,27 @@ export async function clusterOffsets(
     if (open.length === 0 || (answers.size > 0 && leftMs <= 0)) break;
     if (answers.size > 0) await imageChangeOr(cluster.broker, Math.min(backoff.nextMs(), leftMs));
     const groups = byLeader(cluster, topic.topicId, open, answers);
-    const asked = [...groups].map(async ([leader, group]) => askLeader(cluster, leader, { topic, partitions: group, point }, Math.max(1, leftMs), report));
+    const asked = [...groups].map(async ([leader, group]) =>
+      askLeader(cluster, leader, { topic, partitions: group, point }, Math.max(1, leftMs), report),
+    );
     for (const answer of (await Promise.all(asked)).flat()) answers.set(answer.partition, answer);
   }
   return partitions.map((partition) => answers.get(partition)!);
 }
 
 function isOpen(answer: PartitionOffset | undefined): boolean {
-  return answer === undefined || (answer.error !== undefined && isRetriable(errorFromMessage(answer.error)));
+  return (
+    answer === undefined ||
+    (answer.error !== undefined && isRetriable(errorFromMessage(answer.error)))
+  );
 }
 
-function byLeader(cluster: Cluster, topicId: TopicId, partitions: readonly number[], answers: Map<number, PartitionOffset>): Map<BrokerId, number[]> {
+function byLeader(
+  cluster: Cluster,
+  topicId: TopicId,
+  partitions: readonly number[],
+  answers: Map<number, PartitionOffset>,
+): Map<BrokerId, number[]> {
   const groups = new Map<BrokerId, number[]>();
   for (const partition of partitions) {
     try {
@@ -77,12 +97,27 @@ function byLeader(cluster: Cluster, topicId: TopicId, partitions: readonly numbe
   return groups;
 }
 
-async function askLeader(cluster: Cluster, leader: BrokerId, question: OffsetsQuestion, deadlineMs: number, report: ReportDefect): Promise<PartitionOffset[]> {
+async function askLeader(
+  cluster: Cluster,
+  leader: BrokerId,
+  question: OffsetsQuestion,
+  deadlineMs: number,
+  report: ReportDefect,
+): Promise<PartitionOffset[]> {
   if (cluster.isSelf(leader)) return localOffsets(cluster, question, report);
   const { topic, partitions, point } = question;
-  const request: ListOffsetsRequest = { topic: topic.name, partitions: [...partitions], start: { point } };
+  const request: ListOffsetsRequest = {
+    topic: topic.name,
+    partitions: [...partitions],
+    start: { point },
+  };
   try {
-    const { offsets }: ListOffsetsResponse = await cluster.forward(leader, LogServiceService.listOffsets, request, deadlineMs);
+    const { offsets }: ListOffsetsResponse = await cluster.forward(
+      leader,
+      LogServiceService.listOffsets,
+      request,
+      deadlineMs,
+    );
     return offsets.filter(({ partition }) => partitions.includes(partition));
   } catch (thrown) {
     const error = expected(thrown, report);
@@ -90,25 +125,43 @@ async function askLeader(cluster: Cluster, leader: BrokerId, question: OffsetsQu
   }
 }
 
-async function localOffset(cluster: Cluster, topicId: TopicId, partition: number, point: Point): Promise<PartitionOffset> {
+async function localOffset(
+  cluster: Cluster,
+  topicId: TopicId,
+  partition: number,
+  point: Point,
+): Promise<PartitionOffset> {
   const { broker } = cluster;
   const marks = broker.marks(topicId, partition);
   if (!marks.isLeader) {
-    throw new BrokerError('NOT_LEADER', `Broker ${broker.brokerId} does not lead partition ${partition}`, { leader: marks.leader, leaderEpoch: marks.leaderEpoch });
+    throw new BrokerError(
+      'NOT_LEADER',
+      `Broker ${broker.brokerId} does not lead partition ${partition}`,
+      { leader: marks.leader, leaderEpoch: marks.leaderEpoch },
+    );
   }
   const offset = await offsetOfPoint(cluster, topicId, partition, point);
   const { logStart, highWaterMark, leaderEpoch } = marks;
   return { partition, offset, logStart, highWaterMark, leaderEpoch, error: undefined };
 }
 
-async function offsetOfPoint({ broker }: Cluster, topicId: TopicId, partition: number, point: Point): Promise<number> {
+async function offsetOfPoint(
+  { broker }: Cluster,
+  topicId: TopicId,
+  partition: number,
+  point: Point,
+): Promise<number> {
   const { logStart, latest } = broker.marks(topicId, partition);
   switch (point.$case) {
     case 'earliest':
       return logStart;
     case 'latest':
       // Rule 7: a new leader does not know it until its epoch start is committed.
-      if (latest === null) throw new BrokerError('OFFSET_NOT_AVAILABLE', `The latest offset of partition ${partition} is not known yet`);
+      if (latest === null)
+        throw new BrokerError(
+          'OFFSET_NOT_AVAILABLE',
+          `The latest offset of partition ${partition} is not known yet`,
+        );
       return latest;
     case 'offset':
       return point.value;
@@ -120,5 +173,12 @@ async function offsetOfPoint({ broker }: Cluster, topicId: TopicId, partition: n
 }
 
 function failure(partition: number, error: BrokerError): PartitionOffset {
-  return { partition, offset: undefined, logStart: 0, highWaterMark: 0, leaderEpoch: 0, error: errorToMessage(error) };
+  return {
+    partition,
+    offset: undefined,
+    logStart: 0,
+    highWaterMark: 0,
+    leaderEpoch: 0,
+    error: errorToMessage(error),
+  };
 }

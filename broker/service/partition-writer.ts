@@ -22,9 +22,20 @@ const BATCH_BYTES_TARGET = 1024 * 1024;
 const FRAME_OVERHEAD_BYTES = 128;
 
 /** Refusals that prove that the batch was not appended by that attempt. After any other failed attempt it may have been. */
-const CERTAIN: ReadonlySet<ErrorCode> = new Set(['NOT_ENOUGH_REPLICAS', 'OVERLOADED', 'DISK_FULL', 'LEADER_UNKNOWN', 'UNKNOWN_BROKER']);
+const CERTAIN: ReadonlySet<ErrorCode> = new Set([
+  'NOT_ENOUGH_REPLICAS',
+  'OVERLOADED',
+  'DISK_FULL',
+  'LEADER_UNKNOWN',
+  'UNKNOWN_BROKER',
+]);
 /** The log and we disagree about sequences: with a new id they begin again. */
-const SEQUENCE_LOST: ReadonlySet<ErrorCode> = new Set(['UNKNOWN_PRODUCER', 'OUT_OF_ORDER_SEQUENCE', 'DUPLICATE_SEQUENCE', 'PRODUCER_FENCED']);
+const SEQUENCE_LOST: ReadonlySet<ErrorCode> = new Set([
+  'UNKNOWN_PRODUCER',
+  'OUT_OF_ORDER_SEQUENCE',
+  'DUPLICATE_SEQUENCE',
+  'PRODUCER_FENCED',
+]);
 
 /** A record on its way, and who waits for it. */
 export interface PendingRecord {
@@ -77,7 +88,13 @@ export class PartitionWriter {
     const expired = this.#queue.filter(({ deadlineMs }) => deadlineMs <= nowMs);
     if (expired.length === 0) return;
     this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > nowMs);
-    this.#refuse(expired, new BrokerError('BROKER_NOT_READY', `Partition ${this.#partition} took nothing before the deadline; the record was not appended`));
+    this.#refuse(
+      expired,
+      new BrokerError(
+        'BROKER_NOT_READY',
+        `Partition ${this.#partition} took nothing before the deadline; the record was not appended`,
+      ),
+    );
   }
 
   async #run(): Promise<void> {
@@ -98,13 +115,16 @@ export class PartitionWriter {
   /** The next run of records that share an acknowledgement level and fit one frame. */
   #takeBatch(): PendingRecord[] {
     const topic = this.#parts.cluster.image().topics.get(this.#topicId);
-    const bytesMax = Math.min(BATCH_BYTES_TARGET, topic?.config.batchBytesMax ?? BATCH_BYTES_TARGET) - FRAME_OVERHEAD_BYTES;
+    const bytesMax =
+      Math.min(BATCH_BYTES_TARGET, topic?.config.batchBytesMax ?? BATCH_BYTES_TARGET) -
+      FRAME_OVERHEAD_BYTES;
     const ack = this.#queue[0]?.ack;
     let bytes = 0;
     let count = 0;
     for (const pending of this.#queue) {
       bytes += recordBytes(pending.record);
-      if (pending.ack !== ack || count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax)) break;
+      if (pending.ack !== ack || count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax))
+        break;
       count += 1;
     }
     return this.#queue.splice(0, count);
@@ -118,7 +138,11 @@ export class PartitionWriter {
     for (;;) {
       const result = await this.#tryOnce(attempt.frame, batch, deadlineMs);
       if (result === 'deadline') {
-        this.#giveUp(batch, attempt.identity, new BrokerError('BROKER_NOT_READY', 'the deadline passed while the batch was in flight'));
+        this.#giveUp(
+          batch,
+          attempt.identity,
+          new BrokerError('BROKER_NOT_READY', 'the deadline passed while the batch was in flight'),
+        );
         return;
       }
       if (result.ok) {
@@ -141,11 +165,18 @@ export class PartitionWriter {
 
   /** Until metadata changes, or the next try is due. */
   #pause(backoff: Backoff, deadlineMs: number): Promise<void> {
-    return imageChangeOr(this.#parts.cluster.broker, Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())));
+    return imageChangeOr(
+      this.#parts.cluster.broker,
+      Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())),
+    );
   }
 
   /** The batch as a frame under the present id; waits for an id within the deadline. Nothing was sent while this fails. */
-  async #prepare(batch: readonly PendingRecord[], deadlineMs: number, backoff: Backoff): Promise<{ readonly frame: Uint8Array; readonly identity: ProducerIdentity }> {
+  async #prepare(
+    batch: readonly PendingRecord[],
+    deadlineMs: number,
+    backoff: Backoff,
+  ): Promise<{ readonly frame: Uint8Array; readonly identity: ProducerIdentity }> {
     const { producer } = this.#parts;
     for (;;) {
       try {
@@ -156,18 +187,30 @@ export class PartitionWriter {
         const records = batch.map(({ record }) => record);
         return { identity, frame: encodeBatch(records, { codec: 0, producer: sequence }, crc32) };
       } catch (error) {
-        if (!(error instanceof BrokerError) || !isRetriable(error) || performance.now() >= deadlineMs) throw error;
+        if (
+          !(error instanceof BrokerError) ||
+          !isRetriable(error) ||
+          performance.now() >= deadlineMs
+        )
+          throw error;
         await this.#pause(backoff, deadlineMs);
       }
     }
   }
 
   /** Hands the frame to the present leader. */
-  #tryOnce(frame: Uint8Array, batch: readonly PendingRecord[], deadlineMs: number): Promise<AppendResult | 'deadline'> {
+  #tryOnce(
+    frame: Uint8Array,
+    batch: readonly PendingRecord[],
+    deadlineMs: number,
+  ): Promise<AppendResult | 'deadline'> {
     const { cluster, forwarder, report } = this.#parts;
     const ack = batch[0]?.ack ?? 'all';
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve('deadline'), Math.max(1, deadlineMs - performance.now()));
+      const timer = setTimeout(
+        () => resolve('deadline'),
+        Math.max(1, deadlineMs - performance.now()),
+      );
       const done = (result: AppendResult): void => {
         clearTimeout(timer);
         resolve(result);
@@ -175,8 +218,14 @@ export class PartitionWriter {
       try {
         const leader = cluster.leader(this.#topicId, this.#partition);
         // The log keeps and stamps what it is given, and we may need the frame again.
-        if (cluster.isSelf(leader)) cluster.broker.append(this.#topicId, this.#partition, frame.slice(), ack, done);
-        else forwarder.send(leader, { topicId: this.#topicId, partition: this.#partition, frame, ack }, done);
+        if (cluster.isSelf(leader))
+          cluster.broker.append(this.#topicId, this.#partition, frame.slice(), ack, done);
+        else
+          forwarder.send(
+            leader,
+            { topicId: this.#topicId, partition: this.#partition, frame, ack },
+            done,
+          );
       } catch (error) {
         done({ ok: false, error: expected(error, report) });
       }
@@ -195,7 +244,12 @@ export class PartitionWriter {
 
   #giveUp(batch: readonly PendingRecord[], identity: ProducerIdentity, cause: BrokerError): void {
     this.#parts.producer.abandon(identity);
-    const error = new BrokerError('OUTCOME_UNKNOWN', `Append to partition ${this.#partition} may or may not have happened: ${cause.message}`, {}, cause);
+    const error = new BrokerError(
+      'OUTCOME_UNKNOWN',
+      `Append to partition ${this.#partition} may or may not have happened: ${cause.message}`,
+      {},
+      cause,
+    );
     for (const { settle } of batch) settle(error);
   }
 }

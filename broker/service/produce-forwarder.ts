@@ -1,7 +1,12 @@
 /** Batches of this broker's plain Append calls, on their way to other leaders: one Produce stream for each, opened when first needed. */
 import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
-import { AckLevel as AckLevelValue, LogServiceService, type ProduceResponse, type ProduceResult } from '../../proto/gen/tidemark/v1/log.ts';
+import {
+  AckLevel as AckLevelValue,
+  LogServiceService,
+  type ProduceResponse,
+  type ProduceResult,
+} from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromMessage, errorFromStatus } from '../../proto/grpc/errors.ts';
 import { type ProduceParts, serializeProduce } from '../../proto/grpc/frame-messages.ts';
 import { BrokerError } from '../base/errors.ts';
@@ -41,7 +46,12 @@ export class ProduceForwarder {
     let stream = this.#streams.get(leader);
     if (stream === undefined) {
       const client = this.#cluster.client(leader, 'data');
-      const call: ClientDuplexStream<ProduceParts, ProduceResponse> = client.makeBidiStreamRequest(PRODUCE.path, serializeProduce, PRODUCE.responseDeserialize, new Metadata());
+      const call: ClientDuplexStream<ProduceParts, ProduceResponse> = client.makeBidiStreamRequest(
+        PRODUCE.path,
+        serializeProduce,
+        PRODUCE.responseDeserialize,
+        new Metadata(),
+      );
       stream = new LeaderProduceStream(call, () => this.#streams.delete(leader));
       this.#streams.set(leader, stream);
     }
@@ -66,7 +76,10 @@ class LeaderProduceStream {
     call.on('error', () => undefined);
     call.on('status', (status) => {
       onClosed();
-      const error = status.code === Status.OK ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream') : errorFromStatus(status);
+      const error =
+        status.code === Status.OK
+          ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream')
+          : errorFromStatus(status);
       for (const done of this.#waiting.values()) done({ ok: false, error });
       this.#waiting.clear();
     });
@@ -76,7 +89,10 @@ class LeaderProduceStream {
     const batchId = this.#nextBatchId;
     this.#nextBatchId += 1;
     this.#waiting.set(batchId, done);
-    this.#call.write({ acks: ACKS[ack], batches: [{ batchId, topicId: topicIdBytes(topicId), partition, frame: [frame] }] });
+    this.#call.write({
+      acks: ACKS[ack],
+      batches: [{ batchId, topicId: topicIdBytes(topicId), partition, frame: [frame] }],
+    });
   }
 
   close(): void {
@@ -88,6 +104,7 @@ class LeaderProduceStream {
     this.#waiting.delete(batchId);
     if (error !== undefined) done?.({ ok: false, error: errorFromMessage(error) });
     // The stream does not tell the last offset, and nobody here needs it: records are counted from the first.
-    else done?.({ ok: true, baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: duplicate });
+    else
+      done?.({ ok: true, baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: duplicate });
   }
 }

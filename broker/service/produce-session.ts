@@ -4,7 +4,13 @@
  */
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
-import { AckLevel as AckLevelValue, type ProduceBatch, type ProduceRequest, type ProduceResponse, type ProduceResult } from '../../proto/gen/tidemark/v1/log.ts';
+import {
+  AckLevel as AckLevelValue,
+  type ProduceBatch,
+  type ProduceRequest,
+  type ProduceResponse,
+  type ProduceResult,
+} from '../../proto/gen/tidemark/v1/log.ts';
 import { errorToMessage } from '../../proto/grpc/errors.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
@@ -88,7 +94,11 @@ export class ProduceSession {
     const done = (result: AppendResult): void => {
       this.#bytesInFlight -= bytes;
       this.#batchesInFlight -= 1;
-      this.#traffic.appended(bytes, performance.now() - startedMs, result.ok ? null : result.error.code);
+      this.#traffic.appended(
+        bytes,
+        performance.now() - startedMs,
+        result.ok ? null : result.error.code,
+      );
       this.#answer(toResult(batchId, result));
     };
     try {

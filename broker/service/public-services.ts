@@ -21,7 +21,14 @@ export interface PublicServicesOptions {
 }
 
 /** Handlers and definitions by service; `close` ends streams to other brokers. */
-export function publicServices({ broker, dial, version, wallMs, traffic, report }: PublicServicesOptions) {
+export function publicServices({
+  broker,
+  dial,
+  version,
+  wallMs,
+  traffic,
+  report,
+}: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
   const appender = new Appender(cluster, wallMs, report);
   return {

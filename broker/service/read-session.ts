@@ -79,7 +79,12 @@ export class ReadSession {
   constructor(options: ReadOptions) {
     this.#options = options;
     this.#recordsLeft = options.recordsMax === 0 ? Number.POSITIVE_INFINITY : options.recordsMax;
-    const cursors = options.ranges.map((range) => ({ ...range, source: null, backoff: { current: new Backoff() }, retryTimer: null }));
+    const cursors = options.ranges.map((range) => ({
+      ...range,
+      source: null,
+      backoff: { current: new Backoff() },
+      retryTimer: null,
+    }));
     this.#cursors = new Map(cursors.map((cursor) => [cursor.partition, cursor]));
     this.#cancelWatch = options.cluster.broker.watchImage(() => this.#assignAll());
     this.#assignAll();
@@ -126,7 +131,16 @@ export class ReadSession {
       const feed = this.#feed(leader);
       cursor.source = leader;
       const { partition, offset, leaderEpoch } = cursor;
-      const subscribe = [{ topicId: topicIdBytes(topic.topicId), partition, offset, leaderEpoch, allowFollower: false }];
+      const subscribe = [
+        {
+          topicId: topicIdBytes(topic.topicId),
+          partition,
+          offset,
+          leaderEpoch,
+          allowFollower: false,
+          inSyncOnly: false,
+        },
+      ];
       feed.request({ subscribe, unsubscribe: [], creditBytes: 0 });
     } catch (error) {
       this.#failed(cursor, expected(error, this.#options.report));
@@ -146,10 +160,17 @@ export class ReadSession {
       },
       onClosed: (error) => {
         this.#feeds.delete(brokerId);
-        for (const cursor of this.#cursors.values()) if (cursor.source === brokerId) this.#failed(cursor, error);
+        for (const cursor of this.#cursors.values())
+          if (cursor.source === brokerId) this.#failed(cursor, error);
       },
     };
-    const feed = openFeed(this.#options.cluster, brokerId, events, this.#options.traffic, this.#options.report);
+    const feed = openFeed(
+      this.#options.cluster,
+      brokerId,
+      events,
+      this.#options.traffic,
+      this.#options.report,
+    );
     this.#feeds.set(brokerId, feed);
     feed.request({ subscribe: [], unsubscribe: [], creditBytes: FEED_CREDIT_BYTES });
     return feed;
@@ -195,7 +216,12 @@ export class ReadSession {
     const records: ReadRecord[] = [];
     const moved = new Map<number, Cursor>();
     let bytes = 0;
-    while (this.#queue.length > 0 && bytes < MESSAGE_BYTES_TARGET && records.length < MESSAGE_RECORDS_MAX && this.#recordsLeft > 0) {
+    while (
+      this.#queue.length > 0 &&
+      bytes < MESSAGE_BYTES_TARGET &&
+      records.length < MESSAGE_RECORDS_MAX &&
+      this.#recordsLeft > 0
+    ) {
       const next = this.#queue[0]!;
       const batch = decodeBatch(next.chunk, 0, crc32);
       const length = frameLength(next.chunk, 0);
@@ -206,7 +232,8 @@ export class ReadSession {
       const { partition, offset, leaderEpoch } = next.cursor;
       moved.set(partition, { partition, offset, leaderEpoch });
     }
-    if (moved.size > 0) this.#isFull = !this.#options.send({ records, cursors: [...moved.values()] });
+    if (moved.size > 0)
+      this.#isFull = !this.#options.send({ records, cursors: [...moved.values()] });
     if (this.#recordsLeft === 0 || [...this.#cursors.values()].every(isDone)) this.#finish(null);
     else if (this.#queue.length > 0) this.#schedule();
   }
@@ -221,7 +248,15 @@ export class ReadSession {
     for (const { offset, timestampMs, key, value, headers } of records) {
       if (offset < cursor.offset) continue;
       if (this.#recordsLeft === 0) return bytes;
-      out.push({ partition, offset, leaderEpoch: header.leaderEpoch, timestampMs, key, value, headers: headers.map((each) => ({ ...each })) });
+      out.push({
+        partition,
+        offset,
+        leaderEpoch: header.leaderEpoch,
+        timestampMs,
+        key,
+        value,
+        headers: headers.map((each) => ({ ...each })),
+      });
       bytes += value.length + (key?.length ?? 0);
       this.#recordsLeft -= 1;
       cursor.offset = offset + 1;

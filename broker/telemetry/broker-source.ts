@@ -34,11 +34,21 @@ export interface BrokerSample {
   readonly flushAgeMs: number;
   readonly stuckWriteMs: number;
   readonly raft: QuorumSample | null;
+  readonly clockSkewMs: number | null;
+  readonly isTimeRetentionPaused: boolean;
 }
 
 /** Committed partitions by topic, for what has no leader. */
 export interface MetadataSample {
-  readonly topics: ReadonlyMap<string, { readonly partitions: readonly { readonly leader: number; readonly replicas: readonly number[] }[] }>;
+  readonly topics: ReadonlyMap<
+    string,
+    {
+      readonly partitions: readonly {
+        readonly leader: number;
+        readonly replicas: readonly number[];
+      }[];
+    }
+  >;
 }
 
 /** The broker. The runtime's `BrokerApi` is one. */

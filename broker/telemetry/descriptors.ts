@@ -19,7 +19,15 @@ export interface ProtoIndex {
 
 // Field numbers of google/protobuf/descriptor.proto.
 const SET_FILE = 1;
-const FILE = { name: 1, package: 2, dependency: 3, message: 4, enum: 5, service: 6, extension: 7 } as const;
+const FILE = {
+  name: 1,
+  package: 2,
+  dependency: 3,
+  message: 4,
+  enum: 5,
+  service: 6,
+  extension: 7,
+} as const;
 const MESSAGE = { name: 1, nested: 3, enum: 4, field: 2 } as const;
 const NAME = 1;
 const SERVICE_METHOD = 2;
@@ -33,13 +41,24 @@ export function readDescriptors(image: Uint8Array): ProtoIndex {
     const prefix = text(parts, FILE.package);
     const serviceParts = (parts.get(FILE.service) ?? []).map(fields);
     const services = serviceParts.map((service) => qualified(prefix, text(service, NAME)));
-    const file = { name: text(parts, FILE.name), dependencies: (parts.get(FILE.dependency) ?? []).map(decode), services, bytes };
+    const file = {
+      name: text(parts, FILE.name),
+      dependencies: (parts.get(FILE.dependency) ?? []).map(decode),
+      services,
+      bytes,
+    };
     byName.set(file.name, file);
     const symbols = [
       ...services,
-      ...serviceParts.flatMap((service, index) => (service.get(SERVICE_METHOD) ?? []).map((method) => `${services[index] ?? ''}.${text(fields(method), NAME)}`)),
+      ...serviceParts.flatMap((service, index) =>
+        (service.get(SERVICE_METHOD) ?? []).map(
+          (method) => `${services[index] ?? ''}.${text(fields(method), NAME)}`,
+        ),
+      ),
       ...(parts.get(FILE.enum) ?? []).map((each) => qualified(prefix, text(fields(each), NAME))),
-      ...(parts.get(FILE.extension) ?? []).map((each) => qualified(prefix, text(fields(each), NAME))),
+      ...(parts.get(FILE.extension) ?? []).map((each) =>
+        qualified(prefix, text(fields(each), NAME)),
+      ),
       ...(parts.get(FILE.message) ?? []).flatMap((each) => messageSymbols(prefix, each)),
     ];
     for (const symbol of symbols) bySymbol.set(symbol, file);
@@ -50,8 +69,14 @@ export function readDescriptors(image: Uint8Array): ProtoIndex {
 function messageSymbols(prefix: string, message: Uint8Array): string[] {
   const parts = fields(message);
   const name = qualified(prefix, text(parts, MESSAGE.name));
-  const inner = [...(parts.get(MESSAGE.enum) ?? []), ...(parts.get(MESSAGE.field) ?? [])].map((each) => qualified(name, text(fields(each), NAME)));
-  return [name, ...inner, ...(parts.get(MESSAGE.nested) ?? []).flatMap((each) => messageSymbols(name, each))];
+  const inner = [...(parts.get(MESSAGE.enum) ?? []), ...(parts.get(MESSAGE.field) ?? [])].map(
+    (each) => qualified(name, text(fields(each), NAME)),
+  );
+  return [
+    name,
+    ...inner,
+    ...(parts.get(MESSAGE.nested) ?? []).flatMap((each) => messageSymbols(name, each)),
+  ];
 }
 
 /** Length-delimited fields of a message, by number. */

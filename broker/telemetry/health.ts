@@ -3,7 +3,13 @@
  * services, SERVING in phase `serving` alone. Its three small messages are written here by hand, for they will never change.
  */
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { type MethodDefinition, type sendUnaryData, type ServerUnaryCall, type ServerWritableStream, status as Status } from '@grpc/grpc-js';
+import {
+  type MethodDefinition,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status as Status,
+} from '@grpc/grpc-js';
 
 const SERVING = 1;
 const NOT_SERVING = 2;
@@ -44,9 +50,16 @@ export class Health {
   /** Handlers, by the names of {@link HEALTH_SERVICE}. */
   handlers() {
     return {
-      check: (call: ServerUnaryCall<HealthRequest, number>, answer: sendUnaryData<number>): void => {
+      check: (
+        call: ServerUnaryCall<HealthRequest, number>,
+        answer: sendUnaryData<number>,
+      ): void => {
         const status = this.#statusOf(call.request.service);
-        if (status === SERVICE_UNKNOWN) answer({ code: Status.NOT_FOUND, details: `No service is named "${call.request.service}"` });
+        if (status === SERVICE_UNKNOWN)
+          answer({
+            code: Status.NOT_FOUND,
+            details: `No service is named "${call.request.service}"`,
+          });
         else answer(null, status);
       },
       watch: (call: Watcher): void => this.#watch(call),
@@ -100,7 +113,8 @@ function method(name: string, isStream: boolean): MethodDefinition<HealthRequest
     path: `/grpc.health.v1.Health/${name}`,
     requestStream: false,
     responseStream: isStream,
-    requestSerialize: ({ service }) => toBuffer(service === '' ? new BinaryWriter() : new BinaryWriter().uint32(10).string(service)),
+    requestSerialize: ({ service }) =>
+      toBuffer(service === '' ? new BinaryWriter() : new BinaryWriter().uint32(10).string(service)),
     requestDeserialize: (bytes) => {
       const reader = new BinaryReader(bytes);
       let service = '';

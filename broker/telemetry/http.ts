@@ -18,7 +18,10 @@ export class TelemetryServer {
   readonly #server: Server;
 
   constructor(pages: HttpPages) {
-    this.#server = createServer({ requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX }, (request, response) => answer(pages, request, response));
+    this.#server = createServer(
+      { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX },
+      (request, response) => answer(pages, request, response),
+    );
   }
 
   /** Resolves with the port. Rejects when it is taken. */
@@ -42,17 +45,21 @@ export class TelemetryServer {
 }
 
 function answer(pages: HttpPages, request: IncomingMessage, response: ServerResponse): void {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'only GET\n');
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return send(response, 405, 'only GET\n');
   switch (request.url?.split('?')[0] ?? '') {
     case '/livez':
       // Shallow on purpose: a restart cures a loop that hangs, and nothing else that a broker may suffer from.
       return send(response, 200, 'ok\n');
     case '/readyz':
-      return pages.isReady() ? send(response, 200, 'ok\n') : send(response, 503, `${pages.phase()}\n`);
+      return pages.isReady()
+        ? send(response, 200, 'ok\n')
+        : send(response, 503, `${pages.phase()}\n`);
     case '/metrics':
       pages.metrics().then(
         (text) => send(response, 200, text, pages.metricsContentType),
-        (error: unknown) => send(response, 500, `${error instanceof Error ? error.message : String(error)}\n`),
+        (error: unknown) =>
+          send(response, 500, `${error instanceof Error ? error.message : String(error)}\n`),
       );
       return;
     default:
@@ -60,7 +67,15 @@ function answer(pages: HttpPages, request: IncomingMessage, response: ServerResp
   }
 }
 
-function send(response: ServerResponse, status: number, text: string, contentType = 'text/plain; charset=utf-8'): void {
-  response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(text) });
+function send(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(text),
+  });
   response.end(text);
 }

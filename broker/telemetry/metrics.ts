@@ -7,13 +7,18 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { BrokerSample, BrokerSource, ReplicaSample } from './broker-source.ts';
 
 /** From a loopback round trip to a client's patience. */
-const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const LATENCY_BUCKETS_S = [
+  0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
 const RESTART_CLASSES = ['new', 'clean', 'warm', 'lossy'] as const;
 const ROLES = ['follower', 'pre-candidate', 'candidate', 'leader', 'learner'] as const;
 
 /** Metrics read from the source at each scrape, by name: meaning and value. */
 const SAMPLED = {
-  tidemark_partitions_led: ['Partitions that this broker leads', (sample, source) => led(sample, source).length],
+  tidemark_partitions_led: [
+    'Partitions that this broker leads',
+    (sample, source) => led(sample, source).length,
+  ],
   tidemark_partitions_under_replicated: [
     'Partitions led here with a replica missing from the sync set',
     (sample, source) => led(sample, source).filter(({ status }) => status.isUnderReplicated).length,
@@ -22,35 +27,109 @@ const SAMPLED = {
     'Partitions led here that refuse appends for want of in-sync replicas',
     (sample, source) => led(sample, source).filter(({ status }) => status.belowMin).length,
   ],
-  tidemark_partitions_offline: ['Partitions with a replica here and no leader', (_, source) => offline(source)],
+  tidemark_partitions_offline: [
+    'Partitions with a replica here and no leader',
+    (_, source) => offline(source),
+  ],
   tidemark_replicas: ['Replicas on this broker', ({ replicas }) => replicas.length],
-  tidemark_replicas_stopped: ['Replicas stopped by a safety rule', ({ replicas }) => replicas.filter(({ stopped }) => stopped !== null).length],
-  tidemark_replica_hw_lag_records_max: ['Largest distance from high-water mark to end of log', (sample) => lags(sample).reduce((max, lag) => Math.max(max, lag), 0)],
-  tidemark_replica_hw_lag_records_sum: ['Sum of the distances from high-water mark to end of log', (sample) => lags(sample).reduce((sum, lag) => sum + lag, 0)],
-  tidemark_log_bytes: ['Bytes of all logs on this broker', ({ replicas }) => replicas.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)],
-  tidemark_disk_free_bytes: ['Bytes free on the data volume, less the reserve', ({ freeBytes }) => freeBytes],
-  tidemark_flush_age_seconds: ['Age of the oldest byte that is written and not synced', ({ flushAgeMs }) => flushAgeMs / 1000],
-  tidemark_stuck_write_seconds: ['Age of the oldest write that has not returned', ({ stuckWriteMs }) => stuckWriteMs / 1000],
+  tidemark_replicas_stopped: [
+    'Replicas stopped by a safety rule',
+    ({ replicas }) => replicas.filter(({ stopped }) => stopped !== null).length,
+  ],
+  tidemark_replica_hw_lag_records_max: [
+    'Largest distance from high-water mark to end of log',
+    (sample) => lags(sample).reduce((max, lag) => Math.max(max, lag), 0),
+  ],
+  tidemark_replica_hw_lag_records_sum: [
+    'Sum of the distances from high-water mark to end of log',
+    (sample) => lags(sample).reduce((sum, lag) => sum + lag, 0),
+  ],
+  tidemark_log_bytes: [
+    'Bytes of all logs on this broker',
+    ({ replicas }) => replicas.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  ],
+  tidemark_disk_free_bytes: [
+    'Bytes free on the data volume, less the reserve',
+    ({ freeBytes }) => freeBytes,
+  ],
+  tidemark_flush_age_seconds: [
+    'Age of the oldest byte that is written and not synced',
+    ({ flushAgeMs }) => flushAgeMs / 1000,
+  ],
+  tidemark_stuck_write_seconds: [
+    'Age of the oldest write that has not returned',
+    ({ stuckWriteMs }) => stuckWriteMs / 1000,
+  ],
   tidemark_quorum_term: ['Term of the metadata quorum', ({ raft }) => raft?.term ?? 0],
-  tidemark_quorum_commit_index: ['Last committed index of the metadata log', ({ raft }) => raft?.commitIndex ?? 0],
-  tidemark_quorum_is_leader: ['1 on the controller', ({ raft }) => (raft?.role === 'leader' ? 1 : 0)],
+  tidemark_quorum_commit_index: [
+    'Last committed index of the metadata log',
+    ({ raft }) => raft?.commitIndex ?? 0,
+  ],
+  tidemark_quorum_is_leader: [
+    '1 on the controller',
+    ({ raft }) => (raft?.role === 'leader' ? 1 : 0),
+  ],
+  tidemark_clock_skew_seconds: [
+    "Distance of this broker's clock ahead of the median of all brokers' clocks",
+    ({ clockSkewMs }) => (clockSkewMs ?? 0) / 1000,
+  ],
+  tidemark_time_retention_paused: [
+    '1 while retention by time waits for a clock that is too far off',
+    ({ isTimeRetentionPaused }) => (isTimeRetentionPaused ? 1 : 0),
+  ],
   tidemark_serving: ['1 while the broker serves', ({ phase }) => (phase === 'serving' ? 1 : 0)],
-} as const satisfies Record<string, readonly [string, (sample: BrokerSample, source: BrokerSource) => number]>;
+} as const satisfies Record<
+  string,
+  readonly [string, (sample: BrokerSample, source: BrokerSource) => number]
+>;
 
 export class Metrics {
   readonly #source: BrokerSource;
   readonly #registry = new Registry();
-  readonly #gauges = Object.entries(SAMPLED).map(([name, [help, read]]) => ({ gauge: this.#gauge(name, help), read }));
-  readonly #restartClass = this.#gauge('tidemark_restart_class', '1 for the class of the last start', ['class']);
-  readonly #quorumRole = this.#gauge('tidemark_quorum_role', '1 for the role in the metadata quorum', ['role']);
-  readonly #elections = this.#counter('tidemark_elections_total', 'Leader epochs begun on partitions led here');
-  readonly #partitionChanges = this.#counter('tidemark_sync_set_changes_total', 'Changes of sync set or assignment on partitions led here');
-  readonly #appendSeconds = this.#histogram('tidemark_append_seconds', 'From the arrival of a batch to its answer');
-  readonly #appendBytes = this.#counter('tidemark_append_bytes_total', 'Bytes of frames appended for producers');
-  readonly #appendBatches = this.#counter('tidemark_append_batches_total', 'Batches answered, by error code', ['code']);
+  readonly #gauges = Object.entries(SAMPLED).map(([name, [help, read]]) => ({
+    gauge: this.#gauge(name, help),
+    read,
+  }));
+  readonly #restartClass = this.#gauge(
+    'tidemark_restart_class',
+    '1 for the class of the last start',
+    ['class'],
+  );
+  readonly #quorumRole = this.#gauge(
+    'tidemark_quorum_role',
+    '1 for the role in the metadata quorum',
+    ['role'],
+  );
+  readonly #elections = this.#counter(
+    'tidemark_elections_total',
+    'Leader epochs begun on partitions led here',
+  );
+  readonly #partitionChanges = this.#counter(
+    'tidemark_sync_set_changes_total',
+    'Changes of sync set or assignment on partitions led here',
+  );
+  readonly #appendSeconds = this.#histogram(
+    'tidemark_append_seconds',
+    'From the arrival of a batch to its answer',
+  );
+  readonly #appendBytes = this.#counter(
+    'tidemark_append_bytes_total',
+    'Bytes of frames appended for producers',
+  );
+  readonly #appendBatches = this.#counter(
+    'tidemark_append_batches_total',
+    'Batches answered, by error code',
+    ['code'],
+  );
   readonly #fetchSeconds = this.#histogram('tidemark_fetch_seconds', 'One read for a consumer');
-  readonly #fetchBytes = this.#counter('tidemark_fetch_bytes_total', 'Bytes of frames sent to consumers');
-  readonly #fetchReads = this.#counter('tidemark_fetch_reads_total', 'Reads that gave frames to consumers');
+  readonly #fetchBytes = this.#counter(
+    'tidemark_fetch_bytes_total',
+    'Bytes of frames sent to consumers',
+  );
+  readonly #fetchReads = this.#counter(
+    'tidemark_fetch_reads_total',
+    'Reads that gave frames to consumers',
+  );
   #epochs = new Map<string, ReplicaSample['status']>();
 
   constructor(source: BrokerSource) {
@@ -80,8 +159,10 @@ export class Metrics {
   text(): Promise<string> {
     const sample = this.#source.report();
     for (const { gauge, read } of this.#gauges) gauge.set(read(sample, this.#source));
-    for (const name of RESTART_CLASSES) this.#restartClass.set({ class: name }, name === sample.restartClass ? 1 : 0);
-    for (const name of ROLES) this.#quorumRole.set({ role: name }, name === sample.raft?.role ? 1 : 0);
+    for (const name of RESTART_CLASSES)
+      this.#restartClass.set({ class: name }, name === sample.restartClass ? 1 : 0);
+    for (const name of ROLES)
+      this.#quorumRole.set({ role: name }, name === sample.raft?.role ? 1 : 0);
     this.#countChanges(sample);
     return this.#registry.metrics();
   }
@@ -100,11 +181,19 @@ export class Metrics {
     }
   }
 
-  #gauge<Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {
+  #gauge<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+  ): Gauge<Label> {
     return new Gauge({ name, help, labelNames, registers: [this.#registry] });
   }
 
-  #counter<Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {
+  #counter<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+  ): Counter<Label> {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
   }
 
@@ -120,7 +209,8 @@ function led({ replicas }: BrokerSample, { brokerId }: BrokerSource): readonly R
 function offline(source: BrokerSource): number {
   let count = 0;
   for (const { partitions } of source.image().topics.values()) {
-    for (const { leader, replicas } of partitions) if (leader < 0 && replicas.includes(source.brokerId)) count += 1;
+    for (const { leader, replicas } of partitions)
+      if (leader < 0 && replicas.includes(source.brokerId)) count += 1;
   }
   return count;
 }

@@ -24,7 +24,10 @@ export const REFLECTION_SERVICES = {
 };
 
 /** Handler for both versions. `services`: full names to list. */
-export function reflectionHandler(index: ProtoIndex, services: readonly string[]): { readonly serverReflectionInfo: (call: Call) => void } {
+export function reflectionHandler(
+  index: ProtoIndex,
+  services: readonly string[],
+): { readonly serverReflectionInfo: (call: Call) => void } {
   return {
     serverReflectionInfo: (call) => {
       call.on('data', (question: Question) => {
@@ -37,20 +40,32 @@ export function reflectionHandler(index: ProtoIndex, services: readonly string[]
   };
 }
 
-function answer(index: ProtoIndex, services: readonly string[], { kind, value, original }: Question): Uint8Array {
+function answer(
+  index: ProtoIndex,
+  services: readonly string[],
+  { kind, value, original }: Question,
+): Uint8Array {
   const writer = new BinaryWriter().uint32(18).bytes(original);
   if (kind === 'list') {
     writer.uint32(50).fork();
     for (const name of services) writer.uint32(10).fork().uint32(10).string(name).join();
     return writer.join().finish();
   }
-  const file = kind === 'file' ? index.byName.get(value) : kind === 'symbol' ? index.bySymbol.get(value) : undefined;
+  const file =
+    kind === 'file'
+      ? index.byName.get(value)
+      : kind === 'symbol'
+        ? index.bySymbol.get(value)
+        : undefined;
   if (file !== undefined) {
     writer.uint32(34).fork();
     for (const { bytes } of withDependencies(index, file)) writer.uint32(10).bytes(bytes);
     return writer.join().finish();
   }
-  const [code, message] = kind === 'unknown' ? [Status.UNIMPLEMENTED, 'unknown kind of request'] : [Status.NOT_FOUND, `no ${kind} "${value}"`];
+  const [code, message] =
+    kind === 'unknown'
+      ? [Status.UNIMPLEMENTED, 'unknown kind of request']
+      : [Status.NOT_FOUND, `no ${kind} "${value}"`];
   return writer.uint32(58).fork().uint32(8).int32(code).uint32(18).string(message).join().finish();
 }
 

@@ -17,18 +17,23 @@ const SHOWN_UNITS_MAX = 60;
 
 /** Refuses a field. */
 export function refuse(field: string, value: string | number, allowed: string): never {
-  const shown = typeof value === 'number' ? `${value}` : `"${value.slice(0, SHOWN_UNITS_MAX).toWellFormed()}"`;
+  const shown =
+    typeof value === 'number' ? `${value}` : `"${value.slice(0, SHOWN_UNITS_MAX).toWellFormed()}"`;
   throw new BrokerError('INVALID_ARGUMENT', `${field} is ${shown}, must be ${allowed}`);
 }
 
 /** The value, when it is an integer within the bounds, both inclusive. */
 export function integerField(field: string, value: number, min: number, max: number): number {
-  return Number.isInteger(value) && value >= min && value <= max ? value : refuse(field, value, `an integer of ${min} to ${max}`);
+  return Number.isInteger(value) && value >= min && value <= max
+    ? value
+    : refuse(field, value, `an integer of ${min} to ${max}`);
 }
 
 /** The name of a topic. */
 export function topicNameField(field: string, value: string): string {
-  return TOPIC_NAME.test(value) && value !== '.' && value !== '..' ? value : refuse(field, value, `1 to ${NAME_UNITS_MAX} of a-z A-Z 0-9 . _ -`);
+  return TOPIC_NAME.test(value) && value !== '.' && value !== '..'
+    ? value
+    : refuse(field, value, `1 to ${NAME_UNITS_MAX} of a-z A-Z 0-9 . _ -`);
 }
 
 /** Text of at most `unitsMax` UTF-16 units. */
@@ -51,7 +56,8 @@ const bytesById = new Map<TopicId, Uint8Array>();
 
 /** The topic id of 16 bytes. */
 export function topicIdField(field: string, bytes: Uint8Array): TopicId {
-  if (bytes.length !== TOPIC_ID_BYTES) refuse(`${field} length`, bytes.length, `${TOPIC_ID_BYTES} bytes`);
+  if (bytes.length !== TOPIC_ID_BYTES)
+    refuse(`${field} length`, bytes.length, `${TOPIC_ID_BYTES} bytes`);
   const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
   let topicId = idByKey.get(key);
   if (topicId === undefined) {

@@ -26,15 +26,25 @@ class MalformedRequest {
 }
 
 /** The definition, changed so that malformed bytes reach the handlers below instead of gRPC's own INTERNAL without a reason. */
-export function checkedDefinition<Implementation>(definition: ServiceDefinition<Implementation>): ServiceDefinition<Implementation> {
-  const methods = Object.entries<MethodDefinition<unknown, unknown>>(definition as ServiceDefinition);
-  const checked = methods.map(([name, method]) => [name, { ...method, requestDeserialize: checkedDeserialize(method) }]);
+export function checkedDefinition<Implementation>(
+  definition: ServiceDefinition<Implementation>,
+): ServiceDefinition<Implementation> {
+  const methods = Object.entries<MethodDefinition<unknown, unknown>>(
+    definition as ServiceDefinition,
+  );
+  const checked = methods.map(([name, method]) => [
+    name,
+    { ...method, requestDeserialize: checkedDeserialize(method) },
+  ]);
   return Object.fromEntries(checked) as ServiceDefinition<Implementation>;
 }
 
 /** A handler of a unary call. */
 export function unaryHandler<Request, Response>(
-  answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
+  answer: (
+    request: Request,
+    call: ServerUnaryCall<Request, Response>,
+  ) => Response | Promise<Response>,
   report: ReportDefect,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
@@ -49,7 +59,10 @@ export function unaryHandler<Request, Response>(
 /** The request. Throws INVALID_ARGUMENT when its bytes were not one. */
 export function wellFormed<Request>(request: Request): Request {
   if (!(request instanceof MalformedRequest)) return request;
-  throw new BrokerError('INVALID_ARGUMENT', `Request is not a message of its type: ${request.reason}`);
+  throw new BrokerError(
+    'INVALID_ARGUMENT',
+    `Request is not a message of its type: ${request.reason}`,
+  );
 }
 
 /** Calls back for each message of a stream; a BrokerError ends the stream with its status. */
@@ -71,7 +84,10 @@ export function onMessages<Request, Response>(
 }
 
 /** Ends a streaming call with the status of an error. */
-export function failCall(call: { emit(event: 'error', status: unknown): boolean }, error: unknown): void {
+export function failCall(
+  call: { emit(event: 'error', status: unknown): boolean },
+  error: unknown,
+): void {
   call.emit('error', errorToStatus(error));
 }
 
@@ -90,7 +106,9 @@ export function expected(error: unknown, report: ReportDefect): BrokerError {
   return asBrokerError(error);
 }
 
-function checkedDeserialize(method: MethodDefinition<unknown, unknown>): (bytes: Buffer) => unknown {
+function checkedDeserialize(
+  method: MethodDefinition<unknown, unknown>,
+): (bytes: Buffer) => unknown {
   return (bytes) => {
     try {
       return method.requestDeserialize(bytes);

@@ -3,7 +3,11 @@
  * `network`, which carries them to the controller. Checks shape and range of every field; rules that need metadata are the controller's.
  */
 import { NO_BROKER } from '../base/units.ts';
-import type { AlterTopicRequest, CreateTopicRequest, ElectLeaderRequest } from '../metadata/controller-types.ts';
+import type {
+  AlterTopicRequest,
+  CreateTopicRequest,
+  ElectLeaderRequest,
+} from '../metadata/controller-types.ts';
 import type { RestartClass, TopicConfig } from '../metadata/types.ts';
 import {
   CommitMode,
@@ -38,7 +42,9 @@ export function restartClassToMessage(restartClass: RestartClass): RestartClassV
 
 /** The restart class of an enum. */
 export function restartClassField(field: string, value: RestartClassValue): RestartClass {
-  const found = (Object.keys(RESTART_CLASSES) as RestartClass[]).find((name) => RESTART_CLASSES[name] === value);
+  const found = (Object.keys(RESTART_CLASSES) as RestartClass[]).find(
+    (name) => RESTART_CLASSES[name] === value,
+  );
   return found ?? refuse(field, value, 'RESTART_CLASS_NEW, _CLEAN, _WARM or _LOSSY');
 }
 
@@ -62,23 +68,44 @@ export function topicConfigToMessage(config: Partial<TopicConfig>): TopicConfigM
 }
 
 /** The settings that a message states. */
-export function topicConfigField(field: string, message: TopicConfigMessage | undefined): Partial<TopicConfig> {
+export function topicConfigField(
+  field: string,
+  message: TopicConfigMessage | undefined,
+): Partial<TopicConfig> {
   if (message === undefined) return {};
   const config: { -readonly [Key in keyof TopicConfig]?: TopicConfig[Key] } = {};
-  const { minInSyncReplicas, commitMode, retentionMs, retentionBytes, segmentBytes, segmentMs, batchBytesMax } = message;
+  const {
+    minInSyncReplicas,
+    commitMode,
+    retentionMs,
+    retentionBytes,
+    segmentBytes,
+    segmentMs,
+    batchBytesMax,
+  } = message;
   if (minInSyncReplicas !== undefined) {
-    config.minInSyncReplicas = integerField(`${field}.min_in_sync_replicas`, minInSyncReplicas, 1, REPLICAS_MAX);
+    config.minInSyncReplicas = integerField(
+      `${field}.min_in_sync_replicas`,
+      minInSyncReplicas,
+      1,
+      REPLICAS_MAX,
+    );
   }
   if (commitMode === CommitMode.COMMIT_MODE_IN_SYNC) config.commitMode = 'in-sync';
   else if (commitMode === CommitMode.COMMIT_MODE_QUORUM) config.commitMode = 'quorum';
   else if (commitMode !== CommitMode.COMMIT_MODE_UNSPECIFIED) {
     refuse(`${field}.commit_mode`, commitMode, 'COMMIT_MODE_IN_SYNC or COMMIT_MODE_QUORUM');
   }
-  if (retentionMs !== undefined) config.retentionMs = integerField(`${field}.retention_ms`, retentionMs, -1, SAFE_MAX);
-  if (retentionBytes !== undefined) config.retentionBytes = integerField(`${field}.retention_bytes`, retentionBytes, -1, SAFE_MAX);
-  if (segmentBytes !== undefined) config.segmentBytes = integerField(`${field}.segment_bytes`, segmentBytes, 1, SAFE_MAX);
-  if (segmentMs !== undefined) config.segmentMs = integerField(`${field}.segment_ms`, segmentMs, 1, SAFE_MAX);
-  if (batchBytesMax !== undefined) config.batchBytesMax = integerField(`${field}.batch_bytes_max`, batchBytesMax, 1, U32_MAX);
+  if (retentionMs !== undefined)
+    config.retentionMs = integerField(`${field}.retention_ms`, retentionMs, -1, SAFE_MAX);
+  if (retentionBytes !== undefined)
+    config.retentionBytes = integerField(`${field}.retention_bytes`, retentionBytes, -1, SAFE_MAX);
+  if (segmentBytes !== undefined)
+    config.segmentBytes = integerField(`${field}.segment_bytes`, segmentBytes, 1, SAFE_MAX);
+  if (segmentMs !== undefined)
+    config.segmentMs = integerField(`${field}.segment_ms`, segmentMs, 1, SAFE_MAX);
+  if (batchBytesMax !== undefined)
+    config.batchBytesMax = integerField(`${field}.batch_bytes_max`, batchBytesMax, 1, U32_MAX);
   if (message.uncleanElection !== undefined) config.uncleanElection = message.uncleanElection;
   return config;
 }
@@ -102,7 +129,12 @@ export function createTopicField(topicId: string, message: CreateTopicMessage): 
     topicId: uuidField('topic_id', topicId),
     name: topicNameField('name', message.name),
     partitions: integerField('partitions', message.partitions, 0, PARTITIONS_MAX),
-    replicationFactor: integerField('replication_factor', message.replicationFactor, 0, REPLICAS_MAX),
+    replicationFactor: integerField(
+      'replication_factor',
+      message.replicationFactor,
+      0,
+      REPLICAS_MAX,
+    ),
     config: topicConfigField('config', message.config),
     assignments: assignmentsField(message.assignments),
     validateOnly: message.validateOnly,
@@ -112,7 +144,13 @@ export function createTopicField(topicId: string, message: CreateTopicMessage): 
 /** A request to change a topic, as a message. */
 export function alterTopicToMessage(request: AlterTopicRequest): AlterTopicMessage {
   const { name, partitions, replicationFactor, waitMs } = request;
-  return { name, config: topicConfigToMessage(request.config), partitions, replicationFactor, waitMs };
+  return {
+    name,
+    config: topicConfigToMessage(request.config),
+    partitions,
+    replicationFactor,
+    waitMs,
+  };
 }
 
 /** A request to change a topic. */
@@ -122,7 +160,12 @@ export function alterTopicField(message: AlterTopicMessage): AlterTopicRequest {
     name: topicNameField('name', message.name),
     config: topicConfigField('config', message.config),
     partitions: integerField('partitions', message.partitions, 0, PARTITIONS_MAX),
-    replicationFactor: integerField('replication_factor', message.replicationFactor, 0, REPLICAS_MAX),
+    replicationFactor: integerField(
+      'replication_factor',
+      message.replicationFactor,
+      0,
+      REPLICAS_MAX,
+    ),
     waitMs: message.waitMs,
   };
 }
@@ -147,7 +190,9 @@ export function electLeaderField(message: ElectLeaderMessage): ElectLeaderReques
     partition: integerField('partition', message.partition, 0, PARTITIONS_MAX - 1),
     target: message.target === undefined ? NO_BROKER : brokerIdField('target', message.target),
     unclean: message.unclean,
-    givenUp: message.givenUp.map((brokerId, index) => brokerIdField(`given_up[${index}]`, brokerId)),
+    givenUp: message.givenUp.map((brokerId, index) =>
+      brokerIdField(`given_up[${index}]`, brokerId),
+    ),
   };
 }
 
@@ -156,7 +201,9 @@ function commitModeToMessage(mode: TopicConfig['commitMode'] | undefined): Commi
   return mode === 'in-sync' ? CommitMode.COMMIT_MODE_IN_SYNC : CommitMode.COMMIT_MODE_QUORUM;
 }
 
-function assignmentsField(assignments: CreateTopicMessage['assignments']): readonly (readonly number[])[] {
+function assignmentsField(
+  assignments: CreateTopicMessage['assignments'],
+): readonly (readonly number[])[] {
   integerField('assignments length', assignments.length, 0, PARTITIONS_MAX);
   return assignments.map(({ replicas }, index) => {
     integerField(`assignments[${index}].replicas length`, replicas.length, 1, REPLICAS_MAX);

@@ -22,6 +22,9 @@ const SIZE_BYTES: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 };
 
+/** Brokers work at a call for five minutes at most. */
+const WAIT_MS_MAX = 240_000;
+
 /** Milliseconds of `7d`, `12h`, `90s`, `500ms` or plain milliseconds; -1 for `forever` or `-1`. */
 export function parseDuration(text: string): number {
   if (text === 'forever' || text === '-1') return -1;
@@ -42,6 +45,24 @@ export function parseSize(text: string): number {
     SIZE_BYTES[unit],
     'Must be a number with B, KB, MB, GB, KiB, MiB or GiB (for example 1GiB), or unlimited.',
   );
+}
+
+/** Bytes per second of `50MiB` and the like, at least 1; -1 for `none`. */
+export function parseRate(text: string): number {
+  if (text === 'none') return -1;
+  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)([KMGT]?i?B)?$/.exec(text) ?? [];
+  const allowed =
+    'Must be 1 or more, with B, KB, MB, GB, KiB, MiB or GiB (for example 50MiB), or none.';
+  const bytes = wholeNumber(number, SIZE_BYTES[unit], allowed);
+  if (bytes >= 1) return bytes;
+  throw new InvalidArgumentError(allowed);
+}
+
+/** Milliseconds of a time to wait: as {@link parseDuration}, but not for ever. */
+export function parseWait(text: string): number {
+  const waitMs = parseDuration(text);
+  if (waitMs >= 0 && waitMs <= WAIT_MS_MAX) return waitMs;
+  throw new InvalidArgumentError('Must be at most 4m (for example 30s).');
 }
 
 /** Builds a parser of whole numbers from `min` to `max`. */
@@ -93,7 +114,7 @@ export function formatBytes(bytes: number): string {
   const unit =
     ['B', 'KB', 'MB', 'GB', 'TB'].find((_, index) => bytes < 1000 ** (index + 1)) ?? 'TB';
   const scaled = bytes / (SIZE_BYTES[unit] ?? 1);
-  return `${unit === 'B' ? scaled : scaled.toFixed(1)} ${unit}`;
+  return `${unit === 'B' ? Math.round(scaled) : scaled.toFixed(1)} ${unit}`;
 }
 
 /** `7d`, `12h`, `1500ms`: the largest unit that leaves a whole number. */
@@ -102,6 +123,14 @@ export function formatDuration(ms: number): string {
   const unit =
     ['d', 'h', 'm', 's'].find((one) => ms > 0 && ms % (DURATION_MS[one] ?? 1) === 0) ?? 'ms';
   return `${ms / (DURATION_MS[unit] ?? 1)}${unit}`;
+}
+
+/** `2m 5s`, `40s`, `1h 3m`: about how long, for people. */
+export function formatAbout(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${seconds % 60}s`;
+  return `${Math.floor(seconds / 3600)}h ${Math.floor((seconds % 3600) / 60)}m`;
 }
 
 /** `1,234,567`. */

@@ -1,6 +1,6 @@
 /**
- * Reads records as they are committed: one stream per leader, frames checked end to end, in order within each partition, without gaps or
- * repetitions over any change of leaders. Holds a bounded number of bytes for a caller that does not read.
+ * Reads records as they are committed: one stream per broker that is read, frames checked end to end, in order within each partition, without gaps or
+ * repetitions over any change of the replica that is read. Holds a bounded number of bytes for a caller that does not read.
  */
 import { crc32 } from 'node:zlib';
 import {
@@ -9,18 +9,15 @@ import {
   frameLength,
   type StampTarget,
 } from '../../proto/batch/frame.ts';
-import {
-  type FetchPartition,
-  LogServiceService,
-  type PartitionOffset,
-  type StartPoint,
-} from '../../proto/gen/tidemark/v1/log.ts';
+import type { FetchPartition } from '../../proto/gen/tidemark/v1/log.ts';
 import { decodeBatch } from '../../proto/records/batch.ts';
-import { backoffMs, type Cluster, sleep, type TopicView } from '../cluster.ts';
+import { backoffMs, type Cluster, type TopicView } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { fromCall, fromCodec, fromWire, TidemarkError } from '../errors.ts';
 import { FETCH_METHOD, FetchStream } from './fetch-stream.ts';
-import type { ConsumedRecord, ConsumerOptions, Position, RecordBatch, StartFrom } from './types.ts';
+import { findOffsets } from './offsets.ts';
+import { chooseSource, type Source } from './source.ts';
+import type { ConsumedRecord, ConsumerOptions, Position, RecordBatch } from './types.ts';
 
 const CREDIT_BYTES_DEFAULT = 8 * 1024 * 1024;
 /** Silence is normal at the end of a log; this often a look-up makes sure that the leaders are still the leaders. */
@@ -28,7 +25,10 @@ const LOOK_UP_MS = 2_000;
 const TICK_MS = 100;
 /** Damaged frames are fetched again; so many in a row at one offset are no accident of the network. */
 const DAMAGED_MAX = 3;
-const START_TIMEOUT_MS = 30_000;
+/** A follower that has not reached, for so long, what was read elsewhere is not waited for: the leader has it. */
+const FOLLOWER_BEHIND_MS = 2_000;
+/** A follower that went away or lagged is not read again before this. */
+const FOLLOWER_AVOID_MS = 10_000;
 
 /** One partition's reading. */
 interface Reader {
@@ -43,6 +43,12 @@ interface Reader {
   /** Exclusive; reading stops here. */
   readonly endOffset: number;
   stream: FetchStream | undefined;
+  /** The replica that `stream` reads, while there is one. */
+  source: Source | undefined;
+  /** Since when the follower that is read is behind the position; undefined: it is not, or a leader is read. */
+  behindSinceMs: number | undefined;
+  /** Until when these followers are left alone. */
+  readonly avoidedUntilMs: Map<number, number>;
   blockedUntilMs: number;
   failures: number;
   damaged: number;
@@ -153,7 +159,7 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       const message = `Cannot read "${topic}": partition is ${partition}, must be 0 to ${view.partitions.length - 1}`;
       throw new TidemarkError('UNKNOWN_PARTITION', message);
     }
-    const starts = await this.#offsets(wanted, from);
+    const starts = await findOffsets(this.#cluster, topic, wanted, from);
     for (const partition of wanted) {
       const { offset, logStart, highWaterMark } = starts.get(partition)!;
       const resumed = positions.find((one) => one.partition === partition);
@@ -181,45 +187,14 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       nextEpoch: leaderEpoch,
       endOffset,
       stream: undefined,
+      source: undefined,
+      behindSinceMs: undefined,
+      avoidedUntilMs: new Map(),
       blockedUntilMs: 0,
       failures: 0,
       damaged: 0,
       isDone: offset >= endOffset,
     });
-  }
-
-  /** Offsets of a point in partitions, asked again where a leader is missing at the moment. */
-  async #offsets(
-    partitions: readonly number[],
-    from: StartFrom,
-  ): Promise<Map<number, PartitionOffset>> {
-    const { topic } = this.#options;
-    const found = new Map<number, PartitionOffset>();
-    const deadlineMs = Date.now() + START_TIMEOUT_MS;
-    for (let attempt = 0; ; attempt += 1) {
-      const missing = partitions.filter((partition) => !found.has(partition));
-      if (missing.length === 0) return found;
-      const request = { topic, partitions: missing, start: startPoint(from) };
-      const answer = await this.#cluster.call(LogServiceService.listOffsets, request, {
-        isRead: true,
-        timeoutMs: START_TIMEOUT_MS,
-      });
-      let last: TidemarkError | undefined;
-      for (const one of answer.offsets) {
-        if (one.error === undefined) found.set(one.partition, one);
-        else last = fromWire(one.error);
-        if (last?.retry === 'no') throw last;
-      }
-      if (last === undefined && found.size < partitions.length) {
-        throw new TidemarkError(
-          'INTERNAL',
-          `Cannot read "${topic}": the broker named ${found.size} of ${partitions.length} partitions`,
-        );
-      }
-      if (last === undefined) continue;
-      if (Date.now() > deadlineMs) throw last;
-      await sleep(backoffMs(attempt));
-    }
   }
 
   /** Subscribes every reader that is without a stream and may try. */
@@ -229,24 +204,45 @@ export class Consumer implements AsyncIterable<RecordBatch> {
     const view = this.#cluster.topic(this.#options.topic);
     for (const reader of this.#readers.values()) {
       if (reader.isDone || reader.stream !== undefined || nowMs < reader.blockedUntilMs) continue;
-      const leader = view?.partitions[reader.partition]?.leader;
-      const address = leader === undefined ? undefined : this.#cluster.address(leader);
-      if (leader === undefined || address === undefined) {
+      const source = this.#sourceOf(reader, view);
+      const address = source === undefined ? undefined : this.#cluster.address(source.brokerId);
+      if (source === undefined || address === undefined) {
         this.#pause(reader);
         void this.#lookUp();
         continue;
       }
       const stream =
-        this.#streams.get(leader) ?? this.#open(leader, address, reader.target.topicIdBytes);
+        this.#streams.get(source.brokerId) ??
+        this.#open(source.brokerId, address, reader.target.topicIdBytes);
       reader.stream = stream;
+      reader.source = source;
+      reader.behindSinceMs = source.isFollower ? nowMs : undefined;
       // What is buffered comes again, so it is not held twice.
       this.#dropChunks(reader);
-      stream.subscribe({
-        partition: reader.partition,
-        offset: reader.nextOffset,
-        leaderEpoch: reader.nextEpoch,
-      });
+      const { partition, nextOffset, nextEpoch } = reader;
+      const position = { partition, offset: nextOffset, leaderEpoch: nextEpoch };
+      stream.subscribe(position, source.isFollower);
     }
+  }
+
+  #sourceOf(reader: Reader, view: TopicView | undefined): Source | undefined {
+    const found = view?.partitions[reader.partition];
+    if (found === undefined) return undefined;
+    const nowMs = Date.now();
+    return chooseSource(found, {
+      rack: this.#options.rack ?? '',
+      broker: (brokerId) => this.#cluster.broker(brokerId),
+      isAvoided: (brokerId) => (reader.avoidedUntilMs.get(brokerId) ?? 0) > nowMs,
+      present: reader.stream === undefined ? undefined : reader.source?.brokerId,
+    });
+  }
+
+  /** Leaves a follower alone for a while; its partition goes on at the leader, or at another one. */
+  #avoid(reader: Reader, follower: number): void {
+    reader.avoidedUntilMs.set(follower, Date.now() + FOLLOWER_AVOID_MS);
+    reader.stream?.unsubscribe(reader.partition);
+    reader.stream = undefined;
+    reader.behindSinceMs = undefined;
   }
 
   #open(brokerId: number, address: string, topicIdBytes: Uint8Array): FetchStream {
@@ -272,6 +268,7 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       return;
     }
     reader.failures = 0;
+    if (part.highWaterMark >= reader.nextOffset) reader.behindSinceMs = undefined;
     if (part.frames.length === 0) return;
     this.#chunks.push({
       reader,
@@ -285,6 +282,13 @@ export class Consumer implements AsyncIterable<RecordBatch> {
 
   #onPartError(reader: Reader, error: TidemarkError): void {
     reader.stream = undefined;
+    if (reader.source?.isFollower === true) {
+      // Whatever a follower says, the leader has the last word: on the position, and on whether there is such a partition.
+      this.#avoid(reader, reader.source.brokerId);
+      this.#connect();
+      void this.#lookUp();
+      return;
+    }
     if (error.code === 'OFFSET_OUT_OF_RANGE' || error.code === 'POSITION_DIVERGED') {
       void this.#reset(reader, error);
       return;
@@ -312,7 +316,9 @@ export class Consumer implements AsyncIterable<RecordBatch> {
     }
     reader.blockedUntilMs = Number.POSITIVE_INFINITY;
     try {
-      const found = (await this.#offsets([reader.partition], policy)).get(reader.partition);
+      const found = (
+        await findOffsets(this.#cluster, this.#options.topic, [reader.partition], policy)
+      ).get(reader.partition);
       this.#moveTo(reader, found?.offset ?? found?.logStart ?? 0);
       this.#connect();
     } catch (failure) {
@@ -334,15 +340,20 @@ export class Consumer implements AsyncIterable<RecordBatch> {
     for (const reader of this.#readers.values()) {
       if (reader.stream !== stream) continue;
       reader.stream = undefined;
-      this.#pause(reader);
+      // The leader stands elsewhere, so there is nothing to wait for.
+      if (reader.source?.isFollower === true) this.#avoid(reader, reader.source.brokerId);
+      else this.#pause(reader);
     }
+    this.#connect();
     void this.#lookUp();
   }
 
   #pause(reader: Reader): void {
-    reader.blockedUntilMs = Date.now() + backoffMs(reader.failures);
+    const pauseMs = Math.ceil(backoffMs(reader.failures));
+    reader.blockedUntilMs = Date.now() + pauseMs;
     reader.failures += 1;
-    setTimeout(() => this.#connect(), reader.blockedUntilMs - Date.now() + 1).unref();
+    // A timer may fire a millisecond before the clock says so; then nobody would try again until the next look-up.
+    setTimeout(() => this.#connect(), pauseMs + 2).unref();
   }
 
   async #lookUp(): Promise<void> {
@@ -357,6 +368,9 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       this.#lookedUpAtMs = Date.now();
       this.#isLookingUp = false;
     }
+    // Brokers may have been fenced, or come back, without a change of the topic.
+    const view = this.#cluster.topic(this.#options.topic);
+    if (view !== undefined && view.topicId === this.#topicId) this.#moveReaders(view);
     this.#connect();
   }
 
@@ -373,24 +387,47 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       );
       return;
     }
-    for (const { partition, leader } of view.partitions) {
-      const reader = this.#readers.get(partition);
-      if (reader === undefined) {
-        if (partitions === undefined && follow) {
-          this.#addReader(view, { partition, offset: 0, leaderEpoch: 0 }, Number.POSITIVE_INFINITY);
-        }
-        continue;
-      }
-      if (leader === undefined || reader.isDone || reader.stream?.brokerId === leader) continue;
-      reader.stream?.unsubscribe(partition);
-      reader.stream = undefined;
-      if (reader.blockedUntilMs !== Number.POSITIVE_INFINITY) reader.blockedUntilMs = 0;
+    for (const { partition } of view.partitions) {
+      if (this.#readers.has(partition) || partitions !== undefined || !follow) continue;
+      this.#addReader(view, { partition, offset: 0, leaderEpoch: 0 }, Number.POSITIVE_INFINITY);
     }
+    for (const reader of this.#readers.values()) {
+      const isPaused = reader.stream === undefined && Number.isFinite(reader.blockedUntilMs);
+      if (isPaused && view.partitions[reader.partition]?.leader !== undefined)
+        reader.blockedUntilMs = 0;
+    }
+    this.#moveReaders(view);
     this.#connect();
   }
 
+  /** Takes readers off the brokers that they should no longer read. */
+  #moveReaders(view: TopicView): void {
+    for (const reader of this.#readers.values()) {
+      const source = this.#sourceOf(reader, view);
+      if (source === undefined || reader.stream === undefined) continue;
+      if (reader.stream.brokerId === source.brokerId) {
+        reader.source = source;
+        continue;
+      }
+      reader.stream.unsubscribe(reader.partition);
+      reader.stream = undefined;
+      reader.blockedUntilMs = 0;
+    }
+  }
+
   #tick(): void {
+    this.#leaveFollowersBehind();
     if (Date.now() - this.#lookedUpAtMs > LOOK_UP_MS) void this.#lookUp();
+  }
+
+  #leaveFollowersBehind(): void {
+    const nowMs = Date.now();
+    const behind = [...this.#readers.values()].filter(
+      ({ behindSinceMs }) => nowMs - (behindSinceMs ?? nowMs) > FOLLOWER_BEHIND_MS,
+    );
+    for (const reader of behind)
+      if (reader.source !== undefined) this.#avoid(reader, reader.source.brokerId);
+    if (behind.length > 0) this.#connect();
   }
 
   /** The next batch with records out of what is buffered. */
@@ -486,14 +523,6 @@ export class Consumer implements AsyncIterable<RecordBatch> {
     this.#wake = undefined;
     wake?.();
   }
-}
-
-function startPoint(from: StartFrom): StartPoint {
-  if (from === 'latest') return { point: { $case: 'latest', value: true } };
-  if (from !== 'earliest' && 'timestampMs' in from)
-    return { point: { $case: 'timestampMs', value: from.timestampMs } };
-  // An offset is taken at its word: whether the log still has it is for the leader to say when it is read.
-  return { point: { $case: 'earliest', value: true } };
 }
 
 function gap(topic: string, reader: Reader, baseOffset: number): TidemarkError {

@@ -60,11 +60,12 @@ export class FetchStream {
     call.write({ subscribe: [], unsubscribe: [], creditBytes });
   }
 
-  /** Starts, or moves, the reading of a partition. */
-  subscribe({ partition, offset, leaderEpoch }: Position): void {
+  /** Starts, or moves, the reading of a partition. `isFollower`: the broker does not lead it, and is read only while it is in sync. */
+  subscribe({ partition, offset, leaderEpoch }: Position, isFollower: boolean): void {
     const topicId = this.#topicIdBytes;
+    const place = { topicId, partition, offset, leaderEpoch };
     this.#call.write({
-      subscribe: [{ topicId, partition, offset, leaderEpoch, allowFollower: false }],
+      subscribe: [{ ...place, allowFollower: isFollower, inSyncOnly: isFollower }],
       unsubscribe: [],
       creditBytes: 0,
     });

@@ -34,6 +34,11 @@ export interface ConsumerOptions {
   readonly follow?: boolean;
   /** Default `fail`: throws OFFSET_OUT_OF_RANGE or POSITION_DIVERGED. */
   readonly onReset?: ResetPolicy;
+  /**
+   * Read from an in-sync replica in this rack where there is one, up to what that replica knows to be committed; else from the leader. Positions only move
+   * forward, whichever replica is read. Default: the leaders.
+   */
+  readonly rack?: string | undefined;
   /** Most bytes held for a caller who does not read, for each broker, 64 KiB to 1 GiB. Default 8 MiB. One batch may exceed it. */
   readonly bufferBytesMax?: number;
 }

@@ -12,7 +12,10 @@ export interface CallOptions {
 /** One request, one answer. Rejects with a BrokerError: what the other side answered, or BROKER_NOT_READY when it could not be reached. */
 export function callUnary<Request, Response>(
   client: Client,
-  method: Pick<MethodDefinition<Request, Response>, 'path' | 'requestSerialize' | 'responseDeserialize'>,
+  method: Pick<
+    MethodDefinition<Request, Response>,
+    'path' | 'requestSerialize' | 'responseDeserialize'
+  >,
   request: Request,
   { deadlineMs, metadata = new Metadata() }: CallOptions,
 ): Promise<Response> {

@@ -6,7 +6,13 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status as Status } from '@grpc/grpc-js';
 
-import { BrokerError, ERROR_TABLE, type ErrorCode, type ErrorDetails, type Retry } from '../../broker/base/errors.ts';
+import {
+  BrokerError,
+  ERROR_TABLE,
+  type ErrorCode,
+  type ErrorDetails,
+  type Retry,
+} from '../../broker/base/errors.ts';
 import { Error as ErrorMessage, RetryAdvice } from '../gen/tidemark/v1/errors.ts';
 
 /** Trailer of the rich error. */
@@ -63,27 +69,52 @@ export function errorFromMessage(message: ErrorMessage): BrokerError {
   if (message.logEnd !== undefined) details.logEnd = message.logEnd;
   if (message.retryAfterMs !== 0) details.retryAfterMs = message.retryAfterMs;
   if (isErrorCode(message.code)) return new BrokerError(message.code, message.message, details);
-  return new BrokerError('INTERNAL', `Unknown error code "${message.code}": ${message.message}`, details);
+  return new BrokerError(
+    'INTERNAL',
+    `Unknown error code "${message.code}": ${message.message}`,
+    details,
+  );
 }
 
 /** What a failed call answers. */
-export function errorToStatus(thrown: unknown): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
+export function errorToStatus(
+  thrown: unknown,
+): Pick<StatusObject, 'code' | 'details' | 'metadata'> {
   const message = errorToMessage(asBrokerError(thrown));
   const code = Status[ERROR_TABLE[message.code as ErrorCode].status];
-  const any = new BinaryWriter().uint32(10).string(ERROR_TYPE_URL).uint32(18).bytes(ErrorMessage.encode(message).finish()).finish();
-  const rich = new BinaryWriter().uint32(8).int32(code).uint32(18).string(message.message).uint32(26).bytes(any).finish();
+  const any = new BinaryWriter()
+    .uint32(10)
+    .string(ERROR_TYPE_URL)
+    .uint32(18)
+    .bytes(ErrorMessage.encode(message).finish())
+    .finish();
+  const rich = new BinaryWriter()
+    .uint32(8)
+    .int32(code)
+    .uint32(18)
+    .string(message.message)
+    .uint32(26)
+    .bytes(any)
+    .finish();
   const metadata = new Metadata();
   metadata.set(DETAILS_TRAILER, Buffer.from(rich.buffer, rich.byteOffset, rich.byteLength));
   return { code, details: message.message, metadata };
 }
 
 /** What a failed call said, as a BrokerError. */
-export function errorFromStatus(failure: Pick<ServiceError, 'code' | 'details' | 'metadata'>): BrokerError {
+export function errorFromStatus(
+  failure: Pick<ServiceError, 'code' | 'details' | 'metadata'>,
+): BrokerError {
   const packed = failure.metadata.get(DETAILS_TRAILER)[0];
   const message = packed instanceof Uint8Array ? findDetail(packed) : null;
   if (message !== null) return errorFromMessage(message);
   const code = CODE_OF_STATUS[failure.code] ?? 'INTERNAL';
-  return new BrokerError(code, `Call failed with status ${Status[failure.code]}: ${failure.details}`, {}, failure);
+  return new BrokerError(
+    code,
+    `Call failed with status ${Status[failure.code]}: ${failure.details}`,
+    {},
+    failure,
+  );
 }
 
 function isErrorCode(code: string): code is ErrorCode {
@@ -98,7 +129,9 @@ function idOrAbsent(brokerId: number | undefined): number | undefined {
 /** The Error among the details of a google.rpc.Status; null when there is none or the bytes are not one. */
 function findDetail(status: Uint8Array): ErrorMessage | null {
   try {
-    const value = anysOf(status).map(valueOfAny).find((each) => each !== null);
+    const value = anysOf(status)
+      .map(valueOfAny)
+      .find((each) => each !== null);
     return value === undefined || value === null ? null : ErrorMessage.decode(value);
   } catch {
     // The trailer is another program's; the status itself still says enough.

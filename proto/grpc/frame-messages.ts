@@ -49,7 +49,11 @@ export interface ReplicateParts {
 export function serializeProduce(request: ProduceParts): Buffer {
   const message = new MessageParts().number(1, request.acks);
   for (const { batchId, topicId, partition, frame } of request.batches) {
-    const batch = new MessageParts().number(1, batchId).bytes(2, [topicId]).number(3, partition).bytes(4, frame);
+    const batch = new MessageParts()
+      .number(1, batchId)
+      .bytes(2, [topicId])
+      .number(3, partition)
+      .bytes(4, frame);
     message.message(2, batch);
   }
   return message.asBuffer();
@@ -58,7 +62,14 @@ export function serializeProduce(request: ProduceParts): Buffer {
 /** Serializer of `FetchResponse`. */
 export function serializeFetch(response: FetchParts): Buffer {
   const message = new MessageParts();
-  for (const { topicId, partition, frames, highWaterMark, logStart, error } of response.partitions) {
+  for (const {
+    topicId,
+    partition,
+    frames,
+    highWaterMark,
+    logStart,
+    error,
+  } of response.partitions) {
     const part = new MessageParts().bytes(1, [topicId]).number(2, partition).bytes(3, frames);
     part.number(4, highWaterMark).number(5, logStart);
     if (error !== undefined) part.bytes(6, [ErrorMessage.encode(error).finish()]);
@@ -70,11 +81,23 @@ export function serializeFetch(response: FetchParts): Buffer {
 /** Serializer of `ReplicateResponse`. */
 export function serializeReplicate(response: ReplicateParts): Buffer {
   const message = new MessageParts();
-  for (const { topicId, partition, leaderEpoch, frames, highWaterMark, logStart } of response.frames) {
-    const part = new MessageParts().bytes(1, [topicId]).number(2, partition).number(3, leaderEpoch).bytes(4, frames);
+  for (const {
+    topicId,
+    partition,
+    leaderEpoch,
+    frames,
+    highWaterMark,
+    logStart,
+  } of response.frames) {
+    const part = new MessageParts()
+      .bytes(1, [topicId])
+      .number(2, partition)
+      .number(3, leaderEpoch)
+      .bytes(4, frames);
     message.message(1, part.number(5, highWaterMark).number(6, logStart));
   }
-  for (const diverged of response.diverged) message.bytes(2, [ReplicaDiverged.encode(diverged).finish()]);
+  for (const diverged of response.diverged)
+    message.bytes(2, [ReplicaDiverged.encode(diverged).finish()]);
   for (const reset of response.resets) message.bytes(3, [ReplicaReset.encode(reset).finish()]);
   return message.asBuffer();
 }

@@ -26,7 +26,10 @@ export class MessageParts {
   /** A number: uint32, uint64 or an enum. 0 to the largest safe integer. */
   number(field: number, value: number): this {
     if (value === 0) return this;
-    assert(Number.isSafeInteger(value) && value > 0, `field ${field} is ${value}, must be 0 to ${Number.MAX_SAFE_INTEGER}`);
+    assert(
+      Number.isSafeInteger(value) && value > 0,
+      `field ${field} is ${value}, must be 0 to ${Number.MAX_SAFE_INTEGER}`,
+    );
     const piece = new Uint8Array(PREFIX_BYTES_MAX);
     const at = writeVarint(piece, writeVarint(piece, 0, field * 8 + VARINT), value);
     return this.#add(piece.subarray(0, at));
@@ -67,7 +70,12 @@ export class MessageParts {
 
   #prefix(field: number, bytes: number): void {
     const piece = new Uint8Array(PREFIX_BYTES_MAX);
-    this.#add(piece.subarray(0, writeVarint(piece, writeVarint(piece, 0, field * 8 + LENGTH_DELIMITED), bytes)));
+    this.#add(
+      piece.subarray(
+        0,
+        writeVarint(piece, writeVarint(piece, 0, field * 8 + LENGTH_DELIMITED), bytes),
+      ),
+    );
   }
 
   #add(piece: Uint8Array): this {

@@ -1,6 +1,6 @@
 /** Brokers that come back with another disk, or with one that cannot be trusted: none leads before it has everything again. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
@@ -10,6 +10,7 @@ describe('data directory', () => {
   beforeAll(async () => {
     cluster = await TestCluster.start();
   });
+  afterEach(() => cluster.restore());
   afterAll(() => cluster.close());
 
   /** Starts a broker and resolves when it is in every sync set again; meanwhile it must not lead what it is not a trusted member of. */
@@ -38,7 +39,12 @@ describe('data directory', () => {
     async (how) => {
       const { verdict } = await underLoad(
         cluster,
-        { assignments: [[1, 2, 3], [2, 3, 1]] },
+        {
+          assignments: [
+            [1, 2, 3],
+            [2, 3, 1],
+          ],
+        },
         async (scene) => {
           const before = await cluster.registered(1);
           if (how === 'killed') await cluster.broker(1).kill();
@@ -58,7 +64,12 @@ describe('data directory', () => {
   it('whose session file is of another boot makes the start lossy', async () => {
     const { verdict } = await underLoad(
       cluster,
-      { assignments: [[2, 3, 1], [3, 1, 2]] },
+      {
+        assignments: [
+          [2, 3, 1],
+          [3, 1, 2],
+        ],
+      },
       async (scene) => {
         await cluster.broker(2).kill();
         const file = cluster.broker(2).file('session.json');

@@ -1,5 +1,5 @@
 /** SIGKILL of brokers under load: nothing that was acknowledged is lost, doubled, moved or different on any replica. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { underLoad } from './harness/scenario.ts';
@@ -11,6 +11,7 @@ describe('cluster under SIGKILL', () => {
   beforeAll(async () => {
     cluster = await TestCluster.start();
   });
+  afterEach(() => cluster.restore());
   afterAll(() => cluster.close());
 
   async function killAndRestart(brokerId: number, meanwhile: () => Promise<void>): Promise<void> {

@@ -1,8 +1,7 @@
 /** Brokers that hang instead of dying, alone and while others die: a leader that wakes up must not believe that it still leads. */
 import { crc32 } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AckLevel } from '../../proto/gen/tidemark/v1/log.ts';
-import { LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { AckLevel, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { encodeBatch } from '../../proto/records/batch.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { callAt, DirectFetch, DirectProduce } from './harness/direct.ts';
@@ -12,7 +11,13 @@ import { readAll, type Scene, underLoad } from './harness/scenario.ts';
 const SESSION_TIMEOUT_MS = 1_000;
 const ARGS = ['--session-timeout-ms', `${SESSION_TIMEOUT_MS}`, '--heartbeat-ms', '100'];
 /** Codes that tell a caller to try again, or that nobody knows. */
-const NOT_YET = ['NOT_ENOUGH_REPLICAS', 'LEADER_UNKNOWN', 'NOT_LEADER', 'OUTCOME_UNKNOWN', 'BROKER_NOT_READY'];
+const NOT_YET = [
+  'NOT_ENOUGH_REPLICAS',
+  'LEADER_UNKNOWN',
+  'NOT_LEADER',
+  'OUTCOME_UNKNOWN',
+  'BROKER_NOT_READY',
+];
 
 /** An append that does not go through the client library. */
 function appendOf(counter: number): { append: Append; frame: Uint8Array } {
@@ -31,6 +36,7 @@ describe('cluster under SIGSTOP', () => {
   beforeAll(async () => {
     cluster = await TestCluster.start({ args: ARGS });
   });
+  afterEach(() => cluster.restore());
   afterAll(() => cluster.close());
 
   async function leaderOtherThan(scene: Scene, ...ids: number[]): Promise<number> {

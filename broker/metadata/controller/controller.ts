@@ -5,60 +5,66 @@
  */
 import { assert, assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
-import type { BrokerId, MonotonicMs, TopicId, WallMs } from '../../base/units.ts';
-import { NO_BROKER, partitionKey } from '../../base/units.ts';
+import type { BrokerId, MonotonicMs, WallMs } from '../../base/units.ts';
+import { partitionKey } from '../../base/units.ts';
 import { apply } from '../apply.ts';
 import type {
+  AlterTopicRequest,
   ControllerInput,
   ControllerOptions,
   ControllerOutput,
   ControllerReply,
   ControllerRequest,
-  ElectLeaderRequest,
+  DecommissionRequest,
   HeartbeatRequest,
   InitProducerRequest,
   RegisterRequest,
+  RemoveBrokerRequest,
 } from '../controller-types.ts';
-import { changed, distrust, settle, viewOf } from '../election.ts';
+import { distrust, viewOf } from '../election.ts';
 import type { BrokerView } from '../election.ts';
+import { assertLevel } from '../features.ts';
 import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts';
-import { judgeElection } from './elect-leader.ts';
-import { PendingElections, stepElection } from './elections.ts';
-import type { PendingElection } from './elections.ts';
+import type { VoterId } from '../voters.ts';
+import { decommission, removeBroker } from './decommission.ts';
+import type { Desk } from './desk.ts';
 import { handOver, leadershipsLeft } from './handover.ts';
-import { PreferredLeaders } from './preferred-leaders.ts';
+import { Leaderships } from './leaderships.ts';
+import { Ledger } from './ledger.ts';
+import { Moves } from './moves.ts';
 import { ProducerIds } from './producers.ts';
+import { reassign } from './reassign.ts';
 import { judgeRegistration } from './registration.ts';
+import { settledRows } from './rows.ts';
+import type { RowChange } from './rows.ts';
 import { Sessions } from './sessions.ts';
+import { setSettings } from './settings.ts';
 import { alterSyncSet, checkSender } from './sync-set.ts';
 import { alterTopic, createTopic, deleteTopic } from './topics.ts';
+import { WaitingRaises } from './waiting.ts';
 
 /** Records of one proposal: a row is about 200 bytes, so an entry stays near 100 KiB. */
 export const PROPOSAL_RECORDS_MAX = 500;
-/** Pause between two looks at all pending elections, beside those that an input asks for. */
-const ELECTIONS_INTERVAL_MS = 250;
-/** How long a client waits for an election that must read logs. */
-const ELECTION_REQUEST_WAIT_MS = 10_000;
-
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
 
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #sessions: Sessions;
   readonly #producerIds = new ProducerIds();
-  readonly #elections = new PendingElections();
-  readonly #preferredLeaders = new PreferredLeaders();
+  readonly #moves = new Moves();
+  readonly #raises = new WaitingRaises();
+  readonly #ledger = new Ledger();
+  readonly #desk: Desk;
+  readonly #leaderships: Leaderships;
   /** Committed, plus everything proposed. */
   #image: MetadataImage;
   #nowMs: MonotonicMs;
   #wallMs: WallMs = 0;
-  #electionsLookedAtMs: MonotonicMs;
   #isStarted = false;
-  #isElectionDue = false;
-  #lastProposalId = 0;
-  #committedProposalId = 0;
-  /** Answers that wait for a commit, in the order of their proposals. */
-  #waiting: { readonly requestId: number; readonly reply: ControllerReply | BrokerError; readonly proposalId: number }[] = [];
+  /** Metadata has changed since reassignments and waiting requests were looked at. */
+  #areMovesDue = false;
+  /** Who votes in the metadata quorum; null until told. */
+  #voters: readonly VoterId[] | null = null;
   #output: Mutable<ControllerOutput> = emptyOutput();
 
   /** @param options `image` is committed, and complete up to this leader's term */
@@ -66,8 +72,12 @@ export class Controller {
     this.#options = options;
     this.#image = options.image;
     this.#nowMs = options.nowMs;
-    this.#electionsLookedAtMs = options.nowMs;
-    this.#sessions = new Sessions(options.image.brokers.values(), { timeoutMs: options.sessionTimeoutMs, nowMs: options.nowMs });
+    this.#sessions = new Sessions(options.image.brokers.values(), {
+      timeoutMs: options.sessionTimeoutMs,
+      nowMs: options.nowMs,
+    });
+    this.#desk = this.#newDesk();
+    this.#leaderships = new Leaderships(this.#desk, this.#moves.handovers, options.image);
   }
 
   /** Takes one input and returns everything that follows from it. Never throws for what a client sent. */
@@ -75,7 +85,8 @@ export class Controller {
     this.#output = emptyOutput();
     if (!this.#isStarted) this.#start();
     this.#take(input);
-    if (this.#isElectionDue) this.#runElections();
+    this.#advanceMoves();
+    this.#leaderships.run();
     this.#probe();
     return this.#output;
   }
@@ -84,13 +95,14 @@ export class Controller {
   #start(): void {
     this.#isStarted = true;
     for (const topic of this.#image.topics.values()) {
-      for (const state of topic.partitions) this.#elections.follow(topic.topicId, state, 0, this.#nowMs);
+      for (const state of topic.partitions) this.#moves.follow(topic.topicId, state, this.#nowMs);
     }
     this.#propose(this.#rowRecords(this.#image, () => true));
     for (const broker of this.#image.brokers.values()) {
-      if (!broker.fenced && broker.brokerId !== this.#options.self) this.#sessions.watch(broker.brokerId);
+      if (!broker.fenced && broker.brokerId !== this.#options.self)
+        this.#sessions.watch(broker.brokerId);
     }
-    this.#isElectionDue = true;
+    this.#areMovesDue = true;
   }
 
   #take(input: ControllerInput): void {
@@ -104,14 +116,21 @@ export class Controller {
       case 'committed':
         this.#committed(input.proposalId);
         return;
+      case 'voters':
+        this.#voters = input.voters;
+        return;
       case 'disconnected':
-        if (input.brokerId !== this.#options.self && this.#image.brokers.get(input.brokerId)?.fenced === false) this.#sessions.watch(input.brokerId);
+        if (
+          input.brokerId !== this.#options.self &&
+          this.#image.brokers.get(input.brokerId)?.fenced === false
+        )
+          this.#sessions.watch(input.brokerId);
         return;
       case 'probed':
         this.#probed(input);
         return;
       case 'inspected':
-        this.#inspected(input);
+        this.#leaderships.inspected(input);
         return;
       default:
         assertNever(input);
@@ -136,7 +155,10 @@ export class Controller {
   }
 
   /** Proposes what the request asks for and returns its answer; null when the answer comes later. */
-  #judge(requestId: number, request: Exclude<ControllerRequest, HeartbeatRequest>): ControllerReply | null {
+  #judge(
+    requestId: number,
+    request: Exclude<ControllerRequest, HeartbeatRequest>,
+  ): ControllerReply | null {
     switch (request.kind) {
       case 'register':
         return this.#register(request);
@@ -151,15 +173,24 @@ export class Controller {
         return { kind: 'create-topic', topicId: request.topicId };
       }
       case 'alter-topic':
-        this.#propose(alterTopic(this.#image, this.#view(), request, this.#options));
-        return { kind: 'alter-topic' };
+        return this.#alterTopic(requestId, request);
       case 'delete-topic':
         this.#propose(deleteTopic(this.#image, request));
         return { kind: 'delete-topic' };
       case 'init-producer':
         return this.#initProducer(request);
       case 'elect-leader':
-        return this.#electLeader(requestId, request);
+        return this.#leaderships.elect(requestId, request);
+      case 'reassign':
+        this.#propose(reassign(this.#image, request));
+        return { kind: 'reassign' };
+      case 'decommission':
+        return this.#decommission(request);
+      case 'remove-broker':
+        return this.#removeBroker(request);
+      case 'set-settings':
+        this.#propose(setSettings(this.#image, request));
+        return { kind: 'set-settings' };
       default:
         return assertNever(request);
     }
@@ -168,20 +199,44 @@ export class Controller {
   #register(request: RegisterRequest): ControllerReply {
     const present = this.#image.brokers.get(request.brokerId);
     // Whoever holds the place may be dead already: ask now, so that the newcomer's next try succeeds.
-    if (present?.fenced === false && request.brokerId !== this.#options.self) this.#sessions.watch(request.brokerId);
+    if (present?.fenced === false && request.brokerId !== this.#options.self)
+      this.#sessions.watch(request.brokerId);
     const { restartClass, isDistrusted, downgrade } = judgeRegistration(this.#image, request);
     const { brokerId, directoryId, host, port, rack, featureLevelMax } = request;
     const brokerEpoch = this.#image.lastBrokerEpoch + 1;
-    const registered: MetadataRecord = { kind: 'broker-registered', brokerId, brokerEpoch, directoryId, host, port, rack, restartClass, featureLevelMax };
+    const registered: MetadataRecord = {
+      kind: 'broker-registered',
+      brokerId,
+      brokerEpoch,
+      directoryId,
+      host,
+      port,
+      rack,
+      restartClass,
+      featureLevelMax,
+    };
     this.#sessions.begin(brokerId, brokerEpoch, this.#nowMs);
-    const rows = this.#rowRecords(this.#folded([registered]), (state) => state.replicas.includes(brokerId), (state, min) =>
-      isDistrusted ? distrust(state, brokerId, min) : state,
+    const rows = this.#rowRecords(
+      this.#folded([registered]),
+      (state) => state.replicas.includes(brokerId),
+      (state, min) => (isDistrusted ? distrust(state, brokerId, min) : state),
     );
     // The distrust comes first: were the controller lost in between, a registration without it would let the next start claim to be warm
     // with a log that was never examined (KAFKA-18106 is the same hole).
     this.#propose([...rows, registered]);
-    this.#fact('broker-registered', { brokerId, brokerEpoch, restartClass, partitionsChanged: rows.length });
-    if (downgrade !== null) this.#fact('restart-class-downgraded', { brokerId, brokerEpoch, claimed: request.restartClass, reason: downgrade });
+    this.#fact('broker-registered', {
+      brokerId,
+      brokerEpoch,
+      restartClass,
+      partitionsChanged: rows.length,
+    });
+    if (downgrade !== null)
+      this.#fact('restart-class-downgraded', {
+        brokerId,
+        brokerEpoch,
+        claimed: request.restartClass,
+        reason: downgrade,
+      });
     return { kind: 'register', brokerEpoch, restartClass };
   }
 
@@ -191,11 +246,20 @@ export class Controller {
     this.#sessions.heard(brokerId, this.#nowMs);
     if (wantsUnfence || wantsStop || lossy) this.#checkRoom();
     if (lossy) this.#condemn(brokerId);
-    else if (wantsUnfence && broker.fenced && !this.#sessions.isCondemned(brokerId)) this.#unfence(brokerId);
+    else if (wantsUnfence && broker.fenced && !this.#sessions.isCondemned(brokerId))
+      this.#unfence(brokerId);
     if (wantsStop) this.#stop(brokerId);
-    const { leadersLeft, isHeld } = leadershipsLeft(this.#image, this.#view(), brokerId, (key) => this.#sessions.hasHandedOver(brokerId, key));
+    if (request.leaves === true) this.#fence([brokerId], 'it has stopped in order');
+    const { leadersLeft, isHeld } = leadershipsLeft(this.#image, this.#view(), brokerId, (key) =>
+      this.#sessions.hasHandedOver(brokerId, key),
+    );
     const fenced = this.#image.brokers.get(brokerId)?.fenced !== false;
-    const reply: ControllerReply = { kind: 'heartbeat', fenced, mayStop: wantsStop && !isHeld, leadersLeft };
+    const reply: ControllerReply = {
+      kind: 'heartbeat',
+      fenced,
+      mayStop: wantsStop && !isHeld,
+      leadersLeft,
+    };
     // A mere sign of life changes nothing, so its answer need not wait behind the metadata log.
     if (wantsUnfence || wantsStop || lossy) this.#reply(requestId, reply);
     else this.#output.replies.push({ requestId, reply });
@@ -205,7 +269,9 @@ export class Controller {
     const brokerEpoch = this.#epochOf(brokerId);
     const unfenced: MetadataRecord = { kind: 'broker-unfenced', brokerId, brokerEpoch };
     this.#sessions.revive(brokerId);
-    const rows = this.#rowRecords(this.#folded([unfenced]), (state) => state.replicas.includes(brokerId));
+    const rows = this.#rowRecords(this.#folded([unfenced]), (state) =>
+      state.replicas.includes(brokerId),
+    );
     this.#propose([unfenced, ...rows]);
     this.#fact('broker-unfenced', { brokerId, brokerEpoch, partitionsChanged: rows.length });
   }
@@ -214,11 +280,24 @@ export class Controller {
   #fence(brokerIds: readonly BrokerId[], reason: string): void {
     const fences = brokerIds
       .filter((id) => this.#image.brokers.get(id)?.fenced === false)
-      .map((brokerId): MetadataRecord => ({ kind: 'broker-fenced', brokerId, brokerEpoch: this.#epochOf(brokerId) }));
+      .map(
+        (brokerId): MetadataRecord => ({
+          kind: 'broker-fenced',
+          brokerId,
+          brokerEpoch: this.#epochOf(brokerId),
+        }),
+      );
     for (const brokerId of brokerIds) this.#sessions.expire(brokerId);
-    const rows = this.#rowRecords(this.#folded(fences), (state) => state.replicas.some((id) => brokerIds.includes(id)));
+    const rows = this.#rowRecords(this.#folded(fences), (state) =>
+      state.replicas.some((id) => brokerIds.includes(id)),
+    );
     this.#propose([...fences, ...rows]);
-    if (fences.length > 0) this.#fact('brokers-fenced', { brokerIds: brokerIds.join(), reason, partitionsChanged: rows.length });
+    if (fences.length > 0)
+      this.#fact('brokers-fenced', {
+        brokerIds: brokerIds.join(),
+        reason,
+        partitionsChanged: rows.length,
+      });
   }
 
   /** The broker says that its disk failed: as a lossy registration, at once (DESIGN.md section 6). */
@@ -227,20 +306,32 @@ export class Controller {
     const brokerEpoch = this.#epochOf(brokerId);
     const fenced: MetadataRecord = { kind: 'broker-fenced', brokerId, brokerEpoch };
     this.#sessions.condemn(brokerId);
-    const rows = this.#rowRecords(this.#folded([fenced]), (state) => state.replicas.includes(brokerId), (state, min) => distrust(state, brokerId, min));
+    const rows = this.#rowRecords(
+      this.#folded([fenced]),
+      (state) => state.replicas.includes(brokerId),
+      (state, min) => distrust(state, brokerId, min),
+    );
     this.#propose([...rows, fenced]);
     this.#fact('broker-condemned', { brokerId, brokerEpoch, partitionsChanged: rows.length });
   }
 
   #stop(brokerId: BrokerId): void {
     const stopping: MetadataRecord[] =
-      this.#image.brokers.get(brokerId)?.stopping === true ? [] : [{ kind: 'broker-stopping', brokerId, brokerEpoch: this.#epochOf(brokerId) }];
+      this.#image.brokers.get(brokerId)?.stopping === true
+        ? []
+        : [{ kind: 'broker-stopping', brokerId, brokerEpoch: this.#epochOf(brokerId) }];
     const view = this.#view(this.#folded(stopping));
-    const rows = this.#rowRecords(this.#folded(stopping), (state) => state.leader === brokerId, (state, _min, topicId) =>
-      handOver(state, view, () => this.#sessions.noteHandover(brokerId, partitionKey(topicId, state.partition))),
+    const rows = this.#rowRecords(
+      this.#folded(stopping),
+      (state) => state.leader === brokerId,
+      (state, _min, topicId) =>
+        handOver(state, view, () =>
+          this.#sessions.noteHandover(brokerId, partitionKey(topicId, state.partition)),
+        ),
     );
     this.#propose([...stopping, ...rows]);
-    if (stopping.length > 0) this.#fact('broker-stopping', { brokerId, partitionsChanged: rows.length });
+    if (stopping.length > 0)
+      this.#fact('broker-stopping', { brokerId, partitionsChanged: rows.length });
   }
 
   #initProducer(request: InitProducerRequest): ControllerReply {
@@ -249,22 +340,59 @@ export class Controller {
     return reply;
   }
 
-  #electLeader(requestId: number, request: ElectLeaderRequest): ControllerReply | null {
-    const { topic, state, verdict } = judgeElection(this.#image, this.#view(), request);
-    if (verdict.kind === 'done') return { kind: 'elect-leader', leader: state.leader, leaderEpoch: state.leaderEpoch };
-    if (verdict.kind === 'row') {
-      this.#propose([{ kind: 'partition-changed', topicId: topic.topicId, state: verdict.state }]);
-      return { kind: 'elect-leader', leader: verdict.state.leader, leaderEpoch: verdict.state.leaderEpoch };
+  /** A raised minInSyncReplicas may wait for the sync sets; whatever else is wrong is said at once. */
+  #alterTopic(requestId: number, request: AlterTopicRequest): ControllerReply | null {
+    const { records, shortfall } = alterTopic(this.#image, this.#view(), request, this.#options);
+    if (shortfall === null) {
+      this.#propose(records);
+      return { kind: 'alter-topic' };
     }
-    if (verdict.seal !== null) this.#propose([{ kind: 'partition-changed', topicId: topic.topicId, state: verdict.seal }]);
-    const pending = this.#elections.get(topic.topicId, state.partition);
-    assert(pending !== null, `${topic.name}/${String(state.partition)} has no leader and must have a pending election`);
-    if (pending.request !== null) throw new BrokerError('CONFLICT', `Cannot elect a leader of ${topic.name}/${String(state.partition)}: an election was asked for already`);
-    pending.givenUp = new Set(request.givenUp);
-    pending.preferred = verdict.preferred;
-    pending.request = { requestId, deadlineMs: this.#nowMs + ELECTION_REQUEST_WAIT_MS };
-    this.#isElectionDue = true;
+    if (request.waitMs <= 0) throw shortfall;
+    this.#raises.hold(requestId, request, this.#nowMs);
     return null;
+  }
+
+  /** Looks again at requests that wait for sync sets. */
+  #retryRaises(): void {
+    for (const { requestId, request, deadlineMs } of this.#raises.all) {
+      try {
+        const { records, shortfall } = alterTopic(
+          this.#image,
+          this.#view(),
+          request,
+          this.#options,
+        );
+        if (shortfall !== null && this.#nowMs < deadlineMs) continue;
+        if (shortfall !== null) throw shortfall;
+        this.#propose(records);
+        this.#reply(requestId, { kind: 'alter-topic' });
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error;
+        this.#reply(requestId, error);
+      }
+      this.#raises.drop(requestId);
+    }
+  }
+
+  #decommission(request: DecommissionRequest): ControllerReply {
+    const { records, replicasLeft } = decommission(this.#image, this.#view(), request);
+    this.#propose(records);
+    if (records.length > 0)
+      this.#fact(request.isCancelled ? 'broker-recommissioned' : 'broker-cordoned', {
+        brokerId: request.brokerId,
+        replicasLeft,
+      });
+    this.#moves.plan(this.#desk);
+    return { kind: 'decommission', replicasLeft };
+  }
+
+  #removeBroker(request: RemoveBrokerRequest): ControllerReply {
+    const { records, refusal } = removeBroker(this.#image, this.#view(), request, this.#voters);
+    this.#propose(records);
+    if (refusal !== null) throw refusal;
+    this.#sessions.forget(request.brokerId);
+    this.#fact('broker-removed', { brokerId: request.brokerId });
+    return { kind: 'remove-broker' };
   }
 
   // Time, probes, commits
@@ -276,156 +404,133 @@ export class Controller {
     this.#nowMs = nowMs;
     this.#wallMs = wallMs;
     const silent = this.#sessions.takeExpired(nowMs);
-    if (silent.length > 0) this.#fence(silent, `silent for ${String(this.#options.sessionTimeoutMs)} ms`);
-    this.#propose(this.#preferredLeaders.moves(this.#image, this.#view(), nowMs));
-    if (nowMs - this.#electionsLookedAtMs >= ELECTIONS_INTERVAL_MS) this.#isElectionDue = true;
+    if (silent.length > 0)
+      this.#fence(silent, `silent for ${String(this.#options.sessionTimeoutMs)} ms`);
+    this.#moves.tick(this.#desk);
+    this.#areMovesDue ||= this.#raises.all.length > 0;
+    this.#leaderships.tick();
   }
 
   #probed(input: Extract<ControllerInput, { kind: 'probed' }>): void {
     const { brokerId, brokerEpoch, result } = input;
     this.#sessions.probed(brokerId, brokerEpoch);
     const broker = this.#image.brokers.get(brokerId);
-    if (result === 'refused' && broker?.brokerEpoch === brokerEpoch && !broker.fenced) this.#fence([brokerId], 'its process is gone');
+    if (result === 'refused' && broker?.brokerEpoch === brokerEpoch && !broker.fenced)
+      this.#fence([brokerId], 'its process is gone');
   }
 
   #probe(): void {
     for (const brokerId of this.#sessions.takeProbes(this.#nowMs, this.#options.probeIntervalMs)) {
       const broker = this.#image.brokers.get(brokerId);
       if (broker === undefined) continue;
-      this.#output.probes.push({ brokerId, brokerEpoch: broker.brokerEpoch, host: broker.host, port: broker.port });
+      this.#output.probes.push({
+        brokerId,
+        brokerEpoch: broker.brokerEpoch,
+        host: broker.host,
+        port: broker.port,
+      });
     }
   }
 
   #committed(proposalId: number): void {
-    assert(proposalId === this.#committedProposalId + 1, `proposal ${String(proposalId)} was committed, ${String(this.#committedProposalId + 1)} must be next`);
-    this.#committedProposalId = proposalId;
-    for (const { requestId, reply } of this.#waiting.filter((waiting) => waiting.proposalId <= proposalId)) this.#output.replies.push({ requestId, reply });
-    this.#waiting = this.#waiting.filter((waiting) => waiting.proposalId > proposalId);
-    if (this.#elections.all.some((pending) => pending.sealProposalId === proposalId)) this.#isElectionDue = true;
-  }
-
-  // Elections
-
-  #inspected(input: Extract<ControllerInput, { kind: 'inspected' }>): void {
-    const { topicId, partition, leaderEpoch, brokerId, brokerEpoch, log } = input;
-    const pending = this.#elections.get(topicId, partition);
-    if (pending === null || pending.leaderEpoch !== leaderEpoch) return;
-    const asked = pending.asked.get(brokerId);
-    if (asked === undefined || asked.brokerEpoch !== brokerEpoch) return;
-    asked.isInFlight = false;
-    if (log === null) return;
-    pending.logs.set(brokerId, { brokerEpoch, log: { brokerId, lastEpoch: log.lastEpoch, endOffset: log.endOffset, highWaterMark: log.highWaterMark ?? 0 } });
-    this.#isElectionDue = true;
-  }
-
-  /** Advances every pending election whose leaderless epoch is committed. */
-  #runElections(): void {
-    this.#isElectionDue = false;
-    this.#electionsLookedAtMs = this.#nowMs;
-    for (const pending of this.#elections.all) {
-      // Rule 5: a log that is read before the epoch is committed could still take records of the leader before.
-      if (pending.sealProposalId <= this.#committedProposalId) this.#runElection(pending);
-    }
-    this.#isElectionDue = false;
-  }
-
-  #runElection(pending: PendingElection): void {
-    const topic = this.#image.topics.get(pending.topicId);
-    const state = topic?.partitions[pending.partition];
-    assert(topic !== undefined && state !== undefined, `pending election of ${pending.topicId}/${String(pending.partition)} must belong to a partition`);
-    const step = stepElection(pending, { image: this.#image, topic, state, view: this.#view(), nowMs: this.#nowMs });
-    if (step.kind === 'wait') {
-      for (const brokerId of step.ask) this.#inspect(pending, brokerId);
-      this.#giveUpWaiting(pending, step.missing);
-      return;
-    }
-    const { topicId, partition } = pending;
-    const row: MetadataRecord = { kind: 'partition-changed', topicId, state: step.state };
-    if (step.kind === 'elect') {
-      this.#propose([row]);
-      return;
-    }
-    const { leader, leaderEpoch } = step.state;
-    const { fromOffset } = step;
-    const loss = { topicId, topic: topic.name, partition, leaderEpoch, leader, fromOffset, atMs: this.#wallMs };
-    // Both in one entry: no leader without the report of what it may lack.
-    this.#propose([{ kind: 'loss-reported', loss }, row]);
-    this.#fact('leader-elected-uncleanly', { topic: topic.name, partition, leader, leaderEpoch, fromOffset });
-  }
-
-  #inspect(pending: PendingElection, brokerId: BrokerId): void {
-    const brokerEpoch = this.#epochOf(brokerId);
-    const { topicId, partition, leaderEpoch } = pending;
-    pending.asked.set(brokerId, { brokerEpoch, atMs: this.#nowMs, isInFlight: true });
-    this.#output.inspections.push({ topicId, partition, leaderEpoch, brokerId, brokerEpoch });
-  }
-
-  #giveUpWaiting(pending: PendingElection, missing: readonly BrokerId[]): void {
-    if (pending.request === null || this.#nowMs < pending.request.deadlineMs) return;
-    const waited = `Cannot elect a leader of partition ${String(pending.partition)} yet: waiting for the logs of brokers ${missing.join()}`;
-    this.#reply(pending.request.requestId, new BrokerError('REFUSED', waited));
-    pending.request = null;
+    this.#output.replies.push(...this.#ledger.committed(proposalId));
+    this.#leaderships.committed(proposalId);
   }
 
   // Records
 
-  /**
-   * Settles the rows that `isAffected` picks against the brokers of `image`, after an optional change, and returns a record for each that differs.
-   */
   #rowRecords(
     image: MetadataImage,
     isAffected: (state: PartitionState) => boolean,
-    change: (state: PartitionState, min: number, topicId: TopicId) => PartitionState = (state) => state,
+    change?: RowChange,
   ): MetadataRecord[] {
-    const view = this.#view(image);
-    const records: MetadataRecord[] = [];
-    for (const { topicId, config, partitions } of image.topics.values()) {
-      const min = config.minInSyncReplicas;
-      for (const state of partitions) {
-        const next = isAffected(state) ? changed(state, settle(change(state, min, topicId), min, view)) : null;
-        if (next !== null) records.push({ kind: 'partition-changed', topicId, state: next });
-      }
-    }
-    return records;
+    return settledRows(image, this.#view(image), isAffected, change);
   }
 
   /** Sends records on their way, in their order, and counts them as decided from here on. */
   #propose(records: readonly MetadataRecord[]): void {
     for (let first = 0; first < records.length; first += PROPOSAL_RECORDS_MAX) {
       const chunk = records.slice(first, first + PROPOSAL_RECORDS_MAX);
-      this.#lastProposalId += 1;
+      assertLevel(this.#image, chunk);
+      const proposalId = this.#ledger.next();
       this.#image = this.#folded(chunk);
-      this.#output.proposals.push({ proposalId: this.#lastProposalId, records: chunk });
+      this.#output.proposals.push({ proposalId, records: chunk });
       for (const record of chunk) this.#follow(record);
-      this.#isElectionDue = true;
+      this.#leaderships.wake();
+      this.#areMovesDue = true;
     }
   }
 
-  /** Keeps one pending election for every partition without a leader. */
   #follow(record: MetadataRecord): void {
-    if (record.kind === 'topic-deleted') {
-      for (const { request } of this.#elections.dropTopic(record.topicId)) {
-        if (request !== null) this.#reply(request.requestId, new BrokerError('UNKNOWN_TOPIC', 'Cannot elect a leader: the topic was deleted'));
-      }
+    if (record.kind === 'topic-deleted')
+      this.#leaderships.dropTopic(record.topicId, this.#moves.dropTopic(record.topicId));
+    if (record.kind === 'partition-changed')
+      this.#leaderships.follow(
+        record,
+        this.#moves.follow(record.topicId, record.state, this.#nowMs),
+      );
+  }
+
+  /** Reassignments and waiting requests go on as far as what was just proposed lets them. */
+  #advanceMoves(): void {
+    while (this.#areMovesDue) {
+      this.#areMovesDue = false;
+      this.#moves.advance(this.#desk);
+      this.#retryRaises();
     }
-    if (record.kind !== 'partition-changed') return;
-    const { leader, leaderEpoch } = record.state;
-    const ended = this.#elections.follow(record.topicId, record.state, this.#lastProposalId, this.#nowMs);
-    if (ended?.request == null) return;
-    assert(leader !== NO_BROKER, `leader epoch ${String(leaderEpoch)} follows a leaderless one and must have a leader`);
-    this.#reply(ended.request.requestId, { kind: 'elect-leader', leader, leaderEpoch });
+  }
+
+  #newDesk(): Desk {
+    const image = (): MetadataImage => this.#image;
+    const view = (): BrokerView => this.#view();
+    const nowMs = (): MonotonicMs => this.#nowMs;
+    const wallMs = (): WallMs => this.#wallMs;
+    const ledger = this.#ledger;
+    return {
+      get image() {
+        return image();
+      },
+      get view() {
+        return view();
+      },
+      get nowMs() {
+        return nowMs();
+      },
+      get wallMs() {
+        return wallMs();
+      },
+      get lastProposalId() {
+        return ledger.lastProposalId;
+      },
+      isCommitted: (proposalId) => ledger.isCommitted(proposalId),
+      propose: (records) => {
+        this.#propose(records);
+      },
+      reply: (requestId, reply) => {
+        this.#reply(requestId, reply);
+      },
+      inspect: (inspection) => {
+        this.#output.inspections.push(inspection);
+      },
+      fact: (event, fields) => {
+        this.#fact(event, fields);
+      },
+    };
   }
 
   /** Answers once everything proposed so far is committed: no answer rests on what might still be undone. */
   #reply(requestId: number, reply: ControllerReply | BrokerError): void {
-    if (this.#committedProposalId === this.#lastProposalId) this.#output.replies.push({ requestId, reply });
-    else this.#waiting.push({ requestId, reply, proposalId: this.#lastProposalId });
+    this.#output.replies.push(...this.#ledger.answer({ requestId, reply }));
   }
 
   #checkRoom(): void {
     const { requestsPendingMax } = this.#options;
-    if (this.#waiting.length + this.#elections.requests < requestsPendingMax) return;
-    throw new BrokerError('OVERLOADED', `Cannot take another request: ${String(requestsPendingMax)} wait for the metadata quorum`);
+    const pending = this.#ledger.waiting + this.#leaderships.requests + this.#raises.all.length;
+    if (pending < requestsPendingMax) return;
+    throw new BrokerError(
+      'OVERLOADED',
+      `Cannot take another request: ${String(requestsPendingMax)} wait for the metadata quorum`,
+    );
   }
 
   #fact(event: string, fields: Readonly<Record<string, string | number | boolean>>): void {

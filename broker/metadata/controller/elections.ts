@@ -5,7 +5,16 @@
  */
 import type { BrokerEpoch, BrokerId, LeaderEpoch, MonotonicMs, TopicId } from '../../base/units.ts';
 import { NO_BROKER, partitionKey } from '../../base/units.ts';
-import { bestLog, changed, countedMembers, electionSize, electUncleanly, isEvidenceGone, leaderCandidates, lossStart } from '../election.ts';
+import {
+  bestLog,
+  changed,
+  countedMembers,
+  electionSize,
+  electUncleanly,
+  isEvidenceGone,
+  leaderCandidates,
+  lossStart,
+} from '../election.ts';
 import type { BrokerView, LogEnd } from '../election.ts';
 import type { MetadataImage, PartitionState, TopicState } from '../types.ts';
 
@@ -29,15 +38,26 @@ export interface PendingElection {
   preferred: BrokerId;
   /** A client waits for the outcome. */
   request: { readonly requestId: number; readonly deadlineMs: MonotonicMs } | null;
-  readonly asked: Map<BrokerId, { readonly brokerEpoch: BrokerEpoch; readonly atMs: MonotonicMs; isInFlight: boolean }>;
+  readonly asked: Map<
+    BrokerId,
+    { readonly brokerEpoch: BrokerEpoch; readonly atMs: MonotonicMs; isInFlight: boolean }
+  >;
   readonly logs: Map<BrokerId, { readonly brokerEpoch: BrokerEpoch; readonly log: LogEnd }>;
 }
 
 /** What a pending election should do now. */
 export type ElectionStep =
-  | { readonly kind: 'wait'; readonly ask: readonly BrokerId[]; readonly missing: readonly BrokerId[] }
+  | {
+      readonly kind: 'wait';
+      readonly ask: readonly BrokerId[];
+      readonly missing: readonly BrokerId[];
+    }
   | { readonly kind: 'elect'; readonly state: PartitionState }
-  | { readonly kind: 'elect-uncleanly'; readonly state: PartitionState; readonly fromOffset: number };
+  | {
+      readonly kind: 'elect-uncleanly';
+      readonly state: PartitionState;
+      readonly fromOffset: number;
+    };
 
 /** A leaderless row in its surroundings. */
 export interface ElectionContext {
@@ -65,7 +85,12 @@ export class PendingElections {
   }
 
   /** Follows a row that is new or changed. Returns the entry that ended with it, if any. */
-  follow(topicId: TopicId, state: PartitionState, sealProposalId: number, nowMs: MonotonicMs): PendingElection | null {
+  follow(
+    topicId: TopicId,
+    state: PartitionState,
+    sealProposalId: number,
+    nowMs: MonotonicMs,
+  ): PendingElection | null {
     const key = partitionKey(topicId, state.partition);
     const before = this.#pending.get(key) ?? null;
     if (state.leader === NO_BROKER && before?.leaderEpoch === state.leaderEpoch) return null;
@@ -100,8 +125,11 @@ export function stepElection(pending: PendingElection, context: ElectionContext)
   const { state, topic, view } = context;
   // Somebody given up who is back can be asked like anybody else.
   const givenUp = new Set([...pending.givenUp].filter((id) => !view.isLive(id)));
-  if (!isEvidenceGone(state, givenUp)) return electionSize(state) === 1 ? waitFor([], pending, context) : stepClean(pending, context);
-  return topic.config.uncleanElection ? stepUnclean(pending, context, givenUp) : waitFor([], pending, context);
+  if (!isEvidenceGone(state, givenUp))
+    return electionSize(state) === 1 ? waitFor([], pending, context) : stepClean(pending, context);
+  return topic.config.uncleanElection
+    ? stepUnclean(pending, context, givenUp)
+    : waitFor([], pending, context);
 }
 
 /** Reads |S| - q + 1 trusted logs: these meet every committed record, so the best of them has all of it. */
@@ -110,42 +138,77 @@ function stepClean(pending: PendingElection, context: ElectionContext): Election
   const members = countedMembers(state, view);
   const logs = freshLogs(pending, context, members);
   const isPatienceOver = nowMs - pending.startedMs >= INSPECTION_PATIENCE_MS;
-  const isEnough = logs.length >= electionSize(state) && (logs.length === members.length || isPatienceOver);
+  const isEnough =
+    logs.length >= electionSize(state) && (logs.length === members.length || isPatienceOver);
   if (!isEnough) return waitFor(members, pending, context);
   const candidates = leaderCandidates(state, view);
-  const order = [...candidates.filter((id) => id === pending.preferred), ...candidates.filter((id) => id !== pending.preferred)];
+  const order = [
+    ...candidates.filter((id) => id === pending.preferred),
+    ...candidates.filter((id) => id !== pending.preferred),
+  ];
   const next = changed(state, { ...state, leader: bestLog(logs, order).brokerId });
   return next === null ? waitFor(members, pending, context) : { kind: 'elect', state: next };
 }
 
 /** Reads every last-known log that was not given up by name, suspects included, and takes the best (rule 18, P11). */
-function stepUnclean(pending: PendingElection, context: ElectionContext, givenUp: ReadonlySet<BrokerId>): ElectionStep {
+function stepUnclean(
+  pending: PendingElection,
+  context: ElectionContext,
+  givenUp: ReadonlySet<BrokerId>,
+): ElectionStep {
   const { state, view } = context;
   const lastKnown = state.replicas.filter((id) => !givenUp.has(id));
-  const logs = freshLogs(pending, context, lastKnown.filter((id) => view.isLive(id)));
-  if (lastKnown.length === 0 || logs.length < lastKnown.length) return waitFor(lastKnown, pending, context);
-  const order = [...lastKnown.filter((id) => !view.isStopping(id)), ...lastKnown.filter((id) => view.isStopping(id))];
+  const logs = freshLogs(
+    pending,
+    context,
+    lastKnown.filter((id) => view.isLive(id)),
+  );
+  if (lastKnown.length === 0 || logs.length < lastKnown.length)
+    return waitFor(lastKnown, pending, context);
+  const order = [
+    ...lastKnown.filter((id) => !view.isStopping(id)),
+    ...lastKnown.filter((id) => view.isStopping(id)),
+  ];
   const chosen = bestLog(logs, order);
-  return { kind: 'elect-uncleanly', state: electUncleanly(state, chosen.brokerId), fromOffset: lossStart(state, chosen) };
+  return {
+    kind: 'elect-uncleanly',
+    state: electUncleanly(state, chosen.brokerId),
+    fromOffset: lossStart(state, chosen),
+  };
 }
 
 /** Logs of `members` as their present incarnations stated them: an earlier one may have had records that the disk lost since. */
-function freshLogs(pending: PendingElection, context: ElectionContext, members: readonly BrokerId[]): LogEnd[] {
+function freshLogs(
+  pending: PendingElection,
+  context: ElectionContext,
+  members: readonly BrokerId[],
+): LogEnd[] {
   return members.flatMap((id) => {
     const answer = pending.logs.get(id);
-    return answer !== undefined && answer.brokerEpoch === context.image.brokers.get(id)?.brokerEpoch ? [answer.log] : [];
+    return answer !== undefined && answer.brokerEpoch === context.image.brokers.get(id)?.brokerEpoch
+      ? [answer.log]
+      : [];
   });
 }
 
-function waitFor(members: readonly BrokerId[], pending: PendingElection, context: ElectionContext): ElectionStep {
+function waitFor(
+  members: readonly BrokerId[],
+  pending: PendingElection,
+  context: ElectionContext,
+): ElectionStep {
   const fresh = new Set(freshLogs(pending, context, members).map((log) => log.brokerId));
   const missing = members.filter((id) => !fresh.has(id));
   const ask = missing.filter((id) => context.view.isLive(id) && isAskable(pending, id, context));
   return { kind: 'wait', ask, missing };
 }
 
-function isAskable(pending: PendingElection, brokerId: BrokerId, context: ElectionContext): boolean {
+function isAskable(
+  pending: PendingElection,
+  brokerId: BrokerId,
+  context: ElectionContext,
+): boolean {
   const asked = pending.asked.get(brokerId);
-  if (asked === undefined || asked.brokerEpoch !== context.image.brokers.get(brokerId)?.brokerEpoch) return true;
+  if (asked === undefined || asked.brokerEpoch !== context.image.brokers.get(brokerId)?.brokerEpoch)
+    return true;
   return !asked.isInFlight && context.nowMs - asked.atMs >= INSPECTION_RETRY_MS;
 }

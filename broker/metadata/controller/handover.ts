@@ -9,7 +9,11 @@ import type { MetadataImage, PartitionState } from '../types.ts';
  * The row with another leader, if there is one to have: a broker that stops goes on leading rather than leave the partition without. In quorum mode
  * the successor must be found by reading logs, so leadership is laid down; `mayElect` says whether that may be tried.
  */
-export function handOver(state: PartitionState, view: BrokerView, mayElect: () => boolean): PartitionState {
+export function handOver(
+  state: PartitionState,
+  view: BrokerView,
+  mayElect: () => boolean,
+): PartitionState {
   const successor = successorOf(state, view);
   if (successor === null) return state;
   if (electionSize(state) === 1) return { ...state, leader: successor };
@@ -32,9 +36,13 @@ export function leadershipsLeft(
   for (const topic of image.topics.values()) {
     for (const state of topic.partitions) {
       const isLed = state.leader === brokerId;
-      const isElecting = state.leader === NO_BROKER && electionSize(state) > 1 && countedMembers(state, view).includes(brokerId);
+      const isElecting =
+        state.leader === NO_BROKER &&
+        electionSize(state) > 1 &&
+        countedMembers(state, view).includes(brokerId);
       if (isLed) leadersLeft += 1;
-      if (isLed && successorOf(state, view) !== null) isHeld ||= !isTried(partitionKey(topic.topicId, state.partition));
+      if (isLed && successorOf(state, view) !== null)
+        isHeld ||= !isTried(partitionKey(topic.topicId, state.partition));
       if (isElecting) isHeld ||= countedMembers(state, view).length >= electionSize(state);
     }
   }
@@ -44,5 +52,7 @@ export function leadershipsLeft(
 /** A member that could lead instead of the present leader, and is not itself on its way out. */
 function successorOf(state: PartitionState, view: BrokerView): BrokerId | null {
   if (countedMembers(state, view).length < electionSize(state)) return null;
-  return leaderCandidates(state, view).find((id) => id !== state.leader && !view.isStopping(id)) ?? null;
+  return (
+    leaderCandidates(state, view).find((id) => id !== state.leader && !view.isStopping(id)) ?? null
+  );
 }

@@ -22,20 +22,31 @@ export class ProducerIds {
   #end = 0;
 
   /** Records to be committed before the reply, and the reply. Throws {@link BrokerError}. */
-  init(image: MetadataImage, name: string): { readonly records: readonly MetadataRecord[]; readonly reply: InitProducerReply } {
+  init(
+    image: MetadataImage,
+    name: string,
+  ): { readonly records: readonly MetadataRecord[]; readonly reply: InitProducerReply } {
     if (name === '') {
       const { records, producerId } = this.#take(image);
       return { records, reply: { kind: 'init-producer', producerId, producerEpoch: 0 } };
     }
     if (name.length > PRODUCER_NAME_LENGTH_MAX) {
-      throw new BrokerError('INVALID_ARGUMENT', `name has ${String(name.length)} characters, must have at most ${String(PRODUCER_NAME_LENGTH_MAX)}`);
+      throw new BrokerError(
+        'INVALID_ARGUMENT',
+        `name has ${String(name.length)} characters, must have at most ${String(PRODUCER_NAME_LENGTH_MAX)}`,
+      );
     }
     const known = image.namedProducers.get(name);
     if (known === undefined && image.namedProducers.size >= NAMED_PRODUCERS_MAX) {
-      throw new BrokerError('REFUSED', `Cannot name producer "${name}": there are ${String(NAMED_PRODUCERS_MAX)} names already`);
+      throw new BrokerError(
+        'REFUSED',
+        `Cannot name producer "${name}": there are ${String(NAMED_PRODUCERS_MAX)} names already`,
+      );
     }
     const isEpochLeft = known !== undefined && known.producerEpoch < PRODUCER_EPOCH_MAX;
-    const { records, producerId } = isEpochLeft ? { records: [], producerId: known.producerId } : this.#take(image);
+    const { records, producerId } = isEpochLeft
+      ? { records: [], producerId: known.producerId }
+      : this.#take(image);
     const producerEpoch = isEpochLeft ? known.producerEpoch + 1 : 0;
     return {
       records: [...records, { kind: 'producer-named', name, producerId, producerEpoch }],
@@ -43,7 +54,10 @@ export class ProducerIds {
     };
   }
 
-  #take(image: MetadataImage): { readonly records: readonly MetadataRecord[]; readonly producerId: number } {
+  #take(image: MetadataImage): {
+    readonly records: readonly MetadataRecord[];
+    readonly producerId: number;
+  } {
     const records: MetadataRecord[] = [];
     if (this.#next === this.#end) {
       this.#next = image.nextProducerId;

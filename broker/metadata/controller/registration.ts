@@ -17,19 +17,56 @@ export interface RegistrationVerdict {
 }
 
 /** Throws {@link BrokerError} WRONG_CLUSTER, INVALID_ARGUMENT, or REFUSED while the present incarnation holds the place with another directory. */
-export function judgeRegistration(image: MetadataImage, request: RegisterRequest): RegistrationVerdict {
+export function judgeRegistration(
+  image: MetadataImage,
+  request: RegisterRequest,
+): RegistrationVerdict {
   if (request.clusterId !== image.clusterId) {
-    throw new BrokerError('WRONG_CLUSTER', `Cannot register broker ${String(request.brokerId)}: its cluster id is "${request.clusterId}", this cluster's is "${image.clusterId}"`);
+    throw new BrokerError(
+      'WRONG_CLUSTER',
+      `Cannot register broker ${String(request.brokerId)}: its cluster id is "${request.clusterId}", this cluster's is "${image.clusterId}"`,
+    );
   }
   if (!Number.isSafeInteger(request.brokerId) || request.brokerId < 0) {
-    throw new BrokerError('INVALID_ARGUMENT', `brokerId is ${String(request.brokerId)}, must be a whole number of 0 or greater`);
+    throw new BrokerError(
+      'INVALID_ARGUMENT',
+      `brokerId is ${String(request.brokerId)}, must be a whole number of 0 or greater`,
+    );
   }
-  if (request.directoryId === '') throw new BrokerError('INVALID_ARGUMENT', 'directoryId is "", must be the uuid of the data directory');
+  if (request.directoryId === '')
+    throw new BrokerError(
+      'INVALID_ARGUMENT',
+      'directoryId is "", must be the uuid of the data directory',
+    );
+  refuseGhost(image, request);
+  refuseOldBuild(image, request);
   const present = image.brokers.get(request.brokerId);
   if (present !== undefined) refuseUsurper(present, request);
   const downgrade = claimFault(present, request);
   const restartClass = downgrade === null ? request.restartClass : 'lossy';
-  return { restartClass, isDistrusted: restartClass === 'new' || restartClass === 'lossy', downgrade };
+  return {
+    restartClass,
+    isDistrusted: restartClass === 'new' || restartClass === 'lossy',
+    downgrade,
+  };
+}
+
+/** A removed broker's data was given up: other copies went on without it. */
+function refuseGhost(image: MetadataImage, request: RegisterRequest): void {
+  if (!image.removedDirectories.includes(request.directoryId)) return;
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot register broker ${String(request.brokerId)} with directory ${request.directoryId}: that directory belongs to a broker that was removed; an empty directory may join`,
+  );
+}
+
+/** Metadata may hold records that such a build cannot read. */
+function refuseOldBuild(image: MetadataImage, request: RegisterRequest): void {
+  if (request.featureLevelMax >= image.featureLevel) return;
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot register broker ${String(request.brokerId)}: its build runs feature level ${String(request.featureLevelMax)} at most, the cluster is at ${String(image.featureLevel)} and does not go back`,
+  );
 }
 
 /** Two pods with one id: the one that is heartbeating keeps the place (DESIGN.md section 4). The same directory cannot be mounted by a living other. */
@@ -46,7 +83,8 @@ function refuseUsurper(present: BrokerState, request: RegisterRequest): void {
 function claimFault(present: BrokerState | undefined, request: RegisterRequest): string | null {
   if (request.restartClass !== 'clean' && request.restartClass !== 'warm') return null;
   if (present === undefined) return 'this broker id was never registered';
-  if (present.directoryId !== request.directoryId) return `directory is ${request.directoryId}, registered is ${present.directoryId}`;
+  if (present.directoryId !== request.directoryId)
+    return `directory is ${request.directoryId}, registered is ${present.directoryId}`;
   if (request.sessionEpoch < Math.max(1, present.unfencedEpoch)) {
     return `session file is of broker epoch ${String(request.sessionEpoch)}, last unfenced is ${String(present.unfencedEpoch)}`;
   }

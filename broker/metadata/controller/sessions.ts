@@ -25,7 +25,10 @@ export class Sessions {
   readonly #sessions = new Map<BrokerId, Session>();
 
   /** Everybody registered gets a full session: a new controller cannot know who was silent for how long. */
-  constructor(brokers: Iterable<BrokerState>, options: { readonly timeoutMs: number; readonly nowMs: MonotonicMs }) {
+  constructor(
+    brokers: Iterable<BrokerState>,
+    options: { readonly timeoutMs: number; readonly nowMs: MonotonicMs },
+  ) {
     this.#timeoutMs = options.timeoutMs;
     for (const broker of brokers) this.begin(broker.brokerId, broker.brokerEpoch, options.nowMs);
   }
@@ -42,6 +45,11 @@ export class Sessions {
       lastProbeMs: Number.NEGATIVE_INFINITY,
       handedOver: new Set(),
     });
+  }
+
+  /** The broker was removed. */
+  forget(brokerId: BrokerId): void {
+    this.#sessions.delete(brokerId);
   }
 
   heard(brokerId: BrokerId, nowMs: MonotonicMs): void {
@@ -81,7 +89,9 @@ export class Sessions {
 
   /** Brokers whose session ends now. Each is returned once. */
   takeExpired(nowMs: MonotonicMs): BrokerId[] {
-    const silent = [...this.#sessions].filter(([, session]) => !session.isExpired && nowMs - session.lastHeardMs >= this.#timeoutMs);
+    const silent = [...this.#sessions].filter(
+      ([, session]) => !session.isExpired && nowMs - session.lastHeardMs >= this.#timeoutMs,
+    );
     for (const [, session] of silent) session.isExpired = true;
     return silent.map(([brokerId]) => brokerId).toSorted((a, b) => a - b);
   }
@@ -100,7 +110,11 @@ export class Sessions {
   /** Brokers to be probed now: at most one probe per broker is in flight, and `intervalMs` lies between two. */
   takeProbes(nowMs: MonotonicMs, intervalMs: number): BrokerId[] {
     const due = [...this.#sessions].filter(
-      ([, session]) => session.isWatched && !session.isExpired && !session.isProbing && nowMs - session.lastProbeMs >= intervalMs,
+      ([, session]) =>
+        session.isWatched &&
+        !session.isExpired &&
+        !session.isProbing &&
+        nowMs - session.lastProbeMs >= intervalMs,
     );
     for (const [, session] of due) {
       session.isProbing = true;

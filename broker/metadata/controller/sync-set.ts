@@ -6,24 +6,48 @@ import { assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { BrokerEpoch, BrokerId } from '../../base/units.ts';
 import type { AlterSyncSetRequest } from '../controller-types.ts';
-import { allowsRemoval, changed, countedMembers, dropGone, quorumTarget, withoutMember } from '../election.ts';
+import {
+  allowsRemoval,
+  canSucceed,
+  changed,
+  countedMembers,
+  distrust,
+  dropGone,
+  quorumAim,
+  withoutMember,
+} from '../election.ts';
 import type { BrokerView } from '../election.ts';
 import type { BrokerState, MetadataImage, PartitionState, TopicConfig } from '../types.ts';
 
 /** The row after the change, with its epochs. Throws {@link BrokerError}. */
-export function alterSyncSet(image: MetadataImage, view: BrokerView, request: AlterSyncSetRequest): PartitionState {
+export function alterSyncSet(
+  image: MetadataImage,
+  view: BrokerView,
+  request: AlterSyncSetRequest,
+): PartitionState {
   const { topicId, partition } = request;
   checkSender(image.brokers.get(request.brokerId), request.brokerId, request.brokerEpoch);
   const topic = image.topics.get(topicId);
-  if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `Cannot change the sync set: no topic has the id ${topicId}`);
+  if (topic === undefined)
+    throw new BrokerError(
+      'UNKNOWN_TOPIC',
+      `Cannot change the sync set: no topic has the id ${topicId}`,
+    );
   const state = topic.partitions[partition];
-  if (state === undefined) throw new BrokerError('UNKNOWN_PARTITION', `Cannot change the sync set: topic "${topic.name}" has no partition ${String(partition)}`);
+  if (state === undefined)
+    throw new BrokerError(
+      'UNKNOWN_PARTITION',
+      `Cannot change the sync set: topic "${topic.name}" has no partition ${String(partition)}`,
+    );
   compareEpochs(state, request);
   const name = `${topic.name}/${String(partition)}`;
   const altered = alter(image.brokers, { name, state, config: topic.config, view }, request.change);
   // A member more may let go of those that were frozen only for want of it (rule 16): with q = |S| they would hold HW back.
-  const next = changed(state, dropGone(altered, topic.config.minInSyncReplicas, view)) ?? cancelled(state, request);
-  if (next === null) throw new BrokerError('REFUSED', `Cannot change the sync set of ${name}: nothing would change`);
+  const next =
+    changed(state, dropGone(altered, topic.config.minInSyncReplicas, view)) ??
+    cancelled(state, request);
+  if (next === null)
+    throw new BrokerError('REFUSED', `Cannot change the sync set of ${name}: nothing would change`);
   return next;
 }
 
@@ -37,14 +61,28 @@ function cancelled(state: PartitionState, { change }: AlterSyncSetRequest): Part
 }
 
 /** Throws unless the request comes from the present incarnation. */
-export function checkSender(broker: BrokerState | undefined, brokerId: BrokerId, brokerEpoch: BrokerEpoch): BrokerState {
-  if (broker === undefined) throw new BrokerError('UNKNOWN_BROKER', `Cannot serve broker ${String(brokerId)}: it is not registered`);
+export function checkSender(
+  broker: BrokerState | undefined,
+  brokerId: BrokerId,
+  brokerEpoch: BrokerEpoch,
+): BrokerState {
+  if (broker === undefined)
+    throw new BrokerError(
+      'UNKNOWN_BROKER',
+      `Cannot serve broker ${String(brokerId)}: it is not registered`,
+    );
   if (brokerEpoch < broker.brokerEpoch) {
-    throw new BrokerError('FENCED', `Cannot serve broker ${String(brokerId)} of broker epoch ${String(brokerEpoch)}: the present one is ${String(broker.brokerEpoch)}`);
+    throw new BrokerError(
+      'FENCED',
+      `Cannot serve broker ${String(brokerId)} of broker epoch ${String(brokerEpoch)}: the present one is ${String(broker.brokerEpoch)}`,
+    );
   }
   // The sender has seen metadata that this controller has not: it is the controller that is behind (rule 11).
   if (brokerEpoch > broker.brokerEpoch) {
-    throw new BrokerError('NOT_CONTROLLER', `Cannot serve broker epoch ${String(brokerEpoch)} of broker ${String(brokerId)}: the last one here is ${String(broker.brokerEpoch)}`);
+    throw new BrokerError(
+      'NOT_CONTROLLER',
+      `Cannot serve broker epoch ${String(brokerEpoch)} of broker ${String(brokerId)}: the last one here is ${String(broker.brokerEpoch)}`,
+    );
   }
   return broker;
 }
@@ -56,13 +94,25 @@ function compareEpochs(state: PartitionState, request: AlterSyncSetRequest): voi
     { field: 'partitionEpoch', asked: request.partitionEpoch, present: state.partitionEpoch },
   ];
   for (const { field, asked, present } of pairs) {
-    if (asked > present) throw new BrokerError('NOT_CONTROLLER', `Cannot change the sync set: ${field} is ${String(asked)}, the last one here is ${String(present)}`);
+    if (asked > present)
+      throw new BrokerError(
+        'NOT_CONTROLLER',
+        `Cannot change the sync set: ${field} is ${String(asked)}, the last one here is ${String(present)}`,
+      );
   }
   for (const { field, asked, present } of pairs) {
-    if (asked < present) throw new BrokerError('STALE_EPOCH', `Cannot change the sync set: ${field} is ${String(asked)}, must be ${String(present)}`);
+    if (asked < present)
+      throw new BrokerError(
+        'STALE_EPOCH',
+        `Cannot change the sync set: ${field} is ${String(asked)}, must be ${String(present)}`,
+      );
   }
   if (request.brokerId !== state.leader) {
-    throw new BrokerError('NOT_LEADER', `Cannot change the sync set: broker ${String(request.brokerId)} asked, leader is broker ${String(state.leader)}`, { leader: state.leader });
+    throw new BrokerError(
+      'NOT_LEADER',
+      `Cannot change the sync set: broker ${String(request.brokerId)} asked, leader is broker ${String(state.leader)}`,
+      { leader: state.leader },
+    );
   }
 }
 
@@ -74,7 +124,11 @@ interface Row {
   readonly view: BrokerView;
 }
 
-function alter(brokers: MetadataImage['brokers'], row: Row, change: AlterSyncSetRequest['change']): PartitionState {
+function alter(
+  brokers: MetadataImage['brokers'],
+  row: Row,
+  change: AlterSyncSetRequest['change'],
+): PartitionState {
   switch (change.op) {
     case 'add':
       checkCertificate(brokers, row, change);
@@ -86,6 +140,10 @@ function alter(brokers: MetadataImage['brokers'], row: Row, change: AlterSyncSet
       return remove(row, change.member);
     case 'raise':
       return raise(row, change.quorum);
+    case 'distrust':
+      return distrustMember(row, change.member);
+    case 'hand-over':
+      return handOver(row, change.successor);
     default:
       return assertNever(change);
   }
@@ -96,18 +154,31 @@ function refuse(row: Row, reason: string): never {
 }
 
 /** Rule 13: the leader's certificate is of one incarnation, and only the present one counts (KAFKA-14139: an emptied disk admitted by a late request). */
-function checkCertificate(brokers: MetadataImage['brokers'], row: Row, change: { readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }): void {
+function checkCertificate(
+  brokers: MetadataImage['brokers'],
+  row: Row,
+  change: { readonly member: BrokerId; readonly memberEpoch: BrokerEpoch },
+): void {
   const member = brokers.get(change.member);
   const name = `broker ${String(change.member)}`;
   if (member === undefined) return refuse(row, `${name} is not registered`);
-  if (member.brokerEpoch !== change.memberEpoch) return refuse(row, `${name} was certified as broker epoch ${String(change.memberEpoch)}, registered is ${String(member.brokerEpoch)}`);
+  if (member.brokerEpoch !== change.memberEpoch)
+    return refuse(
+      row,
+      `${name} was certified as broker epoch ${String(change.memberEpoch)}, registered is ${String(member.brokerEpoch)}`,
+    );
   if (member.fenced) return refuse(row, `${name} is fenced`);
 }
 
 function add(row: Row, member: BrokerId): PartitionState {
   const { state, config, view } = row;
-  if (!state.replicas.includes(member)) return refuse(row, `broker ${String(member)} must be one of its replicas (${state.replicas.join()})`);
-  if (state.syncSet.includes(member)) return refuse(row, `broker ${String(member)} is a member already`);
+  if (!state.replicas.includes(member))
+    return refuse(
+      row,
+      `broker ${String(member)} must be one of its replicas (${state.replicas.join()})`,
+    );
+  if (state.syncSet.includes(member))
+    return refuse(row, `broker ${String(member)} is a member already`);
   // KIP-841: it would leave again at once.
   if (view.isStopping(member)) return refuse(row, `broker ${String(member)} is stopping`);
   // logs.md section 4, *Expand*: the certificate pays for q + 1; in quorum mode q is raised by its own record.
@@ -116,8 +187,18 @@ function add(row: Row, member: BrokerId): PartitionState {
 }
 
 function trust(row: Row, member: BrokerId): PartitionState {
-  if (!row.state.suspects.includes(member)) return refuse(row, `broker ${String(member)} is not a suspect`);
+  if (!row.state.suspects.includes(member))
+    return refuse(row, `broker ${String(member)} is not a suspect`);
   return { ...row.state, suspects: row.state.suspects.filter((id) => id !== member) };
+}
+
+/** The leader has seen that the member lost what it acknowledged, however it registered (P7). Never the leader itself: it would be judged by its own log. */
+function distrustMember(row: Row, member: BrokerId): PartitionState {
+  const { state, config } = row;
+  if (member === state.leader) return refuse(row, `broker ${String(member)} leads it`);
+  if (!state.syncSet.includes(member))
+    return refuse(row, `broker ${String(member)} is not a member of the sync set`);
+  return distrust(state, member, config.minInSyncReplicas);
 }
 
 function remove(row: Row, member: BrokerId): PartitionState {
@@ -125,7 +206,10 @@ function remove(row: Row, member: BrokerId): PartitionState {
   if (!state.syncSet.includes(member)) return state;
   if (member === state.leader) return refuse(row, `broker ${String(member)} leads it`);
   if (!allowsRemoval(state, config.minInSyncReplicas)) {
-    return refuse(row, `q is ${String(state.quorum)}, must stay at or above minInSyncReplicas (${String(config.minInSyncReplicas)})`);
+    return refuse(
+      row,
+      `q is ${String(state.quorum)}, must stay at or above minInSyncReplicas (${String(config.minInSyncReplicas)})`,
+    );
   }
   return withoutMember(state, member);
 }
@@ -133,10 +217,38 @@ function remove(row: Row, member: BrokerId): PartitionState {
 /** Raising q by one needs q + 1 certificates; so many trusted, unfenced members at least must be there. */
 function raise(row: Row, quorum: number): PartitionState {
   const { state, config, view } = row;
-  if (quorum !== state.quorum + 1) return refuse(row, `q is ${String(state.quorum)}, must be raised by one, not to ${String(quorum)}`);
-  const target = quorumTarget(config.commitMode, state.syncSet.length, config.minInSyncReplicas);
-  if (quorum > target) return refuse(row, `q would be ${String(quorum)}, must be at most ${String(target)} with ${String(state.syncSet.length)} members`);
+  if (quorum !== state.quorum + 1)
+    return refuse(
+      row,
+      `q is ${String(state.quorum)}, must be raised by one, not to ${String(quorum)}`,
+    );
+  const target = quorumAim(state, config);
+  if (quorum > target)
+    return refuse(
+      row,
+      `q would be ${String(quorum)}, must be at most ${String(target)} with ${String(state.syncSet.length)} members`,
+    );
   const counted = countedMembers(state, view).length;
-  if (counted < quorum) return refuse(row, `q would be ${String(quorum)}, only ${String(counted)} members are trusted and unfenced`);
+  if (counted < quorum)
+    return refuse(
+      row,
+      `q would be ${String(quorum)}, only ${String(counted)} members are trusted and unfenced`,
+    );
   return { ...state, quorum };
+}
+
+/**
+ * Rule 22: the leader has drained, so everything it appended is committed, and the successor has it all. Nothing need be read, in quorum mode either: the
+ * old leader takes no append until it sees the outcome, and the compare-and-set on the partition epoch lets no late request through.
+ */
+function handOver(row: Row, successor: BrokerId): PartitionState {
+  const { state, view } = row;
+  if (state.successor !== successor)
+    return refuse(
+      row,
+      `the successor is ${String(state.successor)}, not broker ${String(successor)}`,
+    );
+  if (!canSucceed(state, successor, view))
+    return refuse(row, `broker ${String(successor)} cannot lead it`);
+  return { ...state, leader: successor };
 }

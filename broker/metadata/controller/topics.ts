@@ -1,12 +1,28 @@
 /** Judges requests to create, alter and delete topics: records to commit, or a refusal that names every fault. Pure. */
 import { BrokerError } from '../../base/errors.ts';
 import type { BrokerId } from '../../base/units.ts';
-import { partitionCountFault, replicationFactorFault, topicNameFault, validateTopicConfig } from '../config.ts';
-import type { AlterTopicRequest, CreateTopicRequest, DeleteTopicRequest } from '../controller-types.ts';
-import { changed, countedMembers, newPartition, quorumTarget, settle } from '../election.ts';
+import {
+  partitionCountFault,
+  replicationFactorFault,
+  topicNameFault,
+  validateTopicConfig,
+} from '../config.ts';
+import type {
+  AlterTopicRequest,
+  CreateTopicRequest,
+  DeleteTopicRequest,
+} from '../controller-types.ts';
+import { changed, countedMembers, newPartition, quorumAim, settle } from '../election.ts';
 import type { BrokerView } from '../election.ts';
+import { LEVEL_OF_MOVES, requireLevel } from '../features.ts';
 import { placeableBrokers, placeReplicas } from '../placement.ts';
-import type { MetadataImage, MetadataRecord, PartitionState, TopicConfig, TopicState } from '../types.ts';
+import type {
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+  TopicConfig,
+  TopicState,
+} from '../types.ts';
 
 /** What bounds topics. */
 export interface TopicLimits {
@@ -16,44 +32,109 @@ export interface TopicLimits {
 }
 
 /** Records that create the topic; none when it is there already under this id, so that a repeated request succeeds. Throws {@link BrokerError}. */
-export function createTopic(image: MetadataImage, request: CreateTopicRequest, limits: TopicLimits): MetadataRecord[] {
+export function createTopic(
+  image: MetadataImage,
+  request: CreateTopicRequest,
+  limits: TopicLimits,
+): MetadataRecord[] {
   const { topicId, name, partitions, replicationFactor } = request;
-  const { config, faults } = validateTopicConfig(request.config, limits.defaults, { replicationFactor });
-  const shapeFaults = [topicNameFault(name), partitionCountFault(partitions), replicationFactorFault(replicationFactor), topicId === '' ? 'topicId is "", must be a uuid' : null];
-  const all = [...shapeFaults.filter((fault) => fault !== null), ...faults, ...assignmentFaults(image, request)];
-  if (all.length > 0) throw new BrokerError('INVALID_ARGUMENT', `Cannot create topic "${name}": ${all.join('; ')}`);
+  const { config, faults } = validateTopicConfig(request.config, limits.defaults, {
+    replicationFactor,
+  });
+  const shapeFaults = [
+    topicNameFault(name),
+    partitionCountFault(partitions),
+    replicationFactorFault(replicationFactor),
+    topicId === '' ? 'topicId is "", must be a uuid' : null,
+  ];
+  const all = [
+    ...shapeFaults.filter((fault) => fault !== null),
+    ...faults,
+    ...assignmentFaults(image, request),
+  ];
+  if (all.length > 0)
+    throw new BrokerError('INVALID_ARGUMENT', `Cannot create topic "${name}": ${all.join('; ')}`);
   const taken = image.topicIdsByName.get(name);
   if (taken === topicId) return [];
-  if (taken !== undefined || image.topics.has(topicId)) throw new BrokerError('TOPIC_EXISTS', `Cannot create topic "${name}": it exists with id ${taken ?? topicId}`);
+  if (taken !== undefined || image.topics.has(topicId))
+    throw new BrokerError(
+      'TOPIC_EXISTS',
+      `Cannot create topic "${name}": it exists with id ${taken ?? topicId}`,
+    );
   checkRoom(image, partitions, limits);
   const lists = request.assignments.length > 0 ? request.assignments : place(image, request);
   const states = newPartitions(image, { name, config, firstPartition: 0, lists });
-  return [{ kind: 'topic-created', topic: { topicId, name, replicationFactor, config, partitions: states } }];
+  return [
+    {
+      kind: 'topic-created',
+      topic: { topicId, name, replicationFactor, config, partitions: states },
+    },
+  ];
 }
 
-/** Records that change settings and add partitions. Throws {@link BrokerError}. */
-export function alterTopic(image: MetadataImage, view: BrokerView, request: AlterTopicRequest, limits: TopicLimits): MetadataRecord[] {
+/** A judged change of a topic. */
+export interface AlterTopicVerdict {
+  readonly records: readonly MetadataRecord[];
+  /** The change is allowed, but a sync set does not satisfy the raised minInSyncReplicas yet: what to answer unless it is waited for. Null: commit it. */
+  readonly shortfall: BrokerError | null;
+}
+
+/** Records that change settings, aim at another replication factor and add partitions. Throws {@link BrokerError}. */
+export function alterTopic(
+  image: MetadataImage,
+  view: BrokerView,
+  request: AlterTopicRequest,
+  limits: TopicLimits,
+): AlterTopicVerdict {
   const topic = topicByName(image, request.name);
-  const { config, faults } = validateTopicConfig(request.config, topic.config, topic);
+  const replicationFactor =
+    request.replicationFactor === 0 ? topic.replicationFactor : request.replicationFactor;
+  const { config, faults } = validateTopicConfig(request.config, topic.config, {
+    replicationFactor,
+  });
   const grown = request.partitions === 0 ? topic.partitions.length : request.partitions;
   const countFault =
-    grown < topic.partitions.length ? `partitions is ${String(grown)}, must not fall below ${String(topic.partitions.length)}` : partitionCountFault(grown);
-  const all = [...(countFault === null ? [] : [countFault]), ...faults];
-  if (all.length > 0) throw new BrokerError('INVALID_ARGUMENT', `Cannot alter topic "${topic.name}": ${all.join('; ')}`);
-  refuseRaisedMin(topic, config, view);
+    grown < topic.partitions.length
+      ? `partitions is ${String(grown)}, must not fall below ${String(topic.partitions.length)}`
+      : partitionCountFault(grown);
+  const all = [countFault, replicationFactorFault(replicationFactor), ...faults].filter(
+    (fault) => fault !== null,
+  );
+  if (all.length > 0)
+    throw new BrokerError(
+      'INVALID_ARGUMENT',
+      `Cannot alter topic "${topic.name}": ${all.join('; ')}`,
+    );
   const records: MetadataRecord[] = [];
   if (!isSameConfig(topic.config, config)) {
     records.push({ kind: 'topic-altered', topicId: topic.topicId, config });
     records.push(...requorum(topic, config, view));
   }
+  if (replicationFactor !== topic.replicationFactor) {
+    refuseWidth(image, topic, replicationFactor);
+    records.push({ kind: 'replication-factor-changed', topicId: topic.topicId, replicationFactor });
+  }
   const added = grown - topic.partitions.length;
   if (added > 0) {
     checkRoom(image, added, limits);
-    const lists = place(image, { ...topic, partitions: added });
-    const states = newPartitions(image, { name: topic.name, config, firstPartition: topic.partitions.length, lists });
+    const lists = place(image, { ...topic, replicationFactor, partitions: added });
+    const states = newPartitions(image, {
+      name: topic.name,
+      config,
+      firstPartition: topic.partitions.length,
+      lists,
+    });
     records.push({ kind: 'partitions-added', topicId: topic.topicId, partitions: states });
   }
-  return records;
+  const shortfall = raiseShortfall(topic, config, view);
+  // The new replicas of the same request could not join while it waits for them.
+  if (shortfall !== null && replicationFactor > topic.replicationFactor) {
+    throw new BrokerError(
+      'REFUSED',
+      `${shortfall.message}; raise replicationFactor from ${String(topic.replicationFactor)} to ${String(replicationFactor)} first`,
+    );
+  }
+  return { records, shortfall };
 }
 
 /** Records that delete the topic. Throws {@link BrokerError} UNKNOWN_TOPIC. */
@@ -64,40 +145,70 @@ export function deleteTopic(image: MetadataImage, request: DeleteTopicRequest): 
 /** Throws {@link BrokerError} UNKNOWN_TOPIC. */
 export function topicByName(image: MetadataImage, name: string): TopicState {
   const topic = image.topics.get(image.topicIdsByName.get(name) ?? '');
-  if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `No topic has the name "${name}"`);
+  if (topic === undefined)
+    throw new BrokerError('UNKNOWN_TOPIC', `No topic has the name "${name}"`);
   return topic;
 }
 
 function assignmentFaults(image: MetadataImage, request: CreateTopicRequest): string[] {
   const { assignments, partitions, replicationFactor } = request;
   if (assignments.length === 0) return [];
-  if (assignments.length !== partitions) return [`assignments has ${String(assignments.length)} lists, must have partitions (${String(partitions)})`];
+  if (assignments.length !== partitions)
+    return [
+      `assignments has ${String(assignments.length)} lists, must have partitions (${String(partitions)})`,
+    ];
   return assignments.flatMap((list, index) => {
     const unknown = list.filter((id) => !image.brokers.has(id));
     if (list.length !== replicationFactor || new Set(list).size !== list.length) {
-      return [`assignments[${String(index)}] is ${list.join()}, must name replicationFactor (${String(replicationFactor)}) different brokers`];
+      return [
+        `assignments[${String(index)}] is ${list.join()}, must name replicationFactor (${String(replicationFactor)}) different brokers`,
+      ];
     }
-    return unknown.length > 0 ? [`assignments[${String(index)}] names brokers ${unknown.join()}, which are not registered`] : [];
+    return unknown.length > 0
+      ? [`assignments[${String(index)}] names brokers ${unknown.join()}, which are not registered`]
+      : [];
   });
 }
 
 function checkRoom(image: MetadataImage, added: number, limits: TopicLimits): void {
-  const present = [...image.topics.values()].reduce((sum, topic) => sum + topic.partitions.length, 0);
+  const present = [...image.topics.values()].reduce(
+    (sum, topic) => sum + topic.partitions.length,
+    0,
+  );
   if (present + added <= limits.partitionsMax) return;
-  throw new BrokerError('REFUSED', `Cannot add ${String(added)} partitions to ${String(present)}: the cluster may have at most ${String(limits.partitionsMax)}`);
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot add ${String(added)} partitions to ${String(present)}: the cluster may have at most ${String(limits.partitionsMax)}`,
+  );
 }
 
-function place(image: MetadataImage, request: { readonly topicId: string; readonly name: string; readonly partitions: number; readonly replicationFactor: number }): BrokerId[][] {
+function place(
+  image: MetadataImage,
+  request: {
+    readonly topicId: string;
+    readonly name: string;
+    readonly partitions: number;
+    readonly replicationFactor: number;
+  },
+): BrokerId[][] {
   const available = placeableBrokers(image).length;
   if (available < request.replicationFactor) {
-    throw new BrokerError('REFUSED', `Cannot place topic "${request.name}": replicationFactor is ${String(request.replicationFactor)}, only ${String(available)} brokers are unfenced and not stopping`);
+    throw new BrokerError(
+      'REFUSED',
+      `Cannot place topic "${request.name}": replicationFactor is ${String(request.replicationFactor)}, only ${String(available)} brokers are unfenced, not stopping and not cordoned`,
+    );
   }
   return placeReplicas(image, request);
 }
 
 function newPartitions(
   image: MetadataImage,
-  request: { readonly name: string; readonly config: TopicConfig; readonly firstPartition: number; readonly lists: readonly (readonly BrokerId[])[] },
+  request: {
+    readonly name: string;
+    readonly config: TopicConfig;
+    readonly firstPartition: number;
+    readonly lists: readonly (readonly BrokerId[])[];
+  },
 ): PartitionState[] {
   const { name, config, firstPartition, lists } = request;
   return lists.map((replicas, index) => {
@@ -114,20 +225,35 @@ function newPartitions(
   });
 }
 
-/** A greater m binds at once, so it is taken only where it already holds: both the members that count and q. */
-function refuseRaisedMin(topic: TopicState, config: TopicConfig, view: BrokerView): void {
-  const min = config.minInSyncReplicas;
-  if (min <= topic.config.minInSyncReplicas) return;
+function refuseWidth(image: MetadataImage, topic: TopicState, replicationFactor: number): void {
+  requireLevel(image, LEVEL_OF_MOVES, `change replicationFactor of topic "${topic.name}"`);
+  const available = placeableBrokers(image).length;
+  if (replicationFactor < topic.replicationFactor || available >= replicationFactor) return;
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot raise replicationFactor of topic "${topic.name}" from ${String(topic.replicationFactor)} to ${String(replicationFactor)}: ` +
+      `only ${String(available)} brokers are unfenced, not stopping and not cordoned`,
+  );
+}
+
+/** A greater m binds at once, so it is taken only where S satisfies it. q follows by the leader's own proposals; HW waits for it (rule 8). */
+function raiseShortfall(
+  topic: TopicState,
+  config: TopicConfig,
+  view: BrokerView,
+): BrokerError | null {
+  const [from, to] = [topic.config.minInSyncReplicas, config.minInSyncReplicas];
+  if (to <= from) return null;
   for (const state of topic.partitions) {
-    const counted = countedMembers(state, view).length;
-    const held = Math.min(counted, state.quorum);
-    if (held >= min) continue;
-    throw new BrokerError(
+    const counted = countedMembers(state, view).filter((id) => !state.removing.includes(id)).length;
+    if (counted >= to) continue;
+    return new BrokerError(
       'REFUSED',
-      `Cannot raise minInSyncReplicas of topic "${topic.name}" to ${String(min)}: partition ${String(state.partition)} has ${String(counted)} trusted unfenced ` +
-        `members in S and q = ${String(state.quorum)}, both must be at least ${String(min)}`,
+      `Cannot raise minInSyncReplicas of topic "${topic.name}" from ${String(from)} to ${String(to)}: partition ${String(state.partition)} has ` +
+        `${String(counted)} trusted unfenced members in S that stay, must have ${String(to)}`,
     );
   }
+  return null;
 }
 
 /**
@@ -136,12 +262,16 @@ function refuseRaisedMin(topic: TopicState, config: TopicConfig, view: BrokerVie
  */
 function requorum(topic: TopicState, config: TopicConfig, view: BrokerView): MetadataRecord[] {
   return topic.partitions.flatMap((state): MetadataRecord[] => {
-    const target = quorumTarget(config.commitMode, state.syncSet.length, config.minInSyncReplicas);
-    const lowered = { ...state, quorum: Math.min(state.quorum, target) };
+    const lowered = { ...state, quorum: Math.min(state.quorum, quorumAim(state, config)) };
     const isModeChanged = config.commitMode !== topic.config.commitMode;
     const settled = changed(state, settle(lowered, config.minInSyncReplicas, view));
-    const next = settled === null && isModeChanged ? { ...state, partitionEpoch: state.partitionEpoch + 1 } : settled;
-    return next === null ? [] : [{ kind: 'partition-changed', topicId: topic.topicId, state: next }];
+    const next =
+      settled === null && isModeChanged
+        ? { ...state, partitionEpoch: state.partitionEpoch + 1 }
+        : settled;
+    return next === null
+      ? []
+      : [{ kind: 'partition-changed', topicId: topic.topicId, state: next }];
   });
 }
 

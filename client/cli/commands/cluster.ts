@@ -3,6 +3,7 @@ import {
   type Broker,
   type DescribeBrokerResponse,
   type DescribeClusterResponse,
+  type DescribeSpreadResponse,
   type Partition,
   RestartClass,
   type Topic,
@@ -11,7 +12,9 @@ import type { Admin } from '../../index.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
 import type { Cell, Output, Surroundings } from '../output.ts';
-import { formatBytes } from '../units.ts';
+import { type Look, type MoveProgress, movesUnderWay } from '../moves.ts';
+import { formatAbout, formatBytes } from '../units.ts';
+import { limitText, movingText } from './placement.ts';
 
 const RESTART_CLASSES: ReadonlyMap<number, string> = new Map([
   [RestartClass.RESTART_CLASS_NEW, 'new'],
@@ -21,12 +24,17 @@ const RESTART_CLASSES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** Everything that the description is made of. */
-interface View {
+interface View extends Look {
   readonly cluster: DescribeClusterResponse;
-  readonly topics: readonly Topic[];
-  /** By broker; those that do not answer are missing. */
-  readonly reports: ReadonlyMap<number, DescribeBrokerResponse>;
+  /** Undefined where the brokers are too old to say. */
+  readonly spread: DescribeSpreadResponse | undefined;
+  readonly moves: readonly MoveProgress[];
 }
+
+/** Pause between the two looks that tell how fast replicas come. */
+const LOOK_AGAIN_MS = 1_000;
+/** Partitions that share a rack, as shown; a script gets all that the broker names. */
+const SPREAD_SHOWN_MAX = 10;
 
 export async function describeCluster(options: CommonOptions, around: Surroundings): Promise<void> {
   await withCluster(options, around, async (client, { out }) => {
@@ -84,8 +92,25 @@ export async function describeQuorum(options: CommonOptions, around: Surrounding
   });
 }
 
+/** One look, and a second one where something moves. */
 async function gather(admin: Admin): Promise<View> {
-  const [cluster, topics] = await Promise.all([admin.describeCluster(), admin.listTopics()]);
+  const first = await look(admin);
+  const limit = first.cluster.settings?.moveBytesPerSecond ?? -1;
+  const moves = movesUnderWay(first, limit);
+  if (!moves.some(({ bytesLeft }) => bytesLeft !== 0)) return { ...first, moves };
+  const firstMs = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  const second = await look(admin);
+  const before = { look: first, elapsedMs: performance.now() - firstMs };
+  return { ...second, moves: movesUnderWay(second, limit, before) };
+}
+
+async function look(admin: Admin): Promise<Omit<View, 'moves'>> {
+  const [cluster, topics, spread] = await Promise.all([
+    admin.describeCluster(),
+    admin.listTopics(),
+    admin.describeSpread().catch(() => undefined),
+  ]);
   const live = cluster.brokers.filter(({ fenced }) => !fenced);
   // A broker that died a moment ago is still in the list: the view is worth having without its report.
   const answers = await Promise.allSettled(
@@ -94,14 +119,15 @@ async function gather(admin: Admin): Promise<View> {
   const reports = new Map<number, DescribeBrokerResponse>();
   for (const answer of answers)
     if (answer.status === 'fulfilled') reports.set(answer.value.brokerId, answer.value);
-  return { cluster, topics, reports };
+  return { cluster, topics, spread, reports };
 }
 
 function show(view: View, out: Output): void {
   const { cluster, topics } = view;
   out.line(
-    `Cluster ${cluster.clusterId}, controller ${cluster.controller ?? out.paint('red', 'none')}, metadata index ${cluster.metadataIndex}`,
+    `Cluster ${cluster.clusterId}, controller ${cluster.controller ?? out.paint('red', 'none')}, feature level ${cluster.featureLevel}, metadata index ${cluster.metadataIndex}`,
   );
+  out.line(limitText(cluster.settings?.moveBytesPerSecond));
   out.line();
   const brokers = cluster.brokers.map((broker) => brokerRow(broker, view));
   out.table(['BROKER', 'ADDRESS', 'RACK', 'STATE', 'ROLE', 'RESTART', 'MEMORY', 'LEADS'], brokers);
@@ -126,6 +152,8 @@ function show(view: View, out: Output): void {
       partitions,
     );
   }
+  showMoves(view.moves, out);
+  showSpread(view.spread, out);
   for (const loss of cluster.losses) {
     const where = `${loss.topic}/${loss.partition} from offset ${loss.fromOffset} of epochs before ${loss.leaderEpoch}`;
     out.line(
@@ -137,8 +165,46 @@ function show(view: View, out: Output): void {
   }
 }
 
+function showMoves(moves: readonly MoveProgress[], out: Output): void {
+  if (moves.length === 0) return;
+  out.line();
+  const rows = moves.map(
+    ({ topic, partition, adding, removing, bytesLeft, bytesPerSecond, etaMs }) => [
+      topic,
+      partition,
+      movingText(adding, removing),
+      bytesLeft === undefined ? 'unknown' : formatBytes(bytesLeft),
+      bytesPerSecond === undefined ? '-' : `${formatBytes(bytesPerSecond)}/s`,
+      etaMs === undefined ? 'unknown' : formatAbout(etaMs),
+    ],
+  );
+  out.table(['MOVING', 'PARTITION', 'REPLICAS', 'LEFT', 'RATE', 'ETA'], rows);
+}
+
+function showSpread(spread: DescribeSpreadResponse | undefined, out: Output): void {
+  if (spread === undefined || spread.faultsTotal === 0) return;
+  out.line();
+  const rows = spread.faults
+    .slice(0, SPREAD_SHOWN_MAX)
+    .map(({ topic, partition, reason, message }) => [topic, partition, reason, message]);
+  out.table(['SHARES A RACK', 'PARTITION', 'REASON', 'WHERE'], rows);
+  const more = spread.faultsTotal - rows.length;
+  if (more > 0) out.line(`and ${more} more: --output json`);
+}
+
+/** What keeps a broker from being simply up. */
+function stateOf(broker: Broker, report: DescribeBrokerResponse | undefined): string {
+  const { fenced, stopping, cordoned } = broker;
+  const state = fenced ? 'fenced' : stopping ? 'stopping' : report === undefined ? 'silent' : 'up';
+  return [
+    state,
+    ...(cordoned ? ['cordoned'] : []),
+    ...(report?.timeRetentionPaused === true ? ['clock off'] : []),
+  ].join(', ');
+}
+
 function brokerRow(broker: Broker, { cluster, topics, reports }: View): Cell[] {
-  const { brokerId, host, port, rack, fenced, stopping, voter, restartClass } = broker;
+  const { brokerId, host, port, rack, voter, restartClass } = broker;
   const role = brokerId === cluster.controller ? 'controller' : voter ? 'voter' : '-';
   const leads = topics
     .flatMap(({ partitions }) => partitions)
@@ -148,7 +214,7 @@ function brokerRow(broker: Broker, { cluster, topics, reports }: View): Cell[] {
     brokerId,
     `${host}:${port}`,
     rack === '' ? '-' : rack,
-    fenced ? 'fenced' : stopping ? 'stopping' : report === undefined ? 'silent' : 'up',
+    stateOf(broker, report),
     role,
     RESTART_CLASSES.get(report?.restartClass ?? restartClass) ?? '-',
     report === undefined ? '-' : formatBytes(report.memoryBytes),
@@ -187,7 +253,7 @@ function partitionRow(
   ];
 }
 
-function viewJson({ cluster, topics, reports }: View): unknown {
+function viewJson({ cluster, topics, reports, moves, spread }: View): unknown {
   const className = (value: number): string => RESTART_CLASSES.get(value) ?? 'unknown';
   const brokers = cluster.brokers.map((broker) => {
     const report = reports.get(broker.brokerId);
@@ -199,5 +265,5 @@ function viewJson({ cluster, topics, reports }: View): unknown {
         : { report: { ...report, restartClass: className(report.restartClass) } }),
     };
   });
-  return { ...cluster, brokers, topics };
+  return { ...cluster, brokers, topics, moves, ...(spread === undefined ? {} : { spread }) };
 }

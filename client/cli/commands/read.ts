@@ -14,6 +14,7 @@ export interface ReadOptions extends CommonOptions {
   readonly format?: 'raw' | 'text' | 'json';
   readonly keys?: boolean;
   readonly nullDelimited?: boolean;
+  readonly rack?: string;
   readonly onReset: ResetPolicy;
 }
 
@@ -25,8 +26,8 @@ export async function read(
   around: Surroundings,
 ): Promise<void> {
   await withCluster(options, around, async (cluster) => {
-    const { from, follow = false, partition, onReset } = options;
-    const consumer = cluster.consumer({ topic, from, follow, onReset, partitions: partition });
+    const { from, follow = false, partition: partitions, onReset, rack } = options;
+    const consumer = cluster.consumer({ topic, from, follow, onReset, partitions, rack });
     around.interrupted.addEventListener('abort', () => void consumer.close(), { once: true });
     const write = writerOf(options, around);
     let left = options.max ?? Number.POSITIVE_INFINITY;

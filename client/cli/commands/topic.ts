@@ -5,10 +5,12 @@ import { type CommonOptions, withCluster } from '../context.ts';
 import { CliError } from '../exit.ts';
 import type { Output, Surroundings } from '../output.ts';
 import { formatBytes, formatDuration } from '../units.ts';
+import { movingText } from './placement.ts';
 
-/** Options of `topic alter`. */
-export interface SettingOptions extends CommonOptions {
+/** Settings, as `topic create` and `topic alter` take them. */
+interface SettingOptions extends CommonOptions {
   readonly partitions?: number;
+  readonly replicationFactor?: number;
   readonly minInSyncReplicas?: number;
   readonly commitMode?: 'in-sync' | 'quorum';
   readonly retention?: number;
@@ -21,8 +23,13 @@ export interface SettingOptions extends CommonOptions {
 
 /** Options of `topic create`. */
 export interface CreateOptions extends SettingOptions {
-  readonly replicationFactor?: number;
   readonly ifNotExists?: boolean;
+}
+
+/** Options of `topic alter`. */
+export interface AlterOptions extends SettingOptions {
+  /** Milliseconds. */
+  readonly wait?: number;
 }
 
 /** Options of `topic delete`. */
@@ -100,20 +107,32 @@ export async function describeTopic(
 
 export async function alterTopic(
   name: string,
-  options: SettingOptions,
+  options: AlterOptions,
   around: Surroundings,
 ): Promise<void> {
   const config = configOf(options);
-  const { partitions = 0 } = options;
-  if (partitions === 0 && config.commitMode === 0 && Object.keys(config).length === 1) {
+  const { partitions = 0, replicationFactor = 0, wait: waitMs = 0 } = options;
+  const isSame = partitions === 0 && replicationFactor === 0;
+  if (isSame && config.commitMode === 0 && Object.keys(config).length === 1) {
     throw new CliError(
       'INVALID_ARGUMENT',
       'nothing to alter: name at least one setting, for example --retention 7d',
     );
   }
   await withCluster(options, around, async (cluster, { out }) => {
-    const topic = await cluster.admin().alterTopic({ name, config, partitions });
-    out.result(topicJson(topic), () => out.line(`Altered ${headline(topic)}`));
+    const topic = await cluster
+      .admin()
+      .alterTopic({ name, config, partitions, replicationFactor, waitMs });
+    out.result(topicJson(topic), () => {
+      out.line(`Altered ${headline(topic)}`);
+      const moving = topic.partitions.filter(
+        ({ adding, removing }) => adding.length + removing.length > 0,
+      );
+      if (moving.length > 0)
+        out.line(
+          `  ${moving.length} of its partitions are moving; to watch: tidemark cluster describe`,
+        );
+    });
   });
 }
 
@@ -175,7 +194,7 @@ function showTopic(topic: Topic, out: Output): void {
   out.line(`  unclean election ${config?.uncleanElection === true ? 'allowed' : 'never'}`);
   out.line();
   const rows = topic.partitions.map(
-    ({ partition, leader, leaderEpoch, replicas, syncSet, quorum, suspects }) => [
+    ({ partition, leader, leaderEpoch, replicas, syncSet, quorum, suspects, adding, removing }) => [
       partition,
       leader ?? 'none',
       leaderEpoch,
@@ -183,9 +202,13 @@ function showTopic(topic: Topic, out: Output): void {
       syncSet.join(','),
       quorum,
       suspects.join(',') || '-',
+      movingText(adding, removing),
     ],
   );
-  out.table(['PARTITION', 'LEADER', 'EPOCH', 'REPLICAS', 'SYNC SET', 'COUNT', 'SUSPECTS'], rows);
+  out.table(
+    ['PARTITION', 'LEADER', 'EPOCH', 'REPLICAS', 'SYNC SET', 'COUNT', 'SUSPECTS', 'MOVING'],
+    rows,
+  );
 }
 
 function headline({ name, partitions, replicationFactor, config }: Topic): string {

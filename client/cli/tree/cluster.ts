@@ -5,9 +5,10 @@ import type { Shell } from '../completion.ts';
 import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
 import { parseCount } from '../units.ts';
+import { addPlacement } from './placement.ts';
 import { common, examples, format } from './shared.ts';
 
-/** Adds `cluster describe|check-disruption`. */
+/** Adds `cluster`. */
 export function addCluster(
   program: Command,
   around: Surroundings,
@@ -16,7 +17,7 @@ export function addCluster(
   const cluster = program.command('cluster').description('the brokers and what they keep');
   const load = () => import('../commands/cluster.ts');
   const describe = common(cluster.command('describe')).description(
-    'brokers, racks, controller, partitions, leaders, sync sets, lag, restart class',
+    'brokers, racks, controller, partitions, leaders, sync sets, lag, moves and how long they take',
   );
   examples(describe, 'cluster describe', 'cluster describe --output json').action(
     async (options: CommonOptions) => (await load()).describeCluster(options, around),
@@ -42,6 +43,7 @@ export function addCluster(
   ).action(async (brokers: number[], options: CommonOptions) =>
     finish(await (await load()).checkDisruption(brokers, options, around)),
   );
+  addPlacement(cluster, around);
 }
 
 /** Adds `quorum describe`. */

@@ -70,6 +70,7 @@ export function addRecords(program: Command, around: Surroundings): void {
         'raw: the bytes as they were appended; text: with partition and offset; json: a line each',
       ).choices(['raw', 'text', 'json']),
     )
+    .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value)')
     .option('-0, --null-delimited', 'end raw records with a zero byte instead of a newline')
     .addOption(
@@ -86,6 +87,7 @@ export function addRecords(program: Command, around: Surroundings): void {
     'read orders --from earliest --follow',
     'read orders --from 2026-01-31T12:00:00Z --max 10 --format json',
     'read orders --partition 0 --format raw > copy.log',
+    'read orders --follow --rack rack-2',
   ).action(async (topic: string, options: ReadOptions) =>
     (await import('../commands/read.ts')).read(topic, options, around),
   );

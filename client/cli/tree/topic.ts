@@ -1,9 +1,9 @@
 /** `tidemark topic`. */
 import { type Command, Option } from 'commander';
-import type { CreateOptions, DeleteOptions, SettingOptions } from '../commands/topic.ts';
+import type { AlterOptions, CreateOptions, DeleteOptions } from '../commands/topic.ts';
 import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
-import { parseCount, parseDuration, parseSize } from '../units.ts';
+import { parseCount, parseDuration, parseSize, parseWait } from '../units.ts';
 import { common, examples } from './shared.ts';
 
 /** Adds `topic create|list|describe|alter|delete`. */
@@ -43,12 +43,22 @@ export function addTopic(program: Command, around: Surroundings): void {
 
   const alter = settings(
     common(topic.command('alter').argument('<name>'))
-      .description('change settings, or add partitions, live')
-      .option('--partitions <count>', 'larger number of partitions', parseCount(1, 100_000)),
+      .description('change settings, add partitions, or change the number of copies, live')
+      .option('--partitions <count>', 'larger number of partitions', parseCount(1, 100_000))
+      .option('--replication-factor <count>', 'copies of each', parseCount(1, 100))
+      .option(
+        '--wait <duration>',
+        'how long a larger minimum may wait for sync sets, and other copies may take (default: not at all)',
+        parseWait,
+      ),
   );
-  examples(alter, 'topic alter orders --retention 7d', 'topic alter orders --partitions 6').action(
-    async (name: string, options: SettingOptions) =>
-      (await load()).alterTopic(name, options, around),
+  examples(
+    alter,
+    'topic alter orders --retention 7d',
+    'topic alter orders --partitions 6',
+    'topic alter orders --replication-factor 3 --min-in-sync-replicas 2 --wait 30s',
+  ).action(async (name: string, options: AlterOptions) =>
+    (await load()).alterTopic(name, options, around),
   );
 
   const remove = common(topic.command('delete').argument('<name>'))

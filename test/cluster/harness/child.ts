@@ -89,9 +89,14 @@ export interface CommandResult extends Ending {
 
 /** A program that is fed and read through pipes: the `tidemark` command, Python. */
 export interface Command {
-  readonly pid: number;
   readonly result: Promise<CommandResult>;
-  signal(name: NodeJS.Signals): void;
+  /** What it printed so far. */
+  readonly printed: () => string;
+  readonly isOver: () => boolean;
+  /** Sends a signal to this one process. */
+  readonly signal: (name: NodeJS.Signals) => void;
+  /** Ends its whole group at once. */
+  readonly kill: () => Promise<void>;
 }
 
 /** Starts a program; `input` is its standard input. */
@@ -126,12 +131,22 @@ export function command(
       });
     });
   });
-  return { pid: child.pid ?? 0, result, signal: (name) => signal(child, name) };
+  return {
+    result,
+    printed: () => Buffer.concat([...stdout, ...stderr]).toString(),
+    isOver: () => child.exitCode !== null || child.signalCode !== null,
+    signal: (name) => void child.kill(name),
+    kill: async () => {
+      signal(child, 'SIGKILL');
+      await result;
+    },
+  };
 }
 
-/** Runs the `tidemark` command to its end. */
-export function tidemark(...args: string[]): Promise<CommandResult> {
-  return command(process.execPath, [join(ROOT, 'client/cli/main.ts'), ...args]).result;
+/** Starts the `tidemark` command. */
+export function tidemark(args: readonly string[], input?: Uint8Array): Command {
+  const program = join(ROOT, 'client/cli/main.ts');
+  return command(process.execPath, [program, ...args], input === undefined ? {} : { input });
 }
 
 function signal(child: ChildProcess, name: NodeJS.Signals): void {

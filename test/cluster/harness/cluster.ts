@@ -68,7 +68,7 @@ export class TestCluster {
     try {
       for (const broker of cluster.brokers) broker.start();
       await cluster.#bootstrap();
-      await cluster.waitServing();
+      await cluster.waitFormed();
       return cluster;
     } catch (error) {
       await cluster.close();
@@ -164,7 +164,26 @@ export class TestCluster {
     });
   }
 
-  /** Resolves when all brokers are registered and unfenced. With `epochAbove`, its registration must be a later one than that. */
+  /** Resolves when all brokers are in service and the metadata quorum has all of its voters: from then on any one may fail. */
+  async waitFormed(): Promise<void> {
+    await this.waitServing();
+    await this.wait('every broker to vote', async (note) => {
+      const { brokers } = await this.describe();
+      note(brokers);
+      return when(brokers.every(({ voter }) => voter));
+    });
+  }
+
+  /** After a test, however it ended: wakes what is paused and starts what is down, so that the next test finds three brokers. */
+  async restore(): Promise<void> {
+    for (const broker of this.brokers) {
+      broker.resume();
+      if (!broker.isRunning) broker.start();
+    }
+    await this.waitFormed();
+  }
+
+  /** Resolves when all brokers are registered, later than in `after`, and unfenced. */
   async waitServing(after: ReadonlyMap<number, number> = new Map()): Promise<void> {
     await this.wait('all brokers in service', async (note) => {
       const { brokers } = await this.describe();

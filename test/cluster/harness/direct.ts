@@ -1,12 +1,12 @@
 /** Calls and streams to one broker and no other, whatever it leads: what the client library is there to spare its users. */
 import { type ClientDuplexStream, Client, credentials } from '@grpc/grpc-js';
 import { crc32 } from 'node:zlib';
-import { topicIdToBytes } from '../../../proto/batch/frame.ts';
-import { frameLength } from '../../../proto/batch/frame.ts';
+import { frameLength, topicIdToBytes } from '../../../proto/batch/frame.ts';
 import {
   type AckLevel,
   type FetchRequest,
   type FetchResponse,
+  FetchSubscribe,
   LogServiceService,
   type ProduceRequest,
   type ProduceResponse,
@@ -66,7 +66,11 @@ export class DirectProduce {
     return this.#isOver;
   }
 
-  send(place: { topicId: string; partition: number }, batches: ReadonlyMap<number, Uint8Array>, acks: AckLevel): void {
+  send(
+    place: { topicId: string; partition: number },
+    batches: ReadonlyMap<number, Uint8Array>,
+    acks: AckLevel,
+  ): void {
     const topicId = Buffer.from(topicIdToBytes(place.topicId));
     this.#call.write({
       acks,
@@ -107,7 +111,9 @@ export class DirectFetch {
     const topicId = Buffer.from(topicIdToBytes(place.topicId));
     const { partition } = place;
     this.#call.write({
-      subscribe: [{ topicId, partition, offset: 0, leaderEpoch: 0, allowFollower: true }],
+      subscribe: [
+        FetchSubscribe.fromPartial({ topicId, partition, offset: 0, allowFollower: true }),
+      ],
       unsubscribe: [],
       creditBytes: CREDIT_BYTES,
     });

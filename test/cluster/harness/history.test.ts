@@ -47,7 +47,7 @@ describe('check()', () => {
     { name: 'prefix', left: [2, 3], lost: ['lost-prefix', 'lost-prefix'] },
     { name: 'middle', left: [0, 3], lost: ['lost-middle', 'lost-middle'] },
     { name: 'suffix', left: [0, 1], lost: ['lost-suffix', 'lost-suffix'] },
-    { name: 'whole', left: [], lost: Array(4).fill('lost-suffix') },
+    { name: 'whole', left: [], lost: Array<string>(4).fill('lost-suffix') },
     { name: 'a bit of each', left: [1, 3], lost: ['lost-prefix', 'lost-middle'] },
   ])('tells a lost $name', ({ left, lost }) => {
     const records = stored([0, 1, 2, 3]).filter(({ offset }) => left.includes(offset));

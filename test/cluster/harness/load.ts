@@ -90,7 +90,13 @@ export class Load {
 
   #produce(client: Tidemark, name: string, options: LoadOptions): void {
     this.#clients.push(client);
-    const { topic, acks = 'all', keys = 8, recordsPerTick = 3, deliveryTimeoutMs = 60_000 } = options;
+    const {
+      topic,
+      acks = 'all',
+      keys = 8,
+      recordsPerTick = 3,
+      deliveryTimeoutMs = 60_000,
+    } = options;
     const producer = client.producer({
       acks,
       deliveryTimeoutMs,
@@ -122,7 +128,8 @@ export class Load {
       this.#pending.add(sent);
     };
     const tick = (): void => {
-      for (let index = 0; index < recordsPerTick && outstanding < OUTSTANDING_MAX; index += 1) send();
+      for (let index = 0; index < recordsPerTick && outstanding < OUTSTANDING_MAX; index += 1)
+        send();
     };
     this.#timers.push(setInterval(tick, TICK_MS));
   }

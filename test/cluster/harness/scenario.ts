@@ -131,8 +131,7 @@ async function moreAcknowledged(
   const before = new Map(load.acknowledged);
   await cluster.wait(`${records} more records of each partition`, (note) => {
     const counts = topic.partitions.map(
-      ({ partition }) =>
-        (load.acknowledged.get(partition) ?? 0) - (before.get(partition) ?? 0),
+      ({ partition }) => (load.acknowledged.get(partition) ?? 0) - (before.get(partition) ?? 0),
     );
     note({ counts, failed: load.failed.slice(0, 3) });
     return counts.every((count) => count >= records) ? true : undefined;

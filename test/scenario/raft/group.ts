@@ -11,7 +11,15 @@
  *   crash 1 / restart 1   writes under way are lost    status / log 1
  */
 import { bootstrap, EMPTY_DURABLE, Raft } from '../../../broker/raft/raft.ts';
-import type { Entry, Envelope, Peer, RaftInput, RaftMessage, RaftOutput, RequestReply } from '../../../broker/raft/types.ts';
+import type {
+  Entry,
+  Envelope,
+  Peer,
+  RaftInput,
+  RaftMessage,
+  RaftOutput,
+  RequestReply,
+} from '../../../broker/raft/types.ts';
 import { Disk } from '../../sim/raft/disk.ts';
 
 interface Flight {
@@ -33,7 +41,10 @@ class Member {
 
   start(): void {
     this.disk.incarnation += 1;
-    this.raft = new Raft({ self: this.peer, incarnation: this.disk.incarnation, seed: 1, tailEntriesMax: 1 }, this.disk.durable);
+    this.raft = new Raft(
+      { self: this.peer, incarnation: this.disk.incarnation, seed: 1, tailEntriesMax: 1 },
+      this.disk.durable,
+    );
   }
 }
 
@@ -64,10 +75,15 @@ export class Group {
         return;
       case 'learner':
         this.#add(first).start();
-        this.#step(first, { kind: 'seeds', peers: [...this.#members.values()].map((member) => member.peer) });
+        this.#step(first, {
+          kind: 'seeds',
+          peers: [...this.#members.values()].map((member) => member.peer),
+        });
         return;
       case 'tick':
-        for (const id of this.#ids(words[0])) for (let count = 0; count < (words[1] === undefined ? 1 : second); count += 1) this.#step(id, { kind: 'tick' });
+        for (const id of this.#ids(words[0]))
+          for (let count = 0; count < (words[1] === undefined ? 1 : second); count += 1)
+            this.#step(id, { kind: 'tick' });
         return;
       case 'campaign':
         this.#campaign(first);
@@ -106,10 +122,18 @@ export class Group {
         this.#step(first, { kind: 'peer-unreachable', peer: this.#member(second).peer });
         return;
       case 'voters':
-        this.#step(first, { kind: 'change-voters', id: this.#id(), voters: numbers.slice(1).map((id) => this.#member(id).peer) });
+        this.#step(first, {
+          kind: 'change-voters',
+          id: this.#id(),
+          voters: numbers.slice(1).map((id) => this.#member(id).peer),
+        });
         return;
       case 'compact':
-        this.#step(first, { kind: 'compact', index: this.#raft(first).status().commitIndex, data: `image at ${this.#raft(first).status().commitIndex}` });
+        this.#step(first, {
+          kind: 'compact',
+          index: this.#raft(first).status().commitIndex,
+          data: `image at ${this.#raft(first).status().commitIndex}`,
+        });
         return;
       case 'crash':
         this.#crash(first);
@@ -166,7 +190,12 @@ export class Group {
   }
 
   #campaign(id: number): void {
-    for (let count = 0; count < CAMPAIGN_TICKS_MAX && this.#raft(id).status().role === 'follower'; count += 1) this.#step(id, { kind: 'tick' });
+    for (
+      let count = 0;
+      count < CAMPAIGN_TICKS_MAX && this.#raft(id).status().role === 'follower';
+      count += 1
+    )
+      this.#step(id, { kind: 'tick' });
   }
 
   #elect(id: number): void {
@@ -177,11 +206,14 @@ export class Group {
 
   #crash(id: number): void {
     const member = this.#member(id);
-    if (member.writes.length > 0) this.#lines.push(`${id} loses ${member.writes.map((write) => write.kind).join(', ')}`);
+    if (member.writes.length > 0)
+      this.#lines.push(`${id} loses ${member.writes.map((write) => write.kind).join(', ')}`);
     member.raft = null;
     member.writes = [];
     member.held = [];
-    this.#flights = this.#flights.filter(({ from, envelope }) => from !== id && envelope.to.brokerId !== id);
+    this.#flights = this.#flights.filter(
+      ({ from, envelope }) => from !== id && envelope.to.brokerId !== id,
+    );
   }
 
   // Steps --------------------------------------------------------------------------------------------------------------------------------
@@ -194,12 +226,16 @@ export class Group {
     member.held.push(...output.sendAfter);
     for (const envelope of output.send) this.#flights.push({ from: id, envelope });
     for (const write of output.writes) this.#lines.push(`${id} writes ${describeWrite(write)}`);
-    for (const { to, message } of output.send) this.#lines.push(`${id} sends ${to.brokerId} ${describeMessage(message)}`);
-    for (const { envelope } of output.sendAfter) this.#lines.push(`${id} holds ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
+    for (const { to, message } of output.send)
+      this.#lines.push(`${id} sends ${to.brokerId} ${describeMessage(message)}`);
+    for (const { envelope } of output.sendAfter)
+      this.#lines.push(`${id} holds ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
     if (output.restore !== null) this.#lines.push(`${id} restores "${output.restore.data}"`);
-    if (output.committed.length > 0) this.#lines.push(`${id} commits ${output.committed.map(describeEntry).join(' ')}`);
+    if (output.committed.length > 0)
+      this.#lines.push(`${id} commits ${output.committed.map(describeEntry).join(' ')}`);
     for (const reply of output.proposals) this.#lines.push(`${id} answers ${describeReply(reply)}`);
-    for (const reply of output.reads) this.#lines.push(`${id} answers read ${describeReply(reply)}`);
+    for (const reply of output.reads)
+      this.#lines.push(`${id} answers read ${describeReply(reply)}`);
     const after = this.#summary(id);
     if (after !== before) this.#lines.push(`${id} is ${after}`);
   }
@@ -219,7 +255,8 @@ export class Group {
   }
 
   #take(link: { readonly from: number; readonly to: number } | null): Flight[] {
-    const isTaken = ({ from, envelope }: Flight): boolean => link === null || (from === link.from && envelope.to.brokerId === link.to);
+    const isTaken = ({ from, envelope }: Flight): boolean =>
+      link === null || (from === link.from && envelope.to.brokerId === link.to);
     const taken = this.#flights.filter(isTaken);
     this.#flights = this.#flights.filter((flight) => !isTaken(flight));
     return taken;
@@ -228,14 +265,23 @@ export class Group {
   #deliver(link: { readonly from: number; readonly to: number } | null): void {
     for (const { from, envelope } of this.#take(link)) {
       const to = envelope.to.brokerId;
-      const isLost = this.#cut.has(from) || this.#cut.has(to) || this.#members.get(to)?.raft == null;
-      if (!isLost) this.#step(to, { kind: 'message', from: this.#member(from).peer, to: envelope.to, message: envelope.message });
+      const isLost =
+        this.#cut.has(from) || this.#cut.has(to) || this.#members.get(to)?.raft == null;
+      if (!isLost)
+        this.#step(to, {
+          kind: 'message',
+          from: this.#member(from).peer,
+          to: envelope.to,
+          message: envelope.message,
+        });
     }
   }
 
   #settle(): void {
     for (let round = 0; round < SETTLE_ROUNDS_MAX; round += 1) {
-      const isQuiet = this.#flights.length === 0 && [...this.#members.values()].every((member) => member.writes.length === 0);
+      const isQuiet =
+        this.#flights.length === 0 &&
+        [...this.#members.values()].every((member) => member.writes.length === 0);
       if (isQuiet) return;
       for (const id of this.#members.keys()) this.#persist(id);
       this.#deliver(null);
@@ -255,7 +301,9 @@ export class Group {
     const status = this.#member(id).raft?.status();
     if (status === undefined) return `${id} down`;
     const { snapshotIndex, commitIndex, lastIndex, voters } = status;
-    const progress = status.progress.map((item) => `${item.peer.brokerId}:${item.state}:${item.matchIndex}`).join(' ');
+    const progress = status.progress
+      .map((item) => `${item.peer.brokerId}:${item.state}:${item.matchIndex}`)
+      .join(' ');
     return `${id} ${this.#summary(id)} snapshot ${snapshotIndex} commit ${commitIndex} last ${lastIndex} voters ${voters.map((peer) => peer.brokerId).join(' ')}${progress === '' ? '' : ` progress ${progress}`}`;
   }
 
@@ -270,13 +318,16 @@ export class Group {
 }
 
 function describeEntry(entry: Entry): string {
-  if (entry.kind === 'voters') return `${entry.index}@${entry.term}:voters(${(JSON.parse(entry.data) as Peer[]).map((peer) => peer.brokerId).join(' ')})`;
+  if (entry.kind === 'voters')
+    return `${entry.index}@${entry.term}:voters(${(JSON.parse(entry.data) as Peer[]).map((peer) => peer.brokerId).join(' ')})`;
   return `${entry.index}@${entry.term}:${entry.kind === 'barrier' ? 'barrier' : entry.data}`;
 }
 
 function describeWrite(write: RaftOutput['writes'][number]): string {
-  if (write.kind === 'hard-state') return `term ${write.hardState.term} vote ${write.hardState.vote?.brokerId ?? '-'}`;
-  if (write.kind === 'append') return `from ${write.firstIndex}: ${write.entries.map(describeEntry).join(' ')}`;
+  if (write.kind === 'hard-state')
+    return `term ${write.hardState.term} vote ${write.hardState.vote?.brokerId ?? '-'}`;
+  if (write.kind === 'append')
+    return `from ${write.firstIndex}: ${write.entries.map(describeEntry).join(' ')}`;
   return `snapshot ${write.snapshot.index}@${write.snapshot.term} "${write.snapshot.data}", ${write.keepSuffix ? 'keeps' : 'drops'} the rest`;
 }
 

@@ -9,15 +9,24 @@ const FOLDER = import.meta.dirname;
 function replay(transcript: string): string {
   const group = new Group();
   const blocks = transcript.split('\n\n').filter((block) => block.trim() !== '');
-  return `${blocks.map((block) => {
-    const said = block.split('\n----')[0]?.trim() ?? '';
-    const commands = said.split('\n').filter((line) => !line.startsWith('#'));
-    if (commands.length === 0) return said;
-    return `${said}\n----\n${commands.map((command) => group.run(command)).filter((lines) => lines !== 'ok').join('\n') || 'ok'}`;
-  }).join('\n\n')}\n`;
+  return `${blocks
+    .map((block) => {
+      const said = block.split('\n----')[0]?.trim() ?? '';
+      const commands = said.split('\n').filter((line) => !line.startsWith('#'));
+      if (commands.length === 0) return said;
+      return `${said}\n----\n${
+        commands
+          .map((command) => group.run(command))
+          .filter((lines) => lines !== 'ok')
+          .join('\n') || 'ok'
+      }`;
+    })
+    .join('\n\n')}\n`;
 }
 
-for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.txt')).sort()) {
+for (const file of readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.txt'))
+  .sort()) {
   test(`transcript ${file} (UPDATE=1 regenerates it)`, () => {
     const path = join(FOLDER, file);
     const transcript = readFileSync(path, 'utf8');

@@ -107,6 +107,7 @@ export class Transcript {
       quorum: number(args, 'q', syncSet.length),
       suspects: list(args, 'suspects'),
       uncleanEpoch: number(args, 'unclean', 0),
+      successor: number(args, 'successor', -1),
       minInSyncReplicas: 2,
       commitMode: 'in-sync',
       batchBytesMax: 1_000,
@@ -165,19 +166,23 @@ export class Transcript {
   #flow(ids: readonly number[]): void {
     for (let isQuiet = false; !isQuiet; ) {
       isQuiet = true;
-      for (const id of ids) {
-        const broker = this.#broker(id);
-        for (; broker.writes.length > 0; isQuiet = false) this.#write(broker);
-        const at = broker.inbox.findIndex(({ from }) => ids.includes(from));
-        const [arrived] = at < 0 ? [] : broker.inbox.splice(at, 1);
-        if (arrived !== undefined) {
-          isQuiet = false;
-          this.#lines.push(arrived.line);
-          this.#step(broker, arrived.input);
-        }
-        for (const to of ids) if (this.#push(broker, to)) isQuiet = false;
-      }
+      for (const id of ids) if (this.#advance(this.#broker(id), ids)) isQuiet = false;
     }
+  }
+
+  /** Writes, takes one message in, and pushes. @returns false when there was nothing to do */
+  #advance(broker: Broker, ids: readonly number[]): boolean {
+    let isBusy = broker.writes.length > 0;
+    while (broker.writes.length > 0) this.#write(broker);
+    const at = broker.inbox.findIndex(({ from }) => ids.includes(from));
+    const [arrived] = at < 0 ? [] : broker.inbox.splice(at, 1);
+    if (arrived !== undefined) {
+      isBusy = true;
+      this.#lines.push(arrived.line);
+      this.#step(broker, arrived.input);
+    }
+    for (const to of ids) if (this.#push(broker, to)) isBusy = true;
+    return isBusy;
   }
 
   #push(leader: Broker, to: number): boolean {

@@ -7,11 +7,22 @@ import { BrokerError } from '../../../broker/base/errors.ts';
 import { Random } from '../../../broker/base/random.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../broker/metadata/config.ts';
 import { Controller } from '../../../broker/metadata/controller/controller.ts';
-import type { ControllerInput, ControllerOutput, ControllerReply, ControllerRequest } from '../../../broker/metadata/controller-types.ts';
-import type { MetadataImage, MetadataRecord, TopicConfig } from '../../../broker/metadata/types.ts';
+import type {
+  AlterTopicRequest,
+  ControllerInput,
+  ControllerOutput,
+  ControllerReply,
+  ControllerRequest,
+} from '../../../broker/metadata/controller-types.ts';
+import type {
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+  TopicConfig,
+} from '../../../broker/metadata/types.ts';
 import { Checks } from './checks.ts';
 import { emptyDisk, ModelBroker } from './model-broker.ts';
-import type { ModelDisk, ModelFlaw } from './model-broker.ts';
+import type { InFlight, ModelDisk, ModelFlaw } from './model-broker.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -48,14 +59,26 @@ export class World {
   #nowMs = 0;
   /** Faults are over: what follows must heal. */
   #isHealing = false;
-  readonly stats = { commits: 0, losses: 0, leaders: 0, lossyEvents: 0, controllers: 0 };
+  readonly stats = {
+    commits: 0,
+    losses: 0,
+    leaders: 0,
+    lossyEvents: 0,
+    controllers: 0,
+    moves: 0,
+    handOvers: 0,
+    removals: 0,
+  };
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#random = new Random(options.seed);
     this.#checks = new Checks(PARTITIONS);
     const random = this.#random;
-    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 1 }], { index: 1, term: 1 });
+    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 2 }], {
+      index: 1,
+      term: 1,
+    });
     this.#images.push(image);
     const count = 3 + random.below(3);
     const events = {
@@ -72,7 +95,10 @@ export class World {
       },
       nextId: (): number => this.#nextId++,
     };
-    for (let id = 0; id < count; id += 1) this.#brokers.push(new ModelBroker(id, { partitions: PARTITIONS, image, events, flaw: options.flaw }));
+    for (let id = 0; id < count; id += 1)
+      this.#brokers.push(
+        new ModelBroker(id, { partitions: PARTITIONS, image, events, flaw: options.flaw }),
+      );
     this.#newController();
     for (const broker of this.#brokers) this.#startBroker(broker);
     this.#createTopic();
@@ -93,15 +119,38 @@ export class World {
 
   #createTopic(): void {
     const random = this.#random;
-    const commitMode = this.#options.mode === 'any' ? random.pick(['in-sync', 'in-sync', 'quorum'] as const) : this.#options.mode;
-    const replicationFactor = commitMode === 'quorum' ? 3 + random.below(this.#brokers.length - 2) : 2 + random.below(this.#brokers.length - 1);
+    const commitMode =
+      this.#options.mode === 'any'
+        ? random.pick(['in-sync', 'in-sync', 'quorum'] as const)
+        : this.#options.mode;
+    const replicationFactor =
+      commitMode === 'quorum'
+        ? 3 + random.below(this.#brokers.length - 2)
+        : 2 + random.below(this.#brokers.length - 1);
     const minInSyncReplicas = 1 + random.below(Math.min(3, replicationFactor));
-    const config: Partial<TopicConfig> = { commitMode, minInSyncReplicas, uncleanElection: random.chance(0.5) };
+    const config: Partial<TopicConfig> = {
+      commitMode,
+      minInSyncReplicas,
+      uncleanElection: random.chance(0.5),
+    };
     for (let round = 0; round < 200 && this.#committed.topics.size === 0; round += 1) {
       this.#calmRound();
-      this.#ask({ kind: 'create-topic', topicId: 't', name: 't', partitions: PARTITIONS, replicationFactor, config, assignments: [], validateOnly: false }, () => undefined);
+      this.#ask(
+        {
+          kind: 'create-topic',
+          topicId: 't',
+          name: 't',
+          partitions: PARTITIONS,
+          replicationFactor,
+          config,
+          assignments: [],
+          validateOnly: false,
+        },
+        () => undefined,
+      );
     }
-    if (this.#committed.topics.size === 0) throw new Error('the topic must be created before the walk');
+    if (this.#committed.topics.size === 0)
+      throw new Error('the topic must be created before the walk');
   }
 
   // The controller and its log
@@ -124,19 +173,35 @@ export class World {
       image: this.#committed,
       nowMs: this.#nowMs,
     });
+    // No broker of the model votes: raft is not part of it.
+    this.#step({ kind: 'voters', voters: [] });
   }
 
   #commitNext(isHeard: boolean): void {
     const next = this.#proposals.shift();
     if (next === undefined) return;
-    const image = apply(this.#committed, next.records, { index: this.#committed.index + 1, term: this.#term });
+    const image = apply(this.#committed, next.records, {
+      index: this.#committed.index + 1,
+      term: this.#term,
+    });
     this.#images.push(image);
+    this.#count(next.records);
     for (const record of next.records) {
       if (record.kind !== 'loss-reported') continue;
       this.stats.losses += 1;
       this.#checks.onLoss(record.loss);
     }
     if (isHeard) this.#step({ kind: 'committed', proposalId: next.proposalId });
+  }
+
+  #count(records: readonly MetadataRecord[]): void {
+    const before = this.#images.at(-2)?.topics.get('t');
+    for (const record of records) {
+      if (record.kind === 'broker-removed') this.stats.removals += 1;
+      if (record.kind !== 'partition-changed') continue;
+      const row = before?.partitions[record.state.partition];
+      if (row?.target !== undefined && record.state.target === undefined) this.stats.moves += 1;
+    }
   }
 
   #step(input: ControllerInput): void {
@@ -148,7 +213,10 @@ export class World {
     for (const { requestId, reply } of output.replies) {
       const callback = this.#callbacks.get(requestId);
       this.#callbacks.delete(requestId);
-      if (callback !== undefined) this.#mail.push(() => { callback(reply); });
+      if (callback !== undefined)
+        this.#mail.push(() => {
+          callback(reply);
+        });
     }
     const term = this.#term;
     const answer = (input: ControllerInput): void => {
@@ -159,11 +227,18 @@ export class World {
     for (const { brokerId, brokerEpoch } of output.probes) {
       const process = this.#brokers[brokerId]?.process;
       const isThere = process !== null && process?.brokerEpoch === brokerEpoch;
-      answer({ kind: 'probed', brokerId, brokerEpoch, result: this.#faulty(0.1) ? 'silent' : isThere ? 'alive' : 'refused' });
+      answer({
+        kind: 'probed',
+        brokerId,
+        brokerEpoch,
+        result: this.#faulty(0.1) ? 'silent' : isThere ? 'alive' : 'refused',
+      });
     }
     for (const { topicId, partition, leaderEpoch, brokerId, brokerEpoch } of output.inspections) {
       this.#mail.push(() => {
-        const log = this.#faulty(0.1) ? null : (this.#brokers[brokerId]?.inspect(partition, leaderEpoch) ?? null);
+        const log = this.#faulty(0.1)
+          ? null
+          : (this.#brokers[brokerId]?.inspect(partition, leaderEpoch) ?? null);
         answer({ kind: 'inspected', topicId, partition, leaderEpoch, brokerId, brokerEpoch, log });
       });
     }
@@ -193,11 +268,27 @@ export class World {
     if (process === null || process.brokerEpoch > 0) return;
     const { restartClass, sessionEpoch } = process;
     const request: ControllerRequest = {
-      kind: 'register', clusterId: 'c', brokerId: broker.brokerId, directoryId: broker.disk.directoryId,
-      sessionEpoch, restartClass, host: 'h', port: 1, rack: String(broker.brokerId % 3), featureLevelMax: 1,
+      kind: 'register',
+      clusterId: 'c',
+      brokerId: broker.brokerId,
+      directoryId: broker.disk.directoryId,
+      sessionEpoch,
+      restartClass,
+      host: 'h',
+      port: 1,
+      rack: String(broker.brokerId % 3),
+      featureLevelMax: 2,
     };
     this.#ask(request, (reply) => {
-      if (broker.process !== process || reply instanceof BrokerError || reply.kind !== 'register' || process.brokerEpoch >= reply.brokerEpoch) return;
+      if (broker.process !== process) return;
+      if (reply instanceof BrokerError && reply.message.includes('was removed'))
+        this.#empty(broker);
+      if (
+        reply instanceof BrokerError ||
+        reply.kind !== 'register' ||
+        process.brokerEpoch >= reply.brokerEpoch
+      )
+        return;
       broker.registered(reply.brokerEpoch);
     });
   }
@@ -212,20 +303,31 @@ export class World {
     const known = broker.image.brokers.get(broker.brokerId);
     const wantsUnfence = !process.isBroken && broker.isCurrent() && known?.fenced === true;
     const { brokerEpoch, isStopping, isBroken } = process;
-    this.#ask({ kind: 'heartbeat', brokerId: broker.brokerId, brokerEpoch, wantsUnfence, wantsStop: isStopping, lossy: isBroken }, (reply) => {
-      if (broker.process !== process) return;
-      if (reply instanceof BrokerError) {
-        if (reply.code !== 'FENCED' || process.brokerEpoch !== brokerEpoch) return;
-        if (process.isBroken) broker.markLossy();
-        broker.process = null;
-        return;
-      }
-      if (isBroken) broker.process = null;
-      else if (reply.kind === 'heartbeat' && reply.mayStop && !process.isBroken) {
-        broker.process = null;
-        broker.disk.isClean = true;
-      }
-    });
+    this.#ask(
+      {
+        kind: 'heartbeat',
+        brokerId: broker.brokerId,
+        brokerEpoch,
+        wantsUnfence,
+        wantsStop: isStopping,
+        lossy: isBroken,
+      },
+      (reply) => {
+        if (broker.process !== process) return;
+        if (reply instanceof BrokerError) {
+          const isOver = reply.code === 'FENCED' || reply.code === 'UNKNOWN_BROKER';
+          if (!isOver || process.brokerEpoch !== brokerEpoch) return;
+          if (process.isBroken) broker.markLossy();
+          broker.process = null;
+          return;
+        }
+        if (isBroken) broker.process = null;
+        else if (reply.kind === 'heartbeat' && reply.mayStop && !process.isBroken) {
+          broker.process = null;
+          broker.disk.isClean = true;
+        }
+      },
+    );
   }
 
   /** The ways to go. */
@@ -233,7 +335,15 @@ export class World {
     const random = this.#random;
     // One whose disk failed leaves only when it has said so.
     if (broker.process === null || broker.process.isBroken) return;
-    const kind = random.pick(['warm', 'warm', 'warm', 'power', 'emptied', 'rolled-back', 'broken'] as const);
+    const kind = random.pick([
+      'warm',
+      'warm',
+      'warm',
+      'power',
+      'emptied',
+      'rolled-back',
+      'broken',
+    ] as const);
     if (kind !== 'warm') this.stats.lossyEvents += 1;
     if (kind === 'broken') {
       broker.process.isBroken = true;
@@ -248,10 +358,26 @@ export class World {
       // What an orderly stop synced is safe until something is written again.
       if (!broker.disk.isClean) broker.loseSuffixes(random);
     } else if (kind === 'emptied') {
-      broker.disk = emptyDisk(`${String(broker.brokerId)}-${String(this.#nextDirectory++)}`, PARTITIONS);
+      broker.disk = emptyDisk(
+        `${String(broker.brokerId)}-${String(this.#nextDirectory++)}`,
+        PARTITIONS,
+      );
       broker.isTainted = true;
     } else if (kind === 'rolled-back') this.#rollBack(broker);
-    if (random.chance(0.6)) this.#mail.push(() => { this.#step({ kind: 'disconnected', brokerId: broker.brokerId }); });
+    if (random.chance(0.6))
+      this.#mail.push(() => {
+        this.#step({ kind: 'disconnected', brokerId: broker.brokerId });
+      });
+  }
+
+  /** A person gives a removed broker an empty directory. */
+  #empty(broker: ModelBroker): void {
+    broker.process = null;
+    broker.disk = emptyDisk(
+      `${String(broker.brokerId)}-${String(this.#nextDirectory++)}`,
+      PARTITIONS,
+    );
+    broker.isTainted = true;
   }
 
   /**
@@ -262,10 +388,14 @@ export class World {
     const snapshot = this.#snapshots.get(broker.brokerId);
     if (snapshot === undefined || snapshot.session === null) return;
     const unfencedEpoch = this.#committed.brokers.get(broker.brokerId)?.unfencedEpoch ?? 0;
-    const isSameIncarnation = snapshot.session.epoch >= unfencedEpoch || snapshot.directoryId !== broker.disk.directoryId;
+    const isSameIncarnation =
+      snapshot.session.epoch >= unfencedEpoch || snapshot.directoryId !== broker.disk.directoryId;
     broker.disk = copyOf(snapshot);
     broker.disk.isClean = false;
-    broker.disk.session = { epoch: snapshot.session.epoch, boot: isSameIncarnation ? -1 : broker.boot };
+    broker.disk.session = {
+      epoch: snapshot.session.epoch,
+      boot: isSameIncarnation ? -1 : broker.boot,
+    };
     broker.isTainted = true;
   }
 
@@ -286,10 +416,12 @@ export class World {
     else if (roll < 840) this.#fetch(broker, partition);
     else if (roll < 920) this.#propose(broker, partition);
     else if (roll < 925) this.#crash(broker);
-    else if (roll < 952) { if (broker.process === null) this.#startBroker(broker); }
-    else if (roll < 955) this.#newController();
-    else if (roll < 960) { if (broker.process !== null) broker.process.isStopping = true; }
-    else if (roll < 965) this.#snapshots.set(broker.brokerId, copyOf(broker.disk));
+    else if (roll < 952) {
+      if (broker.process === null) this.#startBroker(broker);
+    } else if (roll < 955) this.#newController();
+    else if (roll < 960) {
+      if (broker.process !== null) broker.process.isStopping = true;
+    } else if (roll < 965) this.#snapshots.set(broker.brokerId, copyOf(broker.disk));
     else if (roll < 975) this.#administer(partition);
     else this.#deliver();
     // Late, but not for ever: otherwise nothing would ever be decided.
@@ -304,7 +436,10 @@ export class World {
 
   #deliver(): void {
     if (this.#mail.length === 0) return;
-    const [mail] = this.#mail.splice(this.#isHealing ? 0 : this.#random.below(this.#mail.length), 1);
+    const [mail] = this.#mail.splice(
+      this.#isHealing ? 0 : this.#random.below(this.#mail.length),
+      1,
+    );
     mail?.();
   }
 
@@ -316,15 +451,23 @@ export class World {
     const process = broker.process;
     if (process === null) return;
     const last = this.#images.length - 1;
-    const index = this.#isHealing || this.#random.chance(0.6) ? last : Math.min(last, process.applied + 1);
+    const index =
+      this.#isHealing || this.#random.chance(0.6) ? last : Math.min(last, process.applied + 1);
     broker.apply(this.#images[index] as MetadataImage, index);
   }
 
   #fetch(broker: ModelBroker, partition: number): void {
     const leader = this.#brokers[broker.row(partition)?.leader ?? -1];
     if (leader === undefined || leader === broker) return;
-    const position = broker.fetch(leader, partition, this.#isHealing ? 1000 : 1 + this.#random.below(6));
-    if (position !== null) this.#mail.push(() => { leader.position(partition, broker.brokerId, position); });
+    const position = broker.fetch(
+      leader,
+      partition,
+      this.#isHealing ? 1000 : 1 + this.#random.below(6),
+    );
+    if (position !== null)
+      this.#mail.push(() => {
+        leader.position(partition, broker.brokerId, position);
+      });
   }
 
   /** Asks, and asks again with the very same request; an unknown outcome keeps it in flight until metadata tells. */
@@ -334,23 +477,100 @@ export class World {
     change.sends += 1;
     this.#ask(change.request, (reply) => {
       // A refusal ends only what cannot still arrive a second time. No mail of the walk is left when it heals.
-      const isFinal = reply instanceof BrokerError && reply.code === 'REFUSED' && (change.sends === 1 || this.#isHealing);
+      if (!(reply instanceof BrokerError)) this.#handedOver(broker, partition, change);
+      const isFinal =
+        reply instanceof BrokerError &&
+        reply.code === 'REFUSED' &&
+        (change.sends === 1 || this.#isHealing);
       if (isFinal) broker.forget(partition, change);
     });
+  }
+
+  #handedOver(from: ModelBroker, partition: number, { request }: InFlight): void {
+    const to =
+      request.change.op === 'hand-over' ? this.#brokers[request.change.successor] : undefined;
+    if (to === undefined) return;
+    this.stats.handOvers += 1;
+    this.#checks.onHandedOver(from, to, partition, request.leaderEpoch);
   }
 
   #administer(partition: number): void {
     const random = this.#random;
     const row = this.#committed.topics.get('t')?.partitions[partition];
     if (row === undefined) return;
-    const roll = random.below(4);
-    if (roll === 0) this.#ask({ kind: 'alter-topic', name: 't', partitions: 0, config: { minInSyncReplicas: 1 + random.below(3) } }, () => undefined);
-    else if (roll === 1 && this.#options.mode === 'any') this.#ask({ kind: 'alter-topic', name: 't', partitions: 0, config: { commitMode: random.pick(['in-sync', 'quorum']) } }, () => undefined);
-    else if (roll === 2) this.#ask({ kind: 'elect-leader', topic: 't', partition, target: random.pick(row.replicas), unclean: false, givenUp: [] }, () => undefined);
+    const roll = random.below(10);
+    if (roll >= 4) this.#move(row, roll);
+    else if (roll === 0)
+      this.#alter({
+        config: { minInSyncReplicas: 1 + random.below(3) },
+        waitMs: random.pick([0, 5000]),
+      });
+    else if (roll === 1 && this.#options.mode === 'any')
+      this.#alter({ config: { commitMode: random.pick(['in-sync', 'quorum']) } });
+    else if (roll === 2)
+      this.#ask(
+        {
+          kind: 'elect-leader',
+          topic: 't',
+          partition,
+          target: random.pick(row.replicas),
+          unclean: false,
+          givenUp: [],
+        },
+        () => undefined,
+      );
     else {
       const givenUp = row.replicas.filter((id) => this.#committed.brokers.get(id)?.fenced === true);
-      this.#ask({ kind: 'elect-leader', topic: 't', partition, target: -1, unclean: true, givenUp }, () => undefined);
+      this.#ask(
+        { kind: 'elect-leader', topic: 't', partition, target: -1, unclean: true, givenUp },
+        () => undefined,
+      );
     }
+  }
+
+  #alter(patch: Partial<AlterTopicRequest>): void {
+    this.#ask(
+      {
+        kind: 'alter-topic',
+        name: 't',
+        partitions: 0,
+        replicationFactor: 0,
+        waitMs: 0,
+        config: {},
+        ...patch,
+      },
+      () => undefined,
+    );
+  }
+
+  /** Replicas on the move: by hand, by another replication factor, by brokers that leave. */
+  #move(row: PartitionState, roll: number): void {
+    const random = this.#random;
+    const { partition } = row;
+    const brokerId = random.below(this.#brokers.length);
+    const width = this.#committed.topics.get('t')?.replicationFactor ?? 0;
+    if (roll === 4)
+      this.#ask({ kind: 'reassign', topic: 't', partition, replicas: [] }, () => undefined);
+    else if (roll <= 6) {
+      const order = this.#brokers
+        .map((broker) => ({ id: broker.brokerId, turn: random.next() }))
+        .toSorted((a, b) => a.turn - b.turn);
+      this.#ask(
+        {
+          kind: 'reassign',
+          topic: 't',
+          partition,
+          replicas: order.slice(0, width).map(({ id }) => id),
+        },
+        () => undefined,
+      );
+    } else if (roll === 7)
+      this.#ask(
+        { kind: 'decommission', brokerId, isCancelled: random.chance(0.5) },
+        () => undefined,
+      );
+    else if (roll === 8) this.#alter({ replicationFactor: 1 + random.below(this.#brokers.length) });
+    else this.#ask({ kind: 'remove-broker', brokerId }, () => undefined);
   }
 
   // Healing
@@ -384,6 +604,10 @@ export class World {
     for (const broker of this.#brokers) {
       if (broker.process?.isBroken === true) broker.markLossy();
       broker.process = null;
+      this.#ask(
+        { kind: 'decommission', brokerId: broker.brokerId, isCancelled: true },
+        () => undefined,
+      );
     }
     for (let round = 0; round < 250; round += 1) {
       this.#calmRound();
@@ -394,5 +618,10 @@ export class World {
 }
 
 function copyOf(disk: ModelDisk): ModelDisk {
-  return { ...disk, logs: disk.logs.map((log) => [...log]), highWaterMarks: [...disk.highWaterMarks], session: disk.session === null ? null : { ...disk.session } };
+  return {
+    ...disk,
+    logs: disk.logs.map((log) => [...log]),
+    highWaterMarks: [...disk.highWaterMarks],
+    session: disk.session === null ? null : { ...disk.session },
+  };
 }

@@ -17,7 +17,11 @@ export interface Checker {
   /** When a message really leaves. */
   onSend?(node: SimNode, envelope: Envelope): void;
   onStart?(node: SimNode): void;
-  onAnswer?(kind: 'propose' | 'read', request: Request, output: RaftOutput['proposals'][number]): void;
+  onAnswer?(
+    kind: 'propose' | 'read',
+    request: Request,
+    output: RaftOutput['proposals'][number],
+  ): void;
   atEnd?(nodes: readonly SimNode[]): void;
 }
 
@@ -40,7 +44,8 @@ export class ElectionSafety implements Checker {
   onStep(node: SimNode, { status }: RaftOutput): void {
     if (status.role !== 'leader') return;
     const leader = this.#leaders.get(status.term);
-    if (leader !== undefined && leader !== node.key) fail('election safety', `${leader} and ${node.key} both lead term ${status.term}`);
+    if (leader !== undefined && leader !== node.key)
+      fail('election safety', `${leader} and ${node.key} both lead term ${status.term}`);
     this.#leaders.set(status.term, node.key);
   }
 }
@@ -60,7 +65,8 @@ export class LogMatching implements Checker {
     const key = `${entry.index}@${entry.term}`;
     const value = `${node.raft?.termAt(entry.index - 1)}|${entry.kind}|${entry.data}`;
     const seen = this.#seen.get(key);
-    if (seen !== undefined && seen !== value) fail('log matching', `${node.key} has ${value} at ${key}, another had ${seen}`);
+    if (seen !== undefined && seen !== value)
+      fail('log matching', `${node.key} has ${value} at ${key}, another had ${seen}`);
     this.#seen.set(key, value);
   }
 }
@@ -77,22 +83,39 @@ export class StateMachineSafety implements Checker {
     let applied = node.image.index;
     if (restore !== null) {
       const image = node.imageOf(restore);
-      if (image.index !== restore.index || image.hash !== this.history.hashAt(restore.index)) fail('state machine safety', `${node.key} restored a wrong image at ${restore.index}`);
+      if (image.index !== restore.index || image.hash !== this.history.hashAt(restore.index))
+        fail('state machine safety', `${node.key} restored a wrong image at ${restore.index}`);
       applied = restore.index;
     }
     for (const entry of committed) {
-      if (entry.index !== applied + 1) fail('state machine safety', `${node.key} was given ${entry.index} after ${applied}`);
+      if (entry.index !== applied + 1)
+        fail('state machine safety', `${node.key} was given ${entry.index} after ${applied}`);
       applied = entry.index;
       if (entry.index > this.history.lastIndex) this.history.push(entry, status.term);
       const known = this.history.at(entry.index);
-      if (known?.term !== entry.term || known.data !== entry.data) fail('state machine safety', `${node.key} committed ${entry.term}:${entry.data} at ${entry.index}, known is ${known?.term}:${known?.data}`);
+      if (known?.term !== entry.term || known.data !== entry.data)
+        fail(
+          'state machine safety',
+          `${node.key} committed ${entry.term}:${entry.data} at ${entry.index}, known is ${known?.term}:${known?.data}`,
+        );
     }
-    if (applied !== status.commitIndex) fail('state machine safety', `${node.key} applied ${applied}, commit index is ${status.commitIndex}`);
+    if (applied !== status.commitIndex)
+      fail(
+        'state machine safety',
+        `${node.key} applied ${applied}, commit index is ${status.commitIndex}`,
+      );
   }
 
   atEnd(nodes: readonly SimNode[]): void {
     for (const node of nodes) {
-      if (node.image.index !== this.history.lastIndex || node.image.hash !== this.history.hashAt(this.history.lastIndex)) fail('state machine safety', `${node.key} ends at ${node.image.index}, the history at ${this.history.lastIndex}`);
+      if (
+        node.image.index !== this.history.lastIndex ||
+        node.image.hash !== this.history.hashAt(this.history.lastIndex)
+      )
+        fail(
+          'state machine safety',
+          `${node.key} ends at ${node.image.index}, the history at ${this.history.lastIndex}`,
+        );
     }
   }
 }
@@ -112,7 +135,11 @@ export class LeaderCompleteness implements Checker {
     for (let index = this.history.lastIndex; index > status.snapshotIndex; index -= 1) {
       const entry = this.history.at(index);
       if (entry === null || entry.byTerm >= status.term) continue;
-      if (node.raft?.termAt(index) !== entry.term) fail('leader completeness', `${node.key} leads term ${status.term} without ${index}@${entry.term}, committed in term ${entry.byTerm}`);
+      if (node.raft?.termAt(index) !== entry.term)
+        fail(
+          'leader completeness',
+          `${node.key} leads term ${status.term} without ${index}@${entry.term}, committed in term ${entry.byTerm}`,
+        );
     }
   }
 }
@@ -124,7 +151,11 @@ export class Monotony implements Checker {
   onStep(node: SimNode, { status: { term, commitIndex } }: RaftOutput): void {
     const last = this.#last.get(node.key);
     const { incarnation } = node.disk;
-    if (last?.incarnation === incarnation && (term < last.term || commitIndex < last.commitIndex)) fail('monotony', `${node.key} fell from ${JSON.stringify(last)} to term ${term}, commit index ${commitIndex}`);
+    if (last?.incarnation === incarnation && (term < last.term || commitIndex < last.commitIndex))
+      fail(
+        'monotony',
+        `${node.key} fell from ${JSON.stringify(last)} to term ${term}, commit index ${commitIndex}`,
+      );
     this.#last.set(node.key, { term, commitIndex, incarnation });
   }
 }
@@ -135,13 +166,15 @@ export class VoteOnce implements Checker {
 
   onSend(node: SimNode, { to, message }: Envelope): void {
     if (message.kind === 'vote') this.#vote(node.key, message.term, node.key);
-    if (message.kind === 'vote-reply' && message.isGranted) this.#vote(node.key, message.term, peerKey(to));
+    if (message.kind === 'vote-reply' && message.isGranted)
+      this.#vote(node.key, message.term, peerKey(to));
   }
 
   #vote(voter: PeerKey, term: number, candidate: PeerKey): void {
     const key = `${voter}@${term}`;
     const earlier = this.#votes.get(key);
-    if (earlier !== undefined && earlier !== candidate) fail('vote once', `${voter} voted for ${earlier} and ${candidate} in term ${term}`);
+    if (earlier !== undefined && earlier !== candidate)
+      fail('vote once', `${voter} voted for ${earlier} and ${candidate} in term ${term}`);
     this.#votes.set(key, candidate);
   }
 }
@@ -152,11 +185,24 @@ export class DurableBeforeTold implements Checker {
     const { durable, lastIndex } = node.disk;
     // One sync may carry a later term too, whose leader replaced what an earlier one wrote: that can never commit, so the word is harmless.
     if (durable.hardState.term > message.term) return;
-    if (message.kind === 'append-accepted' && message.matchIndex > lastIndex) fail('durable before told', `${node.key} accepted ${message.matchIndex}, its disk ends at ${lastIndex}`);
-    const vote = message.kind === 'vote' ? node.key : message.kind === 'vote-reply' && message.isGranted ? peerKey(to) : null;
+    if (message.kind === 'append-accepted' && message.matchIndex > lastIndex)
+      fail(
+        'durable before told',
+        `${node.key} accepted ${message.matchIndex}, its disk ends at ${lastIndex}`,
+      );
+    const vote =
+      message.kind === 'vote'
+        ? node.key
+        : message.kind === 'vote-reply' && message.isGranted
+          ? peerKey(to)
+          : null;
     if (vote === null) return;
     const stored = durable.hardState.vote === null ? null : peerKey(durable.hardState.vote);
-    if (durable.hardState.term !== message.term || stored !== vote) fail('durable before told', `${node.key} told its vote for ${vote} in term ${message.term}, its disk has ${stored} in ${durable.hardState.term}`);
+    if (durable.hardState.term !== message.term || stored !== vote)
+      fail(
+        'durable before told',
+        `${node.key} told its vote for ${vote} in term ${message.term}, its disk has ${stored} in ${durable.hardState.term}`,
+      );
   }
 }
 
@@ -170,7 +216,11 @@ export class Acknowledged implements Checker {
     this.history = history;
   }
 
-  onAnswer(kind: 'propose' | 'read', { data, isUnique }: Request, { result }: RaftOutput['proposals'][number]): void {
+  onAnswer(
+    kind: 'propose' | 'read',
+    { data, isUnique }: Request,
+    { result }: RaftOutput['proposals'][number],
+  ): void {
     if (kind !== 'propose') return;
     if (result.ok) this.acked.set(result.index, data);
     else if (result.code !== 'OUTCOME_UNKNOWN' && isUnique) this.#refused.add(data);
@@ -178,20 +228,33 @@ export class Acknowledged implements Checker {
 
   atEnd(): void {
     for (const [index, data] of this.acked) {
-      if (this.history.at(index)?.data !== data) fail('acknowledged', `${data} was acknowledged at ${index}, which holds ${this.history.at(index)?.data}`);
+      if (this.history.at(index)?.data !== data)
+        fail(
+          'acknowledged',
+          `${data} was acknowledged at ${index}, which holds ${this.history.at(index)?.data}`,
+        );
     }
     for (let index = History.START + 1; index <= this.history.lastIndex; index += 1) {
       const entry = this.history.at(index);
-      if (entry !== null && this.#refused.has(entry.data)) fail('acknowledged', `${entry.data} was refused, and committed at ${index}`);
+      if (entry !== null && this.#refused.has(entry.data))
+        fail('acknowledged', `${entry.data} was refused, and committed at ${index}`);
     }
   }
 }
 
 /** A read sees everything that was committed before it was asked. */
 export class LinearizableReads implements Checker {
-  onAnswer(kind: 'propose' | 'read', { committedBefore }: Request, { id, result }: RaftOutput['reads'][number]): void {
+  onAnswer(
+    kind: 'propose' | 'read',
+    { committedBefore }: Request,
+    { id, result }: RaftOutput['reads'][number],
+  ): void {
     if (kind !== 'read' || !result.ok) return;
-    if (result.index < committedBefore) fail('linearizable reads', `read ${id} was answered at ${result.index}, ${committedBefore} was committed before it`);
+    if (result.index < committedBefore)
+      fail(
+        'linearizable reads',
+        `read ${id} was answered at ${result.index}, ${committedBefore} was committed before it`,
+      );
   }
 }
 
@@ -199,12 +262,15 @@ export class LinearizableReads implements Checker {
 export class RolledBackSilent implements Checker {
   onSend(node: SimNode, { message }: Envelope): void {
     if (!node.isRolledBack) return;
-    const isTestimony = (message.kind === 'vote-reply' && message.isGranted) || (message.kind === 'append-accepted' && message.matchIndex > 0);
+    const isTestimony =
+      (message.kind === 'vote-reply' && message.isGranted) ||
+      (message.kind === 'append-accepted' && message.matchIndex > 0);
     if (isTestimony) fail('rolled back silent', `${node.key} sent ${message.kind}`);
   }
 
   onStep(node: SimNode, { status }: RaftOutput): void {
-    if (node.isRolledBack && status.role === 'leader') fail('rolled back silent', `${node.key} leads term ${status.term}`);
+    if (node.isRolledBack && status.role === 'leader')
+      fail('rolled back silent', `${node.key} leads term ${status.term}`);
   }
 }
 
@@ -221,7 +287,16 @@ export class WellFormed implements Checker {
 /** All of them, over one history. */
 export function allCheckers(history: History): readonly Checker[] {
   return [
-    new ElectionSafety(), new LogMatching(), new StateMachineSafety(history), new LeaderCompleteness(history), new Monotony(), new VoteOnce(),
-    new DurableBeforeTold(), new Acknowledged(history), new LinearizableReads(), new RolledBackSilent(), new WellFormed(),
+    new ElectionSafety(),
+    new LogMatching(),
+    new StateMachineSafety(history),
+    new LeaderCompleteness(history),
+    new Monotony(),
+    new VoteOnce(),
+    new DurableBeforeTold(),
+    new Acknowledged(history),
+    new LinearizableReads(),
+    new RolledBackSilent(),
+    new WellFormed(),
   ];
 }

@@ -9,10 +9,18 @@ export class Disk {
 
   apply(write: RaftWrite): void {
     const { hardState, snapshot, entries } = this.durable;
-    if (write.kind === 'hard-state') this.durable = { hardState: write.hardState, snapshot, entries };
-    else if (write.kind === 'append') this.durable = { hardState, snapshot, entries: [...entries.filter((entry) => entry.index < write.firstIndex), ...write.entries] };
+    if (write.kind === 'hard-state')
+      this.durable = { hardState: write.hardState, snapshot, entries };
+    else if (write.kind === 'append')
+      this.durable = {
+        hardState,
+        snapshot,
+        entries: [...entries.filter((entry) => entry.index < write.firstIndex), ...write.entries],
+      };
     else {
-      const kept = write.keepSuffix ? entries.filter((entry) => entry.index > write.snapshot.index) : [];
+      const kept = write.keepSuffix
+        ? entries.filter((entry) => entry.index > write.snapshot.index)
+        : [];
       this.durable = { hardState, snapshot: write.snapshot, entries: kept };
     }
   }

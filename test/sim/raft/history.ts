@@ -12,7 +12,8 @@ export interface CommittedEntry extends Entry {
 export function chain(hash: number, entry: Entry): number {
   let next = hash ^ entry.index;
   const text = `${entry.term}:${entry.kind}:${entry.data}`;
-  for (let index = 0; index < text.length; index += 1) next = Math.imul(next ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  for (let index = 0; index < text.length; index += 1)
+    next = Math.imul(next ^ text.charCodeAt(index), 0x01000193) >>> 0;
   return next;
 }
 

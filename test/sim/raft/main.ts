@@ -4,7 +4,9 @@
 import { parseArgs } from 'node:util';
 import { World } from './world.ts';
 
-const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '1' } } });
+const { values } = parseArgs({
+  options: { seed: { type: 'string', default: '1' }, count: { type: 'string', default: '1' } },
+});
 const first = Number(values.seed);
 const count = Number(values.count);
 let failures = 0;
@@ -16,7 +18,9 @@ for (let seed = first; seed < first + count; seed += 1) {
     process.stdout.write(`seed ${seed}: ${JSON.stringify(result)}\n`);
   } catch (error) {
     failures += 1;
-    process.stdout.write(`seed ${seed} at ${world.now} ms: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stdout.write(
+      `seed ${seed} at ${world.now} ms: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     process.stdout.write(`${JSON.stringify(world.profile)}${world.describe()}\n`);
   }
 }

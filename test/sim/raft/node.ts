@@ -49,7 +49,13 @@ export class SimNode {
     this.life += 1;
     this.disk.incarnation += 1;
     const options = {
-      self: this.peer, incarnation: this.disk.incarnation, seed, appendBytesMax, inflightAppendsMax: 4, tailEntriesMax: 8, proposalsPendingMax: 64,
+      self: this.peer,
+      incarnation: this.disk.incarnation,
+      seed,
+      appendBytesMax,
+      inflightAppendsMax: 4,
+      tailEntriesMax: 8,
+      proposalsPendingMax: 64,
     };
     const { snapshot } = this.disk.durable;
     this.raft = new Raft(options, this.disk.durable);

@@ -10,9 +10,14 @@ describe('a Raft group under faults keeps every property and recovers once they 
       for (let seed = first; seed < first + SEEDS_PER_TEST; seed += 1) {
         const world = new World(seed);
         try {
-          expect(world.run().acknowledged, `seed ${seed}: acknowledged proposals`).toBeGreaterThan(0);
+          expect(world.run().acknowledged, `seed ${seed}: acknowledged proposals`).toBeGreaterThan(
+            0,
+          );
         } catch (error) {
-          throw new Error(`seed ${seed} at ${world.now} ms; replay: node test/sim/raft/main.ts --seed ${seed}${world.describe()}`, { cause: error });
+          throw new Error(
+            `seed ${seed} at ${world.now} ms; replay: node test/sim/raft/main.ts --seed ${seed}${world.describe()}`,
+            { cause: error },
+          );
         }
       }
     });
@@ -31,7 +36,18 @@ test('World replays a seed exactly', () => {
 test('the fixed seeds exercise every fault', () => {
   const counts: Record<string, number> = {};
   for (let seed = 1; seed <= 40; seed += 1) {
-    for (const [what, count] of Object.entries(new World(seed).run().counts)) counts[what] = (counts[what] ?? 0) + count;
+    for (const [what, count] of Object.entries(new World(seed).run().counts))
+      counts[what] = (counts[what] ?? 0) + count;
   }
-  for (const what of ['crash', 'cut', 'transfer', 'voters', 'compact', 'emptied', 'rolled-back', 'deposed']) expect(counts[what] ?? 0, what).toBeGreaterThan(0);
+  for (const what of [
+    'crash',
+    'cut',
+    'transfer',
+    'voters',
+    'compact',
+    'emptied',
+    'rolled-back',
+    'deposed',
+  ])
+    expect(counts[what] ?? 0, what).toBeGreaterThan(0);
 });

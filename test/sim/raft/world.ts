@@ -36,7 +36,14 @@ export class World {
   readonly #events = new EventHeap();
   readonly #trace: ((line: string) => void) | null;
   readonly #cuts = new Set<string>();
-  readonly #requests = new Map<number, Request & { readonly kind: 'propose' | 'read'; readonly brokerId: number; readonly life: number }>();
+  readonly #requests = new Map<
+    number,
+    Request & {
+      readonly kind: 'propose' | 'read';
+      readonly brokerId: number;
+      readonly life: number;
+    }
+  >();
   readonly #counts: Record<string, number> = {};
   /** Incarnations that "committed metadata" knows; every replica is told. */
   #known = new Map<PeerKey, number>();
@@ -71,23 +78,33 @@ export class World {
     this.#runUntil(() => {
       if (this.now < checkAt.next) return false;
       checkAt.next = this.now + 100;
-      if (this.now > deadline) throw new Violation(`liveness: no agreement ${HEALING_MS_MAX} ms after healing: ${this.describe()}`);
+      if (this.now > deadline)
+        throw new Violation(
+          `liveness: no agreement ${HEALING_MS_MAX} ms after healing: ${this.describe()}`,
+        );
       if (!this.#isSettled()) return false;
       lastProposals += 1;
       if (lastProposals <= 3) this.#propose(this.#leaders()[0]);
       return lastProposals > 3;
     });
     for (const checker of this.#checkers) checker.atEnd?.(this.nodes);
-    return { committed: this.history.lastIndex, acknowledged: this.#acknowledged, terms: this.#termMax, counts: this.#counts };
+    return {
+      committed: this.history.lastIndex,
+      acknowledged: this.#acknowledged,
+      terms: this.#termMax,
+      counts: this.#counts,
+    };
   }
 
   /** State of every replica in one line each. */
   describe(): string {
-    return this.nodes.map((node) => {
-      const status = node.raft?.status();
-      if (status === undefined) return `\n  ${node.key} down`;
-      return `\n  ${node.key} ${status.role} term ${status.term} leader ${status.leader?.brokerId ?? '-'} commit ${status.commitIndex}/${status.lastIndex} voters ${status.voters.map(peerKey).join(' ')}`;
-    }).join('');
+    return this.nodes
+      .map((node) => {
+        const status = node.raft?.status();
+        if (status === undefined) return `\n  ${node.key} down`;
+        return `\n  ${node.key} ${status.role} term ${status.term} leader ${status.leader?.brokerId ?? '-'} commit ${status.commitIndex}/${status.lastIndex} voters ${status.voters.map(peerKey).join(' ')}`;
+      })
+      .join('');
   }
 
   // The loop -----------------------------------------------------------------------------------------------------------------------------
@@ -108,22 +125,35 @@ export class World {
   #every(periodMs: number, run: () => void): void {
     const again = (): void => {
       run();
-      this.#after(Math.max(1, Math.round(periodMs * (0.5 + this.random.below(1000) / 1000))), again);
+      this.#after(
+        Math.max(1, Math.round(periodMs * (0.5 + this.random.below(1000) / 1000))),
+        again,
+      );
     };
     this.#after(this.random.below(periodMs), again);
   }
 
   #scheduleAll(): void {
     const { profile } = this;
-    this.#every(profile.proposePeriodMs, () => this.now > profile.faultMs + QUIET_AFTER_MS || this.#propose(this.#pickProposer()));
-    this.#every(profile.readPeriodMs, () => this.now > profile.faultMs + QUIET_AFTER_MS || this.#read());
+    this.#every(
+      profile.proposePeriodMs,
+      () => this.now > profile.faultMs + QUIET_AFTER_MS || this.#propose(this.#pickProposer()),
+    );
+    this.#every(
+      profile.readPeriodMs,
+      () => this.now > profile.faultMs + QUIET_AFTER_MS || this.#read(),
+    );
     this.#every(100, () => this.#control());
     this.#every(400, () => this.#announceIncarnations());
     this.#every(200, () => this.#compact());
-    if (profile.transferPeriodMs > 0) this.#every(profile.transferPeriodMs, () => this.#isHealing || this.#transfer());
-    if (profile.crashPeriodMs > 0) this.#every(profile.crashPeriodMs, () => this.#isHealing || this.#crashOne());
-    if (profile.partitionPeriodMs > 0) this.#every(profile.partitionPeriodMs, () => this.#isHealing || this.#cutSome());
-    if (profile.diskLossPeriodMs > 0) this.#every(profile.diskLossPeriodMs, () => this.#isHealing || this.#loseDisk());
+    if (profile.transferPeriodMs > 0)
+      this.#every(profile.transferPeriodMs, () => this.#isHealing || this.#transfer());
+    if (profile.crashPeriodMs > 0)
+      this.#every(profile.crashPeriodMs, () => this.#isHealing || this.#crashOne());
+    if (profile.partitionPeriodMs > 0)
+      this.#every(profile.partitionPeriodMs, () => this.#isHealing || this.#cutSome());
+    if (profile.diskLossPeriodMs > 0)
+      this.#every(profile.diskLossPeriodMs, () => this.#isHealing || this.#loseDisk());
   }
 
   #count(what: string, line: string): void {
@@ -139,7 +169,8 @@ export class World {
     this.#count('start', `${node.key} incarnation ${node.disk.incarnation}`);
     for (const checker of this.#checkers) checker.onStart?.(node);
     const { life } = node;
-    for (const other of this.nodes) this.#step(other, { kind: 'seeds', peers: this.nodes.map((item) => item.peer) });
+    for (const other of this.nodes)
+      this.#step(other, { kind: 'seeds', peers: this.nodes.map((item) => item.peer) });
     this.#step(node, { kind: 'incarnations', known: this.#knownToOthersOf(node) });
     const tick = (): void => {
       if (node.life !== life) return;
@@ -164,7 +195,8 @@ export class World {
     this.#mayFellLeader(node, output);
     for (const checker of this.#checkers) checker.onStep?.(node, output);
     if (output.restore !== null) node.image = node.imageOf(output.restore);
-    for (const entry of output.committed) node.image = { index: entry.index, hash: chain(node.image.hash, entry) };
+    for (const entry of output.committed)
+      node.image = { index: entry.index, hash: chain(node.image.hash, entry) };
     node.pendingWrites.push(...output.writes);
     node.held.push(...output.sendAfter);
     for (const envelope of output.send) this.#transmit(node, envelope);
@@ -221,7 +253,8 @@ export class World {
         const target = this.nodes.find((other) => other.brokerId === to.brokerId);
         if (target === undefined) return;
         // The connections of earlier starts are gone, and what was in them.
-        if (target.isRolledBack && message.toIncarnation < (this.#known.get(target.key) ?? 0)) return;
+        if (target.isRolledBack && message.toIncarnation < (this.#known.get(target.key) ?? 0))
+          return;
         this.#step(target, { kind: 'message', from, to, message });
       });
     }
@@ -235,13 +268,22 @@ export class World {
 
   #pickProposer(): SimNode | undefined {
     const leaders = this.#leaders();
-    return leaders.length > 0 && !this.random.chance(0.05) ? this.random.pick(leaders) : this.random.pick(this.nodes);
+    return leaders.length > 0 && !this.random.chance(0.05)
+      ? this.random.pick(leaders)
+      : this.random.pick(this.nodes);
   }
 
   #request(node: SimNode, kind: 'propose' | 'read', data: string): number {
     const id = this.#nextId;
     this.#nextId += 1;
-    this.#requests.set(id, { kind, data, isUnique: data.startsWith('p'), committedBefore: this.history.lastIndex, brokerId: node.brokerId, life: node.life });
+    this.#requests.set(id, {
+      kind,
+      data,
+      isUnique: data.startsWith('p'),
+      committedBefore: this.history.lastIndex,
+      brokerId: node.brokerId,
+      life: node.life,
+    });
     return id;
   }
 
@@ -260,7 +302,8 @@ export class World {
   #answer(kind: 'propose' | 'read', reply: RaftOutput['proposals'][number]): void {
     const request = this.#requests.get(reply.id);
     if (request === undefined) return;
-    if (request.kind !== kind) throw new Violation(`answers: request ${reply.id} is a ${request.kind}, answered as ${kind}`);
+    if (request.kind !== kind)
+      throw new Violation(`answers: request ${reply.id} is a ${request.kind}, answered as ${kind}`);
     this.#requests.delete(reply.id);
     if (kind === 'propose' && reply.result.ok) this.#acknowledged += 1;
     for (const checker of this.#checkers) checker.onAnswer?.(kind, request, reply);
@@ -272,28 +315,55 @@ export class World {
   #control(): void {
     for (const node of this.#leaders()) {
       const status = node.raft?.status();
-      if (status !== undefined && !this.#isHealing && this.random.chance(this.profile.recklessRate)) {
+      if (
+        status !== undefined &&
+        !this.#isHealing &&
+        this.random.chance(this.profile.recklessRate)
+      ) {
         const { peer } = this.random.pick(this.nodes);
         const others = status.voters.filter((voter) => !isSamePeer(voter, peer));
         this.#changeVoters(node, others.length < status.voters.length ? others : [...others, peer]);
         continue;
       }
       if (status === undefined || !status.isLeaderReady || !status.areVotersCommitted) continue;
-      const target = this.profile.voterCounts[Math.min(this.profile.voterCounts.length - 1, Math.floor(this.now / this.profile.resizeMs))] ?? 3;
-      const dead = status.voters.find((peer) => !this.nodes.some((other) => isSamePeer(other.peer, peer) && !other.isRolledBack));
-      const joiner = status.progress.find((item) => !item.isVoter && item.silenceTicks < 30 && item.matchIndex > status.commitIndex - 50);
-      if (dead !== undefined) this.#changeVoters(node, status.voters.filter((peer) => peer !== dead));
-      else if (status.voters.length < target && joiner !== undefined) this.#changeVoters(node, [...status.voters, joiner.peer]);
+      const target =
+        this.profile.voterCounts[
+          Math.min(
+            this.profile.voterCounts.length - 1,
+            Math.floor(this.now / this.profile.resizeMs),
+          )
+        ] ?? 3;
+      const dead = status.voters.find(
+        (peer) => !this.nodes.some((other) => isSamePeer(other.peer, peer) && !other.isRolledBack),
+      );
+      const joiner = status.progress.find(
+        (item) =>
+          !item.isVoter && item.silenceTicks < 30 && item.matchIndex > status.commitIndex - 50,
+      );
+      if (dead !== undefined)
+        this.#changeVoters(
+          node,
+          status.voters.filter((peer) => peer !== dead),
+        );
+      else if (status.voters.length < target && joiner !== undefined)
+        this.#changeVoters(node, [...status.voters, joiner.peer]);
       else if (status.voters.length > target) {
         const leaver = this.random.pick(status.voters);
-        this.#changeVoters(node, status.voters.filter((peer) => peer !== leaver));
+        this.#changeVoters(
+          node,
+          status.voters.filter((peer) => peer !== leaver),
+        );
       }
     }
   }
 
   #changeVoters(node: SimNode, voters: readonly Peer[]): void {
     this.#count('voters', `${node.key} asks for ${voters.map(peerKey).join(' ')}`);
-    this.#step(node, { kind: 'change-voters', id: this.#request(node, 'propose', JSON.stringify(voters)), voters });
+    this.#step(node, {
+      kind: 'change-voters',
+      id: this.#request(node, 'propose', JSON.stringify(voters)),
+      voters,
+    });
   }
 
   #transfer(): void {
@@ -305,9 +375,11 @@ export class World {
 
   #announceIncarnations(): void {
     for (const node of this.nodes) {
-      if (node.raft !== null && !node.isRolledBack) this.#known.set(node.key, node.disk.incarnation);
+      if (node.raft !== null && !node.isRolledBack)
+        this.#known.set(node.key, node.disk.incarnation);
     }
-    for (const node of this.nodes) this.#step(node, { kind: 'incarnations', known: this.#knownToOthersOf(node) });
+    for (const node of this.nodes)
+      this.#step(node, { kind: 'incarnations', known: this.#knownToOthersOf(node) });
   }
 
   #compact(): void {
@@ -316,7 +388,11 @@ export class World {
       if (status === undefined || status.logBytes < this.profile.compactBytes) continue;
       const { index, hash } = node.image;
       this.#count('compact', `${node.key} at ${index}`);
-      this.#step(node, { kind: 'compact', index, data: JSON.stringify({ index, hash, ballast: '~'.repeat(this.random.below(600)) }) });
+      this.#step(node, {
+        kind: 'compact',
+        index,
+        data: JSON.stringify({ index, hash, ballast: '~'.repeat(this.random.below(600)) }),
+      });
     }
   }
 
@@ -345,14 +421,18 @@ export class World {
 
   #crash(node: SimNode): void {
     const survivors = this.random.below(node.pendingWrites.length + 1);
-    this.#count('crash', `${node.key}, ${survivors} of ${node.pendingWrites.length} writes survive`);
+    this.#count(
+      'crash',
+      `${node.key}, ${survivors} of ${node.pendingWrites.length} writes survive`,
+    );
     const { peer } = node;
     node.crash(survivors);
     for (const [id, request] of this.#requests) {
       if (request.brokerId === node.brokerId) this.#requests.delete(id);
     }
     for (const other of this.nodes) {
-      if (other !== node && this.random.chance(0.7)) this.#after(this.#delay(40), () => this.#step(other, { kind: 'peer-unreachable', peer }));
+      if (other !== node && this.random.chance(0.7))
+        this.#after(this.#delay(40), () => this.#step(other, { kind: 'peer-unreachable', peer }));
     }
   }
 
@@ -380,22 +460,38 @@ export class World {
     const node = this.random.pick(this.nodes);
     if (!this.#canLoseDisk()) return;
     const known = this.#known.get(node.key) ?? 0;
-    const copy = this.random.chance(0.5) ? node.copies.find((disk) => disk.incarnation + 1 < known) : undefined;
+    const copy = this.random.chance(0.5)
+      ? node.copies.find((disk) => disk.incarnation + 1 < known)
+      : undefined;
     if (node.raft !== null) this.#crash(node);
     if (copy === undefined) node.emptyDisk();
     else {
       node.disk = copy.copy();
       node.isRolledBack = true;
     }
-    this.#count(copy === undefined ? 'emptied' : 'rolled-back', `${node.key} at ${node.disk.lastIndex}`);
+    this.#count(
+      copy === undefined ? 'emptied' : 'rolled-back',
+      `${node.key} at ${node.disk.lastIndex}`,
+    );
     this.#start(node);
   }
 
   #canLoseDisk(): boolean {
-    const current = new Set(this.nodes.filter((node) => !node.isRolledBack).map((node) => node.key));
-    const views = this.nodes.filter((node) => node.raft !== null).map((node) => node.raft?.status().voters ?? []);
+    const current = new Set(
+      this.nodes.filter((node) => !node.isRolledBack).map((node) => node.key),
+    );
+    const views = this.nodes
+      .filter((node) => node.raft !== null)
+      .map((node) => node.raft?.status().voters ?? []);
     const areAllUp = this.nodes.every((node) => node.raft !== null && !node.isRolledBack);
-    return areAllUp && views.every((voters) => voters.length === 0 || voters.length >= 3 && voters.every((peer) => current.has(peerKey(peer))));
+    return (
+      areAllUp &&
+      views.every(
+        (voters) =>
+          voters.length === 0 ||
+          (voters.length >= 3 && voters.every((peer) => current.has(peerKey(peer)))),
+      )
+    );
   }
 
   // Healing ------------------------------------------------------------------------------------------------------------------------------
@@ -411,23 +507,58 @@ export class World {
   #isSettled(): boolean {
     const leaders = this.#leaders();
     const leader = leaders[0]?.raft?.status();
-    if (leaders.length !== 1 || leader === undefined || !leader.isLeaderReady || !leader.areVotersCommitted) return false;
+    if (
+      leaders.length !== 1 ||
+      leader === undefined ||
+      !leader.isLeaderReady ||
+      !leader.areVotersCommitted
+    )
+      return false;
     const target = this.profile.voterCounts.at(-1) ?? 3;
-    const isWhole = leader.voters.length === target && leader.voters.every((peer) => this.nodes.some((node) => isSamePeer(node.peer, peer)));
+    const isWhole =
+      leader.voters.length === target &&
+      leader.voters.every((peer) => this.nodes.some((node) => isSamePeer(node.peer, peer)));
     const isEqual = this.nodes.every((node) => {
       const status = node.raft?.status();
-      return status !== undefined && status.term === leader.term && status.commitIndex === leader.lastIndex && status.lastIndex === leader.lastIndex;
+      return (
+        status !== undefined &&
+        status.term === leader.term &&
+        status.commitIndex === leader.lastIndex &&
+        status.lastIndex === leader.lastIndex
+      );
     });
-    return isWhole && isEqual && this.#requests.size === 0 && !this.nodes.some((node) => node.isRolledBack);
+    return (
+      isWhole &&
+      isEqual &&
+      this.#requests.size === 0 &&
+      !this.nodes.some((node) => node.isRolledBack)
+    );
   }
 
   #traceStep(node: SimNode, input: RaftInput, output: RaftOutput): void {
     if (this.#trace === null) return;
     const { role, term, commitIndex, lastIndex } = output.status;
-    const isQuiet = output.writes.length + output.send.length + output.sendAfter.length + output.committed.length + output.proposals.length === 0;
-    if (isQuiet && (input.kind === 'tick' || input.kind === 'persisted' || input.kind === 'incarnations')) return;
-    const cause = input.kind === 'message' ? `${input.message.kind}@${input.message.term} from ${peerKey(input.from)}` : input.kind;
-    const sent = [...output.send, ...output.sendAfter.map((item) => item.envelope)].map(({ to, message }) => `${to.brokerId}:${message.kind}`).join(' ');
-    this.#trace(`${String(this.now).padStart(6)} ${node.key} ${cause} -> ${role}@${term} ${commitIndex}/${lastIndex}${sent === '' ? '' : ` | ${sent}`}`);
+    const isQuiet =
+      output.writes.length +
+        output.send.length +
+        output.sendAfter.length +
+        output.committed.length +
+        output.proposals.length ===
+      0;
+    if (
+      isQuiet &&
+      (input.kind === 'tick' || input.kind === 'persisted' || input.kind === 'incarnations')
+    )
+      return;
+    const cause =
+      input.kind === 'message'
+        ? `${input.message.kind}@${input.message.term} from ${peerKey(input.from)}`
+        : input.kind;
+    const sent = [...output.send, ...output.sendAfter.map((item) => item.envelope)]
+      .map(({ to, message }) => `${to.brokerId}:${message.kind}`)
+      .join(' ');
+    this.#trace(
+      `${String(this.now).padStart(6)} ${node.key} ${cause} -> ${role}@${term} ${commitIndex}/${lastIndex}${sent === '' ? '' : ` | ${sent}`}`,
+    );
   }
 }

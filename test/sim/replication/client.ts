@@ -1,5 +1,5 @@
 /** An idempotent producer: a few batches in flight, sent again in order until each is resolved. */
-import { BrokerError } from '../../../broker/base/errors.ts';
+import type { BrokerError } from '../../../broker/base/errors.ts';
 import type { Random } from '../../../broker/base/random.ts';
 import type { AckLevel, AppendResult } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../proto/batch/frame.ts';

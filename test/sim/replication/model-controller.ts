@@ -30,7 +30,14 @@ export interface ControllerView {
 type Change = Partial<
   Pick<
     Assignment,
-    'leader' | 'leaderEpoch' | 'syncSet' | 'quorum' | 'suspects' | 'uncleanEpoch' | 'commitMode'
+    | 'leader'
+    | 'leaderEpoch'
+    | 'syncSet'
+    | 'quorum'
+    | 'suspects'
+    | 'uncleanEpoch'
+    | 'commitMode'
+    | 'successor'
   >
 >;
 
@@ -66,6 +73,7 @@ export class ModelController {
       minInSyncReplicas: options.min,
       commitMode: options.commitMode,
       batchBytesMax: 1_000,
+      successor: -1,
     };
   }
 
@@ -124,9 +132,18 @@ export class ModelController {
     this.elect();
   }
 
-  /** A planned move: a new epoch with another leader. */
+  /** A planned move: the leader is asked to hand over (rule 22), or it is moved without being asked. A second one takes the first back. */
   move(): void {
-    if (this.#state.leader === -1) return;
+    const { leader, syncSet, suspects, successor } = this.#state;
+    if (leader === -1) return;
+    const able = syncSet.filter(
+      (member) => member !== leader && !suspects.includes(member) && !this.#broker(member).fenced,
+    );
+    if (successor !== -1 || (able.length > 0 && this.#random.chance(0.7))) {
+      const next = successor === -1 ? this.#random.pick(able) : -1;
+      this.#commit({ successor: next }, `successor ${next}`);
+      return;
+    }
     this.#commit({ leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 }, 'move');
     this.elect();
   }
@@ -202,6 +219,7 @@ export class ModelController {
     if (change === null)
       return new BrokerError('REFUSED', `change ${JSON.stringify(proposal.change)} is not allowed`);
     this.#commit(change, `alter by ${from}: ${JSON.stringify(proposal.change)}`);
+    if (proposal.change.op === 'hand-over') this.#view.elected(proposal.change.successor, false);
     return null;
   }
 
@@ -211,10 +229,21 @@ export class ModelController {
       return change.quorum === quorum + 1 && change.quorum <= syncSet.length
         ? { quorum: change.quorum }
         : null;
+    if (change.op === 'hand-over') {
+      const { successor, leaderEpoch } = this.#state;
+      return change.successor === successor
+        ? { leader: successor, leaderEpoch: leaderEpoch + 1 }
+        : null;
+    }
     const broker = this.#broker(change.member);
     if (change.op === 'remove') {
       if (!syncSet.includes(change.member)) return { syncSet };
       return this.#maySpare(change.member) ? this.#without(change.member) : null;
+    }
+    if (change.op === 'distrust') {
+      if (!syncSet.includes(change.member)) return null;
+      if (this.#maySpare(change.member)) return this.#without(change.member);
+      return suspects.includes(change.member) ? null : { suspects: [...suspects, change.member] };
     }
     if (broker.fenced || broker.epoch !== change.memberEpoch) return null;
     if (change.op === 'trust')
@@ -273,10 +302,18 @@ export class ModelController {
 
   #commit(change: Change, what: string): void {
     this.#version += 1;
-    const isPartitionChanged = Object.keys(change).length > 0;
+    const { syncSet, suspects, successor, leader } = { ...this.#state, ...change };
+    const isSuccessorKept =
+      leader === this.#state.leader &&
+      syncSet.includes(successor) &&
+      !suspects.includes(successor) &&
+      !this.#broker(successor).fenced;
+    const isPartitionChanged =
+      Object.keys(change).length > 0 || (successor !== -1 && !isSuccessorKept);
     this.#state = {
       ...this.#state,
       ...change,
+      successor: isSuccessorKept ? successor : -1,
       partitionEpoch: this.#state.partitionEpoch + (isPartitionChanged ? 1 : 0),
     };
     this.#view.changed(what);

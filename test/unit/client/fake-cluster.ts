@@ -18,7 +18,12 @@ import {
   stampFrame,
   topicIdToBytes,
 } from '../../../proto/batch/frame.ts';
-import { AdminServiceService } from '../../../proto/gen/tidemark/v1/admin.ts';
+import {
+  AdminServiceService,
+  type DescribeBrokerResponse,
+  type DescribeSpreadResponse,
+  type PlannedMove,
+} from '../../../proto/gen/tidemark/v1/admin.ts';
 import { RetryAdvice, Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
 import {
   type FetchRequest,
@@ -48,6 +53,12 @@ export class FakePartition {
   leaderEpoch = 1;
   end = 0;
   logStart = 0;
+  syncSet = [1, 2, 3];
+  partitionEpoch = 1;
+  adding: number[] = [];
+  removing: number[] = [];
+  /** Ends of followers' logs that are behind. */
+  readonly followerEnds = new Map<number, number>();
   frames: Uint8Array[] = [];
   readonly producers = new Map<number, StoredBatch[]>();
 
@@ -96,6 +107,14 @@ export class FakeCluster {
     readonly leaderEpoch: number;
   }[] = [];
   fetchError: ErrorCode | undefined;
+  /** Changes that were asked for, in order. */
+  readonly adminCalls: { readonly method: string; readonly request: unknown }[] = [];
+  plan: PlannedMove[] = [];
+  spread: DescribeSpreadResponse = { spanning: 2, faults: [], faultsTotal: 0 };
+  moveBytesPerSecond = -1;
+  readonly cordoned = new Set<number>();
+  /** What brokers report, asked for anew at each call; those without a report answer an error. */
+  readonly reports = new Map<number, () => DescribeBrokerResponse>();
   /** Bytes of frames sent to consumers. */
   fetchedBytes = 0;
   hasTopic = true;
@@ -143,6 +162,15 @@ export class FakeCluster {
       describeCluster: (_call: unknown, done: sendUnaryData<unknown>) =>
         done(null, { ...this.#cluster(), answeredBy: broker }),
       deleteTopic: (_call: unknown, done: sendUnaryData<unknown>) => fail(done, 'UNKNOWN_TOPIC'),
+      describeBroker: (
+        { request }: { request: { brokerId: number } },
+        done: sendUnaryData<unknown>,
+      ) => {
+        const report = this.reports.get(request.brokerId);
+        if (report === undefined) fail(done, 'UNKNOWN_BROKER');
+        else done(null, report());
+      },
+      ...this.#changes(),
     });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(
@@ -189,6 +217,61 @@ export class FakeCluster {
     this.#store(partition, frame);
   }
 
+  /** A broker that a reassignment brings has everything: in S, and the others gone. */
+  finishMove(index: number, replicas: number[]): void {
+    const partition = this.partitions[index]!;
+    partition.syncSet = replicas;
+    partition.partitionEpoch += 1;
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** A follower has come as far as the leader. */
+  catchUp(index: number, follower: number): void {
+    this.partitions[index]!.followerEnds.delete(follower);
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  #changes(): Record<string, unknown> {
+    const taken = (method: string, answer: (request: never) => unknown) => [
+      method,
+      ({ request }: { request: never }, done: sendUnaryData<unknown>) => {
+        this.adminCalls.push({ method, request });
+        done(null, answer(request));
+      },
+    ];
+    return Object.fromEntries([
+      taken(
+        'reassignPartition',
+        ({ partition, replicas }: { partition: number; replicas: number[] }) => ({
+          partition: {
+            ...this.#partition(partition),
+            adding: replicas.filter((id) => id > 3),
+            removing: [],
+          },
+        }),
+      ),
+      taken('decommission', ({ brokerId }: { brokerId: number }) => {
+        this.cordoned.add(brokerId);
+        return { replicasLeft: 2 };
+      }),
+      taken('recommission', ({ brokerId }: { brokerId: number }) => {
+        this.cordoned.delete(brokerId);
+        return {};
+      }),
+      taken('removeBroker', () => ({})),
+      taken('setClusterSettings', ({ settings }: { settings: { moveBytesPerSecond: number } }) => {
+        this.moveBytesPerSecond = settings.moveBytesPerSecond;
+        return { settings };
+      }),
+      taken('alterTopic', () => ({ topic: this.#topic() })),
+      taken('planRebalance', () => ({
+        moves: this.plan,
+        bytes: this.plan.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
+      })),
+      taken('describeSpread', () => this.spread),
+    ] as [string, unknown][]);
+  }
+
   #cluster(): object {
     const brokers = [...this.#ports].map(([brokerId, port]) => ({
       brokerId,
@@ -201,6 +284,8 @@ export class FakeCluster {
       fenced: !this.#servers.has(brokerId),
       stopping: false,
       voter: true,
+      cordoned: this.cordoned.has(brokerId),
+      featureLevelMax: 1,
     }));
     return {
       clusterId: 'fake',
@@ -210,6 +295,35 @@ export class FakeCluster {
       losses: [],
       answeredBy: 0,
       metadataIndex: 1,
+      settings: { moveBytesPerSecond: this.moveBytesPerSecond },
+    };
+  }
+
+  #partition(index: number): object {
+    const { leader, leaderEpoch, syncSet, partitionEpoch, adding, removing } =
+      this.partitions[index]!;
+    return {
+      partition: index,
+      replicas: [1, 2, 3, ...adding],
+      syncSet,
+      quorum: syncSet.length,
+      leader,
+      leaderEpoch,
+      partitionEpoch,
+      suspects: [],
+      adding,
+      removing,
+      target: [],
+    };
+  }
+
+  #topic(): object {
+    return {
+      name: TOPIC,
+      topicId: TOPIC_ID,
+      replicationFactor: 3,
+      config: { commitMode: 1, minInSyncReplicas: 2 },
+      partitions: [...this.partitions.keys()].map((index) => this.#partition(index)),
     };
   }
 
@@ -218,26 +332,7 @@ export class FakeCluster {
       fail(done, 'UNKNOWN_TOPIC');
       return;
     }
-    const partitions = this.partitions.map(({ leader, leaderEpoch }, partition) => ({
-      partition,
-      replicas: [1, 2, 3],
-      syncSet: [1, 2, 3],
-      quorum: 3,
-      leader,
-      leaderEpoch,
-      partitionEpoch: 1,
-      suspects: [],
-    }));
-    const topics = [
-      {
-        name: TOPIC,
-        topicId: TOPIC_ID,
-        replicationFactor: 3,
-        config: { commitMode: 1, minInSyncReplicas: 2 },
-        partitions,
-      },
-    ];
-    done(null, { ...this.#cluster(), topics });
+    done(null, { ...this.#cluster(), topics: [this.#topic()] });
   }
 
   #listOffsets({ partitions, start }: ListOffsetsRequest, done: sendUnaryData<unknown>): void {
@@ -346,13 +441,19 @@ export class FakeCluster {
 
   #fetch(broker: number, call: ServerDuplexStream<FetchRequest, FetchResponse>): void {
     const positions = new Map<number, number>();
+    const near = new Set<number>();
     let credit = 0;
     let isOver = false;
     const push = (): void => {
       for (const [index, offset] of positions) {
-        const { leader, frames, end, logStart } = this.partitions[index]!;
+        const { leader, frames, logStart, syncSet, followerEnds } = this.partitions[index]!;
+        const isServed = leader === broker || (near.has(index) && syncSet.includes(broker));
+        const end = Math.min(
+          this.partitions[index]!.end,
+          followerEnds.get(broker) ?? Number.POSITIVE_INFINITY,
+        );
         const one = { topicId: TOPIC_ID_BYTES, partition: index, highWaterMark: end, logStart };
-        const code = this.fetchError ?? (leader === broker ? undefined : 'NOT_LEADER');
+        const code = this.fetchError ?? (isServed ? undefined : 'NOT_LEADER');
         if (code !== undefined) {
           positions.delete(index);
           this.fetchError = undefined;
@@ -369,7 +470,8 @@ export class FakeCluster {
         }
         for (const frame of frames) {
           const next = positions.get(index) ?? offset;
-          if (isOver || credit <= 0 || frameLastOffset(frame, 0) < next) continue;
+          const last = frameLastOffset(frame, 0);
+          if (isOver || credit <= 0 || last < next || last >= end) continue;
           credit -= frame.length;
           this.fetchedBytes += frame.length;
           positions.set(index, frameLastOffset(frame, 0) + 1);
@@ -382,7 +484,8 @@ export class FakeCluster {
     call.on('data', ({ subscribe, unsubscribe, creditBytes }: FetchRequest) => {
       credit += creditBytes;
       for (const { partition } of unsubscribe) positions.delete(partition);
-      for (const { partition, offset, leaderEpoch } of subscribe) {
+      for (const { partition, offset, leaderEpoch, inSyncOnly } of subscribe) {
+        if (inSyncOnly) near.add(partition);
         this.subscriptions.push({ broker, partition, offset, leaderEpoch });
         positions.set(partition, offset);
       }

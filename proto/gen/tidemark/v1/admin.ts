@@ -106,6 +106,10 @@ export interface Broker {
   stopping: boolean;
   /** Votes in the metadata quorum. */
   voter: boolean;
+  /** Being decommissioned: is given nothing new, and its replicas move away. */
+  cordoned: boolean;
+  /** Highest feature level that it can run. */
+  featureLevelMax: number;
 }
 
 /** Records that may be lost: all from an offset on, of the epochs before a leader epoch. */
@@ -124,6 +128,12 @@ export interface LossReport {
   fromOffset: number;
   /** When, milliseconds since 1970-01-01 UTC. */
   atMs: number;
+}
+
+/** Settings of the cluster. In a request, absent ones stay as they are; in an answer all are set. */
+export interface ClusterSettings {
+  /** Bytes per second that one broker may push to replicas that reassignments add; -1: no limit. */
+  moveBytesPerSecond?: number | undefined;
 }
 
 /** Request of DescribeCluster. */
@@ -148,6 +158,8 @@ export interface DescribeClusterResponse {
   answeredBy: number;
   /** Metadata index that the answer is of. */
   metadataIndex: number;
+  /** Settings in force. */
+  settings: ClusterSettings | undefined;
 }
 
 /** Request of DescribeBroker. */
@@ -220,6 +232,12 @@ export interface DescribeBrokerResponse {
   memoryBytes: number;
   /** Milliseconds since start. */
   uptimeMs: number;
+  /** How far its clock is ahead of the median of all brokers' clocks, in milliseconds; absent while not known. */
+  clockSkewMs?:
+    | number
+    | undefined;
+  /** Retention by time waits, because the clock is too far off. */
+  timeRetentionPaused: boolean;
 }
 
 /** Request of DescribeQuorum. */
@@ -302,6 +320,16 @@ export interface Partition {
   partitionEpoch: number;
   /** Members of S that are not trusted until certified. */
   suspects: number[];
+  /** Replicas that a reassignment brings; part of `replicas`, and last in it. */
+  adding: number[];
+  /** Replicas that leave once all of `adding` are in S; part of `replicas`. */
+  removing: number[];
+  /** Broker that leadership is being handed to. */
+  successor?:
+    | number
+    | undefined;
+  /** What `replicas` becomes at the end of the reassignment, preferred leader first; empty while none is under way. */
+  target: number[];
 }
 
 /** A topic. */
@@ -376,7 +404,10 @@ export interface AlterTopicRequest {
   partitions: number;
   /** Copies of each partition; 0 leaves it. */
   replicationFactor: number;
-  /** How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds; 0: refuse at once. */
+  /**
+   * How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds; 0: refuse at once. A changed replication_factor is
+   * waited for as long too: past it the call succeeds all the same, and the partitions show what is still being moved.
+   */
   waitMs: number;
 }
 
@@ -466,6 +497,118 @@ export interface PrepareStopResponse {
   leadersLeft: number;
   /** Why they could not be moved; empty when none are left. */
   reason: Error | undefined;
+}
+
+/** Request of ReassignPartition. */
+export interface ReassignPartitionRequest {
+  /** Topic name. */
+  topic: string;
+  /** Partition. */
+  partition: number;
+  /** Target, preferred leader first; empty: cancel what is under way and go back. */
+  replicas: number[];
+}
+
+/** Response of ReassignPartition. */
+export interface ReassignPartitionResponse {
+  /** The partition as it is now. */
+  partition: Partition | undefined;
+}
+
+/** Request of Decommission. */
+export interface DecommissionRequest {
+  /** Broker. */
+  brokerId: number;
+}
+
+/** Response of Decommission. */
+export interface DecommissionResponse {
+  /** Replicas that it still holds; 0: it may be stopped and removed. */
+  replicasLeft: number;
+}
+
+/** Request of Recommission. */
+export interface RecommissionRequest {
+  /** Broker. */
+  brokerId: number;
+}
+
+/** Response of Recommission. */
+export interface RecommissionResponse {
+}
+
+/** Request of RemoveBroker. */
+export interface RemoveBrokerRequest {
+  /** Broker. */
+  brokerId: number;
+}
+
+/** Response of RemoveBroker. */
+export interface RemoveBrokerResponse {
+}
+
+/** Request of SetClusterSettings. */
+export interface SetClusterSettingsRequest {
+  /** Settings to change. */
+  settings: ClusterSettings | undefined;
+}
+
+/** Response of SetClusterSettings. */
+export interface SetClusterSettingsResponse {
+  /** Settings as they are now. */
+  settings: ClusterSettings | undefined;
+}
+
+/** Request of PlanRebalance. */
+export interface PlanRebalanceRequest {
+}
+
+/** One partition's part of a plan. */
+export interface PlannedMove {
+  /** Topic name. */
+  topic: string;
+  /** Partition. */
+  partition: number;
+  /** Replicas now, preferred leader first. */
+  from: number[];
+  /** Replicas wanted: what ReassignPartition takes. */
+  to: number[];
+  /** Bytes that would be copied, for all replicas that come; absent while the partition's leader does not say how large it is. */
+  bytes?: number | undefined;
+}
+
+/** Response of PlanRebalance. */
+export interface PlanRebalanceResponse {
+  /** The moves; none: the cluster is balanced. */
+  moves: PlannedMove[];
+  /** Sum of what is known of their bytes. */
+  bytes: number;
+}
+
+/** Request of DescribeSpread. */
+export interface DescribeSpreadRequest {
+}
+
+/** A partition whose replicas stand on fewer racks than they could. */
+export interface SpreadFault {
+  /** Topic name. */
+  topic: string;
+  /** Partition. */
+  partition: number;
+  /** `racks-unknown`, `too-few-racks`, `moving` (a reassignment mends it) or `misplaced` (a rebalance would mend it). */
+  reason: string;
+  /** For a person: brokers and racks. */
+  message: string;
+}
+
+/** Response of DescribeSpread. */
+export interface DescribeSpreadResponse {
+  /** Number of partitions whose replicas all stand on racks of their own. */
+  spanning: number;
+  /** The others; at most 1,000. */
+  faults: SpreadFault[];
+  /** How many others there are. */
+  faultsTotal: number;
 }
 
 function createBaseBootstrapRequest(): BootstrapRequest {
@@ -590,6 +733,8 @@ function createBaseBroker(): Broker {
     fenced: false,
     stopping: false,
     voter: false,
+    cordoned: false,
+    featureLevelMax: 0,
   };
 }
 
@@ -624,6 +769,12 @@ export const Broker: MessageFns<Broker> = {
     }
     if (message.voter !== false) {
       writer.uint32(80).bool(message.voter);
+    }
+    if (message.cordoned !== false) {
+      writer.uint32(88).bool(message.cordoned);
+    }
+    if (message.featureLevelMax !== 0) {
+      writer.uint32(96).uint32(message.featureLevelMax);
     }
     return writer;
   },
@@ -721,6 +872,22 @@ export const Broker: MessageFns<Broker> = {
             message.voter = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.cordoned = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.featureLevelMax = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -748,6 +915,8 @@ export const Broker: MessageFns<Broker> = {
     message.fenced = object.fenced ?? false;
     message.stopping = object.stopping ?? false;
     message.voter = object.voter ?? false;
+    message.cordoned = object.cordoned ?? false;
+    message.featureLevelMax = object.featureLevelMax ?? 0;
     return message;
   },
 };
@@ -879,6 +1048,61 @@ export const LossReport: MessageFns<LossReport> = {
   },
 };
 
+function createBaseClusterSettings(): ClusterSettings {
+  return { moveBytesPerSecond: undefined };
+}
+
+export const ClusterSettings: MessageFns<ClusterSettings> = {
+  encode(message: ClusterSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.moveBytesPerSecond !== undefined) {
+      writer.uint32(8).int64(message.moveBytesPerSecond);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.moveBytesPerSecond = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterSettings>): ClusterSettings {
+    return ClusterSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
+    const message = createBaseClusterSettings();
+    message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
+    return message;
+  },
+};
+
 function createBaseDescribeClusterRequest(): DescribeClusterRequest {
   return {};
 }
@@ -931,6 +1155,7 @@ function createBaseDescribeClusterResponse(): DescribeClusterResponse {
     losses: [],
     answeredBy: 0,
     metadataIndex: 0,
+    settings: undefined,
   };
 }
 
@@ -956,6 +1181,9 @@ export const DescribeClusterResponse: MessageFns<DescribeClusterResponse> = {
     }
     if (message.metadataIndex !== 0) {
       writer.uint32(56).uint64(message.metadataIndex);
+    }
+    if (message.settings !== undefined) {
+      ClusterSettings.encode(message.settings, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1029,6 +1257,14 @@ export const DescribeClusterResponse: MessageFns<DescribeClusterResponse> = {
             message.metadataIndex = longToNumber(reader.uint64());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.settings = ClusterSettings.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1053,6 +1289,9 @@ export const DescribeClusterResponse: MessageFns<DescribeClusterResponse> = {
     message.losses = object.losses?.map((e) => LossReport.fromPartial(e)) || [];
     message.answeredBy = object.answeredBy ?? 0;
     message.metadataIndex = object.metadataIndex ?? 0;
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? ClusterSettings.fromPartial(object.settings)
+      : undefined;
     return message;
   },
 };
@@ -1427,6 +1666,8 @@ function createBaseDescribeBrokerResponse(): DescribeBrokerResponse {
     flushAgeMs: 0,
     memoryBytes: 0,
     uptimeMs: 0,
+    clockSkewMs: undefined,
+    timeRetentionPaused: false,
   };
 }
 
@@ -1461,6 +1702,12 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     }
     if (message.uptimeMs !== 0) {
       writer.uint32(80).uint64(message.uptimeMs);
+    }
+    if (message.clockSkewMs !== undefined) {
+      writer.uint32(88).int64(message.clockSkewMs);
+    }
+    if (message.timeRetentionPaused !== false) {
+      writer.uint32(96).bool(message.timeRetentionPaused);
     }
     return writer;
   },
@@ -1558,6 +1805,22 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
             message.uptimeMs = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.clockSkewMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.timeRetentionPaused = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1585,6 +1848,8 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     message.flushAgeMs = object.flushAgeMs ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.uptimeMs = object.uptimeMs ?? 0;
+    message.clockSkewMs = object.clockSkewMs ?? undefined;
+    message.timeRetentionPaused = object.timeRetentionPaused ?? false;
     return message;
   },
 };
@@ -1972,6 +2237,10 @@ function createBasePartition(): Partition {
     leaderEpoch: 0,
     partitionEpoch: 0,
     suspects: [],
+    adding: [],
+    removing: [],
+    successor: undefined,
+    target: [],
   };
 }
 
@@ -2009,6 +2278,30 @@ export const Partition: MessageFns<Partition> = {
     if (message.suspects.length !== 0) {
       writer.uint32(66).fork();
       for (const v of message.suspects) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.adding.length !== 0) {
+      writer.uint32(74).fork();
+      for (const v of message.adding) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.removing.length !== 0) {
+      writer.uint32(82).fork();
+      for (const v of message.removing) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.successor !== undefined) {
+      writer.uint32(88).uint32(message.successor);
+    }
+    if (message.target.length !== 0) {
+      writer.uint32(98).fork();
+      for (const v of message.target) {
         writer.uint32(v);
       }
       writer.join();
@@ -2123,6 +2416,68 @@ export const Partition: MessageFns<Partition> = {
 
             break;
           }
+          case 9: {
+            if (tag === 72) {
+              message.adding.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 74) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.adding.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 10: {
+            if (tag === 80) {
+              message.removing.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 82) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.removing.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.successor = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag === 96) {
+              message.target.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 98) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.target.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2148,6 +2503,10 @@ export const Partition: MessageFns<Partition> = {
     message.leaderEpoch = object.leaderEpoch ?? 0;
     message.partitionEpoch = object.partitionEpoch ?? 0;
     message.suspects = object.suspects?.map((e) => e) || [];
+    message.adding = object.adding?.map((e) => e) || [];
+    message.removing = object.removing?.map((e) => e) || [];
+    message.successor = object.successor ?? undefined;
+    message.target = object.target?.map((e) => e) || [];
     return message;
   },
 };
@@ -3449,6 +3808,1030 @@ export const PrepareStopResponse: MessageFns<PrepareStopResponse> = {
   },
 };
 
+function createBaseReassignPartitionRequest(): ReassignPartitionRequest {
+  return { topic: "", partition: 0, replicas: [] };
+}
+
+export const ReassignPartitionRequest: MessageFns<ReassignPartitionRequest> = {
+  encode(message: ReassignPartitionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.replicas.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.replicas) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReassignPartitionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReassignPartitionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.replicas.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.replicas.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReassignPartitionRequest>): ReassignPartitionRequest {
+    return ReassignPartitionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReassignPartitionRequest>): ReassignPartitionRequest {
+    const message = createBaseReassignPartitionRequest();
+    message.topic = object.topic ?? "";
+    message.partition = object.partition ?? 0;
+    message.replicas = object.replicas?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseReassignPartitionResponse(): ReassignPartitionResponse {
+  return { partition: undefined };
+}
+
+export const ReassignPartitionResponse: MessageFns<ReassignPartitionResponse> = {
+  encode(message: ReassignPartitionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partition !== undefined) {
+      Partition.encode(message.partition, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReassignPartitionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReassignPartitionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.partition = Partition.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReassignPartitionResponse>): ReassignPartitionResponse {
+    return ReassignPartitionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReassignPartitionResponse>): ReassignPartitionResponse {
+    const message = createBaseReassignPartitionResponse();
+    message.partition = (object.partition !== undefined && object.partition !== null)
+      ? Partition.fromPartial(object.partition)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDecommissionRequest(): DecommissionRequest {
+  return { brokerId: 0 };
+}
+
+export const DecommissionRequest: MessageFns<DecommissionRequest> = {
+  encode(message: DecommissionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecommissionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecommissionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DecommissionRequest>): DecommissionRequest {
+    return DecommissionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DecommissionRequest>): DecommissionRequest {
+    const message = createBaseDecommissionRequest();
+    message.brokerId = object.brokerId ?? 0;
+    return message;
+  },
+};
+
+function createBaseDecommissionResponse(): DecommissionResponse {
+  return { replicasLeft: 0 };
+}
+
+export const DecommissionResponse: MessageFns<DecommissionResponse> = {
+  encode(message: DecommissionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replicasLeft !== 0) {
+      writer.uint32(8).uint32(message.replicasLeft);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecommissionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecommissionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.replicasLeft = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DecommissionResponse>): DecommissionResponse {
+    return DecommissionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DecommissionResponse>): DecommissionResponse {
+    const message = createBaseDecommissionResponse();
+    message.replicasLeft = object.replicasLeft ?? 0;
+    return message;
+  },
+};
+
+function createBaseRecommissionRequest(): RecommissionRequest {
+  return { brokerId: 0 };
+}
+
+export const RecommissionRequest: MessageFns<RecommissionRequest> = {
+  encode(message: RecommissionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecommissionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecommissionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecommissionRequest>): RecommissionRequest {
+    return RecommissionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecommissionRequest>): RecommissionRequest {
+    const message = createBaseRecommissionRequest();
+    message.brokerId = object.brokerId ?? 0;
+    return message;
+  },
+};
+
+function createBaseRecommissionResponse(): RecommissionResponse {
+  return {};
+}
+
+export const RecommissionResponse: MessageFns<RecommissionResponse> = {
+  encode(_: RecommissionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecommissionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecommissionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecommissionResponse>): RecommissionResponse {
+    return RecommissionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RecommissionResponse>): RecommissionResponse {
+    const message = createBaseRecommissionResponse();
+    return message;
+  },
+};
+
+function createBaseRemoveBrokerRequest(): RemoveBrokerRequest {
+  return { brokerId: 0 };
+}
+
+export const RemoveBrokerRequest: MessageFns<RemoveBrokerRequest> = {
+  encode(message: RemoveBrokerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveBrokerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveBrokerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveBrokerRequest>): RemoveBrokerRequest {
+    return RemoveBrokerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveBrokerRequest>): RemoveBrokerRequest {
+    const message = createBaseRemoveBrokerRequest();
+    message.brokerId = object.brokerId ?? 0;
+    return message;
+  },
+};
+
+function createBaseRemoveBrokerResponse(): RemoveBrokerResponse {
+  return {};
+}
+
+export const RemoveBrokerResponse: MessageFns<RemoveBrokerResponse> = {
+  encode(_: RemoveBrokerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveBrokerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveBrokerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoveBrokerResponse>): RemoveBrokerResponse {
+    return RemoveBrokerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RemoveBrokerResponse>): RemoveBrokerResponse {
+    const message = createBaseRemoveBrokerResponse();
+    return message;
+  },
+};
+
+function createBaseSetClusterSettingsRequest(): SetClusterSettingsRequest {
+  return { settings: undefined };
+}
+
+export const SetClusterSettingsRequest: MessageFns<SetClusterSettingsRequest> = {
+  encode(message: SetClusterSettingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.settings !== undefined) {
+      ClusterSettings.encode(message.settings, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetClusterSettingsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetClusterSettingsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.settings = ClusterSettings.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetClusterSettingsRequest>): SetClusterSettingsRequest {
+    return SetClusterSettingsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetClusterSettingsRequest>): SetClusterSettingsRequest {
+    const message = createBaseSetClusterSettingsRequest();
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? ClusterSettings.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSetClusterSettingsResponse(): SetClusterSettingsResponse {
+  return { settings: undefined };
+}
+
+export const SetClusterSettingsResponse: MessageFns<SetClusterSettingsResponse> = {
+  encode(message: SetClusterSettingsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.settings !== undefined) {
+      ClusterSettings.encode(message.settings, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetClusterSettingsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetClusterSettingsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.settings = ClusterSettings.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetClusterSettingsResponse>): SetClusterSettingsResponse {
+    return SetClusterSettingsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetClusterSettingsResponse>): SetClusterSettingsResponse {
+    const message = createBaseSetClusterSettingsResponse();
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? ClusterSettings.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePlanRebalanceRequest(): PlanRebalanceRequest {
+  return {};
+}
+
+export const PlanRebalanceRequest: MessageFns<PlanRebalanceRequest> = {
+  encode(_: PlanRebalanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanRebalanceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanRebalanceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanRebalanceRequest>): PlanRebalanceRequest {
+    return PlanRebalanceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PlanRebalanceRequest>): PlanRebalanceRequest {
+    const message = createBasePlanRebalanceRequest();
+    return message;
+  },
+};
+
+function createBasePlannedMove(): PlannedMove {
+  return { topic: "", partition: 0, from: [], to: [], bytes: undefined };
+}
+
+export const PlannedMove: MessageFns<PlannedMove> = {
+  encode(message: PlannedMove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.from.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.from) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.to.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.to) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.bytes !== undefined) {
+      writer.uint32(40).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlannedMove {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlannedMove();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.from.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.from.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.to.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.to.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlannedMove>): PlannedMove {
+    return PlannedMove.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlannedMove>): PlannedMove {
+    const message = createBasePlannedMove();
+    message.topic = object.topic ?? "";
+    message.partition = object.partition ?? 0;
+    message.from = object.from?.map((e) => e) || [];
+    message.to = object.to?.map((e) => e) || [];
+    message.bytes = object.bytes ?? undefined;
+    return message;
+  },
+};
+
+function createBasePlanRebalanceResponse(): PlanRebalanceResponse {
+  return { moves: [], bytes: 0 };
+}
+
+export const PlanRebalanceResponse: MessageFns<PlanRebalanceResponse> = {
+  encode(message: PlanRebalanceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.moves) {
+      PlannedMove.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(16).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanRebalanceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanRebalanceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.moves.push(PlannedMove.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PlanRebalanceResponse>): PlanRebalanceResponse {
+    return PlanRebalanceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PlanRebalanceResponse>): PlanRebalanceResponse {
+    const message = createBasePlanRebalanceResponse();
+    message.moves = object.moves?.map((e) => PlannedMove.fromPartial(e)) || [];
+    message.bytes = object.bytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseDescribeSpreadRequest(): DescribeSpreadRequest {
+  return {};
+}
+
+export const DescribeSpreadRequest: MessageFns<DescribeSpreadRequest> = {
+  encode(_: DescribeSpreadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DescribeSpreadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDescribeSpreadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DescribeSpreadRequest>): DescribeSpreadRequest {
+    return DescribeSpreadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DescribeSpreadRequest>): DescribeSpreadRequest {
+    const message = createBaseDescribeSpreadRequest();
+    return message;
+  },
+};
+
+function createBaseSpreadFault(): SpreadFault {
+  return { topic: "", partition: 0, reason: "", message: "" };
+}
+
+export const SpreadFault: MessageFns<SpreadFault> = {
+  encode(message: SpreadFault, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SpreadFault {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSpreadFault();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SpreadFault>): SpreadFault {
+    return SpreadFault.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SpreadFault>): SpreadFault {
+    const message = createBaseSpreadFault();
+    message.topic = object.topic ?? "";
+    message.partition = object.partition ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseDescribeSpreadResponse(): DescribeSpreadResponse {
+  return { spanning: 0, faults: [], faultsTotal: 0 };
+}
+
+export const DescribeSpreadResponse: MessageFns<DescribeSpreadResponse> = {
+  encode(message: DescribeSpreadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spanning !== 0) {
+      writer.uint32(8).uint32(message.spanning);
+    }
+    for (const v of message.faults) {
+      SpreadFault.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.faultsTotal !== 0) {
+      writer.uint32(24).uint32(message.faultsTotal);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DescribeSpreadResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDescribeSpreadResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.spanning = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.faults.push(SpreadFault.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.faultsTotal = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DescribeSpreadResponse>): DescribeSpreadResponse {
+    return DescribeSpreadResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DescribeSpreadResponse>): DescribeSpreadResponse {
+    const message = createBaseDescribeSpreadResponse();
+    message.spanning = object.spanning ?? 0;
+    message.faults = object.faults?.map((e) => SpreadFault.fromPartial(e)) || [];
+    message.faultsTotal = object.faultsTotal ?? 0;
+    return message;
+  },
+};
+
 /** Administration. */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
@@ -3570,6 +4953,86 @@ export const AdminServiceService = {
     responseSerialize: (value: PrepareStopResponse): Buffer => asBuffer(PrepareStopResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PrepareStopResponse => PrepareStopResponse.decode(value),
   },
+  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
+  reassignPartition: {
+    path: "/tidemark.v1.AdminService/ReassignPartition" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReassignPartitionRequest): Buffer =>
+      asBuffer(ReassignPartitionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReassignPartitionRequest => ReassignPartitionRequest.decode(value),
+    responseSerialize: (value: ReassignPartitionResponse): Buffer =>
+      asBuffer(ReassignPartitionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReassignPartitionResponse => ReassignPartitionResponse.decode(value),
+  },
+  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
+  decommission: {
+    path: "/tidemark.v1.AdminService/Decommission" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DecommissionRequest): Buffer => asBuffer(DecommissionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DecommissionRequest => DecommissionRequest.decode(value),
+    responseSerialize: (value: DecommissionResponse): Buffer =>
+      asBuffer(DecommissionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DecommissionResponse => DecommissionResponse.decode(value),
+  },
+  /** Takes a decommission back: the broker is given replicas again. */
+  recommission: {
+    path: "/tidemark.v1.AdminService/Recommission" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecommissionRequest): Buffer => asBuffer(RecommissionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecommissionRequest => RecommissionRequest.decode(value),
+    responseSerialize: (value: RecommissionResponse): Buffer =>
+      asBuffer(RecommissionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecommissionResponse => RecommissionResponse.decode(value),
+  },
+  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
+  removeBroker: {
+    path: "/tidemark.v1.AdminService/RemoveBroker" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveBrokerRequest): Buffer => asBuffer(RemoveBrokerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveBrokerRequest => RemoveBrokerRequest.decode(value),
+    responseSerialize: (value: RemoveBrokerResponse): Buffer =>
+      asBuffer(RemoveBrokerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveBrokerResponse => RemoveBrokerResponse.decode(value),
+  },
+  /** Changes settings of the cluster, live. */
+  setClusterSettings: {
+    path: "/tidemark.v1.AdminService/SetClusterSettings" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetClusterSettingsRequest): Buffer =>
+      asBuffer(SetClusterSettingsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetClusterSettingsRequest => SetClusterSettingsRequest.decode(value),
+    responseSerialize: (value: SetClusterSettingsResponse): Buffer =>
+      asBuffer(SetClusterSettingsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetClusterSettingsResponse => SetClusterSettingsResponse.decode(value),
+  },
+  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
+  planRebalance: {
+    path: "/tidemark.v1.AdminService/PlanRebalance" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PlanRebalanceRequest): Buffer => asBuffer(PlanRebalanceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PlanRebalanceRequest => PlanRebalanceRequest.decode(value),
+    responseSerialize: (value: PlanRebalanceResponse): Buffer =>
+      asBuffer(PlanRebalanceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PlanRebalanceResponse => PlanRebalanceResponse.decode(value),
+  },
+  /** Partitions whose replicas do not span racks, and why. */
+  describeSpread: {
+    path: "/tidemark.v1.AdminService/DescribeSpread" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DescribeSpreadRequest): Buffer =>
+      asBuffer(DescribeSpreadRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DescribeSpreadRequest => DescribeSpreadRequest.decode(value),
+    responseSerialize: (value: DescribeSpreadResponse): Buffer =>
+      asBuffer(DescribeSpreadResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DescribeSpreadResponse => DescribeSpreadResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -3595,6 +5058,20 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   checkDisruption: handleUnaryCall<CheckDisruptionRequest, CheckDisruptionResponse>;
   /** Drains leadership from a broker so that it can be stopped without a failed append; returns when it is drained. */
   prepareStop: handleUnaryCall<PrepareStopRequest, PrepareStopResponse>;
+  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
+  reassignPartition: handleUnaryCall<ReassignPartitionRequest, ReassignPartitionResponse>;
+  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
+  decommission: handleUnaryCall<DecommissionRequest, DecommissionResponse>;
+  /** Takes a decommission back: the broker is given replicas again. */
+  recommission: handleUnaryCall<RecommissionRequest, RecommissionResponse>;
+  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
+  removeBroker: handleUnaryCall<RemoveBrokerRequest, RemoveBrokerResponse>;
+  /** Changes settings of the cluster, live. */
+  setClusterSettings: handleUnaryCall<SetClusterSettingsRequest, SetClusterSettingsResponse>;
+  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
+  planRebalance: handleUnaryCall<PlanRebalanceRequest, PlanRebalanceResponse>;
+  /** Partitions whose replicas do not span racks, and why. */
+  describeSpread: handleUnaryCall<DescribeSpreadRequest, DescribeSpreadResponse>;
 }
 
 export interface AdminServiceClient extends Client {
@@ -3773,6 +5250,118 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PrepareStopResponse) => void,
+  ): ClientUnaryCall;
+  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
+  reassignPartition(
+    request: ReassignPartitionRequest,
+    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
+  ): ClientUnaryCall;
+  reassignPartition(
+    request: ReassignPartitionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
+  ): ClientUnaryCall;
+  reassignPartition(
+    request: ReassignPartitionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
+  ): ClientUnaryCall;
+  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
+  decommission(
+    request: DecommissionRequest,
+    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
+  ): ClientUnaryCall;
+  decommission(
+    request: DecommissionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
+  ): ClientUnaryCall;
+  decommission(
+    request: DecommissionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
+  ): ClientUnaryCall;
+  /** Takes a decommission back: the broker is given replicas again. */
+  recommission(
+    request: RecommissionRequest,
+    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
+  ): ClientUnaryCall;
+  recommission(
+    request: RecommissionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
+  ): ClientUnaryCall;
+  recommission(
+    request: RecommissionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
+  ): ClientUnaryCall;
+  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
+  removeBroker(
+    request: RemoveBrokerRequest,
+    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
+  ): ClientUnaryCall;
+  removeBroker(
+    request: RemoveBrokerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
+  ): ClientUnaryCall;
+  removeBroker(
+    request: RemoveBrokerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
+  ): ClientUnaryCall;
+  /** Changes settings of the cluster, live. */
+  setClusterSettings(
+    request: SetClusterSettingsRequest,
+    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
+  ): ClientUnaryCall;
+  setClusterSettings(
+    request: SetClusterSettingsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
+  ): ClientUnaryCall;
+  setClusterSettings(
+    request: SetClusterSettingsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
+  ): ClientUnaryCall;
+  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
+  planRebalance(
+    request: PlanRebalanceRequest,
+    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
+  ): ClientUnaryCall;
+  planRebalance(
+    request: PlanRebalanceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
+  ): ClientUnaryCall;
+  planRebalance(
+    request: PlanRebalanceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
+  ): ClientUnaryCall;
+  /** Partitions whose replicas do not span racks, and why. */
+  describeSpread(
+    request: DescribeSpreadRequest,
+    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
+  ): ClientUnaryCall;
+  describeSpread(
+    request: DescribeSpreadRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
+  ): ClientUnaryCall;
+  describeSpread(
+    request: DescribeSpreadRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
   ): ClientUnaryCall;
 }
 

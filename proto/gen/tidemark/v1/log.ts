@@ -280,6 +280,11 @@ export interface FetchSubscribe {
   leaderEpoch: number;
   /** Read here even though this broker only follows the partition. */
   allowFollower: boolean;
+  /**
+   * With allow_follower: only while this broker is a trusted member of the sync set and the controller hears it; otherwise NOT_LEADER. A position past
+   * what this replica holds waits for it.
+   */
+  inSyncOnly: boolean;
 }
 
 /** Ends the reading of one partition. */
@@ -1881,7 +1886,14 @@ export const ProduceResponse: MessageFns<ProduceResponse> = {
 };
 
 function createBaseFetchSubscribe(): FetchSubscribe {
-  return { topicId: new Uint8Array(0), partition: 0, offset: 0, leaderEpoch: 0, allowFollower: false };
+  return {
+    topicId: new Uint8Array(0),
+    partition: 0,
+    offset: 0,
+    leaderEpoch: 0,
+    allowFollower: false,
+    inSyncOnly: false,
+  };
 }
 
 export const FetchSubscribe: MessageFns<FetchSubscribe> = {
@@ -1900,6 +1912,9 @@ export const FetchSubscribe: MessageFns<FetchSubscribe> = {
     }
     if (message.allowFollower !== false) {
       writer.uint32(40).bool(message.allowFollower);
+    }
+    if (message.inSyncOnly !== false) {
+      writer.uint32(48).bool(message.inSyncOnly);
     }
     return writer;
   },
@@ -1957,6 +1972,14 @@ export const FetchSubscribe: MessageFns<FetchSubscribe> = {
             message.allowFollower = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.inSyncOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1979,6 +2002,7 @@ export const FetchSubscribe: MessageFns<FetchSubscribe> = {
     message.offset = object.offset ?? 0;
     message.leaderEpoch = object.leaderEpoch ?? 0;
     message.allowFollower = object.allowFollower ?? false;
+    message.inSyncOnly = object.inSyncOnly ?? false;
     return message;
   },
 };

@@ -1,16 +1,30 @@
 import { describe, expect, test } from 'vitest';
-import { TOPIC_CONFIG_DEFAULTS, topicNameFault, validateTopicConfig } from '../../../../broker/metadata/config.ts';
+import {
+  TOPIC_CONFIG_DEFAULTS,
+  topicNameFault,
+  validateTopicConfig,
+} from '../../../../broker/metadata/config.ts';
 
 describe('validateTopicConfig()', () => {
   test('fills absent settings from the defaults', () => {
-    const { config, faults } = validateTopicConfig({ retentionMs: -1 }, TOPIC_CONFIG_DEFAULTS, { replicationFactor: 3 });
+    const { config, faults } = validateTopicConfig({ retentionMs: -1 }, TOPIC_CONFIG_DEFAULTS, {
+      replicationFactor: 3,
+    });
     expect(faults).toEqual([]);
     expect(config).toEqual({ ...TOPIC_CONFIG_DEFAULTS, retentionMs: -1 });
   });
 
   test('reports every fault at once, naming field, value and what is allowed', () => {
-    const partial = { minInSyncReplicas: 3, commitMode: 'quorum', segmentMs: 10, retentionMs: -2, colour: 'red' } as object;
-    const { faults } = validateTopicConfig(partial, TOPIC_CONFIG_DEFAULTS, { replicationFactor: 2 });
+    const partial = {
+      minInSyncReplicas: 3,
+      commitMode: 'quorum',
+      segmentMs: 10,
+      retentionMs: -2,
+      colour: 'red',
+    } as object;
+    const { faults } = validateTopicConfig(partial, TOPIC_CONFIG_DEFAULTS, {
+      replicationFactor: 2,
+    });
     expect(faults).toEqual([
       'colour is not a setting, must be one of minInSyncReplicas, commitMode, retentionMs, retentionBytes, segmentBytes, segmentMs, batchBytesMax, uncleanElection',
       'retentionMs is -2, must be -1 or a whole number from 0 to 9007199254740991',
@@ -36,7 +50,10 @@ describe('topicNameFault()', () => {
     { name: '..', fault: 'name is "..", must not be "." or ".."' },
     { name: 'a/b', fault: 'name is "a/b", must consist of a-z, A-Z, 0-9, ".", "_" and "-"' },
     { name: 'a\n', fault: 'name is "a\n", must consist of a-z, A-Z, 0-9, ".", "_" and "-"' },
-    { name: '__cursors', fault: 'name is "__cursors", must not start with "__", which is reserved' },
+    {
+      name: '__cursors',
+      fault: 'name is "__cursors", must not start with "__", which is reserved',
+    },
   ])('says $fault of "$name"', ({ name, fault }) => {
     expect(topicNameFault(name)).toBe(fault);
   });

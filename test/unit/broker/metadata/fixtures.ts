@@ -1,7 +1,13 @@
 /** Builders of metadata values: one per object, every field can be overridden. */
 import { apply, emptyImage } from '../../../../broker/metadata/apply.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../broker/metadata/config.ts';
-import type { BrokerState, MetadataImage, PartitionState, TopicConfig, TopicState } from '../../../../broker/metadata/types.ts';
+import type {
+  BrokerState,
+  MetadataImage,
+  PartitionState,
+  TopicConfig,
+  TopicState,
+} from '../../../../broker/metadata/types.ts';
 
 export function brokerState(brokerId: number, patch: Partial<BrokerState> = {}): BrokerState {
   return {
@@ -14,8 +20,9 @@ export function brokerState(brokerId: number, patch: Partial<BrokerState> = {}):
     restartClass: 'new',
     fenced: false,
     stopping: false,
+    cordoned: false,
     unfencedEpoch: brokerId + 1,
-    featureLevelMax: 1,
+    featureLevelMax: 2,
     ...patch,
   };
 }
@@ -33,16 +40,36 @@ export function partitionState(patch: Partial<PartitionState> = {}): PartitionSt
     partitionEpoch: 1,
     suspects: [],
     uncleanEpoch: 0,
+    adding: [],
+    removing: [],
+    successor: -1,
     ...patch,
   };
 }
 
-export function topicState(partitions: readonly PartitionState[], config: Partial<TopicConfig> = {}): TopicState {
-  return { topicId: 't', name: 't', replicationFactor: 3, config: { ...TOPIC_CONFIG_DEFAULTS, ...config }, partitions };
+export function topicState(
+  partitions: readonly PartitionState[],
+  config: Partial<TopicConfig> = {},
+  patch: Partial<TopicState> = {},
+): TopicState {
+  return {
+    topicId: 't',
+    name: 't',
+    replicationFactor: 3,
+    config: { ...TOPIC_CONFIG_DEFAULTS, ...config },
+    partitions,
+    ...patch,
+  };
 }
 
-export function imageOf(brokers: readonly BrokerState[], topics: readonly TopicState[] = []): MetadataImage {
-  const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 1 }], { index: 1, term: 1 });
+export function imageOf(
+  brokers: readonly BrokerState[],
+  topics: readonly TopicState[] = [],
+): MetadataImage {
+  const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 2 }], {
+    index: 1,
+    term: 1,
+  });
   return {
     ...image,
     brokers: new Map(brokers.map((broker) => [broker.brokerId, broker])),

@@ -1,30 +1,109 @@
 import { describe, expect, it } from 'vitest';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
-import type { ControllerReply, ControllerRequest } from '../../../../broker/metadata/controller-types.ts';
-import { replyFromMessage, replyToMessage, requestFromMessage, requestToMessage } from '../../../../broker/network/controller-codec.ts';
-import { DecideRequest, DecideResponse } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
+import type {
+  ControllerReply,
+  ControllerRequest,
+} from '../../../../broker/metadata/controller-types.ts';
+import {
+  replyFromMessage,
+  replyToMessage,
+  requestFromMessage,
+  requestToMessage,
+} from '../../../../broker/network/controller-codec.ts';
+import {
+  DecideRequest,
+  DecideResponse,
+} from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
 
 const UUID = '22222222-2222-4222-8222-222222222222';
-const ALTER = { kind: 'alter-sync-set', brokerId: 1, brokerEpoch: 2, topicId: UUID, partition: 3, leaderEpoch: 4, partitionEpoch: 5 } as const;
+const ALTER = {
+  kind: 'alter-sync-set',
+  brokerId: 1,
+  brokerEpoch: 2,
+  topicId: UUID,
+  partition: 3,
+  leaderEpoch: 4,
+  partitionEpoch: 5,
+} as const;
 
 const requests: ControllerRequest[] = [
-  { kind: 'register', clusterId: UUID, brokerId: 0, directoryId: UUID, sessionEpoch: 0, restartClass: 'lossy', host: 'pod-0', port: 9_000, rack: '', featureLevelMax: 1 },
-  { kind: 'heartbeat', brokerId: 0, brokerEpoch: 9, wantsUnfence: true, wantsStop: false, lossy: true },
+  {
+    kind: 'register',
+    clusterId: UUID,
+    brokerId: 0,
+    directoryId: UUID,
+    sessionEpoch: 0,
+    restartClass: 'lossy',
+    host: 'pod-0',
+    port: 9_000,
+    rack: '',
+    featureLevelMax: 1,
+  },
+  {
+    kind: 'heartbeat',
+    brokerId: 0,
+    brokerEpoch: 9,
+    wantsUnfence: true,
+    wantsStop: false,
+    lossy: true,
+  },
+  {
+    kind: 'heartbeat',
+    brokerId: 0,
+    brokerEpoch: 9,
+    wantsUnfence: true,
+    wantsStop: false,
+    lossy: true,
+    wallMs: 1_700_000_000_000,
+  },
   { ...ALTER, change: { op: 'add', member: 0, memberEpoch: 7 } },
   { ...ALTER, change: { op: 'remove', member: 0 } },
   { ...ALTER, change: { op: 'trust', member: 0, memberEpoch: 7 } },
   { ...ALTER, change: { op: 'raise', quorum: 3 } },
   {
-    kind: 'create-topic', topicId: UUID, name: 'events', partitions: 2, replicationFactor: 3, assignments: [[0, 1], [1, 2]], validateOnly: true,
-    config: { minInSyncReplicas: 2, commitMode: 'quorum', retentionMs: -1, retentionBytes: 0, segmentBytes: 1, segmentMs: 1, batchBytesMax: 9, uncleanElection: false },
+    kind: 'create-topic',
+    topicId: UUID,
+    name: 'events',
+    partitions: 2,
+    replicationFactor: 3,
+    assignments: [
+      [0, 1],
+      [1, 2],
+    ],
+    validateOnly: true,
+    config: {
+      minInSyncReplicas: 2,
+      commitMode: 'quorum',
+      retentionMs: -1,
+      retentionBytes: 0,
+      segmentBytes: 1,
+      segmentMs: 1,
+      batchBytesMax: 9,
+      uncleanElection: false,
+    },
   },
-  { kind: 'alter-topic', name: 'events', config: { commitMode: 'in-sync' }, partitions: 0, replicationFactor: 2, waitMs: 50 },
+  {
+    kind: 'alter-topic',
+    name: 'events',
+    config: { commitMode: 'in-sync' },
+    partitions: 0,
+    replicationFactor: 2,
+    waitMs: 50,
+  },
   { kind: 'delete-topic', name: 'events' },
   { kind: 'init-producer', name: '' },
-  { kind: 'elect-leader', topic: 'events', partition: 0, target: -1, unclean: true, givenUp: [0, 2] },
+  {
+    kind: 'elect-leader',
+    topic: 'events',
+    partition: 0,
+    target: -1,
+    unclean: true,
+    givenUp: [0, 2],
+  },
   { kind: 'elect-leader', topic: 'events', partition: 0, target: 0, unclean: false, givenUp: [] },
   { ...ALTER, change: { op: 'hand-over', successor: 0 } },
+  { ...ALTER, change: { op: 'distrust', member: 0 } },
   { kind: 'reassign', topic: 'events', partition: 0, replicas: [] },
   { kind: 'decommission', brokerId: 0, isCancelled: true },
   { kind: 'remove-broker', brokerId: 0 },
@@ -35,6 +114,7 @@ const requests: ControllerRequest[] = [
 const replies: ControllerReply[] = [
   { kind: 'register', brokerEpoch: 3, restartClass: 'new' },
   { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2 },
+  { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2, clockSkewMs: -61_000 },
   { kind: 'alter-sync-set', partitionEpoch: 0 },
   { kind: 'create-topic', topicId: UUID },
   { kind: 'alter-topic' },
@@ -55,13 +135,36 @@ describe('requests to the controller', () => {
   });
 
   it.each([
-    { name: 'nothing', message: { request: undefined }, text: 'request is "absent", must be present' },
+    {
+      name: 'nothing',
+      message: { request: undefined },
+      text: 'request is "absent", must be present',
+    },
     {
       name: 'two changes at once',
-      message: { request: { $case: 'alterSyncSet' as const, value: { ...ALTER, kind: undefined, add: 1, remove: 2, trust: undefined, memberEpoch: 0, raise: undefined, handOver: undefined } } },
-      text: 'changes (add, remove, trust, raise, hand_over) is 2, must be an integer of 1 to 1',
+      message: {
+        request: {
+          $case: 'alterSyncSet' as const,
+          value: {
+            ...ALTER,
+            kind: undefined,
+            add: 1,
+            remove: 2,
+            trust: undefined,
+            memberEpoch: 0,
+            raise: undefined,
+            handOver: undefined,
+            distrust: undefined,
+          },
+        },
+      },
+      text: 'changes (add, remove, trust, raise, hand_over, distrust) is 2, must be an integer of 1 to 1',
     },
-    { name: 'a topic name that is a path', message: { request: { $case: 'deleteTopic' as const, value: { name: '../x' } } }, text: 'name is "../x", must be 1 to 249 of a-z A-Z 0-9 . _ -' },
+    {
+      name: 'a topic name that is a path',
+      message: { request: { $case: 'deleteTopic' as const, value: { name: '../x' } } },
+      text: 'name is "../x", must be 1 to 249 of a-z A-Z 0-9 . _ -',
+    },
   ])('refuses $name', ({ message, text }) => {
     expect(() => requestFromMessage(message)).toThrow(text);
   });
@@ -74,8 +177,12 @@ describe('answers of the controller', () => {
   });
 
   it('a refusal is thrown', () => {
-    const wire = DecideResponse.encode(replyToMessage(new BrokerError('CONFLICT', 'busy'))).finish();
-    expect(() => replyFromMessage('heartbeat', DecideResponse.decode(wire))).toThrow(expect.objectContaining({ code: 'CONFLICT', message: 'busy' }) as Error);
+    const wire = DecideResponse.encode(
+      replyToMessage(new BrokerError('CONFLICT', 'busy')),
+    ).finish();
+    expect(() => replyFromMessage('heartbeat', DecideResponse.decode(wire))).toThrow(
+      expect.objectContaining({ code: 'CONFLICT', message: 'busy' }) as Error,
+    );
   });
 
   it('an answer to another question is a defect', () => {

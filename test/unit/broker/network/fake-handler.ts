@@ -1,9 +1,18 @@
 /** A runtime that records what the network tells it, and answers as it is told. */
 import { BrokerError } from '../../../../broker/base/errors.ts';
-import type { ControllerReply, ControllerRequest } from '../../../../broker/metadata/controller-types.ts';
+import type {
+  ControllerReply,
+  ControllerRequest,
+} from '../../../../broker/metadata/controller-types.ts';
 import type { Peer, RaftMessage } from '../../../../broker/raft/types.ts';
 import type { Position } from '../../../../broker/replication/types.ts';
-import type { FollowerLink, InspectedLog, NodeInfo, PeerHandler } from '../../../../broker/runtime/ports.ts';
+import type {
+  FollowerLink,
+  InspectedLog,
+  Inspection,
+  NodeInfo,
+  PeerHandler,
+} from '../../../../broker/runtime/ports.ts';
 
 export const CLUSTER_ID = '11111111-1111-4111-8111-111111111111';
 
@@ -28,7 +37,7 @@ export class FakeHandler implements PeerHandler {
   decide: (request: ControllerRequest) => Promise<ControllerReply> = async () => {
     throw new BrokerError('NOT_CONTROLLER', 'Not me', { controller: 7 });
   };
-  inspect: () => Promise<InspectedLog | null> = async () => null;
+  inspect: (inspection: Inspection) => Promise<InspectedLog | null> = async () => null;
   readonly #waiters = new Set<() => void>();
 
   constructor(brokerId: number) {
@@ -82,12 +91,18 @@ export class FakeHandler implements PeerHandler {
     return this.decide(request);
   }
 
-  onInspect(): Promise<InspectedLog | null> {
-    return this.inspect();
+  onInspect(inspection: Inspection): Promise<InspectedLog | null> {
+    return this.inspect(inspection);
   }
 
   nodeInfo(): NodeInfo {
-    return { brokerId: this.brokerId, directoryId: directoryOf(this.brokerId), clusterId: CLUSTER_ID, brokerEpoch: 10 + this.brokerId, controller: -1 };
+    return {
+      brokerId: this.brokerId,
+      directoryId: directoryOf(this.brokerId),
+      clusterId: CLUSTER_ID,
+      brokerEpoch: 10 + this.brokerId,
+      controller: -1,
+    };
   }
 
   onDisconnected(brokerId: number): void {

@@ -8,11 +8,22 @@ import { INITIAL_CREDIT_BYTES } from '../../../../broker/network/follower-stream
 import { GrpcPeers } from '../../../../broker/network/grpc-peers.ts';
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
 import type { RaftMessage } from '../../../../broker/raft/types.ts';
-import type { PushedFrames, ReplicaStreamEvents } from '../../../../broker/runtime/ports.ts';
+import type {
+  Inspection,
+  PushedFrames,
+  ReplicaStreamEvents,
+} from '../../../../broker/runtime/ports.ts';
 import { CLUSTER_ID, directoryOf, FakeHandler, peerOf } from './fake-handler.ts';
 
 const TOPIC = '22222222-2222-4222-8222-222222222222';
-const HEARTBEAT: RaftMessage = { kind: 'follow', term: 3, incarnation: 1, toIncarnation: 0, lastIndex: 5, lastTerm: 2 };
+const HEARTBEAT: RaftMessage = {
+  kind: 'follow',
+  term: 3,
+  incarnation: 1,
+  toIncarnation: 0,
+  lastIndex: 5,
+  lastTerm: 2,
+};
 
 interface Node {
   readonly handler: FakeHandler;
@@ -43,7 +54,9 @@ async function start(brokerId: number, isServing = true): Promise<Node> {
 }
 
 function introduce(...known: readonly Node[]): void {
-  const addresses = new Map(known.map(({ handler, port }) => [handler.brokerId, { host: '127.0.0.1', port }]));
+  const addresses = new Map(
+    known.map(({ handler, port }) => [handler.brokerId, { host: '127.0.0.1', port }]),
+  );
   for (const { peers } of known) peers.setAddresses(addresses);
 }
 
@@ -65,11 +78,20 @@ describe('GrpcPeers raft', () => {
     const [one, two] = [await start(1), await start(2)];
     introduce(one, two);
     for (let lastIndex = 0; lastIndex < 100; lastIndex += 1) {
-      one.peers.sendRaft(peerOf(1), { to: peerOf(2), message: { ...HEARTBEAT, kind: 'follow', lastIndex, lastTerm: 2 } });
+      one.peers.sendRaft(peerOf(1), {
+        to: peerOf(2),
+        message: { ...HEARTBEAT, kind: 'follow', lastIndex, lastTerm: 2 },
+      });
     }
     await two.handler.until(() => two.handler.raft.length === 100);
-    expect(two.handler.raft.map(({ message }) => ('lastIndex' in message ? message.lastIndex : -1))).toEqual(Array.from({ length: 100 }, (_, index) => index));
-    expect(two.handler.raft[0]).toEqual({ from: peerOf(1), to: peerOf(2), message: { ...HEARTBEAT, lastIndex: 0 } });
+    expect(
+      two.handler.raft.map(({ message }) => ('lastIndex' in message ? message.lastIndex : -1)),
+    ).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(two.handler.raft[0]).toEqual({
+      from: peerOf(1),
+      to: peerOf(2),
+      message: { ...HEARTBEAT, lastIndex: 0 },
+    });
   });
 
   it('drops messages to a broker without an address', async () => {
@@ -94,7 +116,9 @@ describe('GrpcPeers raft', () => {
     await Promise.all([wire.cut(), back.cut()]);
 
     await one.handler.until(() => seen.closed.length === 1 && one.handler.disconnected.length > 0);
-    await two.handler.until(() => two.handler.closedLinks.length === 1 && two.handler.disconnected.length > 0);
+    await two.handler.until(
+      () => two.handler.closedLinks.length === 1 && two.handler.disconnected.length > 0,
+    );
     expect([one.handler.disconnected, two.handler.disconnected]).toEqual([[2], [1]]);
   });
 
@@ -151,7 +175,11 @@ describe('GrpcPeers.callController()', () => {
       expect(request).toEqual({ kind: 'init-producer', name: 'billing' });
       return { kind: 'init-producer', producerId: 4, producerEpoch: 2 };
     };
-    const reply = await one.peers.callController(2, { kind: 'init-producer', name: 'billing' }, 5_000);
+    const reply = await one.peers.callController(
+      2,
+      { kind: 'init-producer', name: 'billing' },
+      5_000,
+    );
     expect(reply).toEqual({ kind: 'init-producer', producerId: 4, producerEpoch: 2 });
   });
 
@@ -159,14 +187,19 @@ describe('GrpcPeers.callController()', () => {
     const [one, two] = [await start(1), await start(2)];
     introduce(one, two);
     const call = one.peers.callController(2, { kind: 'init-producer', name: '' }, 5_000);
-    await expect(call).rejects.toMatchObject({ code: 'NOT_CONTROLLER', details: { controller: 7 } });
+    await expect(call).rejects.toMatchObject({
+      code: 'NOT_CONTROLLER',
+      details: { controller: 7 },
+    });
   });
 
   it('reports a defect and answers INTERNAL', async () => {
     const [one, two] = [await start(1), await start(2)];
     introduce(one, two);
     two.handler.decide = () => Promise.reject(new TypeError('boom'));
-    await expect(one.peers.callController(2, { kind: 'init-producer', name: '' }, 5_000)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await expect(
+      one.peers.callController(2, { kind: 'init-producer', name: '' }, 5_000),
+    ).rejects.toMatchObject({ code: 'INTERNAL' });
     expect(two.defects).toMatchObject([{ message: 'boom' }]);
   });
 
@@ -175,23 +208,38 @@ describe('GrpcPeers.callController()', () => {
     { name: 'nothing listens', address: 'dead' },
   ])('rejects with BROKER_NOT_READY: $name', async ({ address }) => {
     const one = await start(1);
-    if (address !== null) one.peers.setAddresses(new Map([[5, { host: '127.0.0.1', port: await deadPort() }]]));
-    await expect(one.peers.callController(5, { kind: 'init-producer', name: '' }, 60_000)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    if (address !== null)
+      one.peers.setAddresses(new Map([[5, { host: '127.0.0.1', port: await deadPort() }]]));
+    await expect(
+      one.peers.callController(5, { kind: 'init-producer', name: '' }, 60_000),
+    ).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
   });
 
   it('rejects with BROKER_NOT_READY while the other runtime does not serve', async () => {
     const [one, two] = [await start(1), await start(2, false)];
     introduce(one, two);
-    await expect(one.peers.callController(2, { kind: 'init-producer', name: '' }, 5_000)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    await expect(
+      one.peers.callController(2, { kind: 'init-producer', name: '' }, 5_000),
+    ).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
   });
 });
 
 describe('GrpcPeers.callInspect()', () => {
-  it.each([null, { lastEpoch: 4, endOffset: 99 }])('returns %o', async (log) => {
+  it.each([
+    null,
+    { lastEpoch: 4, endOffset: 99 },
+    { lastEpoch: 4, endOffset: 99, highWaterMark: 0 },
+  ])('returns %o', async (log) => {
     const [one, two] = [await start(1), await start(2)];
     introduce(one, two);
-    two.handler.inspect = async () => log;
-    expect(await one.peers.callInspect(2, TOPIC, 0, 5, 5_000)).toEqual(log);
+    const asked: Inspection[] = [];
+    two.handler.inspect = async (inspection) => {
+      asked.push(inspection);
+      return log;
+    };
+    const inspection = { topicId: TOPIC, partition: 0, leaderEpoch: 5, brokerEpoch: 7 };
+    expect(await one.peers.callInspect(2, inspection, 5_000)).toEqual(log);
+    expect(asked).toEqual([inspection]);
   });
 });
 
@@ -199,7 +247,13 @@ describe('GrpcPeers.probe()', () => {
   it('returns who listens', async () => {
     const [one, two] = [await start(1), await start(2)];
     const info = await one.peers.probe({ host: '127.0.0.1', port: two.port }, 5_000);
-    expect(info).toEqual({ brokerId: 2, directoryId: directoryOf(2), clusterId: CLUSTER_ID, brokerEpoch: 12, controller: -1 });
+    expect(info).toEqual({
+      brokerId: 2,
+      directoryId: directoryOf(2),
+      clusterId: CLUSTER_ID,
+      brokerEpoch: 12,
+      controller: -1,
+    });
   });
 
   it('returns null where the connection is refused', async () => {
@@ -212,7 +266,9 @@ describe('GrpcPeers.probe()', () => {
     const silent = createServer((socket) => socket.resume());
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
-    await expect(one.peers.probe({ host: '127.0.0.1', port }, 100)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    await expect(one.peers.probe({ host: '127.0.0.1', port }, 100)).rejects.toMatchObject({
+      code: 'BROKER_NOT_READY',
+    });
     await new Promise((resolve) => silent.close(resolve));
   });
 });
@@ -248,16 +304,30 @@ function eventsInto(followed: Followed, handler: FakeHandler): ReplicaStreamEven
 const HELLO = { self: 1, selfEpoch: 11, targetEpoch: 12, clusterId: CLUSTER_ID };
 
 function framesOf(partition: number, ...chunks: readonly Uint8Array[]): PushedFrames {
-  return { topicId: TOPIC, partition, leaderEpoch: 3, highWaterMark: 40, logStartOffset: 2, chunks };
+  return {
+    topicId: TOPIC,
+    partition,
+    leaderEpoch: 3,
+    highWaterMark: 40,
+    logStartOffset: 2,
+    chunks,
+  };
 }
 
 describe('GrpcPeers.follow()', () => {
-  async function followed(): Promise<{ follower: Node; leader: Node; seen: Followed; stream: ReturnType<GrpcPeers['follow']> }> {
+  async function followed(): Promise<{
+    follower: Node;
+    leader: Node;
+    seen: Followed;
+    stream: ReturnType<GrpcPeers['follow']>;
+  }> {
     const [follower, leader] = [await start(1), await start(2)];
     introduce(follower, leader);
     const seen: Followed = { frames: [], messages: [], closed: [], opened: 0 };
     const stream = follower.peers.follow(2, HELLO, eventsInto(seen, follower.handler));
-    await leader.handler.until(() => leader.handler.followers.length === 1 && leader.handler.credits === 1);
+    await leader.handler.until(
+      () => leader.handler.followers.length === 1 && leader.handler.credits === 1,
+    );
     return { follower, leader, seen, stream };
   }
 
@@ -265,12 +335,24 @@ describe('GrpcPeers.follow()', () => {
     const { leader, follower, seen } = await followed();
     await follower.handler.until(() => seen.opened === 1);
     const { link, targetEpoch } = leader.handler.followers[0]!;
-    expect([link.brokerId, link.brokerEpoch, targetEpoch, link.creditBytes()]).toEqual([1, 11, 12, INITIAL_CREDIT_BYTES]);
+    expect([link.brokerId, link.brokerEpoch, targetEpoch, link.creditBytes()]).toEqual([
+      1,
+      11,
+      12,
+      INITIAL_CREDIT_BYTES,
+    ]);
   });
 
   it('sends the newest position of each partition of a turn', async () => {
     const { leader, stream } = await followed();
-    const position = { from: 1, brokerEpoch: 11, leaderEpoch: 3, lastEpoch: 3, endOffset: 5, syncedOffset: 1 };
+    const position = {
+      from: 1,
+      brokerEpoch: 11,
+      leaderEpoch: 3,
+      lastEpoch: 3,
+      endOffset: 5,
+      syncedOffset: 1,
+    };
     stream.sendPosition(TOPIC, 0, position);
     stream.sendPosition(TOPIC, 1, position);
     stream.sendPosition(TOPIC, 0, { ...position, endOffset: 9 });
@@ -288,7 +370,12 @@ describe('GrpcPeers.follow()', () => {
     link.push([{ ...framesOf(0, Uint8Array.of(4)), highWaterMark: 41 }]);
     expect(link.creditBytes()).toBe(INITIAL_CREDIT_BYTES - 4);
     await follower.handler.until(() => seen.frames.length === 2);
-    expect(seen.frames.map((frames) => ({ ...frames, chunks: frames.chunks.map((chunk) => [...chunk]) }))).toEqual([
+    expect(
+      seen.frames.map((frames) => ({
+        ...frames,
+        chunks: frames.chunks.map((chunk) => [...chunk]),
+      })),
+    ).toEqual([
       { ...framesOf(0), highWaterMark: 41, chunks: [[1, 2, 3, 4]] },
       { ...framesOf(7), chunks: [] },
     ]);
@@ -302,7 +389,9 @@ describe('GrpcPeers.follow()', () => {
     const chunks = Array.from({ length: 5 }, (_, index) => new Uint8Array(700_000).fill(index));
     leader.handler.followers[0]!.link.push([framesOf(0, ...chunks)]);
     await follower.handler.until(() => seen.frames.length === 5);
-    expect(seen.frames.map(({ chunks: [chunk] }) => [chunk?.length, chunk?.[0]])).toEqual(chunks.map((chunk, index) => [chunk.length, index]));
+    expect(seen.frames.map(({ chunks: [chunk] }) => [chunk?.length, chunk?.[0]])).toEqual(
+      chunks.map((chunk, index) => [chunk.length, index]),
+    );
   });
 
   it('keeps the order of frames and messages', async () => {
@@ -321,11 +410,19 @@ describe('GrpcPeers.follow()', () => {
   it('tells the follower why it was refused', async () => {
     const [follower, leader] = [await start(1), await start(2)];
     introduce(follower, leader);
-    leader.handler.refuseFollower = new BrokerError('STALE_EPOCH', 'Target epoch is 12, must be 13');
+    leader.handler.refuseFollower = new BrokerError(
+      'STALE_EPOCH',
+      'Target epoch is 12, must be 13',
+    );
     const seen: Followed = { frames: [], messages: [], closed: [], opened: 0 };
     follower.peers.follow(2, HELLO, eventsInto(seen, follower.handler));
     await follower.handler.until(() => seen.closed.length === 1);
-    expect(seen).toEqual({ frames: [], messages: [], closed: ['Target epoch is 12, must be 13'], opened: 0 });
+    expect(seen).toEqual({
+      frames: [],
+      messages: [],
+      closed: ['Target epoch is 12, must be 13'],
+      opened: 0,
+    });
     expect(leader.handler.closedLinks).toEqual([]);
   });
 

@@ -5,10 +5,18 @@ import type { Entry, RaftWrite } from '../../../../broker/raft/types.ts';
 import { Disk } from '../../../sim/raft/disk.ts';
 import { fc, test as propertyTest } from './property.ts';
 
-const entry = (index: number, term: number, data = `${index}@${term}`): Entry => ({ index, term, kind: 'data', data });
+const entry = (index: number, term: number, data = `${index}@${term}`): Entry => ({
+  index,
+  term,
+  kind: 'data',
+  data,
+});
 
 function logOf(...terms: readonly number[]): RaftLog {
-  return new RaftLog({ ...EMPTY_DURABLE, entries: terms.map((term, position) => entry(position + 1, term)) });
+  return new RaftLog({
+    ...EMPTY_DURABLE,
+    entries: terms.map((term, position) => entry(position + 1, term)),
+  });
 }
 
 function termsOf(log: RaftLog): (number | null)[] {
@@ -33,12 +41,18 @@ describe('RaftLog.append', () => {
   });
 
   test('refuses to replace a committed entry', () => {
-    expect(() => { logOf(1, 1, 1).append([entry(2, 2)], 2); }).toThrow('entry 2 would replace a committed one');
+    expect(() => {
+      logOf(1, 1, 1).append([entry(2, 2)], 2);
+    }).toThrow('entry 2 would replace a committed one');
   });
 
   test('refuses a gap and a falling term', () => {
-    expect(() => { logOf(1).append([entry(3, 1)], 0); }).toThrow('entry 3 does not follow 1');
-    expect(() => { logOf(2).append([entry(2, 1)], 0); }).toThrow('term 1 of entry 2 is below 2');
+    expect(() => {
+      logOf(1).append([entry(3, 1)], 0);
+    }).toThrow('entry 3 does not follow 1');
+    expect(() => {
+      logOf(2).append([entry(2, 1)], 0);
+    }).toThrow('term 1 of entry 2 is below 2');
   });
 });
 
@@ -101,38 +115,62 @@ describe('RaftLog.compact', () => {
 
   test('remembers the voters of its index, not later ones', () => {
     const peers = [1, 2].map((brokerId) => ({ brokerId, directoryId: 'a' }));
-    const voters = (index: number, count: number): Entry => ({ index, term: 1, kind: 'voters', data: JSON.stringify(peers.slice(0, count)) });
-    const log = new RaftLog({ ...EMPTY_DURABLE, entries: [voters(1, 1), entry(2, 1), voters(3, 2)] });
+    const voters = (index: number, count: number): Entry => ({
+      index,
+      term: 1,
+      kind: 'voters',
+      data: JSON.stringify(peers.slice(0, count)),
+    });
+    const log = new RaftLog({
+      ...EMPTY_DURABLE,
+      entries: [voters(1, 1), entry(2, 1), voters(3, 2)],
+    });
     log.compact(2, '', 0);
     expect(log.snapshot?.voters).toEqual(peers.slice(0, 1));
     expect(log.voters).toEqual(peers);
-    expect([log.isVoterSince(2, { brokerId: 2, directoryId: 'a' }), log.isVoterSince(2, { brokerId: 3, directoryId: 'a' })]).toEqual([true, false]);
+    expect([
+      log.isVoterSince(2, { brokerId: 2, directoryId: 'a' }),
+      log.isVoterSince(2, { brokerId: 3, directoryId: 'a' }),
+    ]).toEqual([true, false]);
   });
 });
 
-propertyTest('RaftLog writes leave a disk that holds the same log', fc.array(fc.tuple(fc.nat(5), fc.nat(3), fc.boolean()), { maxLength: 40 }), (steps) => {
-  const disk = new Disk();
-  const log = new RaftLog(EMPTY_DURABLE);
-  let [id, term, commit] = [0, 1, 0];
-  const write = (): void => {
-    for (const item of log.takeWrites(() => (id += 1))) disk.apply(item);
-    log.persisted(id);
-  };
-  for (const [back, count, isCompacting] of steps) {
-    term += back > 3 ? 1 : 0;
-    const from = back > 3 ? Math.max(commit, log.lastIndex - back) : log.lastIndex;
-    log.append(Array.from({ length: count }, (_, position) => entry(from + 1 + position, term)), commit);
-    write();
-    if (isCompacting && log.lastIndex - 2 > log.snapshotIndex) {
-      commit = log.lastIndex - 2;
-      log.compact(commit, 'image', back);
+propertyTest(
+  'RaftLog writes leave a disk that holds the same log',
+  fc.array(fc.tuple(fc.nat(5), fc.nat(3), fc.boolean()), { maxLength: 40 }),
+  (steps) => {
+    const disk = new Disk();
+    const log = new RaftLog(EMPTY_DURABLE);
+    let [id, term, commit] = [0, 1, 0];
+    const write = (): void => {
+      for (const item of log.takeWrites(() => (id += 1))) disk.apply(item);
+      log.persisted(id);
+    };
+    for (const [back, count, isCompacting] of steps) {
+      term += back > 3 ? 1 : 0;
+      const from = back > 3 ? Math.max(commit, log.lastIndex - back) : log.lastIndex;
+      log.append(
+        Array.from({ length: count }, (_, position) => entry(from + 1 + position, term)),
+        commit,
+      );
+      write();
+      if (isCompacting && log.lastIndex - 2 > log.snapshotIndex) {
+        commit = log.lastIndex - 2;
+        log.compact(commit, 'image', back);
+      }
+      write();
+      const read = new RaftLog(disk.durable);
+      const after = (side: RaftLog): unknown => [
+        side.snapshot,
+        side.lastIndex,
+        side.lastTerm,
+        side.bytes,
+        side.durableIndex,
+      ];
+      expect(after(read)).toEqual(after(log));
     }
-    write();
-    const read = new RaftLog(disk.durable);
-    const after = (side: RaftLog): unknown => [side.snapshot, side.lastIndex, side.lastTerm, side.bytes, side.durableIndex];
-    expect(after(read)).toEqual(after(log));
-  }
-});
+  },
+);
 
 propertyTest('textBytes counts UTF-8', fc.string({ unit: 'grapheme' }), (text) => {
   expect(textBytes(text)).toBe(new TextEncoder().encode(text).length);

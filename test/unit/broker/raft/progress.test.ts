@@ -21,7 +21,12 @@ describe('Progress', () => {
     const progress = replicating(4);
     progress.sent(5);
     progress.sent(6);
-    expect([progress.state, progress.canSend(2), progress.canSend(3), progress.nextIndex]).toEqual(['replicate', false, true, 7]);
+    expect([progress.state, progress.canSend(2), progress.canSend(3), progress.nextIndex]).toEqual([
+      'replicate',
+      false,
+      true,
+      7,
+    ]);
     progress.accepted(5, 1);
     expect(progress.canSend(2)).toBe(true);
   });
@@ -46,11 +51,19 @@ describe('Progress', () => {
     progress.transmit({ index: 20, term: 3, voters: [], data: '' }, 0);
     expect([progress.state, progress.canSend(9)]).toEqual(['snapshot', false]);
     progress.accepted(20, 1);
-    expect([progress.state, progress.nextIndex, progress.transmission]).toEqual(['replicate', 21, null]);
+    expect([progress.state, progress.nextIndex, progress.transmission]).toEqual([
+      'replicate',
+      21,
+      null,
+    ]);
   });
 
   test('tells a rolled-back disk by a later start with less than an earlier one stated', () => {
     const progress = replicating(4);
-    expect([progress.hasForgotten(3, 2), progress.hasForgotten(3, 1), progress.hasForgotten(4, 2)]).toEqual([true, false, false]);
+    expect([
+      progress.hasForgotten(3, 2),
+      progress.hasForgotten(3, 1),
+      progress.hasForgotten(4, 2),
+    ]).toEqual([true, false, false]);
   });
 });

@@ -33,6 +33,7 @@ function assignment(fields: Partial<Assignment> = {}): Assignment {
     quorum: 2,
     suspects: [],
     uncleanEpoch: 0,
+    successor: -1,
     minInSyncReplicas: 2,
     commitMode: 'in-sync',
     batchBytesMax: 1_000,
@@ -162,6 +163,56 @@ describe('Partition.step() append', () => {
       'STORAGE_FAILED: Outcome of the append is unknown on topic/0: a write of broker 1 failed',
     );
     expect([led.status().role, led.pushWindow(2), led.inspect(5)]).toEqual(['failed', null, null]);
+  });
+});
+
+describe('Partition.step() hand-over (rule 22)', () => {
+  const named = {
+    kind: 'assign',
+    assignment: assignment({ partitionEpoch: 2, successor: 2 }),
+  } as const;
+
+  it('begins only with a successor that is caught up', () => {
+    const led = leader();
+    led.step(named);
+
+    expect(refusal(append(led))).toBe('none');
+  });
+
+  it('refuses appends, and is asked for once the successor holds everything', () => {
+    const led = leader();
+    led.pushed(2, 1, 0);
+    led.step(position());
+    append(led);
+    led.step({ kind: 'written', writeId: 2 });
+
+    const waiting = led.step(named).proposal;
+    const refused = refusal(append(led));
+    led.pushed(2, 2, 1);
+    const { proposal } = led.step(position({ endOffset: 2 }));
+
+    expect(waiting).toBe(null);
+    expect(refused).toBe(
+      'LEADER_UNKNOWN: Cannot append to topic/0 in epoch 5: leadership is being handed to broker 2',
+    );
+    expect(proposal).toMatchObject({
+      partitionEpoch: 2,
+      change: { op: 'hand-over', successor: 2 },
+    });
+  });
+
+  it('is not given up while its request may be on its way, and is when metadata names no successor', () => {
+    const led = leader();
+    led.pushed(2, 1, 0);
+    led.step(position());
+    led.step(named);
+    led.followerGone(2);
+    const meanwhile = refusal(append(led));
+
+    led.step({ kind: 'assign', assignment: assignment({ partitionEpoch: 3 }) });
+
+    expect(meanwhile).toMatch(/^LEADER_UNKNOWN/);
+    expect(refusal(append(led))).toBe('none');
   });
 });
 

@@ -21,13 +21,20 @@ const BASE: Assignment = {
   minInSyncReplicas: 2,
   commitMode: 'in-sync',
   batchBytesMax: 1_000,
+  successor: -1,
 };
 
-/** `certified` members hold a certificate, `lagging` ones have not been caught up for long. */
-function view(certified: readonly number[], lagging: readonly number[] = []): MemberView {
+/** `certified` members hold a certificate, `lagging` ones have not been caught up for long, `lossy` ones have lost what they acknowledged. */
+function view(
+  certified: readonly number[],
+  lagging: readonly number[] = [],
+  lossy: readonly number[] = [],
+): MemberView {
   return {
     certificate: (member) => (certified.includes(member) ? 10 + member : null),
     lagMs: (member) => (lagging.includes(member) ? 5_000 : 0),
+    isLossy: (member) => lossy.includes(member),
+    drainedFor: () => null,
   };
 }
 
@@ -70,6 +77,24 @@ describe('SyncSetChanges.propose()', () => {
       name: 'no removal that takes q below min (rule 16)',
       fields: { minInSyncReplicas: 3 },
       members: view([2], [3]),
+      expected: null,
+    },
+    {
+      name: 'a distrust of a lossy member that cannot be spared (P7)',
+      fields: { minInSyncReplicas: 3 },
+      members: view([2], [3], [3]),
+      expected: { op: 'distrust', member: 3 },
+    },
+    {
+      name: 'a removal of a lossy member that can be spared',
+      fields: {},
+      members: view([2], [3], [3]),
+      expected: { op: 'remove', member: 3 },
+    },
+    {
+      name: 'no distrust of a suspect, which it is already',
+      fields: { minInSyncReplicas: 3, suspects: [3] },
+      members: view([2], [3], [3]),
       expected: null,
     },
     {

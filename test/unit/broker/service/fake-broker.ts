@@ -4,14 +4,25 @@ import { crc32 } from 'node:zlib';
 import { Client, credentials } from '@grpc/grpc-js';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
-import { NO_BROKER, partitionKey } from '../../../../broker/base/units.ts';
-import type { ControllerReply, ControllerRequest } from '../../../../broker/metadata/controller-types.ts';
+import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../broker/base/units.ts';
+import type {
+  ControllerReply,
+  ControllerRequest,
+} from '../../../../broker/metadata/controller-types.ts';
+import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
+import { reportSpread, type SpreadFault } from '../../../../broker/metadata/spread.ts';
 import type { MetadataImage, TopicConfig, TopicState } from '../../../../broker/metadata/types.ts';
 import { ChannelPool } from '../../../../broker/network/channel-pool.ts';
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
 import type { AckLevel, AppendResult } from '../../../../broker/replication/types.ts';
-import type { BrokerApi, BrokerPhase, BrokerReport, ReplicaMarks, ReplicaRead } from '../../../../broker/runtime/api.ts';
+import type {
+  BrokerApi,
+  BrokerPhase,
+  BrokerReport,
+  ReplicaMarks,
+  ReplicaRead,
+} from '../../../../broker/runtime/api.ts';
 import type { NodeInfo } from '../../../../broker/runtime/ports.ts';
 import { publicServices } from '../../../../broker/service/public-services.ts';
 import { checkFrame, stampFrame, topicIdToBytes } from '../../../../proto/batch/frame.ts';
@@ -57,6 +68,7 @@ export class FakeCluster {
     nextProducerId: 1,
     namedProducers: new Map(),
     losses: [],
+    removedDirectories: [],
   };
   nextProducerId = 100;
   decide: ((request: ControllerRequest) => ControllerReply) | null = null;
@@ -119,7 +131,13 @@ export class FakeCluster {
       removing: [],
       successor: NO_BROKER,
     }));
-    this.put({ topicId: TOPIC_ID, name: 'events', replicationFactor: 1, config: CONFIG, partitions });
+    this.put({
+      topicId: TOPIC_ID,
+      name: 'events',
+      replicationFactor: 1,
+      config: CONFIG,
+      partitions,
+    });
   }
 
   put(topic: TopicState): void {
@@ -135,7 +153,11 @@ export class FakeCluster {
   }
 
   client(broker: FakeBroker): Client {
-    const client = new Client(`127.0.0.1:${broker.port}`, credentials.createInsecure(), CHANNEL_OPTIONS);
+    const client = new Client(
+      `127.0.0.1:${broker.port}`,
+      credentials.createInsecure(),
+      CHANNEL_OPTIONS,
+    );
     this.#clients.push(client);
     return client;
   }
@@ -154,7 +176,13 @@ export class FakeBroker implements BrokerApi {
   /** Takes an append's place when set; null hands it on to the log. */
   intercept: ((frame: Uint8Array, done: (result: AppendResult) => void) => boolean) | null = null;
   /** Frames of every append, in order. */
-  readonly appends: { readonly partition: number; readonly ack: AckLevel; readonly producerId: number; readonly baseSequence: number; readonly recordCount: number }[] = [];
+  readonly appends: {
+    readonly partition: number;
+    readonly ack: AckLevel;
+    readonly producerId: number;
+    readonly baseSequence: number;
+    readonly recordCount: number;
+  }[] = [];
   readonly logs = new Map<string, FakeLog>();
   readsFromDisk = false;
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -189,7 +217,13 @@ export class FakeBroker implements BrokerApi {
 
   nodeInfo(): NodeInfo {
     const [controller = NO_BROKER] = this.#cluster.brokers.keys();
-    return { brokerId: this.brokerId, directoryId: '', clusterId: CLUSTER_ID, brokerEpoch: this.brokerId + 10, controller };
+    return {
+      brokerId: this.brokerId,
+      directoryId: '',
+      clusterId: CLUSTER_ID,
+      brokerEpoch: this.brokerId + 10,
+      controller,
+    };
   }
 
   image(): MetadataImage {
@@ -199,8 +233,33 @@ export class FakeBroker implements BrokerApi {
   report(): BrokerReport {
     const isLeader = this.nodeInfo().controller === this.brokerId;
     const peer = { brokerId: this.brokerId, directoryId: 'd' };
-    const raft = { role: isLeader ? 'leader' : 'follower', term: 3, leader: peer, commitIndex: 9, lastIndex: 9, durableIndex: 9, snapshotIndex: 0, voters: [peer], areVotersCommitted: true, isLeaderReady: true, logBytes: 0, progress: [] } as const;
-    return { phase: 'serving', restartClass: 'warm', restartReason: 'same boot', replicas: [], freeBytes: 5.5, flushAgeMs: 1.4, stuckWriteMs: 0, uptimeMs: 10.6, raft };
+    const raft = {
+      role: isLeader ? 'leader' : 'follower',
+      term: 3,
+      leader: peer,
+      commitIndex: 9,
+      lastIndex: 9,
+      durableIndex: 9,
+      snapshotIndex: 0,
+      voters: [peer],
+      areVotersCommitted: true,
+      isLeaderReady: true,
+      logBytes: 0,
+      progress: [],
+    } as const;
+    return {
+      phase: 'serving',
+      restartClass: 'warm',
+      restartReason: 'same boot',
+      replicas: [],
+      freeBytes: 5.5,
+      flushAgeMs: 1.4,
+      stuckWriteMs: 0,
+      uptimeMs: 10.6,
+      raft,
+      clockSkewMs: -12.4,
+      isTimeRetentionPaused: false,
+    };
   }
 
   bootstrap(): Promise<{ readonly directoryId: string }> {
@@ -214,7 +273,13 @@ export class FakeBroker implements BrokerApi {
     return { kind: 'init-producer', producerId: this.#cluster.nextProducerId, producerEpoch: 0 };
   }
 
-  append(_topicId: string, partition: number, frame: Uint8Array, ack: AckLevel, done: (result: AppendResult) => void): void {
+  append(
+    _topicId: string,
+    partition: number,
+    frame: Uint8Array,
+    ack: AckLevel,
+    done: (result: AppendResult) => void,
+  ): void {
     const header = checkFrame(frame, 0, crc32);
     const { producerId, baseSequence, recordCount } = header;
     this.appends.push({ partition, ack, producerId, baseSequence, recordCount });
@@ -230,24 +295,48 @@ export class FakeBroker implements BrokerApi {
     const log = this.log(partition);
     if (producerId !== 0) {
       const duplicateAt = log.known.get(`${producerId}/${baseSequence}`);
-      if (duplicateAt !== undefined) return { ok: true, baseOffset: duplicateAt, lastOffset: duplicateAt, leaderEpoch, isDuplicate: true };
+      if (duplicateAt !== undefined)
+        return {
+          ok: true,
+          baseOffset: duplicateAt,
+          lastOffset: duplicateAt,
+          leaderEpoch,
+          isDuplicate: true,
+        };
       const expectedSequence = log.sequences.get(producerId) ?? 0;
-      if (baseSequence !== expectedSequence) return { ok: false, error: new BrokerError('OUT_OF_ORDER_SEQUENCE', `is ${baseSequence}, must be ${expectedSequence}`) };
+      if (baseSequence !== expectedSequence)
+        return {
+          ok: false,
+          error: new BrokerError(
+            'OUT_OF_ORDER_SEQUENCE',
+            `is ${baseSequence}, must be ${expectedSequence}`,
+          ),
+        };
       log.sequences.set(producerId, baseSequence + recordCount);
       log.known.set(`${producerId}/${baseSequence}`, log.end);
     }
     const baseOffset = log.end;
-    stampFrame(frame, 0, { baseOffset, leaderEpoch, topicIdBytes: topicIdToBytes(TOPIC_ID), partition }, crc32);
+    stampFrame(
+      frame,
+      0,
+      { baseOffset, leaderEpoch, topicIdBytes: topicIdToBytes(TOPIC_ID), partition },
+      crc32,
+    );
     log.frames.push(frame);
     log.end += recordCount;
     for (const wake of [...(this.#watchers.get(partitionKey(TOPIC_ID, partition)) ?? [])]) wake();
     return { ok: true, baseOffset, lastOffset: log.end - 1, leaderEpoch, isDuplicate: false };
   }
 
-  read(topicId: string, partition: number, position: { readonly offset: number; readonly bytesMax: number }): ReplicaRead | Promise<ReplicaRead> {
+  read(
+    topicId: string,
+    partition: number,
+    position: { readonly offset: number; readonly bytesMax: number },
+  ): ReplicaRead | Promise<ReplicaRead> {
     this.#led(partition);
     const log = this.log(partition);
-    if (position.offset > log.end) throw new BrokerError('OFFSET_OUT_OF_RANGE', 'beyond', { logStart: 0, logEnd: log.end });
+    if (position.offset > log.end)
+      throw new BrokerError('OFFSET_OUT_OF_RANGE', 'beyond', { logStart: 0, logEnd: log.end });
     const chunks: Uint8Array[] = [];
     let nextOffset = position.offset;
     let bytes = 0;
@@ -266,7 +355,8 @@ export class FakeBroker implements BrokerApi {
 
   watch(topicId: string, partition: number, callback: () => void): () => void {
     const key = partitionKey(topicId, partition);
-    if (this.image().topics.get(topicId)?.partitions[partition] === undefined) throw new BrokerError('UNKNOWN_TOPIC', 'No such partition here');
+    if (this.image().topics.get(topicId)?.partitions[partition] === undefined)
+      throw new BrokerError('UNKNOWN_TOPIC', 'No such partition here');
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers.add(callback));
     return () => void watchers.delete(callback);
@@ -280,10 +370,21 @@ export class FakeBroker implements BrokerApi {
   marks(_topicId: string, partition: number): ReplicaMarks {
     const { leader, leaderEpoch } = this.image().topics.get(TOPIC_ID)!.partitions[partition]!;
     const { end } = this.log(partition);
-    return { isLeader: leader === this.brokerId, leader, leaderEpoch, logStart: 0, highWaterMark: end, latest: end };
+    return {
+      isLeader: leader === this.brokerId,
+      leader,
+      leaderEpoch,
+      logStart: 0,
+      highWaterMark: end,
+      latest: end,
+    };
   }
 
-  async offsetForTimestamp(_topicId: string, partition: number, timestampMs: number): Promise<number> {
+  async offsetForTimestamp(
+    _topicId: string,
+    partition: number,
+    timestampMs: number,
+  ): Promise<number> {
     return timestampMs === 0 ? 0 : this.log(partition).end;
   }
 
@@ -293,8 +394,27 @@ export class FakeBroker implements BrokerApi {
   }
 
   checkDisruption(brokerIds: readonly number[]): DisruptionVerdict {
-    const partition = { topicId: TOPIC_ID, topic: 'events', partition: 0, blocksWrites: true, losesLastCopy: false, reasons: ['one left'] };
-    return { isSafe: false, partitions: [partition], quorum: { losesQuorum: brokerIds.length > 1, votersLeft: 1, votersNeeded: 1, reason: '' } };
+    const partition = {
+      topicId: TOPIC_ID,
+      topic: 'events',
+      partition: 0,
+      blocksWrites: true,
+      losesLastCopy: false,
+      reasons: ['one left'],
+    };
+    return {
+      isSafe: false,
+      partitions: [partition],
+      quorum: { losesQuorum: brokerIds.length > 1, votersLeft: 1, votersNeeded: 1, reason: '' },
+    };
+  }
+
+  planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan {
+    return planRebalance(this.image(), sizes);
+  }
+
+  spreadFaults(): readonly SpreadFault[] {
+    return reportSpread(this.image());
   }
 
   async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {

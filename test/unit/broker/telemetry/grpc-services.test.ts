@@ -2,7 +2,13 @@
 import { readFileSync } from 'node:fs';
 
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Client, type ClientDuplexStream, type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+} from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
@@ -26,7 +32,10 @@ beforeEach(async () => {
   server.add(HEALTH_SERVICE, health.handlers());
   const handler = reflectionHandler(readDescriptors(IMAGE), SERVICES);
   for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, handler);
-  client = new Client(`127.0.0.1:${await server.listen({ host: '127.0.0.1', port: 0 })}`, credentials.createInsecure());
+  client = new Client(
+    `127.0.0.1:${await server.listen({ host: '127.0.0.1', port: 0 })}`,
+    credentials.createInsecure(),
+  );
 });
 
 afterEach(async () => {
@@ -37,18 +46,30 @@ afterEach(async () => {
 
 describe('Health', () => {
   it.each(['', ...SERVICES])('Check answers for "%s"', async (service) => {
-    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(1);
+    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(
+      1,
+    );
     isServing = false;
-    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(2);
+    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(
+      2,
+    );
   });
 
   it('Check refuses a service that is not there', async () => {
-    await expect(callUnary(client, HEALTH_SERVICE.check, { service: 'other' }, { deadlineMs: 5_000 })).rejects.toThrow('No service is named "other"');
+    await expect(
+      callUnary(client, HEALTH_SERVICE.check, { service: 'other' }, { deadlineMs: 5_000 }),
+    ).rejects.toThrow('No service is named "other"');
   });
 
   it('Watch tells each change once', async () => {
     const { path, requestSerialize, responseDeserialize } = HEALTH_SERVICE.watch;
-    const stream: ClientReadableStream<number> = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service: '' }, new Metadata());
+    const stream: ClientReadableStream<number> = client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      { service: '' },
+      new Metadata(),
+    );
     const statuses = (stream as AsyncIterable<number>)[Symbol.asyncIterator]();
     expect((await statuses.next()).value).toBe(1);
     isServing = false;
@@ -57,12 +78,28 @@ describe('Health', () => {
 });
 
 /** Asks one question; returns field numbers and bytes of the answer. */
-async function ask(version: 'v1' | 'v1alpha', field: number, value: string): Promise<Map<number, Uint8Array>> {
+async function ask(
+  version: 'v1' | 'v1alpha',
+  field: number,
+  value: string,
+): Promise<Map<number, Uint8Array>> {
   const { path, responseDeserialize } = REFLECTION_SERVICES[version].serverReflectionInfo;
-  const request = Buffer.from(new BinaryWriter().uint32(field * 8 + 2).string(value).finish());
-  const stream: ClientDuplexStream<Buffer, Uint8Array> = client.makeBidiStreamRequest(path, (bytes: Buffer) => bytes, responseDeserialize, new Metadata());
+  const request = Buffer.from(
+    new BinaryWriter()
+      .uint32(field * 8 + 2)
+      .string(value)
+      .finish(),
+  );
+  const stream: ClientDuplexStream<Buffer, Uint8Array> = client.makeBidiStreamRequest(
+    path,
+    (bytes: Buffer) => bytes,
+    responseDeserialize,
+    new Metadata(),
+  );
   stream.write(request);
-  const { value: answer } = (await (stream as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]().next()) as { value: Uint8Array };
+  const { value: answer } = (await (stream as AsyncIterable<Uint8Array>)
+    [Symbol.asyncIterator]()
+    .next()) as { value: Uint8Array };
   const reader = new BinaryReader(answer);
   const parts = new Map<number, Uint8Array>();
   while (reader.pos < reader.len) parts.set(reader.tag()[0], reader.bytes());
@@ -96,11 +133,17 @@ describe.each(['v1', 'v1alpha'] as const)('reflection %s', (version) => {
     'tidemark.v1.AckLevel',
   ])('finds the file of %s and what it imports', async (symbol) => {
     const files = fileNames((await ask(version, 4, symbol)).get(4)!);
-    expect(files).toEqual(['tidemark/v1/log.proto', 'tidemark/v1/errors.proto', 'tidemark/v1/records.proto']);
+    expect(files).toEqual([
+      'tidemark/v1/log.proto',
+      'tidemark/v1/errors.proto',
+      'tidemark/v1/records.proto',
+    ]);
   });
 
   it('finds a file by name', async () => {
-    expect(fileNames((await ask(version, 3, 'tidemark/v1/errors.proto')).get(4)!)).toEqual(['tidemark/v1/errors.proto']);
+    expect(fileNames((await ask(version, 3, 'tidemark/v1/errors.proto')).get(4)!)).toEqual([
+      'tidemark/v1/errors.proto',
+    ]);
   });
 
   it.each([

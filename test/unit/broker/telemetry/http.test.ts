@@ -8,7 +8,11 @@ afterEach(async () => {
   await server?.close();
 });
 
-async function get(path: string, isReady: boolean, init: RequestInit = {}): Promise<{ readonly status: number; readonly text: string }> {
+async function get(
+  path: string,
+  isReady: boolean,
+  init: RequestInit = {},
+): Promise<{ readonly status: number; readonly text: string }> {
   server = new TelemetryServer({
     isReady: () => isReady,
     phase: () => 'recovering',
@@ -33,6 +37,9 @@ describe('TelemetryServer', () => {
   });
 
   it('refuses to be written to', async () => {
-    expect(await get('/livez', true, { method: 'POST' })).toEqual({ status: 405, text: 'only GET\n' });
+    expect(await get('/livez', true, { method: 'POST' })).toEqual({
+      status: 405,
+      text: 'only GET\n',
+    });
   });
 });

@@ -9,7 +9,13 @@ describe('createLogger()', () => {
     logger.debug('quiet');
     logger.warn({ topic: 'events' }, 'loud');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
-      { level: 'warn', time: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T.*Z$/) as string, broker: 3, topic: 'events', msg: 'loud' },
+      {
+        level: 'warn',
+        time: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T.*Z$/) as string,
+        broker: 3,
+        topic: 'events',
+        msg: 'loud',
+      },
     ]);
   });
 });

@@ -1,17 +1,43 @@
 import { describe, expect, it } from 'vitest';
 
-import type { BrokerSample, BrokerSource, ReplicaSample } from '../../../../broker/telemetry/broker-source.ts';
+import type {
+  BrokerSample,
+  BrokerSource,
+  ReplicaSample,
+} from '../../../../broker/telemetry/broker-source.ts';
 import { Metrics } from '../../../../broker/telemetry/metrics.ts';
 
-const STATUS = { leader: 1, leaderEpoch: 4, partitionEpoch: 9, highWaterMark: 10, writtenEnd: 13, belowMin: false, isUnderReplicated: false };
+const STATUS = {
+  leader: 1,
+  leaderEpoch: 4,
+  partitionEpoch: 9,
+  highWaterMark: 10,
+  writtenEnd: 13,
+  belowMin: false,
+  isUnderReplicated: false,
+};
 
-function replica(partition: number, status: Partial<ReplicaSample['status']> = {}, stopped: string | null = null): ReplicaSample {
+function replica(
+  partition: number,
+  status: Partial<ReplicaSample['status']> = {},
+  stopped: string | null = null,
+): ReplicaSample {
   return { topicId: 't', partition, sizeBytes: 100, stopped, status: { ...STATUS, ...status } };
 }
 
 class FakeSource implements BrokerSource {
   readonly brokerId = 1;
-  sample: BrokerSample = { phase: 'serving', restartClass: 'warm', replicas: [], freeBytes: 77, flushAgeMs: 1500, stuckWriteMs: 0, raft: null };
+  sample: BrokerSample = {
+    phase: 'serving',
+    restartClass: 'warm',
+    replicas: [],
+    freeBytes: 77,
+    flushAgeMs: 1500,
+    stuckWriteMs: 0,
+    raft: null,
+    clockSkewMs: null,
+    isTimeRetentionPaused: false,
+  };
   offlineLeaders: readonly number[] = [];
 
   phase(): BrokerSample['phase'] {
@@ -23,14 +49,23 @@ class FakeSource implements BrokerSource {
   }
 
   image(): ReturnType<BrokerSource['image']> {
-    return { topics: new Map([['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }]]) };
+    return {
+      topics: new Map([
+        ['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }],
+      ]),
+    };
   }
 }
 
 /** Values by series. */
 async function scrape(metrics: Metrics): Promise<Map<string, number>> {
   const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('tidemark_'));
-  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+  return new Map(
+    lines.map((line) => [
+      line.slice(0, line.lastIndexOf(' ')),
+      Number(line.slice(line.lastIndexOf(' ') + 1)),
+    ]),
+  );
 }
 
 describe('Metrics', () => {
@@ -39,11 +74,21 @@ describe('Metrics', () => {
     source.offlineLeaders = [1, -1, -1];
     source.sample = {
       ...source.sample,
+      clockSkewMs: -61_500,
+      isTimeRetentionPaused: true,
       raft: { role: 'leader', term: 3, commitIndex: 8 },
-      replicas: [replica(0), replica(1, { belowMin: true, isUnderReplicated: true, writtenEnd: 30 }), replica(2, { leader: 2, isUnderReplicated: true }, 'why')],
+      replicas: [
+        replica(0),
+        replica(1, { belowMin: true, isUnderReplicated: true, writtenEnd: 30 }),
+        replica(2, { leader: 2, isUnderReplicated: true }, 'why'),
+      ],
     };
     const seen = await scrape(new Metrics(source));
-    expect(Object.fromEntries([...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total)/.test(name)))).toEqual({
+    expect(
+      Object.fromEntries(
+        [...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total)/.test(name)),
+      ),
+    ).toEqual({
       tidemark_partitions_led: 2,
       tidemark_partitions_under_replicated: 1,
       tidemark_partitions_below_min: 1,
@@ -59,6 +104,8 @@ describe('Metrics', () => {
       tidemark_quorum_term: 3,
       tidemark_quorum_commit_index: 8,
       tidemark_quorum_is_leader: 1,
+      tidemark_clock_skew_seconds: -61.5,
+      tidemark_time_retention_paused: 1,
       tidemark_serving: 1,
       'tidemark_restart_class{class="new"}': 0,
       'tidemark_restart_class{class="clean"}': 0,
@@ -77,9 +124,18 @@ describe('Metrics', () => {
     const metrics = new Metrics(source);
     source.sample = { ...source.sample, replicas: [replica(0), replica(1, { leader: 2 })] };
     await scrape(metrics);
-    source.sample = { ...source.sample, replicas: [replica(0, { leaderEpoch: 6, partitionEpoch: 14 }), replica(1, { leader: 2, leaderEpoch: 9 })] };
+    source.sample = {
+      ...source.sample,
+      replicas: [
+        replica(0, { leaderEpoch: 6, partitionEpoch: 14 }),
+        replica(1, { leader: 2, leaderEpoch: 9 }),
+      ],
+    };
     const seen = await scrape(metrics);
-    expect([seen.get('tidemark_elections_total'), seen.get('tidemark_sync_set_changes_total')]).toEqual([2, 5]);
+    expect([
+      seen.get('tidemark_elections_total'),
+      seen.get('tidemark_sync_set_changes_total'),
+    ]).toEqual([2, 5]);
   });
 
   it('counts traffic as it happens', async () => {

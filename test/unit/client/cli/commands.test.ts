@@ -136,6 +136,179 @@ describe('topic and cluster', () => {
   });
 });
 
+const CHANGES: readonly {
+  readonly args: string;
+  readonly method: string;
+  readonly request: unknown;
+  readonly stdout: string;
+}[] = [
+  {
+    args: 'cluster reassign orders 1 --replicas 3,2,4',
+    method: 'reassignPartition',
+    request: { topic: TOPIC, partition: 1, replicas: [3, 2, 4] },
+    stdout: 'orders/1 is moving: +4\n',
+  },
+  {
+    args: 'cluster reassign orders 1 --cancel',
+    method: 'reassignPartition',
+    request: { topic: TOPIC, partition: 1, replicas: [] },
+    stdout: 'orders/1 stays at, or is ordered as, 1,2,3\n',
+  },
+  {
+    args: 'cluster decommission 3',
+    method: 'decommission',
+    request: { brokerId: 3 },
+    stdout:
+      'Broker 3 is cordoned, 2 replicas still to be moved away; to watch: tidemark cluster describe\n',
+  },
+  {
+    args: 'cluster recommission 3',
+    method: 'recommission',
+    request: { brokerId: 3 },
+    stdout:
+      'Broker 3 takes replicas again; what has left comes back with: tidemark cluster rebalance\n',
+  },
+  {
+    args: 'cluster remove-broker 3',
+    method: 'removeBroker',
+    request: { brokerId: 3 },
+    stdout: 'Removed broker 3\n',
+  },
+  {
+    args: 'cluster limit --move-bytes-per-second 50MiB',
+    method: 'setClusterSettings',
+    request: { settings: { moveBytesPerSecond: 52_428_800 } },
+    stdout: 'Moves are limited to 52.4 MB per second and broker\n',
+  },
+  {
+    args: 'cluster limit --move-bytes-per-second none',
+    method: 'setClusterSettings',
+    request: { settings: { moveBytesPerSecond: -1 } },
+    stdout: 'Moves are not limited\n',
+  },
+  {
+    args: 'topic alter orders --replication-factor 3 --wait 1s',
+    method: 'alterTopic',
+    request: {
+      name: TOPIC,
+      config: { commitMode: 0 },
+      partitions: 0,
+      replicationFactor: 3,
+      waitMs: 1000,
+    },
+    stdout: 'Altered "orders": 2 partitions, 3 copies of each, at least 2 in sync\n',
+  },
+];
+
+describe('changes of the cluster', () => {
+  it.each(CHANGES)('$args', async ({ args, method, request, stdout }) => {
+    const ran = await cli(args.split(' '));
+    expect(ran).toEqual({ exitCode: 0, stdout, stderr: '' });
+    expect(cluster.adminCalls).toEqual([{ method, request }]);
+  });
+});
+
+describe('cluster decommission --wait', () => {
+  it('ends with an error when the broker is recommissioned meanwhile', async () => {
+    const waiting = cli(['cluster', 'decommission', '3', '--wait']);
+    await expect.poll(() => cluster.cordoned.has(3)).toBe(true);
+    cluster.cordoned.delete(3);
+    expect(await waiting).toEqual({
+      exitCode: 1,
+      stdout: '',
+      stderr: 'tidemark: broker 3 was recommissioned meanwhile\n',
+    });
+  });
+
+  it('ends when nothing is left', async () => {
+    const waiting = cli(['cluster', 'decommission', '7', '--wait', '--output', 'json']);
+    expect(JSON.parse((await waiting).stdout)).toEqual({
+      brokerId: 7,
+      cordoned: true,
+      replicasLeft: 0,
+    });
+  });
+});
+
+describe('cluster rebalance', () => {
+  const plan = [
+    { topic: TOPIC, partition: 0, from: [1, 2, 3], to: [1, 2, 4], bytes: 2_500_000 },
+    { topic: TOPIC, partition: 1, from: [2, 3, 1], to: [4, 3, 1], bytes: undefined },
+  ];
+  const shown = `TOPIC   PARTITION  FROM   TO     BYTES TO MOVE
+orders          0  1,2,3  1,2,4  2.5 MB
+orders          1  2,3,1  4,3,1  unknown
+2 moves, 2.5 MB to move, and an unknown number for 1 of them
+`;
+
+  it('prints the plan and moves nothing with --dry-run', async () => {
+    cluster.plan = plan;
+    expect(await cli(['cluster', 'rebalance', '--dry-run'])).toEqual({
+      exitCode: 0,
+      stdout: shown,
+      stderr: '',
+    });
+    expect(cluster.adminCalls.map(({ method }) => method)).toEqual(['planRebalance']);
+  });
+
+  it('prints the plan, then submits each of its moves', async () => {
+    cluster.plan = plan;
+    expect(await cli(['cluster', 'rebalance'])).toEqual({
+      exitCode: 0,
+      stdout: shown,
+      stderr: 'Began 2 moves; to watch: tidemark cluster describe\n',
+    });
+    expect(cluster.adminCalls.slice(1)).toEqual([
+      {
+        method: 'reassignPartition',
+        request: { topic: TOPIC, partition: 0, replicas: [1, 2, 4] },
+      },
+      {
+        method: 'reassignPartition',
+        request: { topic: TOPIC, partition: 1, replicas: [4, 3, 1] },
+      },
+    ]);
+  });
+
+  it('says so when there is nothing to move', async () => {
+    expect((await cli(['cluster', 'rebalance'])).stdout).toBe('Balanced: nothing to move\n');
+  });
+});
+
+describe('cluster describe', () => {
+  it('shows limit, cordons, moves with what is left of them, and what shares a rack', async () => {
+    cluster.moveBytesPerSecond = 1_000_000;
+    cluster.cordoned.add(2);
+    cluster.partitions[0]!.adding = [4];
+    cluster.partitions[0]!.removing = [3];
+    cluster.spread = {
+      spanning: 1,
+      faultsTotal: 12,
+      faults: [{ topic: TOPIC, partition: 1, reason: 'misplaced', message: 'both on rack-1' }],
+    };
+    const { stdout } = await cli(['cluster', 'describe']);
+    expect(stdout).toContain('feature level 1');
+    expect(stdout).toContain('Moves are limited to 1.0 MB per second and broker\n');
+    expect(stdout).toMatch(/\n +2 .* silent, cordoned /);
+    expect(stdout).toContain(
+      'MOVING  PARTITION  REPLICAS  LEFT     RATE  ETA\norders          0  +4 -3     unknown  -     unknown\n',
+    );
+    expect(stdout).toContain('orders                 1  misplaced  both on rack-1\n');
+    expect(stdout).toContain('and 11 more: --output json\n');
+  });
+
+  it('gives scripts everything', async () => {
+    cluster.partitions[0]!.adding = [4];
+    const { stdout } = await cli(['cluster', 'describe', '--output', 'json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      featureLevel: 1,
+      settings: { moveBytesPerSecond: -1 },
+      moves: [{ topic: TOPIC, partition: 0, adding: [4], removing: [] }],
+      spread: { spanning: 2, faultsTotal: 0, faults: [] },
+    });
+  });
+});
+
 describe('bench append', () => {
   it('reports latency, rate and the longest gap', async () => {
     const { exitCode, stdout } = await cli([

@@ -69,6 +69,39 @@ const BAD: readonly {
     message: 'nothing to alter: name at least one setting, for example --retention 7d',
   },
   {
+    name: 'neither replicas nor a cancellation',
+    args: ['cluster', 'reassign', 'x', '0'],
+    message: 'either --replicas or --cancel is required, and not both',
+  },
+  {
+    name: 'replicas and a cancellation',
+    args: ['cluster', 'reassign', 'x', '0', '--replicas', '1', '--cancel'],
+    message: 'either --replicas or --cancel is required, and not both',
+  },
+  {
+    name: 'replicas that are no brokers',
+    args: ['cluster', 'reassign', 'x', '0', '--replicas', '1,b'],
+    message:
+      "option '--replicas <brokers>' argument '1,b' is invalid. Must be a whole number of 0 or more.",
+  },
+  {
+    name: 'a limit that stops everything',
+    args: ['cluster', 'limit', '--move-bytes-per-second', '0'],
+    message:
+      "option '--move-bytes-per-second <size>' argument '0' is invalid. Must be 1 or more, with B, KB, MB, GB, KiB, MiB or GiB (for example 50MiB), or none.",
+  },
+  {
+    name: 'no limit at all',
+    args: ['cluster', 'limit'],
+    message: "required option '--move-bytes-per-second <size>' not specified",
+  },
+  {
+    name: 'waiting for ever',
+    args: ['topic', 'alter', 'x', '--partitions', '4', '--wait', 'forever'],
+    message:
+      "option '--wait <duration>' argument 'forever' is invalid. Must be at most 4m (for example 30s).",
+  },
+  {
     name: 'a server without a port',
     args: ['topic', 'list', '--server', 'localhost'],
     message: 'Cannot connect: servers holds "localhost", must be host:port[,host:port]',
@@ -151,6 +184,12 @@ describe('the command tree', () => {
       'read',
       'cluster describe',
       'cluster check-disruption',
+      'cluster rebalance',
+      'cluster reassign',
+      'cluster limit',
+      'cluster decommission',
+      'cluster recommission',
+      'cluster remove-broker',
       'quorum describe',
       'local kill',
       'local start',

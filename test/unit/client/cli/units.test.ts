@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import {
+  formatAbout,
   formatBytes,
   formatDuration,
   parseCounts,
   parseDuration,
+  parseRate,
   parseSize,
   parseStart,
+  parseWait,
 } from '../../../../client/cli/units.ts';
 
 describe('parseDuration()', () => {
@@ -39,6 +42,30 @@ describe('parseSize()', () => {
   );
 });
 
+describe('parseRate()', () => {
+  it.each([
+    { text: '50MiB', bytes: 52_428_800 },
+    { text: '1', bytes: 1 },
+    { text: 'none', bytes: -1 },
+  ])('reads $text', ({ text, bytes }) => expect(parseRate(text)).toBe(bytes));
+
+  it.each(['', '0', '-1', 'unlimited', '50MiB/s', '0.1B'])('refuses "%s"', (text) =>
+    expect(() => parseRate(text)).toThrow('Must be 1 or more'),
+  );
+});
+
+describe('parseWait()', () => {
+  it.each([
+    { text: '30s', ms: 30_000 },
+    { text: '0', ms: 0 },
+    { text: '4m', ms: 240_000 },
+  ])('reads $text', ({ text, ms }) => expect(parseWait(text)).toBe(ms));
+
+  it.each(['forever', '5m', '-1'])('refuses "%s"', (text) =>
+    expect(() => parseWait(text)).toThrow('Must be at most 4m'),
+  );
+});
+
 describe('parseStart()', () => {
   it.each([
     { text: 'earliest', start: 'earliest' },
@@ -61,7 +88,7 @@ describe('parseCounts()', () => {
   });
 });
 
-describe('formatBytes() and formatDuration()', () => {
+describe('formatBytes(), formatDuration() and formatAbout()', () => {
   it.each([
     { shown: formatBytes(999), expected: '999 B' },
     { shown: formatBytes(1_234_567), expected: '1.2 MB' },
@@ -69,5 +96,9 @@ describe('formatBytes() and formatDuration()', () => {
     { shown: formatDuration(1500), expected: '1500ms' },
     { shown: formatDuration(0), expected: '0ms' },
     { shown: formatDuration(-1), expected: 'forever' },
+    { shown: formatAbout(0), expected: '0s' },
+    { shown: formatAbout(59_001), expected: '1m 0s' },
+    { shown: formatAbout(125_000), expected: '2m 5s' },
+    { shown: formatAbout(3_780_000), expected: '1h 3m' },
   ])('show $expected', ({ shown, expected }) => expect(shown).toBe(expected));
 });

@@ -160,4 +160,88 @@ describe('Consumer', () => {
     await consumer.close();
     expect(await reading).toEqual([]);
   });
+
+  describe('with a rack', () => {
+    const near = { rack: 'rack-3' };
+
+    function brokersRead(): number[] {
+      return [...new Set(cluster.subscriptions.map(({ broker }) => broker))];
+    }
+
+    it('reads from the in-sync follower of its rack', async () => {
+      cluster.append(0, frameOf('a', 'b'));
+      expect(await take(consumerOf({ ...near, follow: false }))).toEqual(['a', 'b']);
+      expect(brokersRead()).toEqual([3]);
+    });
+
+    it.each([
+      { title: 'no broker is in its rack', rack: 'rack-9', syncSet: [1, 2, 3] },
+      { title: 'the follower is not in sync', rack: 'rack-3', syncSet: [1, 2] },
+      { title: 'the leader is in its rack', rack: 'rack-1', syncSet: [1, 2, 3] },
+    ])('reads from the leader where $title', async ({ rack, syncSet }) => {
+      cluster.partitions[0]!.syncSet = syncSet;
+      cluster.append(0, frameOf('a'));
+      expect(await take(consumerOf({ rack, follow: false }))).toEqual(['a']);
+      expect(brokersRead()).toEqual([1]);
+    });
+
+    it('goes on at the leader without gap or repetition when the follower dies', async () => {
+      const consumer = consumerOf(near);
+      cluster.append(0, frameOf(...names('a', 10)));
+      expect(await take(consumer, 10)).toEqual(names('a', 10));
+      cluster.killBroker(3);
+      cluster.append(0, frameOf(...names('b', 10)));
+      expect(await take(consumer, 10)).toEqual(names('b', 10));
+      expect(brokersRead()).toEqual([3, 1]);
+    });
+
+    it('goes on at the leader when the follower has left the sync set', async () => {
+      const consumer = consumerOf(near);
+      cluster.append(0, frameOf('a'));
+      expect(await take(consumer, 1)).toEqual(['a']);
+      cluster.finishMove(0, [1, 2]);
+      cluster.append(0, frameOf('b'));
+      expect(await take(consumer, 1)).toEqual(['b']);
+      expect(cluster.subscriptions.at(-1)).toMatchObject({ broker: 1, offset: 1 });
+    });
+
+    it('stays with the follower when another leader is elected', async () => {
+      const consumer = consumerOf(near);
+      cluster.append(0, frameOf('a'));
+      expect(await take(consumer, 1)).toEqual(['a']);
+      cluster.elect(0, 2);
+      cluster.append(0, frameOf('b'));
+      expect(await take(consumer, 1)).toEqual(['b']);
+      expect(brokersRead()).toEqual([3]);
+    });
+
+    it('waits for a follower that has less than was read elsewhere', async () => {
+      cluster.append(0, frameOf('a', 'b'));
+      cluster.append(0, frameOf('c'));
+      cluster.partitions[0]!.followerEnds.set(3, 1);
+      const positions = [{ partition: 0, offset: 2, leaderEpoch: 1 }];
+      const consumer = consumerOf({ ...near, positions });
+      const reading = take(consumer, 1);
+      await expect.poll(() => cluster.subscriptions.length).toBe(1);
+      cluster.catchUp(0, 3);
+      expect(await reading).toEqual(['c']);
+      expect(brokersRead()).toEqual([3]);
+    });
+
+    it('goes to the leader when the follower stays behind', async () => {
+      cluster.append(0, frameOf('a', 'b'));
+      cluster.append(0, frameOf('c'));
+      cluster.partitions[0]!.followerEnds.set(3, 1);
+      const positions = [{ partition: 0, offset: 2, leaderEpoch: 1 }];
+      expect(await take(consumerOf({ ...near, positions }), 1)).toEqual(['c']);
+      expect(brokersRead()).toEqual([3, 1]);
+    });
+
+    it('lets the leader judge a position that the follower refuses', async () => {
+      cluster.fetchError = 'OFFSET_OUT_OF_RANGE';
+      cluster.append(0, frameOf('a'));
+      expect(await take(consumerOf(near), 1)).toEqual(['a']);
+      expect(brokersRead()).toEqual([3, 1]);
+    });
+  });
 });

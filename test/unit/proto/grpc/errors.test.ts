@@ -3,21 +3,41 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { describe, expect, it } from 'vitest';
 
 import { BrokerError, ERROR_TABLE, type ErrorCode } from '../../../../broker/base/errors.ts';
-import { asBrokerError, DETAILS_TRAILER, errorFromMessage, errorFromStatus, errorToMessage, errorToStatus } from '../../../../proto/grpc/errors.ts';
+import {
+  asBrokerError,
+  DETAILS_TRAILER,
+  errorFromMessage,
+  errorFromStatus,
+  errorToMessage,
+  errorToStatus,
+} from '../../../../proto/grpc/errors.ts';
 
 const CODES = Object.keys(ERROR_TABLE) as ErrorCode[];
-const DETAILS = { leader: 0, leaderEpoch: 7, controller: 3, logStart: 0, logEnd: 2 ** 53 - 1, retryAfterMs: 40 };
+const DETAILS = {
+  leader: 0,
+  leaderEpoch: 7,
+  controller: 3,
+  logStart: 0,
+  logEnd: 2 ** 53 - 1,
+  retryAfterMs: 40,
+};
 
 describe('errorToStatus()', () => {
   it.each(CODES)('maps %s to its status and back, with all details', (code) => {
     const failure = errorToStatus(new BrokerError(code, 'Cannot do: x is 1, must be 2', DETAILS));
     expect(failure.code).toBe(Status[ERROR_TABLE[code].status]);
     const error = errorFromStatus(failure);
-    expect([error.code, error.message, error.details]).toEqual([code, 'Cannot do: x is 1, must be 2', DETAILS]);
+    expect([error.code, error.message, error.details]).toEqual([
+      code,
+      'Cannot do: x is 1, must be 2',
+      DETAILS,
+    ]);
   });
 
   it('packs a google.rpc.Status whose detail is an Any', () => {
-    const packed = errorToStatus(new BrokerError('NOT_LEADER', 'no')).metadata.get(DETAILS_TRAILER)[0] as Buffer;
+    const packed = errorToStatus(new BrokerError('NOT_LEADER', 'no')).metadata.get(
+      DETAILS_TRAILER,
+    )[0] as Buffer;
     const reader = new BinaryReader(packed);
     expect([reader.uint32(), reader.int32()]).toEqual([8, Status.UNAVAILABLE]);
     expect([reader.uint32(), reader.string()]).toEqual([18, 'no']);
@@ -27,7 +47,10 @@ describe('errorToStatus()', () => {
   });
 
   it('answers INTERNAL for what is no BrokerError', () => {
-    expect(errorToStatus(new TypeError('boom'))).toMatchObject({ code: Status.INTERNAL, details: 'Unexpected failure: boom' });
+    expect(errorToStatus(new TypeError('boom'))).toMatchObject({
+      code: Status.INTERNAL,
+      details: 'Unexpected failure: boom',
+    });
   });
 
   it('survives text that is no Unicode, and bounds it', () => {
@@ -49,18 +72,28 @@ describe('errorFromStatus()', () => {
   it('ignores a trailer that is not ours', () => {
     const metadata = new Metadata();
     metadata.set(DETAILS_TRAILER, Buffer.from([26, 200, 1]));
-    expect(errorFromStatus({ code: Status.UNAVAILABLE, details: 'x', metadata }).code).toBe('BROKER_NOT_READY');
+    expect(errorFromStatus({ code: Status.UNAVAILABLE, details: 'x', metadata }).code).toBe(
+      'BROKER_NOT_READY',
+    );
   });
 });
 
 describe('errorFromMessage()', () => {
   it('names a code that this build does not know', () => {
-    const message = { ...errorToMessage(new BrokerError('REFUSED', 'later')), code: 'FROM_THE_FUTURE' };
-    expect(errorFromMessage(message)).toMatchObject({ code: 'INTERNAL', message: 'Unknown error code "FROM_THE_FUTURE": later' });
+    const message = {
+      ...errorToMessage(new BrokerError('REFUSED', 'later')),
+      code: 'FROM_THE_FUTURE',
+    };
+    expect(errorFromMessage(message)).toMatchObject({
+      code: 'INTERNAL',
+      message: 'Unknown error code "FROM_THE_FUTURE": later',
+    });
   });
 
   it('leaves out unknown brokers', () => {
-    const message = errorToMessage(new BrokerError('NOT_LEADER', 'x', { leader: -1, controller: -1 }));
+    const message = errorToMessage(
+      new BrokerError('NOT_LEADER', 'x', { leader: -1, controller: -1 }),
+    );
     expect([message.leader, message.controller]).toEqual([undefined, undefined]);
   });
 });

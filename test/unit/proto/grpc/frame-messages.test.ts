@@ -2,8 +2,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { ReplicateResponse } from '../../../../proto/gen/tidemark/internal/v1/replication.ts';
-import { type AckLevel, FetchResponse, ProduceRequest } from '../../../../proto/gen/tidemark/v1/log.ts';
-import { type FetchParts, type ProduceParts, type ReplicateParts, serializeFetch, serializeProduce, serializeReplicate } from '../../../../proto/grpc/frame-messages.ts';
+import {
+  type AckLevel,
+  FetchResponse,
+  ProduceRequest,
+} from '../../../../proto/gen/tidemark/v1/log.ts';
+import {
+  type FetchParts,
+  type ProduceParts,
+  type ReplicateParts,
+  serializeFetch,
+  serializeProduce,
+  serializeReplicate,
+} from '../../../../proto/grpc/frame-messages.ts';
 
 const bytes = fc.uint8Array({ maxLength: 30 });
 const pieces = fc.array(bytes, { maxLength: 4 });
@@ -11,7 +22,12 @@ const u32 = fc.nat({ max: 0xffff_ffff });
 const u64 = fc.maxSafeNat();
 
 const error = fc.option(
-  fc.record({ code: fc.string(), message: fc.string(), retry: fc.constantFrom(0, 1, 2, 3), retryAfterMs: u32 }),
+  fc.record({
+    code: fc.string(),
+    message: fc.string(),
+    retry: fc.constantFrom(0, 1, 2, 3),
+    retryAfterMs: u32,
+  }),
   { nil: undefined },
 );
 const target = { topicId: bytes, partition: u32 };
@@ -21,11 +37,19 @@ const produce: fc.Arbitrary<ProduceParts> = fc.record({
   batches: fc.array(fc.record({ batchId: u64, ...target, frame: pieces }), { maxLength: 5 }),
 });
 const fetch: fc.Arbitrary<FetchParts> = fc.record({
-  partitions: fc.array(fc.record({ ...target, frames: pieces, highWaterMark: u64, logStart: u64, error }), { maxLength: 5 }),
-}) as fc.Arbitrary<FetchParts>;
+  partitions: fc.array(
+    fc.record({ ...target, frames: pieces, highWaterMark: u64, logStart: u64, error }),
+    { maxLength: 5 },
+  ),
+});
 const replicate: fc.Arbitrary<ReplicateParts> = fc.record({
-  frames: fc.array(fc.record({ ...target, leaderEpoch: u32, frames: pieces, highWaterMark: u64, logStart: u64 }), { maxLength: 5 }),
-  diverged: fc.array(fc.record({ ...target, leaderEpoch: u32, epoch: u32, endOffset: u64 }), { maxLength: 3 }),
+  frames: fc.array(
+    fc.record({ ...target, leaderEpoch: u32, frames: pieces, highWaterMark: u64, logStart: u64 }),
+    { maxLength: 5 },
+  ),
+  diverged: fc.array(fc.record({ ...target, leaderEpoch: u32, epoch: u32, endOffset: u64 }), {
+    maxLength: 3,
+  }),
   resets: fc.array(fc.record({ ...target, leaderEpoch: u32, startOffset: u64 }), { maxLength: 3 }),
 });
 
@@ -45,8 +69,13 @@ describe('serializers', () => {
   it('serializeProduce() writes what generated code writes', () => {
     fc.assert(
       fc.property(produce, (parts) => {
-        const message = { acks: parts.acks, batches: parts.batches.map((batch) => ({ ...batch, frame: joined(batch.frame) })) };
-        expect(written(serializeProduce(parts))).toEqual(Buffer.from(ProduceRequest.encode(message).finish()));
+        const message = {
+          acks: parts.acks,
+          batches: parts.batches.map((batch) => ({ ...batch, frame: joined(batch.frame) })),
+        };
+        expect(written(serializeProduce(parts))).toEqual(
+          Buffer.from(ProduceRequest.encode(message).finish()),
+        );
       }),
     );
   });
@@ -54,8 +83,12 @@ describe('serializers', () => {
   it('serializeFetch() writes what generated code writes', () => {
     fc.assert(
       fc.property(fetch, (parts) => {
-        const message = { partitions: parts.partitions.map((part) => ({ ...part, frames: joined(part.frames) })) };
-        expect(written(serializeFetch(parts))).toEqual(Buffer.from(FetchResponse.encode(message).finish()));
+        const message = {
+          partitions: parts.partitions.map((part) => ({ ...part, frames: joined(part.frames) })),
+        };
+        expect(written(serializeFetch(parts))).toEqual(
+          Buffer.from(FetchResponse.encode(message).finish()),
+        );
       }),
     );
   });
@@ -68,7 +101,9 @@ describe('serializers', () => {
           diverged: [...parts.diverged],
           resets: [...parts.resets],
         };
-        expect(written(serializeReplicate(parts))).toEqual(Buffer.from(ReplicateResponse.encode(message).finish()));
+        expect(written(serializeReplicate(parts))).toEqual(
+          Buffer.from(ReplicateResponse.encode(message).finish()),
+        );
       }),
     );
   });
@@ -77,7 +112,12 @@ describe('serializers', () => {
 describe('generated decoders', () => {
   it('leave frames where they lie', () => {
     const frame = new Uint8Array(100).fill(5);
-    const message = written(serializeProduce({ acks: 0, batches: [{ batchId: 1, topicId: new Uint8Array(16), partition: 0, frame: [frame] }] }));
+    const message = written(
+      serializeProduce({
+        acks: 0,
+        batches: [{ batchId: 1, topicId: new Uint8Array(16), partition: 0, frame: [frame] }],
+      }),
+    );
     expect(ProduceRequest.decode(message).batches[0]?.frame.buffer).toBe(message.buffer);
   });
 });

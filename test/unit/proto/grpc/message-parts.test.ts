@@ -1,4 +1,12 @@
-import { Client, credentials, Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
 import { callUnary } from '../../../../proto/grpc/calls.ts';
@@ -20,17 +28,27 @@ describe('MessageParts', () => {
     } as const;
     const received: Buffer[] = [];
     const server = new Server();
-    server.addService({ echo: method }, {
-      echo: (call: ServerUnaryCall<Buffer, null>, answer: sendUnaryData<null>) => {
-        received.push(call.request);
-        answer(null, null);
+    server.addService(
+      { echo: method },
+      {
+        echo: (call: ServerUnaryCall<Buffer, null>, answer: sendUnaryData<null>) => {
+          received.push(call.request);
+          answer(null, null);
+        },
       },
-    });
+    );
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
     });
     const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
-    received.push(await callUnary(client, method, Buffer.alloc(0), { deadlineMs: 5_000, metadata: new Metadata() }));
+    received.push(
+      await callUnary(client, method, Buffer.alloc(0), {
+        deadlineMs: 5_000,
+        metadata: new Metadata(),
+      }),
+    );
     client.close();
     server.forceShutdown();
     const expected = Buffer.from([8, 0xac, 2, 18, 3, 1, 2, 3]);
@@ -38,6 +56,8 @@ describe('MessageParts', () => {
   });
 
   it('refuses a number that cannot be written', () => {
-    expect(() => new MessageParts().number(1, -1)).toThrow('field 1 is -1, must be 0 to 9007199254740991');
+    expect(() => new MessageParts().number(1, -1)).toThrow(
+      'field 1 is -1, must be 0 to 9007199254740991',
+    );
   });
 });

@@ -287,6 +287,10 @@ export interface Heartbeat {
   wantsStop: boolean;
   /** An I/O error happened. */
   lossy: boolean;
+  /** The broker's clock, milliseconds since 1970-01-01 UTC; 0: not stated. */
+  wallMs: number;
+  /** The orderly stop is over but for closing files: fence this broker now. */
+  leaves: boolean;
 }
 
 /** A leader asks for a change of a sync set. */
@@ -322,7 +326,11 @@ export interface AlterSyncSet {
     | number
     | undefined;
   /** Successor for which the leader has drained. */
-  handOver?: number | undefined;
+  handOver?:
+    | number
+    | undefined;
+  /** Member whose log has lost what it once acknowledged, and that cannot be spared. */
+  distrust?: number | undefined;
 }
 
 /** Moves replicas of one partition. */
@@ -416,6 +424,8 @@ export interface HeartbeatReply {
   mayStop: boolean;
   /** Partitions it still leads. */
   leadersLeft: number;
+  /** How far the broker's clock is ahead of the median of all brokers' clocks, in milliseconds; absent while not known. */
+  clockSkewMs?: number | undefined;
 }
 
 /** Answer to InitProducer. */
@@ -499,6 +509,8 @@ export interface InspectRequest {
   partition: number;
   /** Epoch that seals: no older leader is acknowledged any more. */
   leaderEpoch: number;
+  /** Registration of the broker that is asked: another incarnation knows nothing of that one's log. 0: not stated. */
+  brokerEpoch: number;
 }
 
 /** Response of Inspect. */
@@ -509,6 +521,8 @@ export interface InspectResponse {
   lastEpoch: number;
   /** End of its log. */
   endOffset: number;
+  /** What it knows to be committed; absent: nothing. */
+  highWaterMark?: number | undefined;
 }
 
 function createBasePeer(): Peer {
@@ -2101,7 +2115,7 @@ export const Register: MessageFns<Register> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { brokerId: 0, brokerEpoch: 0, wantsUnfence: false, wantsStop: false, lossy: false };
+  return { brokerId: 0, brokerEpoch: 0, wantsUnfence: false, wantsStop: false, lossy: false, wallMs: 0, leaves: false };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -2120,6 +2134,12 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.lossy !== false) {
       writer.uint32(40).bool(message.lossy);
+    }
+    if (message.wallMs !== 0) {
+      writer.uint32(48).uint64(message.wallMs);
+    }
+    if (message.leaves !== false) {
+      writer.uint32(56).bool(message.leaves);
     }
     return writer;
   },
@@ -2177,6 +2197,22 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.lossy = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.wallMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.leaves = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2199,6 +2235,8 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.wantsUnfence = object.wantsUnfence ?? false;
     message.wantsStop = object.wantsStop ?? false;
     message.lossy = object.lossy ?? false;
+    message.wallMs = object.wallMs ?? 0;
+    message.leaves = object.leaves ?? false;
     return message;
   },
 };
@@ -2217,6 +2255,7 @@ function createBaseAlterSyncSet(): AlterSyncSet {
     memberEpoch: 0,
     raise: undefined,
     handOver: undefined,
+    distrust: undefined,
   };
 }
 
@@ -2257,6 +2296,9 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
     }
     if (message.handOver !== undefined) {
       writer.uint32(96).uint32(message.handOver);
+    }
+    if (message.distrust !== undefined) {
+      writer.uint32(104).uint32(message.distrust);
     }
     return writer;
   },
@@ -2370,6 +2412,14 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
             message.handOver = reader.uint32();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.distrust = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2399,6 +2449,7 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
     message.memberEpoch = object.memberEpoch ?? 0;
     message.raise = object.raise ?? undefined;
     message.handOver = object.handOver ?? undefined;
+    message.distrust = object.distrust ?? undefined;
     return message;
   },
 };
@@ -3006,7 +3057,7 @@ export const Registered: MessageFns<Registered> = {
 };
 
 function createBaseHeartbeatReply(): HeartbeatReply {
-  return { fenced: false, mayStop: false, leadersLeft: 0 };
+  return { fenced: false, mayStop: false, leadersLeft: 0, clockSkewMs: undefined };
 }
 
 export const HeartbeatReply: MessageFns<HeartbeatReply> = {
@@ -3019,6 +3070,9 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
     }
     if (message.leadersLeft !== 0) {
       writer.uint32(24).uint32(message.leadersLeft);
+    }
+    if (message.clockSkewMs !== undefined) {
+      writer.uint32(32).int64(message.clockSkewMs);
     }
     return writer;
   },
@@ -3060,6 +3114,14 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
             message.leadersLeft = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.clockSkewMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3080,6 +3142,7 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
     message.fenced = object.fenced ?? false;
     message.mayStop = object.mayStop ?? false;
     message.leadersLeft = object.leadersLeft ?? 0;
+    message.clockSkewMs = object.clockSkewMs ?? undefined;
     return message;
   },
 };
@@ -3603,7 +3666,7 @@ export const IdentifyResponse: MessageFns<IdentifyResponse> = {
 };
 
 function createBaseInspectRequest(): InspectRequest {
-  return { topicId: "", partition: 0, leaderEpoch: 0 };
+  return { topicId: "", partition: 0, leaderEpoch: 0, brokerEpoch: 0 };
 }
 
 export const InspectRequest: MessageFns<InspectRequest> = {
@@ -3616,6 +3679,9 @@ export const InspectRequest: MessageFns<InspectRequest> = {
     }
     if (message.leaderEpoch !== 0) {
       writer.uint32(24).uint32(message.leaderEpoch);
+    }
+    if (message.brokerEpoch !== 0) {
+      writer.uint32(32).uint64(message.brokerEpoch);
     }
     return writer;
   },
@@ -3657,6 +3723,14 @@ export const InspectRequest: MessageFns<InspectRequest> = {
             message.leaderEpoch = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.brokerEpoch = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3677,12 +3751,13 @@ export const InspectRequest: MessageFns<InspectRequest> = {
     message.topicId = object.topicId ?? "";
     message.partition = object.partition ?? 0;
     message.leaderEpoch = object.leaderEpoch ?? 0;
+    message.brokerEpoch = object.brokerEpoch ?? 0;
     return message;
   },
 };
 
 function createBaseInspectResponse(): InspectResponse {
-  return { known: false, lastEpoch: 0, endOffset: 0 };
+  return { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined };
 }
 
 export const InspectResponse: MessageFns<InspectResponse> = {
@@ -3695,6 +3770,9 @@ export const InspectResponse: MessageFns<InspectResponse> = {
     }
     if (message.endOffset !== 0) {
       writer.uint32(24).uint64(message.endOffset);
+    }
+    if (message.highWaterMark !== undefined) {
+      writer.uint32(32).uint64(message.highWaterMark);
     }
     return writer;
   },
@@ -3736,6 +3814,14 @@ export const InspectResponse: MessageFns<InspectResponse> = {
             message.endOffset = longToNumber(reader.uint64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.highWaterMark = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3756,6 +3842,7 @@ export const InspectResponse: MessageFns<InspectResponse> = {
     message.known = object.known ?? false;
     message.lastEpoch = object.lastEpoch ?? 0;
     message.endOffset = object.endOffset ?? 0;
+    message.highWaterMark = object.highWaterMark ?? undefined;
     return message;
   },
 };

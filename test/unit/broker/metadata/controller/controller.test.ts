@@ -3,8 +3,17 @@ import { apply } from '../../../../../broker/metadata/apply.ts';
 import { BrokerError } from '../../../../../broker/base/errors.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../../broker/metadata/config.ts';
 import { Controller } from '../../../../../broker/metadata/controller/controller.ts';
-import type { ControllerInput, ControllerOutput, ControllerReply, ControllerRequest } from '../../../../../broker/metadata/controller-types.ts';
-import type { MetadataImage, PartitionState, TopicConfig } from '../../../../../broker/metadata/types.ts';
+import type {
+  ControllerInput,
+  ControllerOutput,
+  ControllerReply,
+  ControllerRequest,
+} from '../../../../../broker/metadata/controller-types.ts';
+import type {
+  MetadataImage,
+  PartitionState,
+  TopicConfig,
+} from '../../../../../broker/metadata/types.ts';
 import { brokerState, imageOf, partitionState, topicState } from '../fixtures.ts';
 
 /** A controller whose proposals are committed only when a test says so. */
@@ -18,7 +27,17 @@ class Bench {
 
   constructor(image: MetadataImage, requestsPendingMax = 100) {
     this.image = image;
-    this.controller = new Controller({ seed: 1, self: 0, sessionTimeoutMs: 1000, probeIntervalMs: 100, defaults: TOPIC_CONFIG_DEFAULTS, requestsPendingMax, partitionsMax: 10, image, nowMs: 0 });
+    this.controller = new Controller({
+      seed: 1,
+      self: 0,
+      sessionTimeoutMs: 1000,
+      probeIntervalMs: 100,
+      defaults: TOPIC_CONFIG_DEFAULTS,
+      requestsPendingMax,
+      partitionsMax: 10,
+      image,
+      nowMs: 0,
+    });
   }
 
   step(input: ControllerInput): ControllerOutput {
@@ -58,19 +77,63 @@ class Bench {
 }
 
 function bench(row: Partial<PartitionState> = {}, config: Partial<TopicConfig> = {}): Bench {
-  return new Bench(imageOf([0, 1, 2].map((id) => brokerState(id)), [topicState([partitionState(row)], config)]));
+  return new Bench(
+    imageOf(
+      [0, 1, 2].map((id) => brokerState(id)),
+      [topicState([partitionState(row)], config)],
+    ),
+  );
 }
 
-function register(brokerId: number, patch: Partial<Extract<ControllerRequest, { kind: 'register' }>> = {}): ControllerRequest {
-  return { kind: 'register', clusterId: 'c', brokerId, directoryId: `directory-${String(brokerId)}`, sessionEpoch: brokerId + 1, restartClass: 'warm', host: 'h', port: 1, rack: 'r', featureLevelMax: 1, ...patch };
+function register(
+  brokerId: number,
+  patch: Partial<Extract<ControllerRequest, { kind: 'register' }>> = {},
+): ControllerRequest {
+  return {
+    kind: 'register',
+    clusterId: 'c',
+    brokerId,
+    directoryId: `directory-${String(brokerId)}`,
+    sessionEpoch: brokerId + 1,
+    restartClass: 'warm',
+    host: 'h',
+    port: 1,
+    rack: 'r',
+    featureLevelMax: 2,
+    ...patch,
+  };
 }
 
-function heartbeat(brokerId: number, patch: Partial<Extract<ControllerRequest, { kind: 'heartbeat' }>> = {}): ControllerRequest {
-  return { kind: 'heartbeat', brokerId, brokerEpoch: brokerId + 1, wantsUnfence: false, wantsStop: false, lossy: false, ...patch };
+function heartbeat(
+  brokerId: number,
+  patch: Partial<Extract<ControllerRequest, { kind: 'heartbeat' }>> = {},
+): ControllerRequest {
+  return {
+    kind: 'heartbeat',
+    brokerId,
+    brokerEpoch: brokerId + 1,
+    wantsUnfence: false,
+    wantsStop: false,
+    lossy: false,
+    ...patch,
+  };
 }
 
-function alter(change: Extract<ControllerRequest, { kind: 'alter-sync-set' }>['change'], patch: object = {}): ControllerRequest {
-  return { kind: 'alter-sync-set', brokerId: 0, brokerEpoch: 1, topicId: 't', partition: 0, leaderEpoch: 1, partitionEpoch: 1, change, ...patch };
+function alter(
+  change: Extract<ControllerRequest, { kind: 'alter-sync-set' }>['change'],
+  patch: object = {},
+): ControllerRequest {
+  return {
+    kind: 'alter-sync-set',
+    brokerId: 0,
+    brokerEpoch: 1,
+    topicId: 't',
+    partition: 0,
+    leaderEpoch: 1,
+    partitionEpoch: 1,
+    change,
+    ...patch,
+  };
 }
 
 function codeOf(reply: ControllerReply | BrokerError | undefined): string {
@@ -83,17 +146,30 @@ describe('Controller: registration', () => {
     const requestId = world.send(register(1));
     expect(world.replies.get(requestId)).toBeUndefined();
     world.commit();
-    expect(world.replies.get(requestId)).toEqual({ kind: 'register', brokerEpoch: 4, restartClass: 'warm' });
+    expect(world.replies.get(requestId)).toEqual({
+      kind: 'register',
+      brokerEpoch: 4,
+      restartClass: 'warm',
+    });
   });
 
   test('keeps a warm member in S and moves its leadership with a new epoch', () => {
     const world = bench();
     world.ask(register(0));
-    expect(world.row()).toMatchObject({ syncSet: [0, 1, 2], suspects: [], leader: 1, leaderEpoch: 2, partitionEpoch: 2 });
+    expect(world.row()).toMatchObject({
+      syncSet: [0, 1, 2],
+      suspects: [],
+      leader: 1,
+      leaderEpoch: 2,
+      partitionEpoch: 2,
+    });
   });
 
   test.each([
-    { title: 'a session file older than the last incarnation unfenced', patch: { sessionEpoch: 1 } },
+    {
+      title: 'a session file older than the last incarnation unfenced',
+      patch: { sessionEpoch: 1 },
+    },
     { title: 'a session file of an epoch that was never given', patch: { sessionEpoch: 9 } },
     { title: 'no session file', patch: { sessionEpoch: 0 } },
   ])('does not believe a warm claim with $title', ({ patch }) => {
@@ -105,23 +181,39 @@ describe('Controller: registration', () => {
   test('suspects a lossy member where min forbids its removal, and commits that before the registration', () => {
     const world = bench({}, { minInSyncReplicas: 3 });
     world.send(register(0, { restartClass: 'lossy' }));
-    expect(world.last.proposals.flatMap(({ records }) => records.map((record) => record.kind))).toEqual(['partition-changed', 'broker-registered']);
+    expect(
+      world.last.proposals.flatMap(({ records }) => records.map((record) => record.kind)),
+    ).toEqual(['partition-changed', 'broker-registered']);
     world.commit();
-    expect(world.row()).toMatchObject({ syncSet: [0, 1, 2], suspects: [0], leader: 1, leaderEpoch: 2 });
+    expect(world.row()).toMatchObject({
+      syncSet: [0, 1, 2],
+      suspects: [0],
+      leader: 1,
+      leaderEpoch: 2,
+    });
   });
 
   test('refuses another directory while the present incarnation lives, and probes that one', () => {
     const world = bench();
-    expect(codeOf(world.ask(register(1, { directoryId: 'other', restartClass: 'new', sessionEpoch: 0 })))).toBe('REFUSED');
+    expect(
+      codeOf(
+        world.ask(register(1, { directoryId: 'other', restartClass: 'new', sessionEpoch: 0 })),
+      ),
+    ).toBe('REFUSED');
     world.tick(101);
     world.step({ kind: 'probed', brokerId: 1, brokerEpoch: 2, result: 'refused' });
     world.commit();
-    expect(world.ask(register(1, { directoryId: 'other', restartClass: 'new', sessionEpoch: 0 }))).toMatchObject({ restartClass: 'new' });
+    expect(
+      world.ask(register(1, { directoryId: 'other', restartClass: 'new', sessionEpoch: 0 })),
+    ).toMatchObject({ restartClass: 'new' });
   });
 
   test('names both cluster ids', () => {
     const reply = bench().ask(register(1, { clusterId: 'x' }));
-    expect(reply).toMatchObject({ code: 'WRONG_CLUSTER', message: `Cannot register broker 1: its cluster id is "x", this cluster's is "c"` });
+    expect(reply).toMatchObject({
+      code: 'WRONG_CLUSTER',
+      message: `Cannot register broker 1: its cluster id is "x", this cluster's is "c"`,
+    });
   });
 });
 
@@ -172,13 +264,21 @@ describe('Controller: sessions', () => {
 
   test('moves leaderships away before it lets a broker stop', () => {
     const world = bench();
-    expect(world.ask(heartbeat(0, { wantsStop: true }))).toEqual({ kind: 'heartbeat', fenced: false, mayStop: true, leadersLeft: 0 });
+    expect(world.ask(heartbeat(0, { wantsStop: true }))).toEqual({
+      kind: 'heartbeat',
+      fenced: false,
+      mayStop: true,
+      leadersLeft: 0,
+    });
     expect(world.row()).toMatchObject({ leader: 1, syncSet: [0, 1, 2] });
   });
 
   test('lets the last candidate stop although it leads', () => {
     const world = bench({ syncSet: [0], quorum: 1 }, { minInSyncReplicas: 1 });
-    expect(world.ask(heartbeat(0, { wantsStop: true }))).toMatchObject({ mayStop: true, leadersLeft: 1 });
+    expect(world.ask(heartbeat(0, { wantsStop: true }))).toMatchObject({
+      mayStop: true,
+      leadersLeft: 1,
+    });
     expect(world.row()).toMatchObject({ leader: 0 });
   });
 
@@ -194,20 +294,132 @@ describe('Controller: sessions', () => {
 describe('Controller: sync sets', () => {
   const without2: Partial<PartitionState> = { syncSet: [0, 1] };
 
-  test.each<{ title: string; row?: Partial<PartitionState>; config?: Partial<TopicConfig>; request: ControllerRequest; code: string; after: object }>([
-    { title: 'adds with q + 1 in in-sync mode', row: without2, request: alter({ op: 'add', member: 2, memberEpoch: 3 }), code: 'ok', after: { syncSet: [0, 1, 2], quorum: 3, partitionEpoch: 2, leaderEpoch: 1 } },
-    { title: 'adds with the same q in quorum mode', row: { ...without2, quorum: 2 }, config: { commitMode: 'quorum' }, request: alter({ op: 'add', member: 2, memberEpoch: 3 }), code: 'ok', after: { syncSet: [0, 1, 2], quorum: 2 } },
-    { title: 'refuses a certificate of another incarnation (rule 13)', row: without2, request: alter({ op: 'add', member: 2, memberEpoch: 2 }), code: 'REFUSED', after: { syncSet: [0, 1] } },
-    { title: 'refuses a stranger', row: without2, request: alter({ op: 'add', member: 7, memberEpoch: 3 }), code: 'REFUSED', after: { syncSet: [0, 1] } },
-    { title: 'refuses an old partition epoch (rule 11)', row: { ...without2, partitionEpoch: 2 }, request: alter({ op: 'add', member: 2, memberEpoch: 3 }), code: 'STALE_EPOCH', after: { syncSet: [0, 1] } },
-    { title: 'knows that it is behind when asked with a later epoch', row: without2, request: alter({ op: 'add', member: 2, memberEpoch: 3 }, { leaderEpoch: 2 }), code: 'NOT_CONTROLLER', after: { syncSet: [0, 1] } },
-    { title: 'refuses who does not lead', row: without2, request: alter({ op: 'remove', member: 0 }, { brokerId: 1, brokerEpoch: 2 }), code: 'NOT_LEADER', after: { syncSet: [0, 1] } },
-    { title: 'removes with q - 1', request: alter({ op: 'remove', member: 2 }), code: 'ok', after: { syncSet: [0, 1], quorum: 2 } },
-    { title: 'refuses to remove below min (rule 16)', row: without2, request: alter({ op: 'remove', member: 1 }), code: 'REFUSED', after: { syncSet: [0, 1], quorum: 2 } },
-    { title: 'trusts a certified suspect', row: { suspects: [2] }, request: alter({ op: 'trust', member: 2, memberEpoch: 3 }), code: 'ok', after: { suspects: [] } },
-    { title: 'does not trust another incarnation', row: { suspects: [2] }, request: alter({ op: 'trust', member: 2, memberEpoch: 4 }), code: 'REFUSED', after: { suspects: [2] } },
-    { title: 'raises q by one', row: { quorum: 2 }, request: alter({ op: 'raise', quorum: 3 }), code: 'ok', after: { quorum: 3 } },
-    { title: 'does not count suspects for a raise', row: { quorum: 2, suspects: [2] }, request: alter({ op: 'raise', quorum: 3 }), code: 'REFUSED', after: { quorum: 2 } },
+  test.each<{
+    title: string;
+    row?: Partial<PartitionState>;
+    config?: Partial<TopicConfig>;
+    request: ControllerRequest;
+    code: string;
+    after: object;
+  }>([
+    {
+      title: 'adds with q + 1 in in-sync mode',
+      row: without2,
+      request: alter({ op: 'add', member: 2, memberEpoch: 3 }),
+      code: 'ok',
+      after: { syncSet: [0, 1, 2], quorum: 3, partitionEpoch: 2, leaderEpoch: 1 },
+    },
+    {
+      title: 'adds with the same q in quorum mode',
+      row: { ...without2, quorum: 2 },
+      config: { commitMode: 'quorum' },
+      request: alter({ op: 'add', member: 2, memberEpoch: 3 }),
+      code: 'ok',
+      after: { syncSet: [0, 1, 2], quorum: 2 },
+    },
+    {
+      title: 'refuses a certificate of another incarnation (rule 13)',
+      row: without2,
+      request: alter({ op: 'add', member: 2, memberEpoch: 2 }),
+      code: 'REFUSED',
+      after: { syncSet: [0, 1] },
+    },
+    {
+      title: 'refuses a stranger',
+      row: without2,
+      request: alter({ op: 'add', member: 7, memberEpoch: 3 }),
+      code: 'REFUSED',
+      after: { syncSet: [0, 1] },
+    },
+    {
+      title: 'refuses an old partition epoch (rule 11)',
+      row: { ...without2, partitionEpoch: 2 },
+      request: alter({ op: 'add', member: 2, memberEpoch: 3 }),
+      code: 'STALE_EPOCH',
+      after: { syncSet: [0, 1] },
+    },
+    {
+      title: 'knows that it is behind when asked with a later epoch',
+      row: without2,
+      request: alter({ op: 'add', member: 2, memberEpoch: 3 }, { leaderEpoch: 2 }),
+      code: 'NOT_CONTROLLER',
+      after: { syncSet: [0, 1] },
+    },
+    {
+      title: 'refuses who does not lead',
+      row: without2,
+      request: alter({ op: 'remove', member: 0 }, { brokerId: 1, brokerEpoch: 2 }),
+      code: 'NOT_LEADER',
+      after: { syncSet: [0, 1] },
+    },
+    {
+      title: 'removes with q - 1',
+      request: alter({ op: 'remove', member: 2 }),
+      code: 'ok',
+      after: { syncSet: [0, 1], quorum: 2 },
+    },
+    {
+      title: 'refuses to remove below min (rule 16)',
+      row: without2,
+      request: alter({ op: 'remove', member: 1 }),
+      code: 'REFUSED',
+      after: { syncSet: [0, 1], quorum: 2 },
+    },
+    {
+      title: 'trusts a certified suspect',
+      row: { suspects: [2] },
+      request: alter({ op: 'trust', member: 2, memberEpoch: 3 }),
+      code: 'ok',
+      after: { suspects: [] },
+    },
+    {
+      title: 'does not trust another incarnation',
+      row: { suspects: [2] },
+      request: alter({ op: 'trust', member: 2, memberEpoch: 4 }),
+      code: 'REFUSED',
+      after: { suspects: [2] },
+    },
+    {
+      title: 'distrusts a member that cannot be spared (P7)',
+      row: without2,
+      request: alter({ op: 'distrust', member: 1 }),
+      code: 'ok',
+      after: { syncSet: [0, 1], quorum: 2, suspects: [1], partitionEpoch: 2 },
+    },
+    {
+      title: 'removes a distrusted member that can be spared',
+      request: alter({ op: 'distrust', member: 2 }),
+      code: 'ok',
+      after: { syncSet: [0, 1], quorum: 2, suspects: [] },
+    },
+    {
+      title: 'does not let a leader distrust itself',
+      row: without2,
+      request: alter({ op: 'distrust', member: 0 }),
+      code: 'REFUSED',
+      after: { suspects: [] },
+    },
+    {
+      title: 'does not distrust a suspect again',
+      row: { ...without2, suspects: [1] },
+      request: alter({ op: 'distrust', member: 1 }),
+      code: 'REFUSED',
+      after: { partitionEpoch: 1 },
+    },
+    {
+      title: 'raises q by one',
+      row: { quorum: 2 },
+      request: alter({ op: 'raise', quorum: 3 }),
+      code: 'ok',
+      after: { quorum: 3 },
+    },
+    {
+      title: 'does not count suspects for a raise',
+      row: { quorum: 2, suspects: [2] },
+      request: alter({ op: 'raise', quorum: 3 }),
+      code: 'REFUSED',
+      after: { quorum: 2 },
+    },
   ])('$title', ({ row = {}, config = {}, request, code, after }) => {
     const world = bench(row, config);
     expect(codeOf(world.ask(request))).toBe(code);
@@ -215,7 +427,10 @@ describe('Controller: sync sets', () => {
   });
 
   test('lets go of a frozen member when another one joins (rule 16)', () => {
-    const image = imageOf([brokerState(0), brokerState(1, { fenced: true }), brokerState(2)], [topicState([partitionState({ syncSet: [0, 1] })])]);
+    const image = imageOf(
+      [brokerState(0), brokerState(1, { fenced: true }), brokerState(2)],
+      [topicState([partitionState({ syncSet: [0, 1] })])],
+    );
     const world = new Bench(image);
     world.tick(400);
     for (const id of [0, 2]) world.ask(heartbeat(id));
@@ -228,7 +443,16 @@ describe('Controller: sync sets', () => {
 });
 
 describe('Controller: elections that read logs', () => {
-  const inspected = (brokerId: number, patch: object = {}): ControllerInput => ({ kind: 'inspected', topicId: 't', partition: 0, leaderEpoch: 2, brokerId, brokerEpoch: brokerId + 1, log: { lastEpoch: 1, endOffset: 10 + brokerId }, ...patch });
+  const inspected = (brokerId: number, patch: object = {}): ControllerInput => ({
+    kind: 'inspected',
+    topicId: 't',
+    partition: 0,
+    leaderEpoch: 2,
+    brokerId,
+    brokerEpoch: brokerId + 1,
+    log: { lastEpoch: 1, endOffset: 10 + brokerId },
+    ...patch,
+  });
 
   test('seals at a committed leaderless epoch, then takes the best of |S| - q + 1 logs', () => {
     const world = bench({ quorum: 2 }, { commitMode: 'quorum' });
@@ -236,7 +460,12 @@ describe('Controller: elections that read logs', () => {
     expect(world.last.inspections).toEqual([]);
     world.commit();
     expect(world.row()).toMatchObject({ leader: -1, leaderEpoch: 2 });
-    expect(world.last.inspections.map(({ brokerId, leaderEpoch }) => [brokerId, leaderEpoch])).toEqual([[1, 2], [2, 2]]);
+    expect(
+      world.last.inspections.map(({ brokerId, leaderEpoch }) => [brokerId, leaderEpoch]),
+    ).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
     world.step(inspected(1));
     expect(world.last.proposals).toEqual([]);
     world.step(inspected(2));
@@ -245,7 +474,10 @@ describe('Controller: elections that read logs', () => {
   });
 
   test('an unclean election waits for every replica, takes the best log and reports the loss with it', () => {
-    const world = bench({ suspects: [0, 1, 2], leader: -1, leaderEpoch: 2 }, { minInSyncReplicas: 3, uncleanElection: true });
+    const world = bench(
+      { suspects: [0, 1, 2], leader: -1, leaderEpoch: 2 },
+      { minInSyncReplicas: 3, uncleanElection: true },
+    );
     world.tick(1);
     world.step(inspected(0));
     world.step(inspected(1));
@@ -253,9 +485,18 @@ describe('Controller: elections that read logs', () => {
     world.step(inspected(2, { brokerEpoch: 2 }));
     expect(world.last.proposals).toEqual([]);
     world.step(inspected(2));
-    expect(world.last.proposals.map(({ records }) => records.map(({ kind }) => kind))).toEqual([['loss-reported', 'partition-changed']]);
+    expect(world.last.proposals.map(({ records }) => records.map(({ kind }) => kind))).toEqual([
+      ['loss-reported', 'partition-changed'],
+    ]);
     world.commit();
-    expect(world.row()).toMatchObject({ leader: 2, leaderEpoch: 3, uncleanEpoch: 3, syncSet: [2], quorum: 1, suspects: [] });
+    expect(world.row()).toMatchObject({
+      leader: 2,
+      leaderEpoch: 3,
+      uncleanEpoch: 3,
+      syncSet: [2],
+      quorum: 1,
+      suspects: [],
+    });
     expect(world.image.losses).toMatchObject([{ leader: 2, leaderEpoch: 3, fromOffset: 12 }]);
   });
 
@@ -266,12 +507,31 @@ describe('Controller: elections that read logs', () => {
   });
 
   test.each([
-    { title: 'while a trusted member may return', givenUp: [] as number[], message: 'Cannot elect a leader of t/0: brokers 2 are trusted and may return, must be given up by name' },
-    { title: 'past somebody who is alive', givenUp: [1, 2], message: 'Cannot elect a leader of t/0: brokers 1 are alive, only the dead can be given up' },
+    {
+      title: 'while a trusted member may return',
+      givenUp: [] as number[],
+      message:
+        'Cannot elect a leader of t/0: brokers 2 are trusted and may return, must be given up by name',
+    },
+    {
+      title: 'past somebody who is alive',
+      givenUp: [1, 2],
+      message: 'Cannot elect a leader of t/0: brokers 1 are alive, only the dead can be given up',
+    },
   ])('refuses an unclean wish $title', ({ givenUp, message }) => {
     const row = partitionState({ syncSet: [2], quorum: 1, leader: -1 });
-    const image = imageOf([brokerState(0), brokerState(1), brokerState(2, { fenced: true })], [topicState([row], { minInSyncReplicas: 1, uncleanElection: true })]);
-    const reply = new Bench(image).ask({ kind: 'elect-leader', topic: 't', partition: 0, target: -1, unclean: true, givenUp });
+    const image = imageOf(
+      [brokerState(0), brokerState(1), brokerState(2, { fenced: true })],
+      [topicState([row], { minInSyncReplicas: 1, uncleanElection: true })],
+    );
+    const reply = new Bench(image).ask({
+      kind: 'elect-leader',
+      topic: 't',
+      partition: 0,
+      target: -1,
+      unclean: true,
+      givenUp,
+    });
     expect(reply).toMatchObject({ code: 'REFUSED', message });
   });
 
@@ -286,26 +546,59 @@ describe('Controller: elections that read logs', () => {
       world.tick(nowMs);
       for (const id of [0, 1, 2]) world.ask(heartbeat(id));
     }
-    expect(world.row()).toMatchObject({ leader: 0, leaderEpoch: 2 });
+    expect(world.row()).toMatchObject({ leader: 1, successor: 0 });
+    world.ask(
+      alter({ op: 'hand-over', successor: 0 }, { brokerId: 1, brokerEpoch: 2, partitionEpoch: 2 }),
+    );
+    expect(world.row()).toMatchObject({ leader: 0, leaderEpoch: 2, successor: -1 });
   });
 });
 
 describe('Controller: topics and producers', () => {
-  const create = (patch: object = {}): ControllerRequest => ({ kind: 'create-topic', topicId: 'u', name: 'u', partitions: 2, replicationFactor: 3, config: {}, assignments: [], validateOnly: false, ...patch });
+  const create = (patch: object = {}): ControllerRequest => ({
+    kind: 'create-topic',
+    topicId: 'u',
+    name: 'u',
+    partitions: 2,
+    replicationFactor: 3,
+    config: {},
+    assignments: [],
+    validateOnly: false,
+    ...patch,
+  });
 
   test('creates a topic with everybody in S, and again under the same id', () => {
     const world = bench();
     expect(world.ask(create())).toEqual({ kind: 'create-topic', topicId: 'u' });
-    expect(world.image.topics.get('u')?.partitions.map(({ syncSet, quorum }) => [syncSet.length, quorum])).toEqual([[3, 3], [3, 3]]);
+    expect(
+      world.image.topics
+        .get('u')
+        ?.partitions.map(({ syncSet, quorum }) => [syncSet.length, quorum]),
+    ).toEqual([
+      [3, 3],
+      [3, 3],
+    ]);
     expect(codeOf(world.ask(create()))).toBe('ok');
     expect(codeOf(world.ask(create({ topicId: 'v' })))).toBe('TOPIC_EXISTS');
   });
 
   test.each([
     { title: 'too many replicas', patch: { replicationFactor: 4 }, code: 'REFUSED' },
-    { title: 'min above the replication factor', patch: { replicationFactor: 1 }, code: 'INVALID_ARGUMENT' },
-    { title: 'more partitions than the cluster may have', patch: { partitions: 10 }, code: 'REFUSED' },
-    { title: 'an assignment to strangers', patch: { partitions: 1, assignments: [[0, 1, 9]] }, code: 'INVALID_ARGUMENT' },
+    {
+      title: 'min above the replication factor',
+      patch: { replicationFactor: 1 },
+      code: 'INVALID_ARGUMENT',
+    },
+    {
+      title: 'more partitions than the cluster may have',
+      patch: { partitions: 10 },
+      code: 'REFUSED',
+    },
+    {
+      title: 'an assignment to strangers',
+      patch: { partitions: 1, assignments: [[0, 1, 9]] },
+      code: 'INVALID_ARGUMENT',
+    },
   ])('refuses $title', ({ patch, code }) => {
     expect(codeOf(bench().ask(create(patch)))).toBe(code);
   });
@@ -317,15 +610,33 @@ describe('Controller: topics and producers', () => {
   });
 
   test('raises min only where it holds, and names where it does not', () => {
-    const alterMin = (min: number): ControllerRequest => ({ kind: 'alter-topic', name: 't', config: { minInSyncReplicas: min }, partitions: 0 });
+    const alterMin = (min: number): ControllerRequest => ({
+      kind: 'alter-topic',
+      name: 't',
+      config: { minInSyncReplicas: min },
+      partitions: 0,
+      replicationFactor: 0,
+      waitMs: 0,
+    });
     expect(codeOf(bench().ask(alterMin(3)))).toBe('ok');
     const reply = bench({ suspects: [2] }).ask(alterMin(3));
-    expect(reply).toMatchObject({ code: 'REFUSED', message: 'Cannot raise minInSyncReplicas of topic "t" to 3: partition 0 has 2 trusted unfenced members in S and q = 3, both must be at least 3' });
+    expect(reply).toMatchObject({
+      code: 'REFUSED',
+      message:
+        'Cannot raise minInSyncReplicas of topic "t" from 2 to 3: partition 0 has 2 trusted unfenced members in S that stay, must have 3',
+    });
   });
 
   test('a change of mode moves the partition epoch, so that additions of the old mode are stale', () => {
     const world = bench({ syncSet: [0, 1] }, { commitMode: 'quorum' });
-    world.ask({ kind: 'alter-topic', name: 't', config: { commitMode: 'in-sync' }, partitions: 0 });
+    world.ask({
+      kind: 'alter-topic',
+      name: 't',
+      config: { commitMode: 'in-sync' },
+      partitions: 0,
+      replicationFactor: 0,
+      waitMs: 0,
+    });
     expect(world.row()).toMatchObject({ quorum: 2, partitionEpoch: 2 });
     expect(codeOf(world.ask(alter({ op: 'add', member: 2, memberEpoch: 3 })))).toBe('STALE_EPOCH');
   });
@@ -333,8 +644,14 @@ describe('Controller: topics and producers', () => {
   test('gives an id once, over controllers, and a new epoch for a name', () => {
     const world = bench();
     const init = (name: string): ControllerRequest => ({ kind: 'init-producer', name });
-    expect([world.ask(init('')), world.ask(init(''))]).toMatchObject([{ producerId: 1 }, { producerId: 2 }]);
-    expect([world.ask(init('p')), world.ask(init('p'))]).toMatchObject([{ producerId: 3, producerEpoch: 0 }, { producerId: 3, producerEpoch: 1 }]);
+    expect([world.ask(init('')), world.ask(init(''))]).toMatchObject([
+      { producerId: 1 },
+      { producerId: 2 },
+    ]);
+    expect([world.ask(init('p')), world.ask(init('p'))]).toMatchObject([
+      { producerId: 3, producerEpoch: 0 },
+      { producerId: 3, producerEpoch: 1 },
+    ]);
     expect(new Bench(world.image).ask(init(''))).toMatchObject({ producerId: 1001 });
   });
 });

@@ -1,6 +1,6 @@
 /** The Clock port on the machine's own clocks. */
 import { performance } from 'node:perf_hooks';
-import type { Clock } from './runtime/ports.ts';
+import type { Clock } from './ports.ts';
 
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),

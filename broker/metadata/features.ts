@@ -1,0 +1,74 @@
+/**
+ * What each feature level adds, and the refusals that follow. The controller raises the level of the cluster by one step when every registered broker
+ * can run it, and never lowers it: below a level its records are not written, since a broker one level behind could not read them.
+ */
+import { assert } from '../base/assert.ts';
+import { BrokerError } from '../base/errors.ts';
+import { NO_BROKER } from '../base/units.ts';
+import type { MetadataImage, MetadataRecord, PartitionState } from './types.ts';
+
+/** One row per level, the first one being level 1. */
+export const FEATURE_LEVELS = [
+  { level: 1, adds: 'the first release' },
+  {
+    level: 2,
+    adds: 'reassignments, cordons, removal of brokers, cluster settings, and leadership handed over by a leader that has drained',
+  },
+] as const;
+
+/** Highest level that this build can run. */
+export const FEATURE_LEVEL_MAX = FEATURE_LEVELS.length;
+
+/** Level of reassignments, cordons, settings and hand-overs. */
+export const LEVEL_OF_MOVES = 2;
+
+/** Whether the cluster has reached `level`. */
+export function hasLevel(image: MetadataImage, level: number): boolean {
+  return image.featureLevel >= level;
+}
+
+/** Throws {@link BrokerError} REFUSED unless the cluster has reached `level`, naming who holds it back. */
+export function requireLevel(image: MetadataImage, level: number, what: string): void {
+  if (hasLevel(image, level)) return;
+  const behind = [...image.brokers.values()]
+    .filter((broker) => broker.featureLevelMax < level)
+    .map(({ brokerId }) => brokerId);
+  const reason =
+    behind.length === 0
+      ? 'every broker can run it, it is raised once all are unfenced for a while'
+      : `brokers ${behind.toSorted((a, b) => a - b).join()} cannot run it`;
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot ${what}: it needs feature level ${String(level)}, the cluster is at ${String(image.featureLevel)}; ${reason}`,
+  );
+}
+
+/** Kinds of records that level 2 brought. */
+const KINDS_OF_MOVES: ReadonlySet<MetadataRecord['kind']> = new Set([
+  'broker-cordoned',
+  'broker-removed',
+  'settings-changed',
+  'replication-factor-changed',
+] as const);
+
+/** Lowest level at which a record may be written. */
+export function levelOf(record: MetadataRecord): number {
+  if (record.kind === 'partition-changed') return levelOfRow(record.state);
+  return KINDS_OF_MOVES.has(record.kind) ? LEVEL_OF_MOVES : 1;
+}
+
+/** Asserts that every record may be written at the level of `image`. */
+export function assertLevel(image: MetadataImage, records: readonly MetadataRecord[]): void {
+  for (const record of records) {
+    assert(
+      hasLevel(image, levelOf(record)) || image.featureLevel === 0,
+      `${record.kind} needs feature level ${String(levelOf(record))}, the cluster is at ${String(image.featureLevel)}`,
+    );
+  }
+}
+
+function levelOfRow(state: PartitionState): number {
+  return state.adding.length > 0 || state.removing.length > 0 || state.successor !== NO_BROKER
+    ? LEVEL_OF_MOVES
+    : 1;
+}

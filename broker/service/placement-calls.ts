@@ -1,0 +1,226 @@
+/**
+ * Calls that move replicas, and the two that say what should be moved. The moves are the controller's; the plan and the report are computed from the
+ * metadata of the broker that is asked, with sizes from those that lead.
+ */
+import {
+  AdminServiceService,
+  type AdminServiceServer,
+  type ClusterSettings as ClusterSettingsMessage,
+  type DescribeBrokerResponse,
+  type DescribeSpreadResponse,
+  type PlanRebalanceResponse,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import { BrokerError } from '../base/errors.ts';
+import { type BrokerId, type PartitionKey, partitionKey } from '../base/units.ts';
+import type { ClusterSettings, MetadataImage, PartitionState } from '../metadata/types.ts';
+import type { BrokerApi } from '../runtime/api.ts';
+import { integerField, presentField, topicNameField } from '../wire/fields.ts';
+import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
+import { brokerIdField, PARTITIONS_MAX, REPLICAS_MAX } from '../wire/topics.ts';
+import { type Cluster, remainingMs } from './cluster.ts';
+import { decide, imageShows, topicNamed } from './decisions.ts';
+import { describePartition, describeSelf, settingsToMessage } from './describe.ts';
+
+/** Partitions named by one DescribeSpread, as admin.proto says. */
+const FAULTS_MAX = 1_000;
+/** How long a broker has to say how large its partitions are: well within what a client gives one server to answer. */
+const SIZES_DEADLINE_MS = 700;
+
+type PlacementCalls = Pick<
+  AdminServiceServer,
+  | 'reassignPartition'
+  | 'decommission'
+  | 'recommission'
+  | 'removeBroker'
+  | 'setClusterSettings'
+  | 'planRebalance'
+  | 'describeSpread'
+>;
+
+/** Handlers of the calls about who holds what. */
+export function placementCalls(
+  cluster: Cluster,
+  version: string,
+  report: ReportDefect,
+): PlacementCalls {
+  const { broker } = cluster;
+  return {
+    reassignPartition: unaryHandler(
+      async ({ topic, partition, replicas }, call) => ({
+        partition: await reassign(cluster, { topic, partition, replicas }, remainingMs(call)),
+      }),
+      report,
+    ),
+    decommission: unaryHandler(async ({ brokerId }, call) => {
+      const replicasLeft = await cordon(
+        broker,
+        brokerIdField('broker_id', brokerId),
+        true,
+        remainingMs(call),
+      );
+      return { replicasLeft };
+    }, report),
+    recommission: unaryHandler(async ({ brokerId }, call) => {
+      await cordon(broker, brokerIdField('broker_id', brokerId), false, remainingMs(call));
+      return {};
+    }, report),
+    removeBroker: unaryHandler(async ({ brokerId }, call) => {
+      const deadlineMs = remainingMs(call);
+      await decide(
+        broker,
+        { kind: 'remove-broker', brokerId: brokerIdField('broker_id', brokerId) },
+        deadlineMs,
+      );
+      await imageShows(broker, (image) => !image.brokers.has(brokerId), deadlineMs);
+      return {};
+    }, report),
+    setClusterSettings: unaryHandler(async ({ settings }, call) => {
+      const deadlineMs = remainingMs(call);
+      const wanted = settingsField(presentField('settings', settings));
+      await decide(broker, { kind: 'set-settings', settings: wanted }, deadlineMs);
+      const shows = (image: MetadataImage): boolean =>
+        image.settings.moveBytesPerSecond === wanted.moveBytesPerSecond;
+      return {
+        settings: settingsToMessage((await imageShows(broker, shows, deadlineMs)).settings),
+      };
+    }, report),
+    planRebalance: unaryHandler((_, call) => plan(cluster, version, remainingMs(call)), report),
+    describeSpread: unaryHandler(() => spread(broker), report),
+  };
+}
+
+async function reassign(
+  cluster: Cluster,
+  message: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly replicas: readonly BrokerId[];
+  },
+  deadlineMs: number,
+) {
+  const { broker } = cluster;
+  const name = topicNameField('topic', message.topic);
+  const partition = integerField('partition', message.partition, 0, PARTITIONS_MAX - 1);
+  integerField('replicas length', message.replicas.length, 0, REPLICAS_MAX);
+  const replicas = message.replicas.map((brokerId, index) =>
+    brokerIdField(`replicas[${index}]`, brokerId),
+  );
+  const before = cluster.partition(cluster.topic(name), partition);
+  await decide(broker, { kind: 'reassign', topic: name, partition, replicas }, deadlineMs);
+  const shows = (image: MetadataImage): boolean => {
+    const state = topicNamed(image, name)?.partitions[partition];
+    if (state === undefined) return true;
+    if (replicas.length > 0) return isSameList(aimOf(state), replicas);
+    // Cancelled: it aims elsewhere now, or it stands still; what was not moving had nothing to cancel.
+    return state.target === undefined || !isSameList(aimOf(state), aimOf(before));
+  };
+  const state = topicNamed(await imageShows(broker, shows, deadlineMs), name)?.partitions[
+    partition
+  ];
+  if (state === undefined)
+    throw new BrokerError('UNKNOWN_TOPIC', `Topic "${name}" was deleted meanwhile`);
+  return describePartition(state);
+}
+
+/** Cordons a broker, or takes that back. @returns replicas that it still holds */
+async function cordon(
+  broker: BrokerApi,
+  brokerId: BrokerId,
+  isCordoned: boolean,
+  deadlineMs: number,
+): Promise<number> {
+  const { replicasLeft } = await decide(
+    broker,
+    { kind: 'decommission', brokerId, isCancelled: !isCordoned },
+    deadlineMs,
+  );
+  await imageShows(
+    broker,
+    (image) => (image.brokers.get(brokerId)?.cordoned ?? isCordoned) === isCordoned,
+    deadlineMs,
+  );
+  return replicasLeft;
+}
+
+function settingsField({ moveBytesPerSecond }: ClusterSettingsMessage): ClusterSettings {
+  const stated = presentField('settings.move_bytes_per_second', moveBytesPerSecond);
+  return {
+    moveBytesPerSecond: integerField(
+      'settings.move_bytes_per_second',
+      stated,
+      -1,
+      Number.MAX_SAFE_INTEGER,
+    ),
+  };
+}
+
+async function plan(
+  cluster: Cluster,
+  version: string,
+  deadlineMs: number,
+): Promise<PlanRebalanceResponse> {
+  knownImage(cluster.broker);
+  const sizes = await partitionSizes(cluster, version, Math.min(deadlineMs, SIZES_DEADLINE_MS));
+  const { moves, bytes } = cluster.broker.planRebalance(sizes);
+  const messages = moves.map(({ topicId, topic, partition, from, to, bytes: moveBytes }) => {
+    const isKnown = sizes.has(partitionKey(topicId, partition));
+    return {
+      topic,
+      partition,
+      from: [...from],
+      to: [...to],
+      bytes: isKnown ? moveBytes : undefined,
+    };
+  });
+  return { moves: messages, bytes };
+}
+
+/** Size of one replica of each partition, as its leader tells. Those of leaders that do not answer are missing. */
+async function partitionSizes(
+  cluster: Cluster,
+  version: string,
+  deadlineMs: number,
+): Promise<ReadonlyMap<PartitionKey, number>> {
+  const live = [...knownImage(cluster.broker).brokers.values()].filter(({ fenced }) => !fenced);
+  const ask = async (brokerId: BrokerId): Promise<DescribeBrokerResponse> => {
+    if (cluster.isSelf(brokerId)) return describeSelf(cluster.broker, version);
+    return cluster.forward(brokerId, AdminServiceService.describeBroker, { brokerId }, deadlineMs);
+  };
+  const sizes = new Map<PartitionKey, number>();
+  for (const answer of await Promise.allSettled(live.map(({ brokerId }) => ask(brokerId)))) {
+    if (answer.status === 'rejected') continue;
+    for (const { topicId, partition, leading, sizeBytes } of answer.value.replicas)
+      if (leading) sizes.set(partitionKey(topicId, partition), sizeBytes);
+  }
+  return sizes;
+}
+
+function spread(broker: BrokerApi): DescribeSpreadResponse {
+  const { topics } = knownImage(broker);
+  const faults = broker.spreadFaults();
+  const partitions = [...topics.values()].reduce((sum, topic) => sum + topic.partitions.length, 0);
+  return {
+    spanning: partitions - faults.length,
+    faults: faults
+      .slice(0, FAULTS_MAX)
+      .map(({ topic, partition, reason, message }) => ({ topic, partition, reason, message })),
+    faultsTotal: faults.length,
+  };
+}
+
+/** Throws BROKER_NOT_READY while this broker knows no cluster: what it has would pass for an empty one. */
+function knownImage(broker: BrokerApi): MetadataImage {
+  const image = broker.image();
+  if (image.clusterId === '')
+    throw new BrokerError('BROKER_NOT_READY', `Broker ${broker.brokerId} is ${broker.phase()}`);
+  return image;
+}
+
+/** Where the replicas will stand once nothing moves any more. */
+function aimOf({ target, replicas }: PartitionState): readonly BrokerId[] {
+  return target ?? replicas;
+}
+
+function isSameList(left: readonly BrokerId[], right: readonly BrokerId[]): boolean {
+  return left.length === right.length && left.every((brokerId, index) => brokerId === right[index]);
+}

@@ -1,0 +1,85 @@
+/** `tidemark cluster rebalance|reassign|decommission|recommission|remove-broker|limit`. */
+import { Argument, type Command } from 'commander';
+import type {
+  DecommissionOptions,
+  LimitOptions,
+  RebalanceOptions,
+  ReassignOptions,
+} from '../commands/placement.ts';
+import type { CommonOptions } from '../context.ts';
+import type { Surroundings } from '../output.ts';
+import { parseCount, parseCounts, parseRate } from '../units.ts';
+import { common, examples } from './shared.ts';
+
+/** Adds them to `cluster`. */
+export function addPlacement(cluster: Command, around: Surroundings): void {
+  addMoves(cluster, around);
+  addBrokers(cluster, around);
+}
+
+const load = () => import('../commands/placement.ts');
+
+function addMoves(cluster: Command, around: Surroundings): void {
+  const rebalance = common(cluster.command('rebalance'))
+    .description('give every broker its share: prints the plan with the bytes to move, then begins')
+    .option('--dry-run', 'print the plan and move nothing');
+  examples(rebalance, 'cluster rebalance --dry-run', 'cluster rebalance').action(
+    async (options: RebalanceOptions) => (await load()).rebalance(options, around),
+  );
+  const reassign = common(
+    cluster
+      .command('reassign')
+      .argument('<topic>')
+      .addArgument(new Argument('<partition>', 'its number').argParser(parseCount(0))),
+  )
+    .description('move the replicas of one partition, or cancel the move under way')
+    .option('--replicas <brokers>', 'brokers wanted, preferred leader first', parseCounts(0))
+    .option('--cancel', 'go back to where the replicas were');
+  examples(
+    reassign,
+    'cluster reassign orders 0 --replicas 1,2,3',
+    'cluster reassign orders 0 --cancel',
+  ).action(async (topic: string, partition: number, options: ReassignOptions) =>
+    (await load()).reassign(topic, partition, options, around),
+  );
+  const limit = common(cluster.command('limit'))
+    .description('limit what reassignments may copy; holds at once, for those under way too')
+    .requiredOption(
+      '--move-bytes-per-second <size>',
+      'for each broker that leads, for example 50MiB; or none',
+      parseRate,
+    );
+  examples(
+    limit,
+    'cluster limit --move-bytes-per-second 50MiB',
+    'cluster limit --move-bytes-per-second none',
+  ).action(async (options: LimitOptions) => (await load()).limit(options, around));
+}
+
+function addBrokers(cluster: Command, around: Surroundings): void {
+  const ofBroker = (name: string): Command =>
+    common(
+      cluster
+        .command(name)
+        .addArgument(new Argument('<broker>', 'its id').argParser(parseCount(0))),
+    );
+  const decommission = ofBroker('decommission')
+    .description('give a broker nothing new, and move everything away from it')
+    .option('--wait', 'until it holds nothing more');
+  examples(decommission, 'cluster decommission 4 --wait').action(
+    async (brokerId: number, options: DecommissionOptions) =>
+      (await load()).decommission(brokerId, options, around),
+  );
+  const recommission = ofBroker('recommission').description('take a decommission back');
+  examples(recommission, 'cluster recommission 4').action(
+    async (brokerId: number, options: CommonOptions) =>
+      (await load()).recommission(brokerId, options, around),
+  );
+  const remove = ofBroker('remove-broker').description(
+    'forget a broker that is gone for good; refused while its partitions need it',
+  );
+  examples(remove, 'cluster remove-broker 4').action(
+    async (brokerId: number, options: CommonOptions) =>
+      (await load()).removeBroker(brokerId, options, around),
+  );
+}

@@ -1,0 +1,163 @@
+/** A volume that is full is a state, not an accident: appends are refused, everything else works, and it passes. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Producer } from '../../client/index.ts';
+import { AckLevel } from '../../proto/gen/tidemark/v1/log.ts';
+import { encodeBatch } from '../../proto/records/batch.ts';
+import { TestCluster } from './harness/cluster.ts';
+import { DirectProduce } from './harness/direct.ts';
+import { readAll } from './harness/scenario.ts';
+
+const MIB = 1024 * 1024;
+const VOLUME_BYTES = 48 * MIB;
+const ARGS = [
+  '--disk-reserve-bytes',
+  `${12 * MIB}`,
+  '--replica-lag-ms-max',
+  '1000',
+  '--retention-check-ms',
+  '100',
+];
+/** Broker whose volume is small. */
+const SMALL = 3;
+const SEGMENT_BYTES = 2 * MIB;
+const RECORD_BYTES = 64 * 1024;
+
+/** Mounts a small volume on a folder. Returns why that is not possible here, or undefined. */
+function mountSmall(folder: string): string | undefined {
+  const options = `size=${VOLUME_BYTES}`;
+  const { status, error, stderr } = spawnSync(
+    'mount',
+    ['-t', 'tmpfs', '-o', options, 'tmpfs', folder],
+    {
+      encoding: 'utf8',
+    },
+  );
+  return status === 0
+    ? undefined
+    : `a volume cannot be mounted here: ${error?.message ?? stderr.trim()}`;
+}
+
+describe('broker with a full disk', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-volume-'));
+  const obstacle = mountSmall(folder);
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    if (obstacle !== undefined) return;
+    const dataDirOf = (brokerId: number): string | undefined =>
+      brokerId === SMALL ? join(folder, 'data') : undefined;
+    cluster = await TestCluster.start({ args: ARGS, dataDirOf });
+  });
+  afterAll(async () => {
+    try {
+      // Absent where its start failed: what was mounted must go all the same.
+      await (cluster as TestCluster | undefined)?.close();
+    } finally {
+      if (obstacle === undefined) spawnSync('umount', [folder]);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  async function createTopic(name: string, replicas: number[]): Promise<string> {
+    const config = { minInSyncReplicas: 2, commitMode: 0, segmentBytes: SEGMENT_BYTES } as const;
+    const assignments = [{ replicas }];
+    const { topicId } = await cluster.admin.createTopic({ name, config, assignments });
+    await cluster.waitInSync(name);
+    return topicId;
+  }
+
+  /** Appends large records until `isEnough`; each is handed in when the one before was acknowledged. Returns how many were. */
+  async function fill(
+    producer: Producer,
+    topic: string,
+    isEnough: () => boolean | Promise<boolean>,
+  ): Promise<number> {
+    let count = 0;
+    for (; !(await isEnough()); count += 1)
+      await producer.send({ topic, partition: 0, value: Buffer.alloc(RECORD_BYTES, `${count} `) });
+    return count;
+  }
+
+  it('that leads refuses appends, still reads and administers, and goes on when space is free', async (context) => {
+    if (obstacle !== undefined) context.skip(obstacle);
+    const name = 'led';
+    const topicId = await createTopic(name, [SMALL, 1, 2]);
+    const frame = encodeBatch(
+      [{ value: Buffer.alloc(RECORD_BYTES), timestampMs: Date.now() }],
+      { codec: 0 },
+      crc32,
+    );
+    const produce = new DirectProduce(cluster.broker(SMALL).address);
+    const acknowledged: number[] = [];
+    const appendOne = async (batchId: number): Promise<string> => {
+      produce.send({ topicId, partition: 0 }, new Map([[batchId, frame]]), AckLevel.ACK_LEVEL_ALL);
+      const result = await cluster.wait('the answer to an append', () =>
+        produce.results.find((one) => one.batchId === batchId),
+      );
+      if (result.error === undefined) acknowledged.push(result.baseOffset);
+      return result.error?.code ?? '';
+    };
+    let batchId = 0;
+    let refusal = '';
+    while (refusal === '' && batchId * RECORD_BYTES < VOLUME_BYTES)
+      refusal = await appendOne(batchId++);
+    expect(refusal).toBe('DISK_FULL');
+    const offsets = async (): Promise<number[]> =>
+      (await readAll(cluster, name)).map(({ offset }) => offset);
+    expect(await offsets()).toEqual(acknowledged);
+    expect(cluster.broker(SMALL).isRunning).toBe(true);
+    await cluster.admin.createTopic({ name: 'while-full', partitions: 1 });
+    await cluster.admin.deleteTopic('while-full');
+    expect(await cluster.leader(name)).toBe(SMALL);
+    await cluster.admin.alterTopic({
+      name,
+      config: { commitMode: 0, retentionBytes: 2 * SEGMENT_BYTES },
+    });
+    await cluster.wait('an append after space was freed', async (note) => {
+      const code = await appendOne(batchId++);
+      note(code);
+      return code === '' ? true : undefined;
+    });
+    produce.close();
+    const left = await offsets();
+    expect(left).toEqual(acknowledged.slice(acknowledged.length - left.length));
+    await cluster.admin.deleteTopic(name);
+  });
+
+  it('that follows leaves the sync set, retires what its leader retires, and comes back', async (context) => {
+    if (obstacle !== undefined) context.skip(obstacle);
+    const name = 'followed';
+    const topicId = await createTopic(name, [1, 2, SMALL]);
+    const producer = cluster.client.producer();
+    const isOut = async (): Promise<boolean> =>
+      !(await cluster.partition(name)).syncSet.includes(SMALL);
+    const before = await fill(producer, name, isOut);
+    const [first] = await readAll(cluster, name);
+    expect(first?.offset).toBe(1);
+    let more = 0;
+    await fill(producer, name, () => more++ === 10);
+    expect(cluster.broker(SMALL).isRunning).toBe(true);
+    expect(await readAll(cluster, name)).toHaveLength(before + 10);
+    await cluster.admin.alterTopic({
+      name,
+      config: { commitMode: 0, retentionBytes: 2 * SEGMENT_BYTES },
+    });
+    await cluster.wait('the follower to retire records', async (note) => {
+      const replicas = await cluster.replicas(topicId);
+      note(replicas);
+      const follower = replicas.find(({ brokerId }) => brokerId === SMALL);
+      return follower !== undefined && follower.logStart > 0 ? true : undefined;
+    });
+    await cluster.broker(SMALL).stop();
+    await cluster.restart(SMALL);
+    await cluster.waitInSync(name);
+    await producer.send({ topic: name, partition: 0, value: Buffer.from('last') });
+    await producer.close();
+    const marks = await cluster.waitSettled(name);
+    expect(marks.get(0)).toBe(1 + before + 10 + 1);
+  });
+});

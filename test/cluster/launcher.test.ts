@@ -1,0 +1,192 @@
+/** `npm start` as a person uses it, with the `tidemark` command beside it: output for scripts, exit codes, data that survives. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Command, type CommandResult, command, ROOT, tidemark } from './harness/child.ts';
+import { freePorts } from './harness/ports.ts';
+import { waitFor } from './harness/wait.ts';
+
+interface LocalBroker {
+  readonly brokerId: number;
+  readonly state: string;
+  readonly pid: number | null;
+}
+
+describe('npm start', () => {
+  const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  let port = 0;
+  let launcher: Command | undefined;
+  beforeAll(async () => {
+    port = await freePorts(3);
+    launcher = await start();
+  });
+  afterAll(async () => {
+    for (const { pid } of await status().catch(() => [])) killIfRunning(pid);
+    await launcher?.kill();
+    rmSync(data, { recursive: true, force: true });
+  });
+
+  /** What the script `start` of package.json runs, without npm around it: a signal is for the program itself, as from a supervisor. */
+  async function start(): Promise<Command> {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: { start: string };
+    };
+    const [, ...script] = scripts.start.split(' ');
+    const started = command(process.execPath, [...script, '--data', data, '--port', `${port}`]);
+    await waitFor(
+      'the launcher to be ready',
+      () => {
+        if (started.isOver()) throw new Error('the launcher ended');
+        return started.printed().includes('brokers ready') ? true : undefined;
+      },
+      { context: started.printed },
+    );
+    return started;
+  }
+
+  function run(...args: string[]): Promise<CommandResult> {
+    return runWith(undefined, ...args);
+  }
+
+  function runWith(input: string | undefined, ...args: string[]): Promise<CommandResult> {
+    const servers = [0, 1, 2].map((index) => `127.0.0.1:${port + index}`).join(',');
+    const bytes = input === undefined ? undefined : Buffer.from(input);
+    return tidemark([...args, '--server', servers], bytes).result;
+  }
+
+  async function local(...args: string[]): Promise<unknown> {
+    const { code, stdout, stderr } = await tidemark([
+      'local',
+      ...args,
+      '--data',
+      data,
+      '-o',
+      'json',
+    ]).result;
+    expect(code, stderr).toBe(0);
+    return JSON.parse(stdout.toString());
+  }
+
+  async function status(): Promise<LocalBroker[]> {
+    return (await local('status')) as LocalBroker[];
+  }
+
+  function stateOf(brokerId: number, state: string): Promise<LocalBroker> {
+    return waitFor(`broker ${brokerId} to be ${state}`, async (note) => {
+      const brokers = await status();
+      note(brokers);
+      return brokers.find((broker) => broker.brokerId === brokerId && broker.state === state);
+    });
+  }
+
+  async function inService(): Promise<void> {
+    await waitFor('all brokers in service', async (note) => {
+      const { stdout } = await run('cluster', 'describe', '--output', 'json');
+      const described = JSON.parse(stdout.toString()) as {
+        brokers: { fenced: boolean; voter: boolean }[];
+      };
+      note(described.brokers);
+      const serving = described.brokers.filter(({ fenced }) => !fenced);
+      return serving.length === 3 ? true : undefined;
+    });
+  }
+
+  it('takes a topic and records, and gives them back', async () => {
+    const created = await run('topic', 'create', 'orders', '--partitions', '2', '-o', 'json');
+    expect(created, created.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(created.stdout.toString())).toMatchObject({ name: 'orders' });
+    const appended = await runWith('a 1\nb 2\na 3\n', 'append', 'orders', '--key-by', '^\\S+');
+    expect(appended, appended.stderr).toMatchObject({ code: 0 });
+    const read = await run('read', 'orders', '--output', 'json');
+    expect(read, read.stderr).toMatchObject({ code: 0 });
+    const records = read.stdout
+      .toString()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { key: string; value: string });
+    expect(records.filter(({ key }) => key === 'a').map(({ value }) => value)).toEqual([
+      'a 1',
+      'a 3',
+    ]);
+    expect(records.filter(({ key }) => key === 'b').map(({ value }) => value)).toEqual(['b 2']);
+  });
+
+  it.for([
+    { name: 'an unknown topic', args: ['topic', 'describe', 'nothing'], exitCode: 2 },
+    { name: 'a topic that exists', args: ['topic', 'create', 'orders'], exitCode: 2 },
+    { name: 'an unknown option', args: ['topic', 'list', '--nothing'], exitCode: 2 },
+    {
+      name: 'a stop that would take the quorum',
+      args: ['cluster', 'check-disruption', '1', '2'],
+      exitCode: 1,
+    },
+    { name: 'a stop that is safe', args: ['cluster', 'check-disruption', '3'], exitCode: 0 },
+  ])('lets the command end with $exitCode for $name', async ({ args, exitCode }) => {
+    await inService();
+    const { code, stdout, stderr } = await run(...args);
+    expect(code, `${stdout.toString()}${stderr}`).toBe(exitCode);
+  });
+
+  it('lets the command end with 1 where nobody listens', async () => {
+    const free = await freePorts(1);
+    const { code, stderr } = await tidemark(['topic', 'list', '--server', `127.0.0.1:${free}`])
+      .result;
+    expect(code).toBe(1);
+    expect(stderr).toContain(`127.0.0.1:${free}`);
+  });
+
+  it('kills, pauses, stops and starts single brokers', async () => {
+    const first = await stateOf(2, 'running');
+    await local('kill', '2');
+    await stateOf(2, 'down');
+    expect(first.pid === null || isRunning(first.pid)).toBe(false);
+    await local('start', '2');
+    const second = await stateOf(2, 'running');
+    expect(second.pid).not.toBe(first.pid);
+    await inService();
+    await local('kill', '2', '--pause');
+    expect(await stateOf(2, 'paused')).toMatchObject({ pid: second.pid });
+    await local('start', '2');
+    expect(await stateOf(2, 'running')).toMatchObject({ pid: second.pid });
+    await local('kill', '2', '--stop');
+    await stateOf(2, 'down');
+    await local('start', '2');
+    await stateOf(2, 'running');
+    await inService();
+  });
+
+  it('stops in order on Ctrl-C, and has its data when it is started again', async () => {
+    const pids = (await status()).map(({ pid }) => pid);
+    launcher?.signal('SIGINT');
+    const ended = await launcher?.result;
+    expect(ended).toMatchObject({ code: 0, signal: null });
+    expect(pids.filter((pid) => pid !== null && isRunning(pid))).toEqual([]);
+    expect(existsSync(join(data, 'local.json'))).toBe(false);
+    const { code, stderr } = await tidemark(['local', 'status', '--data', data]).result;
+    expect(code).toBe(2);
+    expect(stderr).toContain('npm start');
+    launcher = await start();
+    await inService();
+    const described = await run('cluster', 'describe', '--output', 'json');
+    const { brokers } = JSON.parse(described.stdout.toString()) as {
+      brokers: { restartClass: string }[];
+    };
+    expect(brokers.map(({ restartClass }) => restartClass)).toEqual(['clean', 'clean', 'clean']);
+    const read = await run('read', 'orders', '--format', 'raw');
+    expect(read.stdout.toString().split('\n').toSorted()).toEqual(['', 'a 1', 'a 3', 'b 2']);
+  });
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function killIfRunning(pid: number | null): void {
+  if (pid !== null && isRunning(pid)) process.kill(pid, 'SIGKILL');
+}

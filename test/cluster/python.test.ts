@@ -1,0 +1,65 @@
+/** A program in another language, from generated code alone, against a broker that leads nothing. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ensurePython } from '../../scripts/python.mjs';
+import { command, ROOT } from './harness/child.ts';
+import { TestCluster } from './harness/cluster.ts';
+
+const PROTOS = ['errors', 'records', 'log'].map((name) => `tidemark/v1/${name}.proto`);
+
+describe('generated Python', () => {
+  const environment = ensurePython();
+  const python = 'python' in environment ? environment.python : '';
+  const generated = mkdtempSync(join(tmpdir(), 'tidemark-python-'));
+  let cluster: TestCluster | undefined;
+  beforeAll(async () => {
+    if (python !== '') cluster = await TestCluster.start();
+  });
+  afterAll(async () => {
+    await cluster?.close();
+    rmSync(generated, { recursive: true, force: true });
+  });
+
+  it('appends and reads through a broker that leads nothing', async (context) => {
+    if ('missing' in environment) context.skip(environment.missing);
+    if (cluster === undefined) throw new Error('there is no cluster');
+    const proto = join(ROOT, 'proto');
+    const compiled = await command(python, [
+      ...['-m', 'grpc_tools.protoc', '-I', proto],
+      ...[`--python_out=${generated}`, `--grpc_python_out=${generated}`, ...PROTOS],
+    ]).result;
+    expect(compiled, compiled.stderr).toMatchObject({ code: 0 });
+    const { topicId } = await cluster.admin.createTopic({
+      name: 'python',
+      config: { minInSyncReplicas: 2, commitMode: 0 },
+      assignments: [{ replicas: [1, 2] }],
+    });
+    await cluster.waitInSync('python');
+    const [leader, , follower] = cluster.servers;
+    const result = await command(
+      python,
+      [join(import.meta.dirname, 'python', 'generated.py'), follower ?? '', leader ?? '', topicId],
+      { env: { PYTHONPATH: generated, PYTHONDONTWRITEBYTECODE: '1' } },
+    ).result;
+    expect(result, `${result.stderr}\n${cluster.logs(10)}`).toMatchObject({ code: 0 });
+    const plain = [1, 2, 3].map((offset) => ({
+      offset,
+      key: 'key',
+      value: `plain ${offset - 1}`,
+      headers: {},
+    }));
+    expect(JSON.parse(result.stdout.toString())).toEqual({
+      appended: [1, 2, 3].map((offset) => ({ offset, error: '' })),
+      produced: { batchId: 7, baseOffset: 4, error: '' },
+      read: [
+        ...plain,
+        { offset: 4, key: 'k1', value: 'hello', headers: {} },
+        { offset: 5, key: null, value: 'world', headers: { trace: '0102' } },
+      ],
+      isServing: true,
+      services: ['tidemark.v1.LogService', 'tidemark.v1.AdminService'],
+    });
+  });
+});

@@ -1,0 +1,243 @@
+import type { MethodDefinition } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { BrokerError } from '../../../../broker/base/errors.ts';
+import type { BrokerState, PartitionState } from '../../../../broker/metadata/types.ts';
+import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { callUnary } from '../../../../proto/grpc/calls.ts';
+import { type FakeBroker, FakeCluster, TOPIC_ID } from './fake-broker.ts';
+
+let cluster: FakeCluster;
+let one: FakeBroker;
+let two: FakeBroker;
+
+beforeEach(async () => {
+  cluster = new FakeCluster();
+  one = await cluster.add(1);
+  two = await cluster.add(2);
+});
+
+afterEach(async () => {
+  await cluster.stop();
+  expect(cluster.defects).toEqual([]);
+});
+
+function call<Request, Response>(
+  broker: FakeBroker,
+  method: MethodDefinition<Request, Response>,
+  request: Request,
+): Promise<Response> {
+  return callUnary(cluster.client(broker), method, request, { deadlineMs: 4_000 });
+}
+
+/** "events" has one partition, its replica at broker 1. */
+function stand(part: Partial<PartitionState> = {}): PartitionState {
+  cluster.lead([1]);
+  const topic = cluster.image.topics.get(TOPIC_ID)!;
+  const state = { ...topic.partitions[0]!, replicas: [1], syncSet: [1], ...part };
+  cluster.put({ ...topic, partitions: [state] });
+  return state;
+}
+
+function change(part: Partial<PartitionState>): void {
+  const topic = cluster.image.topics.get(TOPIC_ID)!;
+  cluster.put({ ...topic, partitions: [{ ...topic.partitions[0]!, ...part }] });
+}
+
+/** The move under way has come to its end. */
+function settle(): void {
+  const topic = cluster.image.topics.get(TOPIC_ID)!;
+  const { target = [], ...state } = topic.partitions[0]!;
+  cluster.put({
+    ...topic,
+    partitions: [{ ...state, replicas: target, syncSet: target, adding: [], removing: [] }],
+  });
+}
+
+function changeBroker(brokerId: number, part: Partial<BrokerState>): void {
+  const { brokers } = cluster.image;
+  cluster.change({
+    brokers: new Map([...brokers, [brokerId, { ...brokers.get(brokerId)!, ...part }]]),
+  });
+}
+
+describe('placementCalls()', () => {
+  it('reassigns, and answers once it shows', async () => {
+    stand();
+    cluster.decide = (request) => {
+      expect(request).toEqual({ kind: 'reassign', topic: 'events', partition: 0, replicas: [2] });
+      setImmediate(() => change({ replicas: [1, 2], adding: [2], removing: [1], target: [2] }));
+      return { kind: 'reassign' };
+    };
+    const { partition } = await call(two, AdminServiceService.reassignPartition, {
+      topic: 'events',
+      partition: 0,
+      replicas: [2],
+    });
+    expect(partition).toMatchObject({ replicas: [1, 2], adding: [2], removing: [1], target: [2] });
+  });
+
+  it('cancels, and answers once the partition aims at where it was', async () => {
+    stand({ replicas: [1, 2], adding: [2], removing: [1], target: [2] });
+    cluster.decide = () => {
+      setImmediate(() => {
+        const topic = cluster.image.topics.get(TOPIC_ID)!;
+        const { target: _, ...state } = topic.partitions[0]!;
+        cluster.put({
+          ...topic,
+          partitions: [{ ...state, replicas: [1], adding: [], removing: [] }],
+        });
+      });
+      return { kind: 'reassign' };
+    };
+    const { partition } = await call(one, AdminServiceService.reassignPartition, {
+      topic: 'events',
+      partition: 0,
+      replicas: [],
+    });
+    expect(partition).toMatchObject({ replicas: [1], adding: [], removing: [], target: [] });
+  });
+
+  it.each([
+    { request: { topic: 'none', partition: 0, replicas: [1] }, code: 'UNKNOWN_TOPIC' },
+    { request: { topic: 'events', partition: 9, replicas: [1] }, code: 'UNKNOWN_PARTITION' },
+    { request: { topic: 'events', partition: 0, replicas: [70_000] }, code: 'INVALID_ARGUMENT' },
+    {
+      request: { topic: 'events', partition: 0, replicas: new Array<number>(17).fill(1) },
+      code: 'INVALID_ARGUMENT',
+    },
+  ])('refuses to reassign $request: $code', async ({ request, code }) => {
+    stand();
+    await expect(call(one, AdminServiceService.reassignPartition, request)).rejects.toMatchObject({
+      code,
+    });
+  });
+
+  it('decommissions and recommissions a broker', async () => {
+    cluster.decide = (request) => {
+      if (request.kind !== 'decommission') throw new BrokerError('REFUSED', 'No');
+      setImmediate(() => changeBroker(request.brokerId, { cordoned: !request.isCancelled }));
+      return { kind: 'decommission', replicasLeft: request.isCancelled ? 0 : 3 };
+    };
+    expect(await call(one, AdminServiceService.decommission, { brokerId: 2 })).toEqual({
+      replicasLeft: 3,
+    });
+    expect(
+      (await call(one, AdminServiceService.describeCluster, {})).brokers.map(
+        ({ cordoned }) => cordoned,
+      ),
+    ).toEqual([false, true]);
+    await call(two, AdminServiceService.recommission, { brokerId: 2 });
+    expect(cluster.image.brokers.get(2)?.cordoned).toBe(false);
+  });
+
+  it('removes a broker, or tells why not', async () => {
+    cluster.decide = () => {
+      throw new BrokerError('REFUSED', 'broker 2 is not fenced');
+    };
+    await expect(
+      call(one, AdminServiceService.removeBroker, { brokerId: 2 }),
+    ).rejects.toMatchObject({ code: 'REFUSED', message: 'broker 2 is not fenced' });
+    cluster.decide = () => {
+      setImmediate(() =>
+        cluster.change({
+          brokers: new Map([...cluster.image.brokers].filter(([brokerId]) => brokerId !== 2)),
+        }),
+      );
+      return { kind: 'remove-broker' };
+    };
+    await call(one, AdminServiceService.removeBroker, { brokerId: 2 });
+    expect(
+      (await call(one, AdminServiceService.describeCluster, {})).brokers.map(
+        ({ brokerId }) => brokerId,
+      ),
+    ).toEqual([1]);
+  });
+
+  it('changes settings, live', async () => {
+    cluster.decide = (request) => {
+      if (request.kind !== 'set-settings') throw new BrokerError('REFUSED', 'No');
+      setImmediate(() =>
+        cluster.change({ settings: { ...cluster.image.settings, ...request.settings } }),
+      );
+      return { kind: 'set-settings' };
+    };
+    expect(
+      await call(two, AdminServiceService.setClusterSettings, {
+        settings: { moveBytesPerSecond: 5 },
+      }),
+    ).toEqual({ settings: { moveBytesPerSecond: 5 } });
+    expect((await call(one, AdminServiceService.describeCluster, {})).settings).toEqual({
+      moveBytesPerSecond: 5,
+    });
+    for (const settings of [undefined, {}, { moveBytesPerSecond: -2 }])
+      await expect(
+        call(one, AdminServiceService.setClusterSettings, { settings }),
+      ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('plans with the sizes that leaders tell, and without those that nobody does', async () => {
+    stand();
+    changeBroker(2, { rack: 'b' });
+    const topic = cluster.image.topics.get(TOPIC_ID)!;
+    cluster.put({
+      ...topic,
+      replicationFactor: 1,
+      partitions: [0, 1, 2].map((partition) => ({ ...topic.partitions[0]!, partition })),
+    });
+    const { moves, bytes } = await call(two, AdminServiceService.planRebalance, {});
+    expect(moves.map(({ from, to, bytes: moveBytes }) => [from, to, moveBytes])).toEqual([
+      [[1], [2], undefined],
+    ]);
+    expect(bytes).toBe(0);
+  });
+
+  it('reports partitions that share a rack', async () => {
+    stand({ replicas: [1, 2], syncSet: [1, 2] });
+    expect(await call(one, AdminServiceService.describeSpread, {})).toMatchObject({
+      spanning: 0,
+      faultsTotal: 1,
+      faults: [{ topic: 'events', partition: 0, reason: 'too-few-racks' }],
+    });
+    changeBroker(2, { rack: 'b' });
+    expect(await call(two, AdminServiceService.describeSpread, {})).toEqual({
+      spanning: 1,
+      faultsTotal: 0,
+      faults: [],
+    });
+  });
+
+  it('waits for copies as long as it was told to, then answers all the same', async () => {
+    stand();
+    const request = {
+      name: 'events',
+      config: undefined,
+      partitions: 0,
+      replicationFactor: 2,
+      waitMs: 2_000,
+    };
+    const altered = (part: Partial<PartitionState>): void => {
+      change(part);
+      cluster.put({ ...cluster.image.topics.get(TOPIC_ID)!, replicationFactor: 2 });
+    };
+    cluster.decide = () => {
+      setImmediate(() => {
+        altered({ replicas: [1, 2], adding: [2], target: [1, 2] });
+        setImmediate(() => settle());
+      });
+      return { kind: 'alter-topic' };
+    };
+    expect(
+      (await call(one, AdminServiceService.alterTopic, request)).topic?.partitions[0],
+    ).toMatchObject({ replicas: [1, 2], adding: [] });
+    stand();
+    cluster.decide = () => {
+      altered({ replicas: [1, 2], adding: [2], target: [1, 2] });
+      return { kind: 'alter-topic' };
+    };
+    expect(
+      (await call(one, AdminServiceService.alterTopic, { ...request, waitMs: 1 })).topic
+        ?.partitions[0],
+    ).toMatchObject({ replicas: [1, 2], adding: [2] });
+  });
+});
