@@ -7,12 +7,13 @@ import { ERROR_TABLE } from '../../broker/base/errors.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCES = ['proto', 'broker', 'operator', 'client', 'test', 'bench', 'scripts'];
 const PURE =
-  /^(proto\/batch|broker\/(base|raft|metadata|replication|groups)|operator\/(api|build|decide))\//;
+  /^(proto\/(batch|options)|broker\/(base|raft|metadata|replication|groups)|operator\/(api|build|decide))\//;
 /** The rules below name what they forbid. */
 const SELF = 'test/unit/tidy.test.ts';
 
-const PURE_LINES_MAX = 500;
-const LINES_MAX = 600;
+const SOURCE_LINES_MAX = 600;
+/** Tables are long. */
+const TEST_LINES_MAX = 750;
 
 interface Source {
   readonly path: string;
@@ -47,7 +48,9 @@ describe('sources', () => {
   it('stay within their length', () => {
     const tooLong = files
       .map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }))
-      .filter(({ path, lines }) => lines > (PURE.test(path) ? PURE_LINES_MAX : LINES_MAX));
+      .filter(
+        ({ path, lines }) => lines > (path.startsWith('test/') ? TEST_LINES_MAX : SOURCE_LINES_MAX),
+      );
     expect(tooLong).toEqual([]);
   });
 
