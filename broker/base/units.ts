@@ -31,3 +31,6 @@ export type PartitionKey = string;
 export function partitionKey(topicId: TopicId, partition: number): PartitionKey {
   return `${topicId}/${partition}`;
 }
+
+/** Retention by time goes by the producers' timestamps: one further ahead of a broker's clock than this would keep its segment for ever. */
+export const TIMESTAMP_AHEAD_MS_MAX = 3_600_000;

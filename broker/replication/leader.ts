@@ -6,7 +6,7 @@ import type { BatchHeader } from '../../proto/batch/frame.ts';
 import { checkClientBatch } from '../../proto/batch/frame.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER } from '../base/units.ts';
+import { NO_BROKER, TIMESTAMP_AHEAD_MS_MAX } from '../base/units.ts';
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../base/units.ts';
 import { PendingAppends } from './appends.ts';
 import { committedEnd, UNKNOWN_END } from './high-water.ts';
@@ -16,9 +16,6 @@ import { Progress } from './progress.ts';
 import { SyncSetChanges } from './sync-set.ts';
 import type { MemberView } from './sync-set.ts';
 import type { Assignment, PartitionInput, Position, PushWindow, ReplicaInfo } from './types.ts';
-
-/** Retention by time goes by the producers' timestamps: one further ahead than this would keep its segment for ever. */
-const TIMESTAMP_AHEAD_MS_MAX = 3_600_000;
 
 export interface LeaderOptions {
   readonly self: BrokerId;

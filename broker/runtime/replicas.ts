@@ -123,8 +123,7 @@ export class Replicas {
     const replica = this.get(topicId, partition);
     if (replica !== null) return replica;
     const topic = this.#image?.topics.get(topicId);
-    if (topic === undefined)
-      throw new BrokerError('UNKNOWN_TOPIC', `Cannot find topic id ${topicId}: no topic has it`);
+    if (topic === undefined) throw this.#absent(`Cannot find topic id ${topicId}: no topic has it`);
     const state = topic.partitions[partition];
     if (state === undefined) {
       const last = topic.partitions.length - 1;
@@ -145,6 +144,15 @@ export class Replicas {
       'NOT_LEADER',
       `Cannot serve ${topic.name}/${partition}: broker ${this.#options.self} holds no replica of it`,
       hint,
+    );
+  }
+
+  /** Before the registration is applied, metadata may be as old as the last stop. */
+  #absent(message: string): BrokerError {
+    if (this.#selfEpoch !== 0) return new BrokerError('UNKNOWN_TOPIC', message);
+    return new BrokerError(
+      'BROKER_NOT_READY',
+      `Cannot serve yet: broker ${this.#options.self} is joining its cluster`,
     );
   }
 

@@ -12,7 +12,13 @@ import { partitionForKey } from '../../proto/batch/key-hash.ts';
 import { errorToMessage } from '../../proto/grpc/errors.ts';
 import { recordBytes, type RecordInput } from '../../proto/records/record-set.ts';
 import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../base/units.ts';
+import {
+  NO_BROKER,
+  type Offset,
+  partitionKey,
+  type PartitionKey,
+  TIMESTAMP_AHEAD_MS_MAX,
+} from '../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { AckLevel } from '../replication/types.ts';
 import { refuse, topicNameField } from '../wire/fields.ts';
@@ -58,9 +64,10 @@ export class Appender {
   append(request: AppendRequest, deadlineMs: number): Promise<AppendResponse> {
     const topic = this.#parts.cluster.topic(topicNameField('topic', request.topic));
     const ack = ackLevelField('acks', request.acks);
+    checkCount(request.records.length);
     const records = toRecords(request.records, this.#wallMs());
     const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
-    checkSize(records.length, bytes);
+    checkBytes(bytes);
     if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
       throw new BrokerError(
         'OVERLOADED',
@@ -116,19 +123,16 @@ export class Appender {
     });
   }
 
-  /** Refuses what can never fit, and hands the rest to the partition's writer. */
+  /** Refuses what the leader would refuse with its whole batch, other callers' records included, and hands the rest to the partition's writer. */
   #take(topic: TopicState, partition: number, slots: readonly Slot[]): void {
-    const bytesMax = topic.config.batchBytesMax;
+    const limits = {
+      bytesMax: topic.config.batchBytesMax - FRAME_BYTES,
+      timestampMsMax: this.#wallMs() + TIMESTAMP_AHEAD_MS_MAX,
+    };
     const fitting = slots.filter(({ index, pending }) => {
-      const bytes = recordBytes(pending.record);
-      if (bytes + FRAME_BYTES <= bytesMax) return true;
-      pending.settle(
-        new BrokerError(
-          'BATCH_TOO_LARGE',
-          `Record ${index} has ${bytes} bytes, must have ${bytesMax - FRAME_BYTES} or fewer`,
-        ),
-      );
-      return false;
+      const fault = recordFault(index, pending.record, limits);
+      if (fault !== null) pending.settle(fault);
+      return fault === null;
     });
     if (fitting.length > 0)
       this.#writer(topic, partition).append(fitting.map(({ pending }) => pending));
@@ -170,9 +174,34 @@ export class Appender {
 /** Header of a frame and the reserve that the writer keeps. */
 const FRAME_BYTES = 128;
 
-function checkSize(count: number, bytes: number): void {
+/** Why no leader would take the record; null: it may. */
+function recordFault(
+  index: number,
+  record: RecordInput,
+  limits: { readonly bytesMax: number; readonly timestampMsMax: number },
+): BrokerError | null {
+  const bytes = recordBytes(record);
+  if (bytes > limits.bytesMax) {
+    return new BrokerError(
+      'BATCH_TOO_LARGE',
+      `Record ${index} has ${bytes} bytes, must have ${limits.bytesMax} or fewer`,
+    );
+  }
+  if (record.timestampMs > limits.timestampMsMax) {
+    return new BrokerError(
+      'TIMESTAMP_IN_FUTURE',
+      `Record ${index} has timestampMs ${record.timestampMs}, must be ${limits.timestampMsMax} or less`,
+    );
+  }
+  return null;
+}
+
+function checkCount(count: number): void {
   if (count < 1 || count > CALL_RECORDS_MAX)
     refuse('records', count, `1 to ${CALL_RECORDS_MAX} records`);
+}
+
+function checkBytes(bytes: number): void {
   if (bytes > CALL_BYTES_MAX)
     throw new BrokerError(
       'BATCH_TOO_LARGE',

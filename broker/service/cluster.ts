@@ -39,10 +39,14 @@ export class Cluster {
     const topicId = image.topicIdsByName.get(name);
     const topic = topicId === undefined ? undefined : image.topics.get(topicId);
     if (topic !== undefined) return topic;
+    throw this.#absent('UNKNOWN_TOPIC', `No topic is named "${name}"`);
+  }
+
+  /** Only a broker in service knows what is not there: before, its metadata may be as old as its last stop. */
+  #absent(code: 'UNKNOWN_TOPIC' | 'UNKNOWN_BROKER', message: string): BrokerError {
     const phase = this.broker.phase();
-    if (phase === 'unformatted' || phase === 'joining')
-      throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
-    throw new BrokerError('UNKNOWN_TOPIC', `No topic is named "${name}"`);
+    if (phase === 'serving' || phase === 'stopping') return new BrokerError(code, message);
+    return new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
   }
 
   /** Throws UNKNOWN_PARTITION. */
@@ -67,7 +71,7 @@ export class Cluster {
   /** Leader of a partition by the newest metadata. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION or LEADER_UNKNOWN. */
   leader(topicId: string, partition: number): BrokerId {
     const topic = this.broker.image().topics.get(topicId);
-    if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `No topic has id "${topicId}"`);
+    if (topic === undefined) throw this.#absent('UNKNOWN_TOPIC', `No topic has id "${topicId}"`);
     const { leader } = this.partition(topic, partition);
     if (leader === NO_BROKER)
       throw new BrokerError(
@@ -81,7 +85,7 @@ export class Cluster {
   brokerState(brokerId: BrokerId): BrokerState {
     const state = this.broker.image().brokers.get(brokerId);
     if (state === undefined)
-      throw new BrokerError('UNKNOWN_BROKER', `Broker ${brokerId} is not registered`);
+      throw this.#absent('UNKNOWN_BROKER', `Broker ${brokerId} is not registered`);
     return state;
   }
 
