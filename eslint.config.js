@@ -2,7 +2,7 @@
 import tseslint from 'typescript-eslint';
 
 const PURE = [
-  'proto/batch/**/*.ts',
+  'proto/{batch,options}/**/*.ts',
   'broker/{base,raft,metadata,replication,groups}/**/*.ts',
   'operator/{api,build,decide}/**/*.ts',
 ];

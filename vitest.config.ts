@@ -19,6 +19,10 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: { name: 'chart', include: ['test/chart/**/*.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        extends: true,
         // Real processes: one cluster at a time has the machine, and a start may be slow where others work on it too.
         test: {
           name: 'cluster',

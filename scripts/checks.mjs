@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root } from './install.mjs';
+import { checkKubeFiles } from './kube-files.mjs';
 import { capture } from './process.mjs';
 import { buf, checkBreaking, checkFresh } from './proto.mjs';
 
@@ -42,6 +43,7 @@ const CHECKS = [
   { name: 'proto lint', run: () => buf('lint') },
   { name: 'proto compatibility', run: checkBreaking },
   { name: 'generated code is fresh', run: checkFresh },
+  { name: 'generated files for Kubernetes are fresh', run: checkKubeFiles },
 ];
 
 /** Runs all checks, as many at once as there are processors. Prints a line for each, and what a failed one said. */

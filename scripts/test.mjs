@@ -50,6 +50,7 @@ const LEVELS = {
   unit: () => runVitest('unit'),
   scenario: () => runVitest('scenario'),
   sim: () => runVitest('sim'),
+  chart: () => runVitest('chart'),
   cluster: () => runVitest('cluster'),
 };
 

@@ -1,0 +1,276 @@
+/** The table of LogCluster: every field of its spec with bounds, default and description, and the rules between them. Pure. */
+import { brokerConfigSchema } from './broker-config.ts';
+import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
+import {
+  affinitySchema,
+  imagePullSecretsSchema,
+  labelKey,
+  labelMap,
+  resourcesSchema,
+  tolerationsSchema,
+  topologySpreadSchema,
+} from './pod-schema.ts';
+import { quantityValue, SIZE_PATTERN } from './quantity.ts';
+import { immutable, REPLICATION_RULES, replicationFields } from './replication.ts';
+import { choice, integer, list, map, object, text } from './schema.ts';
+import type { Rule, Schema } from './schema.ts';
+import type {
+  LogClusterSpec,
+  PodTemplate,
+  Rack,
+  Rollout,
+  RolloutWindow,
+  Storage,
+} from './types.ts';
+
+/** Assignments, voters and the safety function stay small and tested up to here. */
+const REPLICAS_MAX = 100;
+/** The broker's reserve of 256 MiB, and as much again to write into. */
+const STORAGE_SIZE_MIN = '512Mi';
+const IMAGE_LENGTH_MAX = 512;
+const ANNOTATION_LENGTH_MAX = 4_096;
+const MINUTES_PER_DAY = 1_440;
+const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
+const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+
+const storageSchema = object<Storage>(
+  'Data volume of each broker.',
+  {
+    size: text('Size of the volume. Grows, never shrinks.', 20, {
+      default: '10Gi',
+      pattern: SIZE_PATTERN,
+      patternMeaning: 'a size such as 10Gi',
+      rules: [
+        {
+          cel: `quantity(self).compareTo(quantity('${STORAGE_SIZE_MIN}')) >= 0`,
+          message: `size is %s, must be at least ${STORAGE_SIZE_MIN}`,
+          values: ['self'],
+          check: (size: string) =>
+            quantityValue(size) >= quantityValue(STORAGE_SIZE_MIN) ? null : [size],
+        },
+        {
+          cel: 'quantity(self).compareTo(quantity(oldSelf)) >= 0',
+          message: 'size is %s, must be at least %s: a volume cannot shrink',
+          values: ['self', 'oldSelf'],
+          isTransition: true,
+          check: (size: string, old: string) =>
+            quantityValue(size) >= quantityValue(old) ? null : [size, old],
+        },
+      ],
+    }),
+    storageClassName: text("Storage class. Absent: the cluster's default. Immutable.", 253, {
+      minLength: 1,
+    }),
+    whenDeleted: choice(
+      'What becomes of the volumes when the LogCluster is deleted. Retained ones are adopted again with clusterId.',
+      ['Retain', 'Delete'],
+      'Retain',
+    ),
+    whenScaled: choice(
+      'What becomes of the volume of a broker that a scale-down took out, once it was found empty.',
+      ['Retain', 'Delete'],
+      'Retain',
+    ),
+  },
+  { default: {}, rules: [immutable('storageClassName')] },
+);
+
+const rackSchema = object<Rack>(
+  'Failure domains. Replicas of a partition go to distinct racks as far as there are enough.',
+  {
+    topologyKey: {
+      ...labelKey(
+        'Label of the pod that names its rack. Kubernetes 1.35 and newer copy zone and region from the node to its pods; another key needs something that labels the pods.',
+      ),
+      minLength: 1,
+      default: 'topology.kubernetes.io/zone',
+    },
+    spread: choice(
+      'Preferred: brokers spread over racks and nodes where they can. Required: a broker that would unbalance racks, or share a node with another, waits.',
+      ['Preferred', 'Required'],
+      'Preferred',
+    ),
+  },
+  { default: {} },
+);
+
+const windowSchema = object<RolloutWindow>(
+  'Time in which the operator may begin to restart a broker. What was begun is finished.',
+  {
+    start: text('Begin, UTC.', 5, {
+      pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$',
+      patternMeaning: 'a time such as 02:30',
+    }),
+    durationMinutes: integer('Length.', 10, MINUTES_PER_DAY),
+    days: list(
+      'Days on which it begins, UTC. Absent: every day.',
+      choice('A day.', WEEKDAYS),
+      WEEKDAYS.length,
+      { minItems: 1, listType: 'set' },
+    ),
+  },
+  { required: ['start', 'durationMinutes'] },
+);
+
+const rolloutSchema = object<Rollout>(
+  'When brokers are restarted to take a new image, new options or a new pod template.',
+  {
+    policy: choice(
+      'Automatic: at once. Window: only within the window. Manual: when the annotation tidemark.dev/approved-rollout names the hash in status.templateHash.',
+      ['Automatic', 'Window', 'Manual'],
+      'Automatic',
+    ),
+    window: windowSchema,
+    maxUnavailable: integer(
+      'Most brokers that the operator stops at a time. More than one only where the brokers say that it harms no partition.',
+      1,
+      REPLICAS_MAX,
+      { default: 1 },
+    ),
+  },
+  {
+    default: {},
+    rules: [
+      {
+        cel: "self.policy != 'Window' || has(self.window)",
+        message: 'policy is %s, must be Automatic or Manual where window is absent',
+        values: ['self.policy'],
+        fieldPath: '.policy',
+        check: ({ policy, window }: Rollout) =>
+          policy !== 'Window' || window !== undefined ? null : [policy],
+      },
+      {
+        cel: "self.policy == 'Window' || !has(self.window)",
+        message: 'policy is %s, must be Window where window is given',
+        values: ['self.policy'],
+        fieldPath: '.policy',
+        check: ({ policy, window }: Rollout) =>
+          policy === 'Window' || window === undefined ? null : [policy],
+      },
+    ],
+  },
+);
+
+const RESERVED_LABELS = [
+  'app.kubernetes.io/name',
+  'app.kubernetes.io/instance',
+  'app.kubernetes.io/component',
+];
+
+function isReserved(key: string): boolean {
+  return key.startsWith('tidemark.dev/') || RESERVED_LABELS.includes(key);
+}
+
+const reservedCel = `key.startsWith('tidemark.dev/') || key in ['${RESERVED_LABELS.join("', '")}']`;
+
+function withoutReserved(field: string): Rule {
+  return {
+    cel: `self.all(key, !(${reservedCel}))`,
+    message: `${field} has %s, must not have keys that the operator sets`,
+    values: [`self.filter(key, ${reservedCel})[0]`],
+    check: (labels: Readonly<Record<string, string>>) => {
+      const key = Object.keys(labels).find(isReserved);
+      return key === undefined ? null : [key];
+    },
+  };
+}
+
+const podTemplateSchema = object<PodTemplate>(
+  "What is added to the brokers' pods. A change restarts the brokers one after the other.",
+  {
+    labels: { ...labelMap('Labels of the pods.'), rules: [withoutReserved('labels')] },
+    annotations: map(
+      'Annotations of the pods.',
+      text('Value of the annotation.', ANNOTATION_LENGTH_MAX),
+      32,
+      { rules: [withoutReserved('annotations')] },
+    ),
+    nodeSelector: labelMap('Labels that a node must have.'),
+    tolerations: tolerationsSchema,
+    affinity: affinitySchema,
+    topologySpreadConstraints: topologySpreadSchema,
+    priorityClassName: text('Priority class of the pods.', 253, { minLength: 1 }),
+    imagePullPolicy: choice('When the image is pulled.', ['Always', 'IfNotPresent', 'Never']),
+    imagePullSecrets: imagePullSecretsSchema,
+  },
+  { default: {} },
+);
+
+const RULES: readonly Rule[] = [
+  {
+    cel: 'self.replicationFactor <= self.replicas',
+    message: 'replicationFactor is %s, must be at most replicas (%s)',
+    values: ['self.replicationFactor', 'self.replicas'],
+    fieldPath: '.replicationFactor',
+    check: ({ replicationFactor, replicas }: LogClusterSpec) =>
+      replicationFactor <= replicas ? null : [replicationFactor, replicas],
+  },
+  ...REPLICATION_RULES,
+  {
+    cel: 'self.rollout.maxUnavailable < self.replicas || self.rollout.maxUnavailable == 1',
+    message: 'rollout.maxUnavailable is %s, must be below replicas (%s)',
+    values: ['self.rollout.maxUnavailable', 'self.replicas'],
+    fieldPath: '.rollout.maxUnavailable',
+    check: ({ rollout, replicas }: LogClusterSpec) =>
+      rollout.maxUnavailable < replicas || rollout.maxUnavailable === 1
+        ? null
+        : [rollout.maxUnavailable, replicas],
+  },
+  immutable('clusterId'),
+];
+
+export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
+  'The cluster that is wanted.',
+  {
+    replicas: integer('Brokers. Broker ids are the numbers from 0.', 1, REPLICAS_MAX, {
+      default: 3,
+    }),
+    ...replicationFields({ replicationFactor: 3, minInSyncReplicas: 2, commitMode: 'InSync' }),
+    image: text(
+      "Image of the brokers. Absent: the operator's default when the cluster is made, and the same from then on: a newer operator restarts no broker.",
+      IMAGE_LENGTH_MAX,
+      { minLength: 1, pattern: '^[^\\s]+$', patternMeaning: 'an image without spaces' },
+    ),
+    storage: storageSchema,
+    resources: resourcesSchema,
+    rack: rackSchema,
+    config: brokerConfigSchema,
+    rollout: rolloutSchema,
+    moveBytesPerSecond: integer(
+      "Bytes per second that one broker may push to replicas that move. Absent: the brokers' own bound. Applied live.",
+      1,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    paused: choice(
+      'All: the operator changes nothing. Disruptions: it restarts, moves and removes no broker, and goes on healing.',
+      ['All', 'Disruptions'],
+    ),
+    clusterId: text(
+      "Id of the cluster whose kept volumes this LogCluster takes over, from the status of the one that had them. Absent: this LogCluster's UID. Immutable.",
+      36,
+      { pattern: `^${UUID}$`, patternMeaning: 'a UUID in lower case' },
+    ),
+    podTemplate: podTemplateSchema,
+  },
+  { rules: RULES },
+);
+
+const SERVICE_NAME_PATTERN = '^[a-z]([-a-z0-9]*[a-z0-9])?$';
+
+/** Rules of the whole object: the name becomes that of Services and of host names. */
+export const LOG_CLUSTER_RULES: readonly Rule[] = [
+  {
+    cel: `size(self.metadata.name) <= ${CLUSTER_NAME_LENGTH_MAX}`,
+    message: `metadata.name has %s characters, must have at most ${CLUSTER_NAME_LENGTH_MAX}`,
+    values: ['size(self.metadata.name)'],
+    check: ({ metadata: { name } }: { metadata: { name: string } }) =>
+      name.length <= CLUSTER_NAME_LENGTH_MAX ? null : [name.length],
+  },
+  {
+    cel: `self.metadata.name.matches('${SERVICE_NAME_PATTERN}') && !self.metadata.name.endsWith('${BROKERS_SUFFIX}')`,
+    message: `metadata.name is %s, must begin with a letter, have no dot and not end in ${BROKERS_SUFFIX}: Services take their names from it`,
+    values: ['self.metadata.name'],
+    check: ({ metadata: { name } }: { metadata: { name: string } }) =>
+      new RegExp(SERVICE_NAME_PATTERN).test(name) && !name.endsWith(BROKERS_SUFFIX) ? null : [name],
+  },
+];

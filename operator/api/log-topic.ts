@@ -1,0 +1,109 @@
+/** The table of LogTopic: every field of its spec with bounds, default and description, and the rules between them. Pure. */
+import { RETENTION_SIZE_PATTERN, RETENTION_TIME_PATTERN } from './quantity.ts';
+import { immutable, REPLICATION_RULES, replicationFields } from './replication.ts';
+import { boolean, choice, integer, object, text } from './schema.ts';
+import type { Rule, Schema } from './schema.ts';
+import type { LogTopicConfig, LogTopicSpec, Retention } from './types.ts';
+
+/** The broker's own bounds: tests compare them with `broker/metadata/config.ts`. */
+export const PARTITIONS_MAX = 2_000;
+export const TOPIC_NAME_LENGTH_MAX = 249;
+const DAY_MS = 86_400_000;
+const MIB = 1_048_576;
+
+const configSchema = object<LogTopicConfig>(
+  "Further settings of the topic. Absent ones take the broker's default. Applied live.",
+  {
+    segmentBytes: integer('Size at which a segment is sealed.', 65_536, 1024 * MIB),
+    segmentMs: integer('Age at which a segment is sealed.', 1_000, 365 * DAY_MS),
+    batchBytesMax: integer('Largest batch accepted.', 1_024, 16 * MIB),
+    uncleanElection: boolean(
+      'Lets a leader be elected without enough trusted replicas, with a report of the records that may be lost.',
+    ),
+  },
+  {
+    default: {},
+    rules: [
+      {
+        cel: '!has(self.segmentBytes) || !has(self.batchBytesMax) || self.segmentBytes >= self.batchBytesMax',
+        message: 'segmentBytes is %s, must be at least batchBytesMax (%s)',
+        values: ['self.segmentBytes', 'self.batchBytesMax'],
+        fieldPath: '.segmentBytes',
+        check: ({ segmentBytes: segment, batchBytesMax: batch }: LogTopicConfig) =>
+          segment === undefined || batch === undefined || segment >= batch
+            ? null
+            : [segment, batch],
+      },
+    ],
+  },
+);
+
+const retentionSchema = object<Retention>(
+  'How long records are kept. Whichever bound is reached first retires them. Applied live.',
+  {
+    time: text('Age past which records are retired: 7d, 12h, or forever.', 12, {
+      default: '7d',
+      pattern: RETENTION_TIME_PATTERN,
+      patternMeaning: 'a duration such as 7d, 12h, 30m, 10s or 500ms, or forever',
+    }),
+    size: text(
+      'Size of one replica of one partition past which they are: 10Gi, or unlimited.',
+      20,
+      {
+        default: 'unlimited',
+        pattern: RETENTION_SIZE_PATTERN,
+        patternMeaning: 'a size such as 10Gi, or unlimited',
+      },
+    ),
+  },
+  { default: {} },
+);
+
+const partitionsNeverShrink: Rule = {
+  cel: 'self >= oldSelf',
+  message: 'partitions is %s, must be at least %s: a topic cannot lose partitions',
+  values: ['self', 'oldSelf'],
+  isTransition: true,
+  check: (partitions: number, old: number) => (partitions >= old ? null : [partitions, old]),
+};
+
+export const logTopicSpecSchema: Schema = object<LogTopicSpec>(
+  'The topic that is wanted.',
+  {
+    clusterName: text('LogCluster in the same namespace. Immutable.', 63, { minLength: 1 }),
+    topicName: text(
+      "Name of the topic. Absent: the LogTopic's. Immutable.",
+      TOPIC_NAME_LENGTH_MAX,
+      {
+        minLength: 1,
+        pattern: '^[a-zA-Z0-9._-]+$',
+        patternMeaning: 'of a-z, A-Z, 0-9, ".", "_" and "-"',
+        rules: [
+          {
+            cel: "self != '.' && self != '..' && !self.startsWith('__')",
+            message: 'topicName is %s, must not be . or .., nor begin with __',
+            values: ['self'],
+            check: (name: string) =>
+              name !== '.' && name !== '..' && !name.startsWith('__') ? null : [name],
+          },
+        ],
+      },
+    ),
+    partitions: integer('Partitions. Grows, never shrinks.', 1, PARTITIONS_MAX, {
+      default: 1,
+      rules: [partitionsNeverShrink],
+    }),
+    ...replicationFields(),
+    retention: retentionSchema,
+    config: configSchema,
+    deletionPolicy: choice(
+      'What becomes of the topic and its records when the LogTopic is deleted.',
+      ['Retain', 'Delete'],
+      'Retain',
+    ),
+  },
+  {
+    required: ['clusterName'],
+    rules: [...REPLICATION_RULES, immutable('clusterName'), immutable('topicName')],
+  },
+);

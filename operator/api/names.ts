@@ -1,0 +1,74 @@
+/**
+ * Names that the operator gives to things in the API server: its group, labels, annotations, and the objects of one LogCluster. Pure. Labels follow
+ * Kubernetes' recommendation (app.kubernetes.io); only what selects pods may never change.
+ */
+
+export const API_GROUP = 'tidemark.dev';
+export const API_VERSION = 'v1alpha1';
+export const GROUP_VERSION = `${API_GROUP}/${API_VERSION}`;
+
+/** Server-side apply: owner of every field that the operator sets. */
+export const FIELD_MANAGER = 'tidemark-operator';
+/** On a LogTopic whose topic is to be deleted with it. */
+export const TOPIC_FINALIZER = `${API_GROUP}/topic`;
+
+/** On a pod, and in the StatefulSet's template: hash of the template that the pod was made from. */
+export const TEMPLATE_HASH_LABEL = `${API_GROUP}/template-hash`;
+/** On the StatefulSet: the pod template as JSON, without its hash, and the fields of the spec that it was made from. */
+export const TEMPLATE_ANNOTATION = `${API_GROUP}/template`;
+export const TEMPLATE_INPUTS_ANNOTATION = `${API_GROUP}/template-inputs`;
+/** On a LogCluster with `rollout.policy: Manual`: the template hash that may be rolled out. Another template needs another approval. */
+export const APPROVED_ROLLOUT_ANNOTATION = `${API_GROUP}/approved-rollout`;
+
+/** On volume claims: which cluster the records belong to, for whoever adopts kept volumes with `spec.clusterId`. */
+export const CLUSTER_ID_LABEL = `${API_GROUP}/cluster-id`;
+
+export const BROKER_PORT = 9641;
+/** /livez, /readyz and /metrics. */
+export const BROKER_HTTP_PORT = 9642;
+export const BROKER_CONTAINER = 'broker';
+export const DATA_VOLUME = 'data';
+
+/** Longest name of a LogCluster: `<name>-brokers` and `<name>-<ordinal>` are DNS labels, and the StatefulSet's revision label adds 11 characters to it. */
+export const CLUSTER_NAME_LENGTH_MAX = 45;
+/** `<name>` is the Service for clients and `<name>-brokers` the brokers' own, so no cluster may be called the latter. */
+export const BROKERS_SUFFIX = '-brokers';
+
+/** The StatefulSet, the Service for clients and the PodDisruptionBudget share the LogCluster's name. */
+export function brokersServiceName(cluster: string): string {
+  return `${cluster}${BROKERS_SUFFIX}`;
+}
+
+export function podName(cluster: string, brokerId: number): string {
+  return `${cluster}-${brokerId}`;
+}
+
+/** Where a broker is dialled, without the port. Published before the pod is ready, since brokers need each other to become so. */
+export function podHost(cluster: string, namespace: string, brokerId: number): string {
+  return `${podName(cluster, brokerId)}.${brokersServiceName(cluster)}.${namespace}.svc`;
+}
+
+/** Selects the pods of one cluster. Immutable in the StatefulSet. */
+export function selectorLabels(cluster: string): Record<string, string> {
+  return {
+    'app.kubernetes.io/name': 'tidemark',
+    'app.kubernetes.io/instance': cluster,
+    'app.kubernetes.io/component': 'broker',
+  };
+}
+
+/** On every object that the operator makes for a cluster. */
+export function objectLabels(cluster: string): Record<string, string> {
+  return {
+    ...selectorLabels(cluster),
+    'app.kubernetes.io/part-of': 'tidemark',
+    'app.kubernetes.io/managed-by': FIELD_MANAGER,
+  };
+}
+
+/** `status.labelSelector`, which `kubectl scale` and autoscalers read. */
+export function selectorText(cluster: string): string {
+  return Object.entries(selectorLabels(cluster))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}

@@ -1,0 +1,141 @@
+/**
+ * The tables of both statuses. Pure. Lists are bounded, and nothing in here changes every second: a status is written only where it says something new.
+ * Source: Kubernetes' API conventions for conditions.
+ */
+import { choice, integer, list, object, text, time } from './schema.ts';
+import type { Schema } from './schema.ts';
+import type {
+  Condition,
+  Disruption,
+  LogClusterStatus,
+  LogTopicStatus,
+  LossReport,
+} from './types.ts';
+
+/** Longest text of a condition, a step or a durability line. */
+export const MESSAGE_LENGTH_MAX = 4_096;
+/** Newest loss reports in the status; the cluster itself keeps more. */
+export const LOSSES_MAX = 20;
+const BROKERS_MAX = 100;
+const RACKS_MAX = 100;
+const CONDITION_TYPES = ['Ready', 'Available', 'Progressing', 'Degraded', 'ReconciliationPaused'];
+const NUMBER_MAX = 2_147_483_647;
+
+function generation(description: string): Schema {
+  return integer(description, 0, Number.MAX_SAFE_INTEGER);
+}
+
+function count(description: string): Schema {
+  return integer(description, 0, NUMBER_MAX);
+}
+
+function words(description: string): Schema {
+  return text(description, MESSAGE_LENGTH_MAX);
+}
+
+function conditions(description: string): Schema {
+  return list(
+    description,
+    object<Condition>(
+      'A condition.',
+      {
+        type: choice('What it is about.', CONDITION_TYPES),
+        status: choice('Whether it holds.', ['True', 'False', 'Unknown']),
+        observedGeneration: generation('Generation of the spec that it speaks of.'),
+        lastTransitionTime: time('When status last changed.'),
+        reason: text('Why, in one word.', 64, {
+          minLength: 1,
+          pattern: '^[A-Z][A-Za-z0-9]*$',
+          patternMeaning: 'a word in CamelCase',
+        }),
+        message: words('Why, in words.'),
+      },
+      {
+        required: [
+          'type',
+          'status',
+          'observedGeneration',
+          'lastTransitionTime',
+          'reason',
+          'message',
+        ],
+      },
+    ),
+    CONDITION_TYPES.length,
+    { listType: 'map', listMapKeys: ['type'] },
+  );
+}
+
+const disruptionSchema = object<Disruption>(
+  'The one disruption under way: a broker that the operator stops, moves or replaces.',
+  {
+    kind: choice('What is done.', ['Roll', 'ScaleDown', 'ReplaceVolume', 'Drain', 'Resize']),
+    brokerIds: list('To these brokers.', integer('Broker id.', 0, 65_535), BROKERS_MAX),
+    podUids: list('Their pods when it began.', text('UID.', 36), BROKERS_MAX),
+    brokerEpochs: list(
+      'Epochs of their registrations when it began.',
+      integer('Epoch.', 0, Number.MAX_SAFE_INTEGER),
+      BROKERS_MAX,
+    ),
+    templateHash: text('Pod template that it is to lead to.', 64),
+    startedAt: time('When it began.'),
+    phase: text('How far it is.', 64),
+  },
+  {
+    required: [
+      'kind',
+      'brokerIds',
+      'podUids',
+      'brokerEpochs',
+      'templateHash',
+      'startedAt',
+      'phase',
+    ],
+  },
+);
+
+const lossSchema = object<LossReport>(
+  'Records that may be lost: all from an offset on, of the epochs before a leader epoch.',
+  {
+    topic: text('Topic.', 249),
+    partition: count('Partition.'),
+    leaderEpoch: count('Epoch before which they were written.'),
+    fromOffset: integer('First offset.', 0, Number.MAX_SAFE_INTEGER),
+    at: time('When it was found.'),
+  },
+  { required: ['topic', 'partition', 'leaderEpoch', 'fromOffset', 'at'] },
+);
+
+export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was last observed.', {
+  observedGeneration: generation('Generation of the spec that this status speaks of.'),
+  conditions: conditions(
+    'Ready: as the spec wants it. Available: acknowledged appends are possible to every partition. Progressing: a change is under way. Degraded: redundancy is lost. ReconciliationPaused: spec.paused is set.',
+  ),
+  replicas: count('Pods that exist.'),
+  readyReplicas: count('Pods whose broker serves.'),
+  updatedReplicas: count('Pods made from the present template.'),
+  labelSelector: text('Selects the pods.', 1_024),
+  clusterId: text('Id of the cluster, once it was formed.', 36),
+  image: text('Image that new pods get.', 512),
+  version: text('Version that the brokers report.', 128),
+  templateHash: text('Hash of the template that new pods get.', 64),
+  minInSyncReplicas: count('Minimum that topics without one of their own were last given.'),
+  step: words('What the operator does now.'),
+  waitingFor: words('What it waits for.'),
+  durability: words('What acknowledged records survive as things stand.'),
+  racks: list('Racks of the brokers.', text('Rack.', 63), RACKS_MAX, { listType: 'set' }),
+  disruption: disruptionSchema,
+  losses: list('Newest first.', lossSchema, LOSSES_MAX),
+});
+
+export const logTopicStatusSchema: Schema = object<LogTopicStatus>('What was last observed.', {
+  observedGeneration: generation('Generation of the spec that this status speaks of.'),
+  conditions: conditions(
+    'Ready: the topic is as the spec wants it. Available: every partition takes appends. Progressing: a change is under way. Degraded: a replica is out of sync. ReconciliationPaused: the LogCluster is paused.',
+  ),
+  clusterId: text('Cluster that has the topic.', 36),
+  topicId: text('UUID of the topic that this LogTopic made or adopted.', 36),
+  partitions: count('Partitions.'),
+  replicationFactor: count('Copies of each partition.'),
+  minInSyncReplicas: count('Minimum in force.'),
+});

@@ -1,0 +1,242 @@
+/**
+ * LogCluster and LogTopic as the API server holds them, defaults filled in. Pure. The tables beside this file (`log-cluster.ts`, `log-topic.ts`,
+ * `status.ts`) hold bounds, defaults and descriptions; they do not compile unless they have a row for every field here.
+ */
+
+/** The part of ObjectMeta that the operator reads. */
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly generation: number;
+  readonly resourceVersion: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly finalizers?: readonly string[];
+  /** RFC 3339. */
+  readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
+}
+
+export type CommitMode = 'InSync' | 'Quorum';
+export type RetentionPolicy = 'Retain' | 'Delete';
+export type RolloutPolicy = 'Automatic' | 'Window' | 'Manual';
+export type PauseLevel = 'All' | 'Disruptions';
+export type RackSpread = 'Preferred' | 'Required';
+export type Weekday = 'Mon' | 'Tue' | 'Wed' | 'Thu' | 'Fri' | 'Sat' | 'Sun';
+
+/** Quantities by resource name: `{ cpu: '500m', memory: '1Gi' }`. */
+export type ResourceQuantities = Readonly<Record<string, string | number>>;
+
+export interface Resources {
+  readonly requests?: ResourceQuantities;
+  readonly limits?: ResourceQuantities;
+}
+
+export interface Storage {
+  /** Quantity. Grows, never shrinks. */
+  readonly size: string;
+  /** Immutable. Absent: the default class. */
+  readonly storageClassName?: string;
+  /** Of volumes whose LogCluster is deleted. */
+  readonly whenDeleted: RetentionPolicy;
+  /** Of volumes whose broker was taken out by a scale-down. */
+  readonly whenScaled: RetentionPolicy;
+}
+
+export interface Rack {
+  /** Label of the pod that names the rack. */
+  readonly topologyKey: string;
+  /** Required: a broker that would unbalance racks or share a node stays Pending. */
+  readonly spread: RackSpread;
+}
+
+/** Time of week in which `rollout.policy: Window` may start to restart a broker. UTC. */
+export interface RolloutWindow {
+  /** `HH:MM`. */
+  readonly start: string;
+  readonly durationMinutes: number;
+  /** Days on which it starts; absent: every day. */
+  readonly days?: readonly Weekday[];
+}
+
+export interface Rollout {
+  readonly policy: RolloutPolicy;
+  /** With policy Window, and only then. */
+  readonly window?: RolloutWindow;
+  /** Most brokers that the operator has stopped at a time. */
+  readonly maxUnavailable: number;
+}
+
+/** Kubernetes' own types, passed through as they are. */
+export type KubernetesObject = Readonly<Record<string, unknown>>;
+
+export interface PodTemplate {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly nodeSelector?: Readonly<Record<string, string>>;
+  readonly tolerations?: readonly KubernetesObject[];
+  readonly affinity?: KubernetesObject;
+  /** Replaces the operator's own spread over racks and nodes. */
+  readonly topologySpreadConstraints?: readonly KubernetesObject[];
+  readonly priorityClassName?: string;
+  readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+  readonly imagePullSecrets?: readonly { readonly name: string }[];
+}
+
+/** Broker options by the flag's name in camel case. Absent ones take the broker's default. */
+export type BrokerConfig = Readonly<Record<string, number | string>>;
+
+export interface LogClusterSpec {
+  readonly replicas: number;
+  readonly replicationFactor: number;
+  readonly minInSyncReplicas: number;
+  readonly commitMode: CommitMode;
+  /** Permits minInSyncReplicas = replicationFactor. */
+  readonly acceptWriteStops: boolean;
+  /** Absent: the operator's default when the cluster is made, and that one from then on. */
+  readonly image?: string;
+  readonly storage: Storage;
+  readonly resources: Resources;
+  readonly rack: Rack;
+  readonly config: BrokerConfig;
+  readonly rollout: Rollout;
+  /** Bytes per second that one broker may push to replicas that move. Absent: the brokers' own bound. */
+  readonly moveBytesPerSecond?: number;
+  readonly paused?: PauseLevel;
+  /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
+  readonly clusterId?: string;
+  readonly podTemplate: PodTemplate;
+}
+
+export interface LogTopicConfig {
+  readonly segmentBytes?: number;
+  readonly segmentMs?: number;
+  readonly batchBytesMax?: number;
+  readonly uncleanElection?: boolean;
+}
+
+export interface Retention {
+  /** Duration such as `7d`, or `forever`. */
+  readonly time: string;
+  /** Quantity of one replica of one partition, or `unlimited`. */
+  readonly size: string;
+}
+
+export interface LogTopicSpec {
+  /** LogCluster in the same namespace. Immutable. */
+  readonly clusterName: string;
+  /** Immutable. Absent: the LogTopic's name. */
+  readonly topicName?: string;
+  readonly partitions: number;
+  /** Absent: the LogCluster's; so are the next two. */
+  readonly replicationFactor?: number;
+  readonly minInSyncReplicas?: number;
+  readonly commitMode?: CommitMode;
+  readonly acceptWriteStops: boolean;
+  readonly retention: Retention;
+  readonly config: LogTopicConfig;
+  /** Of the topic and its records when the LogTopic is deleted. */
+  readonly deletionPolicy: RetentionPolicy;
+}
+
+export type ConditionType =
+  | 'Ready'
+  | 'Available'
+  | 'Progressing'
+  | 'Degraded'
+  | 'ReconciliationPaused';
+export type ConditionStatus = 'True' | 'False' | 'Unknown';
+
+/** metav1.Condition. `lastTransitionTime` moves only when `status` does. */
+export interface Condition {
+  readonly type: ConditionType;
+  readonly status: ConditionStatus;
+  readonly observedGeneration: number;
+  /** RFC 3339, whole seconds. */
+  readonly lastTransitionTime: string;
+  /** CamelCase. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+export type DisruptionKind = 'Roll' | 'ScaleDown' | 'ReplaceVolume' | 'Drain' | 'Resize';
+
+/** The one disruption that is under way: every kind takes this same entry, so that two never overlap. Survives the operator. */
+export interface Disruption {
+  readonly kind: DisruptionKind;
+  readonly brokerIds: readonly number[];
+  /** UIDs of the pods that are to be replaced, in the order of `brokerIds`. */
+  readonly podUids: readonly string[];
+  /** Epochs of their registrations when it began: a broker that is back has a greater one. */
+  readonly brokerEpochs: readonly number[];
+  readonly templateHash: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly phase: string;
+}
+
+export interface LossReport {
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly fromOffset: number;
+  /** RFC 3339. */
+  readonly at: string;
+}
+
+export interface LogClusterStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  /** Pods that exist. */
+  readonly replicas?: number;
+  readonly readyReplicas?: number;
+  /** Pods made from the present template. */
+  readonly updatedReplicas?: number;
+  readonly labelSelector?: string;
+  /** Set once the cluster was formed; from then on an empty cluster is a fault. */
+  readonly clusterId?: string;
+  readonly image?: string;
+  /** That the brokers report; two while a roll is under way: `0.1.0, 0.2.0`. */
+  readonly version?: string;
+  readonly templateHash?: string;
+  /** Minimum that topics without one of their own were last given. */
+  readonly minInSyncReplicas?: number;
+  /** What the operator does now, in words. */
+  readonly step?: string;
+  /** What that step waits for, in words. */
+  readonly waitingFor?: string;
+  /** What the cluster survives as it stands, in words. */
+  readonly durability?: string;
+  readonly racks?: readonly string[];
+  readonly disruption?: Disruption;
+  /** Newest first. */
+  readonly losses?: readonly LossReport[];
+}
+
+export interface LogTopicStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  readonly clusterId?: string;
+  /** UUID of the topic that this LogTopic made or adopted: another topic of the same name is not this one. */
+  readonly topicId?: string;
+  readonly partitions?: number;
+  readonly replicationFactor?: number;
+  readonly minInSyncReplicas?: number;
+}
+
+export interface LogCluster {
+  readonly apiVersion: 'tidemark.dev/v1alpha1';
+  readonly kind: 'LogCluster';
+  readonly metadata: ObjectMeta;
+  readonly spec: LogClusterSpec;
+  readonly status?: LogClusterStatus;
+}
+
+export interface LogTopic {
+  readonly apiVersion: 'tidemark.dev/v1alpha1';
+  readonly kind: 'LogTopic';
+  readonly metadata: ObjectMeta;
+  readonly spec: LogTopicSpec;
+  readonly status?: LogTopicStatus;
+}

@@ -1,0 +1,471 @@
+/**
+ * The API server as verbs on raw JSON. Every call has a deadline; every failure is a {@link KubeError}; no field of an object is
+ * interpreted, dropped or added beyond `apiVersion` and `kind` of listed items, which the server leaves out.
+ */
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { type Clock, systemClock } from './clock.ts';
+import type { KubeCredentials } from './kube-credentials.ts';
+import { errorFromStatus, isObjectMissing, KubeError } from './kube-error.ts';
+import {
+  collectionPath,
+  type KubeMetadata,
+  type KubeObject,
+  type ObjectName,
+  objectPath,
+  type ResourceType,
+} from './kube-object.ts';
+
+export interface CallOptions {
+  /** Ends the call with reason `Cancelled`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Default {@link KubeClientOptions.timeoutMs}. */
+  readonly timeoutMs?: number;
+}
+
+export interface SelectOptions extends CallOptions {
+  /** Absent: all namespaces. */
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+}
+
+export interface WatchOptions extends SelectOptions {
+  /** Events after this one. */
+  readonly resourceVersion: string;
+  /** When the server ends the watch by itself. */
+  readonly timeoutSeconds: number;
+  /** The server has answered: the watch stands. */
+  readonly onOpen?: () => void;
+}
+
+export interface ObjectList {
+  readonly items: readonly KubeObject[];
+  /** Where a watch goes on from. */
+  readonly resourceVersion: string;
+}
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly object: KubeObject;
+}
+
+export interface ApplyOptions extends CallOptions {
+  /** Take fields from other managers. Default true: what this program applies is its own. */
+  readonly force?: boolean;
+}
+
+/** Both are required: what is deleted is what was looked at, not what has its name. */
+export interface DeletePreconditions {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export interface DeleteOptions extends CallOptions {
+  readonly gracePeriodSeconds?: number;
+}
+
+export interface KubeClientOptions {
+  readonly credentials: KubeCredentials;
+  /** Owner of the fields that are written. */
+  readonly fieldManager: string;
+  readonly clock?: Clock;
+  /** Deadline of a call from its start to its last byte; of a watch to its first answer. */
+  readonly timeoutMs?: number;
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly options: CallOptions;
+}
+
+const TIMEOUT_MS = 30_000;
+/** Objects of a list are fetched this many at a time: what a page costs is bounded on both sides. */
+const PAGE_ITEMS_MAX = 500;
+/** etcd holds objects of up to 1.5 MiB; a full page of usual ones is a few. */
+const ANSWER_CHARS_MAX = 256 * 1024 * 1024;
+const WATCH_LINE_CHARS_MAX = 16 * 1024 * 1024;
+const EVENT_TYPES: readonly string[] = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK'];
+
+export class KubeClient {
+  readonly #credentials: KubeCredentials;
+  readonly #fieldManager: string;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+
+  constructor(options: KubeClientOptions) {
+    this.#credentials = options.credentials;
+    this.#fieldManager = options.fieldManager;
+    this.#clock = options.clock ?? systemClock;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  }
+
+  /** An uncached read. Undefined where there is no such object; where there is no such kind it rejects. */
+  async get(
+    type: ResourceType,
+    name: ObjectName,
+    options: CallOptions = {},
+  ): Promise<KubeObject | undefined> {
+    try {
+      return await this.#object({ method: 'GET', path: objectPath(type, name), options });
+    } catch (error) {
+      if (isObjectMissing(error, name.name)) return undefined;
+      throw error;
+    }
+  }
+
+  /** All objects, page by page, as they were at one moment. */
+  async list(type: ResourceType, options: SelectOptions = {}): Promise<ObjectList> {
+    try {
+      return await this.#listPages(type, options, PAGE_ITEMS_MAX);
+    } catch (error) {
+      // The moment of the first page is forgotten by now: too slow for pages, so all at once.
+      if (!(error instanceof KubeError) || !error.isExpired) throw error;
+      return this.#listPages(type, options, undefined);
+    }
+  }
+
+  /**
+   * Changes as they come, until the server ends the watch (then the iteration ends) or it breaks (then it rejects). An ERROR event
+   * inside the stream is a rejection like any other.
+   */
+  async *watch(type: ResourceType, options: WatchOptions): AsyncGenerator<WatchEvent, void> {
+    const call: Call = {
+      method: 'GET',
+      path: collectionPath(type, options.namespace),
+      query: {
+        ...selection(options),
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        resourceVersion: options.resourceVersion,
+        timeoutSeconds: String(options.timeoutSeconds),
+      },
+      options,
+    };
+    const attempt = new Attempt(call, this.#clock, this.#timeoutMs);
+    try {
+      const response = await this.#open(call, attempt.signal);
+      if (response.statusCode !== 200) throw await failure(call, response);
+      attempt.endDeadline();
+      options.onOpen?.();
+      for await (const line of linesOf(response)) yield watchEvent(call, line);
+    } catch (error) {
+      throw attempt.explain(error);
+    } finally {
+      attempt.end();
+    }
+  }
+
+  /** Server-side apply: the object holds exactly the fields that this program owns. Returns the object as it now is. */
+  apply(type: ResourceType, object: KubeObject, options: ApplyOptions = {}): Promise<KubeObject> {
+    return this.#apply(type, object, options, undefined);
+  }
+
+  /** Server-side apply of `status`. The object holds apiVersion, kind, name and status. */
+  applyStatus(
+    type: ResourceType,
+    object: KubeObject,
+    options: ApplyOptions = {},
+  ): Promise<KubeObject> {
+    return this.#apply(type, object, options, 'status');
+  }
+
+  /** Rejects with reason `AlreadyExists` where the name is taken. */
+  create(type: ResourceType, object: KubeObject, options: CallOptions = {}): Promise<KubeObject> {
+    return this.#object({
+      method: 'POST',
+      path: collectionPath(type, object.metadata.namespace),
+      query: { fieldManager: this.#fieldManager },
+      body: object,
+      contentType: 'application/json',
+      options,
+    });
+  }
+
+  /** Writes the whole object. Rejects with reason `Conflict` unless `resourceVersion` is still the newest. */
+  replace(type: ResourceType, object: KubeObject, options: CallOptions = {}): Promise<KubeObject> {
+    return this.#object({
+      method: 'PUT',
+      path: objectPath(type, object.metadata),
+      query: { fieldManager: this.#fieldManager },
+      body: object,
+      contentType: 'application/json',
+      options,
+    });
+  }
+
+  /** JSON merge patch (RFC 7386): null removes a field, a list is replaced whole. A resourceVersion in it makes it conditional. */
+  mergePatch(
+    type: ResourceType,
+    name: ObjectName,
+    patch: Readonly<Record<string, unknown>>,
+    options: CallOptions = {},
+  ): Promise<KubeObject> {
+    return this.#object({
+      method: 'PATCH',
+      path: objectPath(type, name),
+      query: { fieldManager: this.#fieldManager },
+      body: patch,
+      contentType: 'application/merge-patch+json',
+      options,
+    });
+  }
+
+  /**
+   * Deletes the object that was looked at; `Conflict` where it is another by now, `absent` where there is none. Background propagation
+   * always: in the foreground some networks lose a pod's address before it has stopped (operators.md section 3).
+   */
+  async delete(
+    type: ResourceType,
+    name: ObjectName,
+    preconditions: DeletePreconditions,
+    options: DeleteOptions = {},
+  ): Promise<'accepted' | 'absent'> {
+    const { gracePeriodSeconds } = options;
+    try {
+      await this.#call({
+        method: 'DELETE',
+        path: objectPath(type, name),
+        body: {
+          apiVersion: 'v1',
+          kind: 'DeleteOptions',
+          propagationPolicy: 'Background',
+          preconditions,
+          ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+        },
+        contentType: 'application/json',
+        options,
+      });
+      return 'accepted';
+    } catch (error) {
+      if (isObjectMissing(error, name.name)) return 'absent';
+      throw error;
+    }
+  }
+
+  #apply(
+    type: ResourceType,
+    object: KubeObject,
+    options: ApplyOptions,
+    subresource: 'status' | undefined,
+  ): Promise<KubeObject> {
+    return this.#object({
+      method: 'PATCH',
+      path: objectPath(type, object.metadata, subresource),
+      query: { fieldManager: this.#fieldManager, force: String(options.force ?? true) },
+      body: object,
+      contentType: 'application/apply-patch+yaml',
+      options,
+    });
+  }
+
+  async #listPages(
+    type: ResourceType,
+    options: SelectOptions,
+    limit: number | undefined,
+  ): Promise<ObjectList> {
+    const items: KubeObject[] = [];
+    let next: string | undefined;
+    for (;;) {
+      const call: Call = {
+        method: 'GET',
+        path: collectionPath(type, options.namespace),
+        query: { ...selection(options), limit: limit?.toString(), continue: next },
+        options,
+      };
+      const page = (await this.#call(call)) as {
+        items?: KubeObject[] | null;
+        metadata?: KubeMetadata;
+      };
+      const version = page.metadata?.resourceVersion;
+      if (version === undefined) throw malformed(call, 'a list without resourceVersion');
+      for (const item of page.items ?? [])
+        items.push({ ...item, apiVersion: type.apiVersion, kind: type.kind });
+      next = page.metadata?.['continue'] as string | undefined;
+      if (next === undefined || next === '') return { items, resourceVersion: version };
+    }
+  }
+
+  async #object(call: Call): Promise<KubeObject> {
+    const answer = (await this.#call(call)) as KubeObject | null;
+    if (typeof answer?.metadata?.name !== 'string') throw malformed(call, 'no object');
+    return answer;
+  }
+
+  async #call(call: Call): Promise<unknown> {
+    const attempt = new Attempt(call, this.#clock, this.#timeoutMs);
+    try {
+      const response = await this.#open(call, attempt.signal);
+      const status = response.statusCode ?? 0;
+      if (status < 200 || status > 299) throw await failure(call, response);
+      return parse(call, await textOf(response));
+    } catch (error) {
+      throw attempt.explain(error);
+    } finally {
+      attempt.end();
+    }
+  }
+
+  async #open(call: Call, signal: AbortSignal): Promise<IncomingMessage> {
+    const { server } = this.#credentials;
+    const options = await untilAborted(this.#credentials.requestOptions(), signal);
+    const url = new URL(`${server.pathname.replace(/[/]$/, '')}${call.path}`, server);
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
+    const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body));
+    const headers = {
+      ...(options.headers as Record<string, string> | undefined),
+      accept: 'application/json',
+      'user-agent': this.#fieldManager,
+      ...(body === undefined
+        ? {}
+        : { 'content-type': call.contentType, 'content-length': String(body.length) }),
+    };
+    const open = url.protocol === 'https:' ? requestHttps : requestHttp;
+    return new Promise((resolve, reject) => {
+      const request = open(url, { ...options, method: call.method, headers, signal }, resolve);
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+}
+
+/** Deadline and cancellation of one call, and why it ended. */
+class Attempt {
+  readonly #call: Call;
+  readonly #timeoutMs: number;
+  readonly #abort = new AbortController();
+  readonly #cancelTimer: () => void;
+  readonly #onCancelled = (): void => this.#stop('Cancelled');
+  #stopped: 'Cancelled' | 'DeadlineExceeded' | undefined;
+
+  constructor(call: Call, clock: Clock, defaultTimeoutMs: number) {
+    this.#call = call;
+    this.#timeoutMs = call.options.timeoutMs ?? defaultTimeoutMs;
+    this.#cancelTimer = clock.after(this.#timeoutMs, () => this.#stop('DeadlineExceeded'));
+    const outer = call.options.signal;
+    if (outer?.aborted === true) this.#onCancelled();
+    outer?.addEventListener('abort', this.#onCancelled);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  endDeadline(): void {
+    this.#cancelTimer();
+  }
+
+  /** Lets go of timer and signal, and of the socket unless its answer was read to the end. */
+  end(): void {
+    this.#cancelTimer();
+    this.#call.options.signal?.removeEventListener('abort', this.#onCancelled);
+    this.#abort.abort();
+  }
+
+  explain(error: unknown): KubeError {
+    const call = title(this.#call);
+    switch (this.#stopped) {
+      case 'Cancelled':
+        return new KubeError(`${call}: cancelled`, { status: 0, reason: 'Cancelled' });
+      case 'DeadlineExceeded':
+        return new KubeError(`${call}: no answer within ${this.#timeoutMs} ms`, {
+          status: 0,
+          reason: 'DeadlineExceeded',
+        });
+      case undefined:
+        if (error instanceof KubeError) return error;
+        return new KubeError(`${call}: ${error instanceof Error ? error.message : String(error)}`, {
+          status: 0,
+          reason: 'Unreachable',
+          cause: error,
+        });
+    }
+  }
+
+  #stop(reason: 'Cancelled' | 'DeadlineExceeded'): void {
+    this.#stopped ??= reason;
+    this.#abort.abort();
+  }
+}
+
+function title({ method, path }: Call): string {
+  return `${method} ${path}`;
+}
+
+function selection(options: SelectOptions): Record<string, string | undefined> {
+  return { labelSelector: options.labelSelector, fieldSelector: options.fieldSelector };
+}
+
+function malformed(call: Call, what: string): KubeError {
+  return new KubeError(`${title(call)}: malformed answer: ${what}`, {
+    status: 0,
+    reason: 'Malformed',
+  });
+}
+
+async function failure(call: Call, response: IncomingMessage): Promise<KubeError> {
+  const text = await textOf(response);
+  return errorFromStatus(
+    title(call),
+    response.statusCode ?? 0,
+    text,
+    response.headers['retry-after'],
+  );
+}
+
+function parse(call: Call, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed(call, `not JSON: ${text.slice(0, 100)}`);
+  }
+}
+
+function watchEvent(call: Call, line: string): WatchEvent {
+  const event = parse(call, line) as { type?: string; object?: KubeObject } | null;
+  if (event?.type === 'ERROR')
+    throw errorFromStatus(title(call), 0, JSON.stringify(event.object), undefined);
+  if (event?.object?.metadata === undefined || !EVENT_TYPES.includes(event.type ?? '')) {
+    throw malformed(call, `not a watch event: ${line.slice(0, 100)}`);
+  }
+  return event as WatchEvent;
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const chunk of response as AsyncIterable<string>) {
+    text += chunk;
+    if (text.length > ANSWER_CHARS_MAX)
+      throw new Error(`answer is longer than ${ANSWER_CHARS_MAX} characters`);
+  }
+  return text;
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string, void> {
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const chunk of response as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > WATCH_LINE_CHARS_MAX)
+      throw new Error(`watch event is longer than ${WATCH_LINE_CHARS_MAX} characters`);
+    for (const line of lines) if (line.trim() !== '') yield line;
+  }
+}
+
+/** Credentials may come from a program that hangs: the deadline counts for it too. */
+function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(new Error('aborted'));
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

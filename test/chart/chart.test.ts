@@ -1,0 +1,357 @@
+/** The chart, rendered by the real helm: what comes out, what is refused, and that it agrees with the code. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { readOperatorConfig } from '../../operator/config.ts';
+import { describedValues } from '../../scripts/chart-readme.mjs';
+import { restrictedBreaches } from '../fixtures/operator/restricted.ts';
+import { CHART, helm, missing, parse, render, ROOT, template } from './render.ts';
+import type { Rendered, Rule } from './render.ts';
+
+const EVERYTHING = {
+  clusterWide: true,
+  rbac: { nodes: true, userRoles: true },
+  metrics: {
+    serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+    prometheusRule: { enabled: true, runbook: 'https://example.com/operations' },
+    dashboard: { enabled: true },
+  },
+};
+const VARIANTS = [
+  { name: 'defaults', values: {} },
+  { name: 'everything', values: EVERYTHING },
+  {
+    name: 'no definitions, no rights',
+    values: { crds: { install: false }, rbac: { create: false } },
+  },
+];
+
+const text = (...path: string[]): string => readFileSync(join(ROOT, ...path), 'utf8');
+
+function one(objects: readonly Rendered[], kind: string): Rendered {
+  const found = objects.filter((object) => object.kind === kind);
+  expect(found.map(({ metadata }) => metadata.name)).toHaveLength(1);
+  return found[0]!;
+}
+
+function roles(
+  objects: readonly Rendered[],
+): { name: string; kind: string; rules: readonly Rule[] }[] {
+  return objects.flatMap(({ kind, metadata, rules = [] }) =>
+    kind === 'Role' || kind === 'ClusterRole' ? [{ name: metadata.name, kind, rules }] : [],
+  );
+}
+
+interface Alert {
+  readonly alert: string;
+  readonly expr: string;
+  readonly annotations: { readonly runbook_url: string; readonly summary: string };
+}
+
+function alerts(): readonly Alert[] {
+  const { spec } = one(render(EVERYTHING), 'PrometheusRule');
+  return (spec?.['groups'] as readonly { rules: readonly Alert[] }[]).flatMap(({ rules }) => rules);
+}
+
+/** Every metric that the sources declare. The operator adds its prefix to the names. */
+function declaredMetrics(): Set<string> {
+  const broker = text('broker', 'telemetry', 'metrics.ts').matchAll(/\btidemark_[a-z_]+/g);
+  const operator = text('operator', 'runtime', 'metrics.ts').matchAll(
+    /#(?:counter|gauge|histogram|sampled)\(\s*'(?<name>[a-z_]+)'/g,
+  );
+  return new Set([
+    ...[...broker].map(([name]) => name),
+    ...[...operator].map(({ groups }) => `tidemark_operator_${groups?.['name'] ?? ''}`),
+  ]);
+}
+
+function unknownMetrics(expressions: readonly string[]): string[] {
+  const declared = declaredMetrics();
+  const used = expressions.flatMap((expression) => expression.match(/\btidemark_[a-z_]+/g) ?? []);
+  expect(used.length).toBeGreaterThan(0);
+  return used.filter(
+    (name) => !declared.has(name.replace(/_(bucket|sum|count)$/, '')) && !declared.has(name),
+  );
+}
+
+describe('charts/tidemark', () => {
+  it('has the version of the project', () => {
+    const { version } = JSON.parse(text('package.json')) as { version: string };
+    expect(parse(text('charts', 'tidemark', 'Chart.yaml'))).toMatchObject({
+      version,
+      appVersion: version,
+    });
+  });
+
+  it('describes every value, and has it in the schema', () => {
+    const values = parse(text('charts', 'tidemark', 'values.yaml')) as Record<string, unknown>;
+    const schema = JSON.parse(text('charts', 'tidemark', 'values.schema.json')) as Schema;
+    const rows = describedValues(text('charts', 'tidemark', 'values.yaml')).map(({ path }) => path);
+    expect(leaves(values, schema).sort()).toEqual([...rows].sort());
+    expect(rows.filter((path) => schemaAt(schema, path) === undefined)).toEqual([]);
+  });
+
+  it('has copies of crds/, which are its own definitions', () => {
+    const names = readdirSync(join(ROOT, 'crds'));
+    expect(names).toHaveLength(2);
+    expect(readdirSync(join(CHART, 'files', 'crds'))).toEqual(names);
+    for (const name of names)
+      expect(text('charts', 'tidemark', 'files', 'crds', name)).toBe(text('crds', name));
+  });
+
+  it('has a section of docs/operations.md for every alert', () => {
+    const sections = new Set(
+      [...text('docs', 'operations.md').matchAll(/^### (?<title>\w+)$/gm)].map(({ groups }) =>
+        (groups?.['title'] ?? '').toLowerCase(),
+      ),
+    );
+    const linked = [
+      ...text('charts', 'tidemark', 'templates', 'prometheusrule.yaml').matchAll(
+        /%s#(?<section>\w+)/g,
+      ),
+    ].map(({ groups }) => groups?.['section'] ?? '');
+    expect(linked.length).toBeGreaterThan(5);
+    expect(new Set(linked)).toEqual(sections);
+  });
+
+  it('draws only metrics that exist', () => {
+    const dashboard = JSON.parse(text('charts', 'tidemark', 'files', 'dashboard.json')) as {
+      panels: { targets: { expr: string }[] }[];
+    };
+    const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    expect(unknownMetrics(expressions)).toEqual([]);
+  });
+});
+
+describe('charts/tidemark, rendered', () => {
+  beforeEach(({ skip }) => {
+    skip(missing !== undefined, missing);
+  });
+
+  it.each(VARIANTS)('passes helm lint --strict with $name', ({ values }) => {
+    const { code, output } = helm(['lint', '--strict', CHART], values);
+    expect({ code, output }).toMatchObject({ code: 0 });
+  });
+
+  it.each(VARIANTS)('renders the same every time with $name', ({ values }) => {
+    expect(template(values)).toBe(template(values));
+  });
+
+  it.each(VARIANTS)('runs only restricted pods with $name', ({ values }) => {
+    const pods = render(values).flatMap(({ kind, spec }) => {
+      if (kind === 'Pod') return [spec];
+      return kind === 'Deployment' ? [(spec?.['template'] as { spec: unknown }).spec] : [];
+    });
+    expect(pods).toHaveLength(2);
+    expect(pods.flatMap(restrictedBreaches)).toEqual([]);
+  });
+
+  it.each(VARIANTS)(
+    'puts everything that has a namespace into that of the release with $name',
+    ({ values }) => {
+      const clusterScoped = ['ClusterRole', 'ClusterRoleBinding', 'CustomResourceDefinition'];
+      for (const { kind, metadata } of render(values))
+        expect([kind, metadata.namespace]).toEqual([
+          kind,
+          clusterScoped.includes(kind) ? undefined : 'shop',
+        ]);
+    },
+  );
+
+  it('installs the definitions as crds/ has them, kept at uninstall', () => {
+    const rendered = render().filter(({ kind }) => kind === 'CustomResourceDefinition');
+    const committed = readdirSync(join(ROOT, 'crds')).map(
+      (name) => parse(text('crds', name)) as Rendered,
+    );
+    const kept = committed.map((crd) => ({
+      ...crd,
+      metadata: { ...crd.metadata, annotations: { 'helm.sh/resource-policy': 'keep' } },
+    }));
+    expect(rendered).toEqual(kept);
+  });
+
+  it.each([
+    { name: 'without keep', crds: { keep: false }, annotations: [undefined, undefined] },
+    { name: 'not at all', crds: { install: false }, annotations: [] },
+  ])('installs the definitions $name', ({ crds, annotations }) => {
+    const rendered = render({ crds }).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    expect(rendered.map(({ metadata }) => metadata.annotations)).toEqual(annotations);
+  });
+
+  it('needs no right outside its namespace by default', () => {
+    expect(roles(render()).map(({ kind, name }) => `${kind} ${name}`)).toEqual([
+      'Role tidemark',
+      'Role tidemark-lease',
+    ]);
+  });
+
+  it('asks for cluster-wide rights by name, one flag each', () => {
+    expect(
+      roles(render(EVERYTHING))
+        .map(({ kind, name }) => `${kind} ${name}`)
+        .sort(),
+    ).toEqual([
+      'ClusterRole shop-tidemark',
+      'ClusterRole shop-tidemark-edit',
+      'ClusterRole shop-tidemark-nodes',
+      'ClusterRole shop-tidemark-view',
+      'Role tidemark-lease',
+    ]);
+  });
+
+  it('asks for no wildcard, no Secret, and for the rights on escalation of nobody', () => {
+    const rules = roles(render(EVERYTHING)).flatMap((role) => role.rules);
+    const asked = rules.flatMap(({ apiGroups, resources, verbs }) => [
+      ...apiGroups,
+      ...resources,
+      ...verbs,
+    ]);
+    for (const forbidden of [
+      '*',
+      'secrets',
+      'escalate',
+      'bind',
+      'impersonate',
+      'roles',
+      'pods/exec',
+    ])
+      expect(asked).not.toContain(forbidden);
+  });
+
+  it('gives a reason for every verb', () => {
+    const rules = text('charts', 'tidemark', 'templates', 'rbac.yaml')
+      .split(/^ {2}- apiGroups:/m)
+      .slice(1);
+    const unexplained = rules.filter((rule) => {
+      const verbs = /verbs: \[(?<verbs>.*)\]/.exec(rule)?.groups?.['verbs']?.split(', ') ?? [''];
+      const reasons = [...rule.matchAll(/# (?<reason>.*)/g)].map(([line]) => line).join(' ');
+      return !verbs.every((verb) => new RegExp(`\\b${verb}\\b[^.]*:`).test(reasons));
+    });
+    expect(unexplained).toEqual([]);
+  });
+
+  it.each([
+    { clusterWide: false, namespaces: 'shop' },
+    { clusterWide: true, namespaces: '' },
+  ])(
+    'tells the operator what to watch: clusterWide $clusterWide',
+    ({ clusterWide, namespaces }) => {
+      const { spec } = one(render({ clusterWide }), 'Deployment');
+      expect(environmentOf(spec)).toContainEqual({
+        name: 'TIDEMARK_NAMESPACES',
+        value: namespaces,
+      });
+    },
+  );
+
+  it('sets only variables that the operator reads', () => {
+    const { spec } = one(render(), 'Deployment');
+    const environment = Object.fromEntries(
+      environmentOf(spec).map(({ name, value = 'from the pod' }) => [name, value]),
+    );
+    expect(readOperatorConfig(environment)).toMatchObject({
+      namespaces: ['shop'],
+      leaseName: 'tidemark',
+      brokerImage: 'tidemark:0.1.0',
+      canReadNodes: false,
+      httpPort: 8080,
+      logLevel: 'info',
+    });
+    const known = text('operator', 'config.ts');
+    expect(Object.keys(environment).filter((name) => !known.includes(`'${name}'`))).toEqual([]);
+  });
+
+  it.each([
+    { image: {}, brokerImage: '', expected: ['tidemark:0.1.0', 'tidemark:0.1.0'] },
+    { image: { tag: 'dev' }, brokerImage: 'b:1', expected: ['tidemark:dev', 'b:1'] },
+    {
+      image: { digest: `sha256:${'0'.repeat(64)}` },
+      brokerImage: '',
+      expected: [`tidemark@sha256:${'0'.repeat(64)}`, `tidemark@sha256:${'0'.repeat(64)}`],
+    },
+  ])('names images $expected', ({ image, brokerImage, expected }) => {
+    const { spec } = one(render({ image, brokerImage }), 'Deployment');
+    const { containers } = (spec?.['template'] as { spec: { containers: { image: string }[] } })
+      .spec;
+    const broker = environmentOf(spec).find(({ name }) => name === 'TIDEMARK_BROKER_IMAGE')?.value;
+    expect([containers[0]?.image, broker]).toEqual(expected);
+  });
+
+  it('links every alert to its section, and asks only for metrics that exist', () => {
+    const all = alerts();
+    expect(all.map(({ annotations }) => annotations.runbook_url)).toEqual(
+      all.map(({ alert }) => `https://example.com/operations#${alert.toLowerCase()}`),
+    );
+    expect(unknownMetrics(all.map(({ expr }) => expr))).toEqual([]);
+    expect(
+      all.filter(({ annotations }) => !/\{\{ \$(value|labels)/.test(annotations.summary)),
+    ).toEqual([]);
+  });
+
+  it('has the dashboard as it is', () => {
+    const { data } = one(render(EVERYTHING), 'ConfigMap');
+    expect(data?.['tidemark.json']?.trimEnd()).toBe(
+      text('charts', 'tidemark', 'files', 'dashboard.json').trimEnd(),
+    );
+  });
+
+  it('makes nothing that needs the Prometheus operator unless it is told to', () => {
+    expect(render().filter(({ apiVersion }) => apiVersion.startsWith('monitoring'))).toEqual([]);
+  });
+
+  it.each([
+    { values: { replicas: -1 }, at: "'/replicas'" },
+    { values: { image: { tag: 'a b' } }, at: "'/image/tag'" },
+    { values: { image: { digest: 'latest' } }, at: "'/image/digest'" },
+    { values: { logLevel: 'loud' }, at: "'/logLevel'" },
+    { values: { metrics: { port: 80 } }, at: "'/metrics/port'" },
+    { values: { test: { cluster: 'My_Logs' } }, at: "'/test/cluster'" },
+    { values: { clusterwide: true }, at: "'clusterwide'" },
+    { values: { rbac: { create: 'yes' } }, at: "'/rbac/create'" },
+  ])('refuses $values', ({ values, at }) => {
+    const { code, output } = helm(['template', 'tidemark', CHART], values);
+    expect(code).not.toBe(0);
+    expect(output).toContain(at);
+  });
+
+  it('gives the three next commands', () => {
+    const { output } = helm([
+      'install',
+      'tidemark',
+      CHART,
+      '--namespace',
+      'shop',
+      '--dry-run=client',
+    ]);
+    const notes = output.slice(output.indexOf('NOTES:'));
+    expect(notes.match(/^ {5}(kubectl|helm) \S+/gm)?.map((line) => line.trim())).toEqual([
+      'kubectl apply',
+      'kubectl wait',
+      'helm test',
+    ]);
+  });
+});
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+function schemaAt(schema: Schema, path: string): Schema | undefined {
+  return path.split('.').reduce<Schema | undefined>((node, key) => node?.properties?.[key], schema);
+}
+
+/** Paths of values without parts of their own, or whose parts are the user's or Kubernetes' own. */
+function leaves(values: Record<string, unknown>, schema: Schema, prefix = ''): string[] {
+  return Object.entries(values).flatMap(([key, value]) => {
+    const path = `${prefix}${key}`;
+    const isOurs = schema.properties?.[key]?.properties !== undefined && path !== 'resources';
+    return isOurs
+      ? leaves(value as Record<string, unknown>, schema.properties[key]!, `${path}.`)
+      : [path];
+  });
+}
+
+function environmentOf(spec: Rendered['spec']): { name: string; value?: string }[] {
+  const { containers } = (spec?.['template'] as { spec: { containers: { env: [] }[] } }).spec;
+  return containers[0]?.env ?? [];
+}
