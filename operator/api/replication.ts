@@ -37,7 +37,7 @@ export function replicationFields(defaults?: Defaults): {
   const whose =
     defaults === undefined
       ? "Absent: the LogCluster's."
-      : 'For topics that are made without a value of their own.';
+      : 'For LogTopics of this cluster that state none.';
   return {
     replicationFactor: integer(
       `Copies of each partition. ${whose}`,
