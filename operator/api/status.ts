@@ -120,6 +120,12 @@ export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was
   version: text('Version that the brokers report.', 128),
   templateHash: text('Hash of the template that new pods get.', 64),
   minInSyncReplicas: count('Minimum that topics without one of their own were last given.'),
+  minInSyncReplicasPending: list(
+    'Minimums that were begun to be given since.',
+    count('Minimum.'),
+    16,
+    { listType: 'set' },
+  ),
   step: words('What the operator does now.'),
   waitingFor: words('What it waits for.'),
   durability: words('What acknowledged records survive as things stand.'),

@@ -202,6 +202,8 @@ export interface LogClusterStatus {
   readonly templateHash?: string;
   /** Minimum that topics without one of their own were last given. */
   readonly minInSyncReplicas?: number;
+  /** Minimums that were begun to be given since, written down before the first topic gets them. */
+  readonly minInSyncReplicasPending?: readonly number[];
   /** What the operator does now, in words. */
   readonly step?: string;
   /** What that step waits for, in words. */

@@ -1,0 +1,377 @@
+/**
+ * Carries out one action. Before each it asks whether this process still leads; what destroys is looked at uncached and deleted by uid and resourceVersion. A
+ * failure ends the pass, and the next one decides anew.
+ */
+import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
+import {
+  CLAIM,
+  DISRUPTION_BUDGET,
+  LOG_CLUSTER,
+  LOG_TOPIC,
+  POD,
+  SERVICE,
+  STATEFUL_SET,
+} from '../api/kinds.ts';
+import type { LogCluster } from '../api/types.ts';
+import {
+  buildBrokersService,
+  buildClientService,
+  buildDisruptionBudget,
+} from '../build/services.ts';
+import { buildStatefulSet } from '../build/workload.ts';
+import type { Manifest, PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
+import { harmOf } from '../decide/service.ts';
+import type { Action, Observation, TopicChange } from '../decide/types.ts';
+import {
+  AdminServiceService as ADMIN,
+  CommitMode,
+  type TopicConfig,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+
+/** The API server. */
+export interface Api {
+  get(type: Kind, name: ObjectName, options: CallOptions): Promise<KubeObject | undefined>;
+  apply(type: Kind, object: KubeObject, options: CallOptions): Promise<KubeObject>;
+  applyStatus(type: Kind, object: KubeObject, options: CallOptions): Promise<KubeObject>;
+  mergePatch(
+    type: Kind,
+    name: ObjectName,
+    patch: Readonly<Record<string, unknown>>,
+    options: CallOptions,
+  ): Promise<KubeObject>;
+  delete(
+    type: Kind,
+    name: ObjectName,
+    preconditions: { readonly uid: string; readonly resourceVersion: string },
+    options: CallOptions,
+  ): Promise<'accepted' | 'absent'>;
+}
+
+interface CallOptions {
+  readonly signal: AbortSignal;
+}
+
+interface Method<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => Response;
+}
+
+/** The brokers. */
+export interface Admin {
+  call<Request, Response>(
+    address: string,
+    method: Method<Request, Response>,
+    request: Request,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<Response>;
+}
+
+export interface ActorOptions {
+  readonly api: Api;
+  readonly admin: Admin;
+  readonly isLeading: () => boolean;
+  /** Called before each action. */
+  readonly beforeAction: (action: Action) => void;
+  /** What was written, for whoever waits until the caches show it. */
+  readonly onWritten: (type: Kind, object: KubeObject) => void;
+  readonly onDeleted: (type: Kind, name: ObjectName, uid: string) => void;
+}
+
+/** What the plan was made from. */
+export interface Basis {
+  readonly observation: Observation;
+  readonly template: PlannedTemplate;
+  readonly record: WorkloadRecord | null;
+  readonly addresses: ReadonlyMap<number, string>;
+  readonly controllerAddress: string | null;
+}
+
+/** What was looked at has changed since, or cannot be asked: the next pass decides anew. */
+export class OutdatedError extends Error {
+  override readonly name = 'OutdatedError';
+}
+
+const CALL_TIMEOUT_MS = 10_000;
+/** Leaderships move a few at a time; a broker gives up after its own stop timeout, 10 s by default. */
+const DRAIN_TIMEOUT_MS = 30_000;
+
+type TopicAction = Extract<Action, { kind: 'create-topic' | 'alter-topic' | 'delete-topic' }>;
+/** Actions that a broker carries out, asked through its admin calls. */
+type BrokerAction =
+  | TopicAction
+  | Extract<
+      Action,
+      {
+        kind:
+          | 'bootstrap'
+          | 'check-safe'
+          | 'prepare-stop'
+          | 'decommission'
+          | 'confirm-empty'
+          | 'recommission'
+          | 'remove-broker'
+          | 'reassign';
+      }
+    >;
+
+export class Actor {
+  readonly #options: ActorOptions;
+
+  constructor(options: ActorOptions) {
+    this.#options = options;
+  }
+
+  /** Throws where this process leads no longer. */
+  async perform(action: Action, basis: Basis, signal: AbortSignal): Promise<void> {
+    if (!this.#options.isLeading()) throw new OutdatedError('leadership is lost');
+    this.#options.beforeAction(action);
+    const { cluster } = basis.observation;
+    const { namespace } = cluster.metadata;
+    switch (action.kind) {
+      case 'apply-brokers-service':
+        return this.#apply(SERVICE, buildBrokersService(cluster), signal);
+      case 'apply-clients-service':
+        return this.#apply(SERVICE, buildClientService(cluster), signal);
+      case 'apply-workload':
+        return this.#applyWorkload(action, basis, signal);
+      case 'apply-budget':
+        return this.#apply(
+          DISRUPTION_BUDGET,
+          buildDisruptionBudget(cluster, action.maxUnavailable),
+          signal,
+        );
+      case 'delete-pod':
+        return this.#delete(POD, { namespace, name: action.name }, action.uid, signal);
+      case 'delete-claim':
+        return this.#delete(CLAIM, { namespace, name: action.name }, action.uid, signal);
+      case 'grow-claim': {
+        const patch = { spec: { resources: { requests: { storage: action.size } } } };
+        return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
+      }
+      case 'set-topic-finalizer': {
+        const patch = {
+          metadata: { finalizers: action.finalizers, resourceVersion: action.resourceVersion },
+        };
+        return this.#patch(LOG_TOPIC, { namespace, name: action.name }, patch, signal);
+      }
+      case 'write-status':
+        return this.#writeStatus(LOG_CLUSTER, cluster.metadata, action.status, signal);
+      case 'write-topic-status': {
+        const topic = basis.observation.logTopics.find(
+          ({ resource }) => resource.metadata.name === action.name,
+        )?.resource;
+        if (topic !== undefined)
+          await this.#writeStatus(LOG_TOPIC, topic.metadata, action.status, signal);
+        return;
+      }
+      case 'bootstrap':
+      case 'check-safe':
+      case 'prepare-stop':
+      case 'decommission':
+      case 'confirm-empty':
+      case 'recommission':
+      case 'remove-broker':
+      case 'reassign':
+      case 'create-topic':
+      case 'alter-topic':
+      case 'delete-topic':
+        return this.#call(action, basis, signal);
+    }
+  }
+
+  async #call(action: BrokerAction, basis: Basis, signal: AbortSignal): Promise<void> {
+    const { admin } = this.#options;
+    if (action.kind === 'bootstrap') {
+      const address = basis.addresses.get(action.brokerId);
+      if (address === undefined)
+        throw new OutdatedError(`broker ${action.brokerId} has no address`);
+      const request = { clusterId: action.clusterId };
+      await admin.call(address, ADMIN.bootstrap, request, { timeoutMs: CALL_TIMEOUT_MS, signal });
+      return;
+    }
+    const controller = basis.controllerAddress;
+    if (controller === null) throw new OutdatedError('no broker answers as controller');
+    if (action.kind === 'check-safe')
+      return this.#checkSafe(action.brokerIds, basis, controller, signal);
+    if (
+      action.kind === 'create-topic' ||
+      action.kind === 'alter-topic' ||
+      action.kind === 'delete-topic'
+    )
+      return this.#callTopic(action, controller, signal);
+    return this.#callBroker(action, controller, signal);
+  }
+
+  async #callBroker(
+    action: Exclude<BrokerAction, TopicAction | { kind: 'bootstrap' | 'check-safe' }>,
+    controller: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { admin } = this.#options;
+    const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
+    if (action.kind === 'reassign') {
+      const { topic, partition, replicas } = action.move;
+      const request = { topic, partition, replicas: [...replicas] };
+      await admin.call(controller, ADMIN.reassignPartition, request, options);
+      return;
+    }
+    const request = { brokerId: action.brokerId };
+    switch (action.kind) {
+      case 'prepare-stop': {
+        // Best effort: a broker that cannot hand over everything does so again when it is told to stop.
+        const drain = { timeoutMs: DRAIN_TIMEOUT_MS, signal };
+        await admin.call(controller, ADMIN.prepareStop, request, drain);
+        return;
+      }
+      case 'decommission':
+        await admin.call(controller, ADMIN.decommission, request, options);
+        return;
+      case 'confirm-empty': {
+        const { replicasLeft } = await admin.call(controller, ADMIN.decommission, request, options);
+        if (replicasLeft > 0)
+          throw new OutdatedError(`broker ${action.brokerId} holds ${replicasLeft} replicas again`);
+        return;
+      }
+      case 'recommission':
+        await admin.call(controller, ADMIN.recommission, request, options);
+        return;
+      case 'remove-broker':
+        await admin.call(controller, ADMIN.removeBroker, request, options);
+        return;
+    }
+  }
+
+  async #callTopic(action: TopicAction, controller: string, signal: AbortSignal): Promise<void> {
+    const { admin } = this.#options;
+    const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
+    const { name } = action;
+    if (action.kind === 'delete-topic') {
+      await admin.call(controller, ADMIN.deleteTopic, { name }, options);
+      return;
+    }
+    const { partitions, replicationFactor, change } = action;
+    const request = { name, partitions, replicationFactor, config: configOf(change) };
+    if (action.kind === 'create-topic') {
+      const creation = { ...request, assignments: [], validateOnly: false };
+      await admin.call(controller, ADMIN.createTopic, creation, options);
+    } else {
+      await admin.call(controller, ADMIN.alterTopic, { ...request, waitMs: 0 }, options);
+    }
+  }
+
+  /** The verdict once more, of this moment. */
+  async #checkSafe(
+    brokerIds: readonly number[],
+    { observation }: Basis,
+    controller: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { admin } = this.#options;
+    const response = await admin.call(
+      controller,
+      ADMIN.checkDisruption,
+      { brokerIds: [...brokerIds] },
+      { timeoutMs: CALL_TIMEOUT_MS, signal },
+    );
+    const { safe, takesQuorum, reason, verdicts } = response;
+    const harm = harmOf(observation, {
+      brokerIds,
+      isSafe: safe,
+      takesQuorum,
+      reason,
+      partitions: verdicts,
+    });
+    if (harm !== null)
+      throw new OutdatedError(
+        `stopping brokers ${brokerIds.join(', ')} is not safe any more: ${harm}`,
+      );
+  }
+
+  async #apply(type: Kind, manifest: Manifest, signal: AbortSignal): Promise<void> {
+    this.#written(
+      type,
+      await this.#options.api.apply(type, manifest as unknown as KubeObject, { signal }),
+    );
+  }
+
+  /** Never over a StatefulSet that was not looked at: its number of pods may be another by now. */
+  async #applyWorkload(
+    { replicas, resourceVersion }: Extract<Action, { kind: 'apply-workload' }>,
+    { observation: { cluster }, template, record }: Basis,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { namespace, name } = cluster.metadata;
+    const manifest = buildStatefulSet(cluster, replicas, template, record);
+    if (
+      resourceVersion === null &&
+      (await this.#options.api.get(STATEFUL_SET, { namespace, name }, { signal })) !== undefined
+    ) {
+      throw new OutdatedError(
+        `StatefulSet ${namespace}/${name} exists, which the cache does not show`,
+      );
+    }
+    const metadata =
+      resourceVersion === null ? manifest.metadata : { ...manifest.metadata, resourceVersion };
+    return this.#apply(STATEFUL_SET, { ...manifest, metadata }, signal);
+  }
+
+  async #patch(
+    type: Kind,
+    name: ObjectName,
+    patch: Readonly<Record<string, unknown>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#written(type, await this.#options.api.mergePatch(type, name, patch, { signal }));
+  }
+
+  async #delete(type: Kind, name: ObjectName, uid: string, signal: AbortSignal): Promise<void> {
+    const { api, onDeleted, isLeading } = this.#options;
+    const live = await api.get(type, name, { signal });
+    if (live === undefined || live.metadata.uid !== uid)
+      throw new OutdatedError(`${type.kind} ${name.name} is not the one that was looked at`);
+    if (live.metadata.deletionTimestamp !== undefined) return;
+    if (!isLeading()) throw new OutdatedError('leadership is lost');
+    await api.delete(
+      type,
+      name,
+      { uid, resourceVersion: live.metadata.resourceVersion ?? '' },
+      { signal },
+    );
+    onDeleted(type, name, uid);
+  }
+
+  /** By uid: another object of the same name must not inherit what this one was. */
+  async #writeStatus(
+    type: Kind,
+    { name, namespace, uid }: LogCluster['metadata'],
+    status: object,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const object: KubeObject = {
+      apiVersion: type.apiVersion,
+      kind: type.kind,
+      metadata: { name, namespace, uid },
+      status,
+    };
+    this.#written(type, await this.#options.api.applyStatus(type, object, { signal }));
+  }
+
+  #written(type: Kind, object: KubeObject): void {
+    this.#options.onWritten(type, object);
+  }
+}
+
+const COMMIT_MODES = {
+  InSync: CommitMode.COMMIT_MODE_IN_SYNC,
+  Quorum: CommitMode.COMMIT_MODE_QUORUM,
+} as const;
+
+/** Absent settings stay as they are. */
+function configOf({ commitMode, ...settings }: TopicChange): TopicConfig {
+  return {
+    ...settings,
+    commitMode:
+      commitMode === undefined ? CommitMode.COMMIT_MODE_UNSPECIFIED : COMMIT_MODES[commitMode],
+  };
+}

@@ -1,0 +1,79 @@
+/** Options of the operator, all from the environment, as the chart sets them. Every fault is reported at once; nothing is repaired. */
+
+export interface OperatorConfig {
+  /** This copy, among those that may lead. */
+  readonly podName: string;
+  /** Of the lease. */
+  readonly podNamespace: string;
+  /** Namespaces that are watched; empty: all. */
+  readonly namespaces: readonly string[];
+  readonly leaseName: string;
+  /** Image of brokers whose LogCluster names none. */
+  readonly brokerImage: string;
+  /** May nodes and volumes be read? */
+  readonly canReadNodes: boolean;
+  readonly httpPort: number;
+  readonly logLevel: string;
+  /** API server behind a plain HTTP address (`kubectl proxy`); absent: the service account, then a kubeconfig. */
+  readonly apiServer: string | undefined;
+  readonly serviceHost: string | undefined;
+  readonly servicePort: string | undefined;
+  /** For tests: die before this many actions plus one; null: never. */
+  readonly exitBeforeAction: number | null;
+}
+
+/** Faults of the environment, one line each. */
+export class OperatorConfigError extends Error {
+  override readonly name = 'OperatorConfigError';
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+const PORT_MAX = 65_535;
+
+/** @throws OperatorConfigError that names every fault: variable, value and what is allowed */
+export function readOperatorConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+): OperatorConfig {
+  const faults: string[] = [];
+  const text = (name: string, fallback?: string): string => {
+    const value = environment[name] ?? fallback;
+    if (value === undefined || value === '') faults.push(`${name} is absent, must be set`);
+    return value ?? '';
+  };
+  const whole = (name: string, fallback: number, max: number): number => {
+    const value = environment[name] ?? '';
+    if (value === '') return fallback;
+    const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number <= max))
+      faults.push(`${name} is "${value}", must be a whole number from 0 to ${max}`);
+    return number;
+  };
+  const choice = (name: string, allowed: readonly string[], fallback: string): string => {
+    const value = environment[name] ?? fallback;
+    if (!allowed.includes(value))
+      faults.push(`${name} is "${value}", must be one of ${allowed.join(', ')}`);
+    return value;
+  };
+  const config: OperatorConfig = {
+    podName: text('POD_NAME', environment['HOSTNAME']),
+    podNamespace: text('POD_NAMESPACE'),
+    namespaces: (environment['TIDEMARK_NAMESPACES'] ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
+    leaseName: text('TIDEMARK_LEASE_NAME', 'tidemark-operator'),
+    brokerImage: text('TIDEMARK_BROKER_IMAGE'),
+    canReadNodes: choice('TIDEMARK_READ_NODES', ['true', 'false'], 'false') === 'true',
+    httpPort: whole('TIDEMARK_HTTP_PORT', 9643, PORT_MAX),
+    logLevel: choice('TIDEMARK_LOG_LEVEL', LOG_LEVELS, 'info'),
+    apiServer: environment['TIDEMARK_API_SERVER'],
+    serviceHost: environment['KUBERNETES_SERVICE_HOST'],
+    servicePort: environment['KUBERNETES_SERVICE_PORT'],
+    exitBeforeAction:
+      environment['TIDEMARK_TEST_EXIT_BEFORE_ACTION'] === undefined
+        ? null
+        : whole('TIDEMARK_TEST_EXIT_BEFORE_ACTION', 0, Number.MAX_SAFE_INTEGER),
+  };
+  if (faults.length > 0) throw new OperatorConfigError(faults.join('\n'));
+  return config;
+}

@@ -1,0 +1,27 @@
+/** Conditions by Kubernetes' conventions: `lastTransitionTime` moves only where `status` does. Pure. */
+import { MESSAGE_LENGTH_MAX } from '../api/status.ts';
+import type { Condition } from '../api/types.ts';
+import { timeText } from './step.ts';
+
+export type ConditionNow = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+
+/** `now` in its order, with what stays from `before`. */
+export function withConditions(
+  before: readonly Condition[],
+  generation: number,
+  nowMs: number,
+  now: readonly ConditionNow[],
+): Condition[] {
+  return now.map((condition) => {
+    const old = before.find(({ type }) => type === condition.type);
+    return {
+      type: condition.type,
+      status: condition.status,
+      observedGeneration: generation,
+      lastTransitionTime:
+        old?.status === condition.status ? old.lastTransitionTime : timeText(nowMs),
+      reason: condition.reason,
+      message: condition.message.slice(0, MESSAGE_LENGTH_MAX),
+    };
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * What stands between a wish and a disruption. A gate is a named function that refuses in words; all must let through. They fail closed: what is not known
+ * refuses (operators.md section 6, ideas 1 to 3).
+ */
+import { APPROVED_ROLLOUT_ANNOTATION } from '../api/names.ts';
+import type { RolloutWindow, Weekday } from '../api/types.ts';
+import {
+  brokersNamed,
+  catchUpFault,
+  expectedBrokers,
+  harmOf,
+  leadershipFault,
+  serviceFault,
+  verdictOn,
+} from './service.ts';
+import type { Observation, Refusal } from './types.ts';
+
+/** @param brokerIds that are to be stopped */
+export type Gate = (
+  observation: Observation,
+  brokerIds: readonly number[],
+  nowMs: number,
+) => Refusal | null;
+
+/** First refusal of these gates, in their order. */
+export function firstRefusal(
+  gates: readonly Gate[],
+  observation: Observation,
+  brokerIds: readonly number[],
+  nowMs: number,
+): Refusal | null {
+  for (const gate of gates) {
+    const refusal = gate(observation, brokerIds, nowMs);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}
+
+export const notPaused: Gate = ({ cluster }) =>
+  cluster.spec.paused === undefined
+    ? null
+    : {
+        gate: 'Paused',
+        message: `spec.paused is ${cluster.spec.paused}, must be absent to stop a broker`,
+      };
+
+export const controllerKnown: Gate = ({ metadata }) =>
+  metadata === null
+    ? { gate: 'ControllerUnknown', message: 'waiting for a broker to answer as controller' }
+    : null;
+
+/** Brokers other than those to be stopped. */
+export const othersInService: Gate = (observation, brokerIds) => {
+  const fault = othersOf(observation, brokerIds)
+    .map((id) => ({ id, why: serviceFault(observation, id) }))
+    .find(({ why }) => why !== null);
+  return fault === undefined
+    ? null
+    : {
+        gate: 'BrokerOutOfService',
+        message: `waiting for broker ${fault.id} to be in service: ${fault.why}`,
+      };
+};
+
+export const othersCaughtUp: Gate = (observation, brokerIds) => {
+  const fault = othersOf(observation, brokerIds)
+    .map((id) => ({ id, why: catchUpFault(observation, id) }))
+    .find(({ why }) => why !== null);
+  return fault === undefined
+    ? null
+    : { gate: 'ReplicasBehind', message: `waiting for broker ${fault.id} ${fault.why}` };
+};
+
+/** One by one would follow each other faster than leaders come home, and the last ones would lead everything. */
+export const leadersHome: Gate = (observation, brokerIds) => {
+  const fault = othersOf(observation, brokerIds)
+    .map((id) => ({ id, why: leadershipFault(observation, id) }))
+    .find(({ why }) => why !== null);
+  return fault === undefined
+    ? null
+    : { gate: 'LeadersAway', message: `waiting for broker ${fault.id} ${fault.why}` };
+};
+
+export const harmless: Gate = (observation, brokerIds) => {
+  const verdict = verdictOn(observation, brokerIds);
+  if (verdict === undefined) {
+    return {
+      gate: 'VerdictUnknown',
+      message: `waiting for the controller to say whether ${brokersNamed(brokerIds)} may stop`,
+    };
+  }
+  const harm = harmOf(observation, verdict);
+  return harm === null
+    ? null
+    : { gate: 'WouldHarm', message: `waiting until ${brokersNamed(brokerIds)} may stop: ${harm}` };
+};
+
+/** `rollout.policy`. */
+export const rolloutPermitted: Gate = ({ cluster, template }, _, nowMs) => {
+  const { policy, window } = cluster.spec.rollout;
+  if (policy === 'Manual') {
+    const approved = cluster.metadata.annotations?.[APPROVED_ROLLOUT_ANNOTATION];
+    if (approved === template.hash) return null;
+    const message = `rollout.policy is Manual: annotation ${APPROVED_ROLLOUT_ANNOTATION} is ${approved ?? 'absent'}, must be ${template.hash}`;
+    return { gate: 'ApprovalMissing', message };
+  }
+  if (policy === 'Automatic' || (window !== undefined && isWithin(window, nowMs))) return null;
+  const days = window?.days === undefined ? '' : ` on ${window.days.join(', ')}`;
+  return {
+    gate: 'OutsideWindow',
+    message: `waiting for the rollout window: ${window?.durationMinutes} minutes from ${window?.start} UTC${days}`,
+  };
+};
+
+const WEEKDAYS: readonly Weekday[] = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+const MINUTE_MS = 60_000;
+const DAY_MS = 1_440 * MINUTE_MS;
+/** 1970-01-01 was a Thursday. */
+const EPOCH_WEEKDAY = 4;
+
+/** Whether `nowMs`, since 1970 in UTC, lies in the window; one that begins before midnight may end after it. */
+export function isWithin({ start, durationMinutes, days }: RolloutWindow, nowMs: number): boolean {
+  const [hours = 0, minutes = 0] = start.split(':').map(Number);
+  const today = Math.floor(nowMs / DAY_MS);
+  return [today - 1, today].some((day) => {
+    const beginMs = day * DAY_MS + (hours * 60 + minutes) * MINUTE_MS;
+    const weekday = WEEKDAYS[(day + EPOCH_WEEKDAY) % WEEKDAYS.length] ?? 'Sun';
+    return (
+      (days === undefined || days.includes(weekday)) &&
+      nowMs >= beginMs &&
+      nowMs < beginMs + durationMinutes * MINUTE_MS
+    );
+  });
+}
+
+function othersOf(observation: Observation, brokerIds: readonly number[]): number[] {
+  return expectedBrokers(observation).filter((id) => !brokerIds.includes(id));
+}

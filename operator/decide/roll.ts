@@ -1,0 +1,212 @@
+/**
+ * Restarts brokers whose pods are not of the present template. One set at a time: gates, ledger entry, leadership drained, pod deleted, then everything has
+ * to be as it was before the next. It never gives up, and always says what it waits for (operators.md section 6, ideas 2 to 5).
+ */
+import type { Disruption } from '../api/types.ts';
+import {
+  controllerKnown,
+  firstRefusal,
+  type Gate,
+  harmless,
+  leadersHome,
+  notPaused,
+  othersCaughtUp,
+  othersInService,
+  rolloutPermitted,
+} from './gates.ts';
+import {
+  brokersNamed,
+  catchUpFault,
+  leadershipFault,
+  podOf,
+  registeredBroker,
+  serviceFault,
+} from './service.ts';
+import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
+import type { Action, Observation, PodView, Refusal } from './types.ts';
+
+/** Before a broker is stopped; {@link rolloutPermitted} counts only where a roll begins. */
+const STOP_GATES: readonly Gate[] = [
+  notPaused,
+  controllerKnown,
+  othersInService,
+  othersCaughtUp,
+  leadersHome,
+  harmless,
+];
+
+const workloadCurrent: Gate = ({ workload }): Refusal | null =>
+  workload?.isCurrent === true && workload.isObserved
+    ? null
+    : {
+        gate: 'WorkloadBehind',
+        message: 'waiting for the StatefulSet controller to see the new template',
+      };
+
+/** Told to stop, by us, and then left standing: it never leads again unless it starts anew. */
+function isStranded(
+  observation: Pick<Observation, 'metadata'>,
+  { brokerId, isTerminating }: PodView,
+): boolean {
+  return !isTerminating && registeredBroker(observation, brokerId)?.isStopping === true;
+}
+
+/** Pods that a roll has to replace, in its order: those that do not work anyway, then by number, the controller last. */
+export function outdatedPods(
+  observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'metadata'>,
+): PodView[] {
+  const { pods, template, workload, metadata } = observation;
+  const isUseless = (pod: PodView): boolean => !pod.isReady || isStranded(observation, pod);
+  const rank = (pod: PodView): number =>
+    (isUseless(pod) ? 0 : 1) + (metadata?.controller === pod.brokerId ? 2 : 0);
+  return pods
+    .filter(
+      (pod) =>
+        pod.brokerId < (workload?.replicas ?? 0) &&
+        (pod.templateHash !== template.hash || isStranded(observation, pod)),
+    )
+    .sort((left, right) => rank(left) - rank(right) || left.brokerId - right.brokerId);
+}
+
+/** Sets that may be stopped together next, smallest first: within one rack, so that other racks hold a copy of everything. */
+export function candidateSets(observation: Observation): number[][] {
+  const [first, ...rest] = outdatedPods(observation);
+  if (first === undefined) return [];
+  const rackOf = (id: number): string => registeredBroker(observation, id)?.rack ?? '';
+  const rack = rackOf(first.brokerId);
+  const isController = (id: number): boolean => observation.metadata?.controller === id;
+  const together = rest.filter(
+    ({ brokerId, isReady }) =>
+      isReady && rack !== '' && rackOf(brokerId) === rack && !isController(brokerId),
+  );
+  const ids = [first, ...together]
+    .slice(0, observation.cluster.spec.rollout.maxUnavailable)
+    .map(({ brokerId }) => brokerId);
+  return ids.map((_, index) => ids.slice(0, index + 1));
+}
+
+/** Pods of an old template that do not run: replacing them harms nobody, and a corrected spec goes on by itself. */
+export function healStuck(observation: Observation, nowMs: number): Step {
+  const stuck = outdatedPods(observation).filter(
+    ({ stuck: why, isReady, isTerminating, templateHash }) =>
+      templateHash !== observation.template.hash && why !== null && !isReady && !isTerminating,
+  );
+  if (
+    stuck.length === 0 ||
+    firstRefusal([notPaused, workloadCurrent, rolloutPermitted], observation, [], nowMs) !== null
+  )
+    return NOTHING;
+  return acts(
+    `replacing ${stuck.map(({ name }) => name).join(', ')}`,
+    stuck.map(({ brokerId, name, uid }) => ({ kind: 'delete-pod', brokerId, name, uid })),
+    stuck.map(({ brokerId, name, stuck: why }) => ({
+      type: 'Normal',
+      reason: 'StuckPodReplaced',
+      action: 'DeletePod',
+      note: `Pod ${name} did not run (${why}) and is not of the present template`,
+      brokerId,
+    })),
+  );
+}
+
+/** Begins to restart the next set; null where every pod is of the present template. */
+export function beginRoll(observation: Observation, nowMs: number): Step | null {
+  const outdated = outdatedPods(observation);
+  if (outdated.length === 0) return null;
+  const sets = candidateSets(observation);
+  // What was begun is finished, whatever the policy says by now.
+  const policy = outdated.some((pod) => isStranded(observation, pod)) ? [] : [rolloutPermitted];
+  const refusals = sets.map((set) =>
+    firstRefusal([...policy, workloadCurrent, ...STOP_GATES], observation, set, nowMs),
+  );
+  const chosen = sets.findLast((_, index) => refusals[index] === null);
+  const [alone] = refusals;
+  const doing = `restarting ${outdated.length} of ${observation.workload?.replicas} brokers`;
+  if (chosen === undefined)
+    return refuses(doing, alone ?? { gate: 'Unknown', message: 'waiting for a pod' });
+  return begins(observation, 'Roll', chosen, {
+    doing: `restarting ${brokersNamed(chosen)}`,
+    phase: 'stop',
+    nowMs,
+  });
+}
+
+/** Goes on with what the ledger says. */
+export function continueRoll(observation: Observation, entry: Disruption, nowMs: number): Step {
+  const { brokerIds, podUids } = entry;
+  const doing = `restarting ${brokersNamed(brokerIds)}`;
+  const old = brokerIds.flatMap((id, index) => {
+    const pod = podOf(observation, id);
+    return pod !== undefined && pod.uid === podUids[index] ? [pod] : [];
+  });
+  const standing = old.filter(({ isTerminating }) => !isTerminating);
+  if (standing.length > 0) return stopAll(observation, entry, standing, nowMs);
+  if (old.length > 0)
+    return waits(doing, `waiting for ${brokersNamed(old.map(({ brokerId }) => brokerId))} to stop`);
+  const fault = brokerIds
+    .map((id, index) => rejoinFault(observation, id, entry.brokerEpochs[index] ?? 0))
+    .find((why) => why !== null);
+  if (fault != null) return waits(doing, fault);
+  return {
+    ...NOTHING,
+    doing,
+    disruption: null,
+    events: brokerIds.map((brokerId) => ({
+      type: 'Normal',
+      reason: 'BrokerRestarted',
+      action: 'Roll',
+      note: `Broker ${brokerId} is back in every sync set and leads what it should`,
+      brokerId,
+    })),
+  };
+}
+
+function stopAll(
+  observation: Observation,
+  { brokerIds }: Disruption,
+  standing: readonly PodView[],
+  nowMs: number,
+): Step {
+  const doing = `restarting ${brokersNamed(brokerIds)}`;
+  // Wanted no longer: the spec went back, or another operator did it.
+  const isWanted = standing.some(
+    (pod) => pod.templateHash !== observation.template.hash || isStranded(observation, pod),
+  );
+  if (!isWanted) return { ...NOTHING, doing, disruption: null };
+  const isBegun =
+    standing.length < brokerIds.length || standing.some((pod) => isStranded(observation, pod));
+  const refusal = firstRefusal([workloadCurrent, ...STOP_GATES], observation, brokerIds, nowMs);
+  // Nothing has happened yet: another disruption may be more urgent than one that has to wait.
+  if (refusal !== null)
+    return isBegun ? refuses(doing, refusal) : { ...refuses(doing, refusal), disruption: null };
+  const stops = standing.flatMap(({ brokerId, name, uid }): Action[] => [
+    { kind: 'prepare-stop', brokerId },
+    { kind: 'delete-pod', brokerId, name, uid },
+  ]);
+  return acts(
+    doing,
+    [{ kind: 'check-safe', brokerIds }, ...stops],
+    standing.map(({ brokerId, name }) => ({
+      type: 'Normal',
+      reason: 'BrokerRestarting',
+      action: 'Roll',
+      note: `Restarting broker ${brokerId} (pod ${name}) for template ${observation.template.hash}`,
+      brokerId,
+    })),
+  );
+}
+
+/** What a restarted broker lacks: same identity, new incarnation, in service, caught up, leading. */
+export function rejoinFault(
+  observation: Observation,
+  brokerId: number,
+  epochBefore: number,
+): string | null {
+  const service = serviceFault(observation, brokerId);
+  if (service !== null) return `waiting for broker ${brokerId} to be in service: ${service}`;
+  const epoch = registeredBroker(observation, brokerId)?.brokerEpoch ?? 0;
+  if (epoch <= epochBefore)
+    return `waiting for broker ${brokerId} to register anew: its epoch is ${epoch}, was ${epochBefore}`;
+  const why = catchUpFault(observation, brokerId) ?? leadershipFault(observation, brokerId);
+  return why === null ? null : `waiting for broker ${brokerId} ${why}`;
+}

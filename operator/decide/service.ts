@@ -1,0 +1,172 @@
+/** What it takes for a broker to be in service, and what stopping brokers would do, in words. Pure; every gate and the status speak through these. */
+import { podName } from '../api/names.ts';
+import type {
+  Observation,
+  PartitionView,
+  PodView,
+  RegisteredBroker,
+  TopicView,
+  Verdict,
+} from './types.ts';
+
+/** Names in a message; the rest is counted. */
+const NAMED_MAX = 3;
+const VOTERS_FOR_MAJORITY = 3;
+
+/** `a, b, c and 4 more`. */
+export function listed(names: readonly string[]): string {
+  const shown = names.slice(0, NAMED_MAX).join(', ');
+  return names.length <= NAMED_MAX ? shown : `${shown} and ${names.length - NAMED_MAX} more`;
+}
+
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+export function brokersNamed(brokerIds: readonly number[]): string {
+  return brokerIds.length === 1 ? `broker ${brokerIds[0]}` : `brokers ${brokerIds.join(', ')}`;
+}
+
+/** Ids that the workload runs now. */
+export function expectedBrokers({ workload }: Pick<Observation, 'workload'>): number[] {
+  return Array.from({ length: workload?.replicas ?? 0 }, (_, id) => id);
+}
+
+export function podOf({ pods }: Pick<Observation, 'pods'>, brokerId: number): PodView | undefined {
+  return pods.find((pod) => pod.brokerId === brokerId);
+}
+
+export function registeredBroker(
+  { metadata }: Pick<Observation, 'metadata'>,
+  brokerId: number,
+): RegisteredBroker | undefined {
+  return metadata?.brokers.find((broker) => broker.brokerId === brokerId);
+}
+
+/** Why a broker is not in service; null where it is. Of several reasons, the one nearest to the cause. */
+export function serviceFault(observation: Observation, brokerId: number): string | null {
+  const pod = podOf(observation, brokerId);
+  const name = podName(observation.cluster.metadata.name, brokerId);
+  if (pod === undefined) return `pod ${name} does not exist`;
+  if (pod.isTerminating) return `pod ${name} is stopping`;
+  if (pod.stuck !== null) return `pod ${name} does not run (${pod.stuck})`;
+  const answer = observation.answers.find((each) => each.brokerId === brokerId);
+  if (answer === undefined || answer.fault !== null)
+    return `it does not answer (${answer?.fault ?? 'not asked'})`;
+  const registered = registeredBroker(observation, brokerId);
+  if (registered === undefined) return 'the controller does not know it';
+  if (registered.isFenced) return 'the controller has it fenced';
+  if (registered.isStopping) return 'it is in an orderly stop';
+  if (registered.brokerEpoch !== answer.brokerEpoch)
+    return `it registered anew (epoch ${answer.brokerEpoch}), which the controller does not show yet`;
+  return pod.isReady ? null : `pod ${name} is not ready`;
+}
+
+interface PlacedPartition {
+  readonly topic: TopicView;
+  readonly state: PartitionView;
+}
+
+/** All partitions with a replica on this broker that belongs there. */
+export function partitionsOf(
+  { metadata }: Pick<Observation, 'metadata'>,
+  brokerId: number,
+): PlacedPartition[] {
+  return (metadata?.topics ?? []).flatMap((topic) =>
+    topic.partitions
+      .filter(({ replicas }) => replicas.includes(brokerId))
+      .map((state) => ({ topic, state })),
+  );
+}
+
+function partitionName({ topic, state }: PlacedPartition): string {
+  return `${topic.name}/${state.partition}`;
+}
+
+/** What a broker that runs still has to catch up with: `to rejoin 3 sync sets: orders/0, …; 41 MB behind`; null where nothing is left. */
+export function catchUpFault(observation: Observation, brokerId: number): string | null {
+  const behind = partitionsOf(observation, brokerId).filter(
+    ({ state }) =>
+      !state.adding.includes(brokerId) &&
+      (!state.syncSet.includes(brokerId) || state.suspects.includes(brokerId)),
+  );
+  if (behind.length === 0) return null;
+  const bytes = bytesBehind(observation, brokerId);
+  const lag = bytes === 0 ? '' : `; ${bytesText(bytes)} behind`;
+  return `to rejoin ${counted(behind.length, 'sync set')}: ${listed(behind.map(partitionName))}${lag}`;
+}
+
+/** Leaderships that the controller gives back to a broker once it has been fit for a while; null where it has them all. */
+export function leadershipFault(observation: Observation, brokerId: number): string | null {
+  const missing = partitionsOf(observation, brokerId).filter(
+    ({ state }) =>
+      state.replicas[0] === brokerId &&
+      !state.removing.includes(brokerId) &&
+      state.leader !== brokerId,
+  );
+  return missing.length === 0
+    ? null
+    : `to lead ${counted(missing.length, 'partition')} again: ${listed(missing.map(partitionName))}`;
+}
+
+/** As the leaders see it: an estimate from the mean size of their records. */
+function bytesBehind({ answers }: Observation, brokerId: number): number {
+  return answers
+    .flatMap(({ replicas }) => replicas)
+    .flatMap(({ followers, bytesPerRecord }) =>
+      followers.map((follower) => ({ ...follower, bytesPerRecord })),
+    )
+    .filter((follower) => follower.brokerId === brokerId)
+    .reduce((sum, { lagRecords, bytesPerRecord }) => sum + lagRecords * bytesPerRecord, 0);
+}
+
+const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+
+/** `41 MB`. */
+export function bytesText(bytes: number): string {
+  const power = bytes < 1_000 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${Math.round(bytes / 1_000 ** power)} ${UNITS[power]}`;
+}
+
+export function verdictOn(
+  { verdicts }: Observation,
+  brokerIds: readonly number[],
+): Verdict | undefined {
+  const wanted = brokerIds.toSorted((left, right) => left - right).join();
+  return verdicts.find((verdict) => verdict.brokerIds.join() === wanted);
+}
+
+/**
+ * Harm that stopping these brokers would do, in words; null where it does none. What no waiting could avoid is no harm: partitions that by their own
+ * settings stop with any of their replicas, once all replicas are in sync; and a metadata quorum of fewer than three voters.
+ */
+export function harmOf(observation: Observation, verdict: Verdict): string | null {
+  const { metadata } = observation;
+  const voters = (metadata?.brokers ?? []).filter(({ isVoter }) => isVoter).length;
+  const harms =
+    verdict.takesQuorum && voters >= VOTERS_FOR_MAJORITY
+      ? [verdict.reason.split('; ')[0] ?? verdict.reason]
+      : [];
+  const hurt = verdict.partitions.filter(
+    ({ topic, partition }) =>
+      !isUnavoidable(observation, topic, partition, verdict.brokerIds.length),
+  );
+  const named = hurt.map(({ topic, partition, reason }) => `${topic}/${partition} (${reason})`);
+  if (named.length > 0)
+    harms.push(`${counted(named.length, 'partition')} would suffer: ${listed(named)}`);
+  return harms.length === 0 ? null : harms.join('; ');
+}
+
+function isUnavoidable(
+  { metadata }: Observation,
+  topicName: string,
+  partition: number,
+  stopped: number,
+): boolean {
+  const topic = metadata?.topics.find(({ name }) => name === topicName);
+  const state = topic?.partitions.find((each) => each.partition === partition);
+  if (topic === undefined || state === undefined || stopped > 1) return false;
+  const isWhole =
+    state.replicas.every((id) => state.syncSet.includes(id)) && state.suspects.length === 0;
+  return isWhole && topic.settings.minInSyncReplicas >= state.replicas.length;
+}

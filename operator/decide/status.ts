@@ -1,0 +1,281 @@
+/** The status of a LogCluster, from what was seen and what is being done. Pure. A status that says nothing new is not written. */
+import { selectorText } from '../api/names.ts';
+import { LOSSES_MAX } from '../api/status.ts';
+import type { Disruption, LogClusterStatus } from '../api/types.ts';
+import { withConditions, type ConditionNow } from './conditions.ts';
+import { catchUpFault, counted, expectedBrokers, listed, serviceFault } from './service.ts';
+import { timeText } from './step.ts';
+import type { Observation, Refusal } from './types.ts';
+import { volumeFaults } from './volumes.ts';
+
+/** What the pass came to. */
+export interface Outcome {
+  readonly clusterId: string | undefined;
+  readonly disruption: Disruption | null;
+  readonly doing: string | null;
+  readonly waitingFor: string | null;
+  /** In the order of their weight. */
+  readonly refusals: readonly Refusal[];
+  readonly minInSyncReplicas: number | undefined;
+  readonly minInSyncReplicasPending: readonly number[];
+}
+
+/** The next status; null where it is the present one. */
+export function nextStatus(
+  observation: Observation,
+  outcome: Outcome,
+  nowMs: number,
+): LogClusterStatus | null {
+  const { cluster, pods, template, answers, metadata } = observation;
+  const before = cluster.status ?? {};
+  const versions = [
+    ...new Set(answers.flatMap(({ version }) => (version === '' ? [] : [version]))),
+  ].sort();
+  const racks = [
+    ...new Set((metadata?.brokers ?? []).flatMap(({ rack }) => (rack === '' ? [] : [rack]))),
+  ].sort();
+  const next: LogClusterStatus = {
+    observedGeneration: cluster.metadata.generation,
+    conditions: withConditions(
+      before.conditions ?? [],
+      cluster.metadata.generation,
+      nowMs,
+      conditions(observation, outcome),
+    ),
+    replicas: pods.length,
+    readyReplicas: pods.filter(({ isReady }) => isReady).length,
+    updatedReplicas: pods.filter(({ templateHash }) => templateHash === template.hash).length,
+    labelSelector: selectorText(cluster.metadata.name),
+    image: template.image,
+    templateHash: template.hash,
+    durability: durability(observation) ?? before.durability ?? 'not known yet',
+    ...optional('clusterId', outcome.clusterId),
+    ...optional('version', versions.length > 0 ? versions.join(', ') : before.version),
+    ...optional('minInSyncReplicas', outcome.minInSyncReplicas),
+    ...optional(
+      'minInSyncReplicasPending',
+      outcome.minInSyncReplicasPending.length > 0 ? outcome.minInSyncReplicasPending : undefined,
+    ),
+    ...optional('step', outcome.doing ?? undefined),
+    ...optional('waitingFor', outcome.waitingFor ?? undefined),
+    ...optional('disruption', outcome.disruption ?? undefined),
+    ...(metadata === null ? optional('racks', before.racks) : { racks }),
+    ...(metadata === null
+      ? optional('losses', before.losses)
+      : { losses: losses(metadata.losses) }),
+  };
+  return isSame(next, before) ? null : next;
+}
+
+function optional<Name extends keyof LogClusterStatus>(
+  name: Name,
+  value: LogClusterStatus[Name] | undefined,
+): Pick<LogClusterStatus, Name> | Record<string, never> {
+  return value === undefined ? {} : ({ [name]: value } as Pick<LogClusterStatus, Name>);
+}
+
+function isSame(left: LogClusterStatus, right: LogClusterStatus): boolean {
+  return canonical(left) === canonical(right);
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : part,
+  );
+}
+
+function losses(
+  all: NonNullable<Observation['metadata']>['losses'],
+): NonNullable<LogClusterStatus['losses']> {
+  return all
+    .toSorted((left, right) => right.atMs - left.atMs)
+    .slice(0, LOSSES_MAX)
+    .map(({ topic, partition, leaderEpoch, fromOffset, atMs }) => ({
+      topic,
+      partition,
+      leaderEpoch,
+      fromOffset,
+      at: timeText(atMs),
+    }));
+}
+
+function conditions(observation: Observation, outcome: Outcome): ConditionNow[] {
+  const available = availability(observation, outcome);
+  const degraded = degradation(observation, outcome);
+  const progressing = progress(observation, outcome);
+  return [
+    readiness(observation, outcome, { available, degraded, progressing }),
+    available,
+    progressing,
+    degraded,
+    pause(observation),
+  ];
+}
+
+function readiness(
+  { faults }: Observation,
+  { refusals }: Outcome,
+  {
+    available,
+    degraded,
+    progressing,
+  }: {
+    readonly available: ConditionNow;
+    readonly degraded: ConditionNow;
+    readonly progressing: ConditionNow;
+  },
+): ConditionNow {
+  const type = 'Ready';
+  const not = (reason: string, message: string): ConditionNow => ({
+    type,
+    status: 'False',
+    reason,
+    message,
+  });
+  const [refusal] = refusals;
+  if (faults.length > 0) return not('InvalidSpec', faults.join('; '));
+  if (available.status !== 'True') return not(available.reason, available.message);
+  if (refusal !== undefined) return not(refusal.gate, refusal.message);
+  if (progressing.status === 'True') return not(progressing.reason, progressing.message);
+  if (degraded.status === 'True') return not(degraded.reason, degraded.message);
+  return {
+    type,
+    status: 'True',
+    reason: 'AsSpecified',
+    message: 'the cluster is as the spec wants it',
+  };
+}
+
+function availability({ metadata }: Observation, { clusterId, refusals }: Outcome): ConditionNow {
+  const type = 'Available';
+  const [refusal] = refusals;
+  if (clusterId === undefined) {
+    return {
+      type,
+      status: 'False',
+      reason: refusal?.gate ?? 'NotFormed',
+      message: refusal?.message ?? 'the cluster is not formed yet',
+    };
+  }
+  if (metadata === null)
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'ControllerUnknown',
+      message: 'no broker answers as controller',
+    };
+  const closed = metadata.topics.flatMap(({ name, settings, partitions }) =>
+    partitions
+      .filter(
+        ({ leader, syncSet, suspects }) =>
+          leader === null ||
+          syncSet.filter((id) => !suspects.includes(id)).length < settings.minInSyncReplicas,
+      )
+      .map(({ partition }) => `${name}/${partition}`),
+  );
+  if (closed.length === 0)
+    return {
+      type,
+      status: 'True',
+      reason: 'AppendsAccepted',
+      message: 'every partition takes appends',
+    };
+  return {
+    type,
+    status: 'False',
+    reason: 'AppendsRefused',
+    message: `${counted(closed.length, 'partition')} without a leader or below the minimum in sync: ${listed(closed)}`,
+  };
+}
+
+function progress(
+  { pods, template, cluster, workload }: Observation,
+  { doing, waitingFor, clusterId }: Outcome,
+): ConditionNow {
+  const type = 'Progressing';
+  if (clusterId === undefined)
+    return {
+      type,
+      status: 'True',
+      reason: 'Forming',
+      message: waitingFor ?? doing ?? 'the cluster is being formed',
+    };
+  const message = [doing, waitingFor].filter((part) => part !== null).join(': ');
+  if (doing !== null) return { type, status: 'True', reason: 'Changing', message };
+  const outdated = pods.filter(({ templateHash }) => templateHash !== template.hash).length;
+  const isWhole =
+    outdated === 0 &&
+    workload?.replicas === cluster.spec.replicas &&
+    pods.length >= cluster.spec.replicas;
+  if (isWhole)
+    return { type, status: 'False', reason: 'AsSpecified', message: 'nothing is to be done' };
+  return { type, status: 'True', reason: 'Changing', message: 'pods are being made' };
+}
+
+function degradation(observation: Observation, { clusterId, refusals }: Outcome): ConditionNow {
+  const type = 'Degraded';
+  const serious = refusals.find(({ gate }) => ['VolumesEmpty', 'ForeignVolume'].includes(gate));
+  if (serious !== undefined)
+    return { type, status: 'True', reason: serious.gate, message: serious.message };
+  if (clusterId === undefined)
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'NotFormed',
+      message: 'the cluster is not formed yet',
+    };
+  const volumes = volumeFaults(observation);
+  if (volumes.length > 0)
+    return { type, status: 'True', reason: 'VolumeFault', message: volumes.join('; ') };
+  const brokers = expectedBrokers(observation);
+  const down = brokers.flatMap((id) => {
+    const why = serviceFault(observation, id);
+    return why === null ? [] : [`broker ${id} is not in service: ${why}`];
+  });
+  if (down.length > 0)
+    return { type, status: 'True', reason: 'BrokerOutOfService', message: down.join('; ') };
+  const behind = brokers.flatMap((id) => {
+    const why = catchUpFault(observation, id);
+    return why === null ? [] : [`broker ${id} has ${why}`];
+  });
+  if (behind.length > 0)
+    return { type, status: 'True', reason: 'ReplicasBehind', message: behind.join('; ') };
+  return {
+    type,
+    status: 'False',
+    reason: 'FullRedundancy',
+    message: 'every broker is in service and every replica in sync',
+  };
+}
+
+function pause({ cluster }: Observation): ConditionNow {
+  const type = 'ReconciliationPaused';
+  const { paused } = cluster.spec;
+  if (paused === undefined)
+    return { type, status: 'False', reason: 'NotPaused', message: 'changes are carried out' };
+  const message =
+    paused === 'All'
+      ? 'spec.paused is All: nothing is changed'
+      : 'spec.paused is Disruptions: no broker is restarted, moved or removed';
+  return { type, status: 'True', reason: paused, message };
+}
+
+/** What acknowledged records survive as things stand; null where that is not known. */
+function durability({ metadata }: Observation): string | null {
+  if (metadata === null) return null;
+  const partitions = metadata.topics.flatMap(({ settings, partitions: states }) =>
+    states.map((state) => ({ state, min: settings.minInSyncReplicas })),
+  );
+  if (partitions.length === 0) return 'no topics yet';
+  const disks = Math.min(...partitions.map(({ min }) => min)) - 1;
+  const rackOf = (id: number): string =>
+    metadata.brokers.find(({ brokerId }) => brokerId === id)?.rack ?? '';
+  const spans = partitions.every(({ state: { replicas } }) => {
+    const racks = replicas.map(rackOf);
+    return !racks.includes('') && new Set(racks).size === racks.length;
+  });
+  const loss = disks === 0 ? 'the loss of no disk' : `the loss of ${counted(disks, 'disk')}`;
+  return `survives any process crash and ${loss}; racks span: ${spans ? 'yes' : 'no'}`;
+}

@@ -1,0 +1,285 @@
+/**
+ * What one pass sees, and what it decides. Pure data. Whatever could not be learned is null, never a default: a decision that needs it is then refused
+ * (DESIGN.md section 8: unknown, ambiguous or stale input means no).
+ */
+import type { LogCluster, LogClusterStatus, LogTopic, LogTopicStatus } from '../api/types.ts';
+
+/** One snapshot. Objects of the API server come from caches that show all own writes; brokers were asked while it was taken. */
+export interface Observation {
+  /** With defaults; to be used only where `faults` is empty. */
+  readonly cluster: LogCluster;
+  /** What is wrong with the spec, one message each. */
+  readonly faults: readonly string[];
+  /** That new pods are to have. */
+  readonly template: TemplateView;
+  readonly workload: WorkloadView | null;
+  readonly services: { readonly isBrokersCurrent: boolean; readonly isClientsCurrent: boolean };
+  readonly budget: BudgetView | null;
+  /** By broker id. */
+  readonly pods: readonly PodView[];
+  readonly claims: readonly ClaimView[];
+  /** Null where the operator may not read nodes. */
+  readonly nodes: readonly NodeView[] | null;
+  /** One of each pod, by broker id. */
+  readonly answers: readonly BrokerAnswer[];
+  /** As the controller has it; null where none was reached. */
+  readonly metadata: MetadataView | null;
+  /** What the controller says of stopping sets of brokers. */
+  readonly verdicts: readonly Verdict[];
+  /** Moves that would balance the cluster; null where nobody asked. */
+  readonly rebalance: readonly Move[] | null;
+  readonly logTopics: readonly LogTopicView[];
+}
+
+export interface TemplateView {
+  readonly hash: string;
+  readonly image: string;
+}
+
+export interface WorkloadView {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly replicas: number;
+  /** Holds what would be applied for its present number of replicas. */
+  readonly isCurrent: boolean;
+  /** Its controller has seen it as it is. */
+  readonly isObserved: boolean;
+}
+
+export interface BudgetView {
+  readonly maxUnavailable: number;
+  readonly isCurrent: boolean;
+}
+
+export interface PodView {
+  readonly brokerId: number;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly isReady: boolean;
+  readonly isTerminating: boolean;
+  /** Null: not scheduled. */
+  readonly node: string | null;
+  readonly templateHash: string;
+  /** Why its container does not run, where waiting does not help by itself: `ImagePullBackOff: …`, `Unschedulable: …`. */
+  readonly stuck: string | null;
+}
+
+export interface ClaimView {
+  readonly brokerId: number;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** Bytes asked for. */
+  readonly requestedBytes: number;
+  /** Bytes it has; null until bound. */
+  readonly capacityBytes: number | null;
+  readonly isTerminating: boolean;
+  /** Why a resize does not go on; null where none is under way or all is well. */
+  readonly resizeFault: string | null;
+  /** Only node on which its volume exists; null where it is not bound to one, or not known. */
+  readonly node: string | null;
+}
+
+export interface NodeView {
+  readonly name: string;
+  readonly isCordoned: boolean;
+}
+
+export type RestartClass = 'unknown' | 'new' | 'clean' | 'warm' | 'lossy';
+
+export interface BrokerAnswer {
+  readonly brokerId: number;
+  /** Null where it answered; else why it did not, in words. */
+  readonly fault: string | null;
+  /** Empty: its directory is unformatted. Null: no answer. */
+  readonly clusterId: string | null;
+  readonly brokerEpoch: number;
+  readonly version: string;
+  /** Bytes free, less the reserve; null where not told. */
+  readonly freeBytes: number | null;
+  readonly replicas: readonly ReplicaView[];
+}
+
+export interface ReplicaView {
+  readonly topic: string;
+  readonly partition: number;
+  readonly isLeading: boolean;
+  /** On average; 0 while empty. */
+  readonly bytesPerRecord: number;
+  readonly followers: readonly { readonly brokerId: number; readonly lagRecords: number }[];
+  /** Why it is stopped; empty where it is not. */
+  readonly stopped: string;
+}
+
+export interface MetadataView {
+  readonly clusterId: string;
+  readonly controller: number;
+  readonly brokers: readonly RegisteredBroker[];
+  readonly topics: readonly TopicView[];
+  readonly losses: readonly LossView[];
+}
+
+export interface RegisteredBroker {
+  readonly brokerId: number;
+  /** Empty: unknown. */
+  readonly rack: string;
+  readonly brokerEpoch: number;
+  readonly directoryId: string;
+  readonly restartClass: RestartClass;
+  readonly isFenced: boolean;
+  readonly isStopping: boolean;
+  readonly isVoter: boolean;
+  readonly isCordoned: boolean;
+}
+
+export interface LossView {
+  readonly topic: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly fromOffset: number;
+  readonly atMs: number;
+}
+
+export interface TopicView {
+  readonly name: string;
+  readonly topicId: string;
+  readonly replicationFactor: number;
+  readonly settings: TopicSettings;
+  readonly partitions: readonly PartitionView[];
+}
+
+export interface TopicSettings {
+  readonly minInSyncReplicas: number;
+  readonly commitMode: 'InSync' | 'Quorum';
+  /** -1: for ever, unbounded. */
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
+  readonly segmentBytes: number;
+  readonly segmentMs: number;
+  readonly batchBytesMax: number;
+  readonly uncleanElection: boolean;
+}
+
+export interface PartitionView {
+  readonly partition: number;
+  /** Preferred leader first. */
+  readonly replicas: readonly number[];
+  readonly syncSet: readonly number[];
+  readonly leader: number | null;
+  readonly suspects: readonly number[];
+  /** Part of `replicas`: on their way in. */
+  readonly adding: readonly number[];
+  /** Part of `replicas`: on their way out. */
+  readonly removing: readonly number[];
+}
+
+/** What stopping these brokers together would do. */
+export interface Verdict {
+  /** Ascending. */
+  readonly brokerIds: readonly number[];
+  readonly isSafe: boolean;
+  readonly takesQuorum: boolean;
+  readonly reason: string;
+  readonly partitions: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly stopsWrites: boolean;
+    readonly takesLastCopy: boolean;
+    readonly reason: string;
+  }[];
+}
+
+export interface Move {
+  readonly topic: string;
+  readonly partition: number;
+  readonly replicas: readonly number[];
+}
+
+export interface LogTopicView {
+  readonly resource: LogTopic;
+  readonly faults: readonly string[];
+}
+
+/** Settings of a topic to be made or changed; absent ones take the broker's default, or stay as they are. */
+export type TopicChange = {
+  readonly [Field in keyof TopicSettings]?: TopicSettings[Field] | undefined;
+};
+
+/** One small step. Each is safe to repeat, and the operator may die before or after any of them. */
+export type Action =
+  | { readonly kind: 'apply-brokers-service' }
+  | { readonly kind: 'apply-clients-service' }
+  /** `resourceVersion` of the workload that was looked at; null where there was none. */
+  | {
+      readonly kind: 'apply-workload';
+      readonly replicas: number;
+      readonly resourceVersion: string | null;
+    }
+  | { readonly kind: 'apply-budget'; readonly maxUnavailable: number }
+  | { readonly kind: 'bootstrap'; readonly brokerId: number; readonly clusterId: string }
+  | { readonly kind: 'check-safe'; readonly brokerIds: readonly number[] }
+  | { readonly kind: 'prepare-stop'; readonly brokerId: number }
+  | {
+      readonly kind: 'delete-pod';
+      readonly brokerId: number;
+      readonly name: string;
+      readonly uid: string;
+    }
+  | { readonly kind: 'delete-claim'; readonly name: string; readonly uid: string }
+  | { readonly kind: 'grow-claim'; readonly name: string; readonly size: string }
+  | { readonly kind: 'decommission'; readonly brokerId: number }
+  /** Asks once more, and ends the pass unless the broker holds nothing. */
+  | { readonly kind: 'confirm-empty'; readonly brokerId: number }
+  | { readonly kind: 'recommission'; readonly brokerId: number }
+  | { readonly kind: 'remove-broker'; readonly brokerId: number }
+  | { readonly kind: 'reassign'; readonly move: Move }
+  | {
+      readonly kind: 'create-topic';
+      readonly name: string;
+      readonly partitions: number;
+      readonly replicationFactor: number;
+      readonly change: TopicChange;
+    }
+  /** 0 leaves partitions or factor as they are. */
+  | {
+      readonly kind: 'alter-topic';
+      readonly name: string;
+      readonly partitions: number;
+      readonly replicationFactor: number;
+      readonly change: TopicChange;
+    }
+  | { readonly kind: 'delete-topic'; readonly name: string }
+  | {
+      readonly kind: 'set-topic-finalizer';
+      readonly name: string;
+      readonly resourceVersion: string;
+      readonly finalizers: readonly string[];
+    }
+  | { readonly kind: 'write-topic-status'; readonly name: string; readonly status: LogTopicStatus }
+  | { readonly kind: 'write-status'; readonly status: LogClusterStatus };
+
+export interface EventNote {
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase, one for each kind of situation. */
+  readonly reason: string;
+  /** What was done, CamelCase. */
+  readonly action: string;
+  readonly note: string;
+  /** Pod that took part. */
+  readonly brokerId?: number;
+}
+
+export interface Plan {
+  /** In this order; the first that fails ends the pass. */
+  readonly actions: readonly Action[];
+  readonly events: readonly EventNote[];
+  readonly requeueAfterMs: number;
+}
+
+/** Why something that is wanted is not done now. */
+export interface Refusal {
+  /** Name of the gate, CamelCase: a condition's reason. */
+  readonly gate: string;
+  readonly message: string;
+}

@@ -1,0 +1,41 @@
+/** Services, StatefulSet and how many pods it is to run. Pure. Pods are added at once; they are taken away by `scale.ts` alone, one by one. */
+import { leftoverClaims } from './scale.ts';
+import type { Action, Observation } from './types.ts';
+
+/** Number of pods to run now: never fewer than there are, or than the metadata still counts on. */
+export function replicasToRun({ cluster, workload, metadata, pods }: Observation): number {
+  const { replicas } = cluster.spec;
+  if (workload !== null) return Math.max(workload.replicas, replicas);
+  // The StatefulSet is gone, its pods or its brokers may not be: made too small, it would delete some.
+  const ids = [
+    ...pods.map(({ brokerId }) => brokerId),
+    ...(metadata?.brokers ?? []).map(({ brokerId }) => brokerId),
+  ];
+  return Math.max(replicas, ...ids.map((id) => id + 1));
+}
+
+export function workloadActions(observation: Observation): Action[] {
+  const { services, workload } = observation;
+  const replicas = replicasToRun(observation);
+  const actions: Action[] = [];
+  if (!services.isBrokersCurrent) actions.push({ kind: 'apply-brokers-service' });
+  if (!services.isClientsCurrent) actions.push({ kind: 'apply-clients-service' });
+  const leftovers = leftoverClaims(observation);
+  for (const { name, uid, isTerminating } of leftovers)
+    if (!isTerminating) actions.push({ kind: 'delete-claim', name, uid });
+  // While volumes of removed brokers are on their way out, or it is not known which these are, nobody may come to use them.
+  const isHeld =
+    leftovers.length > 0 ||
+    (workload !== null &&
+      observation.metadata === null &&
+      observation.claims.some(({ brokerId }) => brokerId >= workload.replicas));
+  const wanted = isHeld && workload !== null ? workload.replicas : replicas;
+  if (workload?.isCurrent !== true || workload.replicas !== wanted) {
+    actions.push({
+      kind: 'apply-workload',
+      replicas: wanted,
+      resourceVersion: workload?.resourceVersion ?? null,
+    });
+  }
+  return actions;
+}

@@ -1,0 +1,269 @@
+/** Asks all brokers at once, then the controller about the whole. Silence is an answer too: it is shown as a fault, in words. */
+import {
+  AdminServiceService as ADMIN,
+  CommitMode,
+  RestartClass,
+  type Broker,
+  type CheckDisruptionResponse,
+  type DescribeBrokerResponse,
+  type DescribeClusterResponse,
+  type Partition,
+  type ReplicaStatus,
+  type Topic,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import type {
+  BrokerAnswer,
+  MetadataView,
+  Move,
+  PartitionView,
+  RegisteredBroker,
+  ReplicaView,
+  RestartClass as RestartClassName,
+  TopicView,
+  Verdict,
+} from '../decide/types.ts';
+import type { BrokerAdmin } from './broker-admin.ts';
+
+/** A healthy broker answers within milliseconds; a pass must not wait long for one that does not. */
+const CALL_TIMEOUT_MS = 3_000;
+
+export interface Asked {
+  readonly brokerId: number;
+  /** Null: it has none yet. */
+  readonly address: string | null;
+}
+
+/** A broker's answers, and where it was asked. */
+export interface Reached {
+  readonly answer: BrokerAnswer;
+  readonly address: string | null;
+  readonly cluster: DescribeClusterResponse | null;
+}
+
+export async function askBroker(
+  admin: BrokerAdmin,
+  { brokerId, address }: Asked,
+  signal: AbortSignal,
+): Promise<Reached> {
+  if (address === null)
+    return { answer: silent(brokerId, 'its pod has no address yet'), address, cluster: null };
+  const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
+  try {
+    const [cluster, self] = await Promise.all([
+      admin.call(address, ADMIN.describeCluster, {}, options),
+      admin.call(address, ADMIN.describeBroker, { brokerId: undefined }, options),
+    ]);
+    return { answer: answerOf(brokerId, cluster, self), address, cluster };
+  } catch (error) {
+    return {
+      answer: silent(brokerId, error instanceof Error ? error.message : String(error)),
+      address,
+      cluster: null,
+    };
+  }
+}
+
+function silent(brokerId: number, fault: string): BrokerAnswer {
+  return {
+    brokerId,
+    fault,
+    clusterId: null,
+    brokerEpoch: 0,
+    version: '',
+    freeBytes: null,
+    replicas: [],
+  };
+}
+
+function answerOf(
+  brokerId: number,
+  cluster: DescribeClusterResponse,
+  self: DescribeBrokerResponse,
+): BrokerAnswer {
+  // An address may be another pod's by now.
+  if (self.brokerId !== brokerId)
+    return silent(brokerId, `broker ${self.brokerId} answers at its address`);
+  const { brokerEpoch, version, freeBytes, replicas } = self;
+  return {
+    brokerId,
+    fault: null,
+    clusterId: cluster.clusterId,
+    brokerEpoch,
+    version,
+    freeBytes,
+    replicas: replicas.map(replicaView),
+  };
+}
+
+function replicaView({
+  topic,
+  partition,
+  leading,
+  sizeBytes,
+  logStart,
+  logEnd,
+  followers,
+  stopped,
+}: ReplicaStatus): ReplicaView {
+  return {
+    topic,
+    partition,
+    isLeading: leading,
+    bytesPerRecord: logEnd > logStart ? sizeBytes / (logEnd - logStart) : 0,
+    followers: followers.map(({ brokerId, lagRecords }) => ({ brokerId, lagRecords })),
+    stopped,
+  };
+}
+
+/** The cluster as its controller has it; null where it was not reached, or does not believe itself to be one. */
+export async function askController(
+  admin: BrokerAdmin,
+  reached: readonly Reached[],
+  signal: AbortSignal,
+): Promise<{ readonly metadata: MetadataView; readonly address: string } | null> {
+  const controller = reached.find(({ answer, cluster }) => cluster?.controller === answer.brokerId);
+  if (controller?.cluster == null || controller.address === null) return null;
+  const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
+  try {
+    // The quorum's leader alone answers this: a deposed one that has not noticed is found out by its silence.
+    const [{ leader }, { topics }] = await Promise.all([
+      admin.call(controller.address, ADMIN.describeQuorum, {}, options),
+      admin.call(controller.address, ADMIN.listTopics, { names: [] }, options),
+    ]);
+    if (leader !== controller.answer.brokerId) return null;
+    return {
+      metadata: metadataOf(controller.cluster, leader, topics),
+      address: controller.address,
+    };
+  } catch {
+    return null;
+  }
+}
+
+function metadataOf(
+  { clusterId, brokers, losses }: DescribeClusterResponse,
+  controller: number,
+  topics: readonly Topic[],
+): MetadataView {
+  return {
+    clusterId,
+    controller,
+    brokers: brokers.map(brokerView),
+    topics: topics.map(topicView),
+    losses,
+  };
+}
+
+const RESTART_CLASSES: Readonly<Partial<Record<RestartClass, RestartClassName>>> = {
+  [RestartClass.RESTART_CLASS_NEW]: 'new',
+  [RestartClass.RESTART_CLASS_CLEAN]: 'clean',
+  [RestartClass.RESTART_CLASS_WARM]: 'warm',
+  [RestartClass.RESTART_CLASS_LOSSY]: 'lossy',
+};
+
+function brokerView({
+  brokerId,
+  rack,
+  brokerEpoch,
+  directoryId,
+  restartClass,
+  fenced,
+  stopping,
+  voter,
+  cordoned,
+}: Broker): RegisteredBroker {
+  return {
+    brokerId,
+    rack,
+    brokerEpoch,
+    directoryId,
+    restartClass: RESTART_CLASSES[restartClass] ?? 'unknown',
+    isFenced: fenced,
+    isStopping: stopping,
+    isVoter: voter,
+    isCordoned: cordoned,
+  };
+}
+
+function topicView({ name, topicId, replicationFactor, config, partitions }: Topic): TopicView {
+  return {
+    name,
+    topicId,
+    replicationFactor,
+    settings: {
+      minInSyncReplicas: config?.minInSyncReplicas ?? 1,
+      commitMode: config?.commitMode === CommitMode.COMMIT_MODE_QUORUM ? 'Quorum' : 'InSync',
+      retentionMs: config?.retentionMs ?? -1,
+      retentionBytes: config?.retentionBytes ?? -1,
+      segmentBytes: config?.segmentBytes ?? 0,
+      segmentMs: config?.segmentMs ?? 0,
+      batchBytesMax: config?.batchBytesMax ?? 0,
+      uncleanElection: config?.uncleanElection ?? false,
+    },
+    partitions: partitions.map(partitionView),
+  };
+}
+
+function partitionView({
+  partition,
+  replicas,
+  syncSet,
+  leader,
+  suspects,
+  adding,
+  removing,
+}: Partition): PartitionView {
+  return { partition, replicas, syncSet, leader: leader ?? null, suspects, adding, removing };
+}
+
+/** What the controller says of stopping `brokerIds` together; null where it does not say. */
+export async function askVerdict(
+  admin: BrokerAdmin,
+  address: string,
+  brokerIds: readonly number[],
+  signal: AbortSignal,
+): Promise<Verdict | null> {
+  try {
+    const response = await admin.call(
+      address,
+      ADMIN.checkDisruption,
+      { brokerIds: [...brokerIds] },
+      { timeoutMs: CALL_TIMEOUT_MS, signal },
+    );
+    return verdictOf(brokerIds, response);
+  } catch {
+    return null;
+  }
+}
+
+export function verdictOf(
+  brokerIds: readonly number[],
+  { safe, takesQuorum, reason, verdicts }: CheckDisruptionResponse,
+): Verdict {
+  return {
+    brokerIds: brokerIds.toSorted((left, right) => left - right),
+    isSafe: safe,
+    takesQuorum,
+    reason,
+    partitions: verdicts,
+  };
+}
+
+/** Moves that would balance the cluster; null where the controller does not say. */
+export async function askRebalance(
+  admin: BrokerAdmin,
+  address: string,
+  signal: AbortSignal,
+): Promise<readonly Move[] | null> {
+  try {
+    const { moves } = await admin.call(
+      address,
+      ADMIN.planRebalance,
+      {},
+      { timeoutMs: CALL_TIMEOUT_MS, signal },
+    );
+    return moves.map(({ topic, partition, to }) => ({ topic, partition, replicas: to }));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,195 @@
+/** What the operator reads of pods, volume claims, nodes and workloads. Pure: raw JSON in, views out. */
+import type { KubeObject } from '../api/kinds.ts';
+import { TEMPLATE_HASH_LABEL } from '../api/names.ts';
+import { quantityValue } from '../api/quantity.ts';
+import type { ClaimView, NodeView, PodView } from '../decide/types.ts';
+
+/** States of a container that only a new spec, or somebody outside, ends. */
+const STUCK_REASONS = [
+  'CrashLoopBackOff',
+  'ImagePullBackOff',
+  'ErrImagePull',
+  'ErrImageNeverPull',
+  'InvalidImageName',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+];
+
+interface StatusCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+interface PodJson {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: {
+    readonly podIP?: string;
+    readonly conditions?: readonly StatusCondition[];
+    readonly containerStatuses?: readonly {
+      readonly state?: {
+        readonly waiting?: { readonly reason?: string; readonly message?: string };
+      };
+    }[];
+  };
+}
+
+/** Number at the end of a StatefulSet's pod or claim name after `prefix-`; null for any other name. */
+export function ordinalOf(name: string, prefix: string): number | null {
+  const rest = name.startsWith(`${prefix}-`) ? name.slice(prefix.length + 1) : '';
+  return /^(0|[1-9]\d*)$/.test(rest) ? Number(rest) : null;
+}
+
+export function podView(pod: KubeObject, brokerId: number): PodView {
+  const { spec, status } = pod as PodJson;
+  const { name, uid = '', resourceVersion = '', labels, deletionTimestamp } = pod.metadata;
+  const ready = conditionOf(status?.conditions, 'Ready');
+  return {
+    brokerId,
+    name,
+    uid,
+    resourceVersion,
+    isReady: ready?.status === 'True',
+    isTerminating: deletionTimestamp !== undefined,
+    node: spec?.nodeName ?? null,
+    templateHash: labels?.[TEMPLATE_HASH_LABEL] ?? '',
+    stuck: stuckReason(pod as PodJson),
+  };
+}
+
+/** Address of the pod; null until it has one. */
+export function podAddress(pod: KubeObject, port: number): string | null {
+  const address = (pod as PodJson).status?.podIP;
+  if (address === undefined || address === '') return null;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function stuckReason({ status }: PodJson): string | null {
+  const scheduled = conditionOf(status?.conditions, 'PodScheduled');
+  if (scheduled?.status === 'False') return sentence(scheduled.reason, scheduled.message);
+  const waiting = (status?.containerStatuses ?? [])
+    .map(({ state }) => state?.waiting)
+    .find((state) => STUCK_REASONS.includes(state?.reason ?? ''));
+  return waiting === undefined ? null : sentence(waiting.reason, waiting.message);
+}
+
+/** Long messages of runtimes are cut: a person has to read them. */
+const DETAIL_LENGTH_MAX = 200;
+
+function sentence(reason = 'Unknown', message = ''): string {
+  return message === '' ? reason : `${reason}: ${message.slice(0, DETAIL_LENGTH_MAX)}`;
+}
+
+function conditionOf(
+  conditions: readonly StatusCondition[] | undefined,
+  type: string,
+): StatusCondition | undefined {
+  return conditions?.find((condition) => condition.type === type);
+}
+
+interface ClaimJson {
+  readonly spec?: {
+    readonly volumeName?: string;
+    readonly resources?: { readonly requests?: { readonly storage?: string } };
+  };
+  readonly status?: {
+    readonly capacity?: { readonly storage?: string };
+    readonly conditions?: readonly StatusCondition[];
+  };
+}
+
+/** Name of the volume that a claim is bound to; null where it is not. */
+export function volumeOf(claim: KubeObject): string | null {
+  return (claim as ClaimJson).spec?.volumeName ?? null;
+}
+
+/** @param node on which alone its volume exists, where that is known */
+export function claimView(claim: KubeObject, brokerId: number, node: string | null): ClaimView {
+  const { spec, status } = claim as ClaimJson;
+  const { name, uid = '', resourceVersion = '', deletionTimestamp } = claim.metadata;
+  const capacity = status?.capacity?.storage;
+  const fault = (status?.conditions ?? []).find(
+    ({ type, status: holds }) => type.endsWith('ResizeError') && holds === 'True',
+  );
+  return {
+    brokerId,
+    name,
+    uid,
+    resourceVersion,
+    requestedBytes: quantityValue(spec?.resources?.requests?.storage ?? ''),
+    capacityBytes: capacity === undefined ? null : quantityValue(capacity),
+    isTerminating: deletionTimestamp !== undefined,
+    resizeFault: fault === undefined ? null : sentence(fault.reason ?? fault.type, fault.message),
+    node,
+  };
+}
+
+interface VolumeJson {
+  readonly spec?: {
+    readonly nodeAffinity?: {
+      readonly required?: {
+        readonly nodeSelectorTerms?: readonly {
+          readonly matchExpressions?: readonly {
+            readonly key: string;
+            readonly operator: string;
+            readonly values?: readonly string[];
+          }[];
+        }[];
+      };
+    };
+  };
+}
+
+/** The one node that a volume is tied to by its host name; null where there is none, or more than one. */
+export function nodeOfVolume(volume: KubeObject): string | null {
+  const terms = (volume as VolumeJson).spec?.nodeAffinity?.required?.nodeSelectorTerms ?? [];
+  const names = terms.flatMap(({ matchExpressions = [] }) =>
+    matchExpressions
+      .filter(({ key, operator }) => key === 'kubernetes.io/hostname' && operator === 'In')
+      .flatMap(({ values = [] }) => values),
+  );
+  return terms.length === 1 && names.length === 1 ? (names[0] ?? null) : null;
+}
+
+export function nodeView(node: KubeObject): NodeView {
+  return {
+    name: node.metadata.name,
+    isCordoned: (node['spec'] as { unschedulable?: boolean } | undefined)?.unschedulable === true,
+  };
+}
+
+/**
+ * Whether `live` holds all that `wanted` says. What the API server adds by itself does not count. Lists must agree item by item, since
+ * nobody else adds to ours.
+ */
+export function holds(live: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true;
+  if (Array.isArray(wanted)) {
+    return (
+      Array.isArray(live) &&
+      live.length === wanted.length &&
+      wanted.every((item, index) => holds(live[index], item))
+    );
+  }
+  if (typeof wanted === 'object' && wanted !== null) {
+    const fields = (live ?? {}) as Record<string, unknown>;
+    return Object.entries(wanted).every(([name, part]) =>
+      isEmpty(part) && fields[name] === undefined ? true : holds(fields[name], part),
+    );
+  }
+  return live === wanted || isSameQuantity(live, wanted);
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+/** The API server writes 1024Mi as 1Gi. */
+function isSameQuantity(live: unknown, wanted: unknown): boolean {
+  if (!['string', 'number'].includes(typeof live) || !['string', 'number'].includes(typeof wanted))
+    return false;
+  const value = quantityValue(wanted as string);
+  return !Number.isNaN(value) && quantityValue(live as string) === value;
+}

@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Actor, type Admin, type Api, type Basis } from '../../../../operator/act/act.ts';
+import { stopAtAction } from '../../../../operator/act/stop-at-action.ts';
+import type { KubeObject } from '../../../../operator/api/kinds.ts';
+import { planTemplate } from '../../../../operator/build/workload.ts';
+import type { Action } from '../../../../operator/decide/types.ts';
+import { observation } from '../../../fixtures/operator/observations.ts';
+
+const calls: unknown[][] = [];
+let live: KubeObject | undefined;
+let answers: Record<string, unknown> = {};
+let isLeading = true;
+
+function logged(name: string): (...args: unknown[]) => Promise<never> {
+  return (...args) => {
+    calls.push([name, ...args]);
+    return Promise.resolve((args[1] ?? {}) as never);
+  };
+}
+
+const api: Api = {
+  get: () => Promise.resolve(live),
+  apply: logged('apply'),
+  applyStatus: logged('applyStatus'),
+  mergePatch: logged('mergePatch'),
+  delete: logged('delete'),
+};
+const admin: Admin = {
+  call: (address, { path }, request) => {
+    calls.push([path.split('/').at(-1), address, request]);
+    return Promise.resolve((answers[path.split('/').at(-1) ?? ''] ?? {}) as never);
+  },
+};
+const seen = observation();
+const basis: Basis = {
+  observation: seen,
+  template: planTemplate(seen.cluster, null, 'tidemark:1'),
+  record: null,
+  addresses: new Map([[0, '10.0.0.1:9641']]),
+  controllerAddress: '10.0.0.9:9641',
+};
+const pod = (change: object = {}): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'tm-1', namespace: 'default', uid: 'pod-1', resourceVersion: '88', ...change },
+});
+const deletion: Action = { kind: 'delete-pod', brokerId: 1, name: 'tm-1', uid: 'pod-1' };
+
+function perform(action: Action, with_: Basis = basis): Promise<void> {
+  const nothing = (): void => undefined;
+  const actor = new Actor({
+    api,
+    admin,
+    isLeading: () => isLeading,
+    beforeAction: nothing,
+    onWritten: nothing,
+    onDeleted: (...deleted) => calls.push(['deleted', ...deleted]),
+  });
+  return actor.perform(action, with_, new AbortController().signal);
+}
+
+beforeEach(() => {
+  calls.length = 0;
+  live = undefined;
+  answers = {};
+  isLeading = true;
+});
+
+describe('Actor', () => {
+  test('does nothing once leadership is lost', async () => {
+    isLeading = false;
+    await expect(perform(deletion)).rejects.toThrow('leadership is lost');
+    expect(calls).toEqual([]);
+  });
+
+  test('deletes the pod that was looked at, by uid and the newest version', async () => {
+    live = pod();
+    await perform(deletion);
+    expect(calls.map(([name]) => name)).toEqual(['delete', 'deleted']);
+    expect(calls[0]?.slice(2, 4)).toEqual([
+      { namespace: 'default', name: 'tm-1' },
+      { uid: 'pod-1', resourceVersion: '88' },
+    ]);
+  });
+
+  test.each([
+    ['is gone', undefined],
+    ['is another', pod({ uid: 'pod-2' })],
+  ])('deletes nothing where the pod %s', async (_, object) => {
+    live = object;
+    await expect(perform(deletion)).rejects.toThrow('Pod tm-1 is not the one that was looked at');
+    expect(calls).toEqual([]);
+  });
+
+  test('does not delete twice', async () => {
+    live = pod({ deletionTimestamp: '2026-11-23T12:00:00Z' });
+    await perform(deletion);
+    expect(calls).toEqual([]);
+  });
+
+  test('applies the StatefulSet over the version that was looked at only', async () => {
+    await perform({ kind: 'apply-workload', replicas: 4, resourceVersion: '7' });
+    expect(calls[0]?.[2]).toMatchObject({
+      metadata: { name: 'tm', resourceVersion: '7' },
+      spec: { replicas: 4 },
+    });
+    live = pod();
+    await expect(
+      perform({ kind: 'apply-workload', replicas: 3, resourceVersion: null }),
+    ).rejects.toThrow('StatefulSet default/tm exists, which the cache does not show');
+  });
+
+  test('writes a status to this LogCluster and no other of its name', async () => {
+    await perform({ kind: 'write-status', status: { replicas: 3 } });
+    expect(calls[0]?.[2]).toEqual({
+      apiVersion: 'tidemark.dev/v1alpha1',
+      kind: 'LogCluster',
+      metadata: { name: 'tm', namespace: 'default', uid: seen.cluster.metadata.uid },
+      status: { replicas: 3 },
+    });
+  });
+
+  test('ends the pass where a stop is not safe any more', async () => {
+    const verdicts = [
+      { topic: 'orders', partition: 0, stopsWrites: true, takesLastCopy: false, reason: '1 left' },
+    ];
+    answers = { CheckDisruption: { safe: false, takesQuorum: false, reason: '', verdicts } };
+    await expect(perform({ kind: 'check-safe', brokerIds: [1] })).rejects.toThrow(
+      'stopping brokers 1 is not safe any more: 1 partition would suffer: orders/0 (1 left)',
+    );
+  });
+
+  test('ends the pass where a broker is not empty any more', async () => {
+    answers = { Decommission: { replicasLeft: 2 } };
+    await expect(perform({ kind: 'confirm-empty', brokerId: 4 })).rejects.toThrow(
+      'broker 4 holds 2 replicas again',
+    );
+  });
+
+  test('asks the controller, and the broker itself only to form the cluster', async () => {
+    await perform({ kind: 'bootstrap', brokerId: 0, clusterId: 'id' });
+    await perform({ kind: 'prepare-stop', brokerId: 0 });
+    expect(calls).toEqual([
+      ['Bootstrap', '10.0.0.1:9641', { clusterId: 'id' }],
+      ['PrepareStop', '10.0.0.9:9641', { brokerId: 0 }],
+    ]);
+    await expect(
+      perform({ kind: 'prepare-stop', brokerId: 0 }, { ...basis, controllerAddress: null }),
+    ).rejects.toThrow('no broker answers as controller');
+  });
+});
+
+test('stopAtAction exits before the action after the given number', () => {
+  const exits: number[] = [];
+  const exit = (): never => {
+    exits.push(1);
+    throw new Error('exit');
+  };
+  const before = stopAtAction(2, exit);
+  before();
+  before();
+  expect(exits).toEqual([]);
+  expect(before).toThrow('exit');
+  const never = stopAtAction(null, exit);
+  for (let count = 0; count < 100; count += 1) never();
+  expect(exits).toHaveLength(1);
+});

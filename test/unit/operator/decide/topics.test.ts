@@ -1,0 +1,168 @@
+import { describe, expect, test } from 'vitest';
+import { topicActions } from '../../../../operator/decide/topics.ts';
+import type { Action, LogTopicView } from '../../../../operator/decide/types.ts';
+import { logTopic, NOW_MS, observation, topic } from '../../../fixtures/operator/observations.ts';
+
+const KNOWN = { status: { topicId: 'id-of-orders' } };
+const FINALIZERS = { finalizers: ['tidemark.dev/topic'] };
+const GONE = { deletionTimestamp: '2026-11-23T12:00:00Z' };
+
+function actionsFor(
+  logTopics: readonly LogTopicView[],
+  topics = [topic('orders', [[0, 1, 2]])],
+): Action[] {
+  return topicActions(observation({ topics, change: () => ({ logTopics }) }), NOW_MS);
+}
+
+function ready(actions: readonly Action[], name = 'orders'): string | undefined {
+  const written = actions.find(
+    (action) => action.kind === 'write-topic-status' && action.name === name,
+  );
+  const condition =
+    written?.kind === 'write-topic-status'
+      ? written.status.conditions?.find(({ type }) => type === 'Ready')
+      : undefined;
+  return condition === undefined
+    ? undefined
+    : `${condition.status} ${condition.reason}: ${condition.message}`;
+}
+
+const deeds = (actions: readonly Action[]): Action[] =>
+  actions.filter(({ kind }) => kind !== 'write-topic-status');
+
+describe('topicActions', () => {
+  test('makes a topic that is not there', () => {
+    const actions = actionsFor([logTopic('orders', { partitions: 6 })], []);
+    expect(deeds(actions)).toEqual([
+      {
+        kind: 'create-topic',
+        name: 'orders',
+        partitions: 6,
+        replicationFactor: 3,
+        change: {
+          minInSyncReplicas: 2,
+          commitMode: 'InSync',
+          retentionMs: 604_800_000,
+          retentionBytes: -1,
+        },
+      },
+    ]);
+    expect(ready(actions)).toBe('False Creating: making topic orders with 6 partitions');
+  });
+
+  test('adopts one that is there', () => {
+    const actions = actionsFor([logTopic('orders')]);
+    expect(deeds(actions)).toEqual([]);
+    expect(ready(actions)).toBe('True AsSpecified: topic orders is as the spec wants it');
+    expect(actions[0]).toMatchObject({
+      status: {
+        topicId: 'id-of-orders',
+        partitions: 1,
+        replicationFactor: 3,
+        minInSyncReplicas: 2,
+      },
+    });
+  });
+
+  test('says nothing twice', () => {
+    const [written] = actionsFor([logTopic('orders')]);
+    const status = written?.kind === 'write-topic-status' ? written.status : {};
+    expect(actionsFor([logTopic('orders', {}, { status })])).toEqual([]);
+  });
+
+  test('changes what differs, and nothing else', () => {
+    const actions = actionsFor([
+      logTopic('orders', { partitions: 3, retention: { time: '1d' }, commitMode: 'Quorum' }, KNOWN),
+    ]);
+    expect(deeds(actions)).toEqual([
+      {
+        kind: 'alter-topic',
+        name: 'orders',
+        partitions: 3,
+        replicationFactor: 0,
+        change: { commitMode: 'Quorum', retentionMs: 86_400_000 },
+      },
+    ]);
+  });
+
+  test.each([
+    [
+      'fewer partitions',
+      [logTopic('orders', { partitions: 1 }, KNOWN)],
+      [
+        topic('orders', [
+          [0, 1, 2],
+          [1, 2, 0],
+        ]),
+      ],
+      'False PartitionsCannotShrink: spec.partitions is 1, must be at least 2: the topic has that many and cannot lose any',
+    ],
+    [
+      'another topic of that name',
+      [logTopic('orders', {}, { status: { topicId: 'other' } })],
+      [topic('orders', [[0, 1, 2]])],
+      'False TopicReplaced: topic orders has id id-of-orders, was other: somebody deleted it and made another; delete this LogTopic and apply it again to adopt that one',
+    ],
+    [
+      'a topic of another LogTopic',
+      [logTopic('orders'), logTopic('mine', { topicName: 'orders' }, KNOWN)],
+      [topic('orders', [[0, 1, 2]])],
+      'False TopicTaken: topic orders belongs to LogTopic mine',
+    ],
+    [
+      'a spec at fault',
+      [
+        {
+          ...logTopic('orders'),
+          faults: ['partitions is 0, must be a whole number from 1 to 2000'],
+        },
+      ],
+      [],
+      'False InvalidSpec: partitions is 0, must be a whole number from 1 to 2000',
+    ],
+  ])('refuses %s', (_, logTopics, topics, message) => {
+    const actions = actionsFor(logTopics, topics);
+    expect(
+      actions
+        .filter((action) => 'name' in action && action.name === 'orders')
+        .map(({ kind }) => kind),
+    ).toEqual(['write-topic-status']);
+    expect(ready(actions)).toBe(message);
+  });
+
+  test.each<[string, LogTopicView, readonly ReturnType<typeof topic>[] | undefined, Action[]]>([
+    [
+      'marks one whose topic goes with it',
+      logTopic('orders', { deletionPolicy: 'Delete' }),
+      undefined,
+      [
+        {
+          kind: 'set-topic-finalizer',
+          name: 'orders',
+          resourceVersion: '3',
+          finalizers: ['tidemark.dev/topic'],
+        },
+      ],
+    ],
+    [
+      'deletes the topic first',
+      logTopic('orders', { deletionPolicy: 'Delete' }, { ...FINALIZERS, ...GONE, ...KNOWN }),
+      undefined,
+      [{ kind: 'delete-topic', name: 'orders' }],
+    ],
+    [
+      'lets go once it is gone',
+      logTopic('orders', { deletionPolicy: 'Delete' }, { ...FINALIZERS, ...GONE, ...KNOWN }),
+      [],
+      [{ kind: 'set-topic-finalizer', name: 'orders', resourceVersion: '3', finalizers: [] }],
+    ],
+    [
+      'leaves a topic that is not its own',
+      logTopic('orders', { deletionPolicy: 'Delete' }, { ...FINALIZERS, ...GONE }),
+      undefined,
+      [{ kind: 'set-topic-finalizer', name: 'orders', resourceVersion: '3', finalizers: [] }],
+    ],
+  ])('%s', (_, view, topics, actions) => {
+    expect(actionsFor([view], topics as never)).toEqual(actions);
+  });
+});

@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest';
+import type { KubeObject } from '../../../../operator/api/kinds.ts';
+import {
+  claimView,
+  holds,
+  nodeOfVolume,
+  ordinalOf,
+  podAddress,
+  podView,
+} from '../../../../operator/observe/objects.ts';
+
+function podWith(status: object, spec: object = { nodeName: 'n1' }): KubeObject {
+  const labels = { 'tidemark.dev/template-hash': 'aaaa' };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'tm-1', namespace: 'default', uid: 'u', resourceVersion: '5', labels },
+    spec,
+    status,
+  };
+}
+
+describe('ordinalOf', () => {
+  test.each([
+    ['tm-0', 'tm', 0],
+    ['tm-12', 'tm', 12],
+    ['tm-01', 'tm', null],
+    ['tm-x', 'tm', null],
+    ['tm-2-3', 'tm', null],
+    ['other-1', 'tm', null],
+    ['data-tm-1', 'data-tm', 1],
+  ])('of %s after %s is %s', (name, prefix, expected) => {
+    expect(ordinalOf(name, prefix)).toBe(expected);
+  });
+});
+
+describe('podView', () => {
+  const waiting = (reason: string, message?: string): object => ({
+    containerStatuses: [{ state: { waiting: { reason, message } } }],
+  });
+  test.each([
+    [
+      'an image that is not there',
+      podWith(waiting('ImagePullBackOff', 'not found')),
+      'ImagePullBackOff: not found',
+    ],
+    ['a crash loop', podWith(waiting('CrashLoopBackOff')), 'CrashLoopBackOff'],
+    ['a container that is being made', podWith(waiting('ContainerCreating')), null],
+    [
+      'no node that fits',
+      podWith(
+        {
+          conditions: [
+            {
+              type: 'PodScheduled',
+              status: 'False',
+              reason: 'Unschedulable',
+              message: '0/3 nodes',
+            },
+          ],
+        },
+        {},
+      ),
+      'Unschedulable: 0/3 nodes',
+    ],
+  ])('is stuck or not with %s', (_, pod, stuck) => {
+    expect(podView(pod, 1).stuck).toBe(stuck);
+  });
+
+  test('takes what decide needs', () => {
+    expect(podView(podWith({ conditions: [{ type: 'Ready', status: 'True' }] }), 1)).toEqual({
+      brokerId: 1,
+      name: 'tm-1',
+      uid: 'u',
+      resourceVersion: '5',
+      isReady: true,
+      isTerminating: false,
+      node: 'n1',
+      templateHash: 'aaaa',
+      stuck: null,
+    });
+  });
+});
+
+test.each([
+  ['none yet', {}, null],
+  ['IPv4', { podIP: '10.0.0.7' }, '10.0.0.7:9641'],
+  ['IPv6', { podIP: 'fd00::7' }, '[fd00::7]:9641'],
+])('podAddress: %s', (_, status, expected) => {
+  expect(podAddress(podWith(status), 9641)).toBe(expected);
+});
+
+test('claimView tells sizes in bytes and why a resize does not go on', () => {
+  const claim = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name: 'data-tm-1', namespace: 'default', uid: 'c', resourceVersion: '6' },
+    spec: { resources: { requests: { storage: '2Gi' } } },
+    status: {
+      capacity: { storage: '1Gi' },
+      conditions: [{ type: 'ControllerResizeError', status: 'True', message: 'quota' }],
+    },
+  };
+  expect(claimView(claim, 1, null)).toMatchObject({
+    requestedBytes: 2 ** 31,
+    capacityBytes: 2 ** 30,
+    resizeFault: 'ControllerResizeError: quota',
+  });
+});
+
+describe('nodeOfVolume', () => {
+  const volume = (...values: string[]): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'v' },
+    spec: {
+      nodeAffinity: {
+        required: {
+          nodeSelectorTerms: [
+            { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values }] },
+          ],
+        },
+      },
+    },
+  });
+  test.each([
+    ['one node', volume('n1'), 'n1'],
+    ['two nodes', volume('n1', 'n2'), null],
+    [
+      'no affinity',
+      { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'v' }, spec: {} },
+      null,
+    ],
+  ])('%s', (_, object, expected) => {
+    expect(nodeOfVolume(object)).toBe(expected);
+  });
+});
+
+describe('holds', () => {
+  test.each([
+    ['what the API server adds', { a: 1, b: 2 }, { a: 1 }, true],
+    ['a value that differs', { a: 1 }, { a: 2 }, false],
+    ['a missing field', {}, { a: 1 }, false],
+    ['an empty object that is dropped', {}, { a: {} }, true],
+    ['a list with more items', { a: [1, 2] }, { a: [1] }, false],
+    ['defaults inside a list', { a: [{ x: 1, y: 2 }] }, { a: [{ x: 1 }] }, true],
+    ['another writing of a quantity', { memory: '1Gi' }, { memory: '1024Mi' }, true],
+    ['another quantity', { memory: '1Gi' }, { memory: '1G' }, false],
+  ])('%s', (_, live, wanted, expected) => {
+    expect(holds(live, wanted)).toBe(expected);
+  });
+});
