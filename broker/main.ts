@@ -6,6 +6,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { crc32 } from 'node:zlib';
+import { BrokerError } from './base/errors.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from './base/exit-codes.ts';
 import { systemClock } from './runtime/system-clock.ts';
 import { ConfigError, readConfig } from './config.ts';
@@ -174,7 +175,10 @@ function main(): void {
   }
   const logger = createLogger(config.logLevel, { broker: config.brokerId });
   run(config, logger).catch((error: unknown) => {
-    logger.fatal({ err: error }, 'the start failed');
+    // An expected refusal needs no stack: its message says what is wrong.
+    const cause =
+      error instanceof BrokerError ? { code: error.code, reason: error.message } : { err: error };
+    logger.fatal(cause, 'the start failed');
     process.exitCode = EXIT_FAULT;
     setImmediate(() => process.exit());
   });

@@ -108,6 +108,7 @@ function topicCalls(
       report,
     ),
     listTopics: unaryHandler(({ names }) => {
+      if (names.length === 0) cluster.requireMetadata();
       const named =
         names.length > 0
           ? names.map((name) => cluster.topic(topicNameField('names', name)))

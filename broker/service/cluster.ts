@@ -42,6 +42,13 @@ export class Cluster {
     throw this.#absent('UNKNOWN_TOPIC', `No topic is named "${name}"`);
   }
 
+  /** Throws BROKER_NOT_READY where "nothing" could mean "not known yet". */
+  requireMetadata(): void {
+    const phase = this.broker.phase();
+    if (phase === 'serving' || phase === 'stopping') return;
+    throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
+  }
+
   /** Only a broker in service knows what is not there: before, its metadata may be as old as its last stop. */
   #absent(code: 'UNKNOWN_TOPIC' | 'UNKNOWN_BROKER', message: string): BrokerError {
     const phase = this.broker.phase();

@@ -1,4 +1,5 @@
 /** Metadata and reports as messages of the public API. */
+import { BrokerError } from '../base/errors.ts';
 import type {
   Broker as BrokerMessage,
   ClusterSettings as ClusterSettingsMessage,
@@ -49,6 +50,13 @@ export function describeBrokers(broker: BrokerApi): BrokerMessage[] {
 export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
   const { controller } = broker.nodeInfo();
   const image: MetadataImage = broker.image();
+  if (image.index === 0 && broker.nodeInfo().clusterId !== '') {
+    // A member without metadata would list no brokers as if there were none. An unformatted broker has none to list, and says so.
+    throw new BrokerError(
+      'BROKER_NOT_READY',
+      `Broker ${broker.brokerId} of cluster ${broker.nodeInfo().clusterId} is ${broker.phase()}`,
+    );
+  }
   return {
     // Of the directory where there is no metadata yet: formatted and unformatted brokers must not answer alike.
     clusterId: image.clusterId === '' ? broker.nodeInfo().clusterId : image.clusterId,

@@ -2,6 +2,7 @@
  * What every gRPC handler of the broker does alike: refuse bytes that are no message with INVALID_ARGUMENT, turn failures into status, and
  * let a broken invariant through, so that it stops the process instead of becoming an answer.
  */
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type {
   handleUnaryCall,
   MethodDefinition,
@@ -13,6 +14,28 @@ import type {
 import { AssertionError } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import { asBrokerError, errorToStatus } from '../../proto/grpc/errors.ts';
+
+/** A message up to this size is decoded whatever it holds: 32,768 empty submessages at most. */
+const UNBOUNDED_BYTES_MAX = 65_536;
+/**
+ * Tags, lengths and numbers in one larger message: 80,000 records with keys. Sixteen megabytes of empty submessages would be eight million objects, and a
+ * loop that stands still for a minute.
+ */
+const NUMBERS_READ_MAX = 500_000;
+
+/** Refuses a message that is small on the wire and huge in memory, while it is decoded and not afterwards. */
+class BoundedReader extends BinaryReader {
+  constructor(bytes: Uint8Array) {
+    super(bytes);
+    const read = this.uint32.bind(this);
+    let left = NUMBERS_READ_MAX;
+    this.uint32 = () => {
+      if (left === 0) throw new RangeError(`it holds more than ${NUMBERS_READ_MAX} fields`);
+      left -= 1;
+      return read();
+    };
+  }
+}
 
 /** Told of every failure that no caller could have caused; writes it to the log. */
 export type ReportDefect = (error: unknown) => void;
@@ -111,7 +134,12 @@ function checkedDeserialize(
 ): (bytes: Buffer) => unknown {
   return (bytes) => {
     try {
-      return method.requestDeserialize(bytes);
+      // Generated decoders take a reader as well as bytes; the library's type knows bytes only.
+      const input =
+        bytes.length > UNBOUNDED_BYTES_MAX
+          ? (new BoundedReader(bytes) as unknown as Buffer)
+          : bytes;
+      return method.requestDeserialize(input);
     } catch (error) {
       return new MalformedRequest(error instanceof Error ? error.message : String(error));
     }

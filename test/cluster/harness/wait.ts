@@ -3,6 +3,8 @@
 /** How long to look, and what else to print when it was in vain. */
 export interface WaitOptions {
   readonly deadlineMs?: number;
+  /** Pause between two looks. */
+  readonly lookMs?: number;
   readonly context?: () => string;
 }
 
@@ -19,7 +21,7 @@ const LOOK_MS = 25;
 export async function waitFor<T>(
   what: string,
   look: (note: Note) => Promise<T | undefined> | T | undefined,
-  { deadlineMs = DEADLINE_MS, context = () => '' }: WaitOptions = {},
+  { deadlineMs = DEADLINE_MS, lookMs = LOOK_MS, context = () => '' }: WaitOptions = {},
 ): Promise<T> {
   const startMs = performance.now();
   let seen: unknown = 'nothing';
@@ -32,7 +34,7 @@ export async function waitFor<T>(
     } catch (error) {
       seen = error;
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
   throw new Error(`waited ${deadlineMs} ms in vain for ${what}; saw ${text(seen)}\n${context()}`);
 }

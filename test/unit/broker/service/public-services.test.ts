@@ -339,6 +339,20 @@ describe('Append', () => {
     expect(one.appends.length).toBeLessThan(20);
   });
 
+  it('refuses a record from the future alone, not the batch that it would share', async () => {
+    const future = { ...record('future', 0), timestampMs: Number.MAX_SAFE_INTEGER };
+    const { results } = await call(
+      one,
+      LogServiceService.append,
+      appendRequest([record('a', 0), future, record('b', 0)]),
+    );
+    expect(results.map(({ offset, error }) => error?.code ?? offset)).toEqual([
+      0,
+      'TIMESTAMP_IN_FUTURE',
+      1,
+    ]);
+  });
+
   it('repeats a batch under its sequence when the leader fails to answer for it', async () => {
     let tries = 0;
     one.intercept = (bytes, done) => {
