@@ -42,6 +42,7 @@ export class Lifecycle {
   #restartClass: RestartClass;
   #brokerEpoch: BrokerEpoch = 0;
   #isRegistered = false;
+  #refusal = '';
   #isFenced = true;
   #isLossy = false;
   #isClosed = false;
@@ -152,11 +153,19 @@ export class Lifecycle {
           this.#options.onDisplaced(error.message);
           return;
         }
+        this.#noteRefusal(String(error));
         this.#again(RETRY_MS, () => {
           this.#register();
         });
       },
     );
+  }
+
+  /** Said once for each reason: the request is repeated many times a second. */
+  #noteRefusal(reason: string): void {
+    if (reason === this.#refusal) return;
+    this.#refusal = reason;
+    this.#options.onFact('registration-refused', { reason });
   }
 
   #registered(brokerEpoch: BrokerEpoch, accepted: RestartClass): void {

@@ -73,5 +73,3 @@ export class BrokerAdmin {
     return client;
   }
 }
-
-export { Service as ADMIN };

@@ -115,12 +115,17 @@ function checkReplicas(
     compareReplicas(copies, COPIES),
   );
   const byBroker = Map.groupBy(logs, ({ brokerId }) => brokerId);
-  const histories = [...byBroker].flatMap(([brokerId, copies]) =>
-    check(
-      appends,
-      copies.flatMap((log) => recordsOf(log, topicId)),
-    ).violations.map((one) => ({ ...one, detail: `on broker ${brokerId}: ${one.detail}` })),
-  );
+  const histories = [...byBroker].flatMap(([brokerId, copies]) => {
+    const held = new Set(copies.map(({ partition }) => partition));
+    const owed = appends.filter(
+      ({ outcome }) => outcome.kind !== 'acknowledged' || held.has(outcome.partition),
+    );
+    const stored = copies.flatMap((log) => recordsOf(log, topicId));
+    return check(owed, stored).violations.map((one) => ({
+      ...one,
+      detail: `on broker ${brokerId}: ${one.detail}`,
+    }));
+  });
   return [...differences, ...histories];
 }
 
