@@ -3,7 +3,6 @@
  * own message, which names what failed and what is allowed.
  */
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { AdminServiceService as Service } from '../../proto/gen/tidemark/v1/admin.ts';
 import { errorFromStatus } from '../../proto/grpc/errors.ts';
 
 interface Method<Request, Response> {
