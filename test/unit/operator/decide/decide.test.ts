@@ -5,7 +5,6 @@ import type { Action, Observation, Plan } from '../../../../operator/decide/type
 import {
   answer,
   broker,
-  claim,
   CLUSTER_ID,
   harmful,
   HASH,
@@ -666,66 +665,6 @@ describe('decide on a changed minimum', () => {
   });
 });
 
-describe('decide on volumes', () => {
-  test('lets them grow in place', () => {
-    const plan = planFor({ spec: { storage: { size: '20Gi' } } });
-    expect(deeds(plan)).toEqual(
-      [0, 1, 2].map((id) => ({ kind: 'grow-claim', name: `data-tm-${id}`, size: '20Gi' })),
-    );
-  });
-
-  test('reports a full one', () => {
-    const plan = planFor({
-      change: ({ answers: [a, b] }) => ({ answers: [a!, b!, answer(2, { freeBytes: 0 })] }),
-    });
-    expect(condition(plan, 'Degraded')).toBe('True VolumeFault: the volume of broker 2 is full');
-  });
-
-  const lost = (
-    { metadata, pods: [a, b], answers: [x, y] }: Observation,
-    isFenced = true,
-  ): Partial<Observation> => ({
-    nodes: [
-      { name: 'n0', isCordoned: false },
-      { name: 'n1', isCordoned: false },
-    ],
-    pods: [a!, b!, pod(2, { node: null, isReady: false, stuck: 'Unschedulable: no node fits' })],
-    claims: [claim(0), claim(1), claim(2, { node: 'n2' })],
-    answers: [x!, y!, answer(2, { fault: 'its pod has no address yet' })],
-    metadata: { ...metadata!, brokers: [broker(0), broker(1), broker(2, { isFenced })] },
-  });
-  const replacing = ledger({
-    kind: 'ReplaceVolume',
-    brokerIds: [2],
-    podUids: ['pod-2'],
-    brokerEpochs: [12],
-    phase: 'delete',
-  });
-
-  test('gives one up with its node, in the ledger first', () => {
-    const plan = planFor({ change: lost });
-    expect(deeds(plan)).toEqual([]);
-    expect(statusOf(plan).disruption).toMatchObject({ kind: 'ReplaceVolume', brokerIds: [2] });
-    expect(deeds(planFor({ status: replacing, change: lost }))).toEqual([
-      { kind: 'delete-claim', name: 'data-tm-2', uid: 'claim-2' },
-      { kind: 'delete-pod', brokerId: 2, name: 'tm-2', uid: 'pod-2' },
-    ]);
-  });
-
-  test('keeps it while the broker is not fenced, nodes are unknown, or the node is there', () => {
-    expect(statusOf(planFor({ change: (healthy) => lost(healthy, false) })).waitingFor).toBe(
-      'waiting for the controller to fence broker 2',
-    );
-    expect(
-      statusOf(planFor({ change: (healthy) => ({ ...lost(healthy), nodes: null }) })).disruption,
-    ).toBeUndefined();
-    const there = [{ name: 'n2', isCordoned: true }];
-    expect(
-      statusOf(planFor({ change: (healthy) => ({ ...lost(healthy), nodes: there }) })).disruption,
-    ).toBeUndefined();
-  });
-});
-
 describe('decide on the disruption budget', () => {
   const budgetIn = (situation: Situation): Action | undefined =>
     planFor(situation).actions.find(({ kind }) => kind === 'apply-budget');
@@ -752,43 +691,5 @@ describe('decide on the disruption budget', () => {
     expect(budgetIn(situation)).toEqual(
       maxUnavailable === undefined ? undefined : { kind: 'apply-budget', maxUnavailable },
     );
-  });
-});
-
-describe('decide on volumes that a scale-down kept', () => {
-  const kept = [0, 1, 2, 3].map((id) => claim(id));
-  test('gives them up before a broker of that number comes back', () => {
-    const plan = planFor({ spec: { replicas: 4 }, change: () => ({ claims: kept }) });
-    expect(deeds(plan)).toEqual([{ kind: 'delete-claim', name: 'data-tm-3', uid: 'claim-3' }]);
-  });
-
-  test('adds the pod once they are gone', () => {
-    const going = planFor({
-      spec: { replicas: 4 },
-      change: () => ({ claims: [...kept.slice(0, 3), claim(3, { isTerminating: true })] }),
-    });
-    expect(deeds(going)).toEqual([]);
-    expect(deeds(planFor({ spec: { replicas: 4 } }))).toEqual([
-      { kind: 'apply-workload', replicas: 4, resourceVersion: '7' },
-    ]);
-  });
-
-  test('keeps that of a broker that is still registered', () => {
-    const plan = planFor({
-      spec: { replicas: 4 },
-      change: ({ metadata }) => ({
-        claims: kept,
-        metadata: { ...metadata!, brokers: [0, 1, 2, 3].map((id) => broker(id)) },
-      }),
-    });
-    expect(deeds(plan)).toEqual([{ kind: 'apply-workload', replicas: 4, resourceVersion: '7' }]);
-  });
-
-  test('waits while nobody says whether it is', () => {
-    const plan = planFor({
-      spec: { replicas: 4 },
-      change: () => ({ claims: kept, metadata: null, verdicts: [] }),
-    });
-    expect(deeds(plan)).toEqual([]);
   });
 });
