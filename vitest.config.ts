@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 
 const shared = { environment: 'node', retry: 0, allowOnly: false, passWithNoTests: false } as const;
 
+const IS_ALL_KUBE = process.env['TIDEMARK_KUBE_SCENARIOS'] === 'all';
+
 export default defineConfig({
   test: {
     ...shared,
@@ -30,6 +32,18 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        // One Kubernetes for all files; the folder `long` holds what takes minutes. Times are those of images, pods and nodes that come and go.
+        test: {
+          name: 'kube',
+          include: IS_ALL_KUBE ? ['test/kube/**/*.test.ts'] : ['test/kube/*.test.ts'],
+          globalSetup: ['test/kube/setup.ts'],
+          fileParallelism: false,
+          testTimeout: 420_000,
+          hookTimeout: 420_000,
         },
       },
     ],

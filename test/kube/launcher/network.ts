@@ -1,0 +1,57 @@
+/** Network namespaces: one for the control plane, one for each node, joined by a bridge. Nothing outside of them is touched. */
+import { run, tryRun } from './run.ts';
+import { BRIDGE, CONTROL, CONTROL_ADDRESS, NODES, type NodePlace, PREFIX } from './settings.ts';
+
+/** Runs a program inside a network namespace. */
+export function inNamespace(netns: string, command: readonly string[]): Promise<string> {
+  return run('nsenter', [`--net=/run/netns/${netns}`, ...command]);
+}
+
+async function ip(netns: string, command: string): Promise<void> {
+  await run('ip', ['-n', netns, ...command.split(' ')]);
+}
+
+async function forwardPackets(netns: string): Promise<void> {
+  await inNamespace(netns, ['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
+}
+
+export async function makeNetwork(): Promise<void> {
+  for (const netns of [CONTROL, ...NODES.map((node) => node.netns)]) {
+    await run('ip', ['netns', 'add', netns]);
+    await ip(netns, 'link set lo up');
+    await forwardPackets(netns);
+  }
+  await ip(CONTROL, `link add ${BRIDGE} type bridge`);
+  await ip(CONTROL, `addr add ${CONTROL_ADDRESS}/24 dev ${BRIDGE}`);
+  await ip(CONTROL, `link set ${BRIDGE} up`);
+  for (const node of NODES) await plugIn(node);
+}
+
+async function plugIn({ netns, cable, address, podRange }: NodePlace): Promise<void> {
+  await ip(CONTROL, `link add ${cable} type veth peer name eth0 netns ${netns}`);
+  await ip(CONTROL, `link set ${cable} master ${BRIDGE}`);
+  await ip(CONTROL, `link set ${cable} up`);
+  await ip(netns, `addr add ${address}/24 dev eth0`);
+  await ip(netns, 'link set eth0 up');
+  await ip(netns, `route add default via ${CONTROL_ADDRESS}`);
+  await ip(CONTROL, `route add ${podRange} via ${address}`);
+  for (const other of NODES)
+    if (other.netns !== netns) await ip(netns, `route add ${other.podRange} via ${other.address}`);
+}
+
+/** Takes a node's network away: everything on it goes on running and hears from nobody. */
+export async function cut(node: NodePlace): Promise<void> {
+  await ip(CONTROL, `link set ${node.cable} down`);
+}
+
+export async function heal(node: NodePlace): Promise<void> {
+  await ip(CONTROL, `link set ${node.cable} up`);
+}
+
+/** Removes all namespaces of the cluster, also those of a run that crashed. */
+export async function removeNetwork(): Promise<void> {
+  const { stdout } = await tryRun('ip', ['netns', 'list']);
+  const names = stdout.split('\n').map((line) => line.split(' ')[0] ?? '');
+  for (const name of names)
+    if (name.startsWith(`${PREFIX}-`)) await run('ip', ['netns', 'delete', name]);
+}
