@@ -2,7 +2,7 @@
  * `npm start`: brokers as processes of this machine, one rack each, with a live view. Ctrl-C stops them in order; a second one at once. What a person
  * kills with `tidemark local kill` stays down until `tidemark local start`.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect } from '../../client/index.ts';
@@ -54,6 +54,7 @@ async function main(): Promise<void> {
     return;
   }
   mkdirSync(options.dataDir, { recursive: true });
+  refuseSecond(options.dataDir);
   const specs = specsOf(options);
   const record = readCluster(options.dataDir);
   const processes = new Processes({
@@ -92,6 +93,15 @@ async function main(): Promise<void> {
   }
   greet(options, specs);
   await watch(processes, connect({ servers: specs.map(({ host, port }) => `${host}:${port}`) }));
+}
+
+/** Two launchers on one folder would take each other's control socket away. */
+function refuseSecond(dataDir: string): void {
+  const path = join(dataDir, 'local.json');
+  if (!existsSync(path)) return;
+  const { launcherPid } = JSON.parse(readFileSync(path, 'utf8')) as { launcherPid?: number };
+  if (launcherPid === undefined || !existsSync(`/proc/${launcherPid}`)) return;
+  throw new Error(`brokers run in ${dataDir} already: process ${launcherPid} started them`);
 }
 
 function stopper(processes: Processes, cleanUp: () => void): () => void {

@@ -46,7 +46,7 @@ export function addRecords(program: Command, around: Surroundings): void {
     append,
     "append orders --key-by '^\\S+' < any.log",
     'append orders a.txt b.txt --compression zstd',
-    'find . -print0 | tidemark append paths --null-delimited',
+    'append paths --null-delimited < names-ended-by-zero-bytes',
   ).action(async (topic: string, files: string[], options: AppendOptions) =>
     (await import('../commands/append.ts')).append(topic, files, options, around),
   );
