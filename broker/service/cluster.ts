@@ -51,9 +51,8 @@ export class Cluster {
 
   /** Only a broker in service knows what is not there: before, its metadata may be as old as its last stop. */
   #absent(code: 'UNKNOWN_TOPIC' | 'UNKNOWN_BROKER', message: string): BrokerError {
-    const phase = this.broker.phase();
-    if (phase === 'serving' || phase === 'stopping') return new BrokerError(code, message);
-    return new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
+    this.requireMetadata();
+    return new BrokerError(code, message);
   }
 
   /** Throws UNKNOWN_PARTITION. */
