@@ -10,6 +10,9 @@ export const KUBERNETES_VERSION = '1.35.4';
 export const STAGING_VERSION = '0.35.4';
 export const COREDNS_VERSION = '1.12.4';
 
+/** Prefix of network namespaces and cgroups: whatever carries it belongs to this cluster. Two checkouts run two clusters at once under two of them. */
+export const PREFIX = process.env['TIDEMARK_KUBE_PREFIX'] ?? 'tdk';
+
 const cache = join(homedir(), '.cache', 'tidemark-kube');
 
 /** Programs that are built once, and the sources they are built from. */
@@ -17,15 +20,13 @@ export const BIN_DIR = process.env['TIDEMARK_KUBE_BIN'] ?? join(cache, 'bin');
 /** Storage of buildah: the stand-in for `node:26-slim`, and the layers of the project's image. */
 export const IMAGES_DIR = process.env['TIDEMARK_KUBE_IMAGES'] ?? join(cache, 'images');
 /** Everything else of one running cluster: keys, logs, volumes. Removed with it. */
-export const RUN_DIR = process.env['TIDEMARK_KUBE_RUN'] ?? join(tmpdir(), 'tidemark-test-kube');
+export const RUN_DIR = process.env['TIDEMARK_KUBE_RUN'] ?? join(tmpdir(), `${PREFIX}-kube`);
 
 /** The image that is built from the checkout. */
-export const IMAGE = 'docker.io/library/tidemark:test';
+export const IMAGE = `docker.io/library/tidemark:${PREFIX}`;
 export const BASE_IMAGE = 'docker.io/library/node:26-slim';
 export const PAUSE_IMAGE = 'registry.k8s.io/pause:3.10';
 
-/** Prefix of network namespaces and cgroups: whatever carries it belongs to this cluster. */
-export const PREFIX = 'tdk';
 /** The namespace of etcd, API server, controller manager, scheduler and DNS. */
 export const CONTROL = `${PREFIX}-cp`;
 export const BRIDGE = 'br0';
