@@ -11,7 +11,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { shuffle: true } },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          sequence: { shuffle: true },
+          // Tests of ten thousand random states are seconds of work on a machine that others use too.
+          testTimeout: 60_000,
+        },
       },
       { extends: true, test: { name: 'scenario', include: ['test/scenario/**/*.test.ts'] } },
       // A seed is seconds of work, and its length is bounded by steps, not by time.

@@ -26,6 +26,9 @@ export interface VoterPolicy {
   readonly isGone: (brokerId: BrokerId) => boolean;
 }
 
+/** Rank of a voter that is not to leave. */
+const KEEP = Infinity;
+
 /** Largest odd number of voters that so many brokers allow: two brokers get one voter, since two cannot lose either. */
 export function votersWanted(brokers: number, votersMax: number): number {
   const bound = Math.min(brokers, votersMax);
@@ -46,7 +49,8 @@ interface Group {
 /**
  * The next set of voters, which differs from the present one by one member, or null when nothing is to be done. In this order: the dead leave before their
  * successors join, so that the group never needs a majority that counts two dead members where it could count one; those about to go leave after their
- * successors joined; then the group shrinks or grows to its size, then it spreads over racks. The leader of the group never leaves: it has to be moved first.
+ * successors joined; then the group shrinks or grows to its size, then it spreads over racks. The leader of the group leaves only where it is about to go, and last
+ of those: raft has it lead until its own removal is committed, and name a successor then (thesis 4.2.2).
  */
 export function nextVoters(
   image: MetadataImage,
@@ -78,21 +82,24 @@ function withoutDead(group: Group): readonly VoterId[] | null {
 function withSuccessor(group: Group): readonly VoterId[] | null {
   const { view, wanted, candidates } = group;
   const isLeaving = view.voters.some(
-    (voter) => isCordoned(group, voter) && isStanding(group.image, voter) && !isLeader(view, voter),
+    (voter) => isCordoned(group, voter) && isStanding(group.image, voter),
   );
   return isLeaving && view.voters.length <= wanted && candidates.length > 0
     ? withCandidate(group)
     : null;
 }
 
-/** Too many: those that are not there go first, then those about to go, then one of the rack that has most. */
+/** Too many: those that are not there go first, then those about to go, the leader last of them, then one of the rack that has most. */
 function shrunk(group: Group): readonly VoterId[] | null {
   const { image, view, wanted } = group;
   if (view.voters.length <= wanted) return null;
-  const rank = (voter: VoterId): number =>
-    !isStanding(image, voter) ? 0 : isCordoned(group, voter) ? 1 : 2;
+  const rank = (voter: VoterId): number => {
+    if (isLeader(view, voter)) return isCordoned(group, voter) ? 2 : KEEP;
+    if (!isStanding(image, voter)) return 0;
+    return isCordoned(group, voter) ? 1 : 3;
+  };
   const [least] = view.voters
-    .filter((voter) => !isLeader(view, voter))
+    .filter((voter) => rank(voter) !== KEEP)
     .toSorted(
       (a, b) => rank(a) - rank(b) || crowd(group, b) - crowd(group, a) || b.brokerId - a.brokerId,
     );

@@ -94,10 +94,42 @@ describe('nextVoters()', () => {
     },
     { title: 'shrinks to one rather than two', image: cluster(2), voters: [0, 1], after: [0] },
     {
-      title: 'never takes the leader out',
+      title: 'keeps the leader where another is as good to go',
+      image: cluster(3, { 0: { rack: 'rack-1' } }),
+      voters: [0, 1, 2],
+      options: { votersMax: 1 },
+      after: [0, 2],
+    },
+    {
+      title: 'lets a successor join before a cordoned leader leaves',
       image: cluster(4, { 0: { cordoned: true } }),
       voters: [0, 1, 2],
-      after: null,
+      after: [0, 1, 2, 3],
+    },
+    {
+      title: 'then lets the cordoned leader leave, rather than one that stays',
+      image: cluster(4, { 0: { cordoned: true } }),
+      voters: [0, 1, 2, 3],
+      after: [1, 2, 3],
+    },
+    {
+      title: 'lets a cordoned leader leave last of those that go',
+      image: cluster(5, { 0: { cordoned: true }, 1: { cordoned: true } }),
+      voters: [0, 1, 2, 3, 4],
+      options: { votersMax: 5 },
+      after: [0, 2, 3, 4],
+    },
+    {
+      title: 'gives a sole voter that is cordoned a successor',
+      image: cluster(2, { 0: { cordoned: true } }),
+      voters: [0],
+      after: [0, 1],
+    },
+    {
+      title: 'then leaves the group to it',
+      image: cluster(2, { 0: { cordoned: true } }),
+      voters: [0, 1],
+      after: [1],
     },
     {
       title: 'mends the spread over racks through one more voter',
@@ -161,7 +193,7 @@ describe('nextVoters()', () => {
       const isStanding = ({ brokerId, directoryId }: VoterId): boolean =>
         image.brokers.get(brokerId)?.directoryId === directoryId &&
         image.brokers.get(brokerId)?.fenced === false;
-      const leader = voters.find(isStanding)?.brokerId ?? -1;
+      let leader = voters.find(isStanding)?.brokerId ?? -1;
       let steps = 0;
       for (
         let after = next(image, voters, { leader, gone, votersMax });
@@ -172,7 +204,10 @@ describe('nextVoters()', () => {
         const added = after.filter((one) => !voters.includes(one));
         expect(removed.length + added.length).toBe(1);
         expect(new Set(after.map(({ brokerId }) => brokerId)).size).toBe(after.length);
-        expect(after.some(({ brokerId }) => brokerId === leader) || leader === -1).toBe(true);
+        if (removed.some(({ brokerId }) => brokerId === leader)) {
+          expect(image.brokers.get(leader)?.cordoned).toBe(true);
+          leader = after.find(isStanding)?.brokerId ?? -1;
+        }
         const standing = after.filter(isStanding).length;
         if (removed.length > 0) expect(standing * 2).toBeGreaterThan(after.length);
         expect(added.every(isStanding)).toBe(true);
@@ -180,12 +215,15 @@ describe('nextVoters()', () => {
         steps += 1;
         expect(steps, `seed ${String(seed)} must come to rest`).toBeLessThanOrEqual(3 * count);
       }
+      const brokers = [...image.brokers.values()];
       const isWhole =
-        [...image.brokers.values()].every(
-          (broker) => !broker.fenced && !broker.cordoned && !broker.stopping,
-        ) && voters.every(isStanding);
-      if (isWhole && voters.length > 0)
-        expect(voters.length).toBe(votersWanted(image.brokers.size, votersMax));
+        brokers.every((broker) => !broker.fenced && !broker.stopping) &&
+        voters.every(isStanding) &&
+        voters.length > 0;
+      const staying = brokers.filter((broker) => !broker.cordoned);
+      if (!isWhole || staying.length === 0) continue;
+      expect(voters.length).toBe(votersWanted(staying.length, votersMax));
+      expect(voters.filter((one) => image.brokers.get(one.brokerId)?.cordoned)).toEqual([]);
     }
   });
 });
