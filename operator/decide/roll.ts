@@ -43,17 +43,30 @@ const workloadCurrent: Gate = ({ workload }): Refusal | null =>
         message: 'waiting for the StatefulSet controller to see the new template',
       };
 
-/** Told to stop, by us, and then left standing: it never leads again unless it starts anew. */
+/**
+ * Told to stop, by us, and then left standing: it never leads again unless it starts anew. The very process that was told must still answer: the registration of
+ * one that has stopped says so until the next one registers, and its new pod may be waiting for a node.
+ */
 function isStranded(
-  observation: Pick<Observation, 'metadata'>,
+  observation: Pick<Observation, 'answers' | 'metadata'>,
   { brokerId, isTerminating }: PodView,
 ): boolean {
-  return !isTerminating && registeredBroker(observation, brokerId)?.isStopping === true;
+  const registered = registeredBroker(observation, brokerId);
+  return (
+    !isTerminating &&
+    registered?.isStopping === true &&
+    observation.answers.some(
+      (answer) =>
+        answer.brokerId === brokerId &&
+        answer.fault === null &&
+        answer.brokerEpoch === registered.brokerEpoch,
+    )
+  );
 }
 
 /** Pods that a roll has to replace, in its order: those that do not work anyway, then by number, the controller last. */
 export function outdatedPods(
-  observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'metadata'>,
+  observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'answers' | 'metadata'>,
 ): PodView[] {
   const { pods, template, workload, metadata } = observation;
   const isUseless = (pod: PodView): boolean => !pod.isReady || isStranded(observation, pod);
@@ -179,8 +192,11 @@ function stopAll(
   // Nothing has happened yet: another disruption may be more urgent than one that has to wait.
   if (refusal !== null)
     return isBegun ? refuses(doing, refusal) : { ...refuses(doing, refusal), disruption: null };
+  // One that does not answer hands nothing over, and is to be restarted all the more.
+  const isServing = (id: number): boolean =>
+    observation.answers.some(({ brokerId, fault }) => brokerId === id && fault === null);
   const stops = standing.flatMap(({ brokerId, name, uid }): Action[] => [
-    { kind: 'prepare-stop', brokerId },
+    ...(isServing(brokerId) ? [{ kind: 'prepare-stop', brokerId } as const] : []),
     { kind: 'delete-pod', brokerId, name, uid },
   ]);
   return acts(

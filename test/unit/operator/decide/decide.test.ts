@@ -334,6 +334,37 @@ describe('decide on a roll', () => {
     expect(deeds(plan)).toEqual([{ kind: 'delete-pod', brokerId: 1, name: 'tm-1', uid: 'pod-1' }]);
   });
 
+  test('restarts no pod for the orderly stop of the one before it', () => {
+    const change = ({ pods: [a, , c], answers: [x, , z], metadata }: Observation) => ({
+      pods: [a!, pod(1, { isReady: false, node: null, stuck: 'Unschedulable: cordoned' }), c!],
+      answers: [x!, answer(1, { fault: 'its pod has no address yet' }), z!],
+      metadata: {
+        ...metadata!,
+        brokers: [broker(0), broker(1, { isStopping: true, isFenced: true }), broker(2)],
+      },
+    });
+    const plan = planFor({ change });
+    expect(deeds(plan)).toEqual([]);
+    expect(statusOf(plan).disruption).toBeUndefined();
+    expect(condition(plan, 'Ready')).toBe(
+      'False BrokerOutOfService: broker 1 is not in service: pod tm-1 does not run (Unschedulable: cordoned)',
+    );
+  });
+
+  test('restarts what does not answer without asking it to hand over', () => {
+    const plan = planFor({
+      status: ledger(),
+      change: (healthy) => ({
+        ...outdated(1)(healthy),
+        answers: [answer(0), answer(1, { fault: 'no route' }), answer(2)],
+      }),
+    });
+    expect(deeds(plan)).toEqual([
+      { kind: 'check-safe', brokerIds: [1] },
+      { kind: 'delete-pod', brokerId: 1, name: 'tm-1', uid: 'pod-1' },
+    ]);
+  });
+
   test('asks once more, drains and deletes what the ledger names', () => {
     const plan = planFor({ status: ledger(), change: outdated(1, 2) });
     expect(deeds(plan)).toEqual([
