@@ -77,13 +77,13 @@ module.exports = {
       PROTO,
     ]),
     only('operator-config', '^operator/config[.]ts$', ['^operator/api/']),
-    only('operator-main', '^operator/main[.]ts$', ['^operator/', PROTO]),
+    only('operator-main', '^operator/(main|operator)[.]ts$', ['^operator/', PROTO]),
     {
       name: 'broker-top-level',
       severity: 'error',
       comment:
-        'Only main.ts and config.ts stand directly in broker/ and operator/, so every file has a rule above',
-      from: { path: '^(broker|operator)/(?!main[.]|config[.])[^/]+$' },
+        'Only main.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
+      from: { path: '^(broker|operator)/(?!main[.]|config[.]|operator[.]ts$)[^/]+$' },
       to: {},
     },
     {

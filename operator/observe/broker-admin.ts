@@ -24,6 +24,9 @@ const CHANNEL_OPTIONS = {
 /** Channels kept; pods come and go with addresses of their own, so old ones are closed. */
 const CHANNELS_MAX = 500;
 
+/** Calls to brokers, as whoever makes them sees it. */
+export type BrokerCalls = Pick<BrokerAdmin, 'call'>;
+
 export class BrokerAdmin {
   /** Least recently used first. */
   readonly #clients = new Map<string, Client>();

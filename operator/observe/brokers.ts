@@ -22,7 +22,7 @@ import type {
   TopicView,
   Verdict,
 } from '../decide/types.ts';
-import type { BrokerAdmin } from './broker-admin.ts';
+import type { BrokerCalls } from './broker-admin.ts';
 
 /** A healthy broker answers within milliseconds; a pass must not wait long for one that does not. */
 const CALL_TIMEOUT_MS = 3_000;
@@ -41,7 +41,7 @@ export interface Reached {
 }
 
 export async function askBroker(
-  admin: BrokerAdmin,
+  admin: BrokerCalls,
   { brokerId, address }: Asked,
   signal: AbortSignal,
 ): Promise<Reached> {
@@ -117,7 +117,7 @@ function replicaView({
 
 /** The cluster as its controller has it; null where it was not reached, or does not believe itself to be one. */
 export async function askController(
-  admin: BrokerAdmin,
+  admin: BrokerCalls,
   reached: readonly Reached[],
   signal: AbortSignal,
 ): Promise<{ readonly metadata: MetadataView; readonly address: string } | null> {
@@ -218,7 +218,7 @@ function partitionView({
 
 /** What the controller says of stopping `brokerIds` together; null where it does not say. */
 export async function askVerdict(
-  admin: BrokerAdmin,
+  admin: BrokerCalls,
   address: string,
   brokerIds: readonly number[],
   signal: AbortSignal,
@@ -251,7 +251,7 @@ export function verdictOf(
 
 /** Moves that would balance the cluster; null where the controller does not say. */
 export async function askRebalance(
-  admin: BrokerAdmin,
+  admin: BrokerCalls,
   address: string,
   signal: AbortSignal,
 ): Promise<readonly Move[] | null> {

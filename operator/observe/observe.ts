@@ -34,7 +34,7 @@ import type {
   Verdict,
   WorkloadView,
 } from '../decide/types.ts';
-import type { BrokerAdmin } from './broker-admin.ts';
+import type { BrokerCalls } from './broker-admin.ts';
 import { askBroker, askController, askRebalance, askVerdict } from './brokers.ts';
 import {
   claimView,
@@ -65,7 +65,7 @@ export interface UncachedSource {
 export interface ObserverOptions {
   readonly cache: ObjectSource;
   readonly client: UncachedSource;
-  readonly admin: BrokerAdmin;
+  readonly admin: BrokerCalls;
   /** Of clusters that name none. */
   readonly imageDefault: string;
   /** May nodes and volumes be read? */
@@ -256,7 +256,7 @@ function readLogTopics(cache: ObjectSource, cluster: LogCluster): LogTopicView[]
 
 /** Each broker alone, for drains and the next stop; and the sets that a roll might stop together. */
 async function readVerdicts(
-  admin: BrokerAdmin,
+  admin: BrokerCalls,
   address: string,
   seen: Observation,
   signal: AbortSignal,

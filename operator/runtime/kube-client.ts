@@ -2,10 +2,7 @@
  * The API server as verbs on raw JSON. Every call has a deadline; every failure is a {@link KubeError}; no field of an object is
  * interpreted, dropped or added beyond `apiVersion` and `kind` of listed items, which the server leaves out.
  */
-import { type IncomingMessage, request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
 import { type Clock, systemClock } from './clock.ts';
-import type { KubeCredentials } from './kube-credentials.ts';
 import { errorFromStatus, isObjectMissing, KubeError } from './kube-error.ts';
 import {
   collectionPath,
@@ -15,6 +12,7 @@ import {
   objectPath,
   type ResourceType,
 } from './kube-object.ts';
+import type { KubeAnswer, KubeRequest, KubeTransport } from './kube-transport.ts';
 
 export interface CallOptions {
   /** Ends the call with reason `Cancelled`. */
@@ -66,7 +64,7 @@ export interface DeleteOptions extends CallOptions {
 }
 
 export interface KubeClientOptions {
-  readonly credentials: KubeCredentials;
+  readonly transport: KubeTransport;
   /** Owner of the fields that are written. */
   readonly fieldManager: string;
   readonly clock?: Clock;
@@ -75,11 +73,10 @@ export interface KubeClientOptions {
 }
 
 interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: KubeRequest['method'];
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly body?: unknown;
-  readonly contentType?: string;
+  readonly body?: KubeRequest['body'];
   readonly options: CallOptions;
 }
 
@@ -92,13 +89,13 @@ const WATCH_LINE_CHARS_MAX = 16 * 1024 * 1024;
 const EVENT_TYPES: readonly string[] = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK'];
 
 export class KubeClient {
-  readonly #credentials: KubeCredentials;
+  readonly #transport: KubeTransport;
   readonly #fieldManager: string;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
 
   constructor(options: KubeClientOptions) {
-    this.#credentials = options.credentials;
+    this.#transport = options.transport;
     this.#fieldManager = options.fieldManager;
     this.#clock = options.clock ?? systemClock;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
@@ -149,7 +146,7 @@ export class KubeClient {
     const attempt = new Attempt(call, this.#clock, this.#timeoutMs);
     try {
       const response = await this.#open(call, attempt.signal);
-      if (response.statusCode !== 200) throw await failure(call, response);
+      if (response.status !== 200) throw await failure(call, response);
       attempt.endDeadline();
       options.onOpen?.();
       for await (const line of linesOf(response)) yield watchEvent(call, line);
@@ -180,8 +177,7 @@ export class KubeClient {
       method: 'POST',
       path: collectionPath(type, object.metadata.namespace),
       query: { fieldManager: this.#fieldManager },
-      body: object,
-      contentType: 'application/json',
+      body: bodyOf('application/json', object),
       options,
     });
   }
@@ -192,8 +188,7 @@ export class KubeClient {
       method: 'PUT',
       path: objectPath(type, object.metadata),
       query: { fieldManager: this.#fieldManager },
-      body: object,
-      contentType: 'application/json',
+      body: bodyOf('application/json', object),
       options,
     });
   }
@@ -209,8 +204,7 @@ export class KubeClient {
       method: 'PATCH',
       path: objectPath(type, name),
       query: { fieldManager: this.#fieldManager },
-      body: patch,
-      contentType: 'application/merge-patch+json',
+      body: bodyOf('application/merge-patch+json', patch),
       options,
     });
   }
@@ -230,14 +224,13 @@ export class KubeClient {
       await this.#call({
         method: 'DELETE',
         path: objectPath(type, name),
-        body: {
+        body: bodyOf('application/json', {
           apiVersion: 'v1',
           kind: 'DeleteOptions',
           propagationPolicy: 'Background',
           preconditions,
           ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
-        },
-        contentType: 'application/json',
+        }),
         options,
       });
       return 'accepted';
@@ -257,8 +250,7 @@ export class KubeClient {
       method: 'PATCH',
       path: objectPath(type, object.metadata, subresource),
       query: { fieldManager: this.#fieldManager, force: String(options.force ?? true) },
-      body: object,
-      contentType: 'application/apply-patch+yaml',
+      body: bodyOf('application/apply-patch+yaml', object),
       options,
     });
   }
@@ -300,8 +292,7 @@ export class KubeClient {
     const attempt = new Attempt(call, this.#clock, this.#timeoutMs);
     try {
       const response = await this.#open(call, attempt.signal);
-      const status = response.statusCode ?? 0;
-      if (status < 200 || status > 299) throw await failure(call, response);
+      if (response.status < 200 || response.status > 299) throw await failure(call, response);
       return parse(call, await textOf(response));
     } catch (error) {
       throw attempt.explain(error);
@@ -310,28 +301,9 @@ export class KubeClient {
     }
   }
 
-  async #open(call: Call, signal: AbortSignal): Promise<IncomingMessage> {
-    const { server } = this.#credentials;
-    const options = await untilAborted(this.#credentials.requestOptions(), signal);
-    const url = new URL(`${server.pathname.replace(/[/]$/, '')}${call.path}`, server);
-    for (const [name, value] of Object.entries(call.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, value);
-    }
-    const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body));
-    const headers = {
-      ...(options.headers as Record<string, string> | undefined),
-      accept: 'application/json',
-      'user-agent': this.#fieldManager,
-      ...(body === undefined
-        ? {}
-        : { 'content-type': call.contentType, 'content-length': String(body.length) }),
-    };
-    const open = url.protocol === 'https:' ? requestHttps : requestHttp;
-    return new Promise((resolve, reject) => {
-      const request = open(url, { ...options, method: call.method, headers, signal }, resolve);
-      request.on('error', reject);
-      request.end(body);
-    });
+  #open(call: Call, signal: AbortSignal): Promise<KubeAnswer> {
+    const { method, path, query = {}, body } = call;
+    return this.#transport.send({ method, path, query, body }, signal);
   }
 }
 
@@ -394,6 +366,10 @@ class Attempt {
   }
 }
 
+function bodyOf(contentType: string, value: unknown): NonNullable<Call['body']> {
+  return { contentType, text: JSON.stringify(value) };
+}
+
 function title({ method, path }: Call): string {
   return `${method} ${path}`;
 }
@@ -409,14 +385,9 @@ function malformed(call: Call, what: string): KubeError {
   });
 }
 
-async function failure(call: Call, response: IncomingMessage): Promise<KubeError> {
+async function failure(call: Call, response: KubeAnswer): Promise<KubeError> {
   const text = await textOf(response);
-  return errorFromStatus(
-    title(call),
-    response.statusCode ?? 0,
-    text,
-    response.headers['retry-after'],
-  );
+  return errorFromStatus(title(call), response.status, text, response.retryAfter);
 }
 
 function parse(call: Call, text: string): unknown {
@@ -437,10 +408,9 @@ function watchEvent(call: Call, line: string): WatchEvent {
   return event as WatchEvent;
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
-  response.setEncoding('utf8');
+async function textOf(response: KubeAnswer): Promise<string> {
   let text = '';
-  for await (const chunk of response as AsyncIterable<string>) {
+  for await (const chunk of response.chunks) {
     text += chunk;
     if (text.length > ANSWER_CHARS_MAX)
       throw new Error(`answer is longer than ${ANSWER_CHARS_MAX} characters`);
@@ -448,24 +418,13 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-async function* linesOf(response: IncomingMessage): AsyncGenerator<string, void> {
-  response.setEncoding('utf8');
+async function* linesOf(response: KubeAnswer): AsyncGenerator<string, void> {
   let rest = '';
-  for await (const chunk of response as AsyncIterable<string>) {
+  for await (const chunk of response.chunks) {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > WATCH_LINE_CHARS_MAX)
       throw new Error(`watch event is longer than ${WATCH_LINE_CHARS_MAX} characters`);
     for (const line of lines) if (line.trim() !== '') yield line;
   }
-}
-
-/** Credentials may come from a program that hangs: the deadline counts for it too. */
-function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new Error('aborted'));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -2,7 +2,7 @@
  * What the machinery shows to Prometheus. States are read at the scrape, occurrences counted as they happen. Series of a key go with the key,
  * so their number is bounded by what exists.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EventObserver } from './events.ts';
 import type { PassObserver, PassOutcome } from './reconciler.ts';
 import type { ReconnectReason, Reflector, ReflectorObserver, RelistReason } from './reflector.ts';
@@ -38,7 +38,6 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver {
   /** Names begin with `prefix`. */
   constructor(prefix: string) {
     this.#prefix = prefix;
-    collectDefaultMetrics({ register: this.#registry });
     this.#passes = this.#counter('reconcile_total', 'Passes ended, by outcome', [
       'controller',
       'outcome',

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KubeClient, type WatchEvent } from '../../../../operator/runtime/kube-client.ts';
 import { anonymousCredentials } from '../../../../operator/runtime/kube-credentials.ts';
+import { HttpTransport } from '../../../../operator/runtime/kube-transport.ts';
 import { KubeError } from '../../../../operator/runtime/kube-error.ts';
 import { ApiServer } from '../../../fixtures/kube/api-server.ts';
 import { ManualClock } from '../../../fixtures/kube/manual-clock.ts';
@@ -70,7 +71,7 @@ describe('KubeClient', () => {
 
   it('keeps a path in front of the API', async () => {
     const behind = new KubeClient({
-      credentials: anonymousCredentials(`${api.url}/prefix/`),
+      transport: new HttpTransport(anonymousCredentials(`${api.url}/prefix/`), 'x'),
       fieldManager: 'x',
     });
     await behind.get(CONFIG_MAP, A).catch(() => undefined);
@@ -151,7 +152,11 @@ describe('KubeClient', () => {
       ...anonymousCredentials(api.url),
       requestOptions: () => new Promise<never>(() => undefined),
     };
-    const call = new KubeClient({ credentials, fieldManager: 'x', clock }).get(CONFIG_MAP, A, {
+    const call = new KubeClient({
+      transport: new HttpTransport(credentials, 'x'),
+      fieldManager: 'x',
+      clock,
+    }).get(CONFIG_MAP, A, {
       timeoutMs: 10,
     });
     const outcome = expect(call).rejects.toMatchObject({ reason: 'DeadlineExceeded' });
@@ -405,7 +410,10 @@ describe('KubeClient writes', () => {
       `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     );
     await expect(
-      new KubeClient({ credentials, fieldManager: 'x' }).get(CONFIG_MAP, A),
+      new KubeClient({ transport: new HttpTransport(credentials, 'x'), fieldManager: 'x' }).get(
+        CONFIG_MAP,
+        A,
+      ),
     ).rejects.toMatchObject({ reason: 'Unreachable' });
     server.close();
   });

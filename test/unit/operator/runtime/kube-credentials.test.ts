@@ -11,6 +11,7 @@ import {
   type KubeCredentials,
   kubeconfigCredentials,
 } from '../../../../operator/runtime/kube-credentials.ts';
+import { HttpTransport } from '../../../../operator/runtime/kube-transport.ts';
 import { ApiServer } from '../../../fixtures/kube/api-server.ts';
 import { CONFIG_MAP, object } from '../../../fixtures/kube/objects.ts';
 import { CERTIFICATE, PRIVATE_KEY } from '../../../fixtures/kube/certificate.ts';
@@ -49,7 +50,7 @@ function port(): string {
 }
 
 function client(credentials: KubeCredentials): KubeClient {
-  return new KubeClient({ credentials, fieldManager: 'x' });
+  return new KubeClient({ transport: new HttpTransport(credentials, 'x'), fieldManager: 'x' });
 }
 
 describe('inClusterCredentials', () => {
