@@ -364,7 +364,7 @@ export class Replica {
     if (position.offset < marks.logStart || position.offset > end) {
       throw new BrokerError(
         'OFFSET_OUT_OF_RANGE',
-        `Cannot read ${name} at offset ${position.offset}: offsets ${marks.logStart} to ${marks.highWaterMark} are there`,
+        `Cannot read ${name} at offset ${position.offset}: it must be ${marks.logStart} to ${marks.highWaterMark}`,
         { logStart: marks.logStart, logEnd: marks.highWaterMark },
       );
     }

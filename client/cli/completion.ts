@@ -9,7 +9,12 @@ interface Node {
   /** Names after `tidemark`, separated by spaces; empty for the command itself. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly description: string }[];
-  readonly options: readonly { readonly name: string; readonly description: string }[];
+  readonly options: readonly {
+    readonly name: string;
+    readonly description: string;
+    /** Allowed values, where they can be listed. */
+    readonly choices: readonly string[];
+  }[];
 }
 
 /** The script for a shell. */
@@ -29,11 +34,12 @@ function collect(command: Command, path: readonly string[]): Node[] {
   const options = command.options.map((one) => ({
     name: one.long ?? one.short ?? '',
     description: one.description,
+    choices: one.argChoices ?? [],
   }));
   const own = {
     path: path.join(' '),
     commands: visible,
-    options: [...options, { name: '--help', description: 'show help' }],
+    options: [...options, { name: '--help', description: 'show help', choices: [] }],
   };
   return [own, ...command.commands.flatMap((one) => collect(one, [...path, one.name()]))];
 }
@@ -43,6 +49,11 @@ function bashScript(nodes: readonly Node[]): string {
     const words = [...commands, ...options].map(({ name }) => name).join(' ');
     return `    "${path}") words="${words}" ;;`;
   });
+  const values = nodes.flatMap(({ path, options }) =>
+    options
+      .filter(({ choices }) => choices.length > 0)
+      .map(({ name, choices }) => `    "${path} ${name}") words="${choices.join(' ')}" ;;`),
+  );
   const known = nodes.map(({ path }) => `"${path}"`).join('|');
   return `_tidemark() {
   local path="" word candidate words=""
@@ -52,6 +63,9 @@ function bashScript(nodes: readonly Node[]): string {
   done
   case "$path" in
 ${cases.join('\n')}
+  esac
+  case "$path \${COMP_WORDS[COMP_CWORD-1]}" in
+${values.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
   [ "\${#COMPREPLY[@]}" -gt 0 ] || COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
@@ -76,10 +90,10 @@ function fishScript(nodes: readonly Node[]): string {
     const when = `complete -c tidemark -n '${condition}${excluded}'`;
     return [
       ...commands.map(({ name, description }) => `${when} -f -a ${name} -d ${quoted(description)}`),
-      ...options.map(
-        ({ name, description }) =>
-          `${when} -l ${name.replace(/^--/, '')} -d ${quoted(description)}`,
-      ),
+      ...options.map(({ name, description, choices }) => {
+        const values = choices.length === 0 ? '' : ` -x -a ${quoted(choices.join(' '))}`;
+        return `${when} -l ${name.replace(/^--/, '')}${values} -d ${quoted(description)}`;
+      }),
     ];
   });
   return `${lines.join('\n')}\n`;

@@ -1,4 +1,5 @@
 /** The command tree: names, options, help. Each sub-command's code is loaded when it runs, so that `--help` is fast. */
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './tree/bench.ts';
 import { addCluster, addCompletion, addLocal, addQuorum } from './tree/cluster.ts';
@@ -6,6 +7,11 @@ import { addRecords } from './tree/records.ts';
 import { addTopic } from './tree/topic.ts';
 import { EXIT_INTERRUPTED, EXIT_OK, EXIT_USER, reportOf } from './exit.ts';
 import { hasColour, type Surroundings } from './output.ts';
+
+const PACKAGE_FILE = new URL('../../package.json', import.meta.url);
+const { version: VERSION } = JSON.parse(readFileSync(PACKAGE_FILE, 'utf8')) as {
+  readonly version: string;
+};
 
 const HELP_AFTER = `
 Exit codes:
@@ -29,6 +35,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   const program = new Command('tidemark');
   program
     .description('A replicated, append-only log: topics, records, and the cluster that keeps them')
+    .version(VERSION, '-V, --version', 'show the version')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => around.stdout.write(text),

@@ -193,7 +193,8 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       blockedUntilMs: 0,
       failures: 0,
       damaged: 0,
-      isDone: offset >= endOffset,
+      // Past the end: the leader says whether there is such a position.
+      isDone: offset === endOffset,
     });
   }
 
@@ -269,7 +270,13 @@ export class Consumer implements AsyncIterable<RecordBatch> {
     }
     reader.failures = 0;
     if (part.highWaterMark >= reader.nextOffset) reader.behindSinceMs = undefined;
-    if (part.frames.length === 0) return;
+    if (part.frames.length === 0) {
+      // Read elsewhere up to a mark that this leader has yet to reach: nothing before the end is missing.
+      if (reader.nextOffset < reader.endOffset) return;
+      this.#finish(reader);
+      this.#rouse();
+      return;
+    }
     this.#chunks.push({
       reader,
       stream,

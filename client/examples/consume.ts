@@ -3,9 +3,11 @@
  * crash in between processes some of them twice, and never skips one.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect, type Position } from '../index.ts';
 
-const FILE = 'positions.json';
+const FILE = join(tmpdir(), 'tidemark-example-positions.json');
 const client = connect({
   servers: process.env['TIDEMARK_SERVER'] ?? '127.0.0.1:9641,127.0.0.1:9642,127.0.0.1:9643',
 });

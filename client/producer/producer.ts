@@ -131,6 +131,12 @@ export class Producer {
     return this.#buffer.ready();
   }
 
+  /** Looks the topic up before anything is appended to it. Resolves to its number of partitions. Rejects with UNKNOWN_TOPIC, or UNREACHABLE. */
+  async lookUp(topic: string): Promise<number> {
+    const { partitions } = await this.#cluster.refresh(topic);
+    return partitions.length;
+  }
+
   /** Resolves when the fate of every record handed in so far, and since, is known. */
   flush(): Promise<void> {
     return this.#buffer.empty();

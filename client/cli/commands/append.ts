@@ -13,7 +13,7 @@ import { type CommonOptions, withCluster } from '../context.ts';
 import { CliError } from '../exit.ts';
 import { splitLines } from '../lines.ts';
 import { bar, type Output, Progress, type Surroundings } from '../output.ts';
-import { formatBytes, formatCount } from '../units.ts';
+import { formatAbout, formatBytes, formatCount } from '../units.ts';
 
 /** Options of `append`. */
 export interface AppendOptions extends CommonOptions {
@@ -23,6 +23,8 @@ export interface AppendOptions extends CommonOptions {
   readonly acks: Acks;
   readonly compression: Compression;
   readonly nullDelimited?: boolean;
+  /** Milliseconds after which a record that nobody acknowledged has failed. */
+  readonly timeout: number;
 }
 
 /** Header of a record whose line had no delimiter at its end, so that `read --format raw` writes none either. */
@@ -30,18 +32,24 @@ export const UNTERMINATED_HEADER = 'tidemark-unterminated';
 
 const UNTERMINATED = [{ key: UNTERMINATED_HEADER, value: new Uint8Array(0) }];
 const NEWLINE = 0x0a;
+/** Longer than any failover: whoever waits is told why. */
+const SILENCE_MS = 5_000;
 
 /** What was delivered so far. */
 class Tally {
   records = 0;
+  /** Of keys, values and framing, before compression. */
   bytes = 0;
+  /** Of the input, delimiters included. */
   readBytes = 0;
   failed = 0;
   failure: TidemarkError | undefined;
   readonly startMs = performance.now();
+  heardMs = this.startMs;
   readonly offsets = new Map<number, { first: number; last: number; records: number }>();
 
   add({ partition, baseOffset, recordCount, bytes, error }: DeliveryReport): void {
+    this.heardMs = performance.now();
     if (error !== undefined) {
       this.failure ??= error;
       this.failed += recordCount;
@@ -75,13 +83,16 @@ export async function append(
   const totalBytes = await sizeOf(files);
   await withCluster(options, around, async (cluster, { out }) => {
     const tally = new Tally();
-    const { acks, compression } = options;
+    const { acks, compression, timeout: deliveryTimeoutMs } = options;
     const producer = cluster.producer({
       acks,
       compression,
+      deliveryTimeoutMs,
       onDelivery: (report) => tally.add(report),
     });
+    await checkPlace(producer, topic, options.partition);
     const progress = new Progress(around, () => progressText(tally, totalBytes));
+    const silence = watchSilence(producer, tally, deliveryTimeoutMs, out);
     try {
       for (const file of files.length === 0 ? ['-'] : files) {
         const input =
@@ -95,11 +106,47 @@ export async function append(
       }
       await producer.flush();
     } finally {
+      clearInterval(silence);
       progress.stop();
     }
     summarize(tally, producer, out);
     if (tally.failure !== undefined) throw tally.failure;
   });
+}
+
+/** Tells a wrong name, or a cluster that is not there, before input is read. */
+async function checkPlace(
+  producer: Producer,
+  topic: string,
+  partition: number | undefined,
+): Promise<void> {
+  const partitions = await producer.lookUp(topic);
+  if (partition === undefined || partition < partitions) return;
+  throw new CliError(
+    'UNKNOWN_PARTITION',
+    `Cannot append to "${topic}": partition is ${partition}, must be 0 to ${partitions - 1}`,
+  );
+}
+
+/** Says, once each time it happens, that records wait and nobody acknowledges any. */
+function watchSilence(
+  producer: Producer,
+  tally: Tally,
+  deliveryTimeoutMs: number,
+  out: Output,
+): NodeJS.Timeout {
+  let isTold = false;
+  return setInterval(() => {
+    const { bufferedBytes } = producer.counters();
+    const isIdle = bufferedBytes === 0;
+    if (isIdle) tally.heardMs = performance.now();
+    const isSilent = performance.now() - tally.heardMs > SILENCE_MS;
+    if (isSilent && !isTold)
+      out.note(
+        `Nothing was acknowledged for ${SILENCE_MS / 1000} s, ${formatBytes(bufferedBytes)} wait; a record fails ${formatAbout(deliveryTimeoutMs)} after it was read. To look: tidemark cluster describe`,
+      );
+    isTold = isSilent;
+  }, 500);
 }
 
 interface Job {
@@ -122,7 +169,7 @@ async function appendAll(topic: string, input: AsyncIterable<Uint8Array>, job: J
         headers: isTerminated ? undefined : UNTERMINATED,
       };
       while (!producer.enqueue(record)) await producer.ready();
-      tally.readBytes += bytes.length + 1;
+      tally.readBytes += bytes.length + (isTerminated ? 1 : 0);
     }
     if (tally.failure !== undefined) return;
   }
@@ -181,7 +228,7 @@ function progressText(tally: Tally, totalBytes: number | undefined): string {
 
 function summarize(tally: Tally, producer: Producer, out: Output): void {
   const { retries } = producer.counters();
-  const { records, bytes, failed, seconds } = tally;
+  const { records, bytes, readBytes, failed, seconds } = tally;
   const partitions = [...tally.offsets]
     .toSorted(([a], [b]) => a - b)
     .map(([partition, { first, last, records: count }]) => ({
@@ -192,11 +239,20 @@ function summarize(tally: Tally, producer: Producer, out: Output): void {
     }));
   const rate = records / seconds;
   out.result(
-    { records, bytes, seconds, recordsPerSecond: rate, retries, failed, partitions },
+    {
+      records,
+      bytes,
+      inputBytes: readBytes,
+      seconds,
+      recordsPerSecond: rate,
+      retries,
+      failed,
+      partitions,
+    },
     () => {
       const lost = failed > 0 ? out.paint('red', `, ${formatCount(failed)} failed`) : '';
       out.line(
-        `Appended ${formatCount(records)} records, ${formatBytes(bytes)} in ${seconds.toFixed(2)} s: ${formatCount(rate)} records/s, ${formatBytes(bytes / seconds)}/s, ${retries} batches sent again${lost}`,
+        `Appended ${formatCount(records)} records out of ${formatBytes(readBytes)} of input in ${seconds.toFixed(2)} s: ${formatCount(rate)} records/s, ${formatBytes(bytes / seconds)}/s, ${retries} batches sent again${lost}`,
       );
       const known = (offset: number): string | number => (offset < 0 ? '-' : offset);
       const rows = partitions.map((one) => [

@@ -127,7 +127,8 @@ function show(view: View, out: Output): void {
   out.line(
     `Cluster ${cluster.clusterId}, controller ${cluster.controller ?? out.paint('red', 'none')}, feature level ${cluster.featureLevel}, metadata index ${cluster.metadataIndex}`,
   );
-  out.line(limitText(cluster.settings?.moveBytesPerSecond));
+  const limit = cluster.settings?.moveBytesPerSecond ?? -1;
+  if (limit >= 0) out.line(limitText(limit));
   out.line();
   const brokers = cluster.brokers.map((broker) => brokerRow(broker, view));
   out.table(['BROKER', 'ADDRESS', 'RACK', 'STATE', 'ROLE', 'RESTART', 'MEMORY', 'LEADS'], brokers);
@@ -231,7 +232,12 @@ function partitionRow(
   const replica = report?.replicas.find(
     (one) => one.topicId === topic.topicId && one.partition === partition && one.leading,
   );
-  const lags = replica?.followers.map(({ lagRecords }) => lagRecords) ?? [];
+  // A broker that is away lags by what it has missed, which nobody knows.
+  const away = view.cluster.brokers.filter(({ fenced }) => fenced);
+  const followers = replica?.followers.filter(
+    ({ brokerId }) => !away.some((broker) => broker.brokerId === brokerId),
+  );
+  const lags = followers?.map(({ lagRecords }) => lagRecords) ?? [];
   const min = topic.config?.minInSyncReplicas ?? 1;
   const faults = [
     leader === undefined ? 'offline' : '',

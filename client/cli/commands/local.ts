@@ -63,7 +63,7 @@ export async function localStatus(options: LocalOptions, around: Surroundings): 
           : JSON.stringify(value);
     const rows = brokers.map((broker) => columns.map((column) => cell(broker[column])));
     out.table(
-      columns.map((column) => column.toUpperCase()),
+      columns.map((column) => column.replace(/Id$/, '').toUpperCase()),
       rows,
     );
   });
@@ -82,7 +82,7 @@ async function ask(request: object, { data }: LocalOptions): Promise<LocalAnswer
   ) as LocalAnswer;
   if (!answer.ok)
     throw new CliError(
-      'REFUSED',
+      'INVALID_ARGUMENT',
       answer.error ?? answer.message ?? 'the launcher refused without a reason',
     );
   return answer;

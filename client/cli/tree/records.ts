@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { AppendOptions } from '../commands/append.ts';
 import type { ReadOptions } from '../commands/read.ts';
 import type { Surroundings } from '../output.ts';
-import { parseCount, parseCounts, parsePattern, parseStart } from '../units.ts';
+import { parseCount, parseCounts, parsePattern, parseStart, parseWait } from '../units.ts';
 import { common, examples } from './shared.ts';
 
 /** `--acks`, as the producer knows it. */
@@ -41,7 +41,13 @@ export function addRecords(program: Command, around: Surroundings): void {
     .option('--partition <number>', 'append to this partition', parseCount(0))
     .addOption(acks())
     .addOption(compression())
-    .option('-0, --null-delimited', 'records end with a zero byte instead of a newline');
+    .option('-0, --null-delimited', 'records end with a zero byte instead of a newline')
+    .option(
+      '--timeout <duration>',
+      'how long to try to deliver a record, 1s to 4m (default: 2m)',
+      parseWait,
+      120_000,
+    );
   examples(
     append,
     "append orders --key-by '^\\S+' < any.log",

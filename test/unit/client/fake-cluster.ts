@@ -453,7 +453,9 @@ export class FakeCluster {
           followerEnds.get(broker) ?? Number.POSITIVE_INFINITY,
         );
         const one = { topicId: TOPIC_ID_BYTES, partition: index, highWaterMark: end, logStart };
-        const code = this.fetchError ?? (isServed ? undefined : 'NOT_LEADER');
+        const isPast = isServed && (positions.get(index) ?? offset) > this.partitions[index]!.end;
+        const refusal = isPast ? 'OFFSET_OUT_OF_RANGE' : isServed ? undefined : 'NOT_LEADER';
+        const code = this.fetchError ?? refusal;
         if (code !== undefined) {
           positions.delete(index);
           this.fetchError = undefined;

@@ -70,10 +70,19 @@ describe('append', () => {
     });
   });
 
-  it('exits with 2 for an unknown topic', async () => {
-    const { exitCode, stderr } = await cli(['append', 'nothing'], { stdin: 'a\n' });
+  it.each(['a\n', ''])(
+    'exits with 2 for an unknown topic, whatever the input: %j',
+    async (stdin) => {
+      const { exitCode, stdout, stderr } = await cli(['append', 'nothing'], { stdin });
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+      expect(stderr).toBe('tidemark: refused by the fake: UNKNOWN_TOPIC\n');
+    },
+  );
+
+  it('exits with 2 for a partition that the topic has not', async () => {
+    const { exitCode, stderr } = await cli(['append', TOPIC, '--partition', '2'], { stdin: '' });
     expect(exitCode).toBe(2);
-    expect(stderr).toBe('tidemark: refused by the fake: UNKNOWN_TOPIC\n');
+    expect(stderr).toBe(`tidemark: Cannot append to "${TOPIC}": partition is 2, must be 0 to 1\n`);
   });
 });
 

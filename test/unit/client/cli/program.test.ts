@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import type { Command } from 'commander';
 import { buildProgram } from '../../../../client/cli/program.ts';
@@ -150,6 +151,24 @@ describe('run()', () => {
     expect(stderr).toMatch(
       /^tidemark: Cannot reach any of 127\.0\.0\.1:1, 127\.0\.0\.1:2; .* connection refused\n$/,
     );
+  });
+
+  it('shows the version', async () => {
+    const { exitCode, stdout } = await runCli(['--version']);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.each([
+    ['tidemark topic cr', 'create'],
+    ['tidemark topic create x --commit-mode ', 'in-sync quorum'],
+    ['tidemark append x --acks l', 'leader'],
+  ])('completes "%s" in bash with %s', async (line, expected) => {
+    const { stdout: script } = await runCli(['completion', 'bash']);
+    const words = line.split(' ');
+    const ask = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _tidemark; echo "\${COMPREPLY[*]}"`;
+    const answer = spawnSync('bash', ['-c', `${script}\n${ask}`], { encoding: 'utf8' });
+    expect(answer.stdout).toBe(`${expected}\n`);
   });
 
   it('shows help with exit code 0 when asked, and 2 when no command was named', async () => {

@@ -122,6 +122,13 @@ describe('Consumer', () => {
     },
   );
 
+  it('throws OFFSET_OUT_OF_RANGE past the end, also where it would stop there', async () => {
+    cluster.append(0, frameOf('a'));
+    await expect(take(consumerOf({ from: { offset: 9 }, follow: false }))).rejects.toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+    });
+  });
+
   it('starts again from the earliest record where onReset says so', async () => {
     cluster.fetchError = 'OFFSET_OUT_OF_RANGE';
     cluster.append(0, frameOf('a', 'b'));
