@@ -116,7 +116,8 @@ export const ERROR_TABLE = {
   OFFSET_NOT_AVAILABLE: {
     status: 'UNAVAILABLE',
     retry: 'same',
-    meaning: 'The latest offset is not known until the new leader has committed its epoch start',
+    meaning:
+      'The leader cannot vouch for the end of the log: it has committed nothing in its epoch yet, hands over, or has not heard from the controller for a session',
   },
   UNKNOWN_PRODUCER: {
     status: 'FAILED_PRECONDITION',

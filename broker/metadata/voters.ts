@@ -50,7 +50,7 @@ interface Group {
  * The next set of voters, which differs from the present one by one member, or null when nothing is to be done. In this order: the dead leave before their
  * successors join, so that the group never needs a majority that counts two dead members where it could count one; those about to go leave after their
  * successors joined; then the group shrinks or grows to its size, then it spreads over racks. The leader of the group leaves only where it is about to go, and last
- of those: raft has it lead until its own removal is committed, and name a successor then (thesis 4.2.2).
+ * of those: raft has it lead until its own removal is committed, and name a successor then (thesis 4.2.2).
  */
 export function nextVoters(
   image: MetadataImage,

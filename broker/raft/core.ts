@@ -122,7 +122,6 @@ export class Core {
   readonly pending: Map<number, number> = new Map();
   round = 0;
   heartbeatAt = 0;
-  checkQuorumAt = 0;
   transfer: { readonly to: Peer; readonly until: number } | null = null;
   readRound: ReadRound | null = null;
   readsWaiting: number[] = [];

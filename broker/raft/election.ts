@@ -33,15 +33,13 @@ function isLeaderAlive(core: Core): boolean {
 /** Time passed, for a leader. */
 export function tickLeader(core: Core): void {
   expireTransfer(core);
-  if (core.now >= core.checkQuorumAt) {
-    core.checkQuorumAt = core.now + core.settings.checkQuorumTicks;
-    if (!isQuorumHeard(core)) {
-      core.becomeFollower(core.term, null);
-      return;
-    }
-    dropSilentLearners(core);
+  // At every tick: what a leader without its quorum still says as controller, others may have been told otherwise soon after.
+  if (!isQuorumHeard(core)) {
+    core.becomeFollower(core.term, null);
+    return;
   }
   if (core.now < core.heartbeatAt) return;
+  dropSilentLearners(core);
   heartbeat(core);
   advanceTransfer(core);
 }
@@ -156,7 +154,6 @@ function becomeLeader(core: Core): void {
   core.votes.clear();
   core.progress.clear();
   core.round = 0;
-  core.checkQuorumAt = core.now + core.settings.checkQuorumTicks;
   core.heartbeatAt = core.now + core.settings.heartbeatTicks;
   trackVoters(core);
   appendEntry(core, 'barrier', '');

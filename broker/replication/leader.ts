@@ -75,9 +75,12 @@ export class Leader implements MemberView {
     return this.#progress.values();
   }
 
-  /** Rule 7: true once the epoch start is committed, so that "latest" is known. */
-  get isEpochStartCommitted(): boolean {
-    return this.#log.highWaterMark > this.#epochStart;
+  /**
+   * HW is the end of the log, as far as this replica can tell: the epoch start is committed (rule 7), and no request to hand over may be on its way, after
+   * which a successor commits more.
+   */
+  get isEndKnown(): boolean {
+    return this.#handingTo === NO_BROKER && this.#log.highWaterMark > this.#epochStart;
   }
 
   get isDraining(): boolean {

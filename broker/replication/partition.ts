@@ -163,9 +163,9 @@ export class Partition {
     return this.#log.highWaterMark;
   }
 
-  /** The latest offset; null until the epoch start is committed, and on a replica that does not lead: answer OFFSET_NOT_AVAILABLE (rule 7). */
+  /** The latest offset; null until the epoch start is committed, while leadership is handed over, and on a replica that does not lead (rule 7). */
   latest(): Offset | null {
-    return this.#leader?.isEpochStartCommitted === true ? this.#log.highWaterMark : null;
+    return this.#leader?.isEndKnown === true ? this.#log.highWaterMark : null;
   }
 
   /**

@@ -261,7 +261,8 @@ export class Replica {
       leaderEpoch,
       logStart,
       highWaterMark: this.#core.readEnd(),
-      latest: this.#core.latest(),
+      // Who may have been replaced unheard knows what is committed, but not where that ends.
+      latest: this.#host.isHeard() ? this.#core.latest() : null,
     };
   }
 

@@ -132,7 +132,7 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
   }
 }
 
-/** Where each partition begins and ends: by its cursor, else by the start point, up to the high-water mark of now unless the reader follows. */
+/** Where each partition begins and ends: by its cursor, else by the start point, up to the latest offset of now unless the reader follows. */
 async function readRanges(
   request: ReadRequest,
   call: ReadCall,
@@ -151,9 +151,9 @@ async function readRanges(
   integerField('cursors length', request.cursors.length, cursors.size, cursors.size);
   const uncharted = partitions.filter((partition) => !cursors.has(partition));
   const deadlineMs = remainingMs(call);
-  // A cursor needs no point, only, unless it follows, the end; which 'earliest' answers even while 'latest' is not known.
-  const ends = request.follow ? [] : [...cursors.keys()];
-  const [starts, marks] = await Promise.all([
+  // A high-water mark may be behind, at a leader that is new or was replaced unheard: an end is what the leader can vouch for as the latest.
+  const ending = request.follow ? [] : partitions;
+  const [starts, ends] = await Promise.all([
     clusterOffsets(
       cluster,
       { topic, partitions: uncharted, point: pointField(request.start) },
@@ -162,28 +162,29 @@ async function readRanges(
     ),
     clusterOffsets(
       cluster,
-      { topic, partitions: ends, point: { $case: 'earliest', value: true } },
+      { topic, partitions: ending, point: { $case: 'latest', value: true } },
       deadlineMs,
       report,
     ),
   ]);
-  const answers = new Map(
-    [...starts, ...marks].map((answer) => [answer.partition, checked(answer)]),
-  );
+  const startOf = offsetsOf(starts);
+  const endOf = offsetsOf(ends);
   return partitions.map((partition) => {
     const cursor = cursors.get(partition);
-    const answer = answers.get(partition);
-    const endOffset = request.follow ? null : (answer?.highWaterMark ?? 0);
     return {
       partition,
-      offset: cursor?.offset ?? answer?.offset ?? 0,
+      offset: cursor?.offset ?? startOf.get(partition) ?? 0,
       leaderEpoch: cursor?.leaderEpoch ?? 0,
-      endOffset,
+      endOffset: request.follow ? null : (endOf.get(partition) ?? 0),
     };
   });
 }
 
-function checked(answer: PartitionOffset): PartitionOffset {
-  if (answer.error !== undefined) throw errorFromMessage(answer.error);
-  return answer;
+function offsetsOf(answers: readonly PartitionOffset[]): Map<number, number> {
+  return new Map(
+    answers.map(({ partition, offset = 0, error }) => {
+      if (error !== undefined) throw errorFromMessage(error);
+      return [partition, offset];
+    }),
+  );
 }

@@ -156,11 +156,11 @@ async function offsetOfPoint(
     case 'earliest':
       return logStart;
     case 'latest':
-      // Rule 7: a new leader does not know it until its epoch start is committed.
       if (latest === null)
         throw new BrokerError(
           'OFFSET_NOT_AVAILABLE',
-          `The latest offset of partition ${partition} is not known yet`,
+          `The latest offset of partition ${partition} is not certain: its leader, broker ${broker.brokerId}, has committed nothing in its epoch yet, hands over, ` +
+            'or has not heard from the controller for a session',
         );
       return latest;
     case 'offset':

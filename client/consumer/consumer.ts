@@ -159,13 +159,16 @@ export class Consumer implements AsyncIterable<RecordBatch> {
       const message = `Cannot read "${topic}": partition is ${partition}, must be 0 to ${view.partitions.length - 1}`;
       throw new TidemarkError('UNKNOWN_PARTITION', message);
     }
-    const starts = await findOffsets(this.#cluster, topic, wanted, from);
+    const [starts, ends] = await Promise.all([
+      findOffsets(this.#cluster, topic, wanted, from),
+      findOffsets(this.#cluster, topic, follow ? [] : wanted, 'latest'),
+    ]);
     for (const partition of wanted) {
-      const { offset, logStart, highWaterMark } = starts.get(partition)!;
+      const { offset, logStart } = starts.get(partition)!;
       const resumed = positions.find((one) => one.partition === partition);
       const asked = typeof from === 'object' && 'offset' in from ? from.offset : offset;
       const position = resumed ?? { partition, offset: asked ?? logStart, leaderEpoch: 0 };
-      this.#addReader(view, position, follow ? Number.POSITIVE_INFINITY : highWaterMark);
+      this.#addReader(view, position, ends.get(partition)?.offset ?? Number.POSITIVE_INFINITY);
     }
     this.#lookedUpAtMs = Date.now();
     this.#stopListening = this.#cluster.onChange((changed) => this.#onTopic(changed));

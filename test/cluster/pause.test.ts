@@ -95,6 +95,40 @@ describe('cluster under SIGSTOP', () => {
     expect(checkRepeatable(records, await readAll(cluster, topic.name))).toEqual([]);
   });
 
+  it('lets a leader that nobody hears serve what is committed, and not say where the log ends', async () => {
+    const { verdict } = await underLoad(cluster, { assignments: [[1, 2, 3]] }, async (scene) => {
+      const place = { topicId: scene.topic.topicId, partition: 0 };
+      const end = async (): Promise<string> => {
+        const start = { point: { $case: 'latest', value: true } } as const;
+        const { offsets } = await callAt(
+          cluster.broker(1).address,
+          LogServiceService.listOffsets,
+          { topic: scene.topic.name, partitions: [0], start },
+          20 * SESSION_TIMEOUT_MS,
+        );
+        return offsets[0]?.error?.code ?? 'an offset';
+      };
+      expect(await end()).toBe('an offset');
+      cluster.broker(2).pause();
+      cluster.broker(3).pause();
+      await cluster.wait('the leader to know that it knows no end', async (note) => {
+        const answer = await end();
+        note(answer);
+        return answer === 'OFFSET_NOT_AVAILABLE' ? true : undefined;
+      });
+      const fetched = new DirectFetch(cluster.broker(1).address, place);
+      await cluster.wait('committed records', () =>
+        fetched.records.length > 0 ? true : undefined,
+      );
+      fetched.close();
+      cluster.broker(2).resume();
+      cluster.broker(3).resume();
+      await scene.progress();
+      await cluster.waitInSync(scene.topic.name);
+    });
+    expect(verdict).toMatchObject({ violations: [] });
+  });
+
   it('loses nothing when one is paused, another killed, and the first one wakes up', async () => {
     // The schedule of jepsen-io/nats, nemesis.clj: the one that wakes up has an old log, and the one with the new log is gone.
     const { verdict } = await underLoad(cluster, { assignments: [[1, 2, 3]] }, async (scene) => {

@@ -205,14 +205,19 @@ describe('Partition.step() hand-over (rule 22)', () => {
     const led = leader();
     led.pushed(2, 1, 0);
     led.step(position());
+    const latest = [led.latest()];
     led.step(named);
     led.followerGone(2);
     const meanwhile = refusal(append(led));
+    latest.push(led.latest());
 
     led.step({ kind: 'assign', assignment: assignment({ partitionEpoch: 3 }) });
 
+    latest.push(led.latest());
     expect(meanwhile).toMatch(/^LEADER_UNKNOWN/);
     expect(refusal(append(led))).toBe('none');
+    // Somebody else may append by then.
+    expect(latest).toEqual([1, null, 1]);
   });
 });
 

@@ -138,3 +138,19 @@ describe('Replica.inspect()', () => {
     expect(replicaOf({}).inspect(3)).toBe(null);
   });
 });
+
+describe('Replica.marks()', () => {
+  it.each([
+    { name: 'names the latest offset while the controller hears it', isHeard: true, latest: 11 },
+    { name: 'does not once the controller may have replaced it', isHeard: false, latest: null },
+  ])('at a leader $name', async ({ isHeard, latest }) => {
+    const replica = replicaOf({ leader: 2, syncSet: [2], isHeard });
+    const written = new Promise<void>((resolve) => {
+      replica.watch(resolve);
+    });
+
+    await written;
+
+    expect(replica.marks()).toMatchObject({ isLeader: true, highWaterMark: 11, latest });
+  });
+});
