@@ -12,6 +12,7 @@ import {
   SERVICE,
   STATEFUL_SET,
 } from '../api/kinds.ts';
+import { CLUSTER_ID_LABEL } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
 import {
   buildBrokersService,
@@ -147,6 +148,10 @@ export class Actor {
         return this.#delete(CLAIM, { namespace, name: action.name }, action.uid, signal);
       case 'grow-claim': {
         const patch = { spec: { resources: { requests: { storage: action.size } } } };
+        return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
+      }
+      case 'mark-claim': {
+        const patch = { metadata: { labels: { [CLUSTER_ID_LABEL]: action.clusterId } } };
         return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
       }
       case 'set-topic-finalizer': {

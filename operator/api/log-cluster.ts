@@ -62,7 +62,7 @@ const storageSchema = object<Storage>(
       minLength: 1,
     }),
     whenDeleted: choice(
-      'What becomes of the volumes when the LogCluster is deleted. Retained ones are adopted again with clusterId.',
+      'What becomes of the volumes when the LogCluster is deleted. Retained ones, with their records, are taken over by the next LogCluster of the same name.',
       ['Retain', 'Delete'],
       'Retain',
     ),
@@ -246,7 +246,7 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
       ['All', 'Disruptions'],
     ),
     clusterId: text(
-      "Id of the cluster whose kept volumes this LogCluster takes over, from the status of the one that had them. Absent: this LogCluster's UID. Immutable.",
+      "Id of the cluster that the brokers are. Absent: the one that kept volumes of this LogCluster's name are marked with, else this LogCluster's UID. Immutable.",
       36,
       { pattern: `^${UUID}$`, patternMeaning: 'a UUID in lower case' },
     ),

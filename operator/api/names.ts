@@ -20,7 +20,7 @@ export const TEMPLATE_INPUTS_ANNOTATION = `${API_GROUP}/template-inputs`;
 /** On a LogCluster with `rollout.policy: Manual`: the template hash that may be rolled out. Another template needs another approval. */
 export const APPROVED_ROLLOUT_ANNOTATION = `${API_GROUP}/approved-rollout`;
 
-/** On volume claims: which cluster the records belong to, for whoever adopts kept volumes with `spec.clusterId`. */
+/** On volume claims, once their broker has said so: which cluster the records belong to. A LogCluster of the same name takes it over. */
 export const CLUSTER_ID_LABEL = `${API_GROUP}/cluster-id`;
 
 export const BROKER_PORT = 9641;

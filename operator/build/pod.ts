@@ -37,7 +37,11 @@ const STARTUP_PROBE_FAILURES_MAX = 900;
 const THREADS = 16;
 
 /** @param image of the brokers; see {@link import('./workload.ts').planTemplate} for which one that is */
-export function buildPodTemplate(cluster: LogCluster, image: string): PodTemplateSpec {
+export function buildPodTemplate(
+  cluster: LogCluster,
+  image: string,
+  clusterId: string,
+): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
   return {
@@ -62,7 +66,7 @@ export function buildPodTemplate(cluster: LogCluster, image: string): PodTemplat
         fsGroupChangePolicy: 'OnRootMismatch',
         seccompProfile: { type: 'RuntimeDefault' },
       },
-      containers: [buildContainer(cluster, image)],
+      containers: [buildContainer(cluster, image, clusterId)],
     },
   };
 }
@@ -74,14 +78,18 @@ function podScheduling({
   return scheduling;
 }
 
-function buildContainer(cluster: LogCluster, image: string): Record<string, unknown> {
+function buildContainer(
+  cluster: LogCluster,
+  image: string,
+  clusterId: string,
+): Record<string, unknown> {
   const { imagePullPolicy } = cluster.spec.podTemplate;
   return {
     name: BROKER_CONTAINER,
     image,
     ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
     args: ['broker'],
-    env: buildEnvironment(cluster),
+    env: buildEnvironment(cluster, clusterId),
     ports: [
       { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
       { name: 'metrics', containerPort: BROKER_HTTP_PORT, protocol: 'TCP' },
@@ -99,6 +107,8 @@ function buildContainer(cluster: LogCluster, image: string): Record<string, unkn
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     },
+    // Why it ended stands in the last line of its log, and is shown where a person looks first.
+    terminationMessagePolicy: 'FallbackToLogsOnError',
     volumeMounts: [{ name: DATA_VOLUME, mountPath: DATA_PATH }],
   };
 }
@@ -107,8 +117,11 @@ function probe(path: string): Record<string, unknown> {
   return { httpGet: { path, port: 'metrics', scheme: 'HTTP' }, timeoutSeconds: 5 };
 }
 
-function buildEnvironment({ metadata, spec }: LogCluster): Record<string, unknown>[] {
-  const { name, namespace, uid } = metadata;
+function buildEnvironment(
+  { metadata, spec }: LogCluster,
+  clusterId: string,
+): Record<string, unknown>[] {
+  const { name, namespace } = metadata;
   const service = `${brokersServiceName(name)}.${namespace}.svc`;
   const seeds = Array.from(
     { length: Math.min(spec.replicas, SEEDS_MAX) },
@@ -128,7 +141,7 @@ function buildEnvironment({ metadata, spec }: LogCluster): Record<string, unknow
     { name: 'TIDEMARK_LISTEN', value: `0.0.0.0:${BROKER_PORT}` },
     { name: 'TIDEMARK_ADVERTISE', value: `$(POD_NAME).${service}:${BROKER_PORT}` },
     { name: 'TIDEMARK_SEEDS', value: seeds.join(',') },
-    { name: 'TIDEMARK_CLUSTER_ID', value: spec.clusterId ?? uid },
+    { name: 'TIDEMARK_CLUSTER_ID', value: clusterId },
     { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },
     { name: 'UV_THREADPOOL_SIZE', value: String(THREADS) },
     ...chosen,

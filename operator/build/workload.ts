@@ -3,7 +3,6 @@
  */
 import {
   brokersServiceName,
-  CLUSTER_ID_LABEL,
   DATA_VOLUME,
   GROUP_VERSION,
   objectLabels,
@@ -58,17 +57,20 @@ export interface WorkloadRecord {
 /**
  * Keeps the recorded template as long as no field of the spec that shapes a pod has changed. A new template without an image in the spec keeps the image
  * of the recorded one: only a person upgrades brokers.
+ *
+ * @param clusterId that a new template gives to brokers
  */
 export function planTemplate(
   cluster: LogCluster,
   recorded: RecordedTemplate | null,
   imageDefault: string,
+  clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
 ): PlannedTemplate {
   const inputs = templateInputs(cluster.spec);
   const kept = recorded?.inputs === inputs ? recorded.template : null;
   const image =
     cluster.spec.image ?? (recorded === null ? imageDefault : imageOf(recorded.template));
-  const template = kept ?? buildPodTemplate(cluster, image);
+  const template = kept ?? buildPodTemplate(cluster, image, clusterId);
   return { template, inputs, hash: templateHash(template), image: imageOf(template) };
 }
 
@@ -124,14 +126,10 @@ export function buildStatefulSet(
 function claimTemplate(cluster: LogCluster, size: string): Record<string, unknown> {
   const { metadata, spec } = cluster;
   const { storageClassName } = spec.storage;
-  const labels = {
-    ...selectorLabels(metadata.name),
-    [CLUSTER_ID_LABEL]: spec.clusterId ?? metadata.uid,
-  };
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
-    metadata: { name: DATA_VOLUME, labels },
+    metadata: { name: DATA_VOLUME, labels: selectorLabels(metadata.name) },
     spec: {
       accessModes: ['ReadWriteOnce'],
       ...(storageClassName === undefined ? {} : { storageClassName }),

@@ -3,8 +3,9 @@
  * ledger goes before anything new.
  */
 import type { Disruption } from '../api/types.ts';
-import { bootstrap } from './bootstrap.ts';
+import { adoptionEvents, bootstrap } from './bootstrap.ts';
 import { budgetActions, evictable } from './drain.ts';
+import { markClaims } from './identity.ts';
 import { followMin } from './min.ts';
 import { beginRoll, continueRoll, healStuck } from './roll.ts';
 import { isTakenBack, rebalance, recommissions, scaleDown } from './scale.ts';
@@ -63,6 +64,7 @@ function operate(
   const live = [
     ...recommissions(observation),
     ...growClaims(observation),
+    ...markClaims(observation),
     ...topicActions(observation, nowMs),
   ];
   const before = observation.cluster.status?.disruption ?? null;
@@ -96,7 +98,8 @@ function operate(
   const events = steps.flatMap((each) =>
     each === step && last.length === 0 && each.actions.length > 0 ? [] : each.events,
   );
-  return conclude(observation, [...actions, ...last], events, outcome, nowMs);
+  const told = [...adoptionEvents(observation), ...events];
+  return conclude(observation, [...actions, ...last], told, outcome, nowMs);
 }
 
 /** The one disruption: what the ledger says, else the first that is wanted and permitted. */

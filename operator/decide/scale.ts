@@ -13,12 +13,19 @@ const MOVES_PER_PASS_MAX = 50;
 
 /**
  * Volumes that an earlier scale-down kept, of numbers that are wanted again. Their brokers were removed, and a removed broker's directory never joins again: what
- * it holds was found empty and given up. A broker that is still registered keeps its volume.
+ * it holds was found empty and given up. A broker that is still registered keeps its volume, and so does another cluster.
  */
-export function leftoverClaims({ cluster, workload, metadata, claims }: Observation): ClaimView[] {
+export function leftoverClaims({
+  cluster,
+  clusterId,
+  workload,
+  metadata,
+  claims,
+}: Observation): ClaimView[] {
   if (workload === null || metadata === null) return [];
   return claims.filter(
-    ({ brokerId }) =>
+    ({ brokerId, clusterId: marked }) =>
+      (marked === null || marked === clusterId) &&
       brokerId >= workload.replicas &&
       brokerId < cluster.spec.replicas &&
       !metadata.brokers.some((broker) => broker.brokerId === brokerId),

@@ -148,7 +148,10 @@ function readiness(
   };
 }
 
-function availability({ metadata }: Observation, { clusterId, refusals }: Outcome): ConditionNow {
+function availability(
+  { metadata }: Observation,
+  { clusterId, refusals, waitingFor }: Outcome,
+): ConditionNow {
   const type = 'Available';
   const [refusal] = refusals;
   if (clusterId === undefined) {
@@ -156,7 +159,9 @@ function availability({ metadata }: Observation, { clusterId, refusals }: Outcom
       type,
       status: 'False',
       reason: refusal?.gate ?? 'NotFormed',
-      message: refusal?.message ?? 'the cluster is not formed yet',
+      message:
+        refusal?.message ??
+        ['the cluster is not formed yet', waitingFor].filter((part) => part !== null).join(': '),
     };
   }
   if (metadata === null)

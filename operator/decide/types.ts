@@ -10,6 +10,8 @@ export interface Observation {
   readonly cluster: LogCluster;
   /** What is wrong with the spec, one message each. */
   readonly faults: readonly string[];
+  /** Of the cluster that the brokers are to be: see identity.ts. */
+  readonly clusterId: string;
   /** That new pods are to have. */
   readonly template: TemplateView;
   readonly workload: WorkloadView | null;
@@ -70,6 +72,8 @@ export interface ClaimView {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
+  /** Cluster whose records its volume holds, as its broker once said; null: no broker has yet. */
+  readonly clusterId: string | null;
   /** Bytes asked for. */
   readonly requestedBytes: number;
   /** Bytes it has; null until bound. */
@@ -228,6 +232,7 @@ export type Action =
     }
   | { readonly kind: 'delete-claim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'grow-claim'; readonly name: string; readonly size: string }
+  | { readonly kind: 'mark-claim'; readonly name: string; readonly clusterId: string }
   | { readonly kind: 'decommission'; readonly brokerId: number }
   /** Asks once more, and ends the pass unless the broker holds nothing. */
   | { readonly kind: 'confirm-empty'; readonly brokerId: number }

@@ -1,15 +1,25 @@
 /** Services, StatefulSet and how many pods it is to run. Pure. Pods are added at once; they are taken away by `scale.ts` alone, one by one. */
+import { foreignClaim } from './identity.ts';
 import { leftoverClaims } from './scale.ts';
 import type { Action, Observation } from './types.ts';
 
 /** Number of pods to run now: never fewer than there are, or than the metadata still counts on. */
-export function replicasToRun({ cluster, workload, metadata, pods }: Observation): number {
+export function replicasToRun({
+  cluster,
+  clusterId,
+  workload,
+  metadata,
+  pods,
+  claims,
+}: Observation): number {
   const { replicas } = cluster.spec;
   if (workload !== null) return Math.max(workload.replicas, replicas);
   // The StatefulSet is gone, its pods or its brokers may not be: made too small, it would delete some.
   const ids = [
     ...pods.map(({ brokerId }) => brokerId),
     ...(metadata?.brokers ?? []).map(({ brokerId }) => brokerId),
+    // Brokers of a cluster that is taken over: what they hold has to be moved before they are too many.
+    ...claims.filter((claim) => claim.clusterId === clusterId).map(({ brokerId }) => brokerId),
   ];
   return Math.max(replicas, ...ids.map((id) => id + 1));
 }
@@ -30,6 +40,8 @@ export function workloadActions(observation: Observation): Action[] {
       observation.metadata === null &&
       observation.claims.some(({ brokerId }) => brokerId >= workload.replicas));
   const wanted = isHeld && workload !== null ? workload.replicas : replicas;
+  // Volumes of another cluster are not even to be mounted.
+  if (workload === null && foreignClaim(observation) !== null) return actions;
   if (workload?.isCurrent !== true || workload.replicas !== wanted) {
     actions.push({
       kind: 'apply-workload',

@@ -1,6 +1,6 @@
 /** What the operator reads of pods, volume claims, nodes and workloads. Pure: raw JSON in, views out. */
 import type { KubeObject } from '../api/kinds.ts';
-import { TEMPLATE_HASH_LABEL } from '../api/names.ts';
+import { CLUSTER_ID_LABEL, TEMPLATE_HASH_LABEL } from '../api/names.ts';
 import { quantityValue } from '../api/quantity.ts';
 import type { ClaimView, NodeView, PodView } from '../decide/types.ts';
 
@@ -32,6 +32,7 @@ interface PodJson {
       readonly state?: {
         readonly waiting?: { readonly reason?: string; readonly message?: string };
       };
+      readonly lastState?: { readonly terminated?: { readonly message?: string } };
     }[];
   };
 }
@@ -69,10 +70,24 @@ export function podAddress(pod: KubeObject, port: number): string | null {
 function stuckReason({ status }: PodJson): string | null {
   const scheduled = conditionOf(status?.conditions, 'PodScheduled');
   if (scheduled?.status === 'False') return sentence(scheduled.reason, scheduled.message);
-  const waiting = (status?.containerStatuses ?? [])
-    .map(({ state }) => state?.waiting)
-    .find((state) => STUCK_REASONS.includes(state?.reason ?? ''));
-  return waiting === undefined ? null : sentence(waiting.reason, waiting.message);
+  const stuck = (status?.containerStatuses ?? []).find(({ state }) =>
+    STUCK_REASONS.includes(state?.waiting?.reason ?? ''),
+  );
+  if (stuck === undefined) return null;
+  const { reason, message } = stuck.state?.waiting ?? {};
+  // What the kubelet says of a container that ends again and again is only that it does.
+  return sentence(reason, lastWords(stuck.lastState?.terminated?.message ?? '') ?? message);
+}
+
+/** Why a container ended, from the end of its log: the reason in a line of ours, else the line; null where there is none. */
+function lastWords(log: string): string | null {
+  const line = log.trimEnd().split('\n').at(-1) ?? '';
+  try {
+    const { reason } = JSON.parse(line) as { readonly reason?: unknown };
+    return typeof reason === 'string' ? reason : line;
+  } catch {
+    return line === '' ? null : line;
+  }
 }
 
 /** Long messages of runtimes are cut: a person has to read them. */
@@ -105,6 +120,11 @@ export function volumeOf(claim: KubeObject): string | null {
   return (claim as ClaimJson).spec?.volumeName ?? null;
 }
 
+/** Cluster that a claim was marked with; null where it was not. */
+export function clusterIdOf(claim: KubeObject): string | null {
+  return claim.metadata.labels?.[CLUSTER_ID_LABEL] ?? null;
+}
+
 /** @param node on which alone its volume exists, where that is known */
 export function claimView(claim: KubeObject, brokerId: number, node: string | null): ClaimView {
   const { spec, status } = claim as ClaimJson;
@@ -118,6 +138,7 @@ export function claimView(claim: KubeObject, brokerId: number, node: string | nu
     name,
     uid,
     resourceVersion,
+    clusterId: clusterIdOf(claim),
     requestedBytes: quantityValue(spec?.resources?.requests?.storage ?? ''),
     capacityBytes: capacity === undefined ? null : quantityValue(capacity),
     isTerminating: deletionTimestamp !== undefined,

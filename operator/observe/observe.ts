@@ -23,6 +23,7 @@ import {
 } from '../build/services.ts';
 import { buildStatefulSet, planTemplate, readRecord } from '../build/workload.ts';
 import type { PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
+import { wantedClusterId } from '../decide/identity.ts';
 import { candidateSets } from '../decide/roll.ts';
 import { hasEmptyBroker } from '../decide/scale.ts';
 import type {
@@ -38,6 +39,7 @@ import type { BrokerCalls } from './broker-admin.ts';
 import { askBroker, askController, askRebalance, askVerdict } from './brokers.ts';
 import {
   claimView,
+  clusterIdOf,
   holds,
   nodeOfVolume,
   nodeView,
@@ -104,6 +106,7 @@ export async function observe(
   const seen = {
     cluster,
     faults: [...faults, ...nameFaults].map(({ message }) => message),
+    clusterId: objects.clusterId,
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
     services: objects.services,
@@ -137,6 +140,7 @@ export async function observe(
 }
 
 interface Objects {
+  readonly clusterId: string;
   readonly template: PlannedTemplate;
   readonly record: WorkloadRecord | null;
   readonly workload: WorkloadView | null;
@@ -153,13 +157,22 @@ function readObjects({ cache, imageDefault }: ObserverOptions, cluster: LogClust
     set === undefined
       ? null
       : readRecord(set as unknown as Parameters<typeof readRecord>[0], cluster);
-  const template = planTemplate(cluster, record?.template ?? null, imageDefault);
-  const brokers = cache.get(SERVICE, { namespace, name: brokersServiceName(name) });
-  const clients = cache.get(SERVICE, { namespace, name });
   const labels = Object.entries(selectorLabels(name));
   const isOurs = ({ metadata }: KubeObject): boolean =>
     labels.every(([key, value]) => metadata.labels?.[key] === value);
+  const claims = byBroker(
+    cache.list(CLAIM, namespace).filter(isOurs),
+    `${DATA_VOLUME}-${name}`,
+  ).map(({ object, brokerId }) => ({ claim: object, brokerId }));
+  const clusterId = wantedClusterId(
+    cluster,
+    claims.map(({ claim }) => clusterIdOf(claim)),
+  );
+  const template = planTemplate(cluster, record?.template ?? null, imageDefault, clusterId);
+  const brokers = cache.get(SERVICE, { namespace, name: brokersServiceName(name) });
+  const clients = cache.get(SERVICE, { namespace, name });
   return {
+    clusterId,
     template,
     record,
     workload: set === undefined ? null : workloadView(set, cluster, template, record),
@@ -172,9 +185,7 @@ function readObjects({ cache, imageDefault }: ObserverOptions, cluster: LogClust
       pod: object,
       view: podView(object, brokerId),
     })),
-    claims: byBroker(cache.list(CLAIM, namespace).filter(isOurs), `${DATA_VOLUME}-${name}`).map(
-      ({ object, brokerId }) => ({ claim: object, brokerId }),
-    ),
+    claims,
   };
 }
 

@@ -158,6 +158,7 @@ export class World {
         status: this.status,
       }),
       faults: [],
+      clusterId: CLUSTER_ID,
       template: { hash: this.image, image: this.image },
       workload:
         this.#workload === null
@@ -172,7 +173,9 @@ export class World {
       services: { isBrokersCurrent: true, isClientsCurrent: true },
       budget: { maxUnavailable: this.budget, isCurrent: true },
       pods,
-      claims: pods.map(({ brokerId }) => claim(brokerId)),
+      claims: pods.map(({ brokerId }) =>
+        claim(brokerId, { clusterId: this.#isFormed ? CLUSTER_ID : null }),
+      ),
       nodes: null,
       answers: pods.map(({ brokerId }) => this.#answer(brokerId)),
       metadata,
@@ -220,6 +223,8 @@ export class World {
             acked: 0,
           })),
         );
+        return true;
+      case 'mark-claim':
         return true;
       case 'write-status':
         this.status = action.status;

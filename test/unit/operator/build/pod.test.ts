@@ -23,8 +23,10 @@ interface Pod {
   }[];
 }
 
+const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
+
 const podOf = (cluster: LogCluster): Pod =>
-  buildPodTemplate(cluster, 'tidemark:1').spec as unknown as Pod;
+  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID).spec as unknown as Pod;
 
 /** The environment that the kubelet makes of a pod: fields of the pod, then variables that come earlier. */
 function environmentOf(
@@ -60,7 +62,7 @@ describe('buildPodTemplate()', () => {
       advertised: { host: 'logs-4.logs-brokers.shop.svc', port: 9641 },
       rack: 'z2',
       seeds: [0, 1, 2].map((id) => ({ host: `logs-${id}.logs-brokers.shop.svc`, port: 9641 })),
-      clusterId: cluster.metadata.uid,
+      clusterId: CLUSTER_ID,
       podUid: '7a1c',
       httpPort: 9642,
       sessionTimeoutMs: 5_000,
@@ -75,12 +77,6 @@ describe('buildPodTemplate()', () => {
     expect(names.slice(-4)).toEqual(
       Object.keys(config).map((field) => CONFIG_VARIABLES.get(field)),
     );
-  });
-
-  it('takes over the cluster that clusterId names', () => {
-    const clusterId = '00000000-0000-4000-8000-000000000001';
-    const environment = environmentOf(logCluster({ clusterId }), {});
-    expect(environment['TIDEMARK_CLUSTER_ID']).toBe(clusterId);
   });
 
   it.each([
@@ -135,6 +131,7 @@ describe('buildPodTemplate()', () => {
         },
       }),
       'tidemark:1',
+      CLUSTER_ID,
     );
     expect(metadata).toEqual({
       labels: {

@@ -5,6 +5,7 @@ import type { Action, Observation, Plan } from '../../../../operator/decide/type
 import {
   answer,
   broker,
+  claim,
   CLUSTER_ID,
   harmful,
   HASH,
@@ -46,6 +47,7 @@ const unformed = (change: Partial<Parameters<typeof answer>[1]> & object): Situa
     metadata: null,
     verdicts: [],
     answers: [0, 1, 2].map((id) => answer(id, { clusterId: '', ...change })),
+    claims: [0, 1, 2].map((id) => claim(id, { clusterId: null })),
   }),
 });
 const outdated =
@@ -182,7 +184,7 @@ describe('decide on a cluster that is not formed', () => {
     });
     expect(deeds(plan)).toEqual([]);
     expect(statusOf(plan).waitingFor).toBe(
-      'waiting for every broker to say what its volume holds: 2 of 3 brokers answered; broker 2: no route',
+      'waiting for every broker to say what its volume holds: 2 of 3 brokers answered; broker 2: it does not answer (no route)',
     );
   });
 
@@ -195,7 +197,7 @@ describe('decide on a cluster that is not formed', () => {
         answers: [answer(0), answer(1, { clusterId: '' }), answer(2, { clusterId: '' })],
       }),
     });
-    expect(deeds(plan)).toEqual([]);
+    expect(deeds(plan)).toEqual([{ kind: 'mark-claim', name: 'data-tm-0', clusterId: CLUSTER_ID }]);
     expect(statusOf(plan).clusterId).toBe(CLUSTER_ID);
   });
 
@@ -203,7 +205,7 @@ describe('decide on a cluster that is not formed', () => {
     const plan = planFor({ ...unformed({}), status: { clusterId: CLUSTER_ID } });
     expect(deeds(plan)).toEqual([]);
     expect(condition(plan, 'Degraded')).toBe(
-      `True VolumesEmpty: cluster ${CLUSTER_ID} was formed before, and the volumes of all 3 brokers are empty: a new cluster in its place would hide the loss; restore the volumes, or delete the LogCluster and make a new one`,
+      `True VolumesEmpty: cluster ${CLUSTER_ID} was formed before, and the volumes of all 3 brokers are empty: a new cluster in its place would hide the loss; restore the volumes, or delete the LogCluster and its volume claims and make a new one`,
     );
     expect(plan.events).toHaveLength(1);
   });
@@ -218,7 +220,7 @@ describe('decide on a cluster that is not formed', () => {
     const other = '99999999-2222-4333-8444-555555555555';
     const plan = planFor(unformed({ clusterId: other }));
     expect(condition(plan, 'Degraded')).toBe(
-      `True ForeignVolume: broker 0 belongs to cluster ${other}, must belong to ${CLUSTER_ID}: set spec.clusterId on a new LogCluster to adopt it`,
+      `True ForeignVolume: broker 0 belongs to cluster ${other}, must belong to ${CLUSTER_ID}: make the LogCluster anew with spec.clusterId ${other} to take it over`,
     );
   });
 });
