@@ -165,6 +165,12 @@ export type ControllerRequest =
   | RemoveBrokerRequest
   | SetSettingsRequest;
 
+/** An answer as it leaves the controller's broker. */
+export type Decision = ControllerReply & {
+  /** A broker whose metadata has come so far shows what was decided. Absent: a build that does not say. */
+  readonly metadataIndex?: number;
+};
+
 /** Answers, by kind of request. */
 export type ControllerReply =
   | {

@@ -5,6 +5,7 @@ import { NO_BROKER } from '../base/units.ts';
 import type {
   AlterSyncSetRequest,
   ControllerReply,
+  Decision,
   ControllerRequest,
   HeartbeatRequest,
   RegisterRequest,
@@ -90,19 +91,21 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
 }
 
 /** An answer as it travels. */
-export function replyToMessage(reply: ControllerReply | BrokerError): DecideResponse {
-  if (reply instanceof BrokerError) return { reply: undefined, error: errorToMessage(reply) };
-  return { reply: replyBody(reply), error: undefined };
+export function replyToMessage(reply: Decision | BrokerError): DecideResponse {
+  if (reply instanceof BrokerError)
+    return { reply: undefined, error: errorToMessage(reply), metadataIndex: 0 };
+  return { reply: replyBody(reply), error: undefined, metadataIndex: reply.metadataIndex ?? 0 };
 }
 
 /** The answer to a request of this kind. Throws the controller's refusal, and INTERNAL for an answer to something else. */
 export function replyFromMessage(
   kind: ControllerRequest['kind'],
   message: DecideResponse,
-): ControllerReply {
-  if (message.error !== undefined) throw errorFromMessage(message.error);
+): Decision {
+  const { error, metadataIndex } = message;
+  if (error !== undefined) throw errorFromMessage(error);
   const reply = replyValue(kind, message.reply);
-  if (reply?.kind === kind) return reply;
+  if (reply?.kind === kind) return metadataIndex === 0 ? reply : { ...reply, metadataIndex };
   throw new BrokerError('INTERNAL', `Answer to "${kind}" is "${message.reply?.$case ?? 'absent'}"`);
 }
 

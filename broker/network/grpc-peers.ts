@@ -8,7 +8,7 @@ import { serializeReplicate } from '../../proto/grpc/frame-messages.ts';
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerId } from '../base/units.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { Envelope, Peer } from '../raft/types.ts';
 import type {
   Address,
@@ -82,7 +82,7 @@ export class GrpcPeers implements Peers {
     brokerId: BrokerId,
     request: ControllerRequest,
     deadlineMs: number,
-  ): Promise<ControllerReply> {
+  ): Promise<Decision> {
     const client = this.#reach(brokerId);
     const message = await callUnary(
       client,

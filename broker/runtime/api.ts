@@ -3,7 +3,7 @@
  * rejects with a BrokerError.
  */
 import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
@@ -79,7 +79,7 @@ export interface BrokerApi {
   /** Forms the cluster with this broker as its first voter. */
   bootstrap(clusterId: string): Promise<{ readonly directoryId: string }>;
   /** Asks the controller, wherever it is; retries NOT_CONTROLLER within the deadline. */
-  decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply>;
+  decide(request: ControllerRequest, deadlineMs: number): Promise<Decision>;
 
   /**
    * Appends one whole frame as its producer made it, if this broker leads the partition: checks format and CRC, stamps it in place. `done` is called

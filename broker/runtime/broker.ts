@@ -6,7 +6,7 @@ import { BrokerError } from '../base/errors.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import { planRebalance } from '../metadata/rebalance.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import { checkDisruption } from '../metadata/safety.ts';
@@ -157,7 +157,7 @@ export class Broker implements BrokerApi {
     return await this.#formation.bootstrap(clusterId);
   }
 
-  async decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+  async decide(request: ControllerRequest, deadlineMs: number): Promise<Decision> {
     return await this.#requireMember().decide(request, deadlineMs);
   }
 

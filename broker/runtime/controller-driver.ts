@@ -9,7 +9,7 @@ import { Controller } from '../metadata/controller/controller.ts';
 import type {
   ControllerInput,
   ControllerOutput,
-  ControllerReply,
+  Decision,
   ControllerRequest,
 } from '../metadata/controller-types.ts';
 import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
@@ -46,7 +46,7 @@ export interface ControllerDriverOptions {
 }
 
 type Answer = {
-  readonly resolve: (reply: ControllerReply) => void;
+  readonly resolve: (reply: Decision) => void;
   readonly reject: (error: BrokerError) => void;
 };
 
@@ -108,7 +108,7 @@ export class ControllerDriver {
     this.#answers.clear();
   }
 
-  request(request: ControllerRequest): Promise<ControllerReply> {
+  request(request: ControllerRequest): Promise<Decision> {
     if (request.kind !== 'heartbeat' || request.wallMs === undefined) return this.#ask(request);
     const { brokerId, wallMs } = request;
     // As of its arrival: what the answer waits for is no part of the broker's clock.
@@ -118,7 +118,7 @@ export class ControllerDriver {
     );
   }
 
-  #ask(request: ControllerRequest): Promise<ControllerReply> {
+  #ask(request: ControllerRequest): Promise<Decision> {
     const requestId = this.#nextRequestId;
     this.#nextRequestId += 1;
     return new Promise((resolve, reject) => {
@@ -178,7 +178,7 @@ export class ControllerDriver {
       const answer = this.#answers.get(requestId);
       this.#answers.delete(requestId);
       if (reply instanceof BrokerError) answer?.reject(reply);
-      else answer?.resolve(reply);
+      else answer?.resolve({ ...reply, metadataIndex: this.#options.quorum.image.index });
     }
     for (const probe of output.probes) this.#probe(probe);
     for (const inspection of output.inspections) this.#inspect(inspection);

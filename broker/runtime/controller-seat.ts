@@ -5,7 +5,7 @@
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import type { ControllerDriverOptions } from './controller-driver.ts';
@@ -51,7 +51,7 @@ export class ControllerSeat {
   }
 
   /** Asks wherever the controller is, again and again until the deadline while none is to be found. */
-  async decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+  async decide(request: ControllerRequest, deadlineMs: number): Promise<Decision> {
     const { clock } = this.#options.broker;
     const end = clock.monotonicMs() + deadlineMs;
     for (;;) {
@@ -68,7 +68,7 @@ export class ControllerSeat {
   }
 
   /** Answers only while the controller is here. Rejects with NOT_CONTROLLER and a hint. */
-  decideHere(request: ControllerRequest): Promise<ControllerReply> {
+  decideHere(request: ControllerRequest): Promise<Decision> {
     if (this.#driver !== null) return this.#driver.request(request);
     const { leader } = this.#options.quorum;
     const hint = leader === NO_BROKER || leader === this.#self ? {} : { controller: leader };
@@ -140,7 +140,7 @@ export class ControllerSeat {
     this.#driver.start();
   }
 
-  async #decideOnce(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+  async #decideOnce(request: ControllerRequest, deadlineMs: number): Promise<Decision> {
     if (this.#driver !== null) return await this.#driver.request(request);
     const { leader } = this.#options.quorum;
     const controller = leader === NO_BROKER ? this.#told : leader;

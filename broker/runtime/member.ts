@@ -6,7 +6,7 @@ import { BrokerError } from '../base/errors.ts';
 import type { BrokerEpoch, BrokerId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
 import { CLOCK_SKEW_MS_MAX } from '../metadata/clock-skew.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { Durable, Peer, RaftStatus } from '../raft/types.ts';
 import type { SyncSetProposal } from '../replication/types.ts';
@@ -183,7 +183,7 @@ export class Member {
   }
 
   /** Asks the controller, wherever it is. */
-  decide(request: ControllerRequest, deadlineMs: number): Promise<ControllerReply> {
+  decide(request: ControllerRequest, deadlineMs: number): Promise<Decision> {
     return this.#seat.decide(request, deadlineMs);
   }
 

@@ -15,7 +15,7 @@ import type {
 import type { RestartClass } from '../metadata/types.ts';
 import type { Durable, Envelope, Peer, RaftMessage, RaftWrite } from '../raft/types.ts';
 import type { FollowerMessage, LogState, Position } from '../replication/types.ts';
-import type { ControllerReply, ControllerRequest } from '../metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 
 /** Stops a timer. Harmless when called twice. */
 export type Cancel = () => void;
@@ -251,7 +251,7 @@ export interface PeerHandler {
   onPosition(link: FollowerLink, topicId: TopicId, partition: number, position: Position): void;
   onCredit(link: FollowerLink): void;
   onFollowerClosed(link: FollowerLink): void;
-  onController(request: ControllerRequest): Promise<ControllerReply>;
+  onController(request: ControllerRequest): Promise<Decision>;
   onInspect(inspection: Inspection): Promise<InspectedLog | null>;
   nodeInfo(): NodeInfo;
   /** A peer's connection was reset or closed. */
@@ -270,7 +270,7 @@ export interface Peers {
     brokerId: BrokerId,
     request: ControllerRequest,
     deadlineMs: number,
-  ): Promise<ControllerReply>;
+  ): Promise<Decision>;
   callInspect(
     brokerId: BrokerId,
     inspection: Inspection,

@@ -13,7 +13,7 @@ import { errorToMessage } from '../../proto/grpc/errors.ts';
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
 import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controller-types.ts';
-import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
+import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, topicNameField, uuidField } from '../wire/fields.ts';
 import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
@@ -26,7 +26,7 @@ import {
   topicConfigToMessage,
 } from '../wire/topics.ts';
 import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
-import { decide, imageShows, imageWithin, topicNamed } from './decisions.ts';
+import { decide, imageWithin, topicNamed } from './decisions.ts';
 import {
   describeBrokers,
   describeCluster,
@@ -74,10 +74,6 @@ export function adminService(
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call);
       const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);
-      const shows = (image: MetadataImage): boolean =>
-        (topicNamed(image, request.topic)?.partitions[request.partition]?.leaderEpoch ??
-          leaderEpoch) >= leaderEpoch;
-      await imageShows(broker, shows, deadlineMs);
       return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
     }, report),
     checkDisruption: unaryHandler(({ brokerIds }) => {
@@ -123,7 +119,6 @@ function topicCalls(
       const request = alterTopicField(message);
       const endMs = performance.now() + request.waitMs;
       await decide(broker, request, deadlineMs);
-      await imageShows(broker, (seen) => isAltered(seen, request), deadlineMs);
       const waitMs = Math.min(deadlineMs, Math.max(0, endMs - performance.now()));
       const image = await imageWithin(broker, (seen) => hasCopies(seen, request), waitMs);
       const topic = topicNamed(image, request.name);
@@ -133,10 +128,11 @@ function topicCalls(
     }, report),
     deleteTopic: unaryHandler(async ({ name }, call) => {
       const deadlineMs = remainingMs(call);
-      const { topicId } = cluster.topic(topicNameField('name', name));
-      await decide(broker, { kind: 'delete-topic', name }, deadlineMs);
-      // By id: another of the same name may have been made since.
-      await imageShows(broker, (image) => !image.topics.has(topicId), deadlineMs);
+      await decide(
+        broker,
+        { kind: 'delete-topic', name: topicNameField('name', name) },
+        deadlineMs,
+      );
       return {};
     }, report),
   };
@@ -162,8 +158,10 @@ async function createTopic(
       partitions: [],
     };
   }
-  const image = await imageShows(broker, (seen) => seen.topics.has(reply.topicId), deadlineMs);
-  return describeTopic(image.topics.get(reply.topicId)!);
+  const topic = broker.image().topics.get(reply.topicId);
+  if (topic === undefined)
+    throw new BrokerError('UNKNOWN_TOPIC', `Topic "${name}" was deleted meanwhile`);
+  return describeTopic(topic);
 }
 
 /** Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and three copies as far as there are brokers. */
@@ -201,22 +199,6 @@ async function prepareStop(broker: BrokerApi): Promise<PrepareStopResponse> {
   const { leadersLeft, reason } = await broker.prepareStop();
   if (leadersLeft === 0) return { leadersLeft, reason: undefined };
   return { leadersLeft, reason: errorToMessage(new BrokerError('REFUSED', reason)) };
-}
-
-/** Whether a change shows. A topic that is gone shows it as well: nothing more will come. */
-function isAltered(
-  image: MetadataImage,
-  { name, config, partitions, replicationFactor }: AlterTopicRequest,
-): boolean {
-  const topic = topicNamed(image, name);
-  if (topic === undefined) return true;
-  const keys = Object.keys(config) as (keyof TopicConfig)[];
-  const isFactorSet = replicationFactor === 0 || topic.replicationFactor === replicationFactor;
-  return (
-    isFactorSet &&
-    topic.partitions.length >= partitions &&
-    keys.every((key) => topic.config[key] === config[key])
-  );
 }
 
 /** Whether a changed replication factor has been carried out, if one was asked for. */

@@ -4,26 +4,23 @@ import type { ControllerReply, ControllerRequest } from '../metadata/controller-
 import type { MetadataImage, TopicState } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 
-/** Asks the controller. Throws its refusal. */
+/**
+ * Asks the controller, and resolves with its answer once this broker's metadata shows what was decided, or what has replaced it since. Throws the
+ * controller's refusal, and BROKER_NOT_READY at the deadline: it happened, but does not show here yet.
+ */
 export async function decide<Kind extends ControllerReply['kind']>(
   broker: BrokerApi,
   request: ControllerRequest & { readonly kind: Kind },
   deadlineMs: number,
 ): Promise<Extract<ControllerReply, { readonly kind: Kind }>> {
-  const reply = await broker.decide(request, deadlineMs);
-  if (reply.kind === request.kind)
-    return reply as Extract<ControllerReply, { readonly kind: Kind }>;
-  throw new BrokerError('INTERNAL', `Answer to "${request.kind}" is "${reply.kind}"`);
-}
-
-/** Resolves with the first image that shows a committed change. Rejects with BROKER_NOT_READY at the deadline: it happened, but does not show here yet. */
-export async function imageShows(
-  broker: BrokerApi,
-  shows: (image: MetadataImage) => boolean,
-  deadlineMs: number,
-): Promise<MetadataImage> {
-  const image = await imageWithin(broker, shows, deadlineMs);
-  if (shows(image)) return image;
+  const endMs = performance.now() + deadlineMs;
+  const { metadataIndex = 0, ...reply } = await broker.decide(request, deadlineMs);
+  if (reply.kind !== request.kind)
+    throw new BrokerError('INTERNAL', `Answer to "${request.kind}" is "${reply.kind}"`);
+  const leftMs = Math.max(0, endMs - performance.now());
+  // By the index: what was decided may have been undone by somebody else before this broker hears of either.
+  const { index } = await imageWithin(broker, (image) => image.index >= metadataIndex, leftMs);
+  if (index >= metadataIndex) return reply as Extract<ControllerReply, { readonly kind: Kind }>;
   throw new BrokerError(
     'BROKER_NOT_READY',
     `The change is committed, but broker ${broker.brokerId} has not seen it within ${Math.round(deadlineMs)} ms`,

@@ -12,13 +12,13 @@ import {
 } from '../../proto/gen/tidemark/v1/admin.ts';
 import { BrokerError } from '../base/errors.ts';
 import { type BrokerId, type PartitionKey, partitionKey } from '../base/units.ts';
-import type { ClusterSettings, MetadataImage, PartitionState } from '../metadata/types.ts';
+import type { ClusterSettings, MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, presentField, topicNameField } from '../wire/fields.ts';
 import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
 import { brokerIdField, PARTITIONS_MAX, REPLICAS_MAX } from '../wire/topics.ts';
 import { type Cluster, remainingMs } from './cluster.ts';
-import { decide, imageShows, topicNamed } from './decisions.ts';
+import { decide, topicNamed } from './decisions.ts';
 import { describePartition, describeSelf, settingsToMessage } from './describe.ts';
 
 /** Partitions named by one DescribeSpread, as admin.proto says. */
@@ -71,18 +71,13 @@ export function placementCalls(
         { kind: 'remove-broker', brokerId: brokerIdField('broker_id', brokerId) },
         deadlineMs,
       );
-      await imageShows(broker, (image) => !image.brokers.has(brokerId), deadlineMs);
       return {};
     }, report),
     setClusterSettings: unaryHandler(async ({ settings }, call) => {
       const deadlineMs = remainingMs(call);
       const wanted = settingsField(presentField('settings', settings));
       await decide(broker, { kind: 'set-settings', settings: wanted }, deadlineMs);
-      const shows = (image: MetadataImage): boolean =>
-        image.settings.moveBytesPerSecond === wanted.moveBytesPerSecond;
-      return {
-        settings: settingsToMessage((await imageShows(broker, shows, deadlineMs)).settings),
-      };
+      return { settings: settingsToMessage(broker.image().settings) };
     }, report),
     planRebalance: unaryHandler((_, call) => plan(cluster, version, remainingMs(call)), report),
     describeSpread: unaryHandler(() => spread(broker), report),
@@ -105,18 +100,8 @@ async function reassign(
   const replicas = message.replicas.map((brokerId, index) =>
     brokerIdField(`replicas[${index}]`, brokerId),
   );
-  const before = cluster.partition(cluster.topic(name), partition);
   await decide(broker, { kind: 'reassign', topic: name, partition, replicas }, deadlineMs);
-  const shows = (image: MetadataImage): boolean => {
-    const state = topicNamed(image, name)?.partitions[partition];
-    if (state === undefined) return true;
-    if (replicas.length > 0) return isSameList(aimOf(state), replicas);
-    // Cancelled: it aims elsewhere now, or it stands still; what was not moving had nothing to cancel.
-    return state.target === undefined || !isSameList(aimOf(state), aimOf(before));
-  };
-  const state = topicNamed(await imageShows(broker, shows, deadlineMs), name)?.partitions[
-    partition
-  ];
+  const state = topicNamed(broker.image(), name)?.partitions[partition];
   if (state === undefined)
     throw new BrokerError('UNKNOWN_TOPIC', `Topic "${name}" was deleted meanwhile`);
   return describePartition(state);
@@ -132,11 +117,6 @@ async function cordon(
   const { replicasLeft } = await decide(
     broker,
     { kind: 'decommission', brokerId, isCancelled: !isCordoned },
-    deadlineMs,
-  );
-  await imageShows(
-    broker,
-    (image) => (image.brokers.get(brokerId)?.cordoned ?? isCordoned) === isCordoned,
     deadlineMs,
   );
   return replicasLeft;
@@ -214,13 +194,4 @@ function knownImage(broker: BrokerApi): MetadataImage {
   if (image.clusterId === '')
     throw new BrokerError('BROKER_NOT_READY', `Broker ${broker.brokerId} is ${broker.phase()}`);
   return image;
-}
-
-/** Where the replicas will stand once nothing moves any more. */
-function aimOf({ target, replicas }: PartitionState): readonly BrokerId[] {
-  return target ?? replicas;
-}
-
-function isSameList(left: readonly BrokerId[], right: readonly BrokerId[]): boolean {
-  return left.length === right.length && left.every((brokerId, index) => brokerId === right[index]);
 }

@@ -1,10 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
-import type {
-  ControllerReply,
-  ControllerRequest,
-} from '../../../../broker/metadata/controller-types.ts';
+import type { Decision, ControllerRequest } from '../../../../broker/metadata/controller-types.ts';
 import {
   replyFromMessage,
   replyToMessage,
@@ -111,7 +108,7 @@ const requests: ControllerRequest[] = [
   { kind: 'set-settings', settings: {} },
 ];
 
-const replies: ControllerReply[] = [
+const replies: Decision[] = [
   { kind: 'register', brokerEpoch: 3, restartClass: 'new' },
   { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2 },
   { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2, clockSkewMs: -61_000 },
@@ -126,6 +123,7 @@ const replies: ControllerReply[] = [
   { kind: 'decommission', replicasLeft: 0 },
   { kind: 'remove-broker' },
   { kind: 'set-settings' },
+  { kind: 'reassign', metadataIndex: 71 },
 ];
 
 describe('requests to the controller', () => {

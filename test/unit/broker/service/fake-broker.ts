@@ -7,6 +7,7 @@ import { BrokerError } from '../../../../broker/base/errors.ts';
 import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../broker/base/units.ts';
 import type {
   ControllerReply,
+  Decision,
   ControllerRequest,
 } from '../../../../broker/metadata/controller-types.ts';
 import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
@@ -71,9 +72,15 @@ export class FakeCluster {
     removedDirectories: [],
   };
   nextProducerId = 100;
-  decide: ((request: ControllerRequest) => ControllerReply) | null = null;
+  decide: ((request: ControllerRequest) => Decision) | null = null;
   readonly #clients: Client[] = [];
   readonly #stops: (() => Promise<void>)[] = [];
+
+  /** The controller's answer to what metadata shows a moment later. */
+  decided<Reply extends ControllerReply>(reply: Reply, show: () => void): Decision {
+    setImmediate(show);
+    return { ...reply, metadataIndex: this.image.index + 1 };
+  }
 
   async add(brokerId: number): Promise<FakeBroker> {
     const broker = new FakeBroker(this, brokerId);
@@ -266,7 +273,7 @@ export class FakeBroker implements BrokerApi {
     return Promise.reject(new BrokerError('CLUSTER_EXISTS', 'Already'));
   }
 
-  async decide(request: ControllerRequest): Promise<ControllerReply> {
+  async decide(request: ControllerRequest): Promise<Decision> {
     if (this.#cluster.decide !== null) return this.#cluster.decide(request);
     if (request.kind !== 'init-producer') throw new BrokerError('REFUSED', 'No');
     this.#cluster.nextProducerId += 1;

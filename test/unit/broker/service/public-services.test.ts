@@ -599,11 +599,10 @@ describe('AdminService', () => {
     cluster.decide = (request) => {
       if (request.kind !== 'create-topic') throw new BrokerError('REFUSED', 'No');
       const { topicId, name, replicationFactor, partitions } = request;
-      setImmediate(() =>
+      expect([partitions, replicationFactor]).toEqual([1, 2]);
+      return cluster.decided({ kind: 'create-topic', topicId }, () =>
         cluster.put({ topicId, name, replicationFactor, config: CONFIG, partitions: [] }),
       );
-      expect([partitions, replicationFactor]).toEqual([1, 2]);
-      return { kind: 'create-topic', topicId };
     };
     const request = {
       name: 'fresh',
@@ -620,10 +619,10 @@ describe('AdminService', () => {
   });
 
   it('answers once a deletion shows', async () => {
-    cluster.decide = () => {
-      setImmediate(() => cluster.change({ topics: new Map(), topicIdsByName: new Map() }));
-      return { kind: 'delete-topic' };
-    };
+    cluster.decide = () =>
+      cluster.decided({ kind: 'delete-topic' }, () =>
+        cluster.change({ topics: new Map(), topicIdsByName: new Map() }),
+      );
     await call(one, AdminServiceService.deleteTopic, { name: 'events' });
     expect(cluster.image.topics.size).toBe(0);
   });

@@ -480,7 +480,11 @@ export interface DecideResponse {
     { $case: "replicasLeft"; value: number }
     | undefined;
   /** Refusal. */
-  error: Error | undefined;
+  error:
+    | Error
+    | undefined;
+  /** Metadata index that the answer rests on: a broker that has come so far shows what was decided. 0: the controller's build does not say. */
+  metadataIndex: number;
 }
 
 /** Request of Identify. */
@@ -3325,7 +3329,7 @@ export const Done: MessageFns<Done> = {
 };
 
 function createBaseDecideResponse(): DecideResponse {
-  return { reply: undefined, error: undefined };
+  return { reply: undefined, error: undefined, metadataIndex: 0 };
 }
 
 export const DecideResponse: MessageFns<DecideResponse> = {
@@ -3358,6 +3362,9 @@ export const DecideResponse: MessageFns<DecideResponse> = {
     }
     if (message.error !== undefined) {
       Error.encode(message.error, writer.uint32(66).fork()).join();
+    }
+    if (message.metadataIndex !== 0) {
+      writer.uint32(80).uint64(message.metadataIndex);
     }
     return writer;
   },
@@ -3447,6 +3454,14 @@ export const DecideResponse: MessageFns<DecideResponse> = {
             message.error = Error.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.metadataIndex = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3515,6 +3530,7 @@ export const DecideResponse: MessageFns<DecideResponse> = {
       }
     }
     message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
+    message.metadataIndex = object.metadataIndex ?? 0;
     return message;
   },
 };
