@@ -60,7 +60,7 @@ export function removeBroker(
   requireLevel(image, LEVEL_OF_MOVES, `remove broker ${String(brokerId)}`);
   if (!broker.fenced) throw refused(brokerId, 'it is unfenced, must be stopped or dead');
   const held = heldBy(image, brokerId);
-  for (const { topic, state } of held) refuseLastCopies(brokerId, topic, state, view);
+  refuseLastCopies(brokerId, held, view);
   const votes = voters === null || voters.some((voter) => voter.brokerId === brokerId);
   if (held.length === 0 && !votes)
     return { records: [{ kind: 'broker-removed', brokerId }], refusal: null };
@@ -122,19 +122,19 @@ function refuseTooFew(image: MetadataImage, brokerId: BrokerId): void {
   );
 }
 
-/** A dead broker's copy is given up only where enough others are certain. */
-function refuseLastCopies(
-  brokerId: BrokerId,
-  topic: TopicState,
-  state: PartitionState,
-  view: BrokerView,
-): void {
-  const elsewhere = countedMembers(state, view).filter((id) => id !== brokerId).length;
-  const min = topic.config.minInSyncReplicas;
-  if (elsewhere >= min) return;
+/** A dead broker's copies are given up only where enough others are certain. */
+function refuseLastCopies(brokerId: BrokerId, held: readonly Held[], view: BrokerView): void {
+  const needed = held.flatMap(({ topic, state }) => {
+    const elsewhere = countedMembers(state, view).filter((id) => id !== brokerId).length;
+    const min = topic.config.minInSyncReplicas;
+    return elsewhere >= min
+      ? []
+      : [`${topic.name}/${String(state.partition)} (${String(elsewhere)} of ${String(min)})`];
+  });
+  if (needed.length === 0) return;
   throw refused(
     brokerId,
-    `${topic.name}/${String(state.partition)} has ${String(elsewhere)} trusted unfenced copies elsewhere, minInSyncReplicas is ${String(min)}`,
+    `fewer trusted unfenced copies are elsewhere than minInSyncReplicas of ${listed(needed)}; bring it, or other replicas of these partitions, back first`,
   );
 }
 

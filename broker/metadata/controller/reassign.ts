@@ -19,15 +19,27 @@ export function reassign(image: MetadataImage, request: ReassignRequest): Metada
     );
   const next =
     request.replicas.length === 0
-      ? cancel(topic, state)
+      ? cancel(image, topic, state)
       : begin(image, topic, state, request.replicas);
   return next === null ? [] : [{ kind: 'partition-changed', topicId: topic.topicId, state: next }];
 }
 
 /** Back to where it came from. Without new replicas there is nothing to go back from: what leaves is on its way out already. */
-function cancel(topic: TopicState, state: PartitionState): PartitionState | null {
+function cancel(
+  image: MetadataImage,
+  topic: TopicState,
+  state: PartitionState,
+): PartitionState | null {
   if (state.adding.length === 0) return null;
   const original = originalOf(state);
+  const cordoned = original.filter((id) => image.brokers.get(id)?.cordoned === true);
+  if (cordoned.length > 0) {
+    // It would be moved away again at once.
+    throw new BrokerError(
+      'REFUSED',
+      `Cannot cancel the reassignment of ${nameOf(topic, state)}: it leaves brokers ${cordoned.join()}, which are being decommissioned; recommission them instead`,
+    );
+  }
   if (original.length !== topic.replicationFactor) {
     throw new BrokerError(
       'REFUSED',

@@ -56,7 +56,7 @@ function refuseGhost(image: MetadataImage, request: RegisterRequest): void {
   if (!image.removedDirectories.includes(request.directoryId)) return;
   throw new BrokerError(
     'REFUSED',
-    `Cannot register broker ${String(request.brokerId)} with directory ${request.directoryId}: that directory belongs to a broker that was removed; an empty directory may join`,
+    `Cannot register broker ${String(request.brokerId)} with directory ${request.directoryId}: that directory belongs to a broker that was removed, and what it holds was given up; to join as a new broker, start with an empty directory`,
   );
 }
 

@@ -153,6 +153,16 @@ describe('Controller: reassignment (rule 19)', () => {
     expect(world.row()).toMatchObject({ replicas: [0, 1, 2], partitionEpoch });
   });
 
+  test('a cancel of what leaves a cordoned broker is refused: it would begin again', () => {
+    const world = bench({}, {}, { 2: { cordoned: true } });
+    world.reassign([0, 1, 3]);
+    expect(world.reassign([])).toMatchObject({
+      code: 'REFUSED',
+      message: expect.stringContaining('recommission') as string,
+    });
+    expect(world.row()?.target).toEqual([0, 1, 3]);
+  });
+
   test('a cancel that would leave S below min waits for the old replicas', () => {
     const world = bench({ syncSet: [0], quorum: 1 }, { minInSyncReplicas: 2 });
     world.reassign([0, 3, 4]);
@@ -458,7 +468,7 @@ describe('Controller: brokers leave', () => {
       title: 'with the last copies',
       id: 2,
       message:
-        'Cannot remove broker 2: t/0 has 1 trusted unfenced copies elsewhere, minInSyncReplicas is 2',
+        'Cannot remove broker 2: fewer trusted unfenced copies are elsewhere than minInSyncReplicas of t/0 (1 of 2); bring it, or other replicas of these partitions, back first',
     },
   ])('refuses to remove a broker $title', ({ id, message }) => {
     expect(bench({ suspects: [1] }, {}, { 2: { fenced: true } }).ask(remove(id))).toMatchObject({
