@@ -1,5 +1,5 @@
 /** Progress of reassignments, from what metadata and the leaders say. Pure: estimates only, and it says where it cannot. */
-import type { DescribeBrokerResponse, Topic } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { Broker, DescribeBrokerResponse, Topic } from '../../proto/gen/tidemark/v1/admin.ts';
 
 /** One partition on the move. */
 export interface MoveProgress {
@@ -9,14 +9,17 @@ export interface MoveProgress {
   readonly removing: readonly number[];
   /** Bytes that its new replicas still lack, together; absent while its leader does not report. */
   readonly bytesLeft?: number;
-  /** As observed between two looks; absent without a second look, or when it did not fall. */
+  /** By which they became fewer between two looks; absent without a second look, or when they did not. */
   readonly bytesPerSecond?: number;
-  /** By the rate observed, else by the limit; absent when neither is known. */
+  /** By the rate observed, else by the limit; absent when neither is known, or when it does not come nearer. */
   readonly etaMs?: number;
+  /** Why it does not come nearer, in words. */
+  readonly stalled?: string;
 }
 
 /** One look at the cluster. */
 export interface Look {
+  readonly brokers: readonly Pick<Broker, 'brokerId' | 'fenced'>[];
   readonly topics: readonly Topic[];
   /** By broker; those that do not answer are missing. */
   readonly reports: ReadonlyMap<number, DescribeBrokerResponse>;
@@ -40,36 +43,63 @@ export function movesUnderWay(
     if (partition.leader !== undefined)
       leftByLeader.set(partition.leader, (leftByLeader.get(partition.leader) ?? 0) + left);
   return moves.map(({ topic, partition, left }) => {
-    const rate = observedRate(before, topic, partition, left);
+    const gained = bytesGained(before?.look, topic, partition, left);
+    const stalled = reasonToStall(now, partition, gained);
+    const rate = before !== undefined && gained > 0 ? (gained / before.elapsedMs) * 1000 : 0;
     // The limit is shared by all that a leader moves.
     const shared = leftByLeader.get(partition.leader ?? -1) ?? 0;
-    const byLimit = limit > 0 && left !== undefined ? (shared / limit) * 1000 : undefined;
-    const etaMs = left === 0 ? 0 : rate !== undefined ? ((left ?? 0) / rate) * 1000 : byLimit;
+    const etaMs = stalled === undefined ? timeLeft(left, rate, { shared, limit }) : undefined;
     return {
       topic: topic.name,
       partition: partition.partition,
       adding: partition.adding,
       removing: partition.removing,
       ...(left === undefined ? {} : { bytesLeft: left }),
-      ...(rate === undefined ? {} : { bytesPerSecond: Math.round(rate) }),
+      ...(rate === 0 ? {} : { bytesPerSecond: Math.round(rate) }),
       ...(etaMs === undefined ? {} : { etaMs: Math.round(etaMs) }),
+      ...(stalled === undefined ? {} : { stalled }),
     };
   });
 }
 
-function observedRate(
-  before: { readonly look: Look; readonly elapsedMs: number } | undefined,
+/** Milliseconds, where they can be told. */
+function timeLeft(
+  left: number | undefined,
+  rate: number,
+  { shared, limit }: { readonly shared: number; readonly limit: number },
+): number | undefined {
+  if (left === undefined || left === 0) return left;
+  if (rate > 0) return (left / rate) * 1000;
+  return limit > 0 ? (shared / limit) * 1000 : undefined;
+}
+
+/** What no rate and no limit says: who is missing, or that more is appended than copied. */
+function reasonToStall(
+  { brokers }: Look,
+  { leader, adding }: Partition,
+  gained: number,
+): string | undefined {
+  const isUp = (id: number): boolean =>
+    brokers.some(({ brokerId, fenced }) => brokerId === id && !fenced);
+  const missing = adding.filter((id) => !isUp(id));
+  if (missing.length > 0)
+    return `${missing.length === 1 ? 'broker' : 'brokers'} ${missing.join(', ')} down`;
+  if (leader === undefined) return 'no leader';
+  return gained < 0 ? 'appends are faster' : undefined;
+}
+
+/** Bytes by which a move came nearer since an earlier look; 0 where that is not known. */
+function bytesGained(
+  before: Look | undefined,
   topic: Topic,
   partition: Partition,
   left: number | undefined,
-): number | undefined {
-  const old = before?.look.topics
+): number {
+  const old = before?.topics
     .find(({ topicId }) => topicId === topic.topicId)
     ?.partitions.find((one) => one.partition === partition.partition);
-  if (before === undefined || old === undefined || left === undefined) return undefined;
-  const leftBefore = bytesLeft(before.look, topic, old);
-  if (leftBefore === undefined || leftBefore <= left) return undefined;
-  return ((leftBefore - left) / before.elapsedMs) * 1000;
+  if (before === undefined || old === undefined || left === undefined) return 0;
+  return (bytesLeft(before, topic, old) ?? left) - left;
 }
 
 /** Records are told apart from bytes by the average of the leader's log. */

@@ -119,7 +119,7 @@ async function look(admin: Admin): Promise<Omit<View, 'moves'>> {
   const reports = new Map<number, DescribeBrokerResponse>();
   for (const answer of answers)
     if (answer.status === 'fulfilled') reports.set(answer.value.brokerId, answer.value);
-  return { cluster, topics, spread, reports };
+  return { cluster, brokers: cluster.brokers, topics, spread, reports };
 }
 
 function show(view: View, out: Output): void {
@@ -170,13 +170,15 @@ function showMoves(moves: readonly MoveProgress[], out: Output): void {
   if (moves.length === 0) return;
   out.line();
   const rows = moves.map(
-    ({ topic, partition, adding, removing, bytesLeft, bytesPerSecond, etaMs }) => [
+    ({ topic, partition, adding, removing, bytesLeft, bytesPerSecond, etaMs, stalled }) => [
       topic,
       partition,
       movingText(adding, removing),
       bytesLeft === undefined ? 'unknown' : formatBytes(bytesLeft),
       bytesPerSecond === undefined ? '-' : `${formatBytes(bytesPerSecond)}/s`,
-      etaMs === undefined ? 'unknown' : formatAbout(etaMs),
+      etaMs === undefined
+        ? `unknown${stalled === undefined ? '' : `: ${stalled}`}`
+        : formatAbout(etaMs),
     ],
   );
   out.table(['MOVING', 'PARTITION', 'REPLICAS', 'LEFT', 'RATE', 'ETA'], rows);
@@ -225,7 +227,7 @@ function brokerRow(broker: Broker, { cluster, topics, reports }: View): Cell[] {
 
 function partitionRow(
   topic: Topic,
-  { partition, leader, leaderEpoch, replicas, syncSet, suspects }: Partition,
+  { partition, leader, leaderEpoch, replicas, adding, syncSet, suspects }: Partition,
   view: View,
 ): Cell[] {
   const report = leader === undefined ? undefined : view.reports.get(leader);
@@ -239,9 +241,11 @@ function partitionRow(
   );
   const lags = followers?.map(({ lagRecords }) => lagRecords) ?? [];
   const min = topic.config?.minInSyncReplicas ?? 1;
+  // Those that a move brings are not missed before they have come.
+  const isMissing = replicas.some((id) => !syncSet.includes(id) && !adding.includes(id));
   const faults = [
     leader === undefined ? 'offline' : '',
-    syncSet.length < min ? 'below min' : syncSet.length < replicas.length ? 'under-replicated' : '',
+    syncSet.length < min ? 'below min' : isMissing ? 'under-replicated' : '',
     suspects.length > 0 ? `suspect: ${suspects.join(',')}` : '',
     replica !== undefined && replica.stopped !== '' ? replica.stopped : '',
   ].filter((fault) => fault !== '');

@@ -300,7 +300,7 @@ describe('cluster describe', () => {
     expect(stdout).toContain('Moves are limited to 1.0 MB per second and broker\n');
     expect(stdout).toMatch(/\n +2 .* silent, cordoned /);
     expect(stdout).toContain(
-      'MOVING  PARTITION  REPLICAS  LEFT     RATE  ETA\norders          0  +4 -3     unknown  -     unknown\n',
+      'MOVING  PARTITION  REPLICAS  LEFT     RATE  ETA\norders          0  +4 -3     unknown  -     unknown: broker 4 down\n',
     );
     expect(stdout).toContain('orders                 1  misplaced  both on rack-1\n');
     expect(stdout).toContain('and 11 more: --output json\n');

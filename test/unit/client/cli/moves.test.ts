@@ -25,9 +25,10 @@ interface Scene {
   readonly lag?: number | null;
   readonly partition?: Partial<Topic['partitions'][number]>;
   readonly isSilent?: boolean;
+  readonly isTargetDown?: boolean;
 }
 
-function lookAt({ lag = 0, partition = {}, isSilent = false }: Scene): Look {
+function lookAt({ lag = 0, partition = {}, isSilent = false, isTargetDown = false }: Scene): Look {
   const follower = { brokerId: 4, endOffset: 0, lagMs: 0, inSync: false };
   const replica = {
     topicId: 'id',
@@ -48,7 +49,11 @@ function lookAt({ lag = 0, partition = {}, isSilent = false }: Scene): Look {
     config: undefined,
     partitions,
   };
-  return { topics: [topic], reports: new Map(isSilent ? [] : [[1, report]]) };
+  const brokers = [1, 2, 4].map((brokerId) => ({
+    brokerId,
+    fenced: isTargetDown && brokerId === 4,
+  }));
+  return { brokers, topics: [topic], reports: new Map(isSilent ? [] : [[1, report]]) };
 }
 
 const BASE = { topic: 'orders', partition: 0, adding: [4], removing: [2] };
@@ -93,6 +98,33 @@ const ROWS: readonly {
     limit: 1_000,
     before: { lag: 500 },
     moves: [{ ...BASE, bytesLeft: 2_500, bytesPerSecond: 1_250, etaMs: 2_000 }],
+  },
+  {
+    name: 'the time by the limit where pieces come more seldom than looks',
+    now: { lag: 250 },
+    limit: 1_000,
+    before: { lag: 250 },
+    moves: [{ ...BASE, bytesLeft: 2_500, etaMs: 2_500 }],
+  },
+  {
+    name: 'no time where more is appended than copied',
+    now: { lag: 250 },
+    limit: 1_000,
+    before: { lag: 200 },
+    moves: [{ ...BASE, bytesLeft: 2_500, stalled: 'appends are faster' }],
+  },
+  {
+    name: 'no time while the target is down',
+    now: { lag: 250, isTargetDown: true },
+    limit: 1_000,
+    before: { lag: 500 },
+    moves: [{ ...BASE, bytesLeft: 2_500, bytesPerSecond: 1_250, stalled: 'broker 4 down' }],
+  },
+  {
+    name: 'no time without a leader',
+    now: { lag: 250, partition: { leader: undefined } },
+    limit: 1_000,
+    moves: [{ ...BASE, stalled: 'no leader' }],
   },
   {
     name: 'no rate for what did not come nearer',
