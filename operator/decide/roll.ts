@@ -159,7 +159,10 @@ export function continueRoll(observation: Observation, entry: Disruption, nowMs:
   const fault = brokerIds
     .map((id, index) => rejoinFault(observation, id, entry.brokerEpochs[index] ?? 0))
     .find((why) => why !== null);
-  if (fault != null) return waits(doing, fault);
+  if (fault != null)
+    return brokerIds.some((id) => isGivenUp(observation, id))
+      ? { ...NOTHING, doing, disruption: null }
+      : waits(doing, fault);
   return {
     ...NOTHING,
     doing,
@@ -172,6 +175,17 @@ export function continueRoll(observation: Observation, entry: Disruption, nowMs:
       brokerId,
     })),
   };
+}
+
+/** Made from a template that is wanted no longer, and does not serve: it may never do so. As the first that is outdated it is restarted next, through every gate. */
+function isGivenUp(observation: Observation, brokerId: number): boolean {
+  const pod = podOf(observation, brokerId);
+  return (
+    pod !== undefined &&
+    !pod.isReady &&
+    !pod.isTerminating &&
+    pod.templateHash !== observation.template.hash
+  );
 }
 
 function stopAll(

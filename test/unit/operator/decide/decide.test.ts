@@ -367,6 +367,18 @@ describe('decide on a roll', () => {
     ]);
   });
 
+  test('gives up waiting for a pod of a template that is wanted no longer', () => {
+    const running = pod(1, { isReady: false, templateHash: OLD_HASH });
+    const plan = planFor({
+      status: ledger({ podUids: ['earlier'] }),
+      change: ({ pods: [a, , c] }) => ({ pods: [a!, running, c!] }),
+    });
+    expect(deeds(plan)).toEqual([]);
+    expect(statusOf(plan).disruption).toBeUndefined();
+    const next = planFor({ change: ({ pods: [a, , c] }) => ({ pods: [a!, running, c!] }) });
+    expect(statusOf(next).disruption).toMatchObject({ brokerIds: [1], podUids: ['pod-1'] });
+  });
+
   test('asks once more, drains and deletes what the ledger names', () => {
     const plan = planFor({ status: ledger(), change: outdated(1, 2) });
     expect(deeds(plan)).toEqual([
