@@ -112,7 +112,8 @@ type BrokerAction =
           | 'confirm-empty'
           | 'recommission'
           | 'remove-broker'
-          | 'reassign';
+          | 'reassign'
+          | 'limit-moves';
       }
     >;
 
@@ -178,6 +179,7 @@ export class Actor {
       case 'recommission':
       case 'remove-broker':
       case 'reassign':
+      case 'limit-moves':
       case 'create-topic':
       case 'alter-topic':
       case 'delete-topic':
@@ -219,6 +221,12 @@ export class Actor {
       const { topic, partition, replicas } = action.move;
       const request = { topic, partition, replicas: [...replicas] };
       await admin.call(controller, ADMIN.reassignPartition, request, options);
+      return;
+    }
+    if (action.kind === 'limit-moves') {
+      const { moveBytesPerSecond } = action;
+      const request = { settings: { moveBytesPerSecond } };
+      await admin.call(controller, ADMIN.setClusterSettings, request, options);
       return;
     }
     const request = { brokerId: action.brokerId };

@@ -27,6 +27,8 @@ import type {
 const REPLICAS_MAX = 100;
 /** The broker's reserve of 256 MiB, and as much again to write into. */
 const STORAGE_SIZE_MIN = '512Mi';
+/** The least that brokers accept. */
+const MOVE_BYTES_PER_SECOND_MIN = 16 * 1_024;
 const IMAGE_LENGTH_MAX = 512;
 const ANNOTATION_LENGTH_MAX = 4_096;
 const MINUTES_PER_DAY = 1_440;
@@ -237,8 +239,8 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
     config: brokerConfigSchema,
     rollout: rolloutSchema,
     moveBytesPerSecond: integer(
-      "Bytes per second that one broker may push to replicas that move. Absent: the brokers' own bound. Applied live.",
-      1,
+      'Bytes per second that one broker may push to replicas that move. Absent: left as it is, at first without a limit. Applied live.',
+      MOVE_BYTES_PER_SECOND_MIN,
       Number.MAX_SAFE_INTEGER,
     ),
     paused: choice(

@@ -101,7 +101,7 @@ export interface LogClusterSpec {
   readonly rack: Rack;
   readonly config: BrokerConfig;
   readonly rollout: Rollout;
-  /** Bytes per second that one broker may push to replicas that move. Absent: the brokers' own bound. */
+  /** Bytes per second that one broker may push to replicas that move. Absent: as the brokers have it, at first without a limit. */
   readonly moveBytesPerSecond?: number;
   readonly paused?: PauseLevel;
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */

@@ -8,7 +8,7 @@ import { budgetActions, evictable } from './drain.ts';
 import { markClaims } from './identity.ts';
 import { followMin } from './min.ts';
 import { beginRoll, continueRoll, healStuck } from './roll.ts';
-import { isTakenBack, rebalance, recommissions, scaleDown } from './scale.ts';
+import { isTakenBack, limitMoves, rebalance, recommissions, scaleDown } from './scale.ts';
 import { nextStatus, type Outcome } from './status.ts';
 import { NOTHING, type Step } from './step.ts';
 import { topicActions } from './topics.ts';
@@ -62,6 +62,7 @@ function operate(
   const moves = rebalance(observation, nowMs);
   const steps = [heal, step, min.step, moves].filter((each) => each !== NOTHING);
   const live = [
+    ...limitMoves(observation),
     ...recommissions(observation),
     ...growClaims(observation),
     ...markClaims(observation),

@@ -54,6 +54,16 @@ export function recommissions({ cluster, metadata }: Observation): Action[] {
     .map(({ brokerId }) => ({ kind: 'recommission', brokerId }));
 }
 
+/** The spec's limit on moves, where it has one and the brokers have another. */
+export function limitMoves({ cluster, metadata }: Observation): Action[] {
+  const { moveBytesPerSecond } = cluster.spec;
+  return moveBytesPerSecond === undefined ||
+    metadata === null ||
+    metadata.moveBytesPerSecond === moveBytesPerSecond
+    ? []
+    : [{ kind: 'limit-moves', moveBytesPerSecond }];
+}
+
 /** Moves replicas to brokers that have none. */
 export function rebalance(observation: Observation, nowMs: number): Step {
   const { rebalance: moves, metadata, workload, cluster } = observation;

@@ -122,6 +122,8 @@ export interface MetadataView {
   readonly brokers: readonly RegisteredBroker[];
   readonly topics: readonly TopicView[];
   readonly losses: readonly LossView[];
+  /** Bytes per second that one broker may push to replicas that move; -1: no limit. */
+  readonly moveBytesPerSecond: number;
 }
 
 export interface RegisteredBroker {
@@ -239,6 +241,7 @@ export type Action =
   | { readonly kind: 'recommission'; readonly brokerId: number }
   | { readonly kind: 'remove-broker'; readonly brokerId: number }
   | { readonly kind: 'reassign'; readonly move: Move }
+  | { readonly kind: 'limit-moves'; readonly moveBytesPerSecond: number }
   | {
       readonly kind: 'create-topic';
       readonly name: string;

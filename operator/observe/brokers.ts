@@ -141,7 +141,7 @@ export async function askController(
 }
 
 function metadataOf(
-  { clusterId, brokers, losses }: DescribeClusterResponse,
+  { clusterId, brokers, losses, settings }: DescribeClusterResponse,
   controller: number,
   topics: readonly Topic[],
 ): MetadataView {
@@ -151,6 +151,7 @@ function metadataOf(
     brokers: brokers.map(brokerView),
     topics: topics.map(topicView),
     losses,
+    moveBytesPerSecond: settings?.moveBytesPerSecond ?? -1,
   };
 }
 

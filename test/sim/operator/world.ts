@@ -150,6 +150,7 @@ export class World {
                     },
                   ],
             losses: [],
+            moveBytesPerSecond: -1,
           };
     const seen: Observation = {
       cluster: cluster({
@@ -277,6 +278,7 @@ export class World {
       case 'delete-claim':
       case 'delete-topic':
       case 'grow-claim':
+      case 'limit-moves':
       case 'set-topic-finalizer':
       case 'write-topic-status':
         // Nothing of the model depends on these.

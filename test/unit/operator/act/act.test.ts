@@ -140,9 +140,11 @@ describe('Actor', () => {
   test('asks the controller, and the broker itself only to form the cluster', async () => {
     await perform({ kind: 'bootstrap', brokerId: 0, clusterId: 'id' });
     await perform({ kind: 'prepare-stop', brokerId: 0 });
+    await perform({ kind: 'limit-moves', moveBytesPerSecond: 1_000_000 });
     expect(calls).toEqual([
       ['Bootstrap', '10.0.0.1:9641', { clusterId: 'id' }],
       ['PrepareStop', '10.0.0.9:9641', { brokerId: 0 }],
+      ['SetClusterSettings', '10.0.0.9:9641', { settings: { moveBytesPerSecond: 1_000_000 } }],
     ]);
     await expect(
       perform({ kind: 'prepare-stop', brokerId: 0 }, { ...basis, controllerAddress: null }),

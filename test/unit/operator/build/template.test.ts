@@ -60,7 +60,7 @@ describe('templateInputs()', () => {
     { storage: { size: '20Gi' } },
     { rollout: { policy: 'Manual' } },
     { paused: 'All' },
-    { moveBytesPerSecond: 1_000 },
+    { moveBytesPerSecond: 1_000_000 },
   ])('do not change with %j', (spec) => {
     expect(templateInputs(logCluster(spec).spec)).toBe(before);
   });

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { decide } from '../../../../operator/decide/decide.ts';
+import { limitMoves } from '../../../../operator/decide/scale.ts';
+import { NOW_MS, observation } from '../../../fixtures/operator/observations.ts';
+
+const LIMIT = { kind: 'limit-moves', moveBytesPerSecond: 1_000_000 } as const;
+
+test.each([
+  ['gives the brokers the limit of the spec', 1_000_000, -1, [LIMIT]],
+  ['changes another limit', 1_000_000, 50_000, [LIMIT]],
+  ['leaves the same limit', 1_000_000, 1_000_000, []],
+  ['leaves a limit that the spec says nothing of', undefined, 1_000_000, []],
+])('limitMoves %s', (_, wanted, present, actions) => {
+  const seen = observation({
+    spec: wanted === undefined ? {} : { moveBytesPerSecond: wanted },
+    change: ({ metadata }) => ({ metadata: { ...metadata!, moveBytesPerSecond: present } }),
+  });
+  expect(limitMoves(seen)).toEqual(actions);
+});
+
+test('limitMoves waits for the controller', () => {
+  const spec = { moveBytesPerSecond: 1_000_000 };
+  expect(limitMoves(observation({ spec, change: () => ({ metadata: null }) }))).toEqual([]);
+});
+
+test('decide limits moves before it begins one', () => {
+  const move = { topic: 'orders', partition: 0, replicas: [0, 1, 3] };
+  const spec = { moveBytesPerSecond: 1_000_000 };
+  const seen = observation({ replicas: 5, spec, change: () => ({ rebalance: [move] }) });
+  const { actions } = decide(seen, NOW_MS);
+  expect(actions.slice(0, 2)).toEqual([LIMIT, { kind: 'reassign', move }]);
+});
