@@ -8,9 +8,6 @@ import { counted, listed, partitionsOf, podOf, registeredBroker } from './servic
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, ClaimView, Observation, Refusal } from './types.ts';
 
-/** Reassignments begun in one pass; the brokers' own limit on moving bytes does the rest. */
-const MOVES_PER_PASS_MAX = 50;
-
 /**
  * Volumes that an earlier scale-down kept, of numbers that are wanted again. Their brokers were removed, and a removed broker's directory never joins again: what
  * it holds was found empty and given up. A broker that is still registered keeps its volume, and so does another cluster.
@@ -32,19 +29,19 @@ export function leftoverClaims({
   );
 }
 
-/** A broker that could hold replicas and holds none, while others hold some. */
-export function hasEmptyBroker({ metadata }: Pick<Observation, 'metadata'>): boolean {
-  const held = new Set(
-    (metadata?.topics ?? []).flatMap(({ partitions }) =>
-      partitions.flatMap(({ replicas }) => replicas),
-    ),
+/**
+ * A broker that could hold replicas and holds less than half of an even share. A newcomer counts as one until most of its share is there, so that a pass that
+ * was cut short is taken up again; whoever places replicas by hand is left alone as long as no broker is far behind.
+ */
+export function hasNewcomer({ metadata }: Pick<Observation, 'metadata'>): boolean {
+  const held = (metadata?.topics ?? []).flatMap(({ partitions }) =>
+    partitions.flatMap(({ replicas }) => replicas),
   );
-  return (
-    held.size > 0 &&
-    (metadata?.brokers ?? []).some(
-      ({ brokerId, isFenced, isCordoned }) => !isFenced && !isCordoned && !held.has(brokerId),
-    )
+  const able = (metadata?.brokers ?? []).filter(
+    ({ isFenced, isCordoned }) => !isFenced && !isCordoned,
   );
+  const evenShare = held.length / able.length;
+  return able.some(({ brokerId }) => held.filter((id) => id === brokerId).length < evenShare / 2);
 }
 
 /** Brokers that the spec wants and that were cordoned by an earlier scale-down: it was taken back. */
@@ -64,7 +61,7 @@ export function limitMoves({ cluster, metadata }: Observation): Action[] {
     : [{ kind: 'limit-moves', moveBytesPerSecond }];
 }
 
-/** Moves replicas to brokers that have none. */
+/** Moves replicas to brokers that have too few. All at once: the brokers' own limit on moving bytes does the rest. */
 export function rebalance(observation: Observation, nowMs: number): Step {
   const { rebalance: moves, metadata, workload, cluster } = observation;
   if (
@@ -88,13 +85,13 @@ export function rebalance(observation: Observation, nowMs: number): Step {
     return waits(doing, `waiting for ${counted(moving.length, 'partition')} on the move`);
   return acts(
     doing,
-    moves.slice(0, MOVES_PER_PASS_MAX).map((move) => ({ kind: 'reassign', move })),
+    moves.map((move) => ({ kind: 'reassign', move })),
     [
       {
         type: 'Normal',
         reason: 'RebalanceStarted',
         action: 'Rebalance',
-        note: `Moving ${counted(moves.length, 'partition')} to brokers that hold none`,
+        note: `Moving ${counted(moves.length, 'partition')} to brokers that hold few or none`,
       },
     ],
   );

@@ -25,7 +25,7 @@ import { buildStatefulSet, planTemplate, readRecord } from '../build/workload.ts
 import type { PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
 import { wantedClusterId } from '../decide/identity.ts';
 import { candidateSets } from '../decide/roll.ts';
-import { hasEmptyBroker } from '../decide/scale.ts';
+import { hasNewcomer } from '../decide/scale.ts';
 import type {
   BudgetView,
   ClaimView,
@@ -124,7 +124,7 @@ export async function observe(
       ? []
       : await readVerdicts(admin, address, { ...seen, verdicts: [], rebalance: null }, signal);
   const rebalance =
-    address !== null && hasEmptyBroker(seen) ? await askRebalance(admin, address, signal) : null;
+    address !== null && hasNewcomer(seen) ? await askRebalance(admin, address, signal) : null;
   const addresses = new Map(
     reached.flatMap(({ answer, address: at }) =>
       at === null ? [] : [[answer.brokerId, at] as const],

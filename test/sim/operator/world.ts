@@ -20,7 +20,7 @@ import {
 } from '../../fixtures/operator/observations.ts';
 import { harmOf } from '../../../operator/decide/service.ts';
 import { candidateSets } from '../../../operator/decide/roll.ts';
-import { hasEmptyBroker } from '../../../operator/decide/scale.ts';
+import { hasNewcomer } from '../../../operator/decide/scale.ts';
 
 interface Pod {
   readonly id: number;
@@ -189,7 +189,7 @@ export class World {
       ...metadata.brokers.map(({ brokerId }) => [brokerId]),
       ...candidateSets(seen).filter(({ length }) => length > 1),
     ];
-    const moves = hasEmptyBroker(seen) ? this.#moves() : null;
+    const moves = hasNewcomer(seen) ? this.#moves() : null;
     return { ...seen, verdicts: sets.map((set) => this.#verdict(set)), rebalance: moves };
   }
 

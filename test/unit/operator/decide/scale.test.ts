@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { decide } from '../../../../operator/decide/decide.ts';
-import { limitMoves } from '../../../../operator/decide/scale.ts';
-import { NOW_MS, observation } from '../../../fixtures/operator/observations.ts';
+import { hasNewcomer, limitMoves } from '../../../../operator/decide/scale.ts';
+import { NOW_MS, observation, topic } from '../../../fixtures/operator/observations.ts';
 
 const LIMIT = { kind: 'limit-moves', moveBytesPerSecond: 1_000_000 } as const;
 
@@ -29,4 +29,38 @@ test('decide limits moves before it begins one', () => {
   const seen = observation({ replicas: 5, spec, change: () => ({ rebalance: [move] }) });
   const { actions } = decide(seen, NOW_MS);
   expect(actions.slice(0, 2)).toEqual([LIMIT, { kind: 'reassign', move }]);
+});
+
+test.each([
+  ['one that holds nothing', [[0, 1, 2]], true],
+  [
+    'one that holds less than half of its share',
+    [...Array.from({ length: 10 }, () => [0, 1, 2]), [1, 2, 3]],
+    true,
+  ],
+  [
+    'none that holds half of its share',
+    [
+      [0, 1, 2],
+      [0, 1, 3],
+    ],
+    false,
+  ],
+  ['none where nothing is held', [], false],
+])('hasNewcomer finds %s', (_, assignments, expected) => {
+  const topics = [topic('orders', assignments)];
+  expect(hasNewcomer(observation({ replicas: 4, topics }))).toBe(expected);
+});
+
+test('decide begins every move of the plan at once: nobody is empty after the first of them', () => {
+  const moves = Array.from({ length: 120 }, (_, index) => ({
+    topic: `topic-${index}`,
+    partition: 0,
+    replicas: [0, 1, 3],
+  }));
+  const { actions } = decide(
+    observation({ replicas: 5, change: () => ({ rebalance: moves }) }),
+    NOW_MS,
+  );
+  expect(actions.filter(({ kind }) => kind === 'reassign')).toHaveLength(120);
 });
