@@ -18,7 +18,12 @@ import { Broker } from './runtime/broker.ts';
 import { publicServices } from './service/public-services.ts';
 import { openDisk } from './storage/disk.ts';
 import { readDescriptors } from './telemetry/descriptors.ts';
-import { HEALTH_SERVICE, Health } from './telemetry/health.ts';
+import {
+  HEALTH_SERVICE,
+  HEALTH_SERVICE_NAME,
+  Health,
+  healthDescriptors,
+} from './telemetry/health.ts';
 import { TelemetryServer } from './telemetry/http.ts';
 import { createLogger } from './telemetry/logger.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -134,8 +139,14 @@ function serve(broker: Broker, { version, report, server, channels }: Around) {
   });
   const health = new Health({ isServing, services: PUBLIC_SERVICES });
   const reflection = reflectionHandler(
-    readDescriptors(readFileSync(new URL('../proto/tidemark.binpb', import.meta.url))),
-    PUBLIC_SERVICES,
+    readDescriptors(
+      // Sets of descriptors one after another are one set, as repeated fields are.
+      Buffer.concat([
+        readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),
+        healthDescriptors(),
+      ]),
+    ),
+    [...PUBLIC_SERVICES, HEALTH_SERVICE_NAME],
   );
   server.add(services.log.definition, services.log.handlers);
   server.add(services.admin.definition, services.admin.handlers);

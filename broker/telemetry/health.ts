@@ -2,7 +2,13 @@
  * grpc.health.v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): the broker as a whole, under the empty name, and each of its
  * services, SERVING in phase `serving` alone. Its three small messages are written here by hand, for they will never change.
  */
+import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import {
+  FieldDescriptorProto_Label as Label,
+  FieldDescriptorProto_Type as Type,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import {
   type MethodDefinition,
   type sendUnaryData,
@@ -10,6 +16,8 @@ import {
   type ServerWritableStream,
   status as Status,
 } from '@grpc/grpc-js';
+
+export const HEALTH_SERVICE_NAME = 'grpc.health.v1.Health';
 
 const SERVING = 1;
 const NOT_SERVING = 2;
@@ -35,6 +43,52 @@ export const HEALTH_SERVICE = {
   check: method('Check', false),
   watch: method('Watch', true),
 };
+
+/** The service and its messages as a FileDescriptorSet, for reflection. */
+export function healthDescriptors(): Uint8Array {
+  const field = { number: 1, label: Label.OPTIONAL };
+  const types = {
+    inputType: '.grpc.health.v1.HealthCheckRequest',
+    outputType: '.grpc.health.v1.HealthCheckResponse',
+  };
+  const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+  const file = {
+    name: 'grpc/health/v1/health.proto',
+    package: 'grpc.health.v1',
+    syntax: 'proto3',
+    messageType: [
+      {
+        name: 'HealthCheckRequest',
+        field: [{ ...field, name: 'service', jsonName: 'service', type: Type.STRING }],
+      },
+      {
+        name: 'HealthCheckResponse',
+        field: [
+          {
+            ...field,
+            name: 'status',
+            jsonName: 'status',
+            type: Type.ENUM,
+            typeName: '.grpc.health.v1.HealthCheckResponse.ServingStatus',
+          },
+        ],
+        enumType: [
+          { name: 'ServingStatus', value: statuses.map((name, number) => ({ name, number })) },
+        ],
+      },
+    ],
+    service: [
+      {
+        name: 'Health',
+        method: [
+          { name: 'Check', ...types },
+          { name: 'Watch', ...types, serverStreaming: true },
+        ],
+      },
+    ],
+  };
+  return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file] }));
+}
 
 export class Health {
   readonly #isServing: () => boolean;
@@ -110,7 +164,7 @@ export class Health {
 
 function method(name: string, isStream: boolean): MethodDefinition<HealthRequest, number> {
   return {
-    path: `/grpc.health.v1.Health/${name}`,
+    path: `/${HEALTH_SERVICE_NAME}/${name}`,
     requestStream: false,
     responseStream: isStream,
     requestSerialize: ({ service }) =>

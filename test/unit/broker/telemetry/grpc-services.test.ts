@@ -13,11 +13,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
 import { readDescriptors } from '../../../../broker/telemetry/descriptors.ts';
-import { Health, HEALTH_SERVICE } from '../../../../broker/telemetry/health.ts';
+import {
+  Health,
+  HEALTH_SERVICE,
+  HEALTH_SERVICE_NAME,
+  healthDescriptors,
+} from '../../../../broker/telemetry/health.ts';
 import { REFLECTION_SERVICES, reflectionHandler } from '../../../../broker/telemetry/reflection.ts';
 import { callUnary } from '../../../../proto/grpc/calls.ts';
 
 const SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
+const LISTED = [...SERVICES, HEALTH_SERVICE_NAME];
 const IMAGE = readFileSync(new URL('../../../../proto/tidemark.binpb', import.meta.url));
 
 let isServing = true;
@@ -30,7 +36,8 @@ beforeEach(async () => {
   server = new GrpcServer();
   health = new Health({ isServing: () => isServing, services: SERVICES });
   server.add(HEALTH_SERVICE, health.handlers());
-  const handler = reflectionHandler(readDescriptors(IMAGE), SERVICES);
+  const index = readDescriptors(Buffer.concat([IMAGE, healthDescriptors()]));
+  const handler = reflectionHandler(index, LISTED);
   for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, handler);
   client = new Client(
     `127.0.0.1:${await server.listen({ host: '127.0.0.1', port: 0 })}`,
@@ -123,7 +130,7 @@ function fileNames(response: Uint8Array): string[] {
 describe.each(['v1', 'v1alpha'] as const)('reflection %s', (version) => {
   it('lists services', async () => {
     const list = (await ask(version, 7, '')).get(6)!;
-    expect(SERVICES.filter((name) => Buffer.from(list).includes(name))).toEqual(SERVICES);
+    expect(LISTED.filter((name) => Buffer.from(list).includes(name))).toEqual(LISTED);
   });
 
   it.each([
@@ -138,6 +145,15 @@ describe.each(['v1', 'v1alpha'] as const)('reflection %s', (version) => {
       'tidemark/v1/errors.proto',
       'tidemark/v1/records.proto',
     ]);
+  });
+
+  it.each([
+    HEALTH_SERVICE_NAME,
+    `${HEALTH_SERVICE_NAME}.Check`,
+    'grpc.health.v1.HealthCheckResponse.ServingStatus',
+  ])('finds the file of %s, which is not of this project', async (symbol) => {
+    const files = fileNames((await ask(version, 4, symbol)).get(4)!);
+    expect(files).toEqual(['grpc/health/v1/health.proto']);
   });
 
   it('finds a file by name', async () => {
