@@ -57,6 +57,9 @@ async function main(): Promise<void> {
   refuseSecond(options.dataDir);
   const specs = specsOf(options);
   const record = readCluster(options.dataDir);
+  const allFailed = Promise.withResolvers<never>();
+  // Once the cluster is ready, brokers that end are for the person who watches.
+  allFailed.promise.catch(() => undefined);
   const processes = new Processes({
     dataDir: options.dataDir,
     program: fileURLToPath(new URL('../main.ts', import.meta.url)),
@@ -64,6 +67,11 @@ async function main(): Promise<void> {
     clusterId: record.clusterId,
     extraArguments: options.brokerArguments,
     onEvent: note,
+    onAllFailed: () => {
+      allFailed.reject(
+        new Error(`every broker ended before the cluster was ready: see ${options.dataDir}/logs`),
+      );
+    },
   });
   const socketPath = join(options.dataDir, 'control.sock');
   if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
@@ -77,18 +85,20 @@ async function main(): Promise<void> {
     join(options.dataDir, 'local.json'),
     `${JSON.stringify({ launcherPid: process.pid, socket: socketPath })}\n`,
   );
-  const stop = stopper(processes, () => {
+  const cleanUp = (): void => {
     control.close();
     rmSync(join(options.dataDir, 'local.json'), { force: true });
-  });
+  };
+  const stop = stopper(processes, cleanUp);
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   for (const spec of specs) processes.start(spec.brokerId);
   try {
-    await formCluster(options.dataDir, record, specs);
-    await waitUntilServing(specs);
+    await Promise.race([formCluster(options.dataDir, record, specs), allFailed.promise]);
+    await Promise.race([waitUntilServing(specs), allFailed.promise]);
   } catch (error) {
     processes.killAll();
+    cleanUp();
     throw error;
   }
   greet(options, specs);

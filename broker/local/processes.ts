@@ -7,7 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { EXIT_COMES_BACK } from '../base/exit-codes.ts';
+import { EXIT_COMES_BACK, EXIT_FAULT } from '../base/exit-codes.ts';
 
 /** How one broker is to be run. */
 export interface BrokerSpec {
@@ -33,6 +33,8 @@ export interface ProcessesOptions {
   readonly extraArguments: readonly string[];
   /** A person should know: a broker started, ended or was signalled. */
   readonly onEvent: (text: string) => void;
+  /** The last one ended by a fault of its own, and none is to be started again. */
+  readonly onAllFailed: () => void;
 }
 
 /** Pause before a broker that left by itself is started again. */
@@ -49,6 +51,8 @@ export type KillSignal = 'SIGKILL' | 'SIGSTOP' | 'SIGTERM';
 export class Processes {
   readonly #options: ProcessesOptions;
   readonly #running = new Map<number, Running>();
+  /** Ended with EXIT_COMES_BACK, to be started after a pause. */
+  readonly #returning = new Set<number>();
   #isClosing = false;
 
   constructor(options: ProcessesOptions) {
@@ -170,8 +174,14 @@ export class Processes {
     this.#options.onEvent(
       `broker ${spec.brokerId} ended (${end.signal ?? `exit code ${end.code}`})`,
     );
-    if (end.code !== EXIT_COMES_BACK) return;
+    if (end.code !== EXIT_COMES_BACK) {
+      const isLast = this.#running.size === 0 && this.#returning.size === 0;
+      if (isLast && end.code === EXIT_FAULT) this.#options.onAllFailed();
+      return;
+    }
+    this.#returning.add(spec.brokerId);
     setTimeout(() => {
+      this.#returning.delete(spec.brokerId);
       if (!this.#isClosing && !this.#running.has(spec.brokerId)) this.#spawn(spec);
     }, RESTART_MS);
   }

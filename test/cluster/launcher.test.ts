@@ -190,3 +190,23 @@ function isRunning(pid: number): boolean {
 function killIfRunning(pid: number | null): void {
   if (pid !== null && isRunning(pid)) process.kill(pid, 'SIGKILL');
 }
+
+describe('npm start whose brokers cannot start', () => {
+  const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  afterAll(() => rmSync(data, { recursive: true, force: true }));
+
+  it('ends, and says where the reason stands', async () => {
+    const program = join(ROOT, 'broker', 'local', 'main.ts');
+    const port = await freePorts(3);
+    const args = [program, '--data', data, '--port', `${port}`, '--', '--session-timeout-ms', '0'];
+    const { code, stderr } = await command(process.execPath, args).result;
+    expect(stderr).toContain(
+      `every broker ended before the cluster was ready: see ${join(data, 'logs')}`,
+    );
+    expect(code).toBe(1);
+    expect(readFileSync(join(data, 'logs', 'broker-1.log'), 'utf8')).toContain(
+      'session-timeout-ms is',
+    );
+    expect(existsSync(join(data, 'local.json'))).toBe(false);
+  });
+});
