@@ -209,7 +209,10 @@ export class Raft {
     const { incarnation } = core;
     if (known <= incarnation) return true;
     core.becomeFollower(core.term, null);
-    core.deposed = `directory ${core.self.directoryId} of broker ${core.self.brokerId} was rolled back: incarnation ${known} is known, this one is ${incarnation}`;
+    const { brokerId, directoryId } = core.self;
+    core.deposed =
+      `directory ${directoryId} of broker ${brokerId} was put back to an earlier state, or a process that runs on a copy of it has taken this one's place: ` +
+      `incarnation ${known} is known, this one is ${incarnation}`;
     return false;
   }
 

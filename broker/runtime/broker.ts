@@ -332,6 +332,9 @@ export class Broker implements BrokerApi {
   }
 
   #quorumFailed(reason: string, isRolledBack: boolean): void {
+    // The core says it at every step, and two renewals at once would take each other's files away.
+    if (this.#phase === 'failed') return;
+    this.#phase = 'failed';
     const { disk, newUuid, onFact } = this.#options;
     onFact('quorum-failed', { reason, isRolledBack });
     const renewed = isRolledBack ? disk.renew(newUuid()) : Promise.resolve();

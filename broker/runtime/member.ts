@@ -12,6 +12,7 @@ import type { Durable, Peer, RaftStatus } from '../raft/types.ts';
 import type { SyncSetProposal } from '../replication/types.ts';
 import { AddressBook } from './address-book.ts';
 import { ControllerSeat } from './controller-seat.ts';
+import { refuseCopy } from './copy-guard.ts';
 import { FollowerStreams } from './follower-streams.ts';
 import { askAll } from './formation.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -84,6 +85,8 @@ export class Member {
     host: MemberHost,
   ): Promise<Member> {
     const { durable, directoryId } = await loadQuorum(options, meta);
+    // Before anything is sent: a copy would pass for a later start of the original, and displace it.
+    await refuseCopy(options, meta, durable);
     const incarnation = await options.disk.quorum.beginIncarnation();
     const member = new Member(
       options,

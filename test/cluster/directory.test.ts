@@ -1,8 +1,9 @@
 /** Brokers that come back with another disk, or with one that cannot be trusted: none leads before it has everything again. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { TestCluster } from './harness/cluster.ts';
+import { freePorts } from './harness/ports.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 
 describe('data directory', () => {
@@ -81,6 +82,50 @@ describe('data directory', () => {
         expect(restartReason).toContain('boot');
       },
     );
+    expect(verdict).toMatchObject({ refused: 0, unknown: 0, violations: [] });
+  });
+
+  it('that is a copy of one in use is refused, and the broker on the original goes on', async () => {
+    const { verdict } = await underLoad(cluster, {}, async ({ progress }: Scene) => {
+      const original = cluster.broker(3);
+      const before = await cluster.registered(3);
+      const dataDir = `${original.dataDir}-copy`;
+      cpSync(original.dataDir, dataDir, { recursive: true });
+      const copy = original.elsewhere(await freePorts(1), dataDir);
+      copy.start();
+      await cluster
+        .wait('the copy to be refused', () => (copy.isRunning ? undefined : true))
+        .finally(() => copy.kill());
+      expect(copy.logTail(20)).toContain(
+        `directory ${before.directoryId} is in use by the broker at ${original.address}`,
+      );
+      await progress();
+      expect(await cluster.registered(3)).toMatchObject({ brokerEpoch: before.brokerEpoch });
+      expect(original.isRunning).toBe(true);
+    });
+    expect(verdict).toMatchObject({ refused: 0, unknown: 0, violations: [] });
+  });
+
+  it('that was put back to an earlier state becomes another directory, and is filled again', async () => {
+    const { verdict } = await underLoad(cluster, {}, async (scene: Scene) => {
+      const broker = cluster.broker(3);
+      const before = await cluster.registered(3);
+      await broker.stop();
+      const older = `${broker.dataDir}-older`;
+      cpSync(broker.dataDir, older, { recursive: true });
+      await cluster.restart(3);
+      await cluster.waitInSync(scene.topic.name);
+      await scene.progress();
+      await broker.kill();
+      rmSync(broker.dataDir, { recursive: true });
+      renameSync(older, broker.dataDir);
+      broker.start();
+      await cluster.wait('the old copy to withdraw', () => (broker.isRunning ? undefined : true));
+      expect(broker.logTail(20)).toContain('was put back to an earlier state');
+      expect(broker.logTail(40)).not.toContain('renew-failed');
+      await rejoin(3, scene);
+      expect((await cluster.registered(3)).directoryId).not.toBe(before.directoryId);
+    });
     expect(verdict).toMatchObject({ refused: 0, unknown: 0, violations: [] });
   });
 });

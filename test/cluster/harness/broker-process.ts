@@ -61,6 +61,19 @@ export class BrokerProcess {
     return this.#child.ended;
   }
 
+  /** A broker of the same id on another directory and port: not started. */
+  elsewhere(port: number, dataDir: string): BrokerProcess {
+    const { brokerId, args, logFile } = this.#place;
+    return new BrokerProcess({
+      brokerId,
+      port,
+      dataDir,
+      logFile: `${logFile}.${port}`,
+      // The last of options that are given twice counts.
+      args: [...args, '--data', dataDir, '--listen', `127.0.0.1:${port}`],
+    });
+  }
+
   /** Path inside its data directory. */
   file(...names: readonly string[]): string {
     return join(this.dataDir, ...names);

@@ -238,7 +238,7 @@ describe('Raft identity', () => {
       ),
     );
     expect(output.deposed).toBe(
-      'directory a of broker 1 was rolled back: incarnation 2 is known, this one is 1',
+      "directory a of broker 1 was put back to an earlier state, or a process that runs on a copy of it has taken this one's place: incarnation 2 is known, this one is 1",
     );
     expect(output).toMatchObject({ send: [], sendAfter: [], writes: [] });
     for (let count = 0; count < 200; count += 1)
