@@ -72,7 +72,7 @@ export function serializeFetch(response: FetchParts): Buffer {
   } of response.partitions) {
     const part = new MessageParts().bytes(1, [topicId]).number(2, partition).bytes(3, frames);
     part.number(4, highWaterMark).number(5, logStart);
-    if (error !== undefined) part.bytes(6, [ErrorMessage.encode(error).finish()]);
+    if (error !== undefined) part.encoded(6, ErrorMessage.encode(error).finish());
     message.message(1, part);
   }
   return message.asBuffer();
@@ -97,7 +97,7 @@ export function serializeReplicate(response: ReplicateParts): Buffer {
     message.message(1, part.number(5, highWaterMark).number(6, logStart));
   }
   for (const diverged of response.diverged)
-    message.bytes(2, [ReplicaDiverged.encode(diverged).finish()]);
-  for (const reset of response.resets) message.bytes(3, [ReplicaReset.encode(reset).finish()]);
+    message.encoded(2, ReplicaDiverged.encode(diverged).finish());
+  for (const reset of response.resets) message.encoded(3, ReplicaReset.encode(reset).finish());
   return message.asBuffer();
 }

@@ -53,6 +53,12 @@ export class MessageParts {
     return this;
   }
 
+  /** A message inside this one that is encoded already: written when it is empty too, since it is there. */
+  encoded(field: number, message: Uint8Array): this {
+    this.#prefix(field, message.length);
+    return message.length === 0 ? this : this.#add(message);
+  }
+
   /** Writes the message into `target` from byte `at`, which must have room for {@link length} bytes. */
   copy(target: Uint8Array, at = 0): number {
     let next = at;
