@@ -50,6 +50,8 @@ export class World {
     retire: boolean;
     switches: boolean;
     weakAcks: boolean;
+    /** Brokers die behind slow links and are back at once: what the dead one stated arrives after the next one has registered. */
+    ghosts: boolean;
   };
   readonly #brokers: ModelBroker[];
   readonly #controller: ModelController;
@@ -80,6 +82,7 @@ export class World {
       retire: random.chance(0.3),
       switches: random.chance(0.3),
       weakAcks: random.chance(0.3),
+      ghosts: random.chance(0.3),
     };
     this.#brokers = Array.from({ length: this.brokerCount }, (_, id) => new ModelBroker(id, this));
     this.#cut = this.#brokers.map(() => false);
@@ -197,7 +200,8 @@ export class World {
         this.#controller.fence(broker.id);
       }
       if (this.random.chance(0.02)) broker.sync();
-      this.#streams.connect(broker.id);
+      if (!this.#settings.ghosts || !this.#isFaulty || this.random.chance(0.15))
+        this.#streams.connect(broker.id);
     }
     this.#controller.elect();
     if (this.#controller.state.leader !== -1) this.#leaderlessSinceMs = nowMs;
@@ -211,7 +215,8 @@ export class World {
     const { random } = this;
     const broker = random.pick(this.#brokers);
     const roll = random.below(100);
-    if (roll < 6) this.#crash(broker, this.#settings.lossy && random.chance(0.4));
+    if (roll < 6 && this.#settings.ghosts) this.#ghost(broker);
+    else if (roll < 6) this.#crash(broker, this.#settings.lossy && random.chance(0.4));
     else if (roll < 8)
       for (const other of this.#brokers)
         this.#crash(other, this.#settings.lossy && random.chance(0.2));
@@ -244,6 +249,14 @@ export class World {
     this.scheduler.after(20 + this.random.below(this.random.chance(0.2) ? 2_000 : 300), () =>
       this.#start(broker),
     );
+  }
+
+  #ghost(broker: ModelBroker): void {
+    this.#streams.slow(broker.id, 200 + this.random.below(600));
+    this.scheduler.after(20 + this.random.below(150), () => {
+      this.#crash(broker, this.#settings.lossy);
+      this.#start(broker);
+    });
   }
 
   #start(broker: ModelBroker): void {
