@@ -131,11 +131,9 @@ export class SteadyLoad {
     const consumer = client.consumer({ topic, from: 'earliest' });
     const patience = setTimeout(() => void consumer.close(), READ_MS_MAX);
     try {
-      for await (const { partition, records } of consumer) {
-        for (const { offset, value } of records) {
-          const place = `${partition}/${offset}`;
-          if (missing.get(place) === Buffer.from(value).readUInt32LE(0)) missing.delete(place);
-        }
+      for await (const { partition, offset, value } of consumer.records()) {
+        const place = `${partition}/${offset}`;
+        if (missing.get(place) === Buffer.from(value).readUInt32LE(0)) missing.delete(place);
         if (missing.size === 0) break;
       }
     } finally {

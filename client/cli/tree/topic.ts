@@ -77,10 +77,10 @@ function settings(command: Command): Command {
       parseCount(1, 100),
     )
     .addOption(
-      new Option('--commit-mode <mode>', 'who must hold a record before it is committed').choices([
-        'in-sync',
-        'quorum',
-      ]),
+      new Option(
+        '--commit-mode <mode>',
+        'who must hold a record before it is committed: all that are in sync, or a majority (docs/commit-modes.md)',
+      ).choices(['in-sync', 'quorum']),
     )
     .option(
       '--retention <duration>',
