@@ -8,7 +8,7 @@ import {
   LogServiceService,
   AckLevel as WireAcks,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { type RecordInput, recordBytes } from '../../proto/records/record-set.ts';
+import { recordBytes } from '../../proto/records/record-set.ts';
 import { backoffMs, type Cluster, sleep, type TopicView } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { fromCall, fromWire, TidemarkError } from '../errors.ts';
@@ -23,6 +23,7 @@ import { Partitioner } from './partitioner.ts';
 import { PRODUCE_METHOD } from './produce-request.ts';
 import { ProduceStream, type Sending } from './produce-stream.ts';
 import { SendBuffer } from './send-buffer.ts';
+import { newTopicState, type TopicState, type Waiting } from './topic-state.ts';
 import type {
   Acks,
   ProducerCounters,
@@ -39,33 +40,14 @@ const TICK_MS = 100;
 const SILENCE_MS = 500;
 /** A broker that still leads but says nothing for so long: give the connection up and make another. */
 const SILENCE_MS_MAX = 20_000;
+/** How soon partitions that were added are used, where nothing else asks for a look-up before. */
+const LOOK_UP_MS = 5_000;
 
 const ACK_LEVELS: Readonly<Record<Acks, AckLevel>> = {
   none: WireAcks.ACK_LEVEL_NONE,
   leader: WireAcks.ACK_LEVEL_LEADER,
   all: WireAcks.ACK_LEVEL_ALL,
 };
-
-interface Waiting {
-  readonly record: ProducerRecord;
-  /** The record as it is encoded. */
-  readonly input: RecordInput;
-  readonly bytes: number;
-  readonly settler: Settler | undefined;
-  readonly createdAtMs: number;
-}
-
-/** What is known of one topic that records are sent to. */
-interface TopicState {
-  readonly name: string;
-  topicId: string | undefined;
-  partitioner: Partitioner | undefined;
-  queues: PartitionQueue[];
-  /** Records that came before the topic was looked up. */
-  waiting: Waiting[];
-  isRefreshing: boolean;
-  refreshFailures: number;
-}
 
 /** Made by `Tidemark.producer()`. All methods may be called at any time until {@link close}. */
 export class Producer {
@@ -220,15 +202,7 @@ export class Producer {
   #topicState(name: string): TopicState {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = {
-        name,
-        topicId: undefined,
-        partitioner: undefined,
-        queues: [],
-        waiting: [],
-        isRefreshing: false,
-        refreshFailures: 0,
-      };
+      topic = newTopicState(name);
       this.#topics.set(name, topic);
       const known = this.#cluster.topic(name);
       if (known !== undefined) this.#onTopic(known);
@@ -294,6 +268,7 @@ export class Producer {
       await sleep(backoffMs(topic.refreshFailures));
     } finally {
       topic.isRefreshing = false;
+      topic.lookedUpAtMs = Date.now();
     }
   }
 
@@ -483,7 +458,8 @@ export class Producer {
     for (const topic of this.#topics.values()) {
       this.#expireWaiting(topic, nowMs);
       for (const queue of topic.queues) this.#settleAll(queue, queue.expire(nowMs));
-      if (topic.waiting.length > 0) void this.#refresh(topic);
+      const isDue = topic.waiting.length > 0 || nowMs - topic.lookedUpAtMs > LOOK_UP_MS;
+      if (isDue) void this.#refresh(topic);
     }
     for (const stream of this.#streams.values()) {
       const silentMs = stream.hasUnanswered ? nowMs - stream.heardAtMs : 0;

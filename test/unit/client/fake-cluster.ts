@@ -133,6 +133,11 @@ export class FakeCluster {
     );
   }
 
+  /** One more, led by broker 2. */
+  addPartition(): void {
+    this.partitions.push(new FakePartition(2));
+  }
+
   /** Starts brokers 1 to `count`. */
   async start(count = 3): Promise<void> {
     for (let broker = 1; broker <= count; broker += 1) await this.startBroker(broker);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   connect,
   type DeliveryReport,
@@ -19,6 +19,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await client.close();
   cluster.stop();
 });
@@ -46,6 +47,19 @@ describe('Producer.send()', () => {
       { partition: 0, offset: 0, timestampMs: 5 },
       { partition: 0, offset: 1, timestampMs: 6 },
     ]);
+  });
+
+  it('learns by itself of partitions that were added', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const producer = client.producer();
+    await producer.send({ topic: TOPIC, value: bytes('a') });
+    cluster.addPartition();
+    const toAdded = () => producer.send({ topic: TOPIC, partition: 1, value: bytes('b') });
+    await expect(toAdded()).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
+    vi.setSystemTime(Date.now() + 5_001);
+    await expect
+      .poll(() => toAdded().catch(() => undefined))
+      .toMatchObject({ partition: 1, offset: 0 });
   });
 
   it('gathers records of one turn into one batch, in order', async () => {
