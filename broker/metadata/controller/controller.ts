@@ -28,7 +28,7 @@ import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts'
 import type { VoterId } from '../voters.ts';
 import { decommission, removeBroker } from './decommission.ts';
 import type { Desk } from './desk.ts';
-import { handOver, leadershipsLeft } from './handover.ts';
+import { handOver, isVoteLeaving, leadershipsLeft } from './handover.ts';
 import { Leaderships } from './leaderships.ts';
 import { Ledger } from './ledger.ts';
 import { Moves } from './moves.ts';
@@ -257,7 +257,7 @@ export class Controller {
     const reply: ControllerReply = {
       kind: 'heartbeat',
       fenced,
-      mayStop: wantsStop && !isHeld,
+      mayStop: wantsStop && !isHeld && !isVoteLeaving(this.#image, this.#voters, brokerId),
       leadersLeft,
     };
     // A mere sign of life changes nothing, so its answer need not wait behind the metadata log.

@@ -1,9 +1,10 @@
-/** Moves leaderships away from a broker that stops (rule 22: it has drained before it asks). Pure. */
+/** What a broker that stops must be rid of first: leaderships (rule 22: it has drained before it asks), and its vote where it leaves for good. Pure. */
 import { NO_BROKER, partitionKey } from '../../base/units.ts';
 import type { BrokerId } from '../../base/units.ts';
 import { countedMembers, electionSize, leaderCandidates } from '../election.ts';
 import type { BrokerView } from '../election.ts';
 import type { MetadataImage, PartitionState } from '../types.ts';
+import type { VoterId } from '../voters.ts';
 
 /**
  * The row with another leader, if there is one to have: a broker that stops goes on leading rather than leave the partition without. In quorum mode
@@ -47,6 +48,25 @@ export function leadershipsLeft(
     }
   }
   return { leadersLeft, isHeld };
+}
+
+/**
+ * Whether a broker that is being emptied still has a vote that another one can take. It would not come back, so the quorum might not either: two brokers
+ * have one voter.
+ *
+ * @param voters null while not known
+ */
+export function isVoteLeaving(
+  image: MetadataImage,
+  voters: readonly VoterId[] | null,
+  brokerId: BrokerId,
+): boolean {
+  if (image.brokers.get(brokerId)?.cordoned !== true) return false;
+  const isVoter = voters?.some((voter) => voter.brokerId === brokerId) ?? true;
+  return (
+    isVoter &&
+    [...image.brokers.values()].some((other) => !other.fenced && !other.stopping && !other.cordoned)
+  );
 }
 
 /** A member that could lead instead of the present leader, and is not itself on its way out. */
