@@ -455,6 +455,15 @@ export class Member {
   // ---- following metadata ----
 
   #imageMoved(image: MetadataImage): void {
+    const { featureLevelMax, onExit } = this.#options;
+    if (image.featureLevel > featureLevelMax) {
+      // It would vote, and could become controller, by metadata of which it may not know a part.
+      onExit(
+        `the cluster is at feature level ${image.featureLevel} and does not go back, this build runs ${featureLevelMax} at most`,
+        false,
+      );
+      return;
+    }
     this.#options.peers.setAddresses(this.#addresses.all(image));
     this.replicas.update(image);
     this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
