@@ -38,8 +38,9 @@ export interface BrokerSample {
   readonly isTimeRetentionPaused: boolean;
 }
 
-/** Committed partitions by topic, for what has no leader. */
+/** Committed partitions by topic, for what has no leader, and the reports of possible loss. */
 export interface MetadataSample {
+  readonly losses: readonly unknown[];
   readonly topics: ReadonlyMap<
     string,
     {

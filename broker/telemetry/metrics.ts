@@ -31,6 +31,10 @@ const SAMPLED = {
     'Partitions with a replica here and no leader',
     (_, source) => offline(source),
   ],
+  tidemark_loss_reports: [
+    'Unclean elections that may have lost records, as metadata remembers them',
+    (_, source) => source.image().losses.length,
+  ],
   tidemark_replicas: ['Replicas on this broker', ({ replicas }) => replicas.length],
   tidemark_replicas_stopped: [
     'Replicas stopped by a safety rule',

@@ -50,6 +50,7 @@ class FakeSource implements BrokerSource {
 
   image(): ReturnType<BrokerSource['image']> {
     return {
+      losses: [{}, {}],
       topics: new Map([
         ['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }],
       ]),
@@ -93,6 +94,7 @@ describe('Metrics', () => {
       tidemark_partitions_under_replicated: 1,
       tidemark_partitions_below_min: 1,
       tidemark_partitions_offline: 2,
+      tidemark_loss_reports: 2,
       tidemark_replicas: 3,
       tidemark_replicas_stopped: 1,
       tidemark_replica_hw_lag_records_max: 20,
