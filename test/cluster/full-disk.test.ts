@@ -157,7 +157,7 @@ describe('broker with a full disk', () => {
     await cluster.waitInSync(name);
     await producer.send({ topic: name, partition: 0, value: Buffer.from('last') });
     await producer.close();
-    const marks = await cluster.waitSettled(name);
-    expect(marks.get(0)).toBe(1 + before + 10 + 1);
+    const held = await cluster.waitSettled(name);
+    expect(held.get(0)?.highWaterMark).toBe(1 + before + 10 + 1);
   });
 });

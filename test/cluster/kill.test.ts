@@ -56,7 +56,7 @@ describe('cluster under SIGKILL', () => {
 
   it('loses nothing when all three are killed at once', async () => {
     const { verdict } = await underLoad(cluster, {}, async () => {
-      await Promise.all(cluster.brokers.map((broker) => broker.kill()));
+      await cluster.killAll();
       const registered = await cluster.restart(1, 2, 3);
       expect(registered.map(({ restartClass }) => restartClass)).toEqual([WARM, WARM, WARM]);
     });

@@ -6,6 +6,7 @@ import { Child, type Ending, tail } from './child.ts';
 export interface BrokerPlace {
   readonly brokerId: number;
   readonly port: number;
+  readonly httpPort: number;
   readonly dataDir: string;
   readonly logFile: string;
   /** Options of `broker/main.ts`. */
@@ -16,6 +17,8 @@ export class BrokerProcess {
   readonly brokerId: number;
   readonly dataDir: string;
   readonly address: string;
+  /** Further options of the processes to come; they override those of its place. */
+  options: readonly string[] = [];
   readonly #place: BrokerPlace;
   #child: Child | undefined;
 
@@ -37,7 +40,8 @@ export class BrokerProcess {
 
   start(): void {
     if (this.isRunning) throw new Error(`broker ${this.brokerId} is running already`);
-    this.#child = new Child('broker/main.ts', this.#place.args, this.#place.logFile);
+    const { logFile, args: placeArgs } = this.#place;
+    this.#child = new Child('broker/main.ts', [...placeArgs, ...this.options], logFile);
   }
 
   /** SIGKILL: what a crash of the process, or the kernel's memory killer, does. Resolves when it is gone. */
@@ -77,6 +81,17 @@ export class BrokerProcess {
   /** Path inside its data directory. */
   file(...names: readonly string[]): string {
     return join(this.dataDir, ...names);
+  }
+
+  /** Sum of the series of a metric, as a scrape gives them. Rejects while nobody listens, and where there is no such metric. */
+  async metric(name: string): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.#place.httpPort}/metrics`);
+    const values = (await response.text())
+      .split('\n')
+      .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+      .map((line) => Number(line.slice(line.lastIndexOf(' ') + 1)));
+    if (values.length === 0) throw new Error(`broker ${this.brokerId} has no metric ${name}`);
+    return values.reduce((sum, value) => sum + value, 0);
   }
 
   logTail(lines?: number): string {

@@ -7,10 +7,12 @@ import { type Admin, connect, type Tidemark } from '../../../client/index.ts';
 import {
   AdminServiceService,
   type Broker,
+  CommitMode,
   type DescribeClusterResponse,
   type Partition,
   type ReplicaStatus,
   type Topic,
+  type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
 import { BrokerProcess } from './broker-process.ts';
 import { callAt } from './direct.ts';
@@ -24,14 +26,26 @@ export interface ClusterOptions {
   readonly args?: readonly string[];
   /** Further options of one broker. */
   readonly argsOf?: (brokerId: number) => readonly string[];
+  /** How many are started at once, those with the lowest ids; default: all. */
+  readonly initially?: number;
+  /** Metadata voters that the cluster comes to have; default: one on each broker started at first. */
+  readonly voters?: number;
   /** Where a broker keeps its data; default: below the cluster's temporary folder. */
   readonly dataDirOf?: (brokerId: number) => string | undefined;
 }
 
-/** Shapes of a topic for tests: three copies, two of which must be in sync. */
+/** Shapes of a topic for tests: three copies, two of which must be in sync, unless stated otherwise. */
 export interface TopicShape {
   readonly partitions?: number;
+  readonly replicationFactor?: number;
+  readonly config?: Partial<TopicConfig>;
   readonly assignments?: readonly (readonly number[])[];
+}
+
+/** Offsets that a partition at rest holds: from the start, below the mark. */
+export interface Held {
+  readonly logStart: number;
+  readonly highWaterMark: number;
 }
 
 const FORM_CALL_MS = 2_000;
@@ -42,6 +56,10 @@ export class TestCluster {
   readonly brokers: readonly BrokerProcess[];
   readonly client: Tidemark;
   readonly admin: Admin;
+  /** Brokers that are not expected to run: not started yet, or gone for good. */
+  readonly #absent = new Set<number>();
+  readonly #lastSeen = new Map<number, Broker>();
+  readonly #voters: number;
   #topics = 0;
 
   private constructor(options: ClusterOptions, firstPort: number) {
@@ -52,21 +70,27 @@ export class TestCluster {
       const args = [
         ...['--id', `${brokerId}`, '--data', dataDir, '--listen', addresses[index] ?? ''],
         ...['--rack', `rack-${brokerId}`, '--seeds', addresses.join(',')],
+        ...['--http-port', `${firstPort + ids.length + index}`],
         ...['--cluster-id', this.clusterId, ...(options.args ?? [])],
         ...(options.argsOf?.(brokerId) ?? []),
       ];
       const logFile = join(this.folder, `broker-${brokerId}.log`);
-      return new BrokerProcess({ brokerId, port: firstPort + index, dataDir, logFile, args });
+      const ports = { port: firstPort + index, httpPort: firstPort + ids.length + index };
+      return new BrokerProcess({ brokerId, ...ports, dataDir, logFile, args });
     });
+    const initially = options.initially ?? ids.length;
+    for (const id of ids.slice(initially)) this.#absent.add(id);
+    this.#voters = options.voters ?? initially;
     this.client = this.connect();
     this.admin = this.client.admin();
   }
 
   /** Starts the brokers, forms the cluster, and resolves when all of them are in service. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
-    const cluster = new TestCluster(options, await freePorts(options.brokers ?? 3));
+    // One port for its services and one for its metrics.
+    const cluster = new TestCluster(options, await freePorts(2 * (options.brokers ?? 3)));
     try {
-      for (const broker of cluster.brokers) broker.start();
+      for (const broker of cluster.present) broker.start();
       await cluster.#bootstrap();
       await cluster.waitFormed();
       return cluster;
@@ -74,6 +98,11 @@ export class TestCluster {
       await cluster.close();
       throw error;
     }
+  }
+
+  /** The brokers that are expected to run, whether or not they do. */
+  get present(): BrokerProcess[] {
+    return this.brokers.filter(({ brokerId }) => !this.#absent.has(brokerId));
   }
 
   get servers(): string[] {
@@ -86,9 +115,9 @@ export class TestCluster {
     return broker;
   }
 
-  /** All brokers but these. */
+  /** All brokers that are expected to run, but these. */
   others(...ids: readonly number[]): BrokerProcess[] {
-    return this.brokers.filter(({ brokerId }) => !ids.includes(brokerId));
+    return this.present.filter(({ brokerId }) => !ids.includes(brokerId));
   }
 
   /** A client with connections of its own. */
@@ -103,14 +132,43 @@ export class TestCluster {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Creates a topic of three replicas with min 2, under a name of its own, and waits until every partition has a leader and its full sync set. */
-  async createTopic({ partitions = 3, assignments = [] }: TopicShape = {}): Promise<Topic> {
+  /** Starts brokers that were absent and resolves when they are in service. */
+  async join(...ids: readonly number[]): Promise<void> {
+    for (const id of ids) {
+      this.#absent.delete(id);
+      this.broker(id).start();
+    }
+    await this.waitServing();
+  }
+
+  /** Kills all at the same moment, and remembers their registrations for {@link restart}. */
+  async killAll(): Promise<void> {
+    const { brokers } = await this.describe();
+    for (const broker of brokers) this.#lastSeen.set(broker.brokerId, broker);
+    await Promise.all(this.present.map((broker) => broker.kill()));
+  }
+
+  /** Kills brokers that will not come back. */
+  async lose(...ids: readonly number[]): Promise<void> {
+    for (const id of ids) this.#absent.add(id);
+    await Promise.all(ids.map((id) => this.broker(id).kill()));
+  }
+
+  /** Stops brokers in order that will not come back. */
+  async leave(...ids: readonly number[]): Promise<void> {
+    for (const id of ids) this.#absent.add(id);
+    await Promise.all(ids.map((id) => this.broker(id).stop()));
+  }
+
+  /** Creates a topic, under a name of its own, and waits until every partition has a leader and its full sync set. */
+  async createTopic(shape: TopicShape = {}): Promise<Topic> {
+    const { partitions = 3, replicationFactor = 3, assignments = [], config = {} } = shape;
     this.#topics += 1;
     const created = await this.admin.createTopic({
       name: `topic-${this.#topics}`,
       partitions: assignments.length === 0 ? partitions : 0,
-      replicationFactor: assignments.length === 0 ? 3 : 0,
-      config: { minInSyncReplicas: 2, commitMode: 0 },
+      replicationFactor: assignments.length === 0 ? replicationFactor : 0,
+      config: { minInSyncReplicas: 2, commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED, ...config },
       assignments: assignments.map((replicas) => ({ replicas: [...replicas] })),
     });
     return this.waitInSync(created.name);
@@ -164,19 +222,19 @@ export class TestCluster {
     });
   }
 
-  /** Resolves when all brokers are in service and the metadata quorum has all of its voters: from then on any one may fail. */
+  /** Resolves when all brokers are in service and the metadata quorum has all of its voters. */
   async waitFormed(): Promise<void> {
     await this.waitServing();
-    await this.wait('every broker to vote', async (note) => {
+    await this.wait(`${this.#voters} voters`, async (note) => {
       const { brokers } = await this.describe();
       note(brokers);
-      return when(brokers.every(({ voter }) => voter));
+      return when(brokers.filter(({ voter }) => voter).length >= this.#voters);
     });
   }
 
-  /** After a test, however it ended: wakes what is paused and starts what is down, so that the next test finds three brokers. */
+  /** After a test, however it ended: wakes what is paused and starts what is down, so that the next test finds all brokers. */
   async restore(): Promise<void> {
-    for (const broker of this.brokers) {
+    for (const broker of this.present) {
       broker.resume();
       if (!broker.isRunning) broker.start();
     }
@@ -192,7 +250,8 @@ export class TestCluster {
         ({ fenced, stopping, brokerId, brokerEpoch }) =>
           !fenced && !stopping && brokerEpoch > (after.get(brokerId) ?? 0),
       );
-      return when(serving.length === this.brokers.length);
+      const ids = new Set(serving.map(({ brokerId }) => brokerId));
+      return when(this.present.every(({ brokerId }) => ids.has(brokerId)));
     });
   }
 
@@ -205,9 +264,9 @@ export class TestCluster {
     return Promise.all(ids.map((id) => this.registered(id)));
   }
 
-  /** The latest registration of a broker where somebody can be asked. */
+  /** The latest registration of a broker: as somebody tells, or as it was before {@link killAll}. */
   async lastRegistration(brokerId: number): Promise<Broker | undefined> {
-    if (!this.brokers.some(({ isRunning }) => isRunning)) return undefined;
+    if (!this.brokers.some(({ isRunning }) => isRunning)) return this.#lastSeen.get(brokerId);
     return this.registered(brokerId);
   }
 
@@ -224,31 +283,33 @@ export class TestCluster {
     });
   }
 
-  /** Resolves, when every replica of a topic at rest holds everything up to the same high-water mark, to that mark by partition. */
-  async waitSettled(topic: string): Promise<Map<number, number>> {
+  /** Resolves, when all replicas of a topic at rest begin alike and hold everything up to the same high-water mark, to what each partition holds. */
+  async waitSettled(topic: string): Promise<Map<number, Held>> {
     const { topicId, partitions } = await this.waitInSync(topic);
     const holders = partitions.map(({ replicas }) => replicas.length);
     return this.wait(`${topic} to be settled`, async (note) => {
       const replicas = await this.replicas(topicId);
       note(replicas);
-      const marks = new Map<number, number>();
+      const settled = new Map<number, Held>();
       for (const [partition, count] of holders.entries()) {
         const copies = replicas.filter((replica) => replica.partition === partition);
         const ends = new Set(
           copies.flatMap(({ logEnd, highWaterMark }) => [logEnd, highWaterMark]),
         );
-        const [end] = ends;
-        if (copies.length === count && ends.size === 1 && end !== undefined)
-          marks.set(partition, end);
+        const starts = new Set(copies.map(({ logStart }) => logStart));
+        const [highWaterMark = 0] = ends;
+        const [logStart = 0] = starts;
+        if (copies.length === count && ends.size === 1 && starts.size === 1)
+          settled.set(partition, { logStart, highWaterMark });
       }
-      return marks.size === partitions.length ? marks : undefined;
+      return settled.size === partitions.length ? settled : undefined;
     });
   }
 
   /** Every replica of a topic, as the brokers themselves see them. */
   async replicas(topicId: string): Promise<(ReplicaStatus & { readonly brokerId: number })[]> {
     const answers = await Promise.all(
-      this.brokers.map(({ brokerId }) => this.admin.describeBroker(brokerId)),
+      this.present.map(({ brokerId }) => this.admin.describeBroker(brokerId)),
     );
     return answers.flatMap(({ brokerId, replicas }) =>
       replicas

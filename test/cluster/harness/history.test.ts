@@ -3,7 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { crc32 } from 'node:zlib';
 import { stampFrame, topicIdToBytes } from '../../../proto/batch/frame.ts';
 import { encodeBatch } from '../../../proto/records/batch.ts';
-import { type Append, check, checkRepeatable, type StoredRecord, valueOf } from './history.ts';
+import {
+  type Append,
+  check,
+  checkFollowed,
+  checkRepeatable,
+  type StoredRecord,
+  valueOf,
+} from './history.ts';
 import { compareReplicas, recordsOf } from './replicas.ts';
 
 const KEY = 'k';
@@ -132,6 +139,20 @@ describe('checkRepeatable()', () => {
 
   it('allows more than was read', () => {
     expect(checkRepeatable(stored([0]), stored([0, 1]))).toEqual([]);
+  });
+});
+
+describe('checkFollowed()', () => {
+  it.for([
+    { name: 'a step back', given: [0, 1, 1, 2], found: ['read-went-back'] },
+    { name: 'a record that was skipped', given: [0, 2], found: ['read-skipped'] },
+    { name: 'a reader that began too late', given: [2], found: ['read-skipped', 'read-skipped'] },
+    { name: 'nothing in a reader that has not come far', given: [0, 1], found: [] },
+    { name: 'nothing in offsets that control batches took', given: [0, 1, 2, 5], found: [] },
+  ])('finds $name', ({ given, found }) => {
+    const all = [...stored([0, 1, 2]), ...stored([3], 5)];
+    const followed = given.flatMap((offset) => all.filter((record) => record.offset === offset));
+    expect(checkFollowed(followed, all).map(({ kind }) => kind)).toEqual(found);
   });
 });
 

@@ -38,7 +38,9 @@ export type ViolationKind =
   | 'offsets-not-rising'
   | 'replicas-differ'
   | 'too-few-replicas'
-  | 'read-not-repeatable';
+  | 'read-not-repeatable'
+  | 'read-went-back'
+  | 'read-skipped';
 
 /** A broken promise. */
 export interface Violation {
@@ -131,6 +133,32 @@ export function checkRepeatable(
       partition: record.partition,
       detail: `offset ${record.offset} was read as "${nameIn(record.value)}"`,
     }));
+}
+
+/** A reader that followed from the start must have been given each record below its position once, in order, whichever replicas it read. */
+export function checkFollowed(
+  followed: readonly StoredRecord[],
+  stored: readonly StoredRecord[],
+): Violation[] {
+  const violations: Violation[] = [];
+  const positions = new Map<number, number>();
+  for (const { partition, offset } of followed) {
+    const position = positions.get(partition) ?? 0;
+    if (offset < position) {
+      const detail = `offset ${offset} was given at position ${position}`;
+      violations.push({ kind: 'read-went-back', partition, detail });
+    }
+    positions.set(partition, Math.max(position, offset + 1));
+  }
+  const given = new Set(followed.map(placeOf));
+  for (const record of stored) {
+    const { partition, offset } = record;
+    const position = positions.get(partition) ?? 0;
+    if (offset >= position || given.has(placeOf(record))) continue;
+    const detail = `offset ${offset} was never given, the position is ${position}`;
+    violations.push({ kind: 'read-skipped', partition, detail });
+  }
+  return violations;
 }
 
 /** Whether two byte strings are equal. */

@@ -13,6 +13,8 @@ export interface LoadOptions {
   readonly recordsPerTick?: number;
   readonly isIdempotent?: boolean;
   readonly deliveryTimeoutMs?: number;
+  /** Rack of the reader that follows; default: it reads the leaders. */
+  readonly rack?: string;
   /** Distinguishes the producers of a second load on the same topic. */
   readonly name?: string;
 }
@@ -37,6 +39,9 @@ export class Load {
   readonly #consumed: StoredRecord[] = [];
   readonly #clients: Tidemark[] = [];
   readonly #acknowledged = new Map<number, number>();
+  /** By partition, one past the last offset acknowledged, and read. */
+  readonly #ackedUpTo = new Map<number, number>();
+  readonly #readUpTo = new Map<number, number>();
   readonly #lastAckMs = new Map<number, number>();
   readonly #pending = new Set<Promise<void>>();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -52,13 +57,31 @@ export class Load {
       this.#produce(connect(), `${options.name ?? 'p'}${index}`, options);
     const reader = connect();
     this.#clients.push(reader);
-    this.#consumer = reader.consumer({ topic: options.topic, from: 'earliest' });
+    const { topic, rack = '' } = options;
+    this.#consumer = reader.consumer({ topic, rack, from: 'earliest' });
     this.#following = this.#follow(this.#consumer);
   }
 
   /** Acknowledged records of each partition. */
   get acknowledged(): ReadonlyMap<number, number> {
     return this.#acknowledged;
+  }
+
+  /** What the reader that follows was given so far, in order. */
+  get consumed(): readonly StoredRecord[] {
+    return this.#consumed;
+  }
+
+  /** Next offset of the reader in each partition that it has read from. */
+  get readUpTo(): ReadonlyMap<number, number> {
+    return this.#readUpTo;
+  }
+
+  /** Whether the reader was given everything that was acknowledged so far. */
+  get isReadUp(): boolean {
+    return [...this.#ackedUpTo].every(
+      ([partition, end]) => (this.#readUpTo.get(partition) ?? 0) >= end,
+    );
   }
 
   /** Appends that ended otherwise than acknowledged. */
@@ -74,10 +97,15 @@ export class Load {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** Ends the load: waits for the answer of every append, and reads until the reader has seen as much as was acknowledged. */
-  async stop(): Promise<LoadReport> {
+  /** No more appends are begun; resolves when all have their answer. */
+  async drain(): Promise<void> {
     this.pause();
     await Promise.all(this.#pending);
+  }
+
+  /** Ends the load: waits for the answer of every append. */
+  async stop(): Promise<LoadReport> {
+    await this.drain();
     const retries = this.#retries.reduce((sum, count) => sum + count(), 0);
     await this.#consumer?.close();
     await this.#following;
@@ -140,6 +168,7 @@ export class Load {
       offset < 0
         ? { kind: 'unknown', reason: 'no offset' }
         : { kind: 'acknowledged', partition, offset };
+    this.#ackedUpTo.set(partition, Math.max(this.#ackedUpTo.get(partition) ?? 0, offset + 1));
     const nowMs = performance.now();
     const before = this.#lastAckMs.get(partition) ?? nowMs;
     this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - before);
@@ -150,13 +179,15 @@ export class Load {
   async #follow(consumer: Consumer): Promise<void> {
     try {
       for await (const { partition, records } of consumer) {
-        for (const { offset, key, value } of records)
+        for (const { offset, key, value } of records) {
+          this.#readUpTo.set(partition, offset + 1);
           this.#consumed.push({
             partition,
             offset,
             key: key === undefined ? undefined : Buffer.from(key),
             value: Buffer.from(value),
           });
+        }
       }
     } catch (error) {
       this.#readFailure = error;

@@ -13,14 +13,16 @@ import { isSame, type StoredRecord, type Violation } from './history.ts';
 export interface ReplicaLog {
   readonly brokerId: number;
   readonly partition: number;
-  /** Whole frames below the high-water mark, as they stand in the segments, one after the other. */
+  /** Whole frames from the log start up to the high-water mark, as they stand in the segments, one after the other. */
   readonly frames: Uint8Array;
 }
 
-/** Which partition, and how far. */
+/** Which partition, from where, and how far. */
 export interface LogPlace {
   readonly topicId: string;
   readonly partition: number;
+  /** Everything below was retired. */
+  readonly logStart: number;
   /** End of what is committed. */
   readonly highWaterMark: number;
 }
@@ -33,7 +35,7 @@ export function readReplica(dataDir: string, brokerId: number, place: LogPlace):
   const segments = readdirSync(folder)
     .filter((name) => name.endsWith('.log'))
     .toSorted()
-    .map((name) => framesBelow(readFileSync(join(folder, name)), place.highWaterMark));
+    .map((name) => framesWithin(readFileSync(join(folder, name)), place));
   return { brokerId, partition: place.partition, frames: Buffer.concat(segments) };
 }
 
@@ -67,8 +69,9 @@ export function compareReplicas(logs: readonly ReplicaLog[], copiesMin: number):
     }));
 }
 
-/** Frames from the start of a segment up to the first that is not below the mark, or that is the end of what was written. */
-function framesBelow(bytes: Uint8Array, highWaterMark: number): Uint8Array {
+/** Frames of a segment from the log start up to the first that is not below the mark, or to the end of what was written. */
+function framesWithin(bytes: Uint8Array, { logStart, highWaterMark }: LogPlace): Uint8Array {
+  let from = 0;
   let at = 0;
   while (at < bytes.length) {
     // Zeros: space that was reserved and not written yet.
@@ -76,8 +79,9 @@ function framesBelow(bytes: Uint8Array, highWaterMark: number): Uint8Array {
     const { baseOffset, length } = readHeader(bytes, at);
     if (baseOffset >= highWaterMark) break;
     at += length;
+    if (baseOffset < logStart) from = at;
   }
-  return at === 0 ? EMPTY : bytes.subarray(0, at);
+  return at === from ? EMPTY : bytes.subarray(from, at);
 }
 
 function difference(left: Uint8Array, right: Uint8Array): string {

@@ -1,9 +1,11 @@
 /** A fault under load, from the first record to the comparison of every copy on disk. */
 import { expect } from 'vitest';
 import type { Topic } from '../../../proto/gen/tidemark/v1/admin.ts';
-import type { TestCluster, TopicShape } from './cluster.ts';
+import { type Held, type TestCluster, type TopicShape } from './cluster.ts';
 import {
+  type Append,
   check,
+  checkFollowed,
   checkRepeatable,
   type StoredRecord,
   summary,
@@ -12,6 +14,7 @@ import {
 } from './history.ts';
 import { Load, type LoadOptions, type LoadReport } from './load.ts';
 import { compareReplicas, readReplica, recordsOf } from './replicas.ts';
+import { when } from './wait.ts';
 
 /** What a fault is given to work with. */
 export interface Scene {
@@ -29,10 +32,13 @@ export interface Outcome extends LoadReport {
 
 export interface ScenarioOptions extends TopicShape {
   readonly load?: Partial<LoadOptions>;
+  /** The fault lets records be retired: those below the log starts are owed no more. */
+  readonly isRetiring?: boolean;
+  /** Copies of each partition at the end; default: three. */
+  readonly copies?: number;
 }
 
-/** Copies that must hold every acknowledged record. */
-const COPIES = 3;
+const NOTHING: Held = { logStart: 0, highWaterMark: 0 };
 
 /**
  * Creates a topic, appends to it all the time, runs `fault` meanwhile, and, when the cluster has come to rest, checks the history against what is
@@ -48,14 +54,20 @@ export async function underLoad(
   const progress = (records = 20): Promise<void> => moreAcknowledged(cluster, topic, load, records);
   try {
     await progress();
+    await cluster.wait('the reader to begin', () => when(load.readUpTo.size > 0));
     await fault({ topic, load, progress });
     await progress();
+    await load.drain();
+    await cluster.wait('the reader to be given all that was acknowledged', (note) => {
+      note([...load.readUpTo]);
+      return when(load.isReadUp);
+    });
   } catch (error) {
     load.pause();
     throw error;
   }
   const report = await load.stop();
-  const verdict = await verify(cluster, topic, report);
+  const verdict = await verify(cluster, topic, report, options);
   return { ...report, topic, verdict };
 }
 
@@ -63,17 +75,22 @@ export async function underLoad(
 export async function verify(
   cluster: TestCluster,
   topic: Topic,
-  report: Pick<LoadReport, 'appends' | 'consumed'>,
+  { appends, consumed }: Pick<LoadReport, 'appends' | 'consumed'>,
+  { isRetiring = false, copies = 3 }: Pick<ScenarioOptions, 'isRetiring' | 'copies'> = {},
 ): Promise<Verdict> {
-  const marks = await cluster.waitSettled(topic.name);
+  const held = await cluster.waitSettled(topic.name);
+  const isKept = ({ partition, offset }: { partition: number; offset: number }): boolean =>
+    !isRetiring || offset >= (held.get(partition)?.logStart ?? 0);
+  const owed = appends.filter(({ outcome }) => outcome.kind !== 'acknowledged' || isKept(outcome));
   // Replicas may have moved since the topic was made.
   const present = await cluster.admin.describeTopic(topic.name);
   const stored = await readAll(cluster, topic.name);
-  const verdict = check(report.appends, stored);
+  const verdict = check(owed, stored);
   const violations: Violation[] = [
     ...verdict.violations,
-    ...checkRepeatable(report.consumed, stored),
-    ...checkReplicas(cluster, present, marks, report),
+    ...checkRepeatable(consumed.filter(isKept), stored),
+    ...checkFollowed(consumed, stored),
+    ...checkReplicas(cluster, present, { held, copies }, owed),
   ];
   expect(summary({ violations }), cluster.logs(10)).toEqual([]);
   return verdict;
@@ -98,29 +115,27 @@ export async function readAll(cluster: TestCluster, topic: string): Promise<Stor
 function checkReplicas(
   cluster: TestCluster,
   { topicId, partitions }: Topic,
-  marks: ReadonlyMap<number, number>,
-  { appends }: Pick<LoadReport, 'appends'>,
+  { held, copies }: { readonly held: ReadonlyMap<number, Held>; readonly copies: number },
+  appends: readonly Append[],
 ): Violation[] {
   const logs = partitions.flatMap(({ partition, replicas }) =>
     replicas.map((brokerId) =>
       readReplica(cluster.broker(brokerId).dataDir, brokerId, {
+        ...(held.get(partition) ?? NOTHING),
         topicId,
         partition,
-        highWaterMark: marks.get(partition) ?? 0,
       }),
     ),
   );
   const byPartition = Map.groupBy(logs, ({ partition }) => partition);
-  const differences = [...byPartition.values()].flatMap((copies) =>
-    compareReplicas(copies, COPIES),
-  );
+  const differences = [...byPartition.values()].flatMap((some) => compareReplicas(some, copies));
   const byBroker = Map.groupBy(logs, ({ brokerId }) => brokerId);
-  const histories = [...byBroker].flatMap(([brokerId, copies]) => {
-    const held = new Set(copies.map(({ partition }) => partition));
+  const histories = [...byBroker].flatMap(([brokerId, own]) => {
+    const partitionsHeld = new Set(own.map(({ partition }) => partition));
     const owed = appends.filter(
-      ({ outcome }) => outcome.kind !== 'acknowledged' || held.has(outcome.partition),
+      ({ outcome }) => outcome.kind !== 'acknowledged' || partitionsHeld.has(outcome.partition),
     );
-    const stored = copies.flatMap((log) => recordsOf(log, topicId));
+    const stored = own.flatMap((log) => recordsOf(log, topicId));
     return check(owed, stored).violations.map((one) => ({
       ...one,
       detail: `on broker ${brokerId}: ${one.detail}`,
