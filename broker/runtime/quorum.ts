@@ -20,6 +20,7 @@ import type {
   RaftOutput,
   RaftStatus,
   RequestReply,
+  Snapshot,
 } from '../raft/types.ts';
 import { STARTS_PER_EPOCH } from './ports.ts';
 import type { Cancel, Clock, Peers, QuorumLog } from './ports.ts';
@@ -41,7 +42,7 @@ export interface QuorumOptions {
   readonly onImage: (image: MetadataImage) => void;
   /** Role, term, leader or readiness changed. */
   readonly onStatus: (status: RaftStatus) => void;
-  /** This disk is behind what others know (`isRolledBack`), or cannot be written: the process must not go on. */
+  /** This disk is behind what others know (`isRolledBack`), or cannot be written, or holds what this build cannot read: the process must not go on. */
   readonly onFatal: (reason: string, isRolledBack: boolean) => void;
 }
 
@@ -66,9 +67,8 @@ export class Quorum {
 
   constructor(options: QuorumOptions) {
     this.#options = options;
-    const snapshot = options.durable.snapshot;
-    this.#image =
-      snapshot === null || snapshot.data === '' ? emptyImage() : decodeImage(snapshot.data);
+    const { snapshot } = options.durable;
+    this.#image = snapshot === null ? emptyImage() : imageOf(snapshot);
     this.#raft = new Raft(
       { self: options.self, incarnation: options.incarnation, seed: options.seed },
       options.durable,
@@ -165,7 +165,13 @@ export class Quorum {
     if (output.writes.length > 0) this.#write(output.writes);
     for (const envelope of output.send) this.#options.peers.sendRaft(this.#options.self, envelope);
     this.#held.push(...output.sendAfter);
-    this.#fold(output);
+    const fault = this.#fold(output);
+    if (fault !== null) {
+      // To go on would let this broker's image drift apart from the others'.
+      this.close();
+      this.#options.onFatal(fault, false);
+      return;
+    }
     for (const reply of [...output.proposals, ...output.reads]) this.#settle(reply);
     this.#noteStatus(output.status);
   }
@@ -191,17 +197,20 @@ export class Quorum {
     for (const { envelope } of ready) this.#options.peers.sendRaft(this.#options.self, envelope);
   }
 
-  #fold(output: RaftOutput): void {
+  /** Returns what is wrong with metadata that this build cannot read, else null. */
+  #fold(output: RaftOutput): string | null {
     const before = this.#image;
-    if (output.restore !== null) this.#image = decodeImage(output.restore.data);
-    for (const entry of output.committed) {
-      const records = entry.kind === 'data' ? decodeRecords(entry.data) : [];
-      this.#image = apply(this.#image, records, { index: entry.index, term: entry.term });
+    try {
+      this.#image = imageAfter(before, output);
+    } catch (error) {
+      if (error instanceof BrokerError) return error.message;
+      throw error;
     }
     if (this.#image !== before) this.#announceImage();
     if (output.status.logBytes > LOG_BYTES_MAX) {
       this.step({ kind: 'compact', index: this.#image.index, data: encodeImage(this.#image) });
     }
+    return null;
   }
 
   #announceImage(): void {
@@ -249,4 +258,18 @@ export class Quorum {
       before.isLeaderReady === status.isLeaderReady;
     if (!isSame) this.#options.onStatus(status);
   }
+}
+
+/** The image with everything folded in that was committed. Throws BrokerError DATA_CORRUPT for what this build cannot read. */
+function imageAfter(before: MetadataImage, { restore, committed }: RaftOutput): MetadataImage {
+  return committed.reduce(
+    (image, { kind, data, index, term }) =>
+      apply(image, kind === 'data' ? decodeRecords(data) : [], { index, term }),
+    restore === null ? before : imageOf(restore),
+  );
+}
+
+/** The image of a snapshot; the one that a cluster is formed with holds nothing but the first voter. */
+function imageOf({ data }: Snapshot): MetadataImage {
+  return data === '' ? emptyImage() : decodeImage(data);
 }
