@@ -71,10 +71,11 @@ export class BrokerProcess {
     return new BrokerProcess({
       brokerId,
       port,
+      httpPort: 0,
       dataDir,
       logFile: `${logFile}.${port}`,
       // The last of options that are given twice counts.
-      args: [...args, '--data', dataDir, '--listen', `127.0.0.1:${port}`],
+      args: [...args, '--data', dataDir, '--listen', `127.0.0.1:${port}`, '--http-port', '0'],
     });
   }
 
