@@ -95,7 +95,7 @@ describe('serializers', () => {
 
   it('serializeFetch() writes an error that says nothing, since it is there', () => {
     const part = { topicId: new Uint8Array(), partition: 0, highWaterMark: 0, logStart: 0 };
-    const error = { code: '', message: '', retry: 0, retryAfterMs: 0 };
+    const error = { code: '', message: '', retry: 0, retryAfterMs: 0 } as const;
     expect(written(serializeFetch({ partitions: [{ ...part, frames: [], error }] }))).toEqual(
       Buffer.from([10, 2, 50, 0]),
     );
