@@ -82,6 +82,7 @@ export class Kube {
   readonly image: string;
   readonly namespace = `test-${randomUUID().slice(0, 8)}`;
   readonly #kind: 'launched' | 'named';
+  readonly #releases: string[] = [];
   #loads = 0;
 
   constructor(kind: 'launched' | 'named', image: string) {
@@ -103,8 +104,13 @@ export class Kube {
     await this.waitPodReady(TOOLS_POD);
   }
 
-  /** Removes the namespace and everything in it. */
+  /** Removes what helm installed and the namespace, with everything in it. Definitions belong to a release, so the next one finds none. */
   async close(): Promise<void> {
+    for (const release of this.#releases) {
+      // Whoever takes a finalizer off must still be there.
+      await this.kubectl('delete', 'logtopic,logcluster', '--all', '--wait', '--timeout=90s');
+      await this.helm('uninstall', release, '--wait', '--timeout=90s');
+    }
     await this.kubectl('delete', 'namespace', this.namespace, '--wait', '--timeout=90s');
   }
 
@@ -116,6 +122,16 @@ export class Kube {
   /** Runs helm in the namespace. Resolves to what it printed. */
   async helm(...args: readonly string[]): Promise<string> {
     return this.#run('helm', args);
+  }
+
+  /** `helm install` of the chart with the image under test. What it installs goes with the namespace. */
+  async installChart(release: string, ...values: readonly string[]): Promise<void> {
+    const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(this.image) ?? [];
+    const image = [`image.repository=${repository}`, `image.tag=${tag}`];
+    const set = ['--set', [...image, 'crds.keep=false', ...values].join(',')];
+    this.#releases.push(release);
+    const chart = join(ROOT, 'charts', 'tidemark');
+    await this.helm('install', release, chart, ...set, '--wait', '--timeout=120s');
   }
 
   /** Runs kubectl. Resolves to the complaint with which it refused; @throws Error where it did not refuse */

@@ -1,7 +1,5 @@
 /** The operator as a person meets it: `helm install`, ten lines of manifest, and a Service to append to. */
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ROOT } from '../cluster/harness/child.ts';
 import { useKube } from './harness.ts';
 
 const MANIFEST = `
@@ -19,12 +17,7 @@ const SERVER = 'orders:9641';
 
 describe('operator', () => {
   const scene = useKube(async (kube) => {
-    const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(kube.image) ?? [];
-    const image = `image.repository=${repository},image.tag=${tag}`;
-    const chart = join(ROOT, 'charts', 'tidemark');
-    // The namespace is thrown away, so nothing is to outlive it.
-    const set = ['--set', image, '--set', 'crds.keep=false'];
-    await kube.helm('install', 'tidemark', chart, ...set, '--wait', '--timeout=120s');
+    await kube.installChart('tidemark');
     return kube;
   });
 

@@ -1,0 +1,48 @@
+/** Brokers that are restarted for another configuration or image, while records flow. */
+import { describe, expect, it } from 'vitest';
+import { useKube } from './harness.ts';
+import { OperatedCluster, UNHARMED } from './operated.ts';
+
+/** Nobody has it. */
+const NO_IMAGE = 'registry.test/tidemark:none';
+
+describe('a roll', () => {
+  const scene = useKube(async (kube) => {
+    const cluster = new OperatedCluster(kube);
+    await cluster.start();
+    return { kube, cluster };
+  });
+
+  it('restarts one broker after the other, drained and the controller last, and no append fails', async () => {
+    const { cluster } = scene();
+    const { controller = -1 } = await cluster.described();
+    const others = [0, 1, 2].filter((id) => id !== controller);
+    const verdict = await cluster.underLoad('config', async () => {
+      await cluster.change({ config: { logLevel: 'debug' } });
+      await cluster.waitReady();
+    });
+    expect(verdict).toMatchObject(UNHARMED);
+    const acts = await cluster.acts('prepare-stop', 'delete-pod');
+    expect(acts.map(({ action, brokerId }) => `${action} ${brokerId}`)).toEqual(
+      [...others, controller].flatMap((id) => [`prepare-stop ${id}`, `delete-pod ${id}`]),
+    );
+  });
+
+  it('stops after the first pod of a broken image, and goes on once the spec is corrected', async () => {
+    const { kube, cluster } = scene();
+    const before = await cluster.podUids();
+    const verdict = await cluster.underLoad('broken', async (load) => {
+      await cluster.change({ image: NO_IMAGE });
+      const said = await cluster.waitWaitingFor('ImagePull');
+      expect(said).toMatch(
+        /^waiting for broker \d to be in service: pod log-\d does not run \((Err)?ImagePull/,
+      );
+      await load.progress();
+      const during = await cluster.podUids();
+      expect(during.filter((uid) => !before.includes(uid))).toHaveLength(1);
+      await cluster.change({ image: kube.image });
+      await cluster.waitReady();
+    });
+    expect(verdict).toMatchObject(UNHARMED);
+  });
+});
