@@ -7,6 +7,7 @@ const PROGRAMS = 'programs';
 /** Sources that the image does not hold, and pods of the tests run. */
 export const PROGRAM_FILES = [
   'test/kube/pod/call.ts',
+  'test/kube/pod/dying-operator.ts',
   'test/kube/pod/load.ts',
   'test/cluster/harness/direct.ts',
   'test/cluster/harness/history.ts',
@@ -38,13 +39,19 @@ export function programsConfigMap(files: readonly (readonly [string, string])[])
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: PROGRAMS }, data };
 }
 
+/** What {@link programPod} makes, as far as callers add to it. */
+export interface ProgramPod {
+  readonly spec: { readonly containers: readonly object[]; readonly [field: string]: unknown };
+  readonly [field: string]: unknown;
+}
+
 /** A pod that runs a command once, with the image's own files and those of {@link programsConfigMap} where the checkout has them. */
 export function programPod(
   name: string,
   image: string,
   command: readonly string[],
   node?: string,
-): object {
+): ProgramPod {
   const items = PROGRAM_FILES.map((path) => ({
     key: keyOf(path),
     path: path.replace(/^test\//, ''),
