@@ -82,7 +82,7 @@ export function outdatedPods(
 }
 
 /** Sets that may be stopped together next, smallest first: within one rack, so that other racks hold a copy of everything. */
-export function candidateSets(observation: Observation): number[][] {
+function candidateSets(observation: Observation): number[][] {
   const [first, ...rest] = outdatedPods(observation);
   if (first === undefined) return [];
   const rackOf = (id: number): string => registeredBroker(observation, id)?.rack ?? '';
@@ -96,6 +96,29 @@ export function candidateSets(observation: Observation): number[][] {
     .slice(0, observation.cluster.spec.rollout.maxUnavailable)
     .map(({ brokerId }) => brokerId);
   return ids.map((_, index) => ids.slice(0, index + 1));
+}
+
+/** Pods that a disruption found when it began, and that are still there. */
+function podsOf(
+  observation: Pick<Observation, 'pods'>,
+  { brokerIds, podUids }: Disruption,
+): PodView[] {
+  return brokerIds.flatMap((id, index) => {
+    const pod = podOf(observation, id);
+    return pod !== undefined && pod.uid === podUids[index] ? [pod] : [];
+  });
+}
+
+function standingOf(observation: Pick<Observation, 'pods'>, entry: Disruption): PodView[] {
+  return podsOf(observation, entry).filter(({ isTerminating }) => !isTerminating);
+}
+
+/** Sets of more than one that the controller has to be asked about: those that may be stopped next, and what is left standing of one that was begun. */
+export function jointSets(observation: Observation): number[][] {
+  const entry = observation.cluster.status?.disruption;
+  const begun = entry?.kind === 'Roll' ? standingOf(observation, entry) : [];
+  const sets = [...candidateSets(observation), begun.map(({ brokerId }) => brokerId)];
+  return sets.filter(({ length }) => length > 1);
 }
 
 /** Pods of an old template that do not run: replacing them harms nobody, and a corrected spec goes on by itself. */
@@ -146,19 +169,14 @@ export function beginRoll(observation: Observation, nowMs: number): Step | null 
 
 /** Goes on with what the ledger says. */
 export function continueRoll(observation: Observation, entry: Disruption, nowMs: number): Step {
-  const { brokerIds, podUids } = entry;
+  const { brokerIds } = entry;
   const doing = `restarting ${brokersNamed(brokerIds)}`;
-  const old = brokerIds.flatMap((id, index) => {
-    const pod = podOf(observation, id);
-    return pod !== undefined && pod.uid === podUids[index] ? [pod] : [];
-  });
-  const standing = old.filter(({ isTerminating }) => !isTerminating);
+  const old = podsOf(observation, entry);
+  const standing = standingOf(observation, entry);
   if (standing.length > 0) return stopAll(observation, entry, standing, nowMs);
   if (old.length > 0)
     return waits(doing, `waiting for ${brokersNamed(old.map(({ brokerId }) => brokerId))} to stop`);
-  const fault = brokerIds
-    .map((id, index) => rejoinFault(observation, id, entry.brokerEpochs[index] ?? 0))
-    .find((why) => why !== null);
+  const fault = brokerIds.map((id) => rejoinFault(observation, id)).find((why) => why !== null);
   if (fault != null)
     return brokerIds.some((id) => isGivenUp(observation, id))
       ? { ...NOTHING, doing, disruption: null }
@@ -202,7 +220,9 @@ function stopAll(
   if (!isWanted) return { ...NOTHING, doing, disruption: null };
   const isBegun =
     standing.length < brokerIds.length || standing.some((pod) => isStranded(observation, pod));
-  const refusal = firstRefusal([workloadCurrent, ...STOP_GATES], observation, brokerIds, nowMs);
+  // Of the others of the set, stopped by whoever began this, nothing is to be asked but that they are back.
+  const ids = standing.map(({ brokerId }) => brokerId);
+  const refusal = firstRefusal([workloadCurrent, ...STOP_GATES], observation, ids, nowMs);
   // Nothing has happened yet: another disruption may be more urgent than one that has to wait.
   if (refusal !== null)
     return isBegun ? refuses(doing, refusal) : { ...refuses(doing, refusal), disruption: null };
@@ -215,7 +235,7 @@ function stopAll(
   ]);
   return acts(
     doing,
-    [{ kind: 'check-safe', brokerIds }, ...stops],
+    [{ kind: 'check-safe', brokerIds: ids }, ...stops],
     standing.map(({ brokerId, name }) => ({
       type: 'Normal',
       reason: 'BrokerRestarting',
@@ -226,17 +246,14 @@ function stopAll(
   );
 }
 
-/** What a restarted broker lacks: same identity, new incarnation, in service, caught up, leading. */
-export function rejoinFault(
-  observation: Observation,
-  brokerId: number,
-  epochBefore: number,
-): string | null {
+/**
+ * What a restarted broker lacks: in service, caught up, leading. That it is a new incarnation shows in its pod, which is another one and ready, and in its epoch, which
+ * the process and the controller agree on. The epoch in the ledger proves nothing: it was asked of the brokers, and the pod beside it came from a cache that may have
+ * been behind.
+ */
+export function rejoinFault(observation: Observation, brokerId: number): string | null {
   const service = serviceFault(observation, brokerId);
   if (service !== null) return `waiting for broker ${brokerId} to be in service: ${service}`;
-  const epoch = registeredBroker(observation, brokerId)?.brokerEpoch ?? 0;
-  if (epoch <= epochBefore)
-    return `waiting for broker ${brokerId} to register anew: its epoch is ${epoch}, was ${epochBefore}`;
   const why = catchUpFault(observation, brokerId) ?? leadershipFault(observation, brokerId);
   return why === null ? null : `waiting for broker ${brokerId} ${why}`;
 }

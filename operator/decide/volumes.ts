@@ -89,6 +89,6 @@ export function continueReplace(observation: Observation, entry: Disruption, now
       { type: 'Warning', reason: 'VolumeReplaced', action: 'ReplaceVolume', note, brokerId },
     ]);
   }
-  const fault = rejoinFault(observation, brokerId, entry.brokerEpochs[0] ?? 0);
+  const fault = rejoinFault(observation, brokerId);
   return fault === null ? { ...NOTHING, doing, disruption: null } : waits(doing, fault);
 }

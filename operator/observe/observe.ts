@@ -24,7 +24,7 @@ import {
 import { buildStatefulSet, planTemplate, readRecord } from '../build/workload.ts';
 import type { PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
 import { wantedClusterId } from '../decide/identity.ts';
-import { candidateSets } from '../decide/roll.ts';
+import { jointSets } from '../decide/roll.ts';
 import { hasNewcomer } from '../decide/scale.ts';
 import type {
   BudgetView,
@@ -273,10 +273,7 @@ async function readVerdicts(
   signal: AbortSignal,
 ): Promise<Verdict[]> {
   const brokers = seen.metadata?.brokers ?? [];
-  const sets = [
-    ...brokers.map(({ brokerId }) => [brokerId]),
-    ...candidateSets(seen).filter(({ length }) => length > 1),
-  ];
+  const sets = [...brokers.map(({ brokerId }) => [brokerId]), ...jointSets(seen)];
   const verdicts = await Promise.all(sets.map((set) => askVerdict(admin, address, set, signal)));
   return verdicts.filter((verdict) => verdict !== null);
 }

@@ -406,8 +406,8 @@ describe('decide on a roll', () => {
     [
       'while the controller shows the old incarnation',
       { podUids: ['old'] },
-      () => ({}),
-      'waiting for broker 1 to register anew: its epoch is 11, was 11',
+      ({ answers: [x, , z] }) => ({ answers: [x!, answer(1, { brokerEpoch: 12 }), z!] }),
+      'waiting for broker 1 to be in service: it registered anew (epoch 12), which the controller does not show yet',
     ],
     [
       'while it is behind',
