@@ -92,6 +92,7 @@ export class Operator {
       transport: ports.transport,
       fieldManager: FIELD_MANAGER,
       clock,
+      observer: metrics,
     });
     this.#client = client;
     this.#cache = new ObjectCache((error) => logger.error({ err: error }, 'defect'));
@@ -129,6 +130,7 @@ export class Operator {
       },
     });
     metrics.attach({
+      nowMs: () => clock.nowMs(),
       isLeading: () => this.#lease.isLeading(),
       reflectors: () => this.#reflectors,
       depths: () => [{ controller: CONTROLLER, ...this.#reconciler.depth }],
@@ -226,7 +228,9 @@ export class Operator {
       resource,
       signal,
     );
-    const plan = decide(basis.observation, this.#ports.clock.wallMs());
+    const { clock, metrics } = this.#ports;
+    const plan = decide(basis.observation, clock.wallMs());
+    metrics.blocked(key, plan.blockedBy, clock.nowMs());
     const actor = this.#actor(key);
     for (const action of plan.actions) {
       this.#logger.debug({ key, action }, 'action');
@@ -241,6 +245,7 @@ export class Operator {
   /** Without its cluster a LogTopic has nothing to wait for. */
   async #passWithout(key: string, signal: AbortSignal): Promise<PassResult> {
     this.#expectations.forget(key);
+    this.#ports.metrics.blocked(key, null, 0);
     const { namespace, name } = nameOf(key);
     const orphans = this.#cache
       .list(LOG_TOPIC, namespace)

@@ -26,7 +26,12 @@ export function decide(observation: Observation, nowMs: number): Plan {
   const { cluster, faults } = observation;
   // What belongs to the cluster goes with it; nothing is to be made anew meanwhile.
   if (cluster.metadata.deletionTimestamp !== undefined) {
-    return { actions: topicActions(observation, nowMs), events: [], requeueAfterMs: BUSY_MS };
+    return {
+      actions: topicActions(observation, nowMs),
+      events: [],
+      blockedBy: null,
+      requeueAfterMs: BUSY_MS,
+    };
   }
   const untouched = outcomeOf(observation, NOTHING);
   if (faults.length > 0 || cluster.spec.paused === 'All')
@@ -171,6 +176,7 @@ function conclude(
   return {
     actions: status === null ? actions : [...actions, { kind: 'write-status', status }],
     events: [...events, ...refusals],
+    blockedBy: outcome.refusals[0]?.gate ?? null,
     requeueAfterMs: isBusy ? BUSY_MS : IDLE_MS,
   };
 }

@@ -282,6 +282,8 @@ export interface Plan {
   /** In this order; the first that fails ends the pass. */
   readonly actions: readonly Action[];
   readonly events: readonly EventNote[];
+  /** Gate that refuses what is wanted most; null: none does. */
+  readonly blockedBy: string | null;
   readonly requeueAfterMs: number;
 }
 

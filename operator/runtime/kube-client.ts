@@ -68,8 +68,15 @@ export interface KubeClientOptions {
   /** Owner of the fields that are written. */
   readonly fieldManager: string;
   readonly clock?: Clock;
+  readonly observer?: RequestObserver;
   /** Deadline of a call from its start to its last byte; of a watch to its first answer. */
   readonly timeoutMs?: number;
+}
+
+/** Told of each request once its head was answered, or it failed. */
+export interface RequestObserver {
+  /** `status` is 0 where no answer came. */
+  requested(method: string, status: number): void;
 }
 
 interface Call {
@@ -92,12 +99,14 @@ export class KubeClient {
   readonly #transport: KubeTransport;
   readonly #fieldManager: string;
   readonly #clock: Clock;
+  readonly #observer: RequestObserver | undefined;
   readonly #timeoutMs: number;
 
   constructor(options: KubeClientOptions) {
     this.#transport = options.transport;
     this.#fieldManager = options.fieldManager;
     this.#clock = options.clock ?? systemClock;
+    this.#observer = options.observer;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   }
 
@@ -301,9 +310,16 @@ export class KubeClient {
     }
   }
 
-  #open(call: Call, signal: AbortSignal): Promise<KubeAnswer> {
+  async #open(call: Call, signal: AbortSignal): Promise<KubeAnswer> {
     const { method, path, query = {}, body } = call;
-    return this.#transport.send({ method, path, query, body }, signal);
+    let status = 0;
+    try {
+      const answer = await this.#transport.send({ method, path, query, body }, signal);
+      ({ status } = answer);
+      return answer;
+    } finally {
+      this.#observer?.requested(method, status);
+    }
   }
 }
 

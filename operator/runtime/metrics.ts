@@ -4,12 +4,15 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EventObserver } from './events.ts';
+import type { RequestObserver } from './kube-client.ts';
 import type { PassObserver, PassOutcome } from './reconciler.ts';
 import type { ReconnectReason, Reflector, ReflectorObserver, RelistReason } from './reflector.ts';
 
 /** Read at each scrape. */
 export interface MetricsSource {
   readonly isLeading: () => boolean;
+  /** The clock of {@link OperatorMetrics.blocked}. */
+  readonly nowMs: () => number;
   readonly reflectors: () => readonly Pick<Reflector, 'kind' | 'hasSynced' | 'stalenessMs'>[];
   readonly depths: () => readonly {
     readonly controller: string;
@@ -21,7 +24,7 @@ export interface MetricsSource {
 /** From a cache hit to a pass that waits for brokers. */
 const PASS_BUCKETS_S = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120];
 
-export class OperatorMetrics implements ReflectorObserver, EventObserver {
+export class OperatorMetrics implements ReflectorObserver, EventObserver, RequestObserver {
   readonly #registry = new Registry();
   readonly #passes: Counter<'controller' | 'outcome'>;
   readonly #errors: Counter<'controller' | 'class'>;
@@ -33,6 +36,8 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver {
   readonly #relists: Counter<'kind' | 'reason'>;
   readonly #reconnects: Counter<'kind' | 'reason'>;
   readonly #eventsDropped: Counter<'reason'>;
+  readonly #requests: Counter<'method' | 'status'>;
+  readonly #blocked = new Map<string, { readonly reason: string; readonly sinceMs: number }>();
   readonly #prefix: string;
 
   /** Names begin with `prefix`. */
@@ -73,6 +78,11 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver {
       'Watches opened again, by reason',
       ['kind', 'reason'],
     );
+    this.#requests = this.#counter(
+      'api_requests_total',
+      'Requests to the API server, by status; 0: no answer',
+      ['method', 'status'],
+    );
     this.#eventsDropped = this.#counter('events_dropped_total', 'Events never sent, by reason', [
       'reason',
     ]);
@@ -92,6 +102,16 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver {
 
   /** Call once, when what is to be read exists. */
   attach(source: MetricsSource): void {
+    this.#sampled(
+      'blocked_seconds',
+      'For how long a gate has refused what a key wants',
+      ['key', 'reason'],
+      (gauge) => {
+        gauge.reset();
+        for (const [key, { reason, sinceMs }] of this.#blocked)
+          gauge.set({ key, reason }, (source.nowMs() - sinceMs) / 1_000);
+      },
+    );
     this.#sampled('leader', '1 while this process leads', [], (gauge) =>
       gauge.set(source.isLeading() ? 1 : 0),
     );
@@ -136,6 +156,17 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver {
 
   reconnected(kind: string, reason: ReconnectReason): void {
     this.#reconnects.inc({ kind, reason });
+  }
+
+  requested(method: string, status: number): void {
+    this.#requests.inc({ method, status: String(status) });
+  }
+
+  /** What a key wants is refused for this reason now; null: nothing is refused, or the key is gone. */
+  blocked(key: string, reason: string | null, nowMs: number): void {
+    if (reason === null) this.#blocked.delete(key);
+    else if (this.#blocked.get(key)?.reason !== reason)
+      this.#blocked.set(key, { reason, sinceMs: nowMs });
   }
 
   eventDropped(reason: string): void {

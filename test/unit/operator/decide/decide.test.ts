@@ -93,7 +93,7 @@ describe('decide on a cluster at rest', () => {
   test('writes nothing where nothing is new', () => {
     const first = statusOf(planFor({}));
     const plan = decide(observation({ status: first }), NOW_MS + 60_000);
-    expect(plan).toEqual({ actions: [], events: [], requeueAfterMs: 5_000 });
+    expect(plan).toEqual({ actions: [], events: [], blockedBy: null, requeueAfterMs: 5_000 });
   });
 
   test('does not touch a cluster whose spec is at fault', () => {

@@ -56,6 +56,7 @@ describe('OperatorMetrics', () => {
     let isLeading = false;
     metrics.attach({
       isLeading: () => isLeading,
+      nowMs: () => 9_000,
       reflectors: () => [{ kind: 'Pod', hasSynced: true, stalenessMs: () => 1_500 }],
       depths: () => [{ controller: 'widgets', queued: 3, retrying: 2 }],
     });
@@ -82,5 +83,31 @@ describe('OperatorMetrics', () => {
       'op_reflector_reconnects_total{kind="Pod",reason="silent"} 1',
       'op_events_dropped_total{reason="muted"} 1',
     ]);
+  });
+
+  it('counts requests, and shows for how long a gate has refused what a key wants', async () => {
+    const metrics = new OperatorMetrics('op_');
+    metrics.attach({
+      isLeading: () => true,
+      nowMs: () => 9_000,
+      reflectors: () => [],
+      depths: () => [],
+    });
+    metrics.requested('GET', 200);
+    metrics.requested('GET', 200);
+    metrics.requested('PATCH', 0);
+    metrics.blocked('default/a', 'Paused', 2_000);
+    metrics.blocked('default/a', 'WouldHarm', 4_000);
+    metrics.blocked('default/a', 'WouldHarm', 8_000);
+    metrics.blocked('default/b', 'Paused', 8_000);
+    metrics.blocked('default/b', null, 8_500);
+    expect(await shown(metrics)).toEqual(
+      expect.arrayContaining([
+        'op_api_requests_total{method="GET",status="200"} 2',
+        'op_api_requests_total{method="PATCH",status="0"} 1',
+        'op_blocked_seconds{key="default/a",reason="WouldHarm"} 5',
+      ]),
+    );
+    expect((await shown(metrics)).filter((line) => line.startsWith('op_blocked'))).toHaveLength(1);
   });
 });
