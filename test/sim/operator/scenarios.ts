@@ -1,0 +1,191 @@
+/** What people do, and what befalls them: each scenario is played once undisturbed, then once for each point at which the operator can be killed. */
+import { LOG_TOPIC } from '../../../operator/api/kinds.ts';
+import { BROKEN_IMAGE } from './kubernetes.ts';
+import { NAMESPACE } from './process.ts';
+import { TOPIC_TYPE, type KillPlan, World, type WorldOptions } from './world.ts';
+
+export interface Scenario {
+  readonly title: string;
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly world?: Partial<WorldOptions>;
+  /** Begins before there is a cluster. */
+  readonly isFromNothing?: boolean;
+  readonly play: (world: World) => Promise<void>;
+}
+
+const SPEC = { replicas: 3, minInSyncReplicas: 2, image: 'tidemark:1', storage: { size: '10Gi' } };
+const TOPIC = { namespace: NAMESPACE, name: 'audit' };
+
+async function scaleDownCancelled(world: World): Promise<void> {
+  world.edit({ replicas: 3 });
+  const { brokers } = world;
+  await world.until('a broker is cordoned', () =>
+    [...brokers.registrations.values()].some(({ isCordoned }) => isCordoned),
+  );
+  await world.sleep(1_500);
+  world.edit({ replicas: 5 });
+}
+
+async function brokenImage(world: World): Promise<void> {
+  world.edit({ image: BROKEN_IMAGE });
+  const isBroken = (): boolean =>
+    world.kubernetes
+      .pods()
+      .some((pod) => (pod['spec'] as { image: string }).image === BROKEN_IMAGE);
+  await world.until('a pod of the broken image', isBroken);
+  await world.sleep(8_000);
+  if (world.brokers.partitions.some((partition) => world.brokers.left(partition, []) < 2))
+    world.faults.push('a broken image took a second broker');
+  world.edit({ image: 'tidemark:3' });
+}
+
+async function nodeGone(world: World): Promise<void> {
+  world.harm('node-deleted n1', () => world.kubernetes.deleteNode('n1'));
+  await world.sleep(2_000);
+  world.kubernetes.addNode('n3', 'z1');
+}
+
+async function nodeCut(world: World): Promise<void> {
+  const { kubernetes } = world;
+  world.edit({ image: 'tidemark:2' });
+  await world.sleep(2_500);
+  world.harm('node-cut n2', () => kubernetes.loseNode('n2', false));
+  await world.sleep(45_000);
+  world.harm('node-healed n2', () => kubernetes.healNode('n2'));
+}
+
+async function drain(world: World): Promise<void> {
+  const { kubernetes } = world;
+  world.edit({ image: 'tidemark:2' });
+  for (const node of ['n0', 'n1']) world.cordon(node, true);
+  for (let second = 0; second < 60; second += 1) {
+    for (const id of [0, 1, 2])
+      if (['n0', 'n1'].includes(kubernetes.nodeOf(id) ?? '')) kubernetes.evict(id);
+    await world.sleep(1_000);
+  }
+  for (const node of ['n0', 'n1']) world.cordon(node, false);
+}
+
+/** A broker is back and ready, and fetches nothing for a while: nobody else may be evicted. */
+async function drainWhileBehind(world: World): Promise<void> {
+  const { kubernetes, brokers } = world;
+  brokers.isFetchHeld = true;
+  world.harm('crash of broker 1', () => kubernetes.crash(1));
+  await world.sleep(30_000);
+  for (let second = 0; second < 10; second += 1) {
+    for (const id of [0, 2]) kubernetes.evict(id);
+    await world.sleep(1_000);
+  }
+  brokers.isFetchHeld = false;
+}
+
+async function paused(world: World): Promise<void> {
+  world.edit({ image: 'tidemark:2' });
+  await world.sleep(2_500);
+  world.edit({ paused: 'Disruptions' });
+  await world.sleep(30_000);
+  world.edit({ image: 'tidemark:3', paused: 'All' });
+  await world.sleep(20_000);
+  world.edit({ paused: null });
+}
+
+async function topics(world: World): Promise<void> {
+  const { store } = world.handler;
+  const { apiVersion, kind } = LOG_TOPIC;
+  const change = (spec: Record<string, string | number>): void =>
+    void store.mergePatch(TOPIC_TYPE, TOPIC, { spec }, { manager: 'kubectl' });
+  const spec = { clusterName: 'tm', partitions: 2, deletionPolicy: 'Delete' };
+  store.create(
+    TOPIC_TYPE,
+    { apiVersion, kind, metadata: { ...TOPIC }, spec },
+    { manager: 'kubectl' },
+  );
+  await world.until('the topic is made', () => world.brokers.topics.has('audit'));
+  change({ minInSyncReplicas: 1 });
+  const min = (): number | undefined => world.brokers.topics.get('audit')?.config.minInSyncReplicas;
+  await world.until('the topic is changed', () => min() === 1);
+  // A LogTopic whose status does not name the topic cannot prove that it is its own, and leaves it.
+  const isOwned = (): boolean =>
+    (store.get(TOPIC_TYPE, TOPIC)['status'] as { topicId?: string } | undefined)?.topicId !==
+    undefined;
+  await world.until('the LogTopic names the topic', isOwned);
+  store.delete(TOPIC_TYPE, TOPIC);
+  await world.until('the topic is deleted', () => !world.brokers.topics.has('audit'));
+  await world.until('the LogTopic is gone', () => store.list(TOPIC_TYPE, NAMESPACE).length === 0);
+}
+
+/** The leader stands still for longer than its lease, in the middle of whatever it does, and goes on. */
+async function deposed(world: World): Promise<void> {
+  world.edit({ image: 'tidemark:2' });
+  for (let round = 0; round < 4; round += 1) {
+    await world.sleep(500 + world.random() * 4_000);
+    for (const process of world.processes.slice(0, 1))
+      world.hinder(`pause ${process.name}`, () => process.pause(25_000));
+    await world.sleep(20_000);
+  }
+}
+
+const edits =
+  (...specs: readonly object[]): Scenario['play'] =>
+  async (world) => {
+    for (const spec of specs) {
+      world.edit(spec as never);
+      await world.until('the change is carried out', () => world.isCalm);
+    }
+  };
+
+export const SCENARIOS: readonly Scenario[] = [
+  { title: 'create', isFromNothing: true, play: () => Promise.resolve() },
+  { title: 'roll', play: edits({ image: 'tidemark:2' }) },
+  {
+    title: 'roll two at a time',
+    spec: { replicas: 6, rollout: { maxUnavailable: 2 } },
+    play: edits({ image: 'tidemark:2' }),
+  },
+  { title: 'scale up', play: edits({ replicas: 5 }) },
+  { title: 'scale down', spec: { replicas: 5 }, play: edits({ replicas: 3 }) },
+  {
+    title: 'scale down and up again',
+    spec: { replicas: 4 },
+    play: edits({ replicas: 3 }, { replicas: 4 }),
+  },
+  { title: 'scale down cancelled', spec: { replicas: 5 }, play: scaleDownCancelled },
+  { title: 'min change', play: edits({ minInSyncReplicas: 1 }, { minInSyncReplicas: 2 }) },
+  { title: 'config change', play: edits({ config: { heartbeatMs: 200 } }) },
+  { title: 'broken image, then corrected', play: brokenImage },
+  { title: 'volume grow', play: edits({ storage: { size: '20Gi' } }) },
+  { title: 'node lost with its volume', world: { isLocal: true }, play: nodeGone },
+  { title: 'node lost and back, during a roll', play: nodeCut },
+  { title: 'drain of two nodes during a roll', play: drain },
+  {
+    title: 'drain while a broker is behind',
+    play: drainWhileBehind,
+  },
+  { title: 'paused during a roll', play: paused },
+  { title: 'topic made, changed, deleted', play: topics },
+  { title: 'lease lost in the middle of a roll', world: { copies: 2 }, play: deposed },
+];
+
+/** Plays a scenario to its end. */
+export async function play(
+  scenario: Scenario,
+  options: WorldOptions,
+  plan?: KillPlan,
+): Promise<World> {
+  const world = new World({ ...scenario.world, ...options });
+  world.apply({ ...SPEC, ...scenario.spec });
+  if (scenario.isFromNothing === true) world.arm(plan);
+  await world.until('the cluster is formed', () => world.isCalm);
+  if (world.faults.length > 0) return world;
+  world.createOrders();
+  if (scenario.isFromNothing !== true) {
+    await world.until('the topic shows', () => world.isCalm);
+    world.arm(plan);
+  }
+  await scenario.play(world);
+  await world.until(scenario.title, () => world.isCalm);
+  // What is wrong may show only once all is said to be right.
+  await world.sleep(12_000);
+  await world.until(`${scenario.title}, and after`, () => world.isCalm);
+  return world;
+}
