@@ -39,7 +39,7 @@ export const API_PORT = 6443;
 export const API_URL = `https://${CONTROL_ADDRESS}:${API_PORT}`;
 
 /** Local volumes of each node. A claim uses one up: nothing is deleted while the cluster runs. */
-export const VOLUMES_PER_NODE = 12;
+export const VOLUMES_PER_NODE = 40;
 export const VOLUME_SIZE = '20Gi';
 
 /** One node: a network namespace, a containerd, a kubelet and a kube-proxy. */
