@@ -13,7 +13,7 @@ import { nextStatus, type Outcome } from './status.ts';
 import { NOTHING, type Step } from './step.ts';
 import { topicActions } from './topics.ts';
 import type { Action, EventNote, Observation, Plan } from './types.ts';
-import { beginReplace, continueReplace, growClaims } from './volumes.ts';
+import { beginReplace, continueReplace, growVolumes } from './volumes.ts';
 import { workloadActions } from './workload.ts';
 
 /** While something is under way; changes of pods come by themselves, those of brokers do not. */
@@ -65,17 +65,18 @@ function operate(
   const heal = healStuck(observation, nowMs);
   const min = followMin(observation);
   const moves = rebalance(observation, nowMs);
+  const growth = growVolumes(observation);
   const steps = [heal, step, min.step, moves].filter((each) => each !== NOTHING);
   const live = [
     ...limitMoves(observation),
     ...recommissions(observation),
-    ...growClaims(observation),
+    ...growth.actions,
     ...markClaims(observation),
     ...topicActions(observation, nowMs),
   ];
   const before = observation.cluster.status?.disruption ?? null;
   const disruption = step.disruption === undefined ? before : step.disruption;
-  const speaking = [step, ...refused, heal, min.step, moves];
+  const speaking = [step, ...refused, heal, min.step, moves, growth];
   const outcome: Outcome = {
     clusterId,
     disruption,
@@ -83,7 +84,7 @@ function operate(
     waitingFor:
       speaking.map(({ waitingFor }) => waitingFor).find((waitingFor) => waitingFor !== null) ??
       null,
-    refusals: [step, ...refused, min.step].flatMap(({ refusal }) =>
+    refusals: [step, ...refused, min.step, growth].flatMap(({ refusal }) =>
       refusal === null ? [] : [refusal],
     ),
     minInSyncReplicas: min.given,

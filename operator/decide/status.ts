@@ -6,7 +6,7 @@ import { withConditions, type ConditionNow } from './conditions.ts';
 import { catchUpFault, counted, expectedBrokers, listed, serviceFault } from './service.ts';
 import { timeText } from './step.ts';
 import type { Observation, Refusal } from './types.ts';
-import { volumeFaults } from './volumes.ts';
+import { fullBrokers, volumeFaults } from './volumes.ts';
 
 /** What the pass came to. */
 export interface Outcome {
@@ -149,9 +149,10 @@ function readiness(
 }
 
 function availability(
-  { metadata }: Observation,
+  observation: Observation,
   { clusterId, refusals, waitingFor }: Outcome,
 ): ConditionNow {
+  const { metadata } = observation;
   const type = 'Available';
   const [refusal] = refusals;
   if (clusterId === undefined) {
@@ -171,11 +172,13 @@ function availability(
       reason: 'ControllerUnknown',
       message: 'no broker answers as controller',
     };
+  const full = fullBrokers(observation);
   const closed = metadata.topics.flatMap(({ name, settings, partitions }) =>
     partitions
       .filter(
         ({ leader, syncSet, suspects }) =>
           leader === null ||
+          full.includes(leader) ||
           syncSet.filter((id) => !suspects.includes(id)).length < settings.minInSyncReplicas,
       )
       .map(({ partition }) => `${name}/${partition}`),
@@ -191,7 +194,7 @@ function availability(
     type,
     status: 'False',
     reason: 'AppendsRefused',
-    message: `${counted(closed.length, 'partition')} without a leader or below the minimum in sync: ${listed(closed)}`,
+    message: `${counted(closed.length, 'partition')} without a leader, below the minimum in sync or on a full volume: ${listed(closed)}`,
   };
 }
 

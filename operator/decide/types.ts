@@ -79,6 +79,8 @@ export interface ClaimView {
   /** Bytes it has; null until bound. */
   readonly capacityBytes: number | null;
   readonly isTerminating: boolean;
+  /** Why the API server would not let it ask for what the spec wants; null where it would, or was not asked. */
+  readonly growthRefusal: string | null;
   /** Why a resize does not go on; null where none is under way or all is well. */
   readonly resizeFault: string | null;
   /** Only node on which its volume exists; null where it is not bound to one, or not known. */

@@ -3,28 +3,56 @@ import type { Disruption } from '../api/types.ts';
 import { quantityValue } from '../api/quantity.ts';
 import { controllerKnown, firstRefusal, type Gate, harmless, notPaused } from './gates.ts';
 import { rejoinFault } from './roll.ts';
-import { expectedBrokers, podOf, registeredBroker } from './service.ts';
+import { counted, expectedBrokers, listed, podOf, registeredBroker } from './service.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, ClaimView, Observation } from './types.ts';
 
-/** Claims that ask for less than the spec. A failed attempt is repeated by Kubernetes, not by us: the claim asks for the size already. */
-export function growClaims({ cluster, claims, workload }: Observation): Action[] {
+/** Growth of the volumes in use. A failed attempt is repeated by Kubernetes, not by us: the claim asks for the size already. */
+export function growVolumes({ cluster, claims, workload }: Observation): Step {
   const { size } = cluster.spec.storage;
-  return claims
+  const wanted = quantityValue(size);
+  const used = claims.filter(
+    ({ brokerId, isTerminating }) => brokerId < (workload?.replicas ?? 0) && !isTerminating,
+  );
+  const asking = used.filter(({ requestedBytes }) => requestedBytes < wanted);
+  const small = used.filter(
+    ({ capacityBytes }) => capacityBytes !== null && capacityBytes < wanted,
+  );
+  if (asking.length === 0 && small.length === 0) return NOTHING;
+  const doing = `growing volumes to ${size}`;
+  const refused = asking.find(({ growthRefusal }) => growthRefusal !== null);
+  if (refused !== undefined) {
+    const message = `claim ${refused.name} cannot grow to ${size}: ${refused.growthRefusal}`;
+    return refuses(doing, { gate: 'GrowthRefused', message });
+  }
+  const waitingFor = `waiting for ${counted(small.length, 'volume')} to have ${size}: ${listed(small.map(({ name }) => name))}`;
+  return {
+    ...NOTHING,
+    doing,
+    waitingFor: small.length === 0 ? null : waitingFor,
+    actions: asking.map(({ name }) => ({ kind: 'grow-claim', name, size })),
+  };
+}
+
+/** With less than the largest batch a broker refuses some appends, then all. */
+const FULL_BYTES = 1_048_576;
+
+/** Brokers whose volume has no more room above their reserve. */
+export function fullBrokers({ answers }: Pick<Observation, 'answers'>): number[] {
+  return answers
     .filter(
-      ({ brokerId, requestedBytes, isTerminating }) =>
-        brokerId < (workload?.replicas ?? 0) &&
-        !isTerminating &&
-        requestedBytes < quantityValue(size),
+      ({ freeBytes, fault }) => fault === null && freeBytes !== null && freeBytes < FULL_BYTES,
     )
-    .map(({ name }) => ({ kind: 'grow-claim', name, size }));
+    .map(({ brokerId }) => brokerId);
 }
 
 /** Faults of disks, for the condition. */
-export function volumeFaults({ claims, answers }: Observation): string[] {
-  const full = answers
-    .filter(({ freeBytes, fault }) => fault === null && freeBytes !== null && freeBytes <= 0)
-    .map(({ brokerId }) => `the volume of broker ${brokerId} is full`);
+export function volumeFaults(observation: Observation): string[] {
+  const { cluster, claims, answers } = observation;
+  const full = fullBrokers(observation).map(
+    (brokerId) =>
+      `the volume of broker ${brokerId} is full: it takes no records until retention frees room or spec.storage.size, ${cluster.spec.storage.size}, is raised`,
+  );
   const stopped = answers.flatMap(({ brokerId, replicas }) =>
     replicas
       .filter((replica) => replica.stopped !== '')

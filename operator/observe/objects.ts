@@ -125,8 +125,25 @@ export function clusterIdOf(claim: KubeObject): string | null {
   return claim.metadata.labels?.[CLUSTER_ID_LABEL] ?? null;
 }
 
-/** @param node on which alone its volume exists, where that is known */
-export function claimView(claim: KubeObject, brokerId: number, node: string | null): ClaimView {
+/** What only the API server knows of a claim. */
+export interface ClaimFacts {
+  /** Node on which alone its volume exists, where that is known. */
+  readonly node: string | null;
+  readonly growthRefusal: string | null;
+}
+
+/** What a claim is asked to become. */
+export function growthPatch(size: string): Record<string, unknown> {
+  return { spec: { resources: { requests: { storage: size } } } };
+}
+
+/** Whether a claim asks for less than `size`. */
+export function asksForLess(claim: KubeObject, size: string): boolean {
+  const { storage = '' } = (claim as ClaimJson).spec?.resources?.requests ?? {};
+  return quantityValue(storage) < quantityValue(size);
+}
+
+export function claimView(claim: KubeObject, brokerId: number, facts: ClaimFacts): ClaimView {
   const { spec, status } = claim as ClaimJson;
   const { name, uid = '', resourceVersion = '', deletionTimestamp } = claim.metadata;
   const capacity = status?.capacity?.storage;
@@ -143,7 +160,7 @@ export function claimView(claim: KubeObject, brokerId: number, node: string | nu
     capacityBytes: capacity === undefined ? null : quantityValue(capacity),
     isTerminating: deletionTimestamp !== undefined,
     resizeFault: fault === undefined ? null : sentence(fault.reason ?? fault.type, fault.message),
-    node,
+    ...facts,
   };
 }
 

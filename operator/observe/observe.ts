@@ -38,8 +38,10 @@ import type {
 import type { BrokerCalls } from './broker-admin.ts';
 import { askBroker, askController, askRebalance, askVerdict } from './brokers.ts';
 import {
+  asksForLess,
   claimView,
   clusterIdOf,
+  growthPatch,
   holds,
   nodeOfVolume,
   nodeView,
@@ -62,6 +64,12 @@ export interface UncachedSource {
     name: ObjectName,
     options: { readonly signal: AbortSignal },
   ): Promise<KubeObject | undefined>;
+  refusalOfPatch(
+    type: Kind,
+    name: ObjectName,
+    patch: Readonly<Record<string, unknown>>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<string | null>;
 }
 
 export interface ObserverOptions {
@@ -112,7 +120,7 @@ export async function observe(
     services: objects.services,
     budget: objects.budget,
     pods,
-    claims: await readClaims(options, objects.claims, pods, signal),
+    claims: await readClaims(options, cluster, objects.claims, pods, signal),
     nodes: canReadNodes ? options.cache.list(NODE).map(nodeView) : null,
     answers: reached.map(({ answer }) => answer),
     metadata: whole?.metadata ?? null,
@@ -231,13 +239,21 @@ function budgetView(budget: KubeObject | undefined, cluster: LogCluster): Budget
   };
 }
 
-/** Volumes are looked up only where it matters on which node they are. */
+/**
+ * Volumes are looked up only where it matters on which node they are. Whether claims may grow depends on their storage class, which only an administrator may
+ * read: the API server is asked about the first one that is to.
+ */
 function readClaims(
   { client, canReadNodes }: ObserverOptions,
+  { spec }: LogCluster,
   claims: Objects['claims'],
   pods: readonly PodView[],
   signal: AbortSignal,
 ): Promise<ClaimView[]> {
+  const { size } = spec.storage;
+  const growing = claims.find(
+    ({ claim, brokerId }) => brokerId < spec.replicas && asksForLess(claim, size),
+  );
   return Promise.all(
     claims.map(async ({ claim, brokerId }) => {
       const isPending = pods.some((pod) => pod.brokerId === brokerId && pod.node === null);
@@ -246,7 +262,12 @@ function readClaims(
         isPending && canReadNodes && name !== null
           ? await client.get(VOLUME, { name }, { signal })
           : undefined;
-      return claimView(claim, brokerId, volume === undefined ? null : nodeOfVolume(volume));
+      const growthRefusal =
+        claim === growing?.claim
+          ? await client.refusalOfPatch(CLAIM, claim.metadata, growthPatch(size), { signal })
+          : null;
+      const node = volume === undefined ? null : nodeOfVolume(volume);
+      return claimView(claim, brokerId, { node, growthRefusal });
     }),
   );
 }

@@ -93,6 +93,8 @@ const PAGE_ITEMS_MAX = 500;
 /** etcd holds objects of up to 1.5 MiB; a full page of usual ones is a few. */
 const ANSWER_CHARS_MAX = 256 * 1024 * 1024;
 const WATCH_LINE_CHARS_MAX = 16 * 1024 * 1024;
+/** The request itself is at fault: the same again is answered the same. */
+const REFUSALS: readonly string[] = ['Forbidden', 'Invalid'];
 const EVENT_TYPES: readonly string[] = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK'];
 
 export class KubeClient {
@@ -216,6 +218,28 @@ export class KubeClient {
       body: bodyOf('application/merge-patch+json', patch),
       options,
     });
+  }
+
+  /** Asks without changing anything whether a merge patch would be taken. Resolves to why the API server forbids it or finds it invalid; null where it does not. */
+  async refusalOfPatch(
+    type: ResourceType,
+    name: ObjectName,
+    patch: Readonly<Record<string, unknown>>,
+    options: CallOptions = {},
+  ): Promise<string | null> {
+    try {
+      await this.#object({
+        method: 'PATCH',
+        path: objectPath(type, name),
+        query: { fieldManager: this.#fieldManager, dryRun: 'All' },
+        body: bodyOf('application/merge-patch+json', patch),
+        options,
+      });
+      return null;
+    } catch (error) {
+      if (error instanceof KubeError && REFUSALS.includes(error.reason)) return error.message;
+      throw error;
+    }
   }
 
   /**

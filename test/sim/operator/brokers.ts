@@ -603,7 +603,7 @@ export class Brokers {
   }
 
   #describeBroker({ brokerId, epoch }: BrokerProcess): unknown {
-    return { brokerId, brokerEpoch: epoch, version: '1', replicas: [], freeBytes: 1 };
+    return { brokerId, brokerEpoch: epoch, version: '1', replicas: [], freeBytes: 1_073_741_824 };
   }
 }
 

@@ -61,7 +61,63 @@ describe('decide on volumes', () => {
     const plan = planFor({
       change: ({ answers: [a, b] }) => ({ answers: [a!, b!, answer(2, { freeBytes: 0 })] }),
     });
-    expect(condition(plan, 'Degraded')).toBe('True VolumeFault: the volume of broker 2 is full');
+    expect(condition(plan, 'Degraded')).toBe(
+      'True VolumeFault: the volume of broker 2 is full: it takes no records until retention frees room or spec.storage.size, 10Gi, is raised',
+    );
+    expect(condition(plan, 'Available')).toMatch(/^True /);
+  });
+
+  test('says that appends are refused where a leader is on a full one', () => {
+    const plan = planFor({
+      change: ({ answers: [, b, c] }) => ({ answers: [answer(0, { freeBytes: -5 }), b!, c!] }),
+    });
+    expect(condition(plan, 'Available')).toBe(
+      'False AppendsRefused: 1 partition without a leader, below the minimum in sync or on a full volume: orders/0',
+    );
+  });
+
+  const GIB = 1_073_741_824;
+  const sized = (requested: number, capacity: number, growthRefusal: string | null = null) =>
+    [0, 1, 2].map((id) =>
+      claim(id, {
+        requestedBytes: requested * GIB,
+        capacityBytes: capacity * GIB,
+        growthRefusal: id === 0 ? growthRefusal : null,
+      }),
+    );
+
+  test('waits until they have grown', () => {
+    const plan = planFor({
+      spec: { storage: { size: '20Gi' } },
+      change: () => ({ claims: sized(20, 10) }),
+    });
+    expect(deeds(plan)).toEqual([]);
+    expect(condition(plan, 'Ready')).toBe(
+      'False Changing: growing volumes to 20Gi: waiting for 3 volumes to have 20Gi: data-tm-0, data-tm-1, data-tm-2',
+    );
+  });
+
+  test('is ready where they are larger than was asked for', () => {
+    const plan = planFor({
+      spec: { storage: { size: '20Gi' } },
+      change: () => ({ claims: sized(20, 30) }),
+    });
+    expect(condition(plan, 'Ready')).toMatch(/^True /);
+  });
+
+  test('says why they cannot grow, and does everything else', () => {
+    const plan = planFor({
+      spec: { storage: { size: '20Gi' } },
+      change: ({ budget }) => ({
+        claims: sized(10, 10, 'only some classes may'),
+        budget: { ...budget!, maxUnavailable: 0 },
+      }),
+    });
+    expect(plan.actions.map(({ kind }) => kind)).toEqual(['apply-budget', 'write-status']);
+    expect(condition(plan, 'Ready')).toBe(
+      'False GrowthRefused: claim data-tm-0 cannot grow to 20Gi: only some classes may',
+    );
+    expect(condition(plan, 'Degraded')).toMatch(/^False /);
   });
 
   const lost = (

@@ -101,7 +101,7 @@ test('claimView tells sizes in bytes and why a resize does not go on', () => {
       conditions: [{ type: 'ControllerResizeError', status: 'True', message: 'quota' }],
     },
   };
-  expect(claimView(claim, 1, null)).toMatchObject({
+  expect(claimView(claim, 1, { node: null, growthRefusal: null })).toMatchObject({
     requestedBytes: 2 ** 31,
     capacityBytes: 2 ** 30,
     resizeFault: 'ControllerResizeError: quota',

@@ -376,6 +376,18 @@ describe('KubeClient writes', () => {
     ).rejects.toMatchObject({ reason: 'Conflict' });
   });
 
+  it('asks whether a patch would be taken', async () => {
+    await client.create(CONFIG_MAP, object(CONFIG_MAP, 'a'));
+    const url = /dryRun=All/;
+    api.inject({ url, effect: { kind: 'fail', status: 403, reason: 'Forbidden' } });
+    expect(await client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).toContain('Forbidden');
+    api.inject({ url, effect: { kind: 'fail', status: 503, reason: 'ServiceUnavailable' } });
+    await expect(client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).rejects.toMatchObject({
+      status: 503,
+    });
+    expect(await client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).toBeNull();
+  });
+
   it('deletes what was looked at, in the background', async () => {
     const { metadata } = await client.create(CONFIG_MAP, object(CONFIG_MAP, 'a'));
     const seen = { uid: metadata.uid!, resourceVersion: metadata.resourceVersion! };
