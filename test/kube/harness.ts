@@ -10,7 +10,7 @@ import { ROOT } from '../cluster/harness/child.ts';
 import type { Violation } from '../cluster/harness/history.ts';
 import { type Note, waitFor, when } from '../cluster/harness/wait.ts';
 import { type Provided, tool } from './cluster.ts';
-import { killContainer } from './launcher/cgroups.ts';
+import { signalContainer } from './launcher/cgroups.ts';
 import {
   PROGRAM_FILES,
   programPod,
@@ -134,6 +134,12 @@ export class Kube {
     await this.helm('install', release, chart, ...set, '--wait', '--timeout=120s');
   }
 
+  /** `helm uninstall` of what {@link installChart} installed. */
+  async uninstallChart(release: string): Promise<void> {
+    await this.helm('uninstall', release, '--wait', '--timeout=90s');
+    this.#releases.splice(this.#releases.indexOf(release), 1);
+  }
+
   /** Runs kubectl. Resolves to the complaint with which it refused; @throws Error where it did not refuse */
   async refused(args: readonly string[], input = ''): Promise<string> {
     const { code, stdout, stderr } = await this.#try('kubectl', args, input);
@@ -208,18 +214,27 @@ export class Kube {
     });
   }
 
-  /** SIGKILL of a pod's container: the pod stays, its kubelet starts the container again. Resolves when it is ready again. */
-  async killContainer(name: string): Promise<void> {
-    const before = await this.get<Pod>('pod', name);
-    const [container] = before.status.containerStatuses ?? [];
-    const restarts = container?.restartCount ?? 0;
-    killContainer(container?.containerID?.replace('containerd://', '') ?? '');
+  /** Sends a signal to a pod's container. Resolves to how often it was started again before. */
+  async signalContainer(name: string, signal: NodeJS.Signals): Promise<number> {
+    const { status } = await this.get<Pod>('pod', name);
+    const [container] = status.containerStatuses ?? [];
+    signalContainer(container?.containerID?.replace('containerd://', '') ?? '', signal);
+    return container?.restartCount ?? 0;
+  }
+
+  /** Resolves when the container of a pod was started again more than `restarts` times, and is ready. */
+  async waitRestarted(name: string, restarts: number): Promise<void> {
     await this.wait(`the container of ${name} to be started again`, async (note) => {
       const { status } = await this.get<Pod>('pod', name);
       note(status);
       return when((status.containerStatuses?.[0]?.restartCount ?? 0) > restarts);
     });
     await this.waitPodReady(name);
+  }
+
+  /** SIGKILL of a pod's container: the pod stays, its kubelet starts the container again. Resolves when it is ready again. */
+  async killContainer(name: string): Promise<void> {
+    await this.waitRestarted(name, await this.signalContainer(name, 'SIGKILL'));
   }
 
   /** Appends to a topic from a pod, several producers with keys, until stopped. */

@@ -16,7 +16,7 @@ import { PREFIX } from './settings.ts';
 
 const ROOT = '/sys/fs/cgroup';
 /** Below a node's cgroup, beside its pods. */
-const PROGRAMS = 'programs';
+export const PROGRAMS = 'programs';
 
 /** Folders in which a cgroup has to be made: one for each controller of version 1, or the only one of version 2. */
 function hierarchies(): string[] {
@@ -95,15 +95,15 @@ function pidsIn(folder: string): number[] {
   }
 }
 
-/** SIGKILL of every process of a container, by its id: what the kernel's memory killer does. */
-export function killContainer(id: string): void {
+/** Sends a signal to every process of a container, by its id: SIGKILL is what the kernel's memory killer does, SIGSTOP what a machine that hangs looks like. */
+export function signalContainer(id: string, signal: NodeJS.Signals): void {
   const pids = groups().flatMap((name) =>
     foldersBelow(join(listing(), name))
       .filter((folder) => basename(folder) === id)
       .flatMap(pidsIn),
   );
   if (pids.length === 0) throw new Error(`there is no container ${id}`);
-  for (const pid of pids) kill(pid);
+  for (const pid of pids) kill(pid, signal);
 }
 
 /** Cgroups of this cluster, also of a run that crashed. */
@@ -120,9 +120,9 @@ function foldersBelow(folder: string): string[] {
     .sort((left, right) => right.length - left.length);
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch (error) {
     // It ended by itself in this moment.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;

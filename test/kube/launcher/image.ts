@@ -76,6 +76,22 @@ export async function loadImage(image: string): Promise<void> {
   rmSync(file);
 }
 
+/** Gives an image that all nodes have another name besides, as if the same had been released twice. */
+export async function tagImage(image: string, name: string): Promise<void> {
+  for (const { socket } of NODES)
+    await run('ctr', [
+      '--address',
+      socket,
+      '--namespace',
+      'k8s.io',
+      'images',
+      'tag',
+      '--force',
+      image,
+      name,
+    ]);
+}
+
 /** The image of the process that holds a pod's namespaces, as a file. */
 export const PAUSE_FILE = runFile('images', 'pause.tar');
 

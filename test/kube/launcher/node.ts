@@ -6,10 +6,10 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tail } from '../../cluster/harness/child.ts';
 import { waitFor, when } from '../../cluster/harness/wait.ts';
-import { endGroup, makeGroup } from './cgroups.ts';
+import { endGroup, makeGroup, processesOf, PROGRAMS } from './cgroups.ts';
 import { startDaemon } from './daemon.ts';
 import { importImage, PAUSE_FILE } from './image.ts';
-import { tryRun } from './run.ts';
+import { run, tryRun } from './run.ts';
 import {
   DNS_ADDRESS,
   type NodePlace,
@@ -63,6 +63,17 @@ export async function startNode(node: NodePlace): Promise<void> {
 /** Ends everything on a node at once, its pods too: what a power cut looks like to everybody else. Its disks stay. */
 export async function stopNode(node: NodePlace): Promise<void> {
   await endGroup(node.netns);
+}
+
+/** Puts a file system of this size, such as `64M`, over a folder of a node, or changes the size of the one that is there. */
+export async function mountMemory({ netns }: NodePlace, path: string, size: string): Promise<void> {
+  const [pid] = processesOf(join(netns, PROGRAMS));
+  if (pid === undefined) throw new Error(`node ${netns} is not running`);
+  const inside = [`--mount=/proc/${pid}/ns/mnt`];
+  const isMounted =
+    (await tryRun('nsenter', [...inside, 'mountpoint', '--quiet', path])).code === 0;
+  const options = `${isMounted ? 'remount,' : ''}size=${size},mode=0777`;
+  await run('nsenter', [...inside, 'mount', '-t', 'tmpfs', '-o', options, 'memory', path]);
 }
 
 function kubeletArgs({ name, zone, address, dir }: NodePlace): string[] {
