@@ -3,7 +3,14 @@ import type { Disruption } from '../api/types.ts';
 import { quantityValue } from '../api/quantity.ts';
 import { controllerKnown, firstRefusal, type Gate, harmless, notPaused } from './gates.ts';
 import { rejoinFault } from './roll.ts';
-import { counted, expectedBrokers, listed, podOf, registeredBroker } from './service.ts';
+import {
+  brokersNamed,
+  counted,
+  expectedBrokers,
+  listed,
+  podOf,
+  registeredBroker,
+} from './service.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, ClaimView, Observation } from './types.ts';
 
@@ -49,10 +56,17 @@ export function fullBrokers({ answers }: Pick<Observation, 'answers'>): number[]
 /** Faults of disks, for the condition. */
 export function volumeFaults(observation: Observation): string[] {
   const { cluster, claims, answers } = observation;
-  const full = fullBrokers(observation).map(
-    (brokerId) =>
-      `the volume of broker ${brokerId} is full: it takes no records until retention frees room or spec.storage.size, ${cluster.spec.storage.size}, is raised`,
-  );
+  const full = fullBrokers(observation);
+  const whose =
+    full.length === 1
+      ? `volume of ${brokersNamed(full)} is`
+      : `volumes of ${brokersNamed(full)} are`;
+  const fullness =
+    full.length === 0
+      ? []
+      : [
+          `the ${whose} full: no records are taken there until retention frees room or spec.storage.size, ${cluster.spec.storage.size}, is raised`,
+        ];
   const stopped = answers.flatMap(({ brokerId, replicas }) =>
     replicas
       .filter((replica) => replica.stopped !== '')
@@ -64,7 +78,7 @@ export function volumeFaults(observation: Observation): string[] {
   const unresized = claims.flatMap(({ name, resizeFault }) =>
     resizeFault === null ? [] : [`claim ${name} does not grow: ${resizeFault}`],
   );
-  return [...full, ...stopped, ...unresized];
+  return [...fullness, ...stopped, ...unresized];
 }
 
 const fenced: Gate = (observation, [brokerId = 0]) =>

@@ -62,9 +62,18 @@ describe('decide on volumes', () => {
       change: ({ answers: [a, b] }) => ({ answers: [a!, b!, answer(2, { freeBytes: 0 })] }),
     });
     expect(condition(plan, 'Degraded')).toBe(
-      'True VolumeFault: the volume of broker 2 is full: it takes no records until retention frees room or spec.storage.size, 10Gi, is raised',
+      'True VolumeFault: the volume of broker 2 is full: no records are taken there until retention frees room or spec.storage.size, 10Gi, is raised',
     );
     expect(condition(plan, 'Available')).toMatch(/^True /);
+  });
+
+  test('reports several full ones in one sentence', () => {
+    const plan = planFor({
+      change: () => ({ answers: [0, 1, 2].map((id) => answer(id, { freeBytes: 4_096 })) }),
+    });
+    expect(condition(plan, 'Degraded')).toMatch(
+      /^True VolumeFault: the volumes of brokers 0, 1, 2 are full: no records are taken there/,
+    );
   });
 
   test('says that appends are refused where a leader is on a full one', () => {
