@@ -237,7 +237,9 @@ export class KubeClient {
       });
       return null;
     } catch (error) {
-      if (error instanceof KubeError && REFUSALS.includes(error.reason)) return error.message;
+      // What was called is known to whoever asked.
+      if (error instanceof KubeError && REFUSALS.includes(error.reason))
+        return error.message.slice(error.message.indexOf(': ') + 2);
       throw error;
     }
   }

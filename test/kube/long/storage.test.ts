@@ -21,7 +21,7 @@ const REAL_GROWN = '256M';
 const TOPIC = 'full';
 /** More than fits before, less than after: a thousand bytes each. */
 const RECORDS = 150_000;
-const FILL = `yes "$(printf %0999d 0)" | head -n ${RECORDS} | TIDEMARK_SERVER=$0 tidemark append ${TOPIC} --timeout 10m`;
+const FILL = `yes "$(printf %0999d 0)" | head -n ${RECORDS} | TIDEMARK_SERVER=$0 tidemark append ${TOPIC} --timeout 4m`;
 
 interface Claim extends KubeObject {
   readonly spec: {

@@ -380,7 +380,7 @@ describe('KubeClient writes', () => {
     await client.create(CONFIG_MAP, object(CONFIG_MAP, 'a'));
     const url = /dryRun=All/;
     api.inject({ url, effect: { kind: 'fail', status: 403, reason: 'Forbidden' } });
-    expect(await client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).toContain('Forbidden');
+    expect(await client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).toBe('injected: Forbidden');
     api.inject({ url, effect: { kind: 'fail', status: 503, reason: 'ServiceUnavailable' } });
     await expect(client.refusalOfPatch(CONFIG_MAP, A, { data: {} })).rejects.toMatchObject({
       status: 503,
