@@ -87,6 +87,11 @@ export class Leader implements MemberView {
     return this.#isDraining;
   }
 
+  /** Takes no appends, since another will lead. */
+  get isLeaving(): boolean {
+    return this.#isDraining || this.#handingTo !== NO_BROKER;
+  }
+
   get trustedCount(): number {
     return this.#trustedCount;
   }

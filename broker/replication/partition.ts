@@ -18,6 +18,7 @@ import type {
 import { NO_BROKER } from '../base/units.ts';
 import type { EpochEnd } from './epochs.ts';
 import { Follower } from './follower.ts';
+import { type AppendInput, HeldAppends } from './held-appends.ts';
 import { Leader } from './leader.ts';
 import { ReplicaLog } from './log.ts';
 import { OutputBuilder } from './output.ts';
@@ -38,7 +39,7 @@ export interface PartitionOptions {
   readonly key: PartitionKey;
   /** A member that has not been caught up for this long leaves S (rule 15). */
   readonly lagMsMax: number;
-  /** Appends that may be pending; past it they are refused with OVERLOADED. */
+  /** Appends that may be pending, and as many that may be held; past it they are refused. */
   readonly appendsPendingMax: number;
   readonly nowMs: MonotonicMs;
 }
@@ -90,8 +91,6 @@ export interface PartitionStatus {
   readonly isMatched: boolean;
 }
 
-type Input<Kind extends PartitionInput['kind']> = Extract<PartitionInput, { kind: Kind }>;
-
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #output = new OutputBuilder();
@@ -103,6 +102,7 @@ export class Partition {
   #idle: 'waiting' | 'stopped' | 'failed' = 'waiting';
   /** The newest position of each broker that came before the metadata that explains it. At most one for each broker. */
   readonly #early = new Map<BrokerId, Position>();
+  readonly #held: HeldAppends;
   #nowMs: MonotonicMs;
 
   /** @param log what recovery found @param producers the table as of the end of that log */
@@ -110,11 +110,14 @@ export class Partition {
     this.#options = options;
     this.#nowMs = options.nowMs;
     this.#log = new ReplicaLog(log, producers, this.#output);
+    this.#held = new HeldAppends(options.appendsPendingMax);
   }
 
   step(input: PartitionInput): PartitionOutput {
     if (this.#idle !== 'failed' || input.kind === 'append' || input.kind === 'assign')
       this.#step(input);
+    if (this.#held.count > 0 && !this.#isBetweenLeaders())
+      for (const held of this.#held.takeAll()) this.#judge(held);
     return this.#output.take();
   }
 
@@ -247,9 +250,19 @@ export class Partition {
     }
   }
 
-  #append(input: Input<'append'>): void {
+  #append(input: AppendInput): void {
+    if (!this.#isBetweenLeaders() || !this.#held.add(input, this.#nowMs)) this.#judge(input);
+  }
+
+  #judge(input: AppendInput): void {
     if (this.#leader !== null) this.#leader.append(input);
     else this.#output.refuse(input.requestId, this.#notLeader('Cannot append'));
+  }
+
+  /** Somebody is about to lead, and it is not known who, or not yet. */
+  #isBetweenLeaders(): boolean {
+    if (this.#leader !== null) return this.#leader.isLeaving;
+    return this.#idle === 'waiting' && this.#assignment?.leader === NO_BROKER;
   }
 
   #written(writeId: number): void {
@@ -276,6 +289,7 @@ export class Partition {
     this.#nowMs = nowMs;
     this.#leader?.tick(nowMs);
     this.#follower?.tick(nowMs);
+    for (const overdue of this.#held.takeOverdue(nowMs)) this.#judge(overdue);
   }
 
   #assign(assignment: Assignment): void {

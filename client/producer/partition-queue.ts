@@ -385,3 +385,12 @@ function outcomeUnknown(
   const message = `Cannot tell whether the batch was appended to ${topic}/${partition}: ${reason}`;
   return new TidemarkError('OUTCOME_UNKNOWN', message, 'no', {}, cause);
 }
+
+/** Nobody can be asked to append to the queue's partition. */
+export function noLeader(queue: PartitionQueue): TidemarkError {
+  return new TidemarkError(
+    'LEADER_UNKNOWN',
+    `Cannot append to ${queue.topic}/${queue.partition}: it has no leader at the moment`,
+    'refresh',
+  );
+}

@@ -14,6 +14,7 @@ import type { Connections } from '../connections.ts';
 import { fromCall, fromWire, TidemarkError } from '../errors.ts';
 import { producerSettings } from './options.ts';
 import {
+  noLeader,
   PartitionQueue,
   type ProducerIdentity,
   type Settlement,
@@ -376,12 +377,13 @@ export class Producer {
           }
           const failure = fromWire(error);
           const { leader, leaderEpoch } = failure.details;
-          if (leader !== undefined && leaderEpoch !== undefined)
-            this.#cluster.hint(queue.topic, queue.partition, { leader, leaderEpoch });
           this.#onVerdict(
             queue,
             queue.onResult(batch, attempt, { kind: 'failed', error: failure }, Date.now()),
           );
+          if (leader !== undefined && leaderEpoch !== undefined)
+            this.#cluster.hint(queue.topic, queue.partition, { leader, leaderEpoch });
+          this.#goOnElsewhere(queue, stream);
         },
         onProgress: () => this.#schedulePump(),
         onLost: (lost, _sendings, error) => this.#onLost(lost, error),
@@ -389,6 +391,13 @@ export class Producer {
     );
     this.#streams.set(brokerId, stream);
     return stream;
+  }
+
+  /** The pause after a refusal is for asking the same broker again: where another is known to lead, it is asked at once. */
+  #goOnElsewhere(queue: PartitionQueue, refusedBy: ProduceStream): void {
+    const leader = this.#cluster.topic(queue.topic)?.partitions[queue.partition]?.leader;
+    const isElsewhere = leader !== undefined && leader !== refusedBy.brokerId;
+    if (isElsewhere && this.#active.get(queue) === refusedBy) queue.unblock();
   }
 
   #onVerdict(queue: PartitionQueue, verdict: ReturnType<PartitionQueue['onResult']>): void {
@@ -560,12 +569,4 @@ export class Producer {
     });
     this.#buffer.release(batch.bytes, recordCount);
   }
-}
-
-function noLeader(queue: PartitionQueue): TidemarkError {
-  return new TidemarkError(
-    'LEADER_UNKNOWN',
-    `Cannot append to ${queue.topic}/${queue.partition}: it has no leader at the moment`,
-    'refresh',
-  );
 }

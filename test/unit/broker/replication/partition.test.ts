@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { HELD_MS_MAX } from '../../../../broker/replication/held-appends.ts';
 import { Partition } from '../../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../../broker/replication/producers.ts';
 import type {
@@ -132,16 +133,14 @@ describe('Partition.step() append', () => {
     );
   });
 
-  it('refuses while draining, and is drained once all is committed', () => {
+  it('takes none while draining, and is drained once all is committed', () => {
     const led = leader();
     append(led);
 
     led.step({ kind: 'drain' });
+    append(led);
 
-    expect(refusal(append(led))).toBe(
-      'BROKER_NOT_READY: Cannot append to topic/0 in epoch 5: the leader, broker 1, is stopping',
-    );
-    expect(led.status().isDrained).toBe(false);
+    expect(led.status()).toMatchObject({ logEnd: 2, isDrained: false });
   });
 
   it('names the leader when it is another', () => {
@@ -179,7 +178,7 @@ describe('Partition.step() hand-over (rule 22)', () => {
     expect(refusal(append(led))).toBe('none');
   });
 
-  it('refuses appends, and is asked for once the successor holds everything', () => {
+  it('takes no appends, and is asked for once the successor holds everything', () => {
     const led = leader();
     led.pushed(2, 1, 0);
     led.step(position());
@@ -187,14 +186,12 @@ describe('Partition.step() hand-over (rule 22)', () => {
     led.step({ kind: 'written', writeId: 2 });
 
     const waiting = led.step(named).proposal;
-    const refused = refusal(append(led));
+    append(led);
     led.pushed(2, 2, 1);
     const { proposal } = led.step(position({ endOffset: 2 }));
 
     expect(waiting).toBe(null);
-    expect(refused).toBe(
-      'LEADER_UNKNOWN: Cannot append to topic/0 in epoch 5: leadership is being handed to broker 2',
-    );
+    expect(led.status().logEnd).toBe(2);
     expect(proposal).toMatchObject({
       partitionEpoch: 2,
       change: { op: 'hand-over', successor: 2 },
@@ -208,16 +205,95 @@ describe('Partition.step() hand-over (rule 22)', () => {
     const latest = [led.latest()];
     led.step(named);
     led.followerGone(2);
-    const meanwhile = refusal(append(led));
+    append(led);
+    const { logEnd } = led.status();
     latest.push(led.latest());
 
     led.step({ kind: 'assign', assignment: assignment({ partitionEpoch: 3 }) });
 
     latest.push(led.latest());
-    expect(meanwhile).toMatch(/^LEADER_UNKNOWN/);
-    expect(refusal(append(led))).toBe('none');
+    expect([logEnd, led.status().logEnd]).toEqual([1, 2]);
     // Somebody else may append by then.
     expect(latest).toEqual([1, null, 1]);
+  });
+});
+
+describe('Partition.step() append between leaders', () => {
+  const HANDED_OVER = assignment({ leader: 2, leaderEpoch: 6, partitionEpoch: 2 });
+  const LEADERLESS = assignment({ leader: -1, leaderEpoch: 6, partitionEpoch: 2 });
+
+  it('is answered with the next leader as soon as that is known', () => {
+    const led = leader();
+    led.step({ kind: 'drain' });
+    const held = append(led);
+
+    const [answered] = led.step({ kind: 'assign', assignment: HANDED_OVER }).replies;
+
+    expect(held.replies).toEqual([]);
+    expect(answered?.result).toMatchObject({
+      error: { code: 'NOT_LEADER', details: { leader: 2, leaderEpoch: 6 } },
+    });
+  });
+
+  it('is taken in the order of arrival by the replica that comes to lead', () => {
+    const led = leader();
+    led.step({ kind: 'assign', assignment: LEADERLESS });
+    for (const requestId of [7, 8])
+      led.step({ kind: 'append', requestId, ack: 'all', header: header(), wallMs: 0 });
+
+    const { writes } = led.step({
+      kind: 'assign',
+      assignment: assignment({ leaderEpoch: 7, partitionEpoch: 3 }),
+    });
+
+    expect(writes).toMatchObject([
+      { kind: 'epoch-start' },
+      { kind: 'append', requestId: 7 },
+      { kind: 'append', requestId: 8 },
+    ]);
+  });
+
+  const reasons = [
+    {
+      name: 'the leader drains',
+      input: { kind: 'drain' },
+      expected:
+        'BROKER_NOT_READY: Cannot append to topic/0 in epoch 5: the leader, broker 1, is stopping',
+    },
+    {
+      name: 'there is no leader',
+      input: { kind: 'assign', assignment: LEADERLESS },
+      expected: 'LEADER_UNKNOWN: Cannot append on topic/0: it has no leader in epoch 6',
+    },
+  ] as const;
+  for (const { name, input, expected } of reasons) {
+    it(`is refused when it has waited long enough while ${name}`, () => {
+      const led = leader();
+      led.step(input);
+      append(led);
+
+      const early = led.step({ kind: 'tick', nowMs: HELD_MS_MAX - 1 });
+      const late = led.step({ kind: 'tick', nowMs: HELD_MS_MAX });
+
+      expect([refusal(early), refusal(late)]).toEqual(['none', expected]);
+    });
+  }
+
+  it('is refused at once past appendsPendingMax', () => {
+    const led = leader();
+    led.step({ kind: 'drain' });
+    append(led);
+    append(led);
+
+    expect(refusal(append(led))).toMatch(/^BROKER_NOT_READY/);
+  });
+
+  it('is refused when a write fails meanwhile', () => {
+    const led = leader();
+    led.step({ kind: 'drain' });
+    append(led);
+
+    expect(refusal(led.step({ kind: 'failed' }))).toMatch(/^STORAGE_FAILED: Cannot append/);
   });
 });
 

@@ -20,6 +20,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
   await client.close();
   cluster.stop();
 });
@@ -287,6 +288,16 @@ describe('Producer under faults', () => {
     cluster.elect(0, 2);
     expect(await producer.send({ topic: TOPIC, value: bytes('b') })).toMatchObject({ offset: 2 });
     expect(logOf(cluster)).toEqual(['a', 'b']);
+  });
+
+  it('does not pause before it asks the leader that a refusal names', async () => {
+    const producer = client.producer();
+    await producer.send({ topic: TOPIC, value: bytes('a') });
+    cluster.elect(0, 2);
+    for (const broker of [1, 2, 3]) cluster.silent.add(broker);
+    // With nobody to ask and a clock that stands, a pause would never end.
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now());
+    expect(await producer.send({ topic: TOPIC, value: bytes('b') })).toMatchObject({ offset: 2 });
   });
 
   it('takes a new id when the log has forgotten the producer', async () => {
