@@ -15,6 +15,8 @@ export interface Append {
   /** Counts this producer's appends from 0. */
   readonly counter: number;
   readonly key: string;
+  /** Length that the value is filled up to; default: a length that differs from value to value. */
+  readonly bytes?: number;
   outcome: Outcome;
 }
 
@@ -67,9 +69,10 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The bytes that an append carries. */
-export function valueOf({ producer, counter, key }: Omit<Append, 'outcome'>): Uint8Array {
-  const filler = FILLER.slice(0, (counter * 31) % FILLER_LENGTHS);
-  return encoder.encode(`${producer}/${counter}/${key}/${filler}`);
+export function valueOf({ producer, counter, key, bytes }: Omit<Append, 'outcome'>): Uint8Array {
+  const name = `${producer}/${counter}/${key}/`;
+  if (bytes !== undefined) return encoder.encode(name.padEnd(bytes, FILLER));
+  return encoder.encode(`${name}${FILLER.slice(0, (counter * 31) % FILLER_LENGTHS)}`);
 }
 
 /** Checks all partitions of a topic: every record stored in them, in the order in which it was read, against every append to them. */
@@ -163,7 +166,7 @@ export function checkFollowed(
 
 /** Whether two byte strings are equal. */
 export function isSame(left: Uint8Array, right: Uint8Array | undefined): boolean {
-  return right?.length === left.length && left.every((byte, index) => byte === right[index]);
+  return right !== undefined && Buffer.compare(left, right) === 0;
 }
 
 /** The first few violations of each kind, for a test's message. */

@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly keys?: number;
   /** Records of each producer every ten milliseconds. */
   readonly recordsPerTick?: number;
+  /** Length of each value; default: short, and different from value to value. */
+  readonly valueBytes?: number;
   readonly isIdempotent?: boolean;
   readonly deliveryTimeoutMs?: number;
   /** Rack of the reader that follows; default: it reads the leaders. */
@@ -138,6 +140,7 @@ export class Load {
         producer: name,
         counter,
         key: `${name}-${counter % keys}`,
+        ...(options.valueBytes === undefined ? {} : { bytes: options.valueBytes }),
         outcome: { kind: 'unknown', reason: 'pending' },
       };
       counter += 1;
