@@ -5,6 +5,7 @@
 import { cpus, totalmem } from 'node:os';
 import type { Acks } from '../client/index.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
+import { measureOperator } from './operator.ts';
 import { LocalCluster, median, sleep } from './local-cluster.ts';
 import { commitModes } from './modes.ts';
 import { SteadyLoad } from './steady-load.ts';
@@ -248,7 +249,19 @@ async function modes(): Promise<void> {
   await withCluster(commitModes);
 }
 
-const MEASURES = { start, append, latency, gap, bounded, modes };
+/** The operator alone, with no LogCluster and with fifty. */
+async function operator(): Promise<void> {
+  for (const cost of await measureOperator([0, 50])) {
+    const what = `operator, ${cost.clusters} LogClusters:`;
+    row(`${what} memory`, [cost.megabytes], 'MB');
+    row(`${what} requests to the API server`, [cost.requestsPerMinute], 'a minute');
+    row(`${what} share of a core`, [cost.processorShare * 100], '%', 1);
+  }
+}
+
+const MEASURES = { start, append, latency, gap, bounded, modes, operator };
+/** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
+const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator');
 
 async function main(): Promise<void> {
   const asked = process.argv.slice(2);
@@ -263,7 +276,7 @@ async function main(): Promise<void> {
   );
   console.log('| what | figure |\n|---|---|');
   for (const [name, measure] of Object.entries(MEASURES)) {
-    if (asked.length === 0 || asked.includes(name)) await measure();
+    if ((asked.length === 0 ? USUAL : asked).includes(name)) await measure();
   }
 }
 
