@@ -116,12 +116,11 @@ async function topics(world: World): Promise<void> {
 
 /** The leader stands still for longer than its lease, in the middle of whatever it does, and goes on. */
 async function deposed(world: World): Promise<void> {
-  world.edit({ image: 'tidemark:2' });
-  for (let round = 0; round < 4; round += 1) {
-    await world.sleep(500 + world.random() * 4_000);
-    for (const process of world.processes.slice(0, 1))
-      world.hinder(`pause ${process.name}`, () => process.pause(25_000));
-    await world.sleep(20_000);
+  for (let round = 0; round < 3; round += 1) {
+    world.edit({ image: `tidemark:${2 + round}` });
+    await world.sleep(world.random() * 3_000);
+    world.pauseWithWriteMs = 25_000;
+    await world.sleep(40_000);
   }
 }
 

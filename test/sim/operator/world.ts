@@ -55,6 +55,8 @@ export class World {
   readonly #trace: WorldOptions['trace'];
   readonly #processes = new Set<Process>();
   #plan: KillPlan | undefined;
+  /** Lasts until the next write that does not end a pass: whoever sent that stands still for so long before it has its answer, ms. */
+  pauseWithWriteMs = 0;
   #started = 0;
   /** Since {@link arm}. */
   writes = 0;
@@ -268,6 +270,11 @@ export class World {
   #done(process: Process, call: Call, error: unknown): void {
     if (error === undefined) this.checkers.done(call);
     if (!call.isWrite || process.isDead) return;
+    if (this.pauseWithWriteMs > 0 && !call.title.endsWith('/status')) {
+      const pauseMs = this.pauseWithWriteMs;
+      this.pauseWithWriteMs = 0;
+      this.hinder(`pause ${process.name}`, () => process.pause(pauseMs));
+    }
     this.say(
       `${process.name}: ${call.title}${error instanceof Error ? ` -> ${error.message}` : ''}`,
     );
