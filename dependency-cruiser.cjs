@@ -31,8 +31,8 @@ module.exports = {
   forbidden: [
     only('base-imports-nothing', BASE),
     only('batch-uses-base', BATCH, [BASE]),
-    ...CORES.map((core) => only(`core-${core}-alone`, `^broker/${core}/`, [BASE, BATCH])),
-    only('runtime-joins-cores', '^broker/runtime/', [ANY_CORE, BASE, BATCH]),
+    ...CORES.map((core) => only(`core-${core}-alone`, `^broker/${core}/`, [BASE, BATCH, OPTIONS])),
+    only('runtime-joins-cores', '^broker/runtime/', [ANY_CORE, BASE, BATCH, OPTIONS]),
     only('storage-implements-ports', '^broker/storage/', [PORTS, ANY_CORE, BASE, PROTO, TELEMETRY]),
     only('network-implements-ports', '^broker/network/', [
       PORTS,

@@ -4,12 +4,16 @@
  */
 import { parseArgs } from 'node:util';
 import {
+  LOG_LEVEL_OPTION,
   LOG_LEVELS,
+  logLevelFault,
   NUMBER_OPTIONS,
+  numberFault,
   optionRelationFaults,
   optionVariable,
 } from '../proto/options/broker-options.ts';
 import type { LogLevel, NumberOption } from '../proto/options/broker-options.ts';
+import type { OptionReport } from './runtime/api.ts';
 import type { Address } from './runtime/ports.ts';
 import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
 import { TOPIC_CONFIG_DEFAULTS } from './metadata/config.ts';
@@ -42,6 +46,8 @@ export interface Config {
   readonly retentionCheckMs: number;
   readonly featureLevelMax: number;
   readonly defaults: TopicConfig;
+  /** Every option of the cluster's schema, its value and where that came from. */
+  readonly options: readonly OptionReport[];
 }
 
 /** Text. */
@@ -54,7 +60,7 @@ export const TEXT_OPTIONS = {
   seeds: 'addresses of brokers, host:port, separated by commas; may contain this one',
   'cluster-id': 'cluster that the data directory must belong to; empty: any',
   'pod-uid': 'identity of the pod, part of the mount identity; empty outside Kubernetes',
-  'log-level': 'trace, debug, info, warn, error or silent',
+  [LOG_LEVEL_OPTION.flag]: LOG_LEVEL_OPTION.meaning,
 } as const;
 
 /** Here, and not with the other numbers, since the bound is the metadata core's. */
@@ -79,15 +85,14 @@ export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
 ): Config {
   const faults: string[] = [];
-  const values = readValues(argv, environment, faults);
+  const { values, sources } = readValues(argv, environment, faults);
   const text = (flag: keyof typeof TEXT_OPTIONS): string => values.get(flag) ?? '';
   const number = (name: keyof typeof NUMBER_OPTIONS): number =>
     readNumber(NUMBER_OPTIONS[name], values, faults);
   const listen = readAddress('listen', text('listen'), faults);
-  const logLevel =
-    text('log-level') === '' ? 'info' : LOG_LEVELS.find((level) => level === text('log-level'));
-  if (logLevel === undefined)
-    faults.push(`log-level is '${text('log-level')}', must be one of ${LOG_LEVELS.join(', ')}`);
+  const levelText = text('log-level') === '' ? LOG_LEVEL_OPTION.fallback : text('log-level');
+  const levelFault = logLevelFault(levelText);
+  if (levelFault !== null) faults.push(levelFault);
   if (text('data') === '') faults.push('data is missing, must be a directory');
   const config: Config = {
     brokerId: readBrokerId(text('id'), environment['HOSTNAME'] ?? '', faults),
@@ -102,7 +107,7 @@ export function readConfig(
       .map((seed) => readAddress('seeds', seed, faults)),
     clusterId: text('cluster-id'),
     podUid: text('pod-uid'),
-    logLevel: logLevel ?? 'info',
+    logLevel: LOG_LEVELS.find((level) => level === levelText) ?? LOG_LEVEL_OPTION.fallback,
     httpPort: number('httpPort'),
     heartbeatMs: number('heartbeatMs'),
     sessionTimeoutMs: number('sessionTimeoutMs'),
@@ -118,6 +123,14 @@ export function readConfig(
     retentionCheckMs: number('retentionCheckMs'),
     featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),
     defaults: TOPIC_CONFIG_DEFAULTS,
+    options: [
+      ...Object.values(NUMBER_OPTIONS),
+      { ...LOG_LEVEL_OPTION, fallback: LOG_LEVEL_OPTION.fallback },
+    ].map(({ flag, fallback, isLive }): OptionReport => {
+      const given = values.get(flag) ?? '';
+      const source = given === '' ? 'default' : (sources.get(flag) ?? 'default');
+      return { name: flag, value: given === '' ? String(fallback) : given, source, isLive };
+    }),
   };
   faults.push(...optionRelationFaults(config));
   if (faults.length > 0)
@@ -129,26 +142,34 @@ function readValues(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
   faults: string[],
-): Map<string, string> {
+): {
+  readonly values: ReadonlyMap<string, string>;
+  readonly sources: ReadonlyMap<string, 'environment' | 'flag'>;
+} {
   const flags = [
     ...Object.keys(TEXT_OPTIONS),
     ...Object.values(NUMBER_OPTIONS).map(({ flag }) => flag),
     FEATURE_LEVEL_OPTION.flag,
   ];
   const values = new Map<string, string>();
+  const sources = new Map<string, 'environment' | 'flag'>();
+  const set = (flag: string, value: string, source: 'environment' | 'flag'): void => {
+    values.set(flag, value);
+    sources.set(flag, source);
+  };
   for (const flag of flags) {
     const fromEnvironment = environment[optionVariable(flag)];
-    if (fromEnvironment !== undefined) values.set(flag, fromEnvironment);
+    if (fromEnvironment !== undefined) set(flag, fromEnvironment, 'environment');
   }
   const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' as const }]));
   try {
     const parsed = parseArgs({ args: [...argv], options, strict: true });
     for (const [flag, value] of Object.entries(parsed.values))
-      if (typeof value === 'string') values.set(flag, value);
+      if (typeof value === 'string') set(flag, value, 'flag');
   } catch (error) {
     faults.push(error instanceof Error ? error.message : String(error));
   }
-  return values;
+  return { values, sources };
 }
 
 function readNumber(
@@ -158,11 +179,9 @@ function readNumber(
 ): number {
   const given = values.get(option.flag);
   if (given === undefined || given === '') return option.fallback;
-  const value = Number(given);
-  if (Number.isSafeInteger(value) && value >= option.min && value <= option.max) return value;
-  faults.push(
-    `${option.flag} is '${given}', must be a whole number from ${option.min} to ${option.max}`,
-  );
+  const fault = numberFault(option, given);
+  if (fault === null) return Number(given);
+  faults.push(fault);
   return option.fallback;
 }
 

@@ -15,8 +15,10 @@ import { ChannelPool } from './network/channel-pool.ts';
 import { GrpcPeers } from './network/grpc-peers.ts';
 import { GrpcServer } from './network/grpc-server.ts';
 import { Broker } from './runtime/broker.ts';
+import { LiveOptions } from './runtime/live-options.ts';
 import { publicServices } from './service/public-services.ts';
 import { openDisk } from './storage/disk.ts';
+import type { LiveDisk } from './storage/disk.ts';
 import { readDescriptors } from './telemetry/descriptors.ts';
 import {
   HEALTH_SERVICE,
@@ -54,6 +56,14 @@ const WARNINGS = new Set([
   'time-retention-paused',
 ]);
 
+/** What may change while the broker runs, and whom it concerns outside the broker itself. */
+function liveOptions(config: Config, logger: Logger, disk: LiveDisk): LiveOptions {
+  return new LiveOptions(config, (values) => {
+    logger.level = values.logLevel;
+    disk.setBounds(values);
+  });
+}
+
 async function run(config: Config, logger: Logger): Promise<void> {
   const { version } = JSON.parse(
     readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
@@ -76,6 +86,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   };
   const broker = new Broker({
     ...config,
+    live: liveOptions(config, logger, disk),
     seed: randomInt(2 ** 31),
     appendsPendingMax: APPENDS_PENDING_MAX,
     producersMax: PRODUCERS_MAX,

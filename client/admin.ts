@@ -123,6 +123,11 @@ export class Admin {
     );
   }
 
+  /** Takes {@link prepareStop} back: the broker may lead again. */
+  async cancelStop(brokerId: number): Promise<void> {
+    await this.#cluster.call(Admins.cancelStop, { brokerId });
+  }
+
   /** Moves replicas of one partition; resolves once that has begun. No replicas: cancels what is under way. */
   async reassignPartition(
     topic: string,
@@ -155,9 +160,11 @@ export class Admin {
   }
 
   /** Changes settings of the cluster, live; resolves with all of them. */
-  async setClusterSettings(settings: ClusterSettings): Promise<ClusterSettings> {
+  async setClusterSettings(change: Partial<ClusterSettings>): Promise<ClusterSettings> {
+    const none = { brokerOptions: {}, topicDefaults: undefined };
+    const settings = { ...none, ...change };
     const answer = await this.#cluster.call(Admins.setClusterSettings, { settings });
-    return answer.settings ?? {};
+    return answer.settings ?? none;
   }
 
   /** The moves that would balance the cluster. Changes nothing: submit them with {@link reassignPartition}. */

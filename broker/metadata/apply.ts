@@ -20,8 +20,12 @@ import type {
 export const LOSS_REPORTS_MAX = 100;
 /** Directories of removed brokers that are remembered, newest last: 36 bytes each in every snapshot, for more removals than a cluster sees. */
 export const REMOVED_DIRECTORIES_MAX = 1000;
-/** Settings of a new cluster: moves have no limit. */
-export const CLUSTER_SETTINGS_DEFAULTS: ClusterSettings = { moveBytesPerSecond: -1 };
+/** Settings of a new cluster: moves have no limit, brokers run as they were started, and topics are made by the brokers' own table. */
+export const CLUSTER_SETTINGS_DEFAULTS: ClusterSettings = {
+  moveBytesPerSecond: -1,
+  brokerOptions: {},
+  topicDefaults: {},
+};
 
 /** The image of an empty log. */
 export function emptyImage(): MetadataImage {
@@ -89,6 +93,9 @@ class Draft {
         return;
       case 'broker-stopping':
         this.#patchBroker(record, { stopping: true });
+        return;
+      case 'broker-staying':
+        this.#patchBroker(record, { stopping: false });
         return;
       case 'broker-cordoned':
         this.#cordon(record.brokerId, record.cordoned);

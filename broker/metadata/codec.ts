@@ -2,8 +2,8 @@
  * Text of records and snapshots: JSON, so that a person can read the metadata log. What is read back is checked before it is believed; a kind or
  * field that this build does not know stops it with a message, since skipping it would let brokers' images drift apart.
  *
- * Fields of feature level 2 (`features.ts`) are left out where they hold their default, and a field that is absent takes it: logs and snapshots of
- * level 1 are read, and what is written at level 1 is read by builds that know no other.
+ * Fields of later feature levels (`features.ts`) are left out where they hold their default, and a field that is absent takes it: logs and snapshots of
+ * earlier levels are read, and what is written at a level is read by builds that know no later one.
  */
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
@@ -13,6 +13,7 @@ import { TOPIC_SETTINGS } from './config.ts';
 import type {
   BrokerState,
   ClusterSettings,
+  CommitMode,
   LossReport,
   MetadataImage,
   MetadataRecord,
@@ -20,6 +21,7 @@ import type {
   PartitionState,
   RestartClass,
   TopicConfig,
+  TopicDefaults,
   TopicState,
 } from './types.ts';
 
@@ -50,7 +52,7 @@ export function encodeImage(image: MetadataImage): string {
     term: image.term,
     lastBrokerEpoch: image.lastBrokerEpoch,
     nextProducerId: image.nextProducerId,
-    ...(isDefaultSettings(image.settings) ? {} : { settings: image.settings }),
+    ...(isDefaultSettings(image.settings) ? {} : { settings: writtenSettings(image.settings) }),
     brokers: [...image.brokers.values()]
       .toSorted((a, b) => a.brokerId - b.brokerId)
       .map(writtenBroker),
@@ -68,6 +70,8 @@ export function encodeImage(image: MetadataImage): string {
 }
 
 function writtenRecord(item: MetadataRecord): object {
+  if (item.kind === 'settings-changed')
+    return { ...item, settings: writtenSettings(item.settings) };
   if (item.kind === 'topic-created') return { ...item, topic: writtenTopic(item.topic) };
   if (item.kind === 'partitions-added')
     return { ...item, partitions: item.partitions.map(writtenRow) };
@@ -91,10 +95,22 @@ function writtenBroker({ cordoned, ...broker }: BrokerState): object {
   return cordoned ? { ...broker, cordoned } : broker;
 }
 
+function writtenSettings({
+  moveBytesPerSecond,
+  brokerOptions,
+  topicDefaults,
+}: ClusterSettings): object {
+  const options = Object.entries(brokerOptions).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    moveBytesPerSecond,
+    ...(options.length === 0 ? {} : { brokerOptions: Object.fromEntries(options) }),
+    ...(Object.keys(topicDefaults).length === 0 ? {} : { topicDefaults }),
+  };
+}
+
 function isDefaultSettings(settings: ClusterSettings): boolean {
-  return (Object.keys(settings) as (keyof ClusterSettings)[]).every(
-    (name) => settings[name] === CLUSTER_SETTINGS_DEFAULTS[name],
-  );
+  const text = (each: ClusterSettings): string => JSON.stringify(writtenSettings(each));
+  return text(settings) === text(CLUSTER_SETTINGS_DEFAULTS);
 }
 
 /** Reads a snapshot. Throws BrokerError DATA_CORRUPT naming the field at fault. */
@@ -187,6 +203,14 @@ function listOf<T>(item: Check<T>): Check<T[]> {
       : fail(path, value, 'a list');
 }
 
+/** An object of texts under any names. */
+const textsByName: Check<Readonly<Record<string, string>>> = (value, path) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(
+        Object.entries(value).map(([name, text]) => [name, string(text, `${path}.${name}`)]),
+      )
+    : fail(path, value, 'an object');
+
 /** An object with exactly these fields: one more is from a newer build, and dropping it could change what the record means. */
 function shape<T extends object>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
@@ -276,7 +300,20 @@ const brokerState = shape<BrokerState>({
   featureLevelMax: count,
 });
 
-const clusterSettings = shape<ClusterSettings>({ moveBytesPerSecond: integer });
+const topicDefaults: Check<TopicDefaults> = (value, path) => {
+  const fields = shape({
+    replicationFactor: defaulted<number | null>(count, null),
+    minInSyncReplicas: defaulted<number | null>(count, null),
+    commitMode: defaulted<CommitMode | null>(oneOf(TOPIC_SETTINGS.commitMode.values), null),
+  })(value, path);
+  return Object.fromEntries(Object.entries(fields).filter(([, given]) => given !== null));
+};
+
+const clusterSettings = shape<ClusterSettings>({
+  moveBytesPerSecond: integer,
+  brokerOptions: defaulted(textsByName, {}),
+  topicDefaults: defaulted(topicDefaults, {}),
+});
 
 const lossReport = shape<LossReport>({
   topicId: string,
@@ -306,6 +343,7 @@ const RECORDS: {
   'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-staying': shape({ brokerId: count, brokerEpoch: count }),
   'broker-cordoned': shape({ brokerId: count, cordoned: boolean }),
   'broker-removed': shape({ brokerId: count }),
   'settings-changed': shape({ settings: clusterSettings }),

@@ -14,11 +14,11 @@ import type {
   WallMs,
 } from '../base/units.ts';
 import type {
-  ClusterSettings,
   MetadataImage,
   MetadataRecord,
   RestartClass,
   TopicConfig,
+  TopicDefaults,
 } from './types.ts';
 import type { VoterId } from './voters.ts';
 
@@ -54,6 +54,8 @@ export interface HeartbeatRequest {
    * The orderly stop is over but for closing files: fence the broker now, so that no partition waits for its acknowledgements until its silence is noticed.
    */
   readonly leaves?: boolean;
+  /** The orderly stop is taken back: this broker may lead again. */
+  readonly stays?: boolean;
 }
 
 /** A leader asks for a change of (S, q) (rules 11 to 13). Compare-and-set on both epochs. */
@@ -146,9 +148,18 @@ export interface RemoveBrokerRequest {
   readonly brokerId: BrokerId;
 }
 
+/** Absent settings stay as they are; so does what is absent within them. */
+export interface SettingsChange {
+  readonly moveBytesPerSecond?: number;
+  /** By flag; an empty text takes a setting back. */
+  readonly brokerOptions?: Readonly<Record<string, string>>;
+  /** A number of 0 takes a default back. */
+  readonly topicDefaults?: TopicDefaults;
+}
+
 export interface SetSettingsRequest {
   readonly kind: 'set-settings';
-  readonly settings: Partial<ClusterSettings>;
+  readonly settings: SettingsChange;
 }
 
 export type ControllerRequest =

@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { BrokerError } from '../base/errors.ts';
 import { NO_BROKER } from '../base/units.ts';
-import type { MetadataImage, MetadataRecord, PartitionState } from './types.ts';
+import type { ClusterSettings, MetadataImage, MetadataRecord, PartitionState } from './types.ts';
 
 /** One row per level, the first one being level 1. */
 export const FEATURE_LEVELS = [
@@ -14,6 +14,10 @@ export const FEATURE_LEVELS = [
     level: 2,
     adds: 'reassignments, cordons, removal of brokers, cluster settings, and leadership handed over by a leader that has drained',
   },
+  {
+    level: 3,
+    adds: 'broker options and defaults of topics in the settings of the cluster, and orderly stops that are taken back',
+  },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -21,6 +25,9 @@ export const FEATURE_LEVEL_MAX = FEATURE_LEVELS.length;
 
 /** Level of reassignments, cordons, settings and hand-overs. */
 export const LEVEL_OF_MOVES = 2;
+
+/** Level of broker options and defaults of topics in the settings, and of stops that are taken back. */
+export const LEVEL_OF_OPTIONS = 3;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -47,13 +54,14 @@ export function requireLevel(image: MetadataImage, level: number, what: string):
 const KINDS_OF_MOVES: ReadonlySet<MetadataRecord['kind']> = new Set([
   'broker-cordoned',
   'broker-removed',
-  'settings-changed',
   'replication-factor-changed',
 ] as const);
 
 /** Lowest level at which a record may be written. */
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
+  if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
+  if (record.kind === 'settings-changed') return levelOfSettings(record.settings);
   return KINDS_OF_MOVES.has(record.kind) ? LEVEL_OF_MOVES : 1;
 }
 
@@ -65,6 +73,11 @@ export function assertLevel(image: MetadataImage, records: readonly MetadataReco
       `${record.kind} needs feature level ${String(levelOf(record))}, the cluster is at ${String(image.featureLevel)}`,
     );
   }
+}
+
+function levelOfSettings({ brokerOptions, topicDefaults }: ClusterSettings): number {
+  const isPlain = Object.keys(brokerOptions).length + Object.keys(topicDefaults).length === 0;
+  return isPlain ? LEVEL_OF_MOVES : LEVEL_OF_OPTIONS;
 }
 
 function levelOfRow(state: PartitionState): number {

@@ -112,6 +112,15 @@ export interface LossReport {
 export interface ClusterSettings {
   /** Bytes per second that one broker may push to replicas that a reassignment adds; -1 means no limit. */
   readonly moveBytesPerSecond: number;
+  /** Live options of brokers, as texts by flag: over what each broker was started with. */
+  readonly brokerOptions: Readonly<Record<string, string>>;
+  readonly topicDefaults: TopicDefaults;
+}
+
+/** What a topic has whose creator states nothing; what is absent here, the brokers' own table decides. */
+export interface TopicDefaults
+  extends Partial<Pick<TopicConfig, 'minInSyncReplicas' | 'commitMode'>> {
+  readonly replicationFactor?: number;
 }
 
 /** A named producer: the newest epoch of a name fences the older ones. */
@@ -146,6 +155,12 @@ export type MetadataRecord =
     }
   | {
       readonly kind: 'broker-stopping';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+    }
+  /** The orderly stop is taken back. */
+  | {
+      readonly kind: 'broker-staying';
       readonly brokerId: BrokerId;
       readonly brokerEpoch: BrokerEpoch;
     }

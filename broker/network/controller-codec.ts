@@ -12,7 +12,6 @@ import type {
 } from '../metadata/controller-types.ts';
 import type {
   AlterSyncSet,
-  ClusterSettings,
   DecideRequest,
   DecideResponse,
   Heartbeat,
@@ -29,6 +28,7 @@ import {
   topicNameField,
   uuidField,
 } from '../wire/fields.ts';
+import { settingsField, settingsToMessage } from '../wire/settings.ts';
 import {
   alterTopicField,
   alterTopicToMessage,
@@ -84,7 +84,7 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
     case 'removeBroker':
       return { kind: 'remove-broker', brokerId: brokerIdField('remove_broker', request.value) };
     case 'setSettings':
-      return { kind: 'set-settings', settings: settingsField(request.value) };
+      return { kind: 'set-settings', settings: settingsField('set_settings', request.value) };
     default:
       return assertNever(request);
   }
@@ -119,8 +119,11 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
       };
     }
     case 'heartbeat': {
-      const { kind: _, wallMs = 0, leaves = false, ...value } = request;
-      return { $case: 'heartbeat', value: { ...value, wallMs: Math.trunc(wallMs), leaves } };
+      const { kind: _, wallMs = 0, leaves = false, stays = false, ...value } = request;
+      return {
+        $case: 'heartbeat',
+        value: { ...value, wallMs: Math.trunc(wallMs), leaves, stays },
+      };
     }
     case 'alter-sync-set':
       return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
@@ -156,7 +159,7 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     case 'set-settings':
       return {
         $case: 'setSettings',
-        value: { moveBytesPerSecond: request.settings.moveBytesPerSecond },
+        value: settingsToMessage(request.settings),
       };
     default:
       return assertNever(request);
@@ -181,7 +184,7 @@ function registerField(message: Register): RegisterRequest {
   };
 }
 
-function heartbeatField({ wallMs, leaves, ...message }: Heartbeat): HeartbeatRequest {
+function heartbeatField({ wallMs, leaves, stays, ...message }: Heartbeat): HeartbeatRequest {
   const brokerId = brokerIdField('broker_id', message.brokerId);
   return {
     kind: 'heartbeat',
@@ -189,6 +192,7 @@ function heartbeatField({ wallMs, leaves, ...message }: Heartbeat): HeartbeatReq
     brokerId,
     ...(wallMs === 0 ? {} : { wallMs }),
     ...(leaves ? { leaves } : {}),
+    ...(stays ? { stays } : {}),
   };
 }
 
@@ -266,20 +270,6 @@ function reassignField({ topic, partition, replicas }: Reassign): ControllerRequ
     topic: topicNameField('topic', topic),
     partition: integerField('partition', partition, 0, PARTITIONS_MAX - 1),
     replicas: replicas.map((brokerId, index) => brokerIdField(`replicas[${index}]`, brokerId)),
-  };
-}
-
-function settingsField({
-  moveBytesPerSecond,
-}: ClusterSettings): Extract<ControllerRequest, { kind: 'set-settings' }>['settings'] {
-  if (moveBytesPerSecond === undefined) return {};
-  return {
-    moveBytesPerSecond: integerField(
-      'move_bytes_per_second',
-      moveBytesPerSecond,
-      -1,
-      Number.MAX_SAFE_INTEGER,
-    ),
   };
 }
 

@@ -199,6 +199,15 @@ export class Leader implements MemberView {
     this.#isDraining = true;
   }
 
+  /** The stop is taken back. A hand-over that metadata named goes on. */
+  resume(): void {
+    this.#isDraining = false;
+  }
+
+  setLagLimit(lagMsMax: number): void {
+    this.#changes.setLagLimit(lagMsMax);
+  }
+
   /** Leadership is over. Nothing that waits may be acknowledged. */
   resign(error: BrokerError): void {
     this.#appends.abandon(error);

@@ -104,11 +104,13 @@ export class Partition {
   readonly #early = new Map<BrokerId, Position>();
   readonly #held: HeldAppends;
   #nowMs: MonotonicMs;
+  #lagMsMax: number;
 
   /** @param log what recovery found @param producers the table as of the end of that log */
   constructor(options: PartitionOptions, log: LogState, producers: ProducerTable) {
     this.#options = options;
     this.#nowMs = options.nowMs;
+    this.#lagMsMax = options.lagMsMax;
     this.#log = new ReplicaLog(log, producers, this.#output);
     this.#held = new HeldAppends(options.appendsPendingMax);
   }
@@ -243,6 +245,11 @@ export class Partition {
         return this.#tick(input.nowMs);
       case 'drain':
         return this.#leader?.drain();
+      case 'resume':
+        return this.#leader?.resume();
+      case 'lag-limit':
+        this.#lagMsMax = input.lagMsMax;
+        return this.#leader?.setLagLimit(input.lagMsMax);
       case 'failed':
         return this.#failed();
       default:
@@ -351,7 +358,7 @@ export class Partition {
       return;
     }
     this.#leader = new Leader(
-      { ...this.#options, nowMs: this.#nowMs },
+      { ...this.#options, lagMsMax: this.#lagMsMax, nowMs: this.#nowMs },
       assignment,
       this.#log,
       this.#output,

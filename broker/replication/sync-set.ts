@@ -42,7 +42,7 @@ const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 export class SyncSetChanges {
   readonly #self: BrokerId;
-  readonly #lagMsMax: number;
+  #lagMsMax: number;
   #assignment: Assignment;
   #floating: Floating[] = [];
   #inFlight: { readonly proposalId: number; readonly floating: Floating } | null = null;
@@ -61,6 +61,10 @@ export class SyncSetChanges {
     this.#proposeAtMs = options.nowMs;
     this.#assignment = assignment;
     this.#updateRules();
+  }
+
+  setLagLimit(lagMsMax: number): void {
+    this.#lagMsMax = lagMsMax;
   }
 
   /** Every (S, q) that HW must satisfy now (rule 12). */

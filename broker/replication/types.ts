@@ -123,7 +123,11 @@ export type PartitionInput =
   | { readonly kind: 'retire'; readonly offset: Offset }
   | { readonly kind: 'tick'; readonly nowMs: MonotonicMs }
   /** PrepareStop or an I/O error: refuse new appends, keep serving what is in flight. */
-  | { readonly kind: 'drain' };
+  | { readonly kind: 'drain' }
+  /** The stop is taken back: appends are taken again. */
+  | { readonly kind: 'resume' }
+  /** Rule 15: another time after which a member that is not caught up leaves S. */
+  | { readonly kind: 'lag-limit'; readonly lagMsMax: number };
 
 /** Change of the local log, in the order of `writeId`. */
 export type LogWrite =

@@ -64,6 +64,17 @@ export interface BrokerReport {
   readonly clockSkewMs: number | null;
   /** Retention by time waits, because the clock is too far off. */
   readonly isTimeRetentionPaused: boolean;
+  /** Options in force. */
+  readonly options: readonly OptionReport[];
+}
+
+/** An option, its value in force, and where that comes from. */
+export interface OptionReport {
+  /** Flag. */
+  readonly name: string;
+  readonly value: string;
+  readonly source: 'default' | 'environment' | 'flag' | 'cluster';
+  readonly isLive: boolean;
 }
 
 export interface BrokerApi {
@@ -123,4 +134,6 @@ export interface BrokerApi {
   spreadFaults(): readonly SpreadFault[];
   /** Begins to drain leadership; resolves with the number of partitions that nobody else can lead. */
   prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }>;
+  /** Takes that back. Rejects once the process is on its way out. */
+  cancelStop(): Promise<void>;
 }

@@ -2,6 +2,7 @@
  * One broker, from an empty directory to an orderly stop, as `service` sees it (BrokerApi). Composition only: a broker is unformatted until it is
  * bootstrapped or joins, and a Member from then on.
  */
+import { liveOptionFaults } from '../../proto/options/broker-options.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
 import { NO_BROKER } from '../base/units.ts';
@@ -15,7 +16,14 @@ import { reportSpread } from '../metadata/spread.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
-import type { BrokerApi, BrokerPhase, BrokerReport, ReplicaMarks, ReplicaRead } from './api.ts';
+import type {
+  BrokerApi,
+  BrokerPhase,
+  BrokerReport,
+  OptionReport,
+  ReplicaMarks,
+  ReplicaRead,
+} from './api.ts';
 import { Formation } from './formation.ts';
 import { Member } from './member.ts';
 import type { BrokerOptions } from './options.ts';
@@ -100,7 +108,7 @@ export class Broker implements BrokerApi {
   }
 
   get produceWindowBytes(): number {
-    return this.#options.produceWindowBytes;
+    return this.#options.live.values.produceWindowBytes;
   }
 
   phase(): BrokerPhase {
@@ -137,6 +145,7 @@ export class Broker implements BrokerApi {
       raft: member?.quorum.status ?? null,
       clockSkewMs: member?.lifecycle.clockSkewMs ?? null,
       isTimeRetentionPaused: member?.isTimeRetentionPaused ?? false,
+      options: this.#optionReports(),
     };
   }
 
@@ -248,6 +257,26 @@ export class Broker implements BrokerApi {
         ? ''
         : `no other trusted member of the sync set can lead ${leadersLeft} partitions`;
     return { leadersLeft, reason };
+  }
+
+  async cancelStop(): Promise<void> {
+    if (this.#phase === 'stopping')
+      throw new BrokerError(
+        'REFUSED',
+        `Cannot take the stop back: the process of broker ${this.brokerId} is ending`,
+      );
+    await this.#requireMember().cancelStop();
+  }
+
+  /** What a setting of the cluster says in a form that this build cannot take leaves the broker's own value in force. */
+  #optionReports(): OptionReport[] {
+    const { options } = this.#options;
+    const { brokerOptions } = this.image().settings;
+    return options.map((option): OptionReport => {
+      const value = brokerOptions[option.name];
+      const isSet = value !== undefined && liveOptionFaults(option.name, value).length === 0;
+      return isSet ? { ...option, value, source: 'cluster' } : option;
+    });
   }
 
   #join(meta: DirectoryMeta, restartClass: RestartClass, reason: string): void {

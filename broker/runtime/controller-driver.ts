@@ -15,6 +15,7 @@ import type {
 import type { MetadataImage, TopicConfig } from '../metadata/types.ts';
 import type { Peer } from '../raft/types.ts';
 import { nextVoters } from '../metadata/voters.ts';
+import type { LiveOptions } from './live-options.ts';
 import type { InspectedLog, Inspection, NodeInfo, Address, Cancel, Clock, Peers } from './ports.ts';
 import type { Quorum } from './quorum.ts';
 
@@ -31,8 +32,7 @@ export interface ControllerDriverOptions {
   readonly self: BrokerId;
   readonly seed: number;
   readonly sessionTimeoutMs: number;
-  readonly voterReplaceMs: number;
-  readonly votersMax: number;
+  readonly live: LiveOptions;
   readonly partitionsMax: number;
   readonly defaults: TopicConfig;
   readonly clock: Clock;
@@ -228,7 +228,8 @@ export class ControllerDriver {
 
   /** One change of voters at a time, decided from what is committed. */
   #repairVoters(): void {
-    const { clock, quorum, voterReplaceMs, votersMax } = this.#options;
+    const { clock, quorum, live } = this.#options;
+    const { voterReplaceMs, votersMax } = live.values;
     const nowMs = clock.monotonicMs();
     for (const broker of quorum.image.brokers.values()) {
       if (!broker.fenced) this.#fencedSinceMs.delete(broker.brokerId);

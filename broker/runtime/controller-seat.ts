@@ -122,14 +122,13 @@ export class ControllerSeat {
 
   #begin(): void {
     const { broker, quorum, inspectLocal } = this.#options;
-    const { brokerId, seed, sessionTimeoutMs, voterReplaceMs, votersMax, partitionsMax } = broker;
+    const { brokerId, seed, sessionTimeoutMs, live, partitionsMax } = broker;
     const { defaults, clock, peers, onFact } = broker;
     const settings = {
       self: brokerId,
       seed,
       sessionTimeoutMs,
-      voterReplaceMs,
-      votersMax,
+      live,
       partitionsMax,
       defaults,
     };

@@ -35,7 +35,16 @@ export interface LifecycleOptions {
 const RETRY_MS = 50;
 const DECIDE_DEADLINE_MS = 1_000;
 
-type StopState = { readonly resolve: (leadersLeft: number) => void; deadlineMs: number };
+interface StopState {
+  readonly resolve: (leadersLeft: number) => void;
+  readonly reject: (error: BrokerError) => void;
+  readonly deadlineMs: number;
+}
+
+interface StayState {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class Lifecycle {
   readonly #options: LifecycleOptions;
@@ -47,6 +56,8 @@ export class Lifecycle {
   #isLossy = false;
   #isClosed = false;
   #stop: StopState | null = null;
+  /** A stop is being taken back. */
+  #stay: StayState | null = null;
   #leadersLeft = 0;
   #clockSkewMs: number | null = null;
   /** When the last answered heartbeat was sent: the controller's patience began no earlier. */
@@ -104,8 +115,28 @@ export class Lifecycle {
   /** Resolves with the number of partitions that nobody else can lead, once all others are led elsewhere or the deadline passed. */
   prepareStop(deadlineMs: number): Promise<number> {
     if (!this.#isRegistered) return Promise.resolve(0);
-    return new Promise((resolve) => {
-      this.#stop = { resolve, deadlineMs: this.#options.clock.monotonicMs() + deadlineMs };
+    const endMs = this.#options.clock.monotonicMs() + deadlineMs;
+    return new Promise((resolve, reject) => {
+      this.#stay?.reject(
+        new BrokerError('REFUSED', 'Cannot take the stop back: another one began'),
+      );
+      this.#stay = null;
+      this.#stop = { resolve, reject, deadlineMs: endMs };
+      this.#beatNow();
+    });
+  }
+
+  /**
+   * Takes an orderly stop back: whoever waits for it is refused. Resolves when the controller has committed that this broker stays; until then it repeats itself.
+   * Rejects with the controller's refusal, or when another stop begins.
+   */
+  cancelStop(): Promise<void> {
+    if (!this.#isRegistered) return Promise.resolve();
+    this.#stop?.reject(new BrokerError('REFUSED', 'The stop was taken back'));
+    this.#stop = null;
+    return new Promise((resolve, reject) => {
+      this.#stay?.reject(new BrokerError('REFUSED', 'Asked again meanwhile'));
+      this.#stay = { resolve, reject };
       this.#beatNow();
     });
   }
@@ -198,11 +229,13 @@ export class Lifecycle {
       wantsStop: this.#stop !== null,
       lossy: this.#isLossy,
       wallMs: this.#options.clock.wallMs(),
+      stays: this.#stay !== null,
     };
   }
 
   #beat(): void {
     const request = this.#request();
+    const stay = this.#stay;
     const { heartbeatMs } = this.#options;
     const sentMs = this.#options.clock.monotonicMs();
     // Below the session timeout, or a lost request would look like a lost broker (KAFKA-14392).
@@ -210,6 +243,10 @@ export class Lifecycle {
       (reply) => {
         this.#heardMs = sentMs;
         if (reply.kind === 'heartbeat') this.#beaten(request, reply);
+        if (stay !== null && this.#stay === stay) {
+          this.#stay = null;
+          stay.resolve();
+        }
         const isWaiting = this.#isFenced || this.#stop !== null;
         this.#again(isWaiting ? RETRY_MS : heartbeatMs, () => {
           this.#beat();
@@ -219,6 +256,10 @@ export class Lifecycle {
         if (error instanceof BrokerError && error.code === 'FENCED') {
           this.#options.onDisplaced(error.message);
           return;
+        }
+        if (stay !== null && error instanceof BrokerError && error.code === 'REFUSED') {
+          this.#stay = null;
+          stay.reject(error);
         }
         this.#giveUpStopAtDeadline();
         this.#again(RETRY_MS, () => {
@@ -243,7 +284,11 @@ export class Lifecycle {
   #finishStop(): void {
     this.#stop?.resolve(this.#leadersLeft);
     if (this.#stop !== null)
-      this.#stop = { resolve: () => {}, deadlineMs: Number.POSITIVE_INFINITY };
+      this.#stop = {
+        resolve: () => {},
+        reject: () => {},
+        deadlineMs: Number.POSITIVE_INFINITY,
+      };
   }
 
   #giveUpStopAtDeadline(): void {

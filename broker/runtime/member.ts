@@ -17,6 +17,7 @@ import { FollowerStreams } from './follower-streams.ts';
 import { askAll } from './formation.ts';
 import { Lifecycle } from './lifecycle.ts';
 import type { BrokerOptions } from './options.ts';
+import { OrderlyStop } from './orderly-stop.ts';
 import type {
   Cancel,
   DirectoryMeta,
@@ -52,7 +53,6 @@ interface Recovered {
 
 const REPLICA_TICK_MS = 100;
 const SYNC_SET_DEADLINE_MS = 2_000;
-const DRAIN_LOOK_MS = 5;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
 /** Pause between looks at the seeds while no controller is known. */
@@ -70,12 +70,13 @@ export class Member {
   readonly #pusher: Pusher;
   readonly #streams: FollowerStreams;
   readonly #seat: ControllerSeat;
+  readonly #orderlyStop: OrderlyStop;
   #isStopping = false;
   #wasHeard = false;
   #isTimeRetentionPaused = false;
-  #prepared: Promise<number> | null = null;
   #cancels: Cancel[] = [];
   #cancelFind: Cancel = () => {};
+  #cancelRetention: Cancel = () => {};
 
   /** Recovers every log (P6), then joins. Rejects when the directory cannot be read. */
   static async open(
@@ -122,6 +123,14 @@ export class Member {
       quorum: this.quorum,
       inspectLocal: (inspection) => this.#inspect(inspection),
     });
+    this.#orderlyStop = new OrderlyStop({
+      ...options,
+      self: options.brokerId,
+      replicas: this.replicas,
+      lifecycle: this.lifecycle,
+      image: () => this.quorum.image,
+      imageWatchers: host.imageWatchers,
+    });
   }
 
   /** Retention by time waits, because this broker's clock is too far off. */
@@ -130,7 +139,7 @@ export class Member {
   }
 
   start(): void {
-    const { disk, clock, retentionCheckMs } = this.#options;
+    const { disk, clock } = this.#options;
     disk.onSynced((topicId, partition, offset) =>
       this.replicas.get(topicId, partition)?.synced(offset),
     );
@@ -142,32 +151,27 @@ export class Member {
         for (const replica of this.replicas) replica.tick();
         this.#watchHeard();
       }),
-      clock.every(retentionCheckMs, () => {
-        this.#retire();
-        this.replicas.resumeFull();
-      }),
     ];
+    this.#scheduleRetention();
   }
 
-  /**
-   * Commits what was appended, then lets others lead (rule 22: the old leader drains before it hands over, or records acknowledged by it alone would be
-   * lost). Resolves with the number of partitions that nobody else can lead. Repeated calls share one result.
-   */
+  #scheduleRetention(): void {
+    const { clock, live } = this.#options;
+    this.#cancelRetention();
+    this.#cancelRetention = clock.every(live.values.retentionCheckMs, () => {
+      this.#retire();
+      this.replicas.resumeFull();
+    });
+  }
+
+  /** Drains leadership. Resolves with the number of partitions that nobody else can lead. */
   prepareStop(): Promise<number> {
-    this.#prepared ??= this.#drain();
-    return this.#prepared;
+    return this.#orderlyStop.prepare();
   }
 
-  async #drain(): Promise<number> {
-    const { clock, stopTimeoutMs, onFact } = this.#options;
-    const end = clock.monotonicMs() + stopTimeoutMs;
-    for (const replica of this.replicas) replica.drain();
-    const isDraining = (): boolean =>
-      [...this.replicas].some((replica) => replica.isLeader && !replica.status().isDrained);
-    while (isDraining() && clock.monotonicMs() < end) await this.#pause(DRAIN_LOOK_MS);
-    const leadersLeft = await this.lifecycle.prepareStop(Math.max(0, end - clock.monotonicMs()));
-    onFact('leadership-drained', { leadersLeft });
-    return leadersLeft;
+  /** Takes that back. */
+  cancelStop(): Promise<void> {
+    return this.#orderlyStop.cancel();
   }
 
   /** Drains leadership, hands over the quorum, syncs and closes everything. */
@@ -179,6 +183,7 @@ export class Member {
     this.lifecycle.close();
     this.#cancelFind();
     for (const cancel of this.#cancels) cancel();
+    this.#cancelRetention();
     this.#seat.close();
     this.#streams.close();
     await this.replicas.close();
@@ -299,12 +304,12 @@ export class Member {
   }
 
   #newReplicas(): Replicas {
-    const { brokerId, disk, lagMsMax, appendsPendingMax, producersMax, defaults } = this.#options;
+    const { brokerId, disk, live, appendsPendingMax, producersMax, defaults } = this.#options;
     return new Replicas({
       self: brokerId,
       disk,
       host: this.#replicaHost(),
-      lagMsMax,
+      lagMsMax: () => live.values.lagMsMax,
       appendsPendingMax,
       producersMax,
       defaultLog: { segmentBytes: defaults.segmentBytes, segmentMs: defaults.segmentMs },
@@ -467,9 +472,20 @@ export class Member {
     this.#options.peers.setAddresses(this.#addresses.all(image));
     this.replicas.update(image);
     this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
+    this.#followOptions(image);
     this.#pusher.closeStale((brokerId) => image.brokers.get(brokerId)?.brokerEpoch);
     this.#followLeaders();
     this.#host.imageWatchers.notify();
+  }
+
+  #followOptions({ settings }: MetadataImage): void {
+    const { live, onFact } = this.#options;
+    const before = live.values;
+    if (!live.follow(settings.brokerOptions)) return;
+    onFact('options-changed', { settings: JSON.stringify(settings.brokerOptions) });
+    if (live.values.lagMsMax !== before.lagMsMax) this.replicas.setLagLimit(live.values.lagMsMax);
+    if (live.values.retentionCheckMs !== before.retentionCheckMs && this.#cancels.length > 0)
+      this.#scheduleRetention();
   }
 
   /** Rule 19: what a reassignment adds holds nobody up until it is in S. */
@@ -557,12 +573,6 @@ export class Member {
       }
       replica.saveSnapshot(false);
     }
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#options.clock.after(delayMs, resolve);
-    });
   }
 }
 

@@ -2,6 +2,8 @@
 import type { Crc32 } from '../../proto/batch/frame.ts';
 import type { BrokerId } from '../base/units.ts';
 import type { TopicConfig } from '../metadata/types.ts';
+import type { OptionReport } from './api.ts';
+import type { LiveOptions } from './live-options.ts';
 import type { Address, Clock, Disk, Peers } from './ports.ts';
 
 /** A fact worth a log line: an event's name and its fields. */
@@ -21,15 +23,13 @@ export interface BrokerOptions {
   readonly seed: number;
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
-  readonly lagMsMax: number;
-  readonly voterReplaceMs: number;
-  readonly votersMax: number;
   readonly appendsPendingMax: number;
   readonly producersMax: number;
   readonly partitionsMax: number;
-  readonly produceWindowBytes: number;
   readonly stopTimeoutMs: number;
-  readonly retentionCheckMs: number;
+  readonly live: LiveOptions;
+  /** Every option that the broker was started with. */
+  readonly options: readonly OptionReport[];
   /** Highest feature level that this broker says it can run. */
   readonly featureLevelMax: number;
   readonly defaults: TopicConfig;

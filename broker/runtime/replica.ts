@@ -156,6 +156,15 @@ export class Replica {
     this.#step({ kind: 'drain' });
   }
 
+  /** Takes a drain back. */
+  resume(): void {
+    this.#step({ kind: 'resume' });
+  }
+
+  setLagLimit(lagMsMax: number): void {
+    this.#step({ kind: 'lag-limit', lagMsMax });
+  }
+
   fail(): void {
     this.#step({ kind: 'failed' });
   }

@@ -20,7 +20,8 @@ export interface ReplicasOptions {
   readonly self: BrokerId;
   readonly disk: Disk;
   readonly host: ReplicaHost;
-  readonly lagMsMax: number;
+  /** Read when a replica is opened; see {@link Replicas.setLagLimit} for those that run. */
+  readonly lagMsMax: () => number;
   readonly appendsPendingMax: number;
   readonly producersMax: number;
   readonly defaultLog: PartitionLogOptions;
@@ -199,6 +200,11 @@ export class Replicas {
     }
   }
 
+  /** A member of S that has not been caught up for so long leaves it; in force at once. */
+  setLagLimit(lagMsMax: number): void {
+    for (const replica of this) replica.setLagLimit(lagMsMax);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(
@@ -282,7 +288,7 @@ export class Replicas {
         partition: state.partition,
         self: this.#options.self,
         selfEpoch: this.#selfEpoch,
-        lagMsMax: this.#options.lagMsMax,
+        lagMsMax: this.#options.lagMsMax(),
         appendsPendingMax: this.#options.appendsPendingMax,
         producersMax: this.#options.producersMax,
       },

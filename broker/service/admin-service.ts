@@ -90,6 +90,14 @@ export function adminService(
         remainingMs(call),
       );
     }, report),
+    cancelStop: unaryHandler(async ({ brokerId = broker.brokerId }, call) => {
+      if (!cluster.isSelf(brokerIdField('broker_id', brokerId))) {
+        const deadlineMs = remainingMs(call);
+        return cluster.forward(brokerId, AdminServiceService.cancelStop, { brokerId }, deadlineMs);
+      }
+      await broker.cancelStop();
+      return {};
+    }, report),
   };
 }
 
@@ -143,10 +151,7 @@ async function createTopic(
   message: CreateTopicMessage,
   deadlineMs: number,
 ): Promise<TopicMessage> {
-  const request = withDefaults(
-    createTopicField(randomUUID(), message),
-    broker.image().brokers.size,
-  );
+  const request = withDefaults(createTopicField(randomUUID(), message), broker.image());
   const reply = await decide(broker, request, deadlineMs);
   const { name, replicationFactor, config } = request;
   if (request.validateOnly) {
@@ -164,10 +169,19 @@ async function createTopic(
   return describeTopic(topic);
 }
 
-/** Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and three copies as far as there are brokers. */
-function withDefaults(request: CreateTopicRequest, brokers: number): CreateTopicRequest {
+/**
+ * Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and as many copies as the cluster's settings say. Where these say
+ * nothing, three as far as there are brokers; what they do say is never shortened.
+ */
+function withDefaults(
+  request: CreateTopicRequest,
+  { brokers, settings }: MetadataImage,
+): CreateTopicRequest {
   const [first] = request.assignments;
-  const copies = first?.length ?? Math.max(1, Math.min(REPLICATION_FACTOR_DEFAULT, brokers));
+  const usual =
+    settings.topicDefaults.replicationFactor ??
+    Math.max(1, Math.min(REPLICATION_FACTOR_DEFAULT, brokers.size));
+  const copies = first?.length ?? usual;
   const partitions = first === undefined ? PARTITIONS_DEFAULT : request.assignments.length;
   return {
     ...request,

@@ -2,7 +2,6 @@
 import { BrokerError } from '../base/errors.ts';
 import type {
   Broker as BrokerMessage,
-  ClusterSettings as ClusterSettingsMessage,
   CheckDisruptionResponse,
   DescribeBrokerResponse,
   DescribeClusterResponse,
@@ -12,18 +11,19 @@ import type {
   ReplicaStatus,
   Topic as TopicMessage,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import { OptionSource } from '../../proto/gen/tidemark/v1/options.ts';
 import { type BrokerId, NO_BROKER } from '../base/units.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
 import type {
   BrokerState,
-  ClusterSettings,
   LossReport,
   MetadataImage,
   PartitionState,
   TopicState,
 } from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
-import type { BrokerApi, ReplicaReport } from '../runtime/api.ts';
+import type { BrokerApi, OptionReport, ReplicaReport } from '../runtime/api.ts';
+import { settingsToMessage } from '../wire/settings.ts';
 import { restartClassToMessage, topicConfigToMessage } from '../wire/topics.ts';
 
 /** Partitions named by one CheckDisruption, as admin.proto says. */
@@ -70,9 +70,12 @@ export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
   };
 }
 
-export function settingsToMessage({ moveBytesPerSecond }: ClusterSettings): ClusterSettingsMessage {
-  return { moveBytesPerSecond };
-}
+const OPTION_SOURCES = {
+  default: OptionSource.OPTION_SOURCE_DEFAULT,
+  environment: OptionSource.OPTION_SOURCE_ENVIRONMENT,
+  flag: OptionSource.OPTION_SOURCE_FLAG,
+  cluster: OptionSource.OPTION_SOURCE_CLUSTER,
+} as const satisfies Record<OptionReport['source'], OptionSource>;
 
 /** This broker's own state. */
 export function describeSelf(broker: BrokerApi, version: string): DescribeBrokerResponse {
@@ -90,6 +93,12 @@ export function describeSelf(broker: BrokerApi, version: string): DescribeBroker
     uptimeMs: wholeMs(report.uptimeMs),
     clockSkewMs: report.clockSkewMs === null ? undefined : Math.round(report.clockSkewMs),
     timeRetentionPaused: report.isTimeRetentionPaused,
+    options: report.options.map(({ name, value, source, isLive }) => ({
+      name,
+      value,
+      source: OPTION_SOURCES[source],
+      live: isLive,
+    })),
   };
 }
 

@@ -5,21 +5,21 @@
 import {
   AdminServiceService,
   type AdminServiceServer,
-  type ClusterSettings as ClusterSettingsMessage,
   type DescribeBrokerResponse,
   type DescribeSpreadResponse,
   type PlanRebalanceResponse,
 } from '../../proto/gen/tidemark/v1/admin.ts';
 import { BrokerError } from '../base/errors.ts';
 import { type BrokerId, type PartitionKey, partitionKey } from '../base/units.ts';
-import type { ClusterSettings, MetadataImage } from '../metadata/types.ts';
+import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { integerField, presentField, topicNameField } from '../wire/fields.ts';
+import { integerField, presentField, refuse, topicNameField } from '../wire/fields.ts';
 import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
+import { settingsField, settingsToMessage } from '../wire/settings.ts';
 import { brokerIdField, PARTITIONS_MAX, REPLICAS_MAX } from '../wire/topics.ts';
 import { type Cluster, remainingMs } from './cluster.ts';
 import { decide, topicNamed } from './decisions.ts';
-import { describePartition, describeSelf, settingsToMessage } from './describe.ts';
+import { describePartition, describeSelf } from './describe.ts';
 
 /** Partitions named by one DescribeSpread, as admin.proto says. */
 const FAULTS_MAX = 1_000;
@@ -75,7 +75,9 @@ export function placementCalls(
     }, report),
     setClusterSettings: unaryHandler(async ({ settings }, call) => {
       const deadlineMs = remainingMs(call);
-      const wanted = settingsField(presentField('settings', settings));
+      const wanted = settingsField('settings', presentField('settings', settings));
+      if (Object.keys(wanted).length === 0)
+        refuse('settings', 'empty', 'a change of one setting or more');
       await decide(broker, { kind: 'set-settings', settings: wanted }, deadlineMs);
       return { settings: settingsToMessage(broker.image().settings) };
     }, report),
@@ -120,18 +122,6 @@ async function cordon(
     deadlineMs,
   );
   return replicasLeft;
-}
-
-function settingsField({ moveBytesPerSecond }: ClusterSettingsMessage): ClusterSettings {
-  const stated = presentField('settings.move_bytes_per_second', moveBytesPerSecond);
-  return {
-    moveBytesPerSecond: integerField(
-      'settings.move_bytes_per_second',
-      stated,
-      -1,
-      Number.MAX_SAFE_INTEGER,
-    ),
-  };
 }
 
 async function plan(

@@ -70,6 +70,17 @@ export interface DiskOptions {
   readonly files?: FileSystem;
 }
 
+/** What may change while the directory is open. */
+export type DiskBounds = Required<
+  Pick<DiskOptions, 'flushIntervalMs' | 'flushBytes' | 'tailCacheBytes' | 'reserveBytes'>
+>;
+
+/** A disk whose bounds may change. */
+export interface LiveDisk extends Disk {
+  /** In force at once. */
+  setBounds(bounds: DiskBounds): void;
+}
+
 const FLUSH_INTERVAL_MS = 1000;
 const FLUSH_BYTES = 16 * 1024 * 1024;
 const TAIL_CACHE_BYTES = 32 * 1024 * 1024;
@@ -91,7 +102,7 @@ interface PartitionId {
  * Opens a data directory and classifies the start. Rejects with REFUSED when another process has it open, with DATA_CORRUPT when `meta.json`
  * cannot be read, and with STORAGE_FAILED.
  */
-export async function openDisk(options: DiskOptions): Promise<Disk> {
+export async function openDisk(options: DiskOptions): Promise<LiveDisk> {
   const files = options.files ?? nodeFileSystem;
   let unlock: ReleaseLock | null = null;
   try {
@@ -104,7 +115,7 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
   }
 }
 
-class FileDisk implements Disk {
+class FileDisk implements LiveDisk {
   readonly start: DiskStart;
   readonly quorum: FileQuorumLog;
   readonly #options: DiskOptions;
@@ -114,6 +125,7 @@ class FileDisk implements Disk {
   readonly #checkpoint: Checkpoint;
   readonly #flusher: Flusher;
   readonly #timers: Cancel[];
+  #cancelFlush: Cancel;
   readonly #bootId: string;
   readonly #partitions: Map<PartitionKey, PartitionId>;
   readonly #logs = new Map<PartitionKey, FilePartitionLog>();
@@ -158,10 +170,8 @@ class FileDisk implements Disk {
       isFormatted: meta !== null,
       onFailure,
     });
+    this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
-      options.clock.every(Math.max(1, Math.floor(intervalMs / FLUSH_LOOKS)), () =>
-        this.#flusher.tick(),
-      ),
       options.clock.every(SPACE_LOOK_MS, () => void volume.lookAtSpace()),
       options.clock.every(CHECKPOINT_MS, () => void this.#writeCheckpoint()),
     ];
@@ -222,6 +232,19 @@ class FileDisk implements Disk {
       bootId,
       partitions,
     });
+  }
+
+  setBounds({ flushIntervalMs, flushBytes, tailCacheBytes, reserveBytes }: DiskBounds): void {
+    this.#flusher.setBounds({ intervalMs: flushIntervalMs, bytesMax: flushBytes });
+    this.#cancelFlush();
+    this.#cancelFlush = this.#lookEvery(flushIntervalMs);
+    this.#volume.tail.setBytesMax(tailCacheBytes);
+    this.#volume.setReserve(reserveBytes);
+  }
+
+  #lookEvery(flushIntervalMs: number): Cancel {
+    const lookMs = Math.max(1, Math.floor(flushIntervalMs / FLUSH_LOOKS));
+    return this.#options.clock.every(lookMs, () => this.#flusher.tick());
   }
 
   async format(meta: DirectoryMeta): Promise<void> {
@@ -383,6 +406,7 @@ class FileDisk implements Disk {
   }
 
   async close(): Promise<void> {
+    this.#cancelFlush();
     for (const cancel of this.#timers.splice(0)) cancel();
     const errors: unknown[] = [];
     for (const log of [...this.#logs.values()])

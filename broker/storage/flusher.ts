@@ -28,13 +28,18 @@ interface Dirt {
 
 /** Decides which log is flushed when. */
 export class Flusher {
-  readonly #options: FlusherOptions;
+  #options: FlusherOptions;
   /** In order of age: a log enters when it becomes dirty. */
   readonly #dirty = new Map<Flushable, Dirt>();
   readonly #flushing = new Map<Flushable, Dirt>();
 
   constructor(options: FlusherOptions) {
     this.#options = options;
+  }
+
+  /** Other bounds; what they make due is flushed at the next look. */
+  setBounds(bounds: Pick<FlusherOptions, 'intervalMs' | 'bytesMax'>): void {
+    this.#options = { ...this.#options, ...bounds };
   }
 
   /** The log wrote so many bytes. */

@@ -17,7 +17,7 @@ interface TailFrame {
 
 /** Budget shared by all partitions' tails. */
 export class TailCache {
-  readonly #bytesMax: number;
+  #bytesMax: number;
   readonly #order: TailFrame[] = [];
   #orderHead = 0;
   #bytes = 0;
@@ -31,10 +31,20 @@ export class TailCache {
     return this.#bytes;
   }
 
+  /** Another budget; in force at once. */
+  setBytesMax(bytesMax: number): void {
+    this.#bytesMax = bytesMax;
+    this.#trim();
+  }
+
   /** Takes a frame in and lets the oldest go until the budget holds. */
   hold(frame: TailFrame): void {
     this.#order.push(frame);
     this.#bytes += frame.bytes?.length ?? 0;
+    this.#trim();
+  }
+
+  #trim(): void {
     while (this.#bytes > this.#bytesMax) {
       const oldest = this.#order[this.#orderHead];
       assert(oldest !== undefined, `tail cache counts ${this.#bytes} bytes and holds no frame`);

@@ -39,7 +39,7 @@ export class Volume {
   readonly logger: StorageLogger;
   readonly #gate: IoGate;
   readonly #dataDir: string;
-  readonly #reserveBytes: number;
+  #reserveBytes: number;
   readonly #readers: ReaderCache;
   readonly #indexes = new Set<{ unloadIndex(): void }>();
   readonly #writesSince = new Map<symbol, MonotonicMs>();
@@ -99,6 +99,11 @@ export class Volume {
     if (this.#indexes.size <= INDEXES_MAX || oldest === undefined) return;
     this.#indexes.delete(oldest);
     oldest.unloadIndex();
+  }
+
+  /** Another reserve; in force at once. */
+  setReserve(reserveBytes: number): void {
+    this.#reserveBytes = reserveBytes;
   }
 
   /** Free bytes as of the last look, less what was written since, less the reserve. */

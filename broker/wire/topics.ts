@@ -196,7 +196,7 @@ export function electLeaderField(message: ElectLeaderMessage): ElectLeaderReques
   };
 }
 
-function commitModeToMessage(mode: TopicConfig['commitMode'] | undefined): CommitMode {
+export function commitModeToMessage(mode: TopicConfig['commitMode'] | undefined): CommitMode {
   if (mode === undefined) return CommitMode.COMMIT_MODE_UNSPECIFIED;
   return mode === 'in-sync' ? CommitMode.COMMIT_MODE_IN_SYNC : CommitMode.COMMIT_MODE_QUORUM;
 }

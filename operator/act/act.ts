@@ -25,6 +25,7 @@ import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
 import {
   AdminServiceService as ADMIN,
+  type ClusterSettings,
   CommitMode,
   type TopicConfig,
 } from '../../proto/gen/tidemark/v1/admin.ts';
@@ -111,6 +112,8 @@ type BrokerAction =
           | 'decommission'
           | 'confirm-empty'
           | 'recommission'
+          | 'cancel-stop'
+          | 'set-settings'
           | 'remove-broker'
           | 'reassign'
           | 'limit-moves';
@@ -177,6 +180,8 @@ export class Actor {
       case 'decommission':
       case 'confirm-empty':
       case 'recommission':
+      case 'cancel-stop':
+      case 'set-settings':
       case 'remove-broker':
       case 'reassign':
       case 'limit-moves':
@@ -223,9 +228,8 @@ export class Actor {
       await admin.call(controller, ADMIN.reassignPartition, request, options);
       return;
     }
-    if (action.kind === 'limit-moves') {
-      const { moveBytesPerSecond } = action;
-      const request = { settings: { moveBytesPerSecond } };
+    if (action.kind === 'limit-moves' || action.kind === 'set-settings') {
+      const request = { settings: settingsOf(action) };
       await admin.call(controller, ADMIN.setClusterSettings, request, options);
       return;
     }
@@ -246,6 +250,9 @@ export class Actor {
           throw new OutdatedError(`broker ${action.brokerId} holds ${replicasLeft} replicas again`);
         return;
       }
+      case 'cancel-stop':
+        await admin.call(controller, ADMIN.cancelStop, request, options);
+        return;
       case 'recommission':
         await admin.call(controller, ADMIN.recommission, request, options);
         return;
@@ -379,6 +386,30 @@ const COMMIT_MODES = {
   InSync: CommitMode.COMMIT_MODE_IN_SYNC,
   Quorum: CommitMode.COMMIT_MODE_QUORUM,
 } as const;
+
+/** Absent settings stay as they are. */
+function settingsOf(
+  action: Extract<Action, { kind: 'limit-moves' | 'set-settings' }>,
+): ClusterSettings {
+  if (action.kind === 'limit-moves') {
+    const { moveBytesPerSecond } = action;
+    return { moveBytesPerSecond, brokerOptions: {}, topicDefaults: undefined };
+  }
+  const { brokerOptions, topicDefaults } = action.change;
+  return {
+    brokerOptions: { ...brokerOptions },
+    topicDefaults:
+      topicDefaults === undefined
+        ? undefined
+        : {
+            ...topicDefaults,
+            commitMode:
+              topicDefaults.commitMode === undefined
+                ? CommitMode.COMMIT_MODE_UNSPECIFIED
+                : COMMIT_MODES[topicDefaults.commitMode],
+          },
+  };
+}
 
 /** Absent settings stay as they are. */
 function configOf({ commitMode, ...settings }: TopicChange): TopicConfig {

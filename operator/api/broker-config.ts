@@ -4,6 +4,8 @@
  */
 import {
   HEARTBEATS_PER_SESSION_MIN,
+  LIVE_FLAGS,
+  LOG_LEVEL_OPTION,
   LOG_LEVELS,
   NUMBER_OPTIONS,
   optionVariable,
@@ -15,7 +17,6 @@ import type { BrokerConfig } from './types.ts';
 
 /** The operator needs the probes' port to be the one it probes. */
 const SET_BY_OPERATOR: readonly string[] = [NUMBER_OPTIONS.httpPort.flag];
-const LOG_LEVEL_FLAG = 'log-level';
 
 const numberOptions: readonly NumberOption[] = Object.values(NUMBER_OPTIONS).filter(
   ({ flag }) => !SET_BY_OPERATOR.includes(flag),
@@ -35,13 +36,28 @@ function sentence(meaning: string): string {
   return `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`;
 }
 
-/** Environment variable of every field of `spec.config`. */
+const flags = [...numberOptions.map(({ flag }) => flag), LOG_LEVEL_OPTION.flag];
+
+/** Environment variable of every field of `spec.config` that a broker reads at its start alone. */
 export const CONFIG_VARIABLES: ReadonlyMap<string, string> = new Map(
-  [...numberOptions.map(({ flag }) => flag), LOG_LEVEL_FLAG].map((flag) => [
-    fieldOf(flag),
-    optionVariable(flag),
-  ]),
+  flags
+    .filter((flag) => !LIVE_FLAGS.includes(flag))
+    .map((flag) => [fieldOf(flag), optionVariable(flag)]),
 );
+
+/** Flag of every field of `spec.config` that brokers take while they run. */
+export const LIVE_FIELDS: ReadonlyMap<string, string> = new Map(
+  flags.filter((flag) => LIVE_FLAGS.includes(flag)).map((flag) => [fieldOf(flag), flag]),
+);
+
+/** What a configuration sets for running brokers: texts by flag. */
+export function liveOptions(config: BrokerConfig): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    [...LIVE_FIELDS].flatMap(([field, flag]) =>
+      config[field] === undefined ? [] : [[flag, String(config[field])]],
+    ),
+  );
+}
 
 /** Milliseconds that an orderly stop of a broker with this configuration gives leadership to move. */
 export function stopTimeoutMs(config: BrokerConfig): number {
@@ -97,7 +113,7 @@ const RELATIONS: readonly Rule[] = [
 export const brokerConfigSchema: Schema = {
   type: 'object',
   description:
-    "Options of the brokers, by the flag's name in camel case. Absent ones take the broker's default.",
+    "Options of the brokers, by the flag's name in camel case. Absent ones take the broker's default. Live ones are settings of the whole cluster, and what was set by hand is set back to what stands here.",
   default: {},
   properties: {
     ...Object.fromEntries(
@@ -106,8 +122,8 @@ export const brokerConfigSchema: Schema = {
         integer(`${sentence(meaning)} Default: ${fallback}. ${effectOf(isLive)}`, min, max),
       ]),
     ),
-    [fieldOf(LOG_LEVEL_FLAG)]: choice(
-      `Least severe messages that are logged. Default: info. ${effectOf(false)}`,
+    [fieldOf(LOG_LEVEL_OPTION.flag)]: choice(
+      `Least severe messages that are logged. Default: info. ${effectOf(LOG_LEVEL_OPTION.isLive)}`,
       LOG_LEVELS,
     ),
   },

@@ -37,7 +37,7 @@ export function replicationFields(defaults?: Defaults): {
   const whose =
     defaults === undefined
       ? "Absent: the LogCluster's."
-      : 'For LogTopics of this cluster that state none.';
+      : 'For topics of this cluster that state none, whoever makes them.';
   return {
     replicationFactor: integer(
       `Copies of each partition. ${whose}`,

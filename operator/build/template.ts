@@ -3,7 +3,8 @@
  * that it was made from; as long as these are the same, it stays as it is, whatever a newer operator would make of them. So an upgrade of the operator
  * restarts no broker, and a change of replicas does not either.
  */
-import type { LogClusterSpec } from '../api/types.ts';
+import { LIVE_FIELDS } from '../api/broker-config.ts';
+import type { BrokerConfig, LogClusterSpec } from '../api/types.ts';
 import type { PodTemplateSpec } from './pod.ts';
 
 /** A template as the StatefulSet's annotations hold it. */
@@ -18,8 +19,33 @@ export interface RecordedTemplate {
  * same as what is absent.
  */
 export function templateInputs(spec: LogClusterSpec): string {
-  const { image, config, resources, rack, podTemplate, clusterId } = spec;
+  return inputsWith(spec, () => false);
+}
+
+/**
+ * Whether a template that was made from `recorded` is still that of the spec. An option that was not live to the operator that made it stands in its pods, so it
+ * counts there as it did then.
+ */
+export function isMadeFrom(recorded: string, spec: LogClusterSpec): boolean {
+  const { config = {} } = parsed(recorded);
+  return recorded === inputsWith(spec, (field) => config[field] !== undefined);
+}
+
+/** @param isInPod whether a live option is set in the pods all the same */
+function inputsWith(spec: LogClusterSpec, isInPod: (field: string) => boolean): string {
+  const { image, resources, rack, podTemplate, clusterId } = spec;
+  const config = Object.fromEntries(
+    Object.entries(spec.config).filter(([field]) => !LIVE_FIELDS.has(field) || isInPod(field)),
+  );
   return canonicalJson({ image, config, resources, rack, podTemplate, clusterId });
+}
+
+function parsed(inputs: string): { readonly config?: BrokerConfig } {
+  try {
+    return (JSON.parse(inputs) ?? {}) as { readonly config?: BrokerConfig };
+  } catch {
+    return {};
+  }
 }
 
 /** 16 hexadecimal digits: the same for equal templates, whatever the order of their fields. */

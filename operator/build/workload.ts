@@ -14,7 +14,7 @@ import {
 import type { LogCluster } from '../api/types.ts';
 import { buildPodTemplate } from './pod.ts';
 import type { PodTemplateSpec } from './pod.ts';
-import { canonicalJson, templateHash, templateInputs } from './template.ts';
+import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
 import type { RecordedTemplate } from './template.ts';
 
 /** A Kubernetes object as JSON, ready for server-side apply. */
@@ -66,11 +66,11 @@ export function planTemplate(
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
 ): PlannedTemplate {
-  const inputs = templateInputs(cluster.spec);
-  const kept = recorded?.inputs === inputs ? recorded.template : null;
+  const kept = recorded !== null && isMadeFrom(recorded.inputs, cluster.spec) ? recorded : null;
+  const inputs = kept?.inputs ?? templateInputs(cluster.spec);
   const image =
     cluster.spec.image ?? (recorded === null ? imageDefault : imageOf(recorded.template));
-  const template = kept ?? buildPodTemplate(cluster, image, clusterId);
+  const template = kept?.template ?? buildPodTemplate(cluster, image, clusterId);
   return { template, inputs, hash: templateHash(template), image: imageOf(template) };
 }
 

@@ -9,7 +9,9 @@ import { markClaims } from './identity.ts';
 import { followMin } from './min.ts';
 import { beginRoll, continueRoll, healStuck } from './roll.ts';
 import { isTakenBack, limitMoves, rebalance, recommissions, scaleDown } from './scale.ts';
+import { settingsActions } from './settings.ts';
 import { nextStatus, type Outcome } from './status.ts';
+import { stays } from './stay.ts';
 import { NOTHING, type Step } from './step.ts';
 import { topicActions } from './topics.ts';
 import type { Action, EventNote, Observation, Plan } from './types.ts';
@@ -105,8 +107,11 @@ function operate(
   const events = steps.flatMap((each) =>
     each === step && last.length === 0 && each.actions.length > 0 ? [] : each.events,
   );
-  const told = [...adoptionEvents(observation), ...events];
-  return conclude(observation, [...actions, ...last], told, outcome, nowMs);
+  const back = stays(observation, last);
+  const set = settingsActions(observation, [min.given, ...min.pending]);
+  const told = [...adoptionEvents(observation), ...events, ...back.events];
+  const all = [...actions, ...back.actions, ...set, ...last];
+  return conclude(observation, all, told, outcome, nowMs);
 }
 
 /** The one disruption: what the ledger says, else the first that is wanted and permitted. */

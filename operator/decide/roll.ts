@@ -17,11 +17,13 @@ import {
 import {
   brokersNamed,
   catchUpFault,
+  isStranded,
   leadershipFault,
   podOf,
   registeredBroker,
   serviceFault,
 } from './service.ts';
+import { canStay } from './stay.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, Observation, PodView, Refusal } from './types.ts';
 
@@ -43,27 +45,6 @@ const workloadCurrent: Gate = ({ workload }): Refusal | null =>
         message: 'waiting for the StatefulSet controller to see the new template',
       };
 
-/**
- * Told to stop, by us, and then left standing: it never leads again unless it starts anew. The very process that was told must still answer: the registration of
- * one that has stopped says so until the next one registers, and its new pod may be waiting for a node.
- */
-function isStranded(
-  observation: Pick<Observation, 'answers' | 'metadata'>,
-  { brokerId, isTerminating }: PodView,
-): boolean {
-  const registered = registeredBroker(observation, brokerId);
-  return (
-    !isTerminating &&
-    registered?.isStopping === true &&
-    observation.answers.some(
-      (answer) =>
-        answer.brokerId === brokerId &&
-        answer.fault === null &&
-        answer.brokerEpoch === registered.brokerEpoch,
-    )
-  );
-}
-
 /** Pods that a roll has to replace, in its order: those that do not work anyway, then by number, the controller last. */
 export function outdatedPods(
   observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'answers' | 'metadata'>,
@@ -76,7 +57,9 @@ export function outdatedPods(
     .filter(
       (pod) =>
         pod.brokerId < (workload?.replicas ?? 0) &&
-        (pod.templateHash !== template.hash || isStranded(observation, pod)),
+        (pod.templateHash !== template.hash ||
+          // Brokers that cannot take a stop back lead again only once they start anew.
+          (isStranded(observation, pod) && !canStay(observation))),
     )
     .sort((left, right) => rank(left) - rank(right) || left.brokerId - right.brokerId);
 }
@@ -215,11 +198,14 @@ function stopAll(
   const doing = `restarting ${brokersNamed(brokerIds)}`;
   // Wanted no longer: the spec went back, or another operator did it.
   const isWanted = standing.some(
-    (pod) => pod.templateHash !== observation.template.hash || isStranded(observation, pod),
+    (pod) =>
+      pod.templateHash !== observation.template.hash ||
+      (isStranded(observation, pod) && !canStay(observation)),
   );
   if (!isWanted) return { ...NOTHING, doing, disruption: null };
   const isBegun =
-    standing.length < brokerIds.length || standing.some((pod) => isStranded(observation, pod));
+    standing.length < brokerIds.length ||
+    (!canStay(observation) && standing.some((pod) => isStranded(observation, pod)));
   // Of the others of the set, stopped by whoever began this, nothing is to be asked but that they are back.
   const ids = standing.map(({ brokerId }) => brokerId);
   const refusal = firstRefusal([workloadCurrent, ...STOP_GATES], observation, ids, nowMs);

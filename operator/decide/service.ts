@@ -62,6 +62,27 @@ export function serviceFault(observation: Observation, brokerId: number): string
   return pod.isReady ? null : `pod ${name} is not ready`;
 }
 
+/**
+ * Told to stop, by us, and then left standing: it leads nothing until that is taken back, or it starts anew. The very process that was told must still answer: the registration of
+ * one that has stopped says so until the next one registers, and its new pod may be waiting for a node.
+ */
+export function isStranded(
+  observation: Pick<Observation, 'answers' | 'metadata'>,
+  { brokerId, isTerminating }: PodView,
+): boolean {
+  const registered = registeredBroker(observation, brokerId);
+  return (
+    !isTerminating &&
+    registered?.isStopping === true &&
+    observation.answers.some(
+      (answer) =>
+        answer.brokerId === brokerId &&
+        answer.fault === null &&
+        answer.brokerEpoch === registered.brokerEpoch,
+    )
+  );
+}
+
 interface PlacedPartition {
   readonly topic: TopicView;
   readonly state: PartitionView;

@@ -126,6 +126,28 @@ export interface MetadataView {
   readonly losses: readonly LossView[];
   /** Bytes per second that one broker may push to replicas that move; -1: no limit. */
   readonly moveBytesPerSecond: number;
+  /** Null: the cluster's feature level knows of none, nor of stops that are taken back. */
+  readonly settings: SettingsView | null;
+}
+
+/** Settings of the cluster that follow the spec. */
+export interface SettingsView {
+  /** Texts by flag. */
+  readonly brokerOptions: Readonly<Record<string, string>>;
+  readonly topicDefaults: TopicDefaultsView;
+}
+
+/** What topics have whose creator states nothing; absent: the brokers decide. */
+export interface TopicDefaultsView {
+  readonly replicationFactor?: number;
+  readonly minInSyncReplicas?: number;
+  readonly commitMode?: 'InSync' | 'Quorum';
+}
+
+/** What is absent stays; an empty text takes an option back. */
+export interface SettingsChange {
+  readonly brokerOptions: Readonly<Record<string, string>>;
+  readonly topicDefaults?: TopicDefaultsView;
 }
 
 export interface RegisteredBroker {
@@ -241,6 +263,8 @@ export type Action =
   /** Asks once more, and ends the pass unless the broker holds nothing. */
   | { readonly kind: 'confirm-empty'; readonly brokerId: number }
   | { readonly kind: 'recommission'; readonly brokerId: number }
+  | { readonly kind: 'cancel-stop'; readonly brokerId: number }
+  | { readonly kind: 'set-settings'; readonly change: SettingsChange }
   | { readonly kind: 'remove-broker'; readonly brokerId: number }
   | { readonly kind: 'reassign'; readonly move: Move }
   | { readonly kind: 'limit-moves'; readonly moveBytesPerSecond: number }

@@ -5,6 +5,7 @@ import {
   RestartClass,
   type Broker,
   type CheckDisruptionResponse,
+  type ClusterSettings,
   type DescribeBrokerResponse,
   type DescribeClusterResponse,
   type Partition,
@@ -19,6 +20,7 @@ import type {
   RegisteredBroker,
   ReplicaView,
   RestartClass as RestartClassName,
+  SettingsView,
   TopicView,
   Verdict,
 } from '../decide/types.ts';
@@ -26,6 +28,8 @@ import type { BrokerCalls } from './broker-admin.ts';
 
 /** A healthy broker answers within milliseconds; a pass must not wait long for one that does not. */
 const CALL_TIMEOUT_MS = 3_000;
+/** Feature level from which a cluster keeps options and defaults, and brokers take a stop back. */
+const LEVEL_OF_SETTINGS = 3;
 
 export interface Asked {
   readonly brokerId: number;
@@ -141,7 +145,7 @@ export async function askController(
 }
 
 function metadataOf(
-  { clusterId, brokers, losses, settings }: DescribeClusterResponse,
+  { clusterId, brokers, losses, featureLevel, settings }: DescribeClusterResponse,
   controller: number,
   topics: readonly Topic[],
 ): MetadataView {
@@ -152,8 +156,28 @@ function metadataOf(
     topics: topics.map(topicView),
     losses,
     moveBytesPerSecond: settings?.moveBytesPerSecond ?? -1,
+    settings: featureLevel < LEVEL_OF_SETTINGS ? null : settingsView(settings),
   };
 }
+
+function settingsView(settings: ClusterSettings | undefined): SettingsView {
+  const { brokerOptions = {}, topicDefaults } = settings ?? {};
+  const { replicationFactor, minInSyncReplicas } = topicDefaults ?? {};
+  const commitMode = COMMIT_MODES[topicDefaults?.commitMode ?? 0];
+  return {
+    brokerOptions,
+    topicDefaults: {
+      ...(replicationFactor === undefined ? {} : { replicationFactor }),
+      ...(minInSyncReplicas === undefined ? {} : { minInSyncReplicas }),
+      ...(commitMode === undefined ? {} : { commitMode }),
+    },
+  };
+}
+
+const COMMIT_MODES: Readonly<Partial<Record<CommitMode, 'InSync' | 'Quorum'>>> = {
+  [CommitMode.COMMIT_MODE_IN_SYNC]: 'InSync',
+  [CommitMode.COMMIT_MODE_QUORUM]: 'Quorum',
+};
 
 const RESTART_CLASSES: Readonly<Partial<Record<RestartClass, RestartClassName>>> = {
   [RestartClass.RESTART_CLASS_NEW]: 'new',

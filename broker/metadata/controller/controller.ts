@@ -23,7 +23,7 @@ import type {
 } from '../controller-types.ts';
 import { distrust, viewOf } from '../election.ts';
 import type { BrokerView } from '../election.ts';
-import { assertLevel } from '../features.ts';
+import { assertLevel, LEVEL_OF_OPTIONS, requireLevel } from '../features.ts';
 import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts';
 import type { VoterId } from '../voters.ts';
 import { decommission, removeBroker } from './decommission.ts';
@@ -189,7 +189,7 @@ export class Controller {
       case 'remove-broker':
         return this.#removeBroker(request);
       case 'set-settings':
-        this.#propose(setSettings(this.#image, request));
+        this.#propose(setSettings(this.#image, request, this.#options.defaults));
         return { kind: 'set-settings' };
       default:
         return assertNever(request);
@@ -244,11 +244,14 @@ export class Controller {
     const { brokerId, brokerEpoch, wantsUnfence, wantsStop, lossy } = request;
     const broker = checkSender(this.#image.brokers.get(brokerId), brokerId, brokerEpoch);
     this.#sessions.heard(brokerId, this.#nowMs);
-    if (wantsUnfence || wantsStop || lossy) this.#checkRoom();
+    const stays = request.stays === true && broker.stopping;
+    const isChange = wantsUnfence || wantsStop || lossy || stays;
+    if (isChange) this.#checkRoom();
     if (lossy) this.#condemn(brokerId);
     else if (wantsUnfence && broker.fenced && !this.#sessions.isCondemned(brokerId))
       this.#unfence(brokerId);
     if (wantsStop) this.#stop(brokerId);
+    else if (stays) this.#stay(brokerId);
     if (request.leaves === true) this.#fence([brokerId], 'it has stopped in order');
     const { leadersLeft, isHeld } = leadershipsLeft(this.#image, this.#view(), brokerId, (key) =>
       this.#sessions.hasHandedOver(brokerId, key),
@@ -261,7 +264,7 @@ export class Controller {
       leadersLeft,
     };
     // A mere sign of life changes nothing, so its answer need not wait behind the metadata log.
-    if (wantsUnfence || wantsStop || lossy) this.#reply(requestId, reply);
+    if (isChange) this.#reply(requestId, reply);
     else this.#output.replies.push({ requestId, reply });
   }
 
@@ -332,6 +335,22 @@ export class Controller {
     this.#propose([...stopping, ...rows]);
     if (stopping.length > 0)
       this.#fact('broker-stopping', { brokerId, partitionsChanged: rows.length });
+  }
+
+  /** The orderly stop is taken back: leaderships come home as after a restart. */
+  #stay(brokerId: BrokerId): void {
+    requireLevel(this.#image, LEVEL_OF_OPTIONS, `let broker ${String(brokerId)} stay`);
+    const staying: MetadataRecord = {
+      kind: 'broker-staying',
+      brokerId,
+      brokerEpoch: this.#epochOf(brokerId),
+    };
+    this.#sessions.forgetHandovers(brokerId);
+    const rows = this.#rowRecords(this.#folded([staying]), (state) =>
+      state.replicas.includes(brokerId),
+    );
+    this.#propose([staying, ...rows]);
+    this.#fact('broker-staying', { brokerId, partitionsChanged: rows.length });
   }
 
   #initProducer(request: InitProducerRequest): ControllerReply {

@@ -137,6 +137,11 @@ export class Sessions {
     return true;
   }
 
+  /** The stop is taken back: another one tries anew. */
+  forgetHandovers(brokerId: BrokerId): void {
+    this.#sessions.get(brokerId)?.handedOver.clear();
+  }
+
   hasHandedOver(brokerId: BrokerId, key: string): boolean {
     return this.#sessions.get(brokerId)?.handedOver.has(key) === true;
   }

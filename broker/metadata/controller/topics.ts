@@ -38,9 +38,12 @@ export function createTopic(
   limits: TopicLimits,
 ): MetadataRecord[] {
   const { topicId, name, partitions, replicationFactor } = request;
-  const { config, faults } = validateTopicConfig(request.config, limits.defaults, {
-    replicationFactor,
-  });
+  const { replicationFactor: _, ...usual } = image.settings.topicDefaults;
+  const { config, faults } = validateTopicConfig(
+    request.config,
+    { ...limits.defaults, ...usual },
+    { replicationFactor },
+  );
   const shapeFaults = [
     topicNameFault(name),
     partitionCountFault(partitions),

@@ -15,6 +15,7 @@ import type { Cell, Output, Surroundings } from '../output.ts';
 import { type Look, type MoveProgress, movesUnderWay } from '../moves.ts';
 import { formatAbout, formatBytes } from '../units.ts';
 import { limitText, movingText } from './placement.ts';
+import { defaultsText } from './settings.ts';
 
 const RESTART_CLASSES: ReadonlyMap<number, string> = new Map([
   [RestartClass.RESTART_CLASS_NEW, 'new'],
@@ -129,6 +130,11 @@ function show(view: View, out: Output): void {
   );
   const limit = cluster.settings?.moveBytesPerSecond ?? -1;
   if (limit >= 0) out.line(limitText(limit));
+  const { topicDefaults, brokerOptions = {} } = cluster.settings ?? {};
+  if (topicDefaults !== undefined && Object.values(topicDefaults).some((each) => (each ?? 0) !== 0))
+    out.line(defaultsText(topicDefaults));
+  const set = Object.entries(brokerOptions).map(([name, value]) => `${name}=${value}`);
+  if (set.length > 0) out.line(`Options of all brokers: ${set.join(' ')}`);
   out.line();
   const brokers = cluster.brokers.map((broker) => brokerRow(broker, view));
   out.table(['BROKER', 'ADDRESS', 'RACK', 'STATE', 'ROLE', 'RESTART', 'MEMORY', 'LEADS'], brokers);

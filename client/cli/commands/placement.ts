@@ -118,6 +118,34 @@ export async function recommission(
   });
 }
 
+export async function prepareStop(
+  brokerId: number,
+  options: CommonOptions,
+  around: Surroundings,
+): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    const { leadersLeft, reason } = await client.admin().prepareStop(brokerId);
+    out.result({ brokerId, leadersLeft, reason: reason?.message }, () =>
+      out.line(
+        leadersLeft === 0
+          ? `Broker ${brokerId} leads nothing and may be stopped; to take that back: tidemark cluster cancel-stop ${brokerId}`
+          : `Broker ${brokerId} still leads ${countOf(leadersLeft, 'partition')}: ${reason?.message ?? ''}`,
+      ),
+    );
+  });
+}
+
+export async function cancelStop(
+  brokerId: number,
+  options: CommonOptions,
+  around: Surroundings,
+): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    await client.admin().cancelStop(brokerId);
+    out.result({ brokerId, stopping: false }, () => out.line(`Broker ${brokerId} may lead again`));
+  });
+}
+
 export async function removeBroker(
   brokerId: number,
   options: CommonOptions,

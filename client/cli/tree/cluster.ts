@@ -6,6 +6,7 @@ import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
 import { parseCount } from '../units.ts';
 import { addPlacement } from './placement.ts';
+import { addSettings } from './settings.ts';
 import { common, examples, format } from './shared.ts';
 
 /** Adds `cluster`. */
@@ -44,6 +45,7 @@ export function addCluster(
     finish(await (await load()).checkDisruption(brokers, options, around)),
   );
   addPlacement(cluster, around);
+  addSettings(cluster, around);
 }
 
 /** Adds `quorum describe`. */

@@ -1,4 +1,4 @@
-/** `tidemark cluster rebalance|reassign|decommission|recommission|remove-broker|limit`. */
+/** `tidemark cluster rebalance|reassign|decommission|recommission|remove-broker|prepare-stop|cancel-stop|limit`. */
 import { Argument, type Command } from 'commander';
 import type {
   DecommissionOptions,
@@ -74,6 +74,20 @@ function addBrokers(cluster: Command, around: Surroundings): void {
   examples(recommission, 'cluster recommission 4').action(
     async (brokerId: number, options: CommonOptions) =>
       (await load()).recommission(brokerId, options, around),
+  );
+  const prepare = ofBroker('prepare-stop').description(
+    'let other brokers lead, so that this one can be stopped without a failed append; it stays up, and leads nothing',
+  );
+  examples(prepare, 'cluster prepare-stop 2').action(
+    async (brokerId: number, options: CommonOptions) =>
+      (await load()).prepareStop(brokerId, options, around),
+  );
+  const cancel = ofBroker('cancel-stop').description(
+    'take a prepared stop back: leaderships come home within seconds',
+  );
+  examples(cancel, 'cluster cancel-stop 2').action(
+    async (brokerId: number, options: CommonOptions) =>
+      (await load()).cancelStop(brokerId, options, around),
   );
   const remove = ofBroker('remove-broker').description(
     'forget a broker that is gone for good; refused while its partitions need it',

@@ -75,7 +75,7 @@ export class World {
     this.#random = new Random(options.seed);
     this.#checks = new Checks(PARTITIONS);
     const random = this.#random;
-    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 2 }], {
+    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 3 }], {
       index: 1,
       term: 1,
     });
@@ -277,7 +277,7 @@ export class World {
       host: 'h',
       port: 1,
       rack: String(broker.brokerId % 3),
-      featureLevelMax: 2,
+      featureLevelMax: 3,
     };
     this.#ask(request, (reply) => {
       if (broker.process !== process) return;

@@ -19,6 +19,7 @@ import {
   topicIdToBytes,
 } from '../../../proto/batch/frame.ts';
 import {
+  type ClusterSettings,
   AdminServiceService,
   type DescribeBrokerResponse,
   type DescribeSpreadResponse,
@@ -264,8 +265,10 @@ export class FakeCluster {
         return {};
       }),
       taken('removeBroker', () => ({})),
-      taken('setClusterSettings', ({ settings }: { settings: { moveBytesPerSecond: number } }) => {
-        this.moveBytesPerSecond = settings.moveBytesPerSecond;
+      taken('prepareStop', () => ({ leadersLeft: 0, reason: undefined })),
+      taken('cancelStop', () => ({})),
+      taken('setClusterSettings', ({ settings }: { settings: ClusterSettings }) => {
+        this.moveBytesPerSecond = settings.moveBytesPerSecond ?? this.moveBytesPerSecond;
         return { settings };
       }),
       taken('alterTopic', () => ({ topic: this.#topic() })),
@@ -300,7 +303,11 @@ export class FakeCluster {
       losses: [],
       answeredBy: 0,
       metadataIndex: 1,
-      settings: { moveBytesPerSecond: this.moveBytesPerSecond },
+      settings: {
+        moveBytesPerSecond: this.moveBytesPerSecond,
+        brokerOptions: {},
+        topicDefaults: undefined,
+      },
     };
   }
 

@@ -19,6 +19,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Error } from "./errors.ts";
+import { BrokerOption } from "./options.ts";
 
 export const protobufPackage = "tidemark.v1";
 
@@ -133,7 +134,32 @@ export interface LossReport {
 /** Settings of the cluster. In a request, absent ones stay as they are; in an answer all are set. */
 export interface ClusterSettings {
   /** Bytes per second that one broker may push to replicas that reassignments add; -1: no limit. */
-  moveBytesPerSecond?: number | undefined;
+  moveBytesPerSecond?:
+    | number
+    | undefined;
+  /** Live options of brokers by flag, such as `log-level`, over what each broker was started with. In a request an empty text takes an option back. */
+  brokerOptions: { [key: string]: string };
+  /** What topics have whose creator states nothing. */
+  topicDefaults: TopicDefaults | undefined;
+}
+
+export interface ClusterSettings_BrokerOptionsEntry {
+  key: string;
+  value: string;
+}
+
+/** Defaults of topics. In a request, absent ones stay as they are and 0 takes one back; in an answer, absent ones are left to the brokers. */
+export interface TopicDefaults {
+  /** Copies of each partition. */
+  replicationFactor?:
+    | number
+    | undefined;
+  /** Fewest trusted members of the sync set that let an append in. */
+  minInSyncReplicas?:
+    | number
+    | undefined;
+  /** Commit mode. */
+  commitMode: CommitMode;
 }
 
 /** Request of DescribeCluster. */
@@ -238,6 +264,8 @@ export interface DescribeBrokerResponse {
     | undefined;
   /** Retention by time waits, because the clock is too far off. */
   timeRetentionPaused: boolean;
+  /** Options in force. */
+  options: BrokerOption[];
 }
 
 /** Request of DescribeQuorum. */
@@ -497,6 +525,16 @@ export interface PrepareStopResponse {
   leadersLeft: number;
   /** Why they could not be moved; empty when none are left. */
   reason: Error | undefined;
+}
+
+/** Request of CancelStop. */
+export interface CancelStopRequest {
+  /** Broker; absent: the one that is asked. */
+  brokerId?: number | undefined;
+}
+
+/** Response of CancelStop. */
+export interface CancelStopResponse {
 }
 
 /** Request of ReassignPartition. */
@@ -1049,13 +1087,19 @@ export const LossReport: MessageFns<LossReport> = {
 };
 
 function createBaseClusterSettings(): ClusterSettings {
-  return { moveBytesPerSecond: undefined };
+  return { moveBytesPerSecond: undefined, brokerOptions: {}, topicDefaults: undefined };
 }
 
 export const ClusterSettings: MessageFns<ClusterSettings> = {
   encode(message: ClusterSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.moveBytesPerSecond !== undefined) {
       writer.uint32(8).int64(message.moveBytesPerSecond);
+    }
+    globalThis.Object.entries(message.brokerOptions).forEach(([key, value]: [string, string]) => {
+      ClusterSettings_BrokerOptionsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.topicDefaults !== undefined) {
+      TopicDefaults.encode(message.topicDefaults, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1081,6 +1125,25 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
             message.moveBytesPerSecond = longToNumber(reader.int64());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ClusterSettings_BrokerOptionsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.brokerOptions[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.topicDefaults = TopicDefaults.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1099,6 +1162,164 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
   fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
     const message = createBaseClusterSettings();
     message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
+    message.brokerOptions = (globalThis.Object.entries(object.brokerOptions ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.topicDefaults = (object.topicDefaults !== undefined && object.topicDefaults !== null)
+      ? TopicDefaults.fromPartial(object.topicDefaults)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseClusterSettings_BrokerOptionsEntry(): ClusterSettings_BrokerOptionsEntry {
+  return { key: "", value: "" };
+}
+
+export const ClusterSettings_BrokerOptionsEntry: MessageFns<ClusterSettings_BrokerOptionsEntry> = {
+  encode(message: ClusterSettings_BrokerOptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterSettings_BrokerOptionsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterSettings_BrokerOptionsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
+    return ClusterSettings_BrokerOptionsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
+    const message = createBaseClusterSettings_BrokerOptionsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseTopicDefaults(): TopicDefaults {
+  return { replicationFactor: undefined, minInSyncReplicas: undefined, commitMode: 0 };
+}
+
+export const TopicDefaults: MessageFns<TopicDefaults> = {
+  encode(message: TopicDefaults, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.replicationFactor !== undefined) {
+      writer.uint32(8).uint32(message.replicationFactor);
+    }
+    if (message.minInSyncReplicas !== undefined) {
+      writer.uint32(16).uint32(message.minInSyncReplicas);
+    }
+    if (message.commitMode !== 0) {
+      writer.uint32(24).int32(message.commitMode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopicDefaults {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopicDefaults();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.replicationFactor = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minInSyncReplicas = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.commitMode = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TopicDefaults>): TopicDefaults {
+    return TopicDefaults.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TopicDefaults>): TopicDefaults {
+    const message = createBaseTopicDefaults();
+    message.replicationFactor = object.replicationFactor ?? undefined;
+    message.minInSyncReplicas = object.minInSyncReplicas ?? undefined;
+    message.commitMode = object.commitMode ?? 0;
     return message;
   },
 };
@@ -1668,6 +1889,7 @@ function createBaseDescribeBrokerResponse(): DescribeBrokerResponse {
     uptimeMs: 0,
     clockSkewMs: undefined,
     timeRetentionPaused: false,
+    options: [],
   };
 }
 
@@ -1708,6 +1930,9 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     }
     if (message.timeRetentionPaused !== false) {
       writer.uint32(96).bool(message.timeRetentionPaused);
+    }
+    for (const v of message.options) {
+      BrokerOption.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -1821,6 +2046,14 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
             message.timeRetentionPaused = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.options.push(BrokerOption.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1850,6 +2083,7 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     message.uptimeMs = object.uptimeMs ?? 0;
     message.clockSkewMs = object.clockSkewMs ?? undefined;
     message.timeRetentionPaused = object.timeRetentionPaused ?? false;
+    message.options = object.options?.map((e) => BrokerOption.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3808,6 +4042,104 @@ export const PrepareStopResponse: MessageFns<PrepareStopResponse> = {
   },
 };
 
+function createBaseCancelStopRequest(): CancelStopRequest {
+  return { brokerId: undefined };
+}
+
+export const CancelStopRequest: MessageFns<CancelStopRequest> = {
+  encode(message: CancelStopRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== undefined) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelStopRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelStopRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelStopRequest>): CancelStopRequest {
+    return CancelStopRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelStopRequest>): CancelStopRequest {
+    const message = createBaseCancelStopRequest();
+    message.brokerId = object.brokerId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCancelStopResponse(): CancelStopResponse {
+  return {};
+}
+
+export const CancelStopResponse: MessageFns<CancelStopResponse> = {
+  encode(_: CancelStopResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelStopResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelStopResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelStopResponse>): CancelStopResponse {
+    return CancelStopResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CancelStopResponse>): CancelStopResponse {
+    const message = createBaseCancelStopResponse();
+    return message;
+  },
+};
+
 function createBaseReassignPartitionRequest(): ReassignPartitionRequest {
   return { topic: "", partition: 0, replicas: [] };
 }
@@ -4953,6 +5285,16 @@ export const AdminServiceService = {
     responseSerialize: (value: PrepareStopResponse): Buffer => asBuffer(PrepareStopResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PrepareStopResponse => PrepareStopResponse.decode(value),
   },
+  /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
+  cancelStop: {
+    path: "/tidemark.v1.AdminService/CancelStop" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelStopRequest): Buffer => asBuffer(CancelStopRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelStopRequest => CancelStopRequest.decode(value),
+    responseSerialize: (value: CancelStopResponse): Buffer => asBuffer(CancelStopResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CancelStopResponse => CancelStopResponse.decode(value),
+  },
   /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
   reassignPartition: {
     path: "/tidemark.v1.AdminService/ReassignPartition" as const,
@@ -5058,6 +5400,8 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   checkDisruption: handleUnaryCall<CheckDisruptionRequest, CheckDisruptionResponse>;
   /** Drains leadership from a broker so that it can be stopped without a failed append; returns when it is drained. */
   prepareStop: handleUnaryCall<PrepareStopRequest, PrepareStopResponse>;
+  /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
+  cancelStop: handleUnaryCall<CancelStopRequest, CancelStopResponse>;
   /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
   reassignPartition: handleUnaryCall<ReassignPartitionRequest, ReassignPartitionResponse>;
   /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
@@ -5250,6 +5594,22 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PrepareStopResponse) => void,
+  ): ClientUnaryCall;
+  /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
+  cancelStop(
+    request: CancelStopRequest,
+    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
+  ): ClientUnaryCall;
+  cancelStop(
+    request: CancelStopRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
+  ): ClientUnaryCall;
+  cancelStop(
+    request: CancelStopRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
   ): ClientUnaryCall;
   /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
   reassignPartition(

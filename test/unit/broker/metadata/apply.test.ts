@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { apply, emptyImage, LOSS_REPORTS_MAX } from '../../../../broker/metadata/apply.ts';
+import {
+  apply,
+  CLUSTER_SETTINGS_DEFAULTS,
+  emptyImage,
+  LOSS_REPORTS_MAX,
+} from '../../../../broker/metadata/apply.ts';
 import {
   decodeImage,
   decodeRecords,
@@ -7,6 +12,7 @@ import {
   encodeRecords,
 } from '../../../../broker/metadata/codec.ts';
 import { changedBrokers, changedPartitions } from '../../../../broker/metadata/delta.ts';
+import { levelOf } from '../../../../broker/metadata/features.ts';
 import type { MetadataImage, MetadataRecord } from '../../../../broker/metadata/types.ts';
 import { brokerState, partitionState, topicState } from './fixtures.ts';
 
@@ -175,6 +181,45 @@ describe('decodeImage()', () => {
   });
 });
 
+describe('feature level 3', () => {
+  const settings = {
+    moveBytesPerSecond: -1,
+    brokerOptions: { 'log-level': 'debug' },
+    topicDefaults: { replicationFactor: 5, commitMode: 'quorum' },
+  } as const;
+
+  test('is read back from a snapshot', () => {
+    const records: MetadataRecord[] = [
+      { kind: 'settings-changed', settings },
+      { kind: 'broker-stopping', brokerId: 1, brokerEpoch: REGISTERED.brokerEpoch },
+      { kind: 'broker-staying', brokerId: 1, brokerEpoch: REGISTERED.brokerEpoch },
+    ];
+    const image = apply(fullImage(), decodeRecords(encodeRecords(records)), AT);
+    expect(image.settings).toEqual(settings);
+    expect(image.brokers.get(1)?.stopping).toBe(false);
+    expect(decodeImage(encodeImage(image))).toEqual(image);
+  });
+
+  test('leaves no trace in settings of level 2', () => {
+    const text = encodeRecords([
+      {
+        kind: 'settings-changed',
+        settings: { ...CLUSTER_SETTINGS_DEFAULTS, moveBytesPerSecond: 5 },
+      },
+    ]);
+    expect(text).toBe('[{"kind":"settings-changed","settings":{"moveBytesPerSecond":5}}]');
+  });
+
+  test('needs its level, and settings without it do not', () => {
+    const staying: MetadataRecord = { kind: 'broker-staying', brokerId: 1, brokerEpoch: 1 };
+    const plain: MetadataRecord = {
+      kind: 'settings-changed',
+      settings: CLUSTER_SETTINGS_DEFAULTS,
+    };
+    expect([staying, { ...plain, settings }, plain].map(levelOf)).toEqual([3, 3, 2]);
+  });
+});
+
 describe('feature level 2', () => {
   const moving = partitionState({
     replicas: [0, 1, 2, 3],
@@ -189,7 +234,10 @@ describe('feature level 2', () => {
     const records: MetadataRecord[] = [
       { kind: 'partition-changed', topicId: 't', state: { ...moving, partitionEpoch: 2 } },
       { kind: 'replication-factor-changed', topicId: 't', replicationFactor: 4 },
-      { kind: 'settings-changed', settings: { moveBytesPerSecond: 5 } },
+      {
+        kind: 'settings-changed',
+        settings: { ...CLUSTER_SETTINGS_DEFAULTS, moveBytesPerSecond: 5 },
+      },
       { kind: 'broker-cordoned', brokerId: 1, cordoned: true },
       { ...REGISTERED, brokerId: 2, brokerEpoch: 6, directoryId: 'e' },
       { kind: 'broker-removed', brokerId: 2 },
@@ -204,7 +252,7 @@ describe('feature level 2', () => {
       image.brokers.has(2),
       image.removedDirectories,
       image.settings,
-    ]).toEqual([true, false, ['e'], { moveBytesPerSecond: 5 }]);
+    ]).toEqual([true, false, ['e'], { ...CLUSTER_SETTINGS_DEFAULTS, moveBytesPerSecond: 5 }]);
     expect(decodeImage(encodeImage(image))).toEqual(image);
     expect(apply(image, [{ ...REGISTERED, brokerEpoch: 7 }], AT).brokers.get(1)?.cordoned).toBe(
       true,

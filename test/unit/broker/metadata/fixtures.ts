@@ -1,4 +1,5 @@
 /** Builders of metadata values: one per object, every field can be overridden. */
+import { FEATURE_LEVEL_MAX } from '../../../../broker/metadata/features.ts';
 import { apply, emptyImage } from '../../../../broker/metadata/apply.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../broker/metadata/config.ts';
 import type {
@@ -22,7 +23,7 @@ export function brokerState(brokerId: number, patch: Partial<BrokerState> = {}):
     stopping: false,
     cordoned: false,
     unfencedEpoch: brokerId + 1,
-    featureLevelMax: 2,
+    featureLevelMax: 3,
     ...patch,
   };
 }
@@ -66,10 +67,14 @@ export function imageOf(
   brokers: readonly BrokerState[],
   topics: readonly TopicState[] = [],
 ): MetadataImage {
-  const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 2 }], {
-    index: 1,
-    term: 1,
-  });
+  const image = apply(
+    emptyImage(),
+    [{ kind: 'cluster', clusterId: 'c', featureLevel: FEATURE_LEVEL_MAX }],
+    {
+      index: 1,
+      term: 1,
+    },
+  );
   return {
     ...image,
     brokers: new Map(brokers.map((broker) => [broker.brokerId, broker])),

@@ -53,6 +53,7 @@ const requests: ControllerRequest[] = [
     wantsStop: false,
     lossy: true,
     wallMs: 1_700_000_000_000,
+    stays: true,
   },
   { ...ALTER, change: { op: 'add', member: 0, memberEpoch: 7 } },
   { ...ALTER, change: { op: 'remove', member: 0 } },

@@ -5,6 +5,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
 import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../broker/base/units.ts';
+import { CLUSTER_SETTINGS_DEFAULTS } from '../../../../broker/metadata/apply.ts';
 import type {
   ControllerReply,
   Decision,
@@ -59,7 +60,7 @@ export class FakeCluster {
   image: MetadataImage = {
     clusterId: CLUSTER_ID,
     featureLevel: 1,
-    settings: { moveBytesPerSecond: -1 },
+    settings: CLUSTER_SETTINGS_DEFAULTS,
     index: 1,
     term: 1,
     brokers: new Map(),
@@ -180,6 +181,7 @@ export class FakeBroker implements BrokerApi {
   readonly #cluster: FakeCluster;
   port = 0;
   produceWindowBytes = 1 << 20;
+  stopsCancelled = 0;
   /** Takes an append's place when set; null hands it on to the log. */
   intercept: ((frame: Uint8Array, done: (result: AppendResult) => void) => boolean) | null = null;
   /** Frames of every append, in order. */
@@ -266,6 +268,7 @@ export class FakeBroker implements BrokerApi {
       raft,
       clockSkewMs: -12.4,
       isTimeRetentionPaused: false,
+      options: [{ name: 'log-level', value: 'debug', source: 'cluster', isLive: true }],
     };
   }
 
@@ -422,6 +425,11 @@ export class FakeBroker implements BrokerApi {
 
   spreadFaults(): readonly SpreadFault[] {
     return reportSpread(this.image());
+  }
+
+  cancelStop(): Promise<void> {
+    this.stopsCancelled += 1;
+    return Promise.resolve();
   }
 
   async prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }> {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
 import type { BrokerState, PartitionState } from '../../../../broker/metadata/types.ts';
-import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { AdminServiceService, CommitMode } from '../../../../proto/gen/tidemark/v1/admin.ts';
 import { callUnary } from '../../../../proto/grpc/calls.ts';
 import { type FakeBroker, FakeCluster, TOPIC_ID } from './fake-broker.ts';
 
@@ -172,21 +172,39 @@ describe('placementCalls()', () => {
   });
 
   it('changes settings, live', async () => {
+    const shown = {
+      moveBytesPerSecond: 5,
+      brokerOptions: { 'log-level': 'debug' },
+      topicDefaults: { replicationFactor: 3, commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED },
+    };
     cluster.decide = (request) => {
       if (request.kind !== 'set-settings') throw new BrokerError('REFUSED', 'No');
       return cluster.decided({ kind: 'set-settings' }, () =>
-        cluster.change({ settings: { ...cluster.image.settings, ...request.settings } }),
+        cluster.change({
+          settings: {
+            moveBytesPerSecond: 5,
+            brokerOptions: { 'log-level': 'debug' },
+            topicDefaults: { replicationFactor: 3 },
+          },
+        }),
       );
     };
     expect(
       await call(two, AdminServiceService.setClusterSettings, {
-        settings: { moveBytesPerSecond: 5 },
+        settings: {
+          moveBytesPerSecond: 5,
+          brokerOptions: { 'log-level': 'debug', 'flush-bytes': '' },
+          topicDefaults: {
+            replicationFactor: 3,
+            minInSyncReplicas: 0,
+            commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED,
+          },
+        },
       }),
-    ).toEqual({ settings: { moveBytesPerSecond: 5 } });
-    expect((await call(one, AdminServiceService.describeCluster, {})).settings).toEqual({
-      moveBytesPerSecond: 5,
-    });
-    for (const settings of [undefined, {}, { moveBytesPerSecond: -2 }])
+    ).toEqual({ settings: shown });
+    expect((await call(one, AdminServiceService.describeCluster, {})).settings).toEqual(shown);
+    const none = { brokerOptions: {}, topicDefaults: undefined };
+    for (const settings of [undefined, none, { ...none, moveBytesPerSecond: -2 }])
       await expect(
         call(one, AdminServiceService.setClusterSettings, { settings }),
       ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });

@@ -23,6 +23,9 @@ function cli(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   });
 }
 
+/** A change of settings that leaves these as they are. */
+const NO_SETTINGS = { brokerOptions: {}, topicDefaults: undefined };
+
 const TEXTS: readonly { readonly name: string; readonly text: string }[] = [
   { name: 'lines', text: 'one\ntwo\nthree\n' },
   { name: 'no newline at the end', text: 'one\ntwo' },
@@ -178,6 +181,32 @@ const CHANGES: readonly {
       'Broker 3 takes replicas again; what has left comes back with: tidemark cluster rebalance\n',
   },
   {
+    args: 'cluster prepare-stop 3',
+    method: 'prepareStop',
+    request: { brokerId: 3 },
+    stdout:
+      'Broker 3 leads nothing and may be stopped; to take that back: tidemark cluster cancel-stop 3\n',
+  },
+  {
+    args: 'cluster cancel-stop 3',
+    method: 'cancelStop',
+    request: { brokerId: 3 },
+    stdout: 'Broker 3 may lead again\n',
+  },
+  {
+    args: 'cluster defaults --replication-factor 3 --min 2 --commit-mode quorum',
+    method: 'setClusterSettings',
+    request: {
+      settings: {
+        ...NO_SETTINGS,
+        moveBytesPerSecond: undefined,
+        topicDefaults: { replicationFactor: 3, minInSyncReplicas: 2, commitMode: 2 },
+      },
+    },
+    stdout:
+      'New topics have 3 replicas, min 2, commit mode quorum unless their creator says otherwise\n',
+  },
+  {
     args: 'cluster remove-broker 3',
     method: 'removeBroker',
     request: { brokerId: 3 },
@@ -186,13 +215,13 @@ const CHANGES: readonly {
   {
     args: 'cluster limit --move-bytes-per-second 50MiB',
     method: 'setClusterSettings',
-    request: { settings: { moveBytesPerSecond: 52_428_800 } },
+    request: { settings: { ...NO_SETTINGS, moveBytesPerSecond: 52_428_800 } },
     stdout: 'Moves are limited to 52.4 MB per second and broker\n',
   },
   {
     args: 'cluster limit --move-bytes-per-second none',
     method: 'setClusterSettings',
-    request: { settings: { moveBytesPerSecond: -1 } },
+    request: { settings: { ...NO_SETTINGS, moveBytesPerSecond: -1 } },
     stdout: 'Moves are not limited\n',
   },
   {
@@ -311,7 +340,7 @@ describe('cluster describe', () => {
     const { stdout } = await cli(['cluster', 'describe', '--output', 'json']);
     expect(JSON.parse(stdout)).toMatchObject({
       featureLevel: 1,
-      settings: { moveBytesPerSecond: -1 },
+      settings: { brokerOptions: {}, moveBytesPerSecond: -1 },
       moves: [{ topic: TOPIC, partition: 0, adding: [4], removing: [] }],
       spread: { spanning: 2, faultsTotal: 0, faults: [] },
     });

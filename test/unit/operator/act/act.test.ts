@@ -141,10 +141,30 @@ describe('Actor', () => {
     await perform({ kind: 'bootstrap', brokerId: 0, clusterId: 'id' });
     await perform({ kind: 'prepare-stop', brokerId: 0 });
     await perform({ kind: 'limit-moves', moveBytesPerSecond: 1_000_000 });
+    await perform({ kind: 'cancel-stop', brokerId: 1 });
+    const topicDefaults = { replicationFactor: 3, commitMode: 'Quorum' } as const;
+    const brokerOptions = { 'log-level': 'debug', 'flush-bytes': '' };
+    await perform({ kind: 'set-settings', change: { brokerOptions, topicDefaults } });
     expect(calls).toEqual([
       ['Bootstrap', '10.0.0.1:9641', { clusterId: 'id' }],
       ['PrepareStop', '10.0.0.9:9641', { brokerId: 0 }],
-      ['SetClusterSettings', '10.0.0.9:9641', { settings: { moveBytesPerSecond: 1_000_000 } }],
+      [
+        'SetClusterSettings',
+        '10.0.0.9:9641',
+        {
+          settings: {
+            moveBytesPerSecond: 1_000_000,
+            brokerOptions: {},
+            topicDefaults: undefined,
+          },
+        },
+      ],
+      ['CancelStop', '10.0.0.9:9641', { brokerId: 1 }],
+      [
+        'SetClusterSettings',
+        '10.0.0.9:9641',
+        { settings: { brokerOptions, topicDefaults: { replicationFactor: 3, commitMode: 2 } } },
+      ],
     ]);
     await expect(
       perform({ kind: 'prepare-stop', brokerId: 0 }, { ...basis, controllerAddress: null }),

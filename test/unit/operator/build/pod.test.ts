@@ -66,17 +66,27 @@ describe('buildPodTemplate()', () => {
       podUid: '7a1c',
       httpPort: 9642,
       sessionTimeoutMs: 5_000,
-      reserveBytes: 0,
-      logLevel: 'debug',
+      // Live: it reaches brokers as a setting of their cluster, and no pod changes with it.
+      reserveBytes: 268_435_456,
+      logLevel: 'info',
     });
   });
 
-  it('passes every option of spec.config on under the name that the broker reads', () => {
-    const config = { voterReplaceMs: 1, votersMax: 1, flushIntervalMs: 11, flushBytes: 4_097 };
-    const names = podOf(logCluster({ config })).containers[0]!.env.map(({ name }) => name);
-    expect(names.slice(-4)).toEqual(
-      Object.keys(config).map((field) => CONFIG_VARIABLES.get(field)),
+  it('passes every option that is read at the start on, under the name that the broker reads', () => {
+    const config = { heartbeatMs: 200, sessionTimeoutMs: 2_000, stopTimeoutMs: 11 };
+    const live = { votersMax: 1, flushBytes: 4_097, logLevel: 'debug' };
+    const names = podOf(logCluster({ config: { ...live, ...config } })).containers[0]!.env.map(
+      ({ name }) => name,
     );
+    expect(names.slice(-4)).toEqual([
+      'UV_THREADPOOL_SIZE',
+      ...Object.keys(config).map((field) => CONFIG_VARIABLES.get(field)),
+    ]);
+    expect(Object.keys(live).map((field) => CONFIG_VARIABLES.get(field))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it.each([

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   canonicalJson,
+  isMadeFrom,
   templateHash,
   templateInputs,
 } from '../../../../operator/build/template.ts';
@@ -50,6 +51,30 @@ function reference(text: string): string {
   return hash.toString(16).padStart(16, '0');
 }
 
+describe('isMadeFrom()', () => {
+  const spec = (config: object) => logCluster({ config }).spec;
+  const recorded = (config: object): string =>
+    canonicalJson({ ...(JSON.parse(templateInputs(spec({}))) as object), config });
+
+  it('keeps a template whatever becomes of live options', () => {
+    const inputs = templateInputs(spec({ heartbeatMs: 300, logLevel: 'debug' }));
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 300 }))).toBe(true);
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 300, logLevel: 'warn' }))).toBe(true);
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 301 }))).toBe(false);
+  });
+
+  it('counts a live option that an earlier operator wrote into the pods', () => {
+    const inputs = recorded({ heartbeatMs: 300, logLevel: 'debug' });
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 300, logLevel: 'debug' }))).toBe(true);
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 300, logLevel: 'warn' }))).toBe(false);
+    expect(isMadeFrom(inputs, spec({ heartbeatMs: 300 }))).toBe(false);
+  });
+
+  it('takes what is not JSON for another template', () => {
+    expect(isMadeFrom('?', spec({}))).toBe(false);
+  });
+});
+
 describe('templateInputs()', () => {
   const before = templateInputs(logCluster().spec);
 
@@ -61,6 +86,7 @@ describe('templateInputs()', () => {
     { rollout: { policy: 'Manual' } },
     { paused: 'All' },
     { moveBytesPerSecond: 1_000_000 },
+    { config: { logLevel: 'debug', diskReserveBytes: 0 } },
   ])('do not change with %j', (spec) => {
     expect(templateInputs(logCluster(spec).spec)).toBe(before);
   });

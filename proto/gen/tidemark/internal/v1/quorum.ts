@@ -26,6 +26,7 @@ import {
   DeleteTopicRequest,
   ElectLeaderRequest,
   RestartClass,
+  TopicDefaults,
 } from "../../v1/admin.ts";
 import { Error } from "../../v1/errors.ts";
 
@@ -291,6 +292,8 @@ export interface Heartbeat {
   wallMs: number;
   /** The orderly stop is over but for closing files: fence this broker now. */
   leaves: boolean;
+  /** The orderly stop is taken back. */
+  stays: boolean;
 }
 
 /** A leader asks for a change of a sync set. */
@@ -354,7 +357,18 @@ export interface Decommission {
 /** Settings of the cluster; absent ones stay as they are. */
 export interface ClusterSettings {
   /** Bytes per second that one broker may push to replicas that are being added; -1: no limit. */
-  moveBytesPerSecond?: number | undefined;
+  moveBytesPerSecond?:
+    | number
+    | undefined;
+  /** Live options of brokers by flag; an empty text takes one back. */
+  brokerOptions: { [key: string]: string };
+  /** Defaults of topics; 0 takes one back. */
+  topicDefaults: TopicDefaults | undefined;
+}
+
+export interface ClusterSettings_BrokerOptionsEntry {
+  key: string;
+  value: string;
 }
 
 /** A request to the controller. */
@@ -2119,7 +2133,16 @@ export const Register: MessageFns<Register> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { brokerId: 0, brokerEpoch: 0, wantsUnfence: false, wantsStop: false, lossy: false, wallMs: 0, leaves: false };
+  return {
+    brokerId: 0,
+    brokerEpoch: 0,
+    wantsUnfence: false,
+    wantsStop: false,
+    lossy: false,
+    wallMs: 0,
+    leaves: false,
+    stays: false,
+  };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -2144,6 +2167,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.leaves !== false) {
       writer.uint32(56).bool(message.leaves);
+    }
+    if (message.stays !== false) {
+      writer.uint32(64).bool(message.stays);
     }
     return writer;
   },
@@ -2217,6 +2243,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.leaves = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.stays = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2241,6 +2275,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.lossy = object.lossy ?? false;
     message.wallMs = object.wallMs ?? 0;
     message.leaves = object.leaves ?? false;
+    message.stays = object.stays ?? false;
     return message;
   },
 };
@@ -2619,13 +2654,19 @@ export const Decommission: MessageFns<Decommission> = {
 };
 
 function createBaseClusterSettings(): ClusterSettings {
-  return { moveBytesPerSecond: undefined };
+  return { moveBytesPerSecond: undefined, brokerOptions: {}, topicDefaults: undefined };
 }
 
 export const ClusterSettings: MessageFns<ClusterSettings> = {
   encode(message: ClusterSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.moveBytesPerSecond !== undefined) {
       writer.uint32(8).int64(message.moveBytesPerSecond);
+    }
+    globalThis.Object.entries(message.brokerOptions).forEach(([key, value]: [string, string]) => {
+      ClusterSettings_BrokerOptionsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.topicDefaults !== undefined) {
+      TopicDefaults.encode(message.topicDefaults, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -2651,6 +2692,25 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
             message.moveBytesPerSecond = longToNumber(reader.int64());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ClusterSettings_BrokerOptionsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.brokerOptions[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.topicDefaults = TopicDefaults.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2669,6 +2729,85 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
   fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
     const message = createBaseClusterSettings();
     message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
+    message.brokerOptions = (globalThis.Object.entries(object.brokerOptions ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.topicDefaults = (object.topicDefaults !== undefined && object.topicDefaults !== null)
+      ? TopicDefaults.fromPartial(object.topicDefaults)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseClusterSettings_BrokerOptionsEntry(): ClusterSettings_BrokerOptionsEntry {
+  return { key: "", value: "" };
+}
+
+export const ClusterSettings_BrokerOptionsEntry: MessageFns<ClusterSettings_BrokerOptionsEntry> = {
+  encode(message: ClusterSettings_BrokerOptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterSettings_BrokerOptionsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterSettings_BrokerOptionsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
+    return ClusterSettings_BrokerOptionsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
+    const message = createBaseClusterSettings_BrokerOptionsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -99,7 +99,7 @@ function register(
     host: 'h',
     port: 1,
     rack: 'r',
-    featureLevelMax: 2,
+    featureLevelMax: 3,
     ...patch,
   };
 }
@@ -271,6 +271,19 @@ describe('Controller: sessions', () => {
       leadersLeft: 0,
     });
     expect(world.row()).toMatchObject({ leader: 1, syncSet: [0, 1, 2] });
+  });
+
+  test('takes a stop back, so that the broker may lead again', () => {
+    const world = bench();
+    world.ask(heartbeat(0, { wantsStop: true }));
+    expect(world.image.brokers.get(0)?.stopping).toBe(true);
+    expect(world.ask(heartbeat(0))).toMatchObject({ kind: 'heartbeat' });
+    expect(world.image.brokers.get(0)?.stopping).toBe(true);
+    world.ask(heartbeat(0, { stays: true }));
+    expect(world.image.brokers.get(0)?.stopping).toBe(false);
+    const { index } = world.image;
+    world.ask(heartbeat(0, { stays: true }));
+    expect(world.image.index).toBe(index);
   });
 
   test('lets the last candidate stop although it leads', () => {

@@ -53,7 +53,7 @@ function register(brokerId: number, patch: object = {}): ControllerRequest {
     host: 'h',
     port: 1,
     rack: 'r',
-    featureLevelMax: 2,
+    featureLevelMax: 3,
     ...patch,
   };
 }
@@ -618,22 +618,6 @@ describe('Controller: feature level', () => {
       code: 'REFUSED',
       message:
         'Cannot register broker 2: its build runs feature level 1 at most, the cluster is at 2 and does not go back',
-    });
-  });
-});
-
-describe('Controller: settings', () => {
-  const set = (moveBytesPerSecond: number): ControllerRequest => ({
-    kind: 'set-settings',
-    settings: { moveBytesPerSecond },
-  });
-
-  test('change while records flow, within bounds', () => {
-    const world = bench();
-    expect(world.ask(set(1_000_000))).toEqual({ kind: 'set-settings' });
-    expect(world.image.settings).toEqual({ moveBytesPerSecond: 1_000_000 });
-    expect(world.ask(set(0))).toMatchObject({
-      message: 'moveBytesPerSecond is 0, must be -1 or a whole number of 16384 or greater',
     });
   });
 });

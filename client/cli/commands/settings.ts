@@ -1,0 +1,109 @@
+/** Settings of the cluster as a person sees and sets them. */
+import { CommitMode, type TopicDefaults } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { OptionSource } from '../../../proto/gen/tidemark/v1/options.ts';
+import { type CommonOptions, withCluster } from '../context.ts';
+import type { Cell, Surroundings } from '../output.ts';
+
+export interface ConfigOptions extends CommonOptions {
+  readonly set?: Readonly<Record<string, string>>;
+  readonly unset?: readonly string[];
+  readonly broker?: number;
+}
+
+export interface DefaultsOptions extends CommonOptions {
+  readonly replicationFactor?: number;
+  readonly min?: number;
+  readonly commitMode?: 'in-sync' | 'quorum';
+}
+
+const SOURCES: Readonly<Partial<Record<OptionSource, string>>> = {
+  [OptionSource.OPTION_SOURCE_DEFAULT]: 'default',
+  [OptionSource.OPTION_SOURCE_ENVIRONMENT]: 'environment',
+  [OptionSource.OPTION_SOURCE_FLAG]: 'flag',
+  [OptionSource.OPTION_SOURCE_CLUSTER]: 'cluster',
+};
+
+export async function config(options: ConfigOptions, around: Surroundings): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    const admin = client.admin();
+    const { set = {}, unset = [] } = options;
+    const brokerOptions = { ...Object.fromEntries(unset.map((name) => [name, ''])), ...set };
+    if (Object.keys(brokerOptions).length > 0) await admin.setClusterSettings({ brokerOptions });
+    const { brokers } = await admin.describeCluster();
+    const asked = brokers
+      .filter(({ fenced, brokerId }) => !fenced && (options.broker ?? brokerId) === brokerId)
+      .map(({ brokerId }) => brokerId);
+    const reports = await Promise.all(
+      (asked.length === 0 && options.broker !== undefined ? [options.broker] : asked).map(
+        (brokerId) => admin.describeBroker(brokerId),
+      ),
+    );
+    const shown = reports.map((report) => ({
+      brokerId: report.brokerId,
+      options: report.options.map(({ source, ...option }) => ({
+        ...option,
+        source: SOURCES[source] ?? 'unknown',
+      })),
+    }));
+    const rows = shown.flatMap(({ brokerId, options: each }) =>
+      each.map(({ name, value, source, live }): Cell[] => [
+        name,
+        brokerId,
+        value,
+        source,
+        live ? 'live' : 'restart',
+      ]),
+    );
+    rows.sort((left, right) =>
+      String(left[0]) < String(right[0]) ? -1 : left[0] === right[0] ? 0 : 1,
+    );
+    out.result(shown, () => out.table(['OPTION', 'BROKER', 'VALUE', 'FROM', 'CHANGE'], rows));
+  });
+}
+
+export async function defaults(options: DefaultsOptions, around: Surroundings): Promise<void> {
+  await withCluster(options, around, async (client, { out }) => {
+    const admin = client.admin();
+    const { replicationFactor, min, commitMode } = options;
+    const isChange = [replicationFactor, min, commitMode].some((each) => each !== undefined);
+    const topicDefaults = {
+      replicationFactor,
+      minInSyncReplicas: min,
+      commitMode: modeToMessage(commitMode),
+    };
+    const settings = isChange
+      ? await admin.setClusterSettings({ topicDefaults })
+      : (await admin.describeCluster()).settings;
+    const now = settings?.topicDefaults;
+    out.result(
+      {
+        replicationFactor: now?.replicationFactor,
+        minInSyncReplicas: now?.minInSyncReplicas,
+        commitMode: modeText(now),
+      },
+      () => out.line(defaultsText(now)),
+    );
+  });
+}
+
+function modeToMessage(mode: DefaultsOptions['commitMode']): CommitMode {
+  if (mode === undefined) return CommitMode.COMMIT_MODE_UNSPECIFIED;
+  return mode === 'quorum' ? CommitMode.COMMIT_MODE_QUORUM : CommitMode.COMMIT_MODE_IN_SYNC;
+}
+
+function modeText(defaults_: TopicDefaults | undefined): 'in-sync' | 'quorum' | undefined {
+  if (defaults_?.commitMode === CommitMode.COMMIT_MODE_QUORUM) return 'quorum';
+  return defaults_?.commitMode === CommitMode.COMMIT_MODE_IN_SYNC ? 'in-sync' : undefined;
+}
+
+/** What new topics have, in words. */
+export function defaultsText(now: TopicDefaults | undefined): string {
+  const parts = [
+    now?.replicationFactor === undefined ? [] : [`${now.replicationFactor} replicas`],
+    now?.minInSyncReplicas === undefined ? [] : [`min ${now.minInSyncReplicas}`],
+    modeText(now) === undefined ? [] : [`commit mode ${modeText(now)}`],
+  ].flat();
+  return parts.length === 0
+    ? "New topics have the brokers' own defaults"
+    : `New topics have ${parts.join(', ')} unless their creator says otherwise`;
+}

@@ -1,0 +1,57 @@
+/** `tidemark cluster config|defaults`. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { ConfigOptions, DefaultsOptions } from '../commands/settings.ts';
+import type { Surroundings } from '../output.ts';
+import { parseCount } from '../units.ts';
+import { common, examples } from './shared.ts';
+
+/** Adds them to `cluster`. */
+export function addSettings(cluster: Command, around: Surroundings): void {
+  const load = () => import('../commands/settings.ts');
+  const config = common(cluster.command('config'))
+    .description(
+      'options of every broker, and where each value comes from; sets live ones for all brokers, over their flags and environment',
+    )
+    .option(
+      '--set <name=value>',
+      'a live option, such as log-level=debug; repeatable',
+      parseSetting,
+    )
+    .option('--unset <name>', "back to each broker's own value; repeatable", parseName)
+    .option('--broker <id>', 'show this broker alone', parseCount(0));
+  examples(
+    config,
+    'cluster config',
+    'cluster config --set log-level=debug --set replica-lag-ms-max=30000',
+    'cluster config --unset log-level',
+  ).action(async (options: ConfigOptions) => (await load()).config(options, around));
+  const defaults = common(cluster.command('defaults'))
+    .description('what topics have whose creator states nothing; 0 takes a default back')
+    .option('--replication-factor <count>', 'copies of each partition', parseCount(0))
+    .option('--min <count>', 'fewest replicas in sync that let an append in', parseCount(0))
+    .option('--commit-mode <mode>', 'in-sync or quorum', parseMode);
+  examples(
+    defaults,
+    'cluster defaults',
+    'cluster defaults --replication-factor 3 --min 2 --commit-mode quorum',
+  ).action(async (options: DefaultsOptions) => (await load()).defaults(options, around));
+}
+
+function parseSetting(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const [, name, value] = /^([^=\s]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined)
+    throw new InvalidArgumentError(`it is '${text}', must be name=value`);
+  return { ...before, [name]: value };
+}
+
+function parseName(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+function parseMode(text: string): 'in-sync' | 'quorum' {
+  if (text === 'in-sync' || text === 'quorum') return text;
+  throw new InvalidArgumentError(`it is '${text}', must be in-sync or quorum`);
+}
