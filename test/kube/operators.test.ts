@@ -30,7 +30,7 @@ describe('two operators', () => {
     const hung = await leader(kube);
     let wokenMs = 0;
     const verdict = await cluster.underLoad('operators', async ({ progress }) => {
-      await cluster.change({ config: { logLevel: 'debug' } });
+      await cluster.change({ config: { heartbeatMs: 300 } });
       await cluster.waitStatus('a broker to be restarted', ({ step = '' }) =>
         /^restarting broker/.test(step),
       );

@@ -18,7 +18,7 @@ describe('a roll', () => {
     const { controller = -1 } = await cluster.described();
     const others = [0, 1, 2].filter((id) => id !== controller);
     const verdict = await cluster.underLoad('config', async () => {
-      await cluster.change({ config: { logLevel: 'debug' } });
+      await cluster.change({ config: { heartbeatMs: 300 } });
       await cluster.waitReady();
     });
     expect(verdict).toMatchObject(UNHARMED);

@@ -33,7 +33,7 @@ describe('an operator that is killed at every action', () => {
     const { kube, cluster } = scene();
     const before = await cluster.podUids();
     const verdict = await cluster.underLoad('kills', async () => {
-      await cluster.change({ config: { logLevel: 'debug' } });
+      await cluster.change({ config: { heartbeatMs: 300 } });
       await cluster.waitReady();
       await cluster.scale(4);
       await cluster.waitReady();

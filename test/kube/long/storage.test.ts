@@ -159,7 +159,7 @@ describe('volumes of a class that does not let them grow', () => {
     );
     expect(conditions.find(({ type }) => type === 'Available')?.status).toBe('True');
     // A roll is one of the other things.
-    await cluster.change({ config: { logLevel: 'warn' } });
+    await cluster.change({ config: { heartbeatMs: 300 } });
     await kube.wait('all brokers to be restarted', async (note) => {
       const uids = await cluster.podUids();
       note(uids);
