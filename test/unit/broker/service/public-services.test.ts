@@ -7,7 +7,7 @@ import {
   type MethodDefinition,
 } from '@grpc/grpc-js';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { BrokerError } from '../../../../broker/base/errors.ts';
 import { topicIdToBytes } from '../../../../proto/batch/frame.ts';
@@ -15,6 +15,7 @@ import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts'
 import {
   type AppendRecord,
   type AppendRequest,
+  type AppendResponse,
   type FetchRequest,
   type FetchResponse,
   LogServiceService,
@@ -384,23 +385,53 @@ describe('Append', () => {
     expect(two.log(0).end).toBe(1);
   });
 
-  it('answers OUTCOME_UNKNOWN at the deadline, then writes under another id', async () => {
-    one.intercept = () => true;
-    const lost = await call(one, LogServiceService.append, appendRequest([record('lost', 0)]), 300);
-    expect(lost.results[0]?.error?.code).toBe('OUTCOME_UNKNOWN');
-    one.intercept = null;
-    const next = await call(one, LogServiceService.append, appendRequest([record('next', 0)]));
-    expect(next.results[0]).toMatchObject({ offset: 0, error: undefined });
-    expect(one.appends[0]?.producerId).not.toBe(one.appends.at(-1)?.producerId);
-  });
+  describe('at the deadline', () => {
+    const DEADLINE_SHORT_MS = 300;
 
-  it('answers the refusal at the deadline when nothing can have been appended', async () => {
-    one.intercept = (_, done) => {
-      done({ ok: false, error: new BrokerError('NOT_ENOUGH_REPLICAS', 'one of two') });
-      return true;
-    };
-    const answer = await call(one, LogServiceService.append, appendRequest([record('a', 0)]), 300);
-    expect(answer.results[0]?.error?.code).toBe('NOT_ENOUGH_REPLICAS');
+    /** Its answer; the clock stands until the leader has the batch, and then goes on to just before the caller gives up. */
+    async function answerInTime(): Promise<AppendResponse> {
+      const client = cluster.client(one);
+      const appended = new Promise<void>((resolve) => {
+        const { intercept } = one;
+        one.intercept = (bytes, done) => {
+          resolve();
+          return intercept?.(bytes, done) ?? false;
+        };
+      });
+      const answer = callUnary(client, LogServiceService.append, appendRequest([record('a', 0)]), {
+        deadlineMs: DEADLINE_SHORT_MS,
+      });
+      await Promise.race([appended, answer]);
+      await vi.advanceTimersByTimeAsync(DEADLINE_SHORT_MS - 1);
+      return answer;
+    }
+
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
+    });
+
+    afterEach(() => {
+      vi.useRealTimers();
+    });
+
+    it('answers OUTCOME_UNKNOWN, then writes under another id', async () => {
+      one.intercept = () => true;
+      const lost = await answerInTime();
+      one.intercept = null;
+      const next = await call(one, LogServiceService.append, appendRequest([record('next', 0)]));
+      expect(lost.results[0]?.error?.code).toBe('OUTCOME_UNKNOWN');
+      expect(next.results[0]).toMatchObject({ offset: 0, error: undefined });
+      expect(one.appends[0]?.producerId).not.toBe(one.appends.at(-1)?.producerId);
+    });
+
+    it('answers the refusal when nothing can have been appended', async () => {
+      one.intercept = (_, done) => {
+        done({ ok: false, error: new BrokerError('NOT_ENOUGH_REPLICAS', 'one of two') });
+        return true;
+      };
+      const answer = await answerInTime();
+      expect(answer.results[0]?.error?.code).toBe('NOT_ENOUGH_REPLICAS');
+    });
   });
 
   it('takes a new id when the log has forgotten the producer', async () => {
