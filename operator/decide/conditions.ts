@@ -1,6 +1,7 @@
 /** Conditions by Kubernetes' conventions: `lastTransitionTime` moves only where `status` does. Pure. */
 import { MESSAGE_LENGTH_MAX } from '../api/status.ts';
 import type { Condition } from '../api/types.ts';
+import { shortened } from './service.ts';
 import { timeText } from './step.ts';
 
 export type ConditionNow = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
@@ -21,7 +22,7 @@ export function withConditions(
       lastTransitionTime:
         old?.status === condition.status ? old.lastTransitionTime : timeText(nowMs),
       reason: condition.reason,
-      message: condition.message.slice(0, MESSAGE_LENGTH_MAX),
+      message: shortened(condition.message, MESSAGE_LENGTH_MAX),
     };
   });
 }

@@ -13,6 +13,7 @@ import {
   serviceFault,
   verdictOn,
 } from './service.ts';
+import { timeText } from './step.ts';
 import type { Observation, Refusal } from './types.ts';
 
 /** @param brokerIds that are to be stopped */
@@ -105,11 +106,9 @@ export const rolloutPermitted: Gate = ({ cluster, template }, _, nowMs) => {
     return { gate: 'ApprovalMissing', message };
   }
   if (policy === 'Automatic' || (window !== undefined && isWithin(window, nowMs))) return null;
-  const days = window?.days === undefined ? '' : ` on ${window.days.join(', ')}`;
-  return {
-    gate: 'OutsideWindow',
-    message: `waiting for the rollout window: ${window?.durationMinutes} minutes from ${window?.start} UTC${days}`,
-  };
+  const opensMs = window === undefined ? undefined : nextOpening(window, nowMs);
+  const opening = opensMs === undefined ? 'none is given' : `it opens ${timeText(opensMs)}`;
+  return { gate: 'OutsideWindow', message: `waiting for the rollout window: ${opening}` };
 };
 
 const WEEKDAYS: readonly Weekday[] = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
@@ -119,18 +118,27 @@ const DAY_MS = 1_440 * MINUTE_MS;
 const EPOCH_WEEKDAY = 4;
 
 /** Whether `nowMs`, since 1970 in UTC, lies in the window; one that begins before midnight may end after it. */
-export function isWithin({ start, durationMinutes, days }: RolloutWindow, nowMs: number): boolean {
+export function isWithin(window: RolloutWindow, nowMs: number): boolean {
+  return openings(window, nowMs).some(
+    (opensMs) => opensMs <= nowMs && nowMs < opensMs + window.durationMinutes * MINUTE_MS,
+  );
+}
+
+/** When the window opens next after `nowMs`, in the same units. */
+export function nextOpening(window: RolloutWindow, nowMs: number): number | undefined {
+  return openings(window, nowMs).find((opensMs) => opensMs > nowMs);
+}
+
+/** When it opens from yesterday to this day in a week, in order: every weekday is among the days that are still to come. */
+function openings({ start, days }: RolloutWindow, nowMs: number): number[] {
   const [hours = 0, minutes = 0] = start.split(':').map(Number);
-  const today = Math.floor(nowMs / DAY_MS);
-  return [today - 1, today].some((day) => {
-    const beginMs = day * DAY_MS + (hours * 60 + minutes) * MINUTE_MS;
-    const weekday = WEEKDAYS[(day + EPOCH_WEEKDAY) % WEEKDAYS.length] ?? 'Sun';
-    return (
-      (days === undefined || days.includes(weekday)) &&
-      nowMs >= beginMs &&
-      nowMs < beginMs + durationMinutes * MINUTE_MS
-    );
-  });
+  const yesterday = Math.floor(nowMs / DAY_MS) - 1;
+  return Array.from({ length: WEEKDAYS.length + 2 }, (_, index) => yesterday + index)
+    .filter((day) => {
+      const weekday = WEEKDAYS[(day + EPOCH_WEEKDAY) % WEEKDAYS.length] ?? 'Sun';
+      return days === undefined || days.includes(weekday);
+    })
+    .map((day) => day * DAY_MS + (hours * 60 + minutes) * MINUTE_MS);
 }
 
 function othersOf(observation: Observation, brokerIds: readonly number[]): number[] {

@@ -19,6 +19,14 @@ export function listed(names: readonly string[]): string {
   return names.length <= NAMED_MAX ? shown : `${shown} and ${names.length - NAMED_MAX} more`;
 }
 
+/** At most `lengthMax` characters: where there are more, those after the last word that fits are an ellipsis. */
+export function shortened(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  const fitting = text.slice(0, lengthMax - 1);
+  const space = text[lengthMax - 1] === ' ' ? fitting.length : fitting.lastIndexOf(' ');
+  return `${(space > 0 ? fitting.slice(0, space) : fitting).trimEnd().toWellFormed()}…`;
+}
+
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

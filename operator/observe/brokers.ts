@@ -1,4 +1,5 @@
 /** Asks all brokers at once, then the controller about the whole. Silence is an answer too: it is shown as a fault, in words. */
+import { type ServiceError, status as Status } from '@grpc/grpc-js';
 import {
   AdminServiceService as ADMIN,
   CommitMode,
@@ -59,12 +60,17 @@ export async function askBroker(
     ]);
     return { answer: answerOf(brokerId, cluster, self), address, cluster };
   } catch (error) {
-    return {
-      answer: silent(brokerId, error instanceof Error ? error.message : String(error)),
-      address,
-      cluster: null,
-    };
+    return { answer: silent(brokerId, whySilent(error)), address, cluster: null };
   }
+}
+
+/** Why a broker did not answer. What gRPC says of a connection holds addresses, and changes from one attempt to the next: a person reads this in a status. */
+function whySilent(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = (error.cause ?? {}) as Partial<ServiceError>;
+  if (code === Status.UNAVAILABLE) return 'no connection';
+  if (code === Status.DEADLINE_EXCEEDED) return `no answer within ${CALL_TIMEOUT_MS / 1_000} s`;
+  return error.message;
 }
 
 function silent(brokerId: number, fault: string): BrokerAnswer {

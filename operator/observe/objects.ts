@@ -2,6 +2,7 @@
 import type { KubeObject } from '../api/kinds.ts';
 import { CLUSTER_ID_LABEL, TEMPLATE_HASH_LABEL } from '../api/names.ts';
 import { quantityValue } from '../api/quantity.ts';
+import { shortened } from '../decide/service.ts';
 import type { ClaimView, NodeView, PodView } from '../decide/types.ts';
 
 /** States of a container that only a new spec, or somebody outside, ends. */
@@ -90,11 +91,11 @@ function lastWords(log: string): string | null {
   }
 }
 
-/** Long messages of runtimes are cut: a person has to read them. */
-const DETAIL_LENGTH_MAX = 200;
+/** Messages of runtimes go on and on, and what matters is often at their end; one of this length still fits an event with what we say around it. */
+const DETAIL_LENGTH_MAX = 800;
 
 function sentence(reason = 'Unknown', message = ''): string {
-  return message === '' ? reason : `${reason}: ${message.slice(0, DETAIL_LENGTH_MAX)}`;
+  return message === '' ? reason : `${reason}: ${shortened(message, DETAIL_LENGTH_MAX)}`;
 }
 
 function conditionOf(

@@ -4,6 +4,7 @@ import {
   harmless,
   isWithin,
   leadersHome,
+  nextOpening,
   notPaused,
   othersCaughtUp,
   othersInService,
@@ -280,7 +281,7 @@ describe('gates', () => {
       { spec: { rollout: { policy: 'Window', window } } },
       {
         gate: 'OutsideWindow',
-        message: 'waiting for the rollout window: 60 minutes from 02:30 UTC on Sat',
+        message: 'waiting for the rollout window: it opens 2026-11-28T02:30:00Z',
       },
     ),
   ])('%s', (_, gate, situation, brokerIds, expected) => {
@@ -315,5 +316,29 @@ describe('isWithin', () => {
     ],
   ])('%s', (_, window, nowMs, expected) => {
     expect(isWithin(window, nowMs)).toBe(expected);
+  });
+});
+
+describe('nextOpening', () => {
+  const nowMs = Date.UTC(2026, 10, 23, 12);
+  test.each([
+    ['later today', { start: '12:01', durationMinutes: 10 }, '2026-11-23T12:01:00.000Z'],
+    [
+      'tomorrow, where it opened a moment ago',
+      { start: '12:00', durationMinutes: 10 },
+      '2026-11-24T12:00:00.000Z',
+    ],
+    [
+      'on the only day, in a week',
+      { start: '12:00', durationMinutes: 10, days: ['Mon'] as const },
+      '2026-11-30T12:00:00.000Z',
+    ],
+    [
+      'on the nearest of several days',
+      { start: '00:00', durationMinutes: 10, days: ['Mon', 'Sun', 'Thu'] as const },
+      '2026-11-26T00:00:00.000Z',
+    ],
+  ])('is %s', (_, window, expected) => {
+    expect(new Date(nextOpening(window, nowMs) ?? 0).toISOString()).toBe(expected);
   });
 });

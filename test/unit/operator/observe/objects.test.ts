@@ -67,6 +67,11 @@ describe('podView', () => {
     expect(podView(pod, 1).stuck).toBe(stuck);
   });
 
+  test('cuts a very long reason after a word', () => {
+    const { stuck } = podView(podWith(waiting('ErrImagePull', 'no such host '.repeat(100))), 1);
+    expect(stuck).toMatch(/^ErrImagePull: (no such host )+(no|no such|no such host)…$/);
+  });
+
   test('takes what decide needs', () => {
     expect(podView(podWith({ conditions: [{ type: 'Ready', status: 'True' }] }), 1)).toEqual({
       brokerId: 1,
