@@ -9,6 +9,7 @@ import type { MetadataImage } from '../metadata/types.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { OnFact } from './options.ts';
 import type { Clock } from './ports.ts';
+import type { Replica } from './replica.ts';
 import type { Replicas } from './replicas.ts';
 import type { Watchers } from './watchers.ts';
 
@@ -72,10 +73,7 @@ export class OrderlyStop {
   async #drain(isCancelled: () => boolean): Promise<number> {
     const { clock, stopTimeoutMs, replicas, lifecycle, onFact } = this.#options;
     const end = clock.monotonicMs() + stopTimeoutMs;
-    for (const replica of replicas) replica.drain();
-    const isDraining = (): boolean =>
-      [...replicas].some((replica) => replica.isLeader && !replica.status().isDrained);
-    while (isDraining() && !isCancelled() && clock.monotonicMs() < end)
+    while (!drainAll(replicas) && !isCancelled() && clock.monotonicMs() < end)
       await this.#pause(DRAIN_LOOK_MS);
     if (isCancelled()) throw new BrokerError('REFUSED', 'The stop was taken back');
     const leadersLeft = await lifecycle.prepareStop(Math.max(0, end - clock.monotonicMs()));
@@ -88,6 +86,16 @@ export class OrderlyStop {
       this.#options.clock.after(delayMs, resolve);
     });
   }
+}
+
+/** Told at every look: leaderships still come in until the controller knows of the stop. True: nothing that is led here waits to be committed. */
+function drainAll(replicas: Iterable<Replica>): boolean {
+  let isDrained = true;
+  for (const replica of replicas) {
+    replica.drain();
+    if (replica.isLeader && !replica.status().isDrained) isDrained = false;
+  }
+  return isDrained;
 }
 
 function takenOver(): BrokerError {
