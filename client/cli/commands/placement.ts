@@ -16,6 +16,13 @@ export interface ReassignOptions extends CommonOptions {
   readonly cancel?: boolean;
 }
 
+/** Options of `cluster elect`. */
+export interface ElectOptions extends CommonOptions {
+  readonly leader?: number;
+  readonly unclean?: boolean;
+  readonly givenUp?: readonly number[];
+}
+
 /** Options of `cluster decommission`. */
 export interface DecommissionOptions extends CommonOptions {
   readonly wait?: boolean;
@@ -80,6 +87,37 @@ export async function reassign(
         out.line(`${name} stays at, or is ordered as, ${now.replicas.join(',')}`);
       else out.line(`${name} is moving: ${movingText(adding, removing)}`);
     });
+  });
+}
+
+export async function elect(
+  topic: string,
+  partition: number,
+  options: ElectOptions,
+  around: Surroundings,
+): Promise<void> {
+  const { leader: target, unclean = false, givenUp = [] } = options;
+  if (givenUp.length > 0 && !unclean) {
+    const message = '--given-up goes only with --unclean: a trusted leader needs nobody given up';
+    throw new CliError('INVALID_ARGUMENT', message);
+  }
+  await withCluster(options, around, async (client, { out }) => {
+    const request = {
+      topic,
+      partition,
+      unclean,
+      givenUp: [...givenUp],
+      ...(target === undefined ? {} : { target }),
+    };
+    const { leader, leaderEpoch } = await client.admin().electLeader(request);
+    const name = `${topic}/${partition}`;
+    out.result({ topic, partition, leader, leaderEpoch }, () =>
+      out.line(
+        leader === undefined
+          ? `${name}: the replicas are asked for their logs; to watch: tidemark cluster describe`
+          : `${name} is led by broker ${leader} in epoch ${leaderEpoch}`,
+      ),
+    );
   });
 }
 

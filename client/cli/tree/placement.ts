@@ -1,7 +1,8 @@
-/** `tidemark cluster rebalance|reassign|decommission|recommission|remove-broker|prepare-stop|cancel-stop|limit`. */
+/** `tidemark cluster rebalance|reassign|elect|decommission|recommission|remove-broker|prepare-stop|cancel-stop|limit`. */
 import { Argument, type Command } from 'commander';
 import type {
   DecommissionOptions,
+  ElectOptions,
   LimitOptions,
   RebalanceOptions,
   ReassignOptions,
@@ -42,6 +43,7 @@ function addMoves(cluster: Command, around: Surroundings): void {
   ).action(async (topic: string, partition: number, options: ReassignOptions) =>
     (await load()).reassign(topic, partition, options, around),
   );
+  addElect(cluster, around);
   const limit = common(cluster.command('limit'))
     .description('limit what reassignments may copy; holds at once, for those under way too')
     .requiredOption(
@@ -54,6 +56,35 @@ function addMoves(cluster: Command, around: Surroundings): void {
     'cluster limit --move-bytes-per-second 50MiB',
     'cluster limit --move-bytes-per-second none',
   ).action(async (options: LimitOptions) => (await load()).limit(options, around));
+}
+
+function addElect(cluster: Command, around: Surroundings): void {
+  const elect = common(
+    cluster
+      .command('elect')
+      .argument('<topic>')
+      .addArgument(new Argument('<partition>', 'its number').argParser(parseCount(0))),
+  )
+    .description(
+      'move the leadership of one partition; or give it a leader although no copy is trusted',
+    )
+    .option('--leader <broker>', 'who should lead (default: the preferred replica)', parseCount(0))
+    .option(
+      '--unclean',
+      'without a trusted copy: the best log is taken, and what may be lost is reported; the topic must allow it (--unclean-election true)',
+    )
+    .option(
+      '--given-up <brokers>',
+      'with --unclean: replicas that are gone for ever, and are not waited for',
+      parseCounts(0),
+    );
+  examples(
+    elect,
+    'cluster elect orders 0 --leader 2',
+    'cluster elect orders 0 --unclean --given-up 3',
+  ).action(async (topic: string, partition: number, options: ElectOptions) =>
+    (await load()).elect(topic, partition, options, around),
+  );
 }
 
 function addBrokers(cluster: Command, around: Surroundings): void {

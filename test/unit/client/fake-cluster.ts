@@ -256,6 +256,10 @@ export class FakeCluster {
           },
         }),
       ),
+      taken('electLeader', ({ target, unclean }: { target?: number; unclean: boolean }) => ({
+        leader: unclean ? undefined : target,
+        leaderEpoch: 7,
+      })),
       taken('decommission', ({ brokerId }: { brokerId: number }) => {
         this.cordoned.add(brokerId);
         return { replicasLeft: 2 };

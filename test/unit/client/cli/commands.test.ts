@@ -167,6 +167,19 @@ const CHANGES: readonly {
     stdout: 'orders/1 stays at, or is ordered as, 1,2,3\n',
   },
   {
+    args: 'cluster elect orders 1 --leader 2',
+    method: 'electLeader',
+    request: { topic: TOPIC, partition: 1, target: 2, unclean: false, givenUp: [] },
+    stdout: 'orders/1 is led by broker 2 in epoch 7\n',
+  },
+  {
+    args: 'cluster elect orders 1 --unclean --given-up 2,3',
+    method: 'electLeader',
+    request: { topic: TOPIC, partition: 1, unclean: true, givenUp: [2, 3] },
+    stdout:
+      'orders/1: the replicas are asked for their logs; to watch: tidemark cluster describe\n',
+  },
+  {
     args: 'cluster decommission 3',
     method: 'decommission',
     request: { brokerId: 3 },

@@ -80,6 +80,11 @@ const BAD: readonly {
     message: 'either --replicas or --cancel is required, and not both',
   },
   {
+    name: 'replicas given up for a trusted leader',
+    args: ['cluster', 'elect', 'x', '0', '--given-up', '1'],
+    message: '--given-up goes only with --unclean: a trusted leader needs nobody given up',
+  },
+  {
     name: 'replicas that are no brokers',
     args: ['cluster', 'reassign', 'x', '0', '--replicas', '1,b'],
     message:
@@ -205,6 +210,7 @@ describe('the command tree', () => {
       'cluster check-disruption',
       'cluster rebalance',
       'cluster reassign',
+      'cluster elect',
       'cluster limit',
       'cluster decommission',
       'cluster recommission',
