@@ -60,7 +60,7 @@ export function serviceFault(observation: Observation, brokerId: number): string
   if (pod.stuck !== null) return `pod ${name} does not run (${pod.stuck})`;
   const answer = observation.answers.find((each) => each.brokerId === brokerId);
   if (answer === undefined || answer.fault !== null)
-    return `it does not answer (${answer?.fault ?? 'not asked'})`;
+    return `it does not answer${placeOf(pod)} (${answer?.fault ?? 'not asked'})`;
   const registered = registeredBroker(observation, brokerId);
   if (registered === undefined) return 'the controller does not know it';
   if (registered.isFenced) return 'the controller has it fenced';
@@ -89,6 +89,10 @@ export function isStranded(
         answer.brokerEpoch === registered.brokerEpoch,
     )
   );
+}
+
+function placeOf({ node }: PodView): string {
+  return node === null ? '' : ` on node ${node}`;
 }
 
 interface PlacedPartition {

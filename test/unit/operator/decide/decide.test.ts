@@ -184,7 +184,7 @@ describe('decide on a cluster that is not formed', () => {
     });
     expect(deeds(plan)).toEqual([]);
     expect(statusOf(plan).waitingFor).toBe(
-      'waiting for every broker to say what its volume holds: 2 of 3 brokers answered; broker 2: it does not answer (no route)',
+      'waiting for every broker to say what its volume holds: 2 of 3 brokers answered; broker 2: it does not answer on node n2 (no route)',
     );
   });
 

@@ -106,7 +106,7 @@ describe('gates', () => {
       },
       {
         gate: 'BrokerOutOfService',
-        message: 'waiting for broker 2 to be in service: it does not answer (no route)',
+        message: 'waiting for broker 2 to be in service: it does not answer on node n2 (no route)',
       },
     ),
     refused(
