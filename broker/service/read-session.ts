@@ -1,13 +1,15 @@
 /**
  * One plain Read call: decoded records of many partitions, merged, in order within each. Follows leaders from broker to broker and resumes where it
- * was, by offset and epoch (rule 21). Memory is bounded by the credit of its feeds, which returns only once records have left.
+ * was, by offset and epoch (rule 21). Memory is bounded by the credit of its feeds, which returns only once records have left, and one batch that is
+ * being decoded: record by record, into messages of one size, however many records its bytes hold.
  */
 import { crc32 } from 'node:zlib';
 
 import type { Cursor, ReadRecord, ReadResponse } from '../../proto/gen/tidemark/v1/log.ts';
 import { frameLength } from '../../proto/batch/frame.ts';
 import { errorFromMessage } from '../../proto/grpc/errors.ts';
-import { decodeBatch, type DecodedBatch } from '../../proto/records/batch.ts';
+import { openBatch, type OpenedBatch } from '../../proto/records/batch.ts';
+import { type DecodedRecord, recordBytes } from '../../proto/records/record-set.ts';
 import type { BrokerError } from '../base/errors.ts';
 import type { BrokerId, LeaderEpoch, Offset } from '../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
@@ -20,7 +22,7 @@ import type { Traffic } from './traffic.ts';
 
 /** Credit of one feed: bytes of frames that may wait for a slow client, for each broker read from. */
 const FEED_CREDIT_BYTES = 4 * 1024 * 1024;
-/** Bytes of keys and values after which a message is sent. */
+/** Bytes of records after which a message is sent. */
 const MESSAGE_BYTES_TARGET = 256 * 1024;
 /** Records of one message: small records cost more than their bytes. */
 const MESSAGE_RECORDS_MAX = 5_000;
@@ -65,12 +67,19 @@ interface QueuedFrames {
   readonly chunk: Uint8Array;
 }
 
+/** The batch that is being sent. */
+interface Sending extends OpenedBatch {
+  readonly cursor: PartitionCursor;
+  readonly source: BrokerId;
+}
+
 export class ReadSession {
   readonly #options: ReadOptions;
   readonly #cursors: Map<number, PartitionCursor>;
   readonly #feeds = new Map<BrokerId, Feed>();
   readonly #cancelWatch: Cancel;
   #queue: QueuedFrames[] = [];
+  #sending: Sending | null = null;
   #recordsLeft: number;
   #isFull = false;
   #isScheduled = false;
@@ -104,6 +113,7 @@ export class ReadSession {
     for (const feed of this.#feeds.values()) feed.close();
     for (const { retryTimer } of this.#cursors.values()) clearTimeout(retryTimer ?? undefined);
     this.#queue = [];
+    this.#sending = null;
   }
 
   #finish(error: BrokerError | null): void {
@@ -182,6 +192,10 @@ export class ReadSession {
     const source = cursor.source;
     cursor.source = null;
     // Frames of the lost source are fetched again; they must not be delivered twice, but their credit goes back.
+    if (this.#sending?.cursor === cursor) {
+      this.#returnCredit(this.#sending.source, this.#sending.header.length);
+      this.#sending = null;
+    }
     this.#queue = this.#queue.filter((queued) => {
       if (queued.cursor !== cursor) return true;
       if (source !== null) this.#returnCredit(source, queued.chunk.length);
@@ -214,58 +228,75 @@ export class ReadSession {
   /** Decodes and sends one message's worth, then lets others have the loop. */
   #pump(): void {
     const records: ReadRecord[] = [];
-    const moved = new Map<number, Cursor>();
+    const moved = new Set<PartitionCursor>();
     let bytes = 0;
     while (
-      this.#queue.length > 0 &&
       bytes < MESSAGE_BYTES_TARGET &&
       records.length < MESSAGE_RECORDS_MAX &&
       this.#recordsLeft > 0
     ) {
-      const next = this.#queue[0]!;
-      const batch = decodeBatch(next.chunk, 0, crc32);
-      const length = frameLength(next.chunk, 0);
-      if (next.chunk.length === length) this.#queue.shift();
-      else this.#queue[0] = { ...next, chunk: next.chunk.subarray(length) };
-      this.#returnCredit(next.source, length);
-      bytes += this.#take(next.cursor, batch, records);
-      const { partition, offset, leaderEpoch } = next.cursor;
-      moved.set(partition, { partition, offset, leaderEpoch });
+      this.#sending ??= this.#open();
+      if (this.#sending === null) break;
+      moved.add(this.#sending.cursor);
+      const record = this.#sending.records?.next() ?? null;
+      if (record === null) this.#finishBatch(this.#sending);
+      else bytes += this.#take(this.#sending, record, records);
     }
-    if (moved.size > 0)
-      this.#isFull = !this.#options.send({ records, cursors: [...moved.values()] });
-    if (this.#recordsLeft === 0 || [...this.#cursors.values()].every(isDone)) this.#finish(null);
-    else if (this.#queue.length > 0) this.#schedule();
+    if (moved.size > 0) {
+      const cursors = Array.from(moved, ({ partition, offset, leaderEpoch }): Cursor => {
+        return { partition, offset, leaderEpoch };
+      });
+      this.#isFull = !this.#options.send({ records, cursors });
+    }
+    const isIdle = this.#sending === null && this.#queue.length === 0;
+    const isRead = this.#sending === null && [...this.#cursors.values()].every(isDone);
+    if (this.#recordsLeft === 0 || isRead) this.#finish(null);
+    else if (!isIdle) this.#schedule();
   }
 
-  /** Adds the batch's records and moves the cursor behind it, or behind the last record that the limit lets through. Returns bytes added. */
-  #take(cursor: PartitionCursor, { header, records }: DecodedBatch, out: ReadRecord[]): number {
-    const { partition } = cursor;
-    const endOffset = header.baseOffset + header.lastOffsetDelta + 1;
-    if (endOffset <= cursor.offset) return 0;
-    cursor.backoff.current = new Backoff();
-    let bytes = 0;
-    for (const { offset, timestampMs, key, value, headers } of records) {
-      if (offset < cursor.offset) continue;
-      if (this.#recordsLeft === 0) return bytes;
-      out.push({
-        partition,
-        offset,
-        leaderEpoch: header.leaderEpoch,
-        timestampMs,
-        key,
-        value,
-        headers: headers.map((each) => ({ ...each })),
-      });
-      bytes += value.length + (key?.length ?? 0);
-      this.#recordsLeft -= 1;
-      cursor.offset = offset + 1;
-      cursor.leaderEpoch = header.leaderEpoch;
-    }
-    cursor.offset = endOffset;
-    cursor.leaderEpoch = header.leaderEpoch;
-    return bytes;
+  /** The next batch that was received. */
+  #open(): Sending | null {
+    const [next] = this.#queue;
+    if (next === undefined) return null;
+    const batch = openBatch(next.chunk, 0, crc32);
+    const length = frameLength(next.chunk, 0);
+    if (next.chunk.length === length) this.#queue.shift();
+    else this.#queue[0] = { ...next, chunk: next.chunk.subarray(length) };
+    return { ...batch, cursor: next.cursor, source: next.source };
   }
+
+  /** All of it was sent, or is not to be: the cursor moves behind it. */
+  #finishBatch({ cursor, source, header }: Sending): void {
+    this.#sending = null;
+    this.#returnCredit(source, header.length);
+    const endOffset = header.baseOffset + header.lastOffsetDelta + 1;
+    if (endOffset > cursor.offset) advance(cursor, endOffset, header.leaderEpoch);
+  }
+
+  /** Adds a record unless it was sent before, and moves the cursor behind it. Returns bytes added. */
+  #take({ cursor, header }: Sending, record: DecodedRecord, out: ReadRecord[]): number {
+    const { offset, timestampMs, key, value, headers } = record;
+    if (offset < cursor.offset) return 0;
+    const { leaderEpoch } = header;
+    out.push({
+      partition: cursor.partition,
+      offset,
+      leaderEpoch,
+      timestampMs,
+      key,
+      value,
+      headers: headers.map((each) => ({ ...each })),
+    });
+    this.#recordsLeft -= 1;
+    advance(cursor, offset + 1, leaderEpoch);
+    return recordBytes(record);
+  }
+}
+
+function advance(cursor: PartitionCursor, offset: Offset, leaderEpoch: LeaderEpoch): void {
+  cursor.offset = offset;
+  cursor.leaderEpoch = leaderEpoch;
+  cursor.backoff.current = new Backoff();
 }
 
 function isDone({ offset, endOffset }: PartitionCursor): boolean {

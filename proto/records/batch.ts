@@ -19,6 +19,7 @@ import {
   decodeRecordSet,
   encodeRecordSet,
   type RecordInput,
+  RecordSetReader,
 } from './record-set.ts';
 
 /** How a batch is encoded, and who produces it. */
@@ -81,13 +82,35 @@ export function encodeBatch(
   return plain;
 }
 
+/** A batch whose records are still to be read. `records` is null for a control batch. */
+export interface OpenedBatch {
+  readonly header: BatchHeader;
+  readonly records: RecordSetReader | null;
+}
+
 /**
  * The frame at byte `at`, its producer's checksum checked. Records are views of `bytes` unless they were compressed.
  * Throws CORRUPT_BATCH, and BATCH_TOO_LARGE for a payload that decompresses beyond the limit of the format.
  */
 export function decodeBatch(bytes: Uint8Array, at: number, crc32: Crc32): DecodedBatch {
+  const { header, payload } = unpack(bytes, at, crc32);
+  return { header, records: payload === null ? [] : decodeRecordSet(payload, header) };
+}
+
+/** As {@link decodeBatch}, for whoever takes the records one by one: they are checked only as they are read. */
+export function openBatch(bytes: Uint8Array, at: number, crc32: Crc32): OpenedBatch {
+  const { header, payload } = unpack(bytes, at, crc32);
+  return { header, records: payload === null ? null : new RecordSetReader(payload, header) };
+}
+
+/** The header, and the payload decompressed; null for a control batch. */
+function unpack(
+  bytes: Uint8Array,
+  at: number,
+  crc32: Crc32,
+): { readonly header: BatchHeader; readonly payload: Uint8Array | null } {
   const header = checkFrame(bytes, at, crc32);
-  if (header.isControl) return { header, records: [] };
+  if (header.isControl) return { header, payload: null };
   // A compacted batch would leave the offsets of its records unknown to this version: better an error than wrong offsets.
   if (header.lastOffsetDelta !== header.recordCount - 1) {
     throw new BrokerError(
@@ -95,6 +118,6 @@ export function decodeBatch(bytes: Uint8Array, at: number, crc32: Crc32): Decode
       `Cannot decode batch at byte ${at}: lastOffsetDelta is ${header.lastOffsetDelta}, must be ${header.recordCount - 1}`,
     );
   }
-  const payload = decompress(bytes.subarray(at + HEADER_BYTES, at + header.length), header.codec);
-  return { header, records: decodeRecordSet(payload, header) };
+  const stored = bytes.subarray(at + HEADER_BYTES, at + header.length);
+  return { header, payload: decompress(stored, header.codec) };
 }

@@ -89,31 +89,47 @@ export function recordBytes(record: RecordInput): number {
 }
 
 /**
- * The records of an uncompressed payload. Unknown fields are skipped, as generated code does. Throws CORRUPT_BATCH for anything
- * malformed; allocates in proportion to the payload, never to a length that it claims.
+ * The records of an uncompressed payload, one after the other: a few bytes can hold a million of them, whose objects take a hundred times as much. Unknown
+ * fields are skipped, as generated code does. Allocates in proportion to the payload, never to a length that it claims.
  */
-export function decodeRecordSet(payload: Uint8Array, origin: RecordSetOrigin): DecodedRecord[] {
-  const reader = new WireReader(payload);
-  const records: DecodedRecord[] = [];
-  while (reader.at < payload.length) {
-    const tag = reader.tag();
-    if (tag !== TAG_RECORD) {
-      reader.skip(tag);
-      continue;
-    }
-    if (records.length === origin.recordCount)
-      refuse('record count', `more than ${origin.recordCount}`, `${origin.recordCount}`);
-    records.push(
-      readRecord(
-        reader,
-        reader.fieldEnd(payload.length),
-        origin.baseOffset + records.length,
-        origin.baseTimestampMs,
-      ),
-    );
+export class RecordSetReader {
+  readonly #payloadBytes: number;
+  readonly #origin: RecordSetOrigin;
+  readonly #reader: WireReader;
+  #count = 0;
+
+  constructor(payload: Uint8Array, origin: RecordSetOrigin) {
+    this.#payloadBytes = payload.length;
+    this.#origin = origin;
+    this.#reader = new WireReader(payload);
   }
-  if (records.length !== origin.recordCount)
-    refuse('record count', `${records.length}`, `${origin.recordCount}`);
+
+  /** The next record; null when there are no more. Throws CORRUPT_BATCH for anything malformed, and where the payload holds more records than it must, or fewer. */
+  next(): DecodedRecord | null {
+    const reader = this.#reader;
+    const { baseOffset, baseTimestampMs, recordCount } = this.#origin;
+    while (reader.at < this.#payloadBytes) {
+      const tag = reader.tag();
+      if (tag !== TAG_RECORD) {
+        reader.skip(tag);
+        continue;
+      }
+      if (this.#count === recordCount)
+        refuse('record count', `more than ${recordCount}`, `${recordCount}`);
+      const offset = baseOffset + this.#count;
+      this.#count += 1;
+      return readRecord(reader, reader.fieldEnd(this.#payloadBytes), offset, baseTimestampMs);
+    }
+    if (this.#count !== recordCount) refuse('record count', `${this.#count}`, `${recordCount}`);
+    return null;
+  }
+}
+
+/** All records of an uncompressed payload. Throws as {@link RecordSetReader.next} does. */
+export function decodeRecordSet(payload: Uint8Array, origin: RecordSetOrigin): DecodedRecord[] {
+  const reader = new RecordSetReader(payload, origin);
+  const records: DecodedRecord[] = [];
+  for (let record = reader.next(); record !== null; record = reader.next()) records.push(record);
   return records;
 }
 
