@@ -13,9 +13,19 @@ const BULK_LINE_BYTES = 1_000;
 describe('a LogCluster', () => {
   const scene = useKube(async (kube) => {
     const cluster = new OperatedCluster(kube);
-    await cluster.start();
+    await cluster.start({ config: { votersMax: 5 } });
     return { kube, cluster };
   });
+
+  async function waitVoters(wanted: readonly number[]): Promise<void> {
+    const { kube, cluster } = scene();
+    await kube.wait(`brokers ${wanted.join(', ')} to vote`, async (note) => {
+      const { brokers } = await cluster.described();
+      const voters = brokers.filter(({ voter }) => voter).map(({ brokerId }) => brokerId);
+      note(voters);
+      return when(voters.sort().join() === wanted.join());
+    });
+  }
 
   async function limitMoves(moveBytesPerSecond: number): Promise<void> {
     const { kube, cluster } = scene();
@@ -37,6 +47,7 @@ describe('a LogCluster', () => {
         await cluster.waitReady();
         const grown = await cluster.holders();
         expect([...grown].sort()).toEqual([0, 1, 2, 3, 4]);
+        await waitVoters([0, 1, 2, 3, 4]);
         await limitMoves(SLOW_MOVES);
         await cluster.scale(3);
         await cluster.waitWaitingFor('waiting for broker 4 to hand over');
@@ -50,6 +61,7 @@ describe('a LogCluster', () => {
         await limitMoves(FAST_MOVES);
         await cluster.scale(3);
         await cluster.waitReady();
+        await waitVoters([0, 1, 2]);
       },
       { partitions: 5 },
     );
