@@ -172,6 +172,11 @@ export class OperatedCluster {
   /** Makes a topic with these options, and resolves when all of its replicas are in sync. */
   async createTopic(name: string, ...options: readonly string[]): Promise<void> {
     await this.#kube.tidemark(this.server, ['topic', 'create', name, ...options]);
+    await this.waitInSync(name);
+  }
+
+  /** Resolves when all replicas of a topic are in sync. */
+  async waitInSync(name: string): Promise<void> {
     await this.#kube.wait(`${name} to be in sync`, async (note) => {
       const [topic] = await this.topics(name);
       note(topic);

@@ -69,9 +69,14 @@ export function cutNode(name: string): Promise<void> {
   return cut(nodeNamed(name));
 }
 
+/** Gives it back, also to a node that is registered no more. */
+export function reconnectNode(name: string): Promise<void> {
+  return heal(nodeNamed(name));
+}
+
 /** Gives it back, and resolves when the node is Ready. */
 export async function healNode(name: string): Promise<void> {
-  await heal(nodeNamed(name));
+  await reconnectNode(name);
   await waitReady([nodeNamed(name)]);
 }
 
