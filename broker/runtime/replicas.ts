@@ -103,9 +103,12 @@ export class Replicas {
     this.#image = image;
     const areBrokersSame = before?.brokers === image.brokers;
     for (const topic of image.topics.values()) {
-      if (areBrokersSame && before?.topics.get(topic.topicId) === topic) continue;
-      for (const state of topic.partitions) {
-        if (state.replicas.includes(this.#options.self)) this.#want(topic, state);
+      const known = areBrokersSame ? before?.topics.get(topic.topicId) : undefined;
+      if (known === topic) continue;
+      for (const [partition, state] of topic.partitions.entries()) {
+        // Each change of one partition makes an image: to look at all partitions each time would cost their square when a broker returns.
+        const isSame = known?.config === topic.config && known.partitions[partition] === state;
+        if (!isSame && state.replicas.includes(this.#options.self)) this.#want(topic, state);
       }
     }
     for (const slot of this.#slots.values()) {
