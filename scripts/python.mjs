@@ -4,7 +4,11 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './install.mjs';
 
-const REQUIREMENTS = ['grpcio==1.85.1', 'grpcio-tools==1.85.1', 'protobuf==7.36.2'].join('\n');
+const GRPC = 'grpcio==1.85.1';
+const PROTOBUF = 'protobuf==7.36.2';
+/** What code generated from `proto` imports. */
+export const RUNTIME = [GRPC, PROTOBUF];
+const REQUIREMENTS = [GRPC, 'grpcio-tools==1.85.1', PROTOBUF].join('\n');
 
 const folder = join(root, 'node_modules', '.cache', 'tidemark-python');
 const python = join(folder, 'bin', 'python');

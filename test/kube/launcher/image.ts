@@ -23,6 +23,7 @@ import {
   NODES,
   PAUSE_IMAGE,
   programPath,
+  PYTHON_IMAGE,
   runFile,
 } from './settings.ts';
 
@@ -54,6 +55,16 @@ export async function buildImage(): Promise<string> {
   if (before !== undefined && before !== (await idOf(IMAGE)))
     await tryRun('buildah', ['--storage-driver', 'vfs', '--root', IMAGES_DIR, 'rmi', before]);
   return IMAGE;
+}
+
+/** Builds {@link PYTHON_IMAGE} from a folder with packages and programs of Python. Resolves to its name. */
+export async function buildPythonImage(folder: string): Promise<string> {
+  await ensureBase();
+  // The network is apt's, once.
+  const how = ['--isolation', 'chroot', '--network', 'host', '--layers', '--pull-never'];
+  const file = join(ROOT, 'test', 'kube', 'pod', 'python.Dockerfile');
+  await buildah('build', '--quiet', ...how, '--file', file, '--tag', PYTHON_IMAGE, folder);
+  return PYTHON_IMAGE;
 }
 
 /** Writes an image that buildah holds to a file that containerd reads. */

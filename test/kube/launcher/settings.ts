@@ -24,6 +24,8 @@ export const RUN_DIR = process.env['TIDEMARK_KUBE_RUN'] ?? join(tmpdir(), `${PRE
 
 /** The image that is built from the checkout. */
 export const IMAGE = `docker.io/library/tidemark:${PREFIX}`;
+/** Clients in Python. */
+export const PYTHON_IMAGE = `docker.io/library/tidemark-python:${PREFIX}`;
 export const BASE_IMAGE = 'docker.io/library/node:26-slim';
 export const PAUSE_IMAGE = 'registry.k8s.io/pause:3.10';
 
