@@ -69,7 +69,7 @@ const storageSchema = object<Storage>(
       'Retain',
     ),
     whenScaled: choice(
-      'What becomes of the volume of a broker that a scale-down took out, once it was found empty.',
+      'What becomes of the volume of a broker that a scale-down took out, once it was found empty. A retained one stays until a scale-up wants its number again: the new broker starts with a new volume, and the old one goes.',
       ['Retain', 'Delete'],
       'Retain',
     ),
