@@ -48,6 +48,7 @@ export interface Resource extends KubeObject {
 export interface Act {
   readonly action: string;
   readonly brokerId?: number;
+  readonly brokerIds?: readonly number[];
   readonly name?: string;
   readonly replicas?: number;
 }
@@ -220,13 +221,14 @@ export class OperatedCluster {
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as Partial<Act>)
-      .flatMap(({ action, brokerId, name, replicas }): Act[] =>
+      .flatMap(({ action, brokerId, brokerIds, name, replicas }): Act[] =>
         action === undefined || !actions.includes(action)
           ? []
           : [
               {
                 action,
                 ...(brokerId === undefined ? {} : { brokerId }),
+                ...(brokerIds === undefined ? {} : { brokerIds }),
                 ...(name === undefined ? {} : { name }),
                 ...(replicas === undefined ? {} : { replicas }),
               },

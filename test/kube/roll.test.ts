@@ -5,6 +5,8 @@ import { OperatedCluster, UNHARMED } from './operated.ts';
 
 /** Nobody has it. */
 const NO_IMAGE = 'registry.test/tidemark:none';
+/** The most that brokers accept as their reserve. */
+const MORE_THAN_IS_FREE = 2 ** 40;
 
 describe('a roll', () => {
   const scene = useKube(async (kube) => {
@@ -26,6 +28,27 @@ describe('a roll', () => {
     expect(acts.map(({ action, brokerId }) => `${action} ${brokerId}`)).toEqual(
       [...others, controller].flatMap((id) => [`prepare-stop ${id}`, `delete-pod ${id}`]),
     );
+  });
+
+  it('is not made for a live option, which takes effect all the same', async () => {
+    const { kube, cluster } = scene();
+    await cluster.createTopic('live', '--partitions', '3');
+    const before = await cluster.podUids();
+    await cluster.change({ config: { diskReserveBytes: MORE_THAN_IS_FREE } });
+    await cluster.waitStatus('every volume to be full', ({ conditions = [] }) =>
+      conditions.some(({ type, reason }) => type === 'Available' && reason === 'AppendsRefused'),
+    );
+    await expect(
+      kube.tidemark(
+        cluster.server,
+        ['append', 'live', '--partition', '0', '--timeout', '2s'],
+        'refused\n',
+      ),
+    ).rejects.toThrow('are free beyond the reserve');
+    await cluster.change({ config: { diskReserveBytes: null } });
+    await cluster.waitReady();
+    await kube.tidemark(cluster.server, ['append', 'live', '--partition', '0'], 'taken\n');
+    expect(await cluster.podUids()).toEqual(before);
   });
 
   it('stops after the first pod of a broken image, and goes on once the spec is corrected', async () => {
