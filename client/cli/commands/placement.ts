@@ -1,7 +1,7 @@
 /** Who holds what: rebalance, reassign, decommission, and the limit on moves. */
 import type { Admin } from '../../index.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
-import { CliError } from '../exit.ts';
+import { CliError, EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
 import { Progress, type Surroundings } from '../output.ts';
 import { formatBytes } from '../units.ts';
 
@@ -156,20 +156,22 @@ export async function recommission(
   });
 }
 
+/** Returns the exit code: a script must not go on to stop a broker that leads. */
 export async function prepareStop(
   brokerId: number,
   options: CommonOptions,
   around: Surroundings,
-): Promise<void> {
-  await withCluster(options, around, async (client, { out }) => {
+): Promise<number> {
+  return await withCluster(options, around, async (client, { out }) => {
     const { leadersLeft, reason } = await client.admin().prepareStop(brokerId);
     out.result({ brokerId, leadersLeft, reason: reason?.message }, () =>
       out.line(
         leadersLeft === 0
-          ? `Broker ${brokerId} leads nothing and may be stopped; to take that back: tidemark cluster cancel-stop ${brokerId}`
+          ? `Broker ${brokerId} leads nothing; whether it may stop: tidemark cluster check-disruption ${brokerId}; to take that back: tidemark cluster cancel-stop ${brokerId}`
           : `Broker ${brokerId} still leads ${countOf(leadersLeft, 'partition')}: ${reason?.message ?? ''}`,
       ),
     );
+    return leadersLeft === 0 ? EXIT_OK : EXIT_CLUSTER;
   });
 }
 

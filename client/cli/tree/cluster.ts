@@ -44,7 +44,7 @@ export function addCluster(
   ).action(async (brokers: number[], options: CommonOptions) =>
     finish(await (await load()).checkDisruption(brokers, options, around)),
   );
-  addPlacement(cluster, around);
+  addPlacement(cluster, around, finish);
   addSettings(cluster, around);
 }
 

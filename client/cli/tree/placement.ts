@@ -13,9 +13,13 @@ import { parseCount, parseCounts, parseRate } from '../units.ts';
 import { common, examples } from './shared.ts';
 
 /** Adds them to `cluster`. */
-export function addPlacement(cluster: Command, around: Surroundings): void {
+export function addPlacement(
+  cluster: Command,
+  around: Surroundings,
+  finish: (exitCode: number) => void,
+): void {
   addMoves(cluster, around);
-  addBrokers(cluster, around);
+  addBrokers(cluster, around, finish);
 }
 
 const load = () => import('../commands/placement.ts');
@@ -87,7 +91,11 @@ function addElect(cluster: Command, around: Surroundings): void {
   );
 }
 
-function addBrokers(cluster: Command, around: Surroundings): void {
+function addBrokers(
+  cluster: Command,
+  around: Surroundings,
+  finish: (exitCode: number) => void,
+): void {
   const ofBroker = (name: string): Command =>
     common(
       cluster
@@ -107,11 +115,11 @@ function addBrokers(cluster: Command, around: Surroundings): void {
       (await load()).recommission(brokerId, options, around),
   );
   const prepare = ofBroker('prepare-stop').description(
-    'let other brokers lead, so that this one can be stopped without a failed append; it stays up, and leads nothing',
+    'let other brokers lead, so that this one can be stopped without a failed append; it stays up, and leads nothing. Exit code 1: it still leads',
   );
   examples(prepare, 'cluster prepare-stop 2').action(
     async (brokerId: number, options: CommonOptions) =>
-      (await load()).prepareStop(brokerId, options, around),
+      finish(await (await load()).prepareStop(brokerId, options, around)),
   );
   const cancel = ofBroker('cancel-stop').description(
     'take a prepared stop back: leaderships come home within seconds',

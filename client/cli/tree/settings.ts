@@ -1,5 +1,5 @@
 /** `tidemark cluster config|defaults`. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ConfigOptions, DefaultsOptions } from '../commands/settings.ts';
 import type { Surroundings } from '../output.ts';
 import { parseCount } from '../units.ts';
@@ -26,10 +26,17 @@ export function addSettings(cluster: Command, around: Surroundings): void {
     'cluster config --unset log-level',
   ).action(async (options: ConfigOptions) => (await load()).config(options, around));
   const defaults = common(cluster.command('defaults'))
-    .description('what topics have whose creator states nothing; 0 takes a default back')
+    .description(
+      'what topics have whose creator states nothing; 0 takes a number back, in-sync is what they have without a default',
+    )
     .option('--replication-factor <count>', 'copies of each partition', parseCount(0))
     .option('--min <count>', 'fewest replicas in sync that let an append in', parseCount(0))
-    .option('--commit-mode <mode>', 'in-sync or quorum', parseMode);
+    .addOption(
+      new Option(
+        '--commit-mode <mode>',
+        'who must hold a record before it is committed (docs/commit-modes.md)',
+      ).choices(['in-sync', 'quorum']),
+    );
   examples(
     defaults,
     'cluster defaults',
@@ -43,15 +50,10 @@ function parseSetting(
 ): Readonly<Record<string, string>> {
   const [, name, value] = /^([^=\s]+)=(.+)$/.exec(text) ?? [];
   if (name === undefined || value === undefined)
-    throw new InvalidArgumentError(`it is '${text}', must be name=value`);
+    throw new InvalidArgumentError('Must be name=value, such as log-level=debug.');
   return { ...before, [name]: value };
 }
 
 function parseName(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
-}
-
-function parseMode(text: string): 'in-sync' | 'quorum' {
-  if (text === 'in-sync' || text === 'quorum') return text;
-  throw new InvalidArgumentError(`it is '${text}', must be in-sync or quorum`);
 }

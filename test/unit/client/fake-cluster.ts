@@ -99,6 +99,8 @@ export class FakeCluster {
   windowBytes = 8 * 1024 * 1024;
   isLogKept = true;
   initProducerCalls = 0;
+  /** What a broker that was told to stop still leads. */
+  leadersLeft = 0;
   /** Frames are damaged on the way out so many times. */
   damages = 0;
   subscriptions: {
@@ -269,7 +271,10 @@ export class FakeCluster {
         return {};
       }),
       taken('removeBroker', () => ({})),
-      taken('prepareStop', () => ({ leadersLeft: 0, reason: undefined })),
+      taken('prepareStop', () => ({
+        leadersLeft: this.leadersLeft,
+        reason: this.leadersLeft === 0 ? undefined : wireError('NOT_ENOUGH_REPLICAS'),
+      })),
       taken('cancelStop', () => ({})),
       taken('setClusterSettings', ({ settings }: { settings: ClusterSettings }) => {
         this.moveBytesPerSecond = settings.moveBytesPerSecond ?? this.moveBytesPerSecond;

@@ -198,7 +198,7 @@ const CHANGES: readonly {
     method: 'prepareStop',
     request: { brokerId: 3 },
     stdout:
-      'Broker 3 leads nothing and may be stopped; to take that back: tidemark cluster cancel-stop 3\n',
+      'Broker 3 leads nothing; whether it may stop: tidemark cluster check-disruption 3; to take that back: tidemark cluster cancel-stop 3\n',
   },
   {
     args: 'cluster cancel-stop 3',
@@ -256,6 +256,17 @@ describe('changes of the cluster', () => {
     const ran = await cli(args.split(' '));
     expect(ran).toEqual({ exitCode: 0, stdout, stderr: '' });
     expect(cluster.adminCalls).toEqual([{ method, request }]);
+  });
+});
+
+describe('cluster prepare-stop', () => {
+  it('ends with 1 where the broker still leads, so that no script goes on to stop it', async () => {
+    cluster.leadersLeft = 2;
+    expect(await cli(['cluster', 'prepare-stop', '3'])).toEqual({
+      exitCode: 1,
+      stdout: 'Broker 3 still leads 2 partitions: refused by the fake: NOT_ENOUGH_REPLICAS\n',
+      stderr: '',
+    });
   });
 });
 

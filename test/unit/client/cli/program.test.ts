@@ -125,6 +125,18 @@ const BAD: readonly {
       'no local cluster in "./no-such-folder": start one with npm start, or name its folder with --data',
   },
   {
+    name: 'a setting without a value',
+    args: ['cluster', 'config', '--set', 'log-level'],
+    message:
+      "option '--set <name=value>' argument 'log-level' is invalid. Must be name=value, such as log-level=debug.",
+  },
+  {
+    name: 'a default that is no commit mode',
+    args: ['cluster', 'defaults', '--commit-mode', '0'],
+    message:
+      "option '--commit-mode <mode>' argument '0' is invalid. Allowed choices are in-sync, quorum.",
+  },
+  {
     name: 'two ways to stop a broker',
     args: ['local', 'kill', '2', '--pause', '--stop'],
     message: 'option --pause cannot be used with option --stop',
