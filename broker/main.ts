@@ -53,6 +53,7 @@ const WARNINGS = new Set([
   'write-failed',
   'fenced',
   'stop-deadline-passed',
+  'stop-unheard',
   'time-retention-paused',
 ]);
 

@@ -38,6 +38,7 @@ const DECIDE_DEADLINE_MS = 1_000;
 interface StopState {
   readonly resolve: (leadersLeft: number) => void;
   readonly reject: (error: BrokerError) => void;
+  readonly sinceMs: number;
   readonly deadlineMs: number;
 }
 
@@ -121,7 +122,8 @@ export class Lifecycle {
         new BrokerError('REFUSED', 'Cannot take the stop back: another one began'),
       );
       this.#stay = null;
-      this.#stop = { resolve, reject, deadlineMs: endMs };
+      const sinceMs = this.#options.clock.monotonicMs();
+      this.#stop = { resolve, reject, sinceMs, deadlineMs: endMs };
       this.#beatNow();
     });
   }
@@ -261,7 +263,7 @@ export class Lifecycle {
           this.#stay = null;
           stay.reject(error);
         }
-        this.#giveUpStopAtDeadline();
+        this.#giveUpStop();
         this.#again(RETRY_MS, () => {
           this.#beat();
         });
@@ -278,7 +280,7 @@ export class Lifecycle {
       this.#options.onFenced(reply.fenced);
     }
     if (request.wantsStop && reply.mayStop) this.#finishStop();
-    this.#giveUpStopAtDeadline();
+    this.#giveUpStop();
   }
 
   #finishStop(): void {
@@ -287,14 +289,20 @@ export class Lifecycle {
       this.#stop = {
         resolve: () => {},
         reject: () => {},
+        sinceMs: Number.POSITIVE_INFINITY,
         deadlineMs: Number.POSITIVE_INFINITY,
       };
   }
 
-  #giveUpStopAtDeadline(): void {
-    if (this.#stop !== null && this.#options.clock.monotonicMs() >= this.#stop.deadlineMs) {
-      this.#options.onFact('stop-deadline-passed', { leadersLeft: this.#leadersLeft });
-      this.#finishStop();
-    }
+  /** At the deadline; or after a session without a controller, as where all brokers stop together: nobody is left to give leaderships to. */
+  #giveUpStop(): void {
+    if (this.#stop === null) return;
+    const { clock, sessionTimeoutMs, onFact } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const isLate = nowMs >= this.#stop.deadlineMs;
+    const isUnheard = nowMs - Math.max(this.#heardMs, this.#stop.sinceMs) >= sessionTimeoutMs;
+    if (!isLate && !isUnheard) return;
+    onFact(isLate ? 'stop-deadline-passed' : 'stop-unheard', { leadersLeft: this.#leadersLeft });
+    this.#finishStop();
   }
 }

@@ -16,6 +16,8 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const CHANNEL_OPTIONS = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
+  // A restarted pod keeps its name and gets another address: at the default of 30 s a roll would wait that long for each broker.
+  'grpc.dns_min_time_between_resolutions_ms': 500,
   'grpc.enable_http_proxy': 0,
   'grpc.max_receive_message_length': ANSWER_BYTES_MAX,
   'grpc.service_config_disable_resolution': 1,
