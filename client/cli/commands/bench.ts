@@ -82,6 +82,7 @@ export async function benchAppend(
     const producers = Array.from({ length: options.producers }, (_, index) =>
       (index === 0 ? cluster : context.connect()).producer(settings),
     );
+    await producers[0]?.lookUp(topic);
     const ticker = everySecond(context, () => meter.acknowledged, options.size);
     try {
       await Promise.all(

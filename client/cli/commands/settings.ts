@@ -1,7 +1,13 @@
 /** Settings of the cluster as a person sees and sets them. */
-import { CommitMode, type TopicDefaults } from '../../../proto/gen/tidemark/v1/admin.ts';
+import {
+  CommitMode,
+  type DescribeBrokerResponse,
+  type TopicDefaults,
+} from '../../../proto/gen/tidemark/v1/admin.ts';
 import { OptionSource } from '../../../proto/gen/tidemark/v1/options.ts';
+import type { Admin } from '../../admin.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
+import { CliError } from '../exit.ts';
 import type { Cell, Surroundings } from '../output.ts';
 
 export interface ConfigOptions extends CommonOptions {
@@ -28,16 +34,11 @@ export async function config(options: ConfigOptions, around: Surroundings): Prom
     const admin = client.admin();
     const { set = {}, unset = [] } = options;
     const brokerOptions = { ...Object.fromEntries(unset.map((name) => [name, ''])), ...set };
+    if (unset.length > 0) await checkKnown(admin, unset, options.broker);
     if (Object.keys(brokerOptions).length > 0) await admin.setClusterSettings({ brokerOptions });
-    const { brokers } = await admin.describeCluster();
-    const asked = brokers
-      .filter(({ fenced, brokerId }) => !fenced && (options.broker ?? brokerId) === brokerId)
-      .map(({ brokerId }) => brokerId);
-    const reports = await Promise.all(
-      (asked.length === 0 && options.broker !== undefined ? [options.broker] : asked).map(
-        (brokerId) => admin.describeBroker(brokerId),
-      ),
-    );
+    const { reports, silent } = await reportsOf(admin, options.broker);
+    if (silent.length > 0)
+      out.note(`Not in service, so nobody knows their options: brokers ${silent.join(', ')}`);
     const shown = reports.map((report) => ({
       brokerId: report.brokerId,
       options: report.options.map(({ source, ...option }) => ({
@@ -59,6 +60,34 @@ export async function config(options: ConfigOptions, around: Surroundings): Prom
     );
     out.result(shown, () => out.table(['OPTION', 'BROKER', 'VALUE', 'FROM', 'CHANGE'], rows));
   });
+}
+
+/** What brokers in service say of themselves, or the one that was asked for. */
+async function reportsOf(
+  admin: Admin,
+  broker: number | undefined,
+): Promise<{ readonly reports: DescribeBrokerResponse[]; readonly silent: number[] }> {
+  if (broker !== undefined) return { reports: [await admin.describeBroker(broker)], silent: [] };
+  const { brokers } = await admin.describeCluster();
+  const inService = brokers.filter(({ fenced }) => !fenced);
+  const reports = await Promise.all(
+    inService.map(({ brokerId }) => admin.describeBroker(brokerId)),
+  );
+  const silent = brokers.filter(({ fenced }) => fenced).map(({ brokerId }) => brokerId);
+  return { reports, silent };
+}
+
+/** Taking back what was never set changes nothing; a name that no broker knows is a slip of the pen. */
+async function checkKnown(
+  admin: Admin,
+  names: readonly string[],
+  broker: number | undefined,
+): Promise<void> {
+  const { reports } = await reportsOf(admin, broker);
+  const known = new Set(reports.flatMap(({ options }) => options.map(({ name }) => name)));
+  const wrong = names.find((name) => !known.has(name));
+  if (wrong !== undefined)
+    throw new CliError('INVALID_ARGUMENT', `--unset is "${wrong}": no broker has such an option`);
 }
 
 export async function defaults(options: DefaultsOptions, around: Surroundings): Promise<void> {

@@ -148,7 +148,7 @@ export interface ClusterSettings_BrokerOptionsEntry {
   value: string;
 }
 
-/** Defaults of topics. In a request, absent ones stay as they are and 0 takes one back; in an answer, absent ones are left to the brokers. */
+/** Defaults of topics. In a request, absent ones stay as they are and a count of 0 is taken back; in an answer, absent ones are left to the brokers. */
 export interface TopicDefaults {
   /** Copies of each partition. */
   replicationFactor?:
@@ -158,7 +158,7 @@ export interface TopicDefaults {
   minInSyncReplicas?:
     | number
     | undefined;
-  /** Commit mode. */
+  /** Commit mode. Not to be taken back: COMMIT_MODE_IN_SYNC is what the brokers do without it. */
   commitMode: CommitMode;
 }
 

@@ -3,6 +3,8 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DescribeBrokerResponse } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { OptionSource } from '../../../../proto/gen/tidemark/v1/options.ts';
 import { FakeCluster, TOPIC } from '../fake-cluster.ts';
 import { frameOf, logOf } from '../records.ts';
 import { type Ran, type RunOptions, runCli } from './run.ts';
@@ -270,6 +272,37 @@ describe('cluster prepare-stop', () => {
   });
 });
 
+describe('cluster config', () => {
+  beforeEach(() => {
+    const source = OptionSource.OPTION_SOURCE_DEFAULT;
+    const options = [{ name: 'log-level', value: 'info', source, live: true }];
+    for (const brokerId of [1, 2, 3])
+      cluster.reports.set(brokerId, () =>
+        DescribeBrokerResponse.fromPartial({ brokerId, options }),
+      );
+  });
+
+  it('names the brokers that it cannot speak of', async () => {
+    cluster.killBroker(3);
+    const { stdout, stderr } = await cli(['cluster', 'config']);
+    expect(stdout).toBe(
+      'OPTION     BROKER  VALUE  FROM     CHANGE\nlog-level       1  info   default  live\nlog-level       2  info   default  live\n',
+    );
+    expect(stderr).toBe('Not in service, so nobody knows their options: brokers 3\n');
+  });
+
+  it('refuses to take back what no broker knows, before anything is changed', async () => {
+    expect(await cli(['cluster', 'config', '--set', 'log-level=debug', '--unset', 'nope'])).toEqual(
+      {
+        exitCode: 2,
+        stdout: '',
+        stderr: 'tidemark: --unset is "nope": no broker has such an option\n',
+      },
+    );
+    expect(cluster.adminCalls).toEqual([]);
+  });
+});
+
 describe('cluster decommission --wait', () => {
   it('ends with an error when the broker is recommissioned meanwhile', async () => {
     const waiting = cli(['cluster', 'decommission', '3', '--wait']);
@@ -372,6 +405,12 @@ describe('cluster describe', () => {
 });
 
 describe('bench append', () => {
+  it('says that there is no such topic, and nothing else', async () => {
+    const { exitCode, stdout, stderr } = await cli(['bench', 'append', 'nothing']);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toBe('tidemark: refused by the fake: UNKNOWN_TOPIC\n');
+  });
+
   it('reports latency, rate and the longest gap', async () => {
     const { exitCode, stdout } = await cli([
       'bench',
