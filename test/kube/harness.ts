@@ -165,6 +165,11 @@ export class Kube {
     return (JSON.parse(found) as { items: T[] }).items;
   }
 
+  /** Creates an object in another namespace. */
+  async create(manifest: string, namespace: string): Promise<void> {
+    await this.#run('kubectl', ['create', `--namespace=${namespace}`, '--filename=-'], manifest);
+  }
+
   /** Server-side apply of objects, or of a manifest's text. */
   async apply(...manifests: readonly (object | string)[]): Promise<void> {
     for (const manifest of manifests) {
