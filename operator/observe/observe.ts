@@ -189,12 +189,23 @@ function readObjects({ cache, imageDefault }: ObserverOptions, cluster: LogClust
       isClientsCurrent: clients !== undefined && holds(clients, buildClientService(cluster)),
     },
     budget: budgetView(cache.get(DISRUPTION_BUDGET, { namespace, name }), cluster),
-    pods: byBroker(cache.list(POD, namespace).filter(isOurs), name).map(({ object, brokerId }) => ({
-      pod: object,
-      view: podView(object, brokerId),
-    })),
+    pods: byBroker(cache.list(POD, namespace).filter(isOurs), name).map(({ object, brokerId }) => {
+      const view = podView(object, brokerId);
+      const isKept = isOwnedBy(set, cluster.metadata.uid) && isOwnedBy(object, set?.metadata.uid);
+      return { pod: object, view: { ...view, isTerminating: view.isTerminating || !isKept } };
+    }),
     claims,
   };
+}
+
+/**
+ * What an owner left that was deleted, and made again under the same name, looks well and is about to go: the garbage collector comes for it, and for what it owns.
+ */
+function isOwnedBy(object: KubeObject | undefined, uid: string | undefined): boolean {
+  const owners = object?.metadata['ownerReferences'] as
+    | readonly { readonly uid: string }[]
+    | undefined;
+  return owners?.some((owner) => owner.uid === uid) === true;
 }
 
 function byBroker(
