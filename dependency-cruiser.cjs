@@ -1,18 +1,24 @@
-/** The arrows of ARCHITECTURE.md: which folder may import which. Everything not listed is refused. */
+/**
+ * The arrows of ARCHITECTURE.md: which folder may import which. Everything not listed is refused.
+ */
+
+const { PURE_FOLDERS } = require('./scripts/pure-folders.mjs');
 
 /** Folders that import no package and no part of Node. */
-const PURE =
-  '^(proto/(batch|options)|broker/(base|raft|metadata|replication|groups)|operator/(api|build|decide))/';
+const PURE = `^(${PURE_FOLDERS.join('|')})/`;
 const CORES = ['raft', 'metadata', 'replication', 'groups'];
 const ANY_CORE = `^broker/(${CORES.join('|')})/`;
-const BASE = '^broker/base/';
-const BATCH = '^proto/batch/';
-const PROTO = '^proto/(batch|gen|grpc)/';
-/** The option table, which broker and operator share. */
-const OPTIONS = '^proto/options/';
-const RECORDS = '^proto/records/';
+const BASE = '^base/';
+const BATCH = '^wire/batch/';
+const GENERATED = '^proto/gen/';
+/** What travels, without the records inside a batch. */
+const TRAVELS = '^(proto/gen|wire/(batch|grpc))/';
+const RECORDS = '^wire/records/';
 const PORTS = '^broker/runtime/ports(/|[.]ts$)';
-const WIRE = '^broker/wire/';
+const MESSAGES = '^broker/messages/';
+const PROCESS = '^process/';
+/** The machine's own clock, which a library needs as much as a program. */
+const SYSTEM_CLOCK = '^process/system-clock[.]ts$';
 const TELEMETRY = '^broker/telemetry/';
 const PACKAGES = ['core', 'npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg'];
 
@@ -30,60 +36,86 @@ function only(name, from, to = []) {
 module.exports = {
   forbidden: [
     only('base-imports-nothing', BASE),
+    only('process-uses-base', PROCESS, [BASE]),
     only('batch-uses-base', BATCH, [BASE]),
-    ...CORES.map((core) => only(`core-${core}-alone`, `^broker/${core}/`, [BASE, BATCH, OPTIONS])),
-    only('runtime-joins-cores', '^broker/runtime/', [ANY_CORE, BASE, BATCH, OPTIONS]),
-    only('storage-implements-ports', '^broker/storage/', [PORTS, ANY_CORE, BASE, PROTO, TELEMETRY]),
+    ...CORES.map((core) => only(`core-${core}-alone`, `^broker/${core}/`, [BASE, BATCH])),
+    only('runtime-joins-cores', '^broker/runtime/', [ANY_CORE, BASE, BATCH]),
+    only('storage-implements-ports', '^broker/storage/', [
+      PORTS,
+      ANY_CORE,
+      BASE,
+      TRAVELS,
+      TELEMETRY,
+    ]),
     only('network-implements-ports', '^broker/network/', [
       PORTS,
       ANY_CORE,
       BASE,
-      PROTO,
-      WIRE,
+      TRAVELS,
+      MESSAGES,
       TELEMETRY,
     ]),
     only('service-uses-runtime', '^broker/service/', [
       '^broker/runtime/',
       ANY_CORE,
       BASE,
-      PROTO,
+      TRAVELS,
       RECORDS,
-      WIRE,
+      MESSAGES,
       TELEMETRY,
     ]),
-    only('wire-translates', WIRE, [ANY_CORE, BASE, PROTO]),
-    only('telemetry-alone', TELEMETRY, ['^broker/runtime/', ANY_CORE, BASE, PROTO]),
-    only('broker-config', '^broker/config[.]ts$', [BASE, OPTIONS, ANY_CORE, '^broker/runtime/']),
-    only('launcher', '^broker/local/', [
-      '^broker/metadata/voters[.]ts$',
+    only('messages-translate', MESSAGES, [ANY_CORE, BASE, TRAVELS]),
+    only('telemetry-alone', TELEMETRY, ['^broker/runtime/', ANY_CORE, BASE, TRAVELS]),
+    only('broker-config', '^broker/config[.]ts$', [BASE, ANY_CORE, '^broker/runtime/']),
+    only('launcher', '^local/', [PROCESS, BASE, TRAVELS, '^client/']),
+    only('broker-assemble', '^broker/assemble[.]ts$', [
+      '^broker/(?!(main|verify)[.])',
       BASE,
-      OPTIONS,
-      PROTO,
-      '^client/',
+      TRAVELS,
     ]),
-    only('broker-main', '^broker/main[.]ts$', ['^broker/(?!local/|main[.])', PROTO]),
-    only('client-imports-proto', '^client/', [PROTO, RECORDS]),
-    only('records-from-proto', RECORDS, [PROTO, BASE]),
-    only('grpc-from-proto', '^proto/grpc/', [PROTO, BASE]),
-    only('generated-alone', '^proto/gen/'),
-    only('options-alone', OPTIONS),
-    only('operator-api', '^operator/api/', [OPTIONS]),
-    only('operator-build', '^operator/build/', ['^operator/api/', OPTIONS]),
+    only('broker-front', '^broker/front[.]ts$', ['^broker/(?!(main|verify)[.])', BASE, TRAVELS]),
+    only('broker-main', '^broker/main[.]ts$', [
+      '^broker/(?!(main|verify)[.])',
+      PROCESS,
+      BASE,
+      TRAVELS,
+    ]),
+    only('broker-verify', '^broker/verify[.]ts$', ['^broker/storage/', BASE]),
+    only('client-travels', '^client/', [BASE, SYSTEM_CLOCK, TRAVELS, RECORDS]),
+    only('records-travel', RECORDS, [TRAVELS, BASE]),
+    only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
+    only('generated-alone', GENERATED),
+    only('operator-api', '^operator/api/', [BASE]),
+    only('operator-objects', '^operator/objects/', ['^operator/api/', BASE]),
     only('operator-decide', '^operator/decide/', ['^operator/api/']),
-    only('operator-observe', '^operator/observe/', ['^operator/(api|build|decide)/', PROTO]),
-    only('operator-act', '^operator/act/', ['^operator/(api|build|decide)/', PROTO]),
-    only('operator-runtime', '^operator/runtime/', [
-      '^operator/(api|build|decide|observe|act)/',
-      PROTO,
+    only('operator-kube', '^operator/kube/', [BASE, PROCESS]),
+    only('operator-observe', '^operator/observe/', [
+      '^operator/(api|objects|decide|kube)/',
+      BASE,
+      TRAVELS,
     ]),
-    only('operator-config', '^operator/config[.]ts$', ['^operator/api/']),
-    only('operator-main', '^operator/(main|operator)[.]ts$', ['^operator/', PROTO]),
+    only('operator-act', '^operator/act/', ['^operator/(api|objects|decide|kube)/', BASE, TRAVELS]),
+    only('operator-runtime', '^operator/runtime/', [
+      '^operator/(api|objects|decide|kube|observe|act)/',
+      BASE,
+      PROCESS,
+      TRAVELS,
+    ]),
+    only('operator-config', '^operator/config[.]ts$', ['^operator/api/', BASE]),
+    only('operator-main', '^operator/(main|operator)[.]ts$', [
+      '^operator/',
+      BASE,
+      PROCESS,
+      TRAVELS,
+    ]),
     {
       name: 'broker-top-level',
       severity: 'error',
       comment:
-        'Only main.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
-      from: { path: '^(broker|operator)/(?!main[.]|config[.]|operator[.]ts$)[^/]+$' },
+        'Only main.ts, verify.ts, assemble.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
+      from: {
+        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|config[.]|operator[.]ts$)[^/]+$',
+      },
       to: {},
     },
     {
@@ -93,7 +125,7 @@ module.exports = {
       from: {
         path: '^broker/[^/]+/',
         pathNot:
-          '^broker/(base|raft|metadata|replication|groups|runtime|storage|network|service|telemetry|wire|local)/',
+          '^broker/(raft|metadata|replication|groups|runtime|storage|network|service|telemetry|messages)/',
       },
       to: {},
     },
@@ -108,7 +140,7 @@ module.exports = {
       name: 'core-types-only',
       severity: 'error',
       comment: 'The ports speak in the types of the cores; only runtime/ and main.ts run a core',
-      from: { path: '^broker/(storage|network|service|telemetry|wire)/' },
+      from: { path: '^broker/(storage|network|service|telemetry|messages)/' },
       to: { path: ANY_CORE, dependencyTypesNot: ['type-only'] },
     },
     {
@@ -129,7 +161,7 @@ module.exports = {
       name: 'records-for-edges',
       severity: 'error',
       comment: 'A broker never decodes records on the produce, replicate or fetch path',
-      from: { pathNot: '^(proto/records|client|broker/service|test|bench)/' },
+      from: { pathNot: '^(wire/records|client|broker/service|test|bench)/' },
       to: { path: RECORDS },
     },
     {
@@ -150,7 +182,7 @@ module.exports = {
       name: 'no-development-package',
       severity: 'error',
       comment: 'The image holds production dependencies only',
-      from: { path: '^(proto|broker|operator|client)/' },
+      from: { path: '^(base|wire|process|proto|broker|operator|client)/' },
       to: {
         dependencyTypes: ['npm-dev', 'npm-optional', 'npm-no-pkg'],
         dependencyTypesNot: ['type-only'],

@@ -1,14 +1,11 @@
 /** Lint rules: what the compiler does not see. Layout is biome's, imports between folders are dependency-cruiser's. */
 import tseslint from 'typescript-eslint';
+import { PURE_FOLDERS } from './scripts/pure-folders.mjs';
 
-const PURE = [
-  'proto/{batch,options}/**/*.ts',
-  'broker/{base,raft,metadata,replication,groups}/**/*.ts',
-  'operator/{api,build,decide}/**/*.ts',
-];
+const PURE = PURE_FOLDERS.map((folder) => `${folder}/**/*.ts`);
 /** Programs and tests: they talk to a terminal. */
 const TALKS = [
-  'broker/local/**/*.ts',
+  'local/**/*.ts',
   'client/cli/**/*.ts',
   'test/**/*.ts',
   'bench/**/*.ts',
@@ -40,6 +37,52 @@ const OUTSIDE_WORLD = [
     message: 'A pure folder knows no clock, no I/O and no promises: it arrives as an input',
   }));
 
+/** What runs on simulated time and chance as well (test/sim): it takes both from its ports. */
+const SIMULATED = [
+  ...['messages', 'network', 'runtime', 'service', 'storage'].map(
+    (folder) => `broker/${folder}/**/*.ts`,
+  ),
+  'client/**/*.ts',
+  'wire/**/*.ts',
+];
+/** Programs, and the adapters that join ports to the machine. process/system-clock.ts is the Clock. */
+const ON_THE_MACHINE = [
+  'broker/network/grpc-server.ts',
+  'broker/network/probe.ts',
+  'client/cli/**/*.ts',
+  'client/examples/**/*.ts',
+  'client/ports.ts',
+];
+
+const NOT_SIMULATED = ['Date', 'crypto', 'globalThis', 'performance']
+  .concat(['setImmediate', 'setInterval', 'setTimeout'])
+  .map((name) => ({ name, message: 'Time and chance come from a port: Clock, Random, newUuid' }));
+
+const NOT_SIMULATED_MODULES = ['crypto', 'perf_hooks', 'timers', 'timers/promises'].flatMap(
+  (name) =>
+    [name, `node:${name}`].map((module) => ({
+      name: module,
+      message: 'Time and chance come from a port: Clock, Random, newUuid',
+    })),
+);
+
+const NO_RANDOM = {
+  object: 'Math',
+  property: 'random',
+  message: 'Draw from the seeded Random',
+};
+
+/** Two brokers in one process, as the simulator runs them, would share it. Constants are typed as ReadonlySet or ReadonlyMap. */
+const NO_MODULE_STATE = [
+  ':matches(Program, ExportNamedDeclaration) > VariableDeclaration[kind="let"]',
+  ':matches(Program, ExportNamedDeclaration) > VariableDeclaration > ' +
+    'VariableDeclarator[id.typeAnnotation.typeAnnotation.typeName.name!=/^Readonly/] > ' +
+    'NewExpression[callee.name=/^(Map|Set|WeakMap|WeakSet|AsyncLocalStorage)$/]',
+].map((selector) => ({
+  selector,
+  message: 'State of a module is shared by all that run in the process: make it a field',
+}));
+
 const NO_ASYNC = [
   {
     selector: ':function[async=true]',
@@ -55,6 +98,7 @@ export default tseslint.config(
       'proto/gen/',
       '.tidemark/',
       'coverage/',
+      'build/',
       '**/*.mjs',
       '**/*.cjs',
       '**/*.js',
@@ -114,14 +158,21 @@ export default tseslint.config(
     },
   },
   {
+    files: SIMULATED,
+    ignores: ON_THE_MACHINE,
+    rules: {
+      'no-restricted-globals': ['error', ...NOT_SIMULATED],
+      'no-restricted-imports': ['error', ...NOT_SIMULATED_MODULES],
+      'no-restricted-properties': ['error', NO_RANDOM, { object: 'process', property: 'hrtime' }],
+      'no-restricted-syntax': ['error', ...NO_MODULE_STATE],
+    },
+  },
+  {
     files: PURE,
     rules: {
       'no-restricted-globals': ['error', ...OUTSIDE_WORLD],
-      'no-restricted-properties': [
-        'error',
-        { object: 'Math', property: 'random', message: 'Draw from the seeded Random' },
-      ],
-      'no-restricted-syntax': ['error', ...NO_ASYNC],
+      'no-restricted-properties': ['error', NO_RANDOM],
+      'no-restricted-syntax': ['error', ...NO_ASYNC, ...NO_MODULE_STATE],
     },
   },
   { files: TALKS, rules: { 'no-console': 'off' } },

@@ -1,4 +1,6 @@
-/** One vitest project for each level of tests that vitest runs; scripts/test.mjs runs them in order. */
+/**
+ * One vitest project for each level of tests that vitest runs; scripts/test.mjs runs them in order.
+ */
 import { defineConfig } from 'vitest/config';
 
 const shared = { environment: 'node', retry: 0, allowOnly: false, passWithNoTests: false } as const;
@@ -15,11 +17,13 @@ export default defineConfig({
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
           sequence: { shuffle: true },
-          // Tests of ten thousand random states are seconds of work on a machine that others use too.
+          // Tests of ten thousand random states are seconds of work on a machine that others use
+          // too.
           testTimeout: 60_000,
         },
       },
       { extends: true, test: { name: 'scenario', include: ['test/scenario/**/*.test.ts'] } },
+      { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'] } },
       // A seed is seconds of work, and its length is bounded by steps, not by time.
       {
         extends: true,
@@ -31,10 +35,22 @@ export default defineConfig({
       },
       {
         extends: true,
-        // Real processes: one cluster at a time has the machine, and a start may be slow where others work on it too.
+        // Real brokers on loopback, in the tests' own processes.
+        test: {
+          name: 'security',
+          include: ['test/security/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        // Real processes: one cluster at a time has the machine, and a start may be slow where
+        // others work on it too.
         test: {
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
+          globalSetup: ['test/cluster/harness/build.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -42,7 +58,8 @@ export default defineConfig({
       },
       {
         extends: true,
-        // One Kubernetes for all files; the folder `long` holds what takes minutes. Times are those of images, pods and nodes that come and go.
+        // One Kubernetes for all files; the folder `long` holds what takes minutes. Times are those
+        // of images, pods and nodes that come and go.
         test: {
           name: 'kube',
           include: IS_ALL_KUBE ? ['test/kube/**/*.test.ts'] : ['test/kube/*.test.ts'],

@@ -1,7 +1,10 @@
-/** Clients that keep no bargain: one subscribes and never reads, one writes and never waits. The broker's memory must not care. */
+/**
+ * Clients that keep no bargain: one subscribes and never reads, one writes and never waits. The
+ * broker's memory must not care.
+ */
 import { Client, credentials } from '@grpc/grpc-js';
 import { crc32 } from 'node:zlib';
-import { topicIdToBytes } from '../proto/batch/frame.ts';
+import { topicIdToBytes } from '../wire/batch/frame.ts';
 import { AckLevel, LogServiceService } from '../proto/gen/tidemark/v1/log.ts';
 import type {
   FetchRequest,
@@ -9,8 +12,8 @@ import type {
   ProduceRequest,
   ProduceResponse,
 } from '../proto/gen/tidemark/v1/log.ts';
-import { CHANNEL_OPTIONS } from '../proto/grpc/transport.ts';
-import { encodeBatch } from '../proto/records/batch.ts';
+import { CHANNEL_OPTIONS } from '../wire/grpc/transport.ts';
+import { encodeBatch } from '../wire/records/batch.ts';
 
 /** Credit that a client claims to have room for. */
 const CREDIT_BYTES = 1024 * 1024 * 1024;
@@ -23,7 +26,10 @@ interface Place {
   readonly partition: number;
 }
 
-/** Subscribes from the start with a gigabyte of credit, then leaves the socket unread. @returns a function that ends it */
+/**
+ * Subscribes from the start with a gigabyte of credit, then leaves the socket unread. @returns a
+ * function that ends it
+ */
 export function readNothing({ address, topicId, partition }: Place): () => void {
   const client = new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
   const { path, requestSerialize, responseDeserialize } = LogServiceService.fetch;
@@ -55,7 +61,10 @@ export function readNothing({ address, topicId, partition }: Place): () => void 
   };
 }
 
-/** Writes batches as fast as the socket takes them and heeds no window. @returns a function that ends it and tells what was answered */
+/**
+ * Writes batches as fast as the socket takes them and heeds no window. @returns a function that
+ * ends it and tells what was answered
+ */
 export function neverWait({
   address,
   topicId,
@@ -88,9 +97,10 @@ export function neverWait({
       sent += 1;
       const isTaken = call.write({
         acks: AckLevel.ACK_LEVEL_ALL,
-        batches: [{ batchId: sent, topicId: id, partition, frame }],
+        batches: [{ batchId: sent, topicId: id, partition, frame, condition: undefined }],
       });
-      // Only our own memory is spared here: what the socket takes is sent whatever the broker's window says.
+      // Only our own memory is spared here: what the socket takes is sent whatever the broker's
+      // window says.
       if (!isTaken) return;
     }
   };

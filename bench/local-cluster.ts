@@ -1,4 +1,7 @@
-/** Three brokers as `npm start` runs them, and the `tidemark` command against them: benchmarks measure what a user gets, from outside. */
+/**
+ * Three brokers as `npm start` runs them, and the `tidemark` command against them: benchmarks
+ * measure what a user gets, from outside.
+ */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -6,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '..');
+/** Runs a program as it is built from the present sources. */
+const PROGRAM = ['scripts/program.mjs'];
 const READY_DEADLINE_MS = 60_000;
 
 /** A broker process, as the launcher reports it. */
@@ -19,12 +24,14 @@ export class LocalCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
   readonly servers: string;
   readonly #launcher: ChildProcess;
-  /** Seconds from the start of the command to the moment when all three serve, as the launcher says. */
+  /**
+   * Seconds from the start of the command to the moment when all three serve, as the launcher says.
+   */
   readonly ready: Promise<number>;
 
   constructor(port: number) {
     this.servers = [0, 1, 2].map((index) => `127.0.0.1:${port + index}`).join(',');
-    const args = ['broker/local/main.ts', '--data', this.folder, '--port', String(port)];
+    const args = [...PROGRAM, 'local/main.ts', '--data', this.folder, '--port', String(port)];
     const startedMs = performance.now();
     this.#launcher = spawn(process.execPath, args, {
       cwd: ROOT,
@@ -44,7 +51,8 @@ export class LocalCluster {
 
   /** Runs `tidemark` with JSON output. Rejects when it exits otherwise than with 0. */
   async tidemark<Result>(...args: readonly string[]): Promise<Result> {
-    const child = spawn(process.execPath, ['client/cli/main.ts', ...args, '--output', 'json'], {
+    const words = [...PROGRAM, 'client/cli/main.ts', ...args, '--output', 'json'];
+    const child = spawn(process.execPath, words, {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TIDEMARK_SERVER: this.servers },

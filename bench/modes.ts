@@ -1,16 +1,21 @@
 /**
- * The two commit modes beside each other (docs/commit-modes.md): latency and availability of appends with acks=all while a follower is slow or dead, the leader
- * dies, or two of three are dead. The brokers that lead, follow and control are told apart, so that each situation has one cause.
+ * The two commit modes beside each other (docs/commit-modes.md): latency and availability of
+ * appends with acks=all while a follower is slow or dead, the leader dies, or two of three are
+ * dead. The brokers that lead, follow and control are told apart, so that each situation has one
+ * cause.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, connect } from '../client/index.ts';
-import { CommitMode } from '../proto/gen/tidemark/v1/admin.ts';
+import type { CommitMode } from '../client/admin-types.ts';
 import { type LocalCluster, median } from './local-cluster.ts';
 import { SteadyLoad, type Stretch } from './steady-load.ts';
 
 const RUNS = 5;
 const PARTITIONS = 4;
-/** About a hundredth of what three brokers take on the machines of this project: latency is then the protocol's, and the fault's. */
+/**
+ * About a hundredth of what three brokers take on the machines of this project: latency is then the
+ * protocol's, and the fault's.
+ */
 const RECORDS_PER_SECOND = 1_000;
 /** Connections are made, code is compiled. */
 const WARM_MS = 1_500;
@@ -19,7 +24,9 @@ const MEASURED_MS = 6_000;
 const MOMENT_MS = 2_000;
 /** Of the default session timeout, 3 s. */
 const LONG_PAUSE_MS = 5_000;
-/** With two of three dead an append cannot succeed: its client shall say so within the measurement. */
+/**
+ * With two of three dead an append cannot succeed: its client shall say so within the measurement.
+ */
 const HOPELESS_TIMEOUT_MS = 2_000;
 const RESTORED_MS_MAX = 60_000;
 
@@ -29,7 +36,10 @@ interface Shape {
   readonly minInSyncReplicas: 1 | 2;
 }
 
-/** Who does what. The controller leads half of the partitions, so that no other broker's fault is also the controller's. */
+/**
+ * Who does what. The controller leads half of the partitions, so that no other broker's fault is
+ * also the controller's.
+ */
 interface Cast {
   readonly controller: number;
   /** Leads the other half. */
@@ -56,16 +66,18 @@ interface Situation {
   readonly deliveryTimeoutMs?: number;
   /** Has something happen, and says which stretches of time matter. */
   readonly play: (scene: Scene) => Promise<readonly Span[]>;
-  /** Runs when the stretches have been measured and the load goes on: what it brings back, and when. */
+  /**
+   * Runs when the stretches have been measured and the load goes on: what it brings back, and when.
+   */
   readonly recover?: (scene: Scene) => Promise<number>;
 }
 
 const IN_SYNC: Shape = {
-  commitMode: CommitMode.COMMIT_MODE_IN_SYNC,
+  commitMode: 'in-sync',
   replicationFactor: 3,
   minInSyncReplicas: 2,
 };
-const QUORUM: Shape = { ...IN_SYNC, commitMode: CommitMode.COMMIT_MODE_QUORUM };
+const QUORUM: Shape = { ...IN_SYNC, commitMode: 'quorum' };
 const TWO_MIN_ONE: Shape = { ...IN_SYNC, replicationFactor: 2, minInSyncReplicas: 1 };
 /** Commits as quorum mode would with two replicas: a majority of two is both. */
 const TWO_MIN_TWO: Shape = { ...IN_SYNC, replicationFactor: 2 };
@@ -75,7 +87,10 @@ const HEALTHY: Situation = {
   play: async () => [await span('', MEASURED_MS)],
 };
 
-/** As the kernel does to a container at its CPU limit: the quota of each 100 ms is spent after half of it. */
+/**
+ * As the kernel does to a container at its CPU limit: the quota of each 100 ms is spent after half
+ * of it.
+ */
 const THROTTLED: Situation = {
   name: 'follower stopped 50 ms of every 100 ms',
   play: async (scene) => [await whilePausing(scene, { pauseMs: 50, everyMs: 100 })],
@@ -218,7 +233,10 @@ async function prepare(
   return { cluster, cast: { controller, leader, follower }, pids };
 }
 
-/** Starts what is down, and resolves when everybody serves and every partition has all its replicas in sync, led as at first. */
+/**
+ * Starts what is down, and resolves when everybody serves and every partition has all its replicas
+ * in sync, led as at first.
+ */
 async function restore(cluster: LocalCluster, admin: Admin, topic: string): Promise<void> {
   const deadlineMs = performance.now() + RESTORED_MS_MAX;
   for (const { brokerId, state } of await cluster.local('status'))
@@ -272,7 +290,7 @@ async function afterDeathOf(
 }
 
 function nameOf({ commitMode, replicationFactor, minInSyncReplicas }: Shape): string {
-  const mode = commitMode === CommitMode.COMMIT_MODE_QUORUM ? 'quorum' : 'in-sync';
+  const mode = commitMode === 'quorum' ? 'quorum' : 'in-sync';
   return replicationFactor === 3 ? mode : `${mode}, RF 2, min ${minInSyncReplicas}`;
 }
 

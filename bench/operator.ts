@@ -1,7 +1,9 @@
 /**
- * What the operator itself costs: its real process against a real API server (etcd and kube-apiserver as the tests on Kubernetes build them, on loopback), with the
- * StatefulSet controller and no kubelet. Pods are therefore made and never run: clusters stay unformed, caches hold all their objects, and every pass is that of a
- * cluster that is being formed, which is the busiest kind at rest.
+ * What the operator itself costs: its real process against a real API server (etcd and
+ * kube-apiserver as the tests on Kubernetes build them, on loopback), with the StatefulSet
+ * controller and no kubelet. Pods are therefore made and never run: clusters stay unformed, caches
+ * hold all their objects, and every pass is that of a cluster that is being formed, which is the
+ * busiest kind at rest.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';

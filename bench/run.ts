@@ -1,6 +1,7 @@
 /**
- * What a user gets on this machine, measured from outside: `npm run bench`, or `npm run bench -- append gap`. Prints Markdown for bench/results. Absolute figures
- * move from run to run on shared machines: medians of several runs are printed, with the range.
+ * What a user gets on this machine, measured from outside: `npm run bench`, or
+ * `npm run bench -- append gap`. Prints Markdown for bench/results. Absolute figures move from run
+ * to run on shared machines: medians of several runs are printed, with the range.
  */
 import { cpus, totalmem } from 'node:os';
 import type { Acks } from '../client/index.ts';
@@ -48,7 +49,10 @@ async function withCluster<Result>(
   }
 }
 
-/** From the command to three brokers that serve, on an empty folder; and what they hold when nothing happens. */
+/**
+ * From the command to three brokers that serve, on an empty folder; and what they hold when nothing
+ * happens.
+ */
 async function start(): Promise<void> {
   const seconds: number[] = [];
   const memory: number[] = [];
@@ -110,7 +114,10 @@ async function append(): Promise<void> {
   });
 }
 
-/** The rate of a calm day: latency from the scheduled time, so a stall counts for everything that it held up. */
+/**
+ * The rate of a calm day: latency from the scheduled time, so a stall counts for everything that it
+ * held up.
+ */
 async function latency(): Promise<void> {
   await withCluster(async (cluster) => {
     const one = await cluster.tidemark<RoundtripResult>(
@@ -142,7 +149,10 @@ async function latency(): Promise<void> {
   });
 }
 
-/** What ends the leader, and for whom. Rule 22: an orderly stop makes no append fail, and loses nothing that the leader alone acknowledged. */
+/**
+ * What ends the leader, and for whom. Rule 22: an orderly stop makes no append fail, and loses
+ * nothing that the leader alone acknowledged.
+ */
 const ENDS: readonly {
   readonly signal: 'SIGKILL' | 'SIGTERM';
   readonly acks: Acks;
@@ -156,7 +166,10 @@ const ENDS: readonly {
 ];
 const GAP_RECORDS_PER_SECOND = 10_000;
 
-/** Longest gap between acknowledgements when the leader gets a signal at 10,000 records/s; the cases take turns. */
+/**
+ * Longest gap between acknowledgements when the leader gets a signal at 10,000 records/s; the cases
+ * take turns.
+ */
 async function gap(): Promise<void> {
   await withCluster(async (cluster) => {
     const found = ENDS.map(() => ({ gaps: [] as number[], failed: 0, lost: 0 }));

@@ -1,6 +1,8 @@
 /**
- * Appends at a fixed rate, whatever the answers: an open loop, in which a record's latency counts from the moment when it was due, so that a stall is charged to
- * every record that it held up. The fate of each record is kept, for figures of any stretch of time and for a comparison with what can be read afterwards.
+ * Appends at a fixed rate, whatever the answers: an open loop, in which a record's latency counts
+ * from the moment when it was due, so that a stall is charged to every record that it held up. The
+ * fate of each record is kept, for figures of any stretch of time and for a comparison with what
+ * can be read afterwards.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Acks, DeliveryReport, Producer, Tidemark } from '../client/index.ts';
@@ -21,7 +23,10 @@ export interface Stretch {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
-  /** Longest time that one partition went without an acknowledgement; a silence that began in the stretch counts in full. */
+  /**
+   * Longest time that one partition went without an acknowledgement; a silence that began in the
+   * stretch counts in full.
+   */
   readonly longestGapMs: number;
   /** Of the records due, how many were acknowledged within {@link PROMPT_MS}; 0 to 1. */
   readonly promptShare: number;
@@ -79,7 +84,10 @@ export class SteadyLoad {
     await this.#client.close();
   }
 
-  /** Figures of the records due from `fromMs` to `toMs`, in milliseconds of `performance.now()`. After {@link stop}. */
+  /**
+   * Figures of the records due from `fromMs` to `toMs`, in milliseconds of `performance.now()`.
+   * After {@link stop}.
+   */
   stretch(fromMs: number, toMs: number): Stretch {
     const due = this.#samples.filter(({ dueMs }) => dueMs >= fromMs && dueMs < toMs);
     // What was never acknowledged waited longer than anything that was.
@@ -103,7 +111,10 @@ export class SteadyLoad {
     };
   }
 
-  /** Time from `sinceMs` until every partition has acknowledged a record that was due after it; Infinity: not all have. After {@link stop}. */
+  /**
+   * Time from `sinceMs` until every partition has acknowledged a record that was due after it;
+   * Infinity: not all have. After {@link stop}.
+   */
   backAfterMs(sinceMs: number): number {
     const { partitions } = this.#options;
     const firsts = Array.from({ length: partitions }, (_, partition) =>
@@ -119,8 +130,9 @@ export class SteadyLoad {
   }
 
   /**
-   * Records that were acknowledged and are not where the acknowledgement said, as a reader finds the topic. With acks=leader the last ones may yet have to be
-   * committed, so the reader waits for what is missing. After {@link stop}.
+   * Records that were acknowledged and are not where the acknowledgement said, as a reader finds
+   * the topic. With acks=leader the last ones may yet have to be committed, so the reader waits for
+   * what is missing. After {@link stop}.
    */
   async countLost(): Promise<number> {
     const { servers, topic } = this.#options;
@@ -133,7 +145,7 @@ export class SteadyLoad {
     try {
       for await (const { partition, offset, value } of consumer.records()) {
         const place = `${partition}/${offset}`;
-        if (missing.get(place) === Buffer.from(value).readUInt32LE(0)) missing.delete(place);
+        if (missing.get(place) === Buffer.from(value ?? '').readUInt32LE(0)) missing.delete(place);
         if (missing.size === 0) break;
       }
     } finally {

@@ -1,18 +1,22 @@
 /**
- * Options of a broker (numbers: `proto/options`), read from the command line, then from the environment, then the default. Every fault is reported at once;
- * nothing is repaired. `main.ts` is the only caller that hands in argv and environment.
+ * Options of a broker (numbers: `proto/options`), read from the command line, then from the
+ * environment, then the default. Every fault is reported at once; nothing is repaired. `main.ts` is
+ * the only caller that hands in argv and environment.
  */
-import { parseArgs } from 'node:util';
+import { BROKER_ID_MAX, PORT_MAX } from '../base/limits.ts';
 import {
   LOG_LEVEL_OPTION,
   LOG_LEVELS,
   logLevelFault,
+  wholeNumber,
   NUMBER_OPTIONS,
   numberFault,
   optionRelationFaults,
   optionVariable,
-} from '../proto/options/broker-options.ts';
-import type { LogLevel, NumberOption } from '../proto/options/broker-options.ts';
+} from '../base/broker-options.ts';
+import type { LogLevel, NumberOption } from '../base/broker-options.ts';
+import { printable } from '../base/printable.ts';
+import { readFlags } from '../base/flags.ts';
 import type { OptionReport } from './runtime/api.ts';
 import type { Address } from './runtime/ports.ts';
 import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
@@ -45,6 +49,8 @@ export interface Config {
   readonly stopTimeoutMs: number;
   readonly retentionCheckMs: number;
   readonly featureLevelMax: number;
+  /** Threads of libuv's pool, which does the file work (`dataCallsMax` shares it out). */
+  readonly poolThreads: number;
   readonly defaults: TopicConfig;
   /** Every option of the cluster's schema, its value and where that came from. */
   readonly options: readonly OptionReport[];
@@ -73,6 +79,15 @@ const FEATURE_LEVEL_OPTION: NumberOption = {
   meaning:
     'highest feature level that this broker offers to run; below the default it passes for an older build',
 };
+
+/** Read by libuv itself, which takes what is no number for one thread. */
+const POOL_VARIABLE = 'UV_THREADPOOL_SIZE';
+/** libuv's size when nobody sets it. */
+const POOL_THREADS_DEFAULT = 4;
+/** Data and metadata need one each, or a slow write holds up the metadata's syncs. */
+const POOL_THREADS_MIN = 2;
+/** libuv's own bound. */
+const POOL_THREADS_MAX = 1_024;
 
 /** Faults of a configuration, all of them, one line each. */
 export class ConfigError extends Error {
@@ -105,7 +120,7 @@ export function readConfig(
       .split(',')
       .filter((seed) => seed !== '')
       .map((seed) => readAddress('seeds', seed, faults)),
-    clusterId: text('cluster-id'),
+    clusterId: readClusterId(text('cluster-id'), faults),
     podUid: text('pod-uid'),
     logLevel: LOG_LEVELS.find((level) => level === levelText) ?? LOG_LEVEL_OPTION.fallback,
     httpPort: number('httpPort'),
@@ -122,6 +137,7 @@ export function readConfig(
     stopTimeoutMs: number('stopTimeoutMs'),
     retentionCheckMs: number('retentionCheckMs'),
     featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),
+    poolThreads: readPoolThreads(environment[POOL_VARIABLE], faults),
     defaults: TOPIC_CONFIG_DEFAULTS,
     options: [
       ...Object.values(NUMBER_OPTIONS),
@@ -134,7 +150,7 @@ export function readConfig(
   };
   faults.push(...optionRelationFaults(config));
   if (faults.length > 0)
-    throw new ConfigError(faults.map((fault) => `config: ${fault}`).join('\n'));
+    throw new ConfigError(faults.map((fault) => `config: ${printable(fault)}`).join('\n'));
   return Object.freeze(config);
 }
 
@@ -161,14 +177,9 @@ function readValues(
     const fromEnvironment = environment[optionVariable(flag)];
     if (fromEnvironment !== undefined) set(flag, fromEnvironment, 'environment');
   }
-  const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' as const }]));
-  try {
-    const parsed = parseArgs({ args: [...argv], options, strict: true });
-    for (const [flag, value] of Object.entries(parsed.values))
-      if (typeof value === 'string') set(flag, value, 'flag');
-  } catch (error) {
-    faults.push(error instanceof Error ? error.message : String(error));
-  }
+  const given = readFlags(argv, { values: flags });
+  for (const [flag, value] of given.values) set(flag, value, 'flag');
+  faults.push(...given.faults);
   return { values, sources };
 }
 
@@ -188,17 +199,33 @@ function readNumber(
 function readAddress(flag: string, given: string, faults: string[]): Address {
   const match = /^(?<host>[^:\s]+|\[[0-9a-fA-F:]+\]):(?<port>\d{1,5})$/.exec(given);
   const port = Number(match?.groups?.['port'] ?? 0);
-  if (match !== null && port >= 1 && port <= 65_535)
+  if (match !== null && port >= 1 && port <= PORT_MAX)
     return { host: match.groups?.['host'] ?? '', port };
-  faults.push(`${flag} is '${given}', must be host:port with a port from 1 to 65535`);
+  faults.push(`${flag} is '${given}', must be host:port with a port from 1 to ${PORT_MAX}`);
   return { host: '', port: 0 };
+}
+
+function readPoolThreads(given: string | undefined, faults: string[]): number {
+  if (given === undefined) return POOL_THREADS_DEFAULT;
+  const threads = wholeNumber(given);
+  if (threads >= POOL_THREADS_MIN && threads <= POOL_THREADS_MAX) return threads;
+  faults.push(
+    `${POOL_VARIABLE} is '${given}', must be a whole number from ${POOL_THREADS_MIN} to ${POOL_THREADS_MAX}`,
+  );
+  return POOL_THREADS_DEFAULT;
+}
+
+function readClusterId(given: string, faults: string[]): string {
+  if (given === '' || /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given)) return given;
+  faults.push(`cluster-id is '${given}', must be a UUID in lower case, or empty`);
+  return '';
 }
 
 function readBrokerId(given: string, hostName: string, faults: string[]): number {
   const digits = given === 'auto' ? (/(\d+)$/.exec(hostName)?.[1] ?? '') : given;
-  const id = Number(digits);
-  if (digits !== '' && Number.isSafeInteger(id) && id >= 0 && id <= 65_535) return id;
+  const id = wholeNumber(digits);
+  if (id <= BROKER_ID_MAX) return id;
   const named = given === 'auto' ? `'auto' with host name '${hostName}'` : `'${given}'`;
-  faults.push(`id is ${named}, must be a whole number from 0 to 65535`);
+  faults.push(`id is ${named}, must be a whole number from 0 to ${BROKER_ID_MAX}`);
   return 0;
 }

@@ -1,69 +1,32 @@
 /**
- * The broker's program: reads options, composes disk, network, runtime, service and telemetry, and ends in order on SIGTERM or SIGINT. The only place
- * that sees everything, and the only reader of argv and environment.
+ * The broker's program: reads options, composes disk, network, runtime, service and telemetry, and
+ * ends in order on SIGTERM or SIGINT. The only place that sees everything, and the only reader of
+ * argv and environment.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
-import { crc32 } from 'node:zlib';
-import { BrokerError } from './base/errors.ts';
-import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from './base/exit-codes.ts';
-import { systemClock } from './runtime/system-clock.ts';
+import { loggedLevel } from '../base/broker-options.ts';
+import { BrokerError } from '../base/errors.ts';
+import { EVENTS } from '../base/events.ts';
+import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
+import { ProbeServer } from '../process/probe-server.ts';
+import { systemClock } from '../process/system-clock.ts';
+import { assembleBroker } from './assemble.ts';
 import { ConfigError, readConfig } from './config.ts';
 import type { Config } from './config.ts';
+import { addServices } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
-import { GrpcPeers } from './network/grpc-peers.ts';
 import { GrpcServer } from './network/grpc-server.ts';
-import { Broker } from './runtime/broker.ts';
-import { LiveOptions } from './runtime/live-options.ts';
-import { publicServices } from './service/public-services.ts';
+import { probe } from './network/probe.ts';
+import type { Broker } from './runtime/broker.ts';
 import { openDisk } from './storage/disk.ts';
-import type { LiveDisk } from './storage/disk.ts';
-import { readDescriptors } from './telemetry/descriptors.ts';
-import {
-  HEALTH_SERVICE,
-  HEALTH_SERVICE_NAME,
-  Health,
-  healthDescriptors,
-} from './telemetry/health.ts';
-import { TelemetryServer } from './telemetry/http.ts';
-import { createLogger } from './telemetry/logger.ts';
-import type { Logger } from './telemetry/logger.ts';
+import { createLogger } from '../process/logger.ts';
+import type { Logger } from '../process/logger.ts';
 import { Metrics } from './telemetry/metrics.ts';
-import { REFLECTION_SERVICES, reflectionHandler } from './telemetry/reflection.ts';
 
 /** Calls that run when the broker stops get so long to finish. */
 const SERVER_GRACE_MS = 1_000;
-/** Appends of one partition that may wait for their commit: far above what a producer's window lets through. */
-const APPENDS_PENDING_MAX = 100_000;
-/** Producers remembered per partition, about 1 KiB each. */
-const PRODUCERS_MAX = 10_000;
-const PARTITIONS_MAX = 20_000;
-/** libuv's own default. */
-const LIBUV_THREADS = 4;
-const PUBLIC_SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
-
-/** Events that a person should look at, and those that are too frequent for the default level. */
-const WARNINGS = new Set([
-  'storage-failed',
-  'quorum-failed',
-  'quorum-log-damaged',
-  'damage-found',
-  'replica-stopped',
-  'write-failed',
-  'fenced',
-  'stop-deadline-passed',
-  'stop-unheard',
-  'time-retention-paused',
-]);
-
-/** What may change while the broker runs, and whom it concerns outside the broker itself. */
-function liveOptions(config: Config, logger: Logger, disk: LiveDisk): LiveOptions {
-  return new LiveOptions(config, (values) => {
-    logger.level = values.logLevel;
-    disk.setBounds(values);
-  });
-}
 
 async function run(config: Config, logger: Logger): Promise<void> {
   const { version } = JSON.parse(
@@ -76,31 +39,29 @@ async function run(config: Config, logger: Logger): Promise<void> {
     ...config,
     clock: systemClock,
     logger,
-    poolThreads: Number(process.env['UV_THREADPOOL_SIZE'] ?? LIBUV_THREADS),
   });
-  const server = new GrpcServer();
-  const channels = new ChannelPool();
-  const peers = new GrpcPeers(server, channels, report);
+  const server = new GrpcServer(report);
+  const channels = new ChannelPool(systemClock);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
     process.exit(comesBack ? EXIT_COMES_BACK : EXIT_FAULT);
   };
-  const broker = new Broker({
-    ...config,
-    live: liveOptions(config, logger, disk),
-    seed: randomInt(2 ** 31),
-    appendsPendingMax: APPENDS_PENDING_MAX,
-    producersMax: PRODUCERS_MAX,
-    partitionsMax: PARTITIONS_MAX,
+  const broker = assembleBroker(config, {
     clock: systemClock,
     disk,
-    peers,
-    crc32,
+    server,
+    channels,
+    probe,
+    seed: randomInt(2 ** 31),
     newUuid: randomUUID,
+    onLiveValues: (values) => {
+      logger.level = loggedLevel(values.logLevel);
+    },
     onFact: (event, fields) => {
-      logger[WARNINGS.has(event) ? 'warn' : 'info'](fields, event);
+      logger[EVENTS[event].level](fields, event);
     },
     onExit: end,
+    report,
   });
   const serving = serve(broker, { version, report, server, channels });
   broker.start();
@@ -110,7 +71,8 @@ async function run(config: Config, logger: Logger): Promise<void> {
     { listen: `${config.listen.host}:${config.listen.port}`, version, rack: config.rack },
     'listening',
   );
-  // Written now, not at exit: a broker that is killed has no exit. The next start then skips the compiler: half the time, 20 MB less.
+  // Written now, not at exit: a broker that is killed has no exit. The next start then skips the
+  // compiler: half the time, 20 MB less.
   flushCompileCache();
   once(() => {
     const stopped = async (): Promise<void> => {
@@ -141,39 +103,36 @@ interface Around {
 function serve(broker: Broker, { version, report, server, channels }: Around) {
   const metrics = new Metrics(broker);
   const isServing = (): boolean => broker.phase() === 'serving';
-  const services = publicServices({
+  const { services, health } = addServices({
     broker,
+    server,
+    isServing,
     dial: (address, lane) => channels.dial(address, lane),
+    descriptors: readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),
     version,
-    wallMs: () => systemClock.wallMs(),
+    newUuid: randomUUID,
     traffic: metrics,
     report,
   });
-  const health = new Health({ isServing, services: PUBLIC_SERVICES });
-  const reflection = reflectionHandler(
-    readDescriptors(
-      // Sets of descriptors one after another are one set, as repeated fields are.
-      Buffer.concat([
-        readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),
-        healthDescriptors(),
-      ]),
-    ),
-    [...PUBLIC_SERVICES, HEALTH_SERVICE_NAME],
-  );
-  server.add(services.log.definition, services.log.handlers);
-  server.add(services.admin.definition, services.admin.handlers);
-  server.add(HEALTH_SERVICE, health.handlers());
-  for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, reflection);
-  const pages = new TelemetryServer({
-    isReady: isServing,
-    phase: () => broker.phase(),
+  const pages = new ProbeServer({
+    // Shallow on purpose: a restart cures a loop that hangs, and nothing else that a broker may
+    // suffer from.
+    whyDead: () => null,
+    whyNotReady: () => {
+      if (isServing()) return null;
+      const { phase, diskFault } = broker.report();
+      return diskFault === null ? phase : `${phase}; ${diskFault}`;
+    },
     metrics: () => metrics.text(),
     metricsContentType: metrics.contentType,
   });
   return { services, health, pages };
 }
 
-/** SIGTERM, SIGINT, or the end of the launcher that started this process: whichever comes first, once. */
+/**
+ * SIGTERM, SIGINT, or the end of the launcher that started this process: whichever comes first,
+ * once.
+ */
 function once(stop: () => void): void {
   let isStopping = false;
   const stopOnce = (): void => {
@@ -196,7 +155,7 @@ function main(): void {
     process.exitCode = EXIT_FAULT;
     return;
   }
-  const logger = createLogger(config.logLevel, { broker: config.brokerId });
+  const logger = createLogger(loggedLevel(config.logLevel), { broker: config.brokerId });
   run(config, logger).catch((error: unknown) => {
     // An expected refusal needs no stack: its message says what is wrong.
     const cause =

@@ -1,23 +1,46 @@
-/** Administration: `AdminService` as promises, asked of any server that answers. Shapes are those of `proto/tidemark/v1/admin.proto`. */
+/**
+ * Administration: `AdminService` as promises, asked of any server that answers. Shapes are those of
+ * `proto/tidemark/v1/admin.proto`, with words in place of its numbers for commit modes.
+ */
 import {
   AdminServiceService as Admins,
-  type AlterTopicRequest,
   type CheckDisruptionResponse,
-  type ClusterSettings,
-  type CreateTopicRequest,
   type DescribeBrokerResponse,
-  type DescribeClusterResponse,
   type DescribeQuorumResponse,
-  type DescribeSpreadResponse,
   type ElectLeaderRequest,
   type ElectLeaderResponse,
   type Partition,
-  type PlanRebalanceResponse,
   type PrepareStopResponse,
-  type Topic,
+  type Topic as WireTopic,
 } from '../proto/gen/tidemark/v1/admin.ts';
-import type { Cluster } from './cluster.ts';
-import { TidemarkError } from './errors.ts';
+import { LogServiceService as Logs, type PartitionOffset } from '../proto/gen/tidemark/v1/log.ts';
+import type {
+  DescribeSpreadResponse,
+  PlanRebalanceResponse,
+} from '../proto/gen/tidemark/v1/balance.ts';
+import type { ExplainPartitionResponse } from '../proto/gen/tidemark/v1/explain.ts';
+import { aborted, type CallControl, CONTROL, orAborted } from './abort.ts';
+import {
+  type ClusterDescription,
+  type ClusterSettings,
+  ELECTION,
+  modeToWire,
+  SETTINGS,
+  settingsFromWire,
+  TOPIC_CHANGE,
+  TOPIC_REQUEST,
+  type Topic,
+  type TopicChange,
+  topicFromWire,
+  type TopicRequest,
+} from './admin-types.ts';
+import { checkArgument, count, listOf, named, optional, present, shape } from './check.ts';
+import type { CallOptions, Cluster } from './cluster.ts';
+import type { UnaryMethod } from './connections.ts';
+import { START } from './consumer/options.ts';
+import { startPoint } from './consumer/offsets.ts';
+import type { StartFrom } from './consumer/types.ts';
+import { fromWire, TidemarkError } from './errors.ts';
 
 const READ = { isRead: true } as const;
 /** Draining moves every leadership of a broker. */
@@ -27,7 +50,35 @@ const ALTER_TIMEOUT_MS = 15_000;
 /** Sizes are asked of every broker. */
 const PLAN_TIMEOUT_MS = 10_000;
 
-/** Made by `Tidemark.admin()`. Every method rejects with a {@link TidemarkError}. */
+type Control = CallControl | undefined;
+
+/** Options of {@link Admin.listOffsets}. */
+export interface ListOffsetsOptions {
+  readonly at?: StartFrom;
+  readonly partitions?: readonly number[];
+}
+
+/** Offsets of one partition; without an error all are set. */
+export interface ListedOffset extends Omit<PartitionOffset, 'error'> {
+  readonly error?: TidemarkError;
+}
+
+/** Options of {@link Admin.explainPartition}. */
+export interface ExplainOptions {
+  /** Whose memory is asked. */
+  readonly brokerId?: number;
+}
+
+const EXPLAIN = shape({ brokerId: optional(count) });
+
+const OFFSETS = shape({ at: optional(START), partitions: optional(listOf(count)) });
+
+const IDS = listOf(count);
+
+/**
+ * Made by `Tidemark.admin()`. Every method rejects with a {@link TidemarkError}, and takes a signal
+ * last: what was asked of a change that is aborted may be done all the same.
+ */
 export class Admin {
   readonly #cluster: Cluster;
 
@@ -36,106 +87,154 @@ export class Admin {
   }
 
   /** Brokers, controller, loss reports. */
-  async describeCluster(): Promise<DescribeClusterResponse> {
-    const answer = await this.#cluster.call(Admins.describeCluster, {}, READ);
+  async describeCluster(control?: Control): Promise<ClusterDescription> {
+    const answer = await this.#call('describe cluster', Admins.describeCluster, {}, control, READ);
     this.#cluster.learnBrokers(answer.brokers);
-    return answer;
+    const { settings } = answer;
+    return { ...answer, settings: settings === undefined ? undefined : settingsFromWire(settings) };
   }
 
   /** One broker's own view of its replicas, their lag, its disk. */
-  describeBroker(brokerId: number): Promise<DescribeBrokerResponse> {
-    return this.#cluster.call(Admins.describeBroker, { brokerId }, READ);
+  async describeBroker(brokerId: number, control?: Control): Promise<DescribeBrokerResponse> {
+    const doing = 'describe broker';
+    checkArgument(doing, count, brokerId, 'brokerId');
+    return this.#call(doing, Admins.describeBroker, { brokerId }, control, READ);
   }
 
   /** The metadata quorum as its leader sees it. */
-  describeQuorum(): Promise<DescribeQuorumResponse> {
-    return this.#cluster.call(Admins.describeQuorum, {}, READ);
+  async describeQuorum(control?: Control): Promise<DescribeQuorumResponse> {
+    return this.#call('describe quorum', Admins.describeQuorum, {}, control, READ);
   }
 
   /** All topics, or those named; an unknown name fails. */
-  async listTopics(names: readonly string[] = []): Promise<Topic[]> {
-    const { topics } = await this.#cluster.call(Admins.listTopics, { names: [...names] }, READ);
-    return topics;
+  async listTopics(names: readonly string[] = [], control?: Control): Promise<Topic[]> {
+    const doing = 'list topics';
+    checkArgument(doing, listOf(named), names, 'names');
+    const request = { names: [...names] };
+    const { topics } = await this.#call(doing, Admins.listTopics, request, control, READ);
+    return topics.map(topicFromWire);
+  }
+
+  /**
+   * Where partitions begin and end, by what their leaders say, and the offset of `at` (default
+   * `latest`): of a timestamp, that of the first record at or after it, else the end. No
+   * partitions: all. A partition that cannot be asked has an `error`.
+   */
+  async listOffsets(
+    topic: string,
+    options: ListOffsetsOptions = {},
+    control?: Control,
+  ): Promise<ListedOffset[]> {
+    const doing = 'list offsets';
+    checkArgument(doing, named, topic, 'topic');
+    checkArgument(doing, OFFSETS, options);
+    const { at = 'latest', partitions = [] } = options;
+    const request = { topic, partitions: [...partitions], start: startPoint(at) };
+    const { offsets } = await this.#call(doing, Logs.listOffsets, request, control, READ);
+    return offsets.map(({ error, ...one }) => ({
+      ...one,
+      ...(error === undefined ? {} : { error: fromWire(error) }),
+    }));
   }
 
   /** One topic. */
-  async describeTopic(name: string): Promise<Topic> {
-    const [topic] = await this.listTopics([name]);
+  async describeTopic(name: string, control?: Control): Promise<Topic> {
+    checkArgument('describe topic', named, name, 'name');
+    const [topic] = await this.listTopics([name], control);
     if (topic === undefined)
       throw new TidemarkError('UNKNOWN_TOPIC', `Cannot describe "${name}": no topic has this name`);
     return topic;
   }
 
   /** Makes a topic; 0 partitions and replicas mean the cluster's defaults. */
-  async createTopic(
-    request: Partial<CreateTopicRequest> & { readonly name: string },
-  ): Promise<Topic> {
-    const { topic } = await this.#cluster.call(Admins.createTopic, {
+  async createTopic(request: TopicRequest, control?: Control): Promise<Topic> {
+    const doing = 'create topic';
+    checkArgument(doing, TOPIC_REQUEST, request);
+    const message = {
       partitions: 0,
       replicationFactor: 0,
-      config: undefined,
       assignments: [],
       validateOnly: false,
-      ...request,
-    });
+      ...present(request),
+      config: modeToWire(request.config),
+    };
+    const { topic } = await this.#call(doing, Admins.createTopic, message, control);
     return topicOf(topic, request.name);
   }
 
-  /** Changes settings, adds partitions or changes the number of copies, live. `waitMs`: how long to wait for what does not happen at once. */
-  async alterTopic(
-    request: Partial<AlterTopicRequest> & { readonly name: string },
-  ): Promise<Topic> {
+  /**
+   * Changes settings, adds partitions or changes the number of copies, live. `waitMs`: how long to
+   * wait for what does not happen at once.
+   */
+  async alterTopic(request: TopicChange, control?: Control): Promise<Topic> {
+    const doing = 'alter topic';
+    checkArgument(doing, TOPIC_CHANGE, request);
     const message = {
-      config: undefined,
       partitions: 0,
       replicationFactor: 0,
       waitMs: 0,
-      ...request,
+      ...present(request),
+      config: modeToWire(request.config),
     };
     const timeoutMs = ALTER_TIMEOUT_MS + message.waitMs;
-    const { topic } = await this.#cluster.call(Admins.alterTopic, message, { timeoutMs });
+    const { topic } = await this.#call(doing, Admins.alterTopic, message, control, { timeoutMs });
     return topicOf(topic, request.name);
   }
 
   /** Deletes a topic and its records. */
-  async deleteTopic(name: string): Promise<void> {
-    await this.#cluster.call(Admins.deleteTopic, { name });
+  async deleteTopic(name: string, control?: Control): Promise<void> {
+    checkArgument('delete topic', named, name, 'name');
+    await this.#call('delete topic', Admins.deleteTopic, { name }, control);
   }
 
   /** Moves leadership of a partition. */
-  electLeader(
+  async electLeader(
     request: Partial<ElectLeaderRequest> & { readonly topic: string; readonly partition: number },
+    control?: Control,
   ): Promise<ElectLeaderResponse> {
-    return this.#cluster.call(Admins.electLeader, { unclean: false, givenUp: [], ...request });
+    checkArgument('elect leader', ELECTION, request);
+    const message = { unclean: false, givenUp: [], ...present(request) };
+    return this.#call('elect leader', Admins.electLeader, message, control);
   }
 
   /** Would stopping these brokers together hurt? */
-  checkDisruption(brokerIds: readonly number[]): Promise<CheckDisruptionResponse> {
-    return this.#cluster.call(Admins.checkDisruption, { brokerIds: [...brokerIds] }, READ);
+  async checkDisruption(
+    brokerIds: readonly number[],
+    control?: Control,
+  ): Promise<CheckDisruptionResponse> {
+    const doing = 'check disruption';
+    checkArgument(doing, IDS, brokerIds, 'brokerIds');
+    const request = { brokerIds: [...brokerIds] };
+    return this.#call(doing, Admins.checkDisruption, request, control, READ);
   }
 
   /** Drains leadership from a broker so that it can be stopped without a failed append. */
-  prepareStop(brokerId: number): Promise<PrepareStopResponse> {
-    return this.#cluster.call(
-      Admins.prepareStop,
-      { brokerId },
-      { timeoutMs: PREPARE_STOP_TIMEOUT_MS },
-    );
+  async prepareStop(brokerId: number, control?: Control): Promise<PrepareStopResponse> {
+    const options = { timeoutMs: PREPARE_STOP_TIMEOUT_MS };
+    return this.#ofBroker('prepare stop', Admins.prepareStop, brokerId, control, options);
   }
 
   /** Takes {@link prepareStop} back: the broker may lead again. */
-  async cancelStop(brokerId: number): Promise<void> {
-    await this.#cluster.call(Admins.cancelStop, { brokerId });
+  async cancelStop(brokerId: number, control?: Control): Promise<void> {
+    await this.#ofBroker('cancel stop', Admins.cancelStop, brokerId, control);
   }
 
-  /** Moves replicas of one partition; resolves once that has begun. No replicas: cancels what is under way. */
+  /**
+   * Moves replicas of one partition; resolves once that has begun. No replicas: cancels what is
+   * under way.
+   */
   async reassignPartition(
     topic: string,
     partition: number,
     replicas: readonly number[],
+    control?: Control,
   ): Promise<Partition> {
+    const doing = 'reassign partition';
+    checkArgument(doing, named, topic, 'topic');
+    checkArgument(doing, count, partition, 'partition');
+    checkArgument(doing, IDS, replicas, 'replicas');
     const request = { topic, partition, replicas: [...replicas] };
-    const answer = await this.#cluster.call(Admins.reassignPartition, request);
+    const answer = await this.#call(doing, Admins.reassignPartition, request, control);
     if (answer.partition !== undefined) return answer.partition;
     throw new TidemarkError(
       'INTERNAL',
@@ -143,50 +242,102 @@ export class Admin {
     );
   }
 
-  /** Cordons a broker and moves everything away from it. Resolves, once that has begun, with the number of replicas that it still holds. */
-  async decommission(brokerId: number): Promise<number> {
-    const { replicasLeft } = await this.#cluster.call(Admins.decommission, { brokerId });
-    return replicasLeft;
+  /**
+   * Cordons a broker and moves everything away from it. Resolves, once that has begun, with the
+   * number of replicas that it still holds.
+   */
+  async decommission(brokerId: number, control?: Control): Promise<number> {
+    const answer = await this.#ofBroker('decommission', Admins.decommission, brokerId, control);
+    return answer.replicasLeft;
   }
 
   /** Takes a decommission back. */
-  async recommission(brokerId: number): Promise<void> {
-    await this.#cluster.call(Admins.recommission, { brokerId });
+  async recommission(brokerId: number, control?: Control): Promise<void> {
+    await this.#ofBroker('recommission', Admins.recommission, brokerId, control);
   }
 
   /** Forgets a broker that is gone for good. */
-  async removeBroker(brokerId: number): Promise<void> {
-    await this.#cluster.call(Admins.removeBroker, { brokerId });
+  async removeBroker(brokerId: number, control?: Control): Promise<void> {
+    await this.#ofBroker('remove broker', Admins.removeBroker, brokerId, control);
   }
 
   /** Changes settings of the cluster, live; resolves with all of them. */
-  async setClusterSettings(change: Partial<ClusterSettings>): Promise<ClusterSettings> {
-    const none = { brokerOptions: {}, topicDefaults: undefined };
-    const settings = { ...none, ...change };
-    const answer = await this.#cluster.call(Admins.setClusterSettings, { settings });
-    return answer.settings ?? none;
+  async setClusterSettings(
+    change: Partial<ClusterSettings>,
+    control?: Control,
+  ): Promise<ClusterSettings> {
+    const doing = 'set cluster settings';
+    checkArgument(doing, SETTINGS, change);
+    const topicDefaults = modeToWire(change.topicDefaults);
+    const settings = { brokerOptions: {}, ...present(change), topicDefaults };
+    const answer = await this.#call(doing, Admins.setClusterSettings, { settings }, control);
+    return settingsFromWire(answer.settings ?? { brokerOptions: {}, topicDefaults: undefined });
   }
 
-  /** The moves that would balance the cluster. Changes nothing: submit them with {@link reassignPartition}. */
-  planRebalance(): Promise<PlanRebalanceResponse> {
-    return this.#cluster.call(
-      Admins.planRebalance,
-      {},
-      { isRead: true, timeoutMs: PLAN_TIMEOUT_MS },
-    );
+  /**
+   * The moves that would balance the cluster. Changes nothing: submit them with
+   * {@link reassignPartition}.
+   */
+  async planRebalance(control?: Control): Promise<PlanRebalanceResponse> {
+    const options = { isRead: true, timeoutMs: PLAN_TIMEOUT_MS };
+    return this.#call('plan rebalance', Admins.planRebalance, {}, control, options);
   }
 
   /** Partitions whose replicas do not span racks, and why. */
-  describeSpread(): Promise<DescribeSpreadResponse> {
-    return this.#cluster.call(Admins.describeSpread, {}, READ);
+  async describeSpread(control?: Control): Promise<DescribeSpreadResponse> {
+    return this.#call('describe spread', Admins.describeSpread, {}, control, READ);
+  }
+
+  /**
+   * How a partition stands, and what a broker has seen decided about it since it started, each with
+   * its rule. Without `brokerId`: what the broker that answers has seen.
+   */
+  async explainPartition(
+    topic: string,
+    partition: number,
+    options: ExplainOptions = {},
+    control?: Control,
+  ): Promise<ExplainPartitionResponse> {
+    const doing = 'explain partition';
+    checkArgument(doing, named, topic, 'topic');
+    checkArgument(doing, count, partition, 'partition');
+    checkArgument(doing, EXPLAIN, options);
+    const request = { topic, partition, brokerId: options.brokerId };
+    return this.#call(doing, Admins.explainPartition, request, control, READ);
+  }
+
+  #ofBroker<Response>(
+    doing: string,
+    method: UnaryMethod<{ brokerId: number }, Response>,
+    brokerId: number,
+    control: Control,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    checkArgument(doing, count, brokerId, 'brokerId');
+    return this.#call(doing, method, { brokerId }, control, options);
+  }
+
+  async #call<Request, Response>(
+    doing: string,
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    control: Control = {},
+    options: CallOptions = {},
+  ): Promise<Response> {
+    checkArgument(doing, CONTROL, control);
+    const { signal } = control;
+    if (signal === undefined) return this.#cluster.call(method, request, options);
+    if (signal.aborted) throw aborted(doing, signal, 'none');
+    const call = this.#cluster.call(method, request, { ...options, signal });
+    return orAborted(call, signal, doing, options.isRead === true ? 'none' : 'unknown');
   }
 }
 
-function topicOf(topic: Topic | undefined, name: string): Topic {
+function topicOf(topic: WireTopic | undefined, name: string): Topic {
   if (topic === undefined)
     throw new TidemarkError(
       'INTERNAL',
       `Cannot read the answer about "${name}": it holds no topic`,
     );
-  return topic;
+  return topicFromWire(topic);
 }

@@ -1,8 +1,11 @@
 /**
- * What the client knows of the cluster: which servers answer, where each broker listens, who leads each partition. Any server may be
- * asked; knowledge only moves forward, by leader epoch, so that a server that lags cannot take it back.
+ * What the client knows of the cluster: which servers answer, where each broker listens, who leads
+ * each partition. Any server may be asked; knowledge only moves forward, by leader epoch, so that a
+ * server that lags cannot take it back.
  */
-import { topicIdToBytes } from '../proto/batch/frame.ts';
+import { hostPort } from '../base/host-port.ts';
+import type { Cancel, Clock } from '../base/clock.ts';
+import { topicIdToBytes } from '../wire/batch/frame.ts';
 import {
   AdminServiceService,
   type Broker,
@@ -10,7 +13,7 @@ import {
   type Topic,
 } from '../proto/gen/tidemark/v1/admin.ts';
 import type { Connections, UnaryMethod } from './connections.ts';
-import { fromCall, TidemarkError } from './errors.ts';
+import { fromCall, notAppended, TidemarkError } from './errors.ts';
 
 /** A partition's leadership as far as it is known. */
 export interface PartitionLeadership {
@@ -18,7 +21,10 @@ export interface PartitionLeadership {
   /** Absent while there is none. */
   readonly leader: number | undefined;
   readonly leaderEpoch: number;
-  /** Trusted members of the sync set, as of `partitionEpoch`. Empty while only an error's hint is known. */
+  /**
+   * Trusted members of the sync set, as of `partitionEpoch`. Empty while only an error's hint is
+   * known.
+   */
   readonly inSync: readonly number[];
   readonly partitionEpoch: number;
 }
@@ -45,33 +51,30 @@ export interface TopicView {
 export interface CallOptions {
   /** Everything, all servers together. */
   readonly timeoutMs?: number;
-  /** Whether a server that is slow may be overtaken by asking another one at the same time: only for calls that change nothing. */
+  /**
+   * Whether a server that is slow may be overtaken by asking another one at the same time: only for
+   * calls that change nothing.
+   */
   readonly isRead?: boolean;
+  /** Nobody waits any more: no server is asked again. */
+  readonly signal?: AbortSignal;
 }
 
 const READ_TIMEOUT_MS = 5_000;
-/** Nobody listens at any of the addresses: a failover does not take so long, a cluster that is not running would. */
+/**
+ * Nobody listens at any of the addresses: a failover does not take so long, a cluster that is not
+ * running would.
+ */
 const UNREACHABLE_MS = 2_000;
 const WRITE_TIMEOUT_MS = 15_000;
 /** One server's share of a read: past it the server is as good as dead. */
 const ATTEMPT_TIMEOUT_MS = 1_000;
 /** A healthy server answers in a few milliseconds; a paused one must not cost more than this. */
 const OVERTAKE_AFTER_MS = 250;
-const BACKOFF_MS_FIRST = 20;
-const BACKOFF_MS_MAX = 500;
+/** From this feature level on, every broker judges what an append expects. */
+const LEVEL_OF_EXPECTED_ENDS = 6;
 /** A server that has not yet heard of a new topic catches up within this. */
 const UNKNOWN_TOPIC_GRACE_MS = 300;
-
-/** Pause before try `attempt` (0, 1, ...): 20 ms doubling up to 500 ms, with jitter of a quarter so that clients do not come back in step. */
-export function backoffMs(attempt: number): number {
-  const base = Math.min(BACKOFF_MS_FIRST * 2 ** Math.min(attempt, 10), BACKOFF_MS_MAX);
-  return base * (0.75 + Math.random() * 0.25);
-}
-
-/** Resolves after `ms`. */
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** The cache and the calls to "any server". */
 export class Cluster {
@@ -83,10 +86,17 @@ export class Cluster {
   readonly #brokers = new Map<number, BrokerView>();
   readonly #refreshes = new Map<string, Promise<TopicView>>();
   readonly #listeners = new Set<(topic: TopicView) => void>();
+  /** As far as it was asked for. */
+  #featureLevel = 0;
+  #levelLookUp: Promise<void> | undefined;
 
   constructor(connections: Connections, servers: readonly string[]) {
     this.#connections = connections;
     this.#servers = [...servers];
+  }
+
+  get #clock(): Clock {
+    return this.#connections.clock;
   }
 
   /** The topic, if it was looked up before. */
@@ -110,7 +120,10 @@ export class Cluster {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks the topic up again; calls at the same time share one look-up. Rejects with UNKNOWN_TOPIC, or UNREACHABLE. */
+  /**
+   * Looks the topic up again; calls at the same time share one look-up. Rejects with UNKNOWN_TOPIC,
+   * or UNREACHABLE.
+   */
   refresh(name: string): Promise<TopicView> {
     let refresh = this.#refreshes.get(name);
     if (refresh === undefined) {
@@ -131,38 +144,80 @@ export class Cluster {
     this.#put({ ...topic, partitions });
   }
 
-  /** Calls any server that answers, again and again until one does, the error is final, or the time is up. */
+  /**
+   * Calls any server that answers, again and again until one does, the error is final, or the time
+   * is up.
+   */
   async call<Request, Response>(
     method: UnaryMethod<Request, Response>,
     request: Request,
     options: CallOptions = {},
   ): Promise<Response> {
     const isRead = options.isRead ?? false;
-    const startMs = Date.now();
+    const startMs = this.#clock.monotonicMs();
     const deadlineMs =
       startMs + (options.timeoutMs ?? (isRead ? READ_TIMEOUT_MS : WRITE_TIMEOUT_MS));
-    // A change is not asked of two servers at once; first find one that answers, so that a paused one costs little.
+    // A change is not asked of two servers at once; first find one that answers, so that a paused
+    // one costs little.
     if (!isRead && this.#servers.length > 1) await this.#findServer(deadlineMs);
     for (let attempt = 0; ; attempt += 1) {
       try {
         if (isRead) return await this.#race(method, request, deadlineMs);
-        return await this.#ask(this.#servers[0]!, method, request, deadlineMs - Date.now());
+        return await this.#ask(
+          this.#servers[0]!,
+          method,
+          request,
+          deadlineMs - this.#clock.monotonicMs(),
+        );
       } catch (cause) {
         const error = fromCall(cause, this.#servers.join(', '));
-        const pauseMs = Math.max(error.details.retryAfterMs ?? 0, backoffMs(attempt));
-        const isHopeless = error.code === 'UNREACHABLE' && Date.now() - startMs > UNREACHABLE_MS;
-        if (error.retry === 'no' || isHopeless || Date.now() + pauseMs >= deadlineMs)
+        const pauseMs = Math.max(
+          error.details.retryAfterMs ?? 0,
+          this.#connections.backoffMs(attempt),
+        );
+        const isHopeless =
+          error.code === 'UNREACHABLE' && this.#clock.monotonicMs() - startMs > UNREACHABLE_MS;
+        const isLate = this.#clock.monotonicMs() + pauseMs >= deadlineMs;
+        if (error.retry === 'no' || isHopeless || isLate || options.signal?.aborted === true)
           throw this.#named(error);
         if (!isRead) this.#demote(this.#servers[0]!);
-        await sleep(pauseMs);
+        await this.#connections.sleep(pauseMs);
       }
     }
+  }
+
+  /**
+   * Undefined where every leader is known to judge what an append expects; else a promise that
+   * rejects, with effect `none`, unless that is so: a leader of an older build would append in any
+   * case. Feature levels never fall.
+   */
+  requireExpectedEnds(timeoutMs: number): Promise<void> | undefined {
+    if (this.#featureLevel >= LEVEL_OF_EXPECTED_ENDS) return undefined;
+    this.#levelLookUp ??= this.#lookUpLevel(timeoutMs).finally(() => {
+      this.#levelLookUp = undefined;
+    });
+    return this.#levelLookUp;
+  }
+
+  async #lookUpLevel(timeoutMs: number): Promise<void> {
+    const options = { isRead: true, timeoutMs };
+    try {
+      const { featureLevel } = await this.call(AdminServiceService.describeCluster, {}, options);
+      this.#featureLevel = Math.max(this.#featureLevel, featureLevel);
+    } catch (error) {
+      throw notAppended(fromCall(error, 'the cluster'));
+    }
+    if (this.#featureLevel < LEVEL_OF_EXPECTED_ENDS)
+      throw new TidemarkError(
+        'REFUSED',
+        `Cannot append at an expected end: it needs feature level ${LEVEL_OF_EXPECTED_ENDS}, the cluster is at ${this.#featureLevel}`,
+      );
   }
 
   /** Takes the brokers of an answer: their addresses, and that they can be asked too. */
   learnBrokers(brokers: readonly Broker[]): void {
     for (const broker of brokers) {
-      const address = `${broker.host.includes(':') ? `[${broker.host}]` : broker.host}:${broker.port}`;
+      const address = hostPort(broker.host, broker.port);
       this.#addresses.set(broker.brokerId, address);
       const isUp = !broker.fenced && !broker.stopping;
       this.#brokers.set(broker.brokerId, { rack: broker.rack, isUp });
@@ -178,7 +233,7 @@ export class Cluster {
   }
 
   async #lookUp(name: string): Promise<TopicView> {
-    const startMs = Date.now();
+    const startMs = this.#clock.monotonicMs();
     for (let attempt = 0; ; attempt += 1) {
       try {
         const request = { names: [name] };
@@ -186,9 +241,9 @@ export class Cluster {
         return this.#learn(name, answer);
       } catch (error) {
         const isNew = error instanceof TidemarkError && error.code === 'UNKNOWN_TOPIC';
-        if (!isNew || Date.now() - startMs > UNKNOWN_TOPIC_GRACE_MS) throw error;
+        if (!isNew || this.#clock.monotonicMs() - startMs > UNKNOWN_TOPIC_GRACE_MS) throw error;
         this.#demote(this.#servers[0]!);
-        await sleep(backoffMs(attempt));
+        await this.#connections.sleep(this.#connections.backoffMs(attempt));
       }
     }
   }
@@ -221,7 +276,10 @@ export class Cluster {
     }
   }
 
-  /** Asks one server after the other, the next one as soon as one fails or is slow; the first answer wins. */
+  /**
+   * Asks one server after the other, the next one as soon as one fails or is slow; the first answer
+   * wins.
+   */
   async #race<Request, Response>(
     method: UnaryMethod<Request, Response>,
     request: Request,
@@ -249,7 +307,7 @@ export class Cluster {
       'same',
     );
     for (let index = 0; index < order.length || running.length > 0; ) {
-      const timeoutMs = Math.min(ATTEMPT_TIMEOUT_MS, deadlineMs - Date.now());
+      const timeoutMs = Math.min(ATTEMPT_TIMEOUT_MS, deadlineMs - this.#clock.monotonicMs());
       const address = timeoutMs > 0 ? order[index] : undefined;
       index += 1;
       if (address !== undefined)
@@ -257,6 +315,7 @@ export class Cluster {
       else if (running.length === 0) break;
       // With nobody left to ask, whoever was asked has until its own deadline.
       const outcome = await firstOf(
+        this.#clock,
         running,
         index < order.length ? OVERTAKE_AFTER_MS : ATTEMPT_TIMEOUT_MS,
       );
@@ -317,17 +376,18 @@ function outcomeOf<Response>(call: Promise<Response>): Promise<Outcome<Response>
 
 /** The first of `calls` to end, or `slow` after `waitMs`. */
 async function firstOf<Response>(
+  clock: Clock,
   calls: readonly Promise<Outcome<Response>>[],
   waitMs: number,
 ): Promise<Outcome<Response>> {
-  let timer: NodeJS.Timeout | undefined;
+  let cancel: Cancel = () => undefined;
   const slow = new Promise<Outcome<Response>>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'slow' }), waitMs);
+    cancel = clock.after(waitMs, () => resolve({ kind: 'slow' }));
   });
   try {
     return await Promise.race([...calls, slow]);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
@@ -337,9 +397,12 @@ function merge(topic: Topic, known: TopicView | undefined): TopicView {
     .toSorted((a, b) => a.partition - b.partition)
     .map((found): PartitionLeadership => {
       const { partition, leader, leaderEpoch, partitionEpoch, syncSet, suspects } = found;
+      const unable = found.cannotLead.map(({ brokerId }) => brokerId);
       const before = older?.partitions[partition];
       if (before !== undefined && isOlder({ leaderEpoch, partitionEpoch }, before)) return before;
-      const inSync = syncSet.filter((member) => !suspects.includes(member));
+      const inSync = syncSet.filter(
+        (member) => !suspects.includes(member) && !unable.includes(member),
+      );
       return { partition, leader, leaderEpoch, inSync, partitionEpoch };
     });
   // A server that lags may not know partitions that were added since.

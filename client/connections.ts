@@ -1,13 +1,12 @@
-/** One channel per server address, and the two ways to use it. Must not know topics or brokers' numbers. */
-import {
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ChannelCredentials,
-  credentials as grpcCredentials,
-  Metadata,
-} from '@grpc/grpc-js';
+/**
+ * One channel per server address, and the two ways to use it. Must not know topics or brokers'
+ * numbers.
+ */
+import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import type { Clock } from '../base/clock.ts';
 import { fromCall, TidemarkError } from './errors.ts';
+import type { ClientChannel, ClientPorts } from './ports.ts';
+import type { Tracing } from './tracing.ts';
 
 /** What a call needs of a generated method. */
 export interface UnaryMethod<Request, Response> {
@@ -16,39 +15,49 @@ export interface UnaryMethod<Request, Response> {
   readonly responseDeserialize: (bytes: Buffer) => Response;
 }
 
-/** Largest message either way: a frame of the format's largest size (8 MiB), and as much again around it. */
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+const BACKOFF_MS_FIRST = 20;
+const BACKOFF_MS_MAX = 500;
 
-const CHANNEL_OPTIONS: ClientOptions = {
-  // A killed broker comes back, or its successor answers, within a fraction of a second: the default first pause of 1 s would be most of the outage.
-  'grpc.initial_reconnect_backoff_ms': 50,
-  'grpc.max_reconnect_backoff_ms': 500,
-  // A restarted pod keeps its name and gets another address: at the default of 30 s its partitions would stall that long.
-  'grpc.dns_min_time_between_resolutions_ms': 500,
-  // Proxies are for web traffic: a proxy variable in the environment must not swallow a broker's address.
-  'grpc.enable_http_proxy': 0,
-  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
-  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
-  // HTTP/2's default of 64 KiB caps a stream near 180 MB/s (DESIGN.md section 10).
-  'grpc-node.flow_control_window': 8 * 1024 * 1024,
-  // A server that vanished without closing its connections is noticed after 15 s at the latest.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
-  // The producer re-sends by its own rules; the channel's own retries would keep a second copy of every message.
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-  // Each client has connections of its own, so that two producers in one process do not share one window.
-  'grpc.use_local_subchannel_pool': 1,
-};
+/**
+ * Pause before try `attempt` (0, 1, ...): 20 ms doubling up to 500 ms, less up to a quarter, so
+ * that clients do not come back in step.
+ *
+ * @param random in [0, 1)
+ */
+export function backoffMs(attempt: number, random: number): number {
+  const base = Math.min(BACKOFF_MS_FIRST * 2 ** Math.min(attempt, 10), BACKOFF_MS_MAX);
+  return base * (0.75 + random * 0.25);
+}
 
 /** Channels by address, opened on first use and kept until {@link close}. */
 export class Connections {
-  readonly #clients = new Map<string, Client>();
-  readonly #credentials: ChannelCredentials;
+  readonly #channels = new Map<string, ClientChannel>();
+  readonly #ports: ClientPorts;
   #isClosed = false;
 
-  constructor(credentials: ChannelCredentials = grpcCredentials.createInsecure()) {
-    this.#credentials = credentials;
+  constructor(ports: ClientPorts) {
+    this.#ports = ports;
+  }
+
+  /** Hears of records, where the program has a provider of spans and metrics. */
+  get tracing(): Tracing | undefined {
+    return this.#ports.tracing;
+  }
+
+  get clock(): Clock {
+    return this.#ports.clock;
+  }
+
+  /** Pause before try `attempt` (0, 1, ...): see {@link backoffMs}. */
+  backoffMs(attempt: number): number {
+    return backoffMs(attempt, this.#ports.random());
+  }
+
+  /** Resolves after `ms`. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.clock.after(ms, resolve);
+    });
   }
 
   /** One request, one answer. Rejects with a {@link TidemarkError}. `signal` cancels the call. */
@@ -59,13 +68,13 @@ export class Connections {
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const call = this.#client(address).makeUnaryRequest(
+      const call = this.#channel(address).makeUnaryRequest(
         method.path,
         method.requestSerialize,
         method.responseDeserialize,
         request,
         new Metadata(),
-        { deadline: Date.now() + options.timeoutMs },
+        { deadline: this.clock.wallMs() + options.timeoutMs },
         (error, response) => {
           if (response === undefined || error !== null) reject(fromCall(error, address));
           else resolve(response);
@@ -81,24 +90,28 @@ export class Connections {
     method: UnaryMethod<Request, Response>,
   ): ClientDuplexStream<Request, Response> {
     const { path, requestSerialize, responseDeserialize } = method;
-    return this.#client(address).makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    return this.#channel(address).makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+    );
   }
 
-  /** Closes every channel; calls in flight fail. */
+  /** Closes every channel. Calls without a connection fail; the others go on to their end. */
   close(): void {
     this.#isClosed = true;
-    for (const client of this.#clients.values()) client.close();
-    this.#clients.clear();
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
   }
 
-  #client(address: string): Client {
+  #channel(address: string): ClientChannel {
     if (this.#isClosed)
       throw new TidemarkError('CLOSED', `Cannot call ${address}: the client is closed`);
-    let client = this.#clients.get(address);
-    if (client === undefined) {
-      client = new Client(address, this.#credentials, CHANNEL_OPTIONS);
-      this.#clients.set(address, client);
+    let channel = this.#channels.get(address);
+    if (channel === undefined) {
+      channel = this.#ports.dial(address);
+      this.#channels.set(address, channel);
     }
-    return client;
+    return channel;
   }
 }

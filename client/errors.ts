@@ -1,13 +1,29 @@
 /**
- * What a caller of the client meets when something fails. Converts the two forms in which errors arrive (gRPC status with details,
- * and `tidemark.v1.Error` inside a stream) once, here. Must not know topics or streams.
+ * What a caller of the client meets when something fails. Converts the two forms in which errors
+ * arrive (gRPC status with details, and `tidemark.v1.Error` inside a stream) once, here. Must not
+ * know topics or streams.
  */
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { type ServiceError, status } from '@grpc/grpc-js';
+import { type Effect, ERROR_TABLE } from '../base/errors.ts';
+import { printable } from '../base/printable.ts';
 import { RetryAdvice, Error as WireError } from '../proto/gen/tidemark/v1/errors.ts';
+import { effectOf, isErrorCode } from '../wire/grpc/errors.ts';
+import type { LossRange } from './losses.ts';
 
 /** `no`: never helps; `same`: the same call after a pause; `refresh`: look up the leader first. */
 export type Retry = 'no' | 'same' | 'refresh';
+
+export type { Effect } from '../base/errors.ts';
+
+/** A batch in a log, by who wrote it. */
+export interface BatchIdentity {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+  /** Sequence and offset of its first record. */
+  readonly baseSequence: number;
+  readonly baseOffset: number;
+}
 
 /** What an error tells beyond its code. Absent means unknown. */
 export interface TidemarkErrorDetails {
@@ -19,13 +35,57 @@ export interface TidemarkErrorDetails {
   /** Smallest and (exclusive) largest offset that can be read. */
   readonly logStart?: number | undefined;
   readonly logEnd?: number | undefined;
+  /** Where the records of the partition end that an append expected to end elsewhere. */
+  readonly dataEnd?: number | undefined;
+  /** The first batch at or above the end that was expected, where its producer is remembered. */
+  readonly holder?: BatchIdentity | undefined;
+  /** Of an append at an expected end whose outcome is not known: the batch that it would be. */
+  readonly own?: Omit<BatchIdentity, 'baseOffset'> | undefined;
+  /** What could not be decoded or read on at, and the offset behind it, where that can be told. */
+  readonly topic?: string | undefined;
+  readonly partition?: number | undefined;
+  readonly offset?: number | undefined;
+  readonly nextOffset?: number | undefined;
+  /**
+   * Of RECORDS_MAY_BE_LOST, and of a position that is gone: what unclean elections since the
+   * position may have lost, oldest first.
+   */
+  readonly losses?: readonly LossRange[] | undefined;
   /** Pause before another try, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
+  /** See {@link TidemarkError.effect}; absent: what the code alone says. */
+  readonly effect?: Effect | undefined;
 }
 
+/** Codes of the client's own; docs/errors.md says what to do, and a test compares them. */
+export const CLIENT_ERRORS: Readonly<
+  Record<string, { readonly effect: Effect; readonly meaning: string }>
+> = {
+  TIMED_OUT: {
+    effect: 'none',
+    meaning: 'The deadline passed. The error of a call that was sent says `unknown`',
+  },
+  BUFFER_FULL: {
+    effect: 'none',
+    meaning: "More than `bufferBytesMax` is waiting, and the producer's `whenFull` is `fail`",
+  },
+  CLOSED: { effect: 'none', meaning: 'The client or the producer was closed' },
+  RECORDS_MAY_BE_LOST: {
+    effect: 'none',
+    meaning:
+      'The reader came across an unclean election, which may have lost records; `details.losses` names the ranges',
+  },
+  ABORTED: {
+    effect: 'unknown',
+    meaning:
+      "The caller's signal was aborted; `cause` is its reason. The error says `none` where nothing was sent",
+  },
+};
+
 /**
- * An expected failure. `code` is one of docs/errors.md, or one of the client's own: `UNREACHABLE` (no server answered), `TIMED_OUT` (the
- * deadline passed and nothing was written), `BUFFER_FULL`, `CLOSED`. Branch on `code`, never on the text.
+ * An expected failure. `code` is one of docs/errors.md, or one of the client's own: `TIMED_OUT`
+ * (the deadline passed), `BUFFER_FULL`, `CLOSED`, `RECORDS_MAY_BE_LOST`, `ABORTED`. Branch on
+ * `code`, never on the text; ask `effect` before sending again what must not happen twice.
  */
 export class TidemarkError extends Error {
   override readonly name = 'TidemarkError';
@@ -40,10 +100,18 @@ export class TidemarkError extends Error {
     details: TidemarkErrorDetails = {},
     cause?: unknown,
   ) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(printable(message), cause === undefined ? undefined : { cause });
     this.code = code;
     this.retry = retry;
     this.details = details;
+  }
+
+  /**
+   * `none`: what was asked was not done, and never will be. `unknown`: it may have been done, or
+   * may be yet.
+   */
+  get effect(): Effect {
+    return this.details.effect ?? effectOfCode(this.code);
   }
 }
 
@@ -57,17 +125,23 @@ const TRANSPORT_FAILURES: ReadonlySet<number> = new Set([
   status.UNKNOWN,
   status.INTERNAL,
   status.ABORTED,
+  status.RESOURCE_EXHAUSTED,
 ]);
 
 /** The error that a stream's message carries. */
 export function fromWire(error: WireError): TidemarkError {
-  const { leader, leaderEpoch, controller, logStart, logEnd } = error;
+  const { leader, leaderEpoch, controller, logStart, logEnd, dataEnd, holder } = error;
   const retryAfterMs = error.retryAfterMs === 0 ? undefined : error.retryAfterMs;
-  const details = { leader, leaderEpoch, controller, logStart, logEnd, retryAfterMs };
+  const effect = effectOf(error.effect, isErrorCode(error.code) ? error.code : null);
+  const log = { logStart, logEnd, dataEnd, holder };
+  const details = { leader, leaderEpoch, controller, ...log, retryAfterMs, effect };
   return new TidemarkError(error.code, error.message, retryOf(error.retry), details);
 }
 
-/** Any failure of a call as a {@link TidemarkError}; `peer` names the server in messages about the transport. */
+/**
+ * Any failure of a call as a {@link TidemarkError}; `peer` names the server in messages about the
+ * transport.
+ */
 export function fromCall(error: unknown, peer: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
   if (!isServiceError(error)) {
@@ -81,7 +155,7 @@ export function fromCall(error: unknown, peer: string): TidemarkError {
       'TIMED_OUT',
       `Cannot call ${peer}: no answer in time`,
       'same',
-      {},
+      { effect: 'unknown' },
       error,
     );
   }
@@ -112,6 +186,13 @@ function transportReason(details: string): string {
   return details
     .replace(/^No connection established\. Last error: (Error: )?/, '')
     .replace(/\. Resolution note: *$/, '');
+}
+
+/**
+ * What the table says; of a code that neither the table nor the client knows, nothing is certain.
+ */
+function effectOfCode(code: string): Effect {
+  return isErrorCode(code) ? ERROR_TABLE[code].effect : (CLIENT_ERRORS[code]?.effect ?? 'unknown');
 }
 
 function retryOf(advice: RetryAdvice): Retry {
@@ -162,4 +243,13 @@ function readAny(bytes: Uint8Array): TidemarkError | undefined {
   return typeUrl === ERROR_TYPE_URL
     ? fromWire(WireError.decode(value ?? new Uint8Array(0)))
     : undefined;
+}
+
+/**
+ * A failure of something else than the append: whatever it says of itself, a record that was not
+ * sent was not appended.
+ */
+export function notAppended(error: TidemarkError): TidemarkError {
+  const { code, message, retry, details } = error;
+  return new TidemarkError(code, message, retry, { ...details, effect: 'none' }, error);
 }

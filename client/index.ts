@@ -1,23 +1,68 @@
 /** The client library: everything that programs import. */
-export { Admin } from './admin.ts';
+export { Admin, type ExplainOptions, type ListedOffset, type ListOffsetsOptions } from './admin.ts';
+export type {
+  ClusterDescription,
+  ClusterSettings,
+  CommitMode,
+  Topic,
+  TopicChange,
+  TopicConfig,
+  TopicDefaults,
+  TopicRequest,
+} from './admin-types.ts';
+export type { CallControl } from './abort.ts';
+export {
+  type AnyTopic,
+  bytes,
+  type Codec,
+  json,
+  type StandardIssue,
+  type StandardResult,
+  type StandardSchema,
+  text,
+  topic,
+  type TopicCodecs,
+  type TypedTopic,
+} from './codecs.ts';
 export { Consumer } from './consumer/consumer.ts';
 export type {
+  BatchRecord,
   ConsumedRecord,
   ConsumerOptions,
+  KeyOf,
+  LossOf,
+  LossPolicy,
+  ParallelContext,
+  ParallelOptions,
+  PartitionState,
   Position,
+  ReadOptions,
   RecordBatch,
   ResetPolicy,
   StartFrom,
+  UndecodablePolicy,
+  ValueOf,
 } from './consumer/types.ts';
-export { type Retry, TidemarkError, type TidemarkErrorDetails } from './errors.ts';
+export {
+  type BatchIdentity,
+  type Effect,
+  type Retry,
+  TidemarkError,
+  type TidemarkErrorDetails,
+} from './errors.ts';
+export type { LossRange } from './losses.ts';
 export { Producer } from './producer/producer.ts';
 export type {
   Acks,
+  AppendedBatch,
+  AppendOptions,
   Compression,
   DeliveryReport,
   ProducerCounters,
   ProducerOptions,
   ProducerRecord,
   RecordMetadata,
+  TypedRecord,
 } from './producer/types.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
+export type { Bytes, HeaderInput } from './values.ts';

@@ -1,10 +1,16 @@
-/** Where a program begins: one object for a cluster, which makes producers, consumers and the admin. */
-import type { ChannelCredentials } from '@grpc/grpc-js';
+/**
+ * Where a program begins: one object for a cluster, which makes producers, consumers and the admin.
+ */
+import { PORT_MAX } from '../base/limits.ts';
+import { ChannelCredentials } from '@grpc/grpc-js';
 import { Admin } from './admin.ts';
+import { checkArgument, fault, listOf, optional, shape, shown, text } from './check.ts';
 import { Cluster } from './cluster.ts';
+import type { AnyTopic } from './codecs.ts';
 import { Connections } from './connections.ts';
+import { systemPorts } from './ports.ts';
 import { Consumer } from './consumer/consumer.ts';
-import type { ConsumerOptions } from './consumer/types.ts';
+import type { ConsumerOptions, KeyOf, LossOf, LossPolicy, ValueOf } from './consumer/types.ts';
 import { TidemarkError } from './errors.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/types.ts';
@@ -35,12 +41,19 @@ export class Tidemark {
   }
 
   /** Throws INVALID_ARGUMENT. */
-  consumer(options: ConsumerOptions): Consumer {
+  consumer<T extends string | AnyTopic, const P extends LossPolicy = 'throw'>(
+    options: ConsumerOptions<T> & { readonly onLoss?: P },
+  ): Consumer<KeyOf<T>, ValueOf<T>, LossOf<P>> {
     return this.#keep(new Consumer(this.#connections, this.#cluster, options));
   }
 
   admin(): Admin {
     return new Admin(this.#cluster);
+  }
+
+  /** {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Flushes and closes producers, closes consumers, then the connections. */
@@ -56,24 +69,42 @@ export class Tidemark {
   }
 }
 
+const OPTIONS = shape({
+  servers: (value, name) => {
+    const isList = typeof value === 'string' || Array.isArray(value);
+    if (!isList) return [fault(name, value, 'host:port[,host:port], or a list of them')];
+    return typeof value === 'string' ? [] : listOf(text)(value, name);
+  },
+  credentials: optional((value, name) =>
+    value instanceof ChannelCredentials
+      ? []
+      : [fault(name, value, 'ChannelCredentials of @grpc/grpc-js')],
+  ),
+});
+
 const SERVER = /^(\[[0-9a-fA-F:.]+\]|[^\s:,/]+):([0-9]{1,5})$/;
 
-/** A cluster behind these servers. Opens no connection yet: the first call does. Throws INVALID_ARGUMENT. */
+/**
+ * A cluster behind these servers. Opens no connection yet: the first call does. Throws
+ * INVALID_ARGUMENT.
+ */
 export function connect(options: ConnectOptions): Tidemark {
+  checkArgument('connect', OPTIONS, options);
   const { servers } = options;
-  const list =
-    typeof servers === 'string' ? servers.split(',').map((server) => server.trim()) : [...servers];
+  const all = (typeof servers === 'string' ? servers.split(',') : servers).map((one) => one.trim());
+  // A comma at the end of a list, as templates write it, names nobody.
+  const list = all.filter((one) => one !== '');
   const wrong = list.filter((server) => {
     const port = Number(SERVER.exec(server)?.[2] ?? 0);
-    return port < 1 || port > 65_535;
+    return port < 1 || port > PORT_MAX;
   });
   if (list.length === 0 || wrong.length > 0) {
-    const named = wrong.map((server) => `"${server}"`).join(', ');
+    const given = wrong.map((server) => shown(server)).join(', ');
     throw new TidemarkError(
       'INVALID_ARGUMENT',
-      `Cannot connect: servers holds ${named || 'nothing'}, must be host:port[,host:port]`,
+      `Cannot connect: servers holds ${given || 'nothing'}, must be host:port[,host:port]`,
     );
   }
-  const connections = new Connections(options.credentials);
+  const connections = new Connections(systemPorts(options.credentials));
   return new Tidemark(connections, new Cluster(connections, list));
 }

@@ -1,4 +1,11 @@
-/** Options of the operator, all from the environment, as the chart sets them. Every fault is reported at once; nothing is repaired. */
+/**
+ * Options of the operator, all from the environment, as the chart sets them. Every fault is
+ * reported at once; nothing is repaired.
+ */
+
+import { printable } from '../base/printable.ts';
+import { PORT_MAX } from '../base/limits.ts';
+import { LOG_LEVELS, type LogLevel } from '../base/broker-options.ts';
 
 export interface OperatorConfig {
   /** This copy, among those that may lead. */
@@ -13,8 +20,11 @@ export interface OperatorConfig {
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
   readonly httpPort: number;
-  readonly logLevel: string;
-  /** API server behind a plain HTTP address (`kubectl proxy`); absent: the service account, then a kubeconfig. */
+  readonly logLevel: LogLevel;
+  /**
+   * API server behind a plain HTTP address (`kubectl proxy`); absent: the service account, then a
+   * kubeconfig.
+   */
   readonly apiServer: string | undefined;
   readonly serviceHost: string | undefined;
   readonly servicePort: string | undefined;
@@ -26,9 +36,6 @@ export interface OperatorConfig {
 export class OperatorConfigError extends Error {
   override readonly name = 'OperatorConfigError';
 }
-
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
-const PORT_MAX = 65_535;
 
 /** @throws OperatorConfigError that names every fault: variable, value and what is allowed */
 export function readOperatorConfig(
@@ -48,11 +55,12 @@ export function readOperatorConfig(
       faults.push(`${name} is "${value}", must be a whole number from 0 to ${max}`);
     return number;
   };
-  const choice = (name: string, allowed: readonly string[], fallback: string): string => {
-    const value = environment[name] ?? fallback;
-    if (!allowed.includes(value))
-      faults.push(`${name} is "${value}", must be one of ${allowed.join(', ')}`);
-    return value;
+  const choice = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => {
+    const given = environment[name] ?? fallback;
+    const chosen = allowed.find((value) => value === given);
+    if (chosen === undefined)
+      faults.push(`${name} is "${given}", must be one of ${allowed.join(', ')}`);
+    return chosen ?? fallback;
   };
   const config: OperatorConfig = {
     podName: text('POD_NAME', environment['HOSTNAME']),
@@ -74,6 +82,6 @@ export function readOperatorConfig(
         ? null
         : whole('TIDEMARK_TEST_EXIT_BEFORE_ACTION', 0, Number.MAX_SAFE_INTEGER),
   };
-  if (faults.length > 0) throw new OperatorConfigError(faults.join('\n'));
+  if (faults.length > 0) throw new OperatorConfigError(faults.map(printable).join('\n'));
   return config;
 }

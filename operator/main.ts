@@ -1,21 +1,24 @@
-/** The operator's program: composes an {@link Operator} with the process it runs in, and ends in order on SIGTERM or SIGINT. The only reader of the environment. */
+/**
+ * The operator's program: composes an {@link Operator} with the process it runs in, and ends in
+ * order on SIGTERM or SIGINT. The only reader of the environment.
+ */
 import { randomUUID } from 'node:crypto';
-import { pino } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { stopAtAction } from './act/stop-at-action.ts';
 import { FIELD_MANAGER } from './api/names.ts';
 import { OperatorConfigError, readOperatorConfig, type OperatorConfig } from './config.ts';
 import { BrokerAdmin } from './observe/broker-admin.ts';
 import { Operator } from './operator.ts';
-import { systemClock } from './runtime/clock.ts';
-import { HttpServer } from './runtime/http.ts';
+import { systemClock } from '../process/system-clock.ts';
+import { createLogger } from '../process/logger.ts';
+import { ProbeServer } from '../process/probe-server.ts';
 import {
   anonymousCredentials,
   inClusterCredentials,
   kubeconfigCredentials,
   type KubeCredentials,
-} from './runtime/kube-credentials.ts';
-import { HttpTransport } from './runtime/kube-transport.ts';
+} from './kube/kube-credentials.ts';
+import { HttpTransport } from './kube/kube-transport.ts';
 import { OperatorMetrics } from './runtime/metrics.ts';
 
 const METRICS_PREFIX = 'tidemark_operator_';
@@ -33,13 +36,13 @@ function credentialsOf({
 
 async function run(): Promise<void> {
   const config = readOperatorConfig(process.env);
-  const logger = pino({ level: config.logLevel, base: { pod: config.podName } });
+  const logger = createLogger(config.logLevel, { pod: config.podName });
   const metrics = new OperatorMetrics(METRICS_PREFIX);
   collectDefaultMetrics({ register: metrics.registry });
   const exit = (code: number): never => process.exit(code);
   const operator = new Operator(config, {
     transport: new HttpTransport(await credentialsOf(config), FIELD_MANAGER),
-    admin: new BrokerAdmin(),
+    admin: new BrokerAdmin(systemClock),
     clock: systemClock,
     random: Math.random,
     newId: randomUUID,
@@ -48,9 +51,11 @@ async function run(): Promise<void> {
     beforeAction: stopAtAction(config.exitBeforeAction, () => exit(1)),
     exit,
   });
-  const http = new HttpServer({
-    isAlive: () => operator.isAlive,
-    isReady: () => operator.isReady,
+  const http = new ProbeServer({
+    // Standing by for leadership is alive.
+    whyDead: () => (operator.isAlive ? null : 'a pass is stuck'),
+    // A copy whose caches are filled could take over; leading is no part of it.
+    whyNotReady: () => (operator.isReady ? null : 'caches are not filled'),
     metrics: () => metrics.text(),
     metricsContentType: metrics.contentType,
   });

@@ -1,9 +1,12 @@
 /**
- * One copy of the operator, joined from its parts: lease, caches, observer, decision, actor, events and metrics. One pass: wait for the own writes to show, observe,
- * decide, act. All it knows of the world is {@link OperatorPorts}, so that the simulator runs this very code.
+ * One copy of the operator, joined from its parts: lease, caches, observer, decision, actor, events
+ * and metrics. One pass: wait for the own writes to show, observe, decide, act. All it knows of the
+ * world is {@link OperatorPorts}, so that the simulator runs this very code.
  */
 import type { Logger } from 'pino';
-import { Actor, type ActorOptions, OutdatedError } from './act/act.ts';
+import { Actor, type ActorOptions, type Basis, OutdatedError } from './act/act.ts';
+import { Attempts } from './act/attempts.ts';
+import { carryOut, isUnreachable, messageOf } from './act/carry-out.ts';
 import type { Kind, KubeObject } from './api/kinds.ts';
 import {
   CLAIM,
@@ -17,22 +20,26 @@ import {
 } from './api/kinds.ts';
 import { FIELD_MANAGER, podName, TOPIC_FINALIZER } from './api/names.ts';
 import type { OperatorConfig } from './config.ts';
-import { decide } from './decide/decide.ts';
-import type { EventNote } from './decide/types.ts';
+import { decide, statusAfter } from './decide/decide.ts';
+import { kindOf } from './decide/events.ts';
+import { planTopic, refusedTopic, topicsToVisit } from './decide/topics.ts';
+import type { Action, EventNote, Refusal } from './decide/types.ts';
 import type { BrokerAdmin } from './observe/broker-admin.ts';
-import { observe } from './observe/observe.ts';
-import type { Random } from './runtime/backoff.ts';
-import { ObjectCache } from './runtime/cache.ts';
-import type { Clock } from './runtime/clock.ts';
-import { EventRecorder } from './runtime/events.ts';
-import { Expectations } from './runtime/expectations.ts';
-import { KubeClient } from './runtime/kube-client.ts';
-import { keyOf, nameOf } from './runtime/kube-object.ts';
-import type { KubeTransport } from './runtime/kube-transport.ts';
-import { LeaderLease } from './runtime/leader-lease.ts';
+import { observe, observeTopic, type TopicSeen } from './observe/observe.ts';
+import { Applications } from './observe/applied.ts';
+import { Sightings } from './observe/sightings.ts';
+import type { Random } from './kube/backoff.ts';
+import { ObjectCache } from './kube/cache.ts';
+import type { Clock } from '../base/clock.ts';
+import { EventRecorder } from './kube/events.ts';
+import { Expectations } from './kube/expectations.ts';
+import { KubeClient } from './kube/kube-client.ts';
+import { keyOf, nameOf } from './kube/kube-object.ts';
+import type { KubeTransport } from './kube/kube-transport.ts';
+import { LeaderLease } from './kube/leader-lease.ts';
 import type { OperatorMetrics } from './runtime/metrics.ts';
 import { Reconciler, type PassResult } from './runtime/reconciler.ts';
-import { Reflector } from './runtime/reflector.ts';
+import { Reflector } from './kube/reflector.ts';
 
 /** The part of the options that does not concern the process. */
 export type OperatorSettings = Pick<
@@ -55,8 +62,14 @@ export interface OperatorPorts {
   readonly exit: (code: number) => void;
 }
 
-const CONTROLLER = 'logcluster';
-/** Own writes show in the caches within milliseconds; a pass that comes sooner is put off for so long. */
+const CLUSTERS = 'logcluster';
+const TOPICS = 'logtopic';
+/** Longest pause before a LogTopic that was refused is tried again. */
+const TOPIC_RETRY_MS_MAX = 30_000;
+/**
+ * Own writes show in the caches within milliseconds; a pass that comes sooner is put off for so
+ * long.
+ */
 const CATCH_UP_MS = 100;
 const FLUSH_MS_MAX = 3_000;
 const WATCHED: readonly Kind[] = [
@@ -69,6 +82,21 @@ const WATCHED: readonly Kind[] = [
   DISRUPTION_BUDGET,
 ];
 
+/** What is remembered of one cluster from pass to pass; lost with the process, and not missed. */
+interface Memory {
+  readonly attempts: Attempts;
+  readonly applications: Applications;
+  readonly sightings: Sightings;
+}
+
+function newMemory(): Memory {
+  return {
+    attempts: new Attempts(),
+    applications: new Applications(),
+    sightings: new Sightings(),
+  };
+}
+
 export class Operator {
   readonly #config: OperatorSettings;
   readonly #ports: OperatorPorts;
@@ -79,6 +107,11 @@ export class Operator {
   readonly #reflectors: readonly Reflector[];
   readonly #events: EventRecorder;
   readonly #reconciler: Reconciler;
+  /** LogTopics have a queue of their own: one that is refused holds up nothing else. */
+  readonly #topics: Reconciler;
+  /** Where a pass over a cluster last found its controller, by key; null: nowhere. */
+  readonly #controllers = new Map<string, string | null>();
+  readonly #memories = new Map<string, Memory>();
   readonly #lease: LeaderLease;
 
   constructor(config: OperatorSettings, ports: OperatorPorts) {
@@ -106,13 +139,27 @@ export class Operator {
       newId,
       ...machinery,
     });
+    const ready = (): Promise<unknown> =>
+      Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced()));
+    const keysOf = (kind: Kind): string[] =>
+      this.#cache.list(kind).map(({ metadata }) => keyOf(metadata));
+    const onError = (key: string, error: unknown): void => this.#failed(key, error);
     this.#reconciler = new Reconciler({
       ...machinery,
       reconcile: (key, signal) => this.#pass(key, signal),
-      allKeys: () => this.#cache.list(LOG_CLUSTER).map(({ metadata }) => keyOf(metadata)),
-      ready: () => Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced())),
-      onError: (key, error) => this.#failed(key, error),
-      observer: metrics.controller(CONTROLLER),
+      allKeys: () => keysOf(LOG_CLUSTER),
+      ready,
+      onError,
+      observer: metrics.controller(CLUSTERS),
+    });
+    this.#topics = new Reconciler({
+      ...machinery,
+      reconcile: (key, signal) => this.#passTopic(key, signal),
+      allKeys: () => keysOf(LOG_TOPIC),
+      ready,
+      onError,
+      observer: metrics.controller(TOPICS),
+      limits: { retryMsMax: TOPIC_RETRY_MS_MAX },
     });
     this.#lease = new LeaderLease({
       ...machinery,
@@ -122,24 +169,29 @@ export class Operator {
       onStarted: () => {
         logger.info('leading');
         this.#reconciler.start();
+        this.#topics.start();
       },
       onLost: (why) => {
         logger.fatal({ why }, 'leadership lost');
         this.#reconciler.abort(why);
+        this.#topics.abort(why);
         ports.exit(1);
       },
     });
     metrics.attach({
-      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs(),
       isLeading: () => this.#lease.isLeading(),
       reflectors: () => this.#reflectors,
-      depths: () => [{ controller: CONTROLLER, ...this.#reconciler.depth }],
+      depths: () => [
+        { controller: CLUSTERS, ...this.#reconciler.depth },
+        { controller: TOPICS, ...this.#topics.depth },
+      ],
     });
   }
 
   /** False when only a new process can help. */
   get isAlive(): boolean {
-    return !this.#reconciler.isStuck();
+    return !this.#reconciler.isStuck() && !this.#topics.isStuck();
   }
 
   /** The caches are filled. */
@@ -156,7 +208,7 @@ export class Operator {
 
   /** Ends what is under way, then gives the lease away. */
   async stop(): Promise<void> {
-    await this.#reconciler.stop();
+    await Promise.all([this.#reconciler.stop(), this.#topics.stop()]);
     const late = new AbortController();
     const cancel = this.#ports.clock.after(FLUSH_MS_MAX, () => late.abort());
     await this.#events.flush(late.signal);
@@ -186,8 +238,11 @@ export class Operator {
   }
 
   /** Which cluster a changed object belongs to. */
-  #changed({ kind, metadata, spec }: KubeObject & { readonly spec?: unknown }): void {
-    const { namespace, labels = {} } = metadata;
+  #changed(object: KubeObject): void {
+    const { kind, metadata } = object;
+    const { namespace, labels = {}, deletionTimestamp } = metadata;
+    const priority = deletionTimestamp === undefined ? 'normal' : 'urgent';
+    if (kind === LOG_TOPIC.kind) this.#topics.enqueue(keyOf(metadata), priority);
     if (kind === NODE.kind) {
       for (const cluster of this.#cache.list(LOG_CLUSTER))
         this.#reconciler.enqueue(keyOf(cluster.metadata));
@@ -197,26 +252,24 @@ export class Operator {
       kind === LOG_CLUSTER.kind
         ? metadata.name
         : kind === LOG_TOPIC.kind
-          ? (spec as { readonly clusterName?: string } | undefined)?.clusterName
+          ? clusterOf(object)
           : labels['app.kubernetes.io/name'] === 'tidemark'
             ? labels['app.kubernetes.io/instance']
             : undefined;
-    if (name !== undefined)
-      this.#reconciler.enqueue(
-        keyOf({ namespace, name }),
-        metadata.deletionTimestamp === undefined ? 'normal' : 'urgent',
-      );
+    if (name !== undefined) this.#reconciler.enqueue(keyOf({ namespace, name }), priority);
   }
 
   async #pass(key: string, signal: AbortSignal): Promise<PassResult> {
     const resource = this.#cache.get(LOG_CLUSTER, nameOf(key));
-    if (resource === undefined) return this.#passWithout(key, signal);
+    if (resource === undefined) return this.#passWithout(key);
     const pending = this.#expectations.pending(key);
     if (pending.length > 0) {
       this.#logger.debug({ key, pending }, 'waiting for own writes');
       return { requeueAfterMs: CATCH_UP_MS };
     }
     const { brokerImage, canReadNodes } = this.#config;
+    const memory = this.#memories.get(key) ?? newMemory();
+    this.#memories.set(key, memory);
     const basis = await observe(
       {
         cache: this.#cache,
@@ -224,48 +277,142 @@ export class Operator {
         admin: this.#ports.admin,
         imageDefault: brokerImage,
         canReadNodes,
+        ...memory,
+        monotonicMs: () => this.#ports.clock.monotonicMs(),
       },
       resource,
       signal,
     );
     const { clock, metrics } = this.#ports;
-    const plan = decide(basis.observation, clock.wallMs());
-    metrics.blocked(key, plan.blockedBy, clock.nowMs());
-    const actor = this.#actor(key);
-    for (const action of plan.actions) {
-      this.#logger.debug({ key, action }, 'action');
-      if (!action.kind.startsWith('write-'))
-        this.#logger.info({ key, action: action.kind, ...action }, 'act');
-      await actor.perform(action, basis, signal);
+    const { observation, controllerAddress } = basis;
+    this.#controllers.set(key, controllerAddress);
+    const plan = decide(observation, clock.wallMs());
+    metrics.blocked(key, plan.blockedBy, clock.monotonicMs());
+    const perform = this.#performer(key, basis, signal);
+    const { attempts } = memory;
+    const { events, hasActed } = await carryOut(plan, {
+      perform,
+      isOver: () => signal.aborted || !this.#lease.isLeading(),
+      monotonicMs: () => clock.monotonicMs(),
+      attempts,
+      onError: (action, error) => this.#refused(key, action, error),
+    });
+    const failures = attempts.failures();
+    const refusals = failures.map(({ message }): Refusal => ({ gate: 'WriteRefused', message }));
+    const status = statusAfter(observation, plan, refusals, clock.wallMs());
+    const told = failures
+      .filter(({ isNew }) => isNew)
+      .map(({ message }): EventNote => ({ reason: 'WriteRefused', note: message }));
+    this.#tell(resource, [...plan.events, ...events, ...told]);
+    if (status !== null) await perform({ kind: 'write-status', status });
+    for (const name of topicsToVisit(observation, clock.wallMs()))
+      this.#topics.nudge(keyOf({ namespace: resource.metadata.namespace, name }));
+    const retryMs = attempts.nextMs();
+    const requeueAfterMs =
+      hasActed || status !== null
+        ? CATCH_UP_MS
+        : Math.min(
+            plan.requeueAfterMs,
+            Math.max(CATCH_UP_MS, (retryMs ?? Infinity) - clock.monotonicMs()),
+          );
+    return { requeueAfterMs, hasFailed: failures.length > 0 };
+  }
+
+  #passWithout(key: string): PassResult {
+    this.#expectations.forget(key);
+    this.#controllers.delete(key);
+    this.#memories.delete(key);
+    this.#ports.metrics.blocked(key, null, 0);
+    const { namespace, name } = nameOf(key);
+    for (const topic of this.#cache.list(LOG_TOPIC, namespace))
+      if (clusterOf(topic) === name) this.#topics.enqueue(keyOf(topic.metadata));
+    return { isGone: true };
+  }
+
+  async #passTopic(key: string, signal: AbortSignal): Promise<PassResult> {
+    const own = topicKey(key);
+    const topic = this.#cache.get(LOG_TOPIC, nameOf(key));
+    if (topic === undefined) {
+      this.#expectations.forget(own);
+      return { isGone: true };
     }
-    this.#tell(resource, plan.events);
-    return { requeueAfterMs: plan.actions.length > 0 ? CATCH_UP_MS : plan.requeueAfterMs };
+    if (this.#expectations.pending(own).length > 0) return { requeueAfterMs: CATCH_UP_MS };
+    const { namespace, name } = topic.metadata;
+    const clusterName = { namespace, name: clusterOf(topic) ?? '' };
+    const cluster = this.#cache.get(LOG_CLUSTER, clusterName);
+    if (cluster === undefined) return this.#passOrphan(own, topic, signal);
+    const controllerAddress = this.#controllers.get(keyOf(clusterName));
+    // The cluster's own pass comes first, and asks for this one again.
+    if (controllerAddress === undefined) return {};
+    const { admin } = this.#ports;
+    const seen = await observeTopic(
+      { cache: this.#cache, admin },
+      cluster,
+      { name, controllerAddress },
+      signal,
+    );
+    return seen === null ? {} : this.#carryOutTopic(own, topic, seen, signal);
+  }
+
+  async #carryOutTopic(
+    own: string,
+    topic: KubeObject,
+    { observation, view, controllerAddress }: TopicSeen,
+    signal: AbortSignal,
+  ): Promise<PassResult> {
+    const { clock } = this.#ports;
+    const { name } = topic.metadata;
+    const plan = planTopic(observation, view, clock.wallMs());
+    const basis = {
+      observation,
+      controllerAddress,
+      template: null,
+      record: null,
+      addresses: new Map(),
+    };
+    const perform = this.#performer(own, basis, signal);
+    const conclude = async ({
+      events,
+      status,
+    }: Pick<typeof plan, 'events' | 'status'>): Promise<void> => {
+      this.#tell(topic, events);
+      if (status !== null) await perform({ kind: 'write-topic-status', name, status });
+    };
+    try {
+      for (const action of plan.actions) await perform(action);
+    } catch (error) {
+      const isTold = !signal.aborted && !(error instanceof OutdatedError) && !isUnreachable(error);
+      if (isTold) await conclude(refusedTopic(observation, view, messageOf(error), clock.wallMs()));
+      throw error;
+    }
+    await conclude(plan);
+    return plan.actions.length > 0 ? { requeueAfterMs: CATCH_UP_MS } : {};
   }
 
   /** Without its cluster a LogTopic has nothing to wait for. */
-  async #passWithout(key: string, signal: AbortSignal): Promise<PassResult> {
-    this.#expectations.forget(key);
-    this.#ports.metrics.blocked(key, null, 0);
-    const { namespace, name } = nameOf(key);
-    const orphans = this.#cache
-      .list(LOG_TOPIC, namespace)
-      .filter(
-        (topic) =>
-          (topic['spec'] as { readonly clusterName?: string } | undefined)?.clusterName === name,
-      );
-    for (const { metadata } of orphans) {
-      const { finalizers = [], deletionTimestamp, resourceVersion } = metadata;
-      if (deletionTimestamp === undefined || !finalizers.includes(TOPIC_FINALIZER)) continue;
-      if (!this.#lease.isLeading()) throw new OutdatedError('leadership is lost');
-      const kept = finalizers.filter((each) => each !== TOPIC_FINALIZER);
-      await this.#client.mergePatch(
-        LOG_TOPIC,
-        metadata,
-        { metadata: { finalizers: kept, resourceVersion } },
-        { signal },
-      );
-    }
-    return { isGone: true };
+  async #passOrphan(
+    own: string,
+    { metadata }: KubeObject,
+    signal: AbortSignal,
+  ): Promise<PassResult> {
+    const { finalizers = [], deletionTimestamp, resourceVersion } = metadata;
+    if (deletionTimestamp === undefined || !finalizers.includes(TOPIC_FINALIZER)) return {};
+    if (!this.#lease.isLeading()) throw new OutdatedError('leadership is lost');
+    const kept = finalizers.filter((each) => each !== TOPIC_FINALIZER);
+    const patch = { metadata: { finalizers: kept, resourceVersion } };
+    const written = await this.#client.mergePatch(LOG_TOPIC, metadata, patch, { signal });
+    this.#expectations.expectWrite(own, LOG_TOPIC, written);
+    return {};
+  }
+
+  #performer(key: string, basis: Basis, signal: AbortSignal): (action: Action) => Promise<void> {
+    const actor = this.#actor(key);
+    return (action) => {
+      this.#logger.debug({ key, action }, 'action');
+      if (!action.kind.startsWith('write-'))
+        this.#logger.info({ key, action: action.kind, ...action }, 'act');
+      return actor.perform(action, basis, signal);
+    };
   }
 
   #actor(key: string): Actor {
@@ -275,19 +422,30 @@ export class Operator {
       isLeading: () => this.#lease.isLeading(),
       beforeAction: this.#ports.beforeAction,
       onWritten: (type, object) => this.#expectations.expectWrite(key, type, object),
+      onApplied: (id, text, fields) =>
+        this.#memories
+          .get(key)
+          ?.applications.applied(id, text, fields, this.#ports.clock.monotonicMs()),
       onDeleted: (type, name, uid) => this.#expectations.expectDeletion(key, type, name, uid),
     });
   }
 
   #tell(regarding: KubeObject, events: readonly EventNote[]): void {
     const { namespace, name } = regarding.metadata;
-    for (const { brokerId, ...report } of events) {
+    for (const { brokerId, reason, note } of events) {
       const related =
         brokerId === undefined
           ? undefined
           : this.#cache.get(POD, { namespace, name: podName(name, brokerId) });
-      this.#events.record({ regarding, ...report, ...(related === undefined ? {} : { related }) });
+      const report = { regarding, reason, note, ...kindOf(reason) };
+      this.#events.record(related === undefined ? report : { ...report, related });
     }
+  }
+
+  #refused(key: string, { kind }: Action, error: unknown): void {
+    if (error instanceof OutdatedError)
+      this.#logger.info({ key, action: kind, why: error.message }, 'action not carried out');
+    else this.#logger.warn({ key, action: kind, err: error }, 'action failed');
   }
 
   #failed(key: string, error: unknown): void {
@@ -295,4 +453,13 @@ export class Operator {
       this.#logger.info({ key, why: error.message }, 'pass ended early');
     else this.#logger.warn({ key, err: error }, 'pass failed');
   }
+}
+
+function clusterOf(topic: KubeObject): string | undefined {
+  return (topic['spec'] as { readonly clusterName?: string } | undefined)?.clusterName;
+}
+
+/** Of what is expected for a LogTopic: a cluster may have the same name. */
+function topicKey(key: string): string {
+  return `logtopic ${key}`;
 }

@@ -1,6 +1,7 @@
 /**
- * README of the chart: an introduction, then a table of its values, read from the comments of values.yaml. A comment that begins with `# --` describes the key
- * after it, or after the lines that continue it; a value described as a whole has no rows of its own for what is inside it.
+ * README of the chart: an introduction, then a table of its values, read from the comments of
+ * values.yaml. A comment that begins with `# --` describes the key after it, or after the lines
+ * that continue it; a value described as a whole has no rows of its own for what is inside it.
  */
 
 /** Rows of the table: path, default as YAML in one line, description. */

@@ -1,11 +1,14 @@
 /** Level `check` of the tests: one tool a test, all of them offline. */
-import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root } from './install.mjs';
 import { checkKubeFiles } from './kube-files.mjs';
+import { pack } from './pack.mjs';
 import { capture } from './process.mjs';
 import { buf, checkBreaking, checkFresh } from './proto.mjs';
+import { checkReference } from './reference.mjs';
+import { SOURCE_FOLDERS } from './source-folders.mjs';
 
 const bin = join(root, 'node_modules', '.bin');
 // The tools start with `#!/usr/bin/env node`: that is to be the pinned one.
@@ -15,9 +18,21 @@ function tool(name, ...args) {
   return () => capture(join(bin, name), args, { cwd: root, env });
 }
 
-const folders = ['proto', 'broker', 'operator', 'client', 'test', 'bench'].filter((folder) =>
-  existsSync(join(root, folder)),
-);
+/** What strangers' tools say of the package that `npm run pack` makes. */
+async function checkPackage() {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-package-'));
+  try {
+    const file = await pack(folder);
+    const lint = await tool('publint', '--strict', join(folder, 'package'))();
+    if (lint.code !== 0) return lint;
+    // The package is ESM alone, and says so.
+    return await tool('attw', file, '--profile', 'esm-only', '--no-definitely-typed')();
+  } catch (error) {
+    return { code: 1, output: String(error) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** A check that fails everywhere at once need not fill the screen. */
 const OUTPUT_LINES_MAX = 60;
@@ -37,16 +52,22 @@ const CHECKS = [
   { name: 'types of the pure folders', run: tool('tsc', '--project', 'tsconfig.pure.json') },
   {
     name: 'imports between folders',
-    run: tool('depcruise', '--config', 'dependency-cruiser.cjs', ...folders),
+    run: tool('depcruise', '--config', 'dependency-cruiser.cjs', ...SOURCE_FOLDERS),
   },
   { name: 'unused files, exports and packages', run: tool('knip', '--no-config-hints') },
+  { name: 'spelling', run: tool('cspell', 'lint', '--no-progress', '--no-summary', '--quiet') },
   { name: 'proto lint', run: () => buf('lint') },
   { name: 'proto compatibility', run: checkBreaking },
   { name: 'generated code is fresh', run: checkFresh },
+  { name: 'reference of the client is fresh', run: checkReference },
+  { name: 'package, as others install it', run: checkPackage },
   { name: 'generated files for Kubernetes are fresh', run: checkKubeFiles },
 ];
 
-/** Runs all checks, as many at once as there are processors. Prints a line for each, and what a failed one said. */
+/**
+ * Runs all checks, as many at once as there are processors. Prints a line for each, and what a
+ * failed one said.
+ */
 export async function runChecks() {
   const result = { passed: 0, failed: 0, skipped: 0, reasons: [] };
   const waiting = [...CHECKS];

@@ -1,6 +1,7 @@
 /**
- * What every script needs first: `node_modules` as package-lock.json states it, and the pinned Node inside it.
- * Runs on any Node from 20 up, before anything is installed, so it uses nothing but Node itself.
+ * What every script needs first: `node_modules` as package-lock.json states it, and the pinned Node
+ * inside it. Runs on any Node from 20 up, before anything is installed, so it uses nothing but Node
+ * itself.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -20,13 +21,19 @@ export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/,
 
 const modules = join(root, 'node_modules');
 const lockFile = join(root, 'package-lock.json');
-/** A copy of the lock file that `node_modules` was last found to match: comparing costs a millisecond. */
+/**
+ * A copy of the lock file that `node_modules` was last found to match: comparing costs a
+ * millisecond.
+ */
 const stampFile = join(modules, '.tidemark-installed.json');
 /** Held while npm works, so that two terminals never install at once. */
 const guardFile = join(root, '.tidemark', 'install.lock');
 /** 15 minutes: a cold install over a slow line is near two. */
 const GUARD_WAIT_MS_MAX = 900_000;
 const GUARD_POLL_MS = 200;
+
+/** Where Node keeps what it compiled of sources. */
+export const compiledFolder = join(modules, '.cache', 'tidemark-compiled');
 
 /** npm packages that carry the Node binary, one for each platform. */
 const NODE_PACKAGES = [
@@ -48,7 +55,10 @@ function readOrEmpty(file) {
   return existsSync(file) ? readFileSync(file) : Buffer.alloc(0);
 }
 
-/** Whether what npm noted in `node_modules` is what the lock file asks for; optional packages of other platforms may be missing. */
+/**
+ * Whether what npm noted in `node_modules` is what the lock file asks for; optional packages of
+ * other platforms may be missing.
+ */
 function matchesLock(lock) {
   const noted = join(modules, '.package-lock.json');
   if (!existsSync(noted)) return false;
@@ -114,7 +124,10 @@ function install() {
   return undefined;
 }
 
-/** Makes `node_modules` match the lock file; does nothing where it does. Ends the process with a message where it cannot. */
+/**
+ * Makes `node_modules` match the lock file; does nothing where it does. Ends the process with a
+ * message where it cannot.
+ */
 export function ensureInstalled() {
   if (isInstalled()) return;
   takeGuard();
@@ -127,7 +140,10 @@ export function ensureInstalled() {
   if (problem !== undefined) fail(problem);
 }
 
-/** Path of the Node that runs the sources: the pinned one, or the machine's own where npm has no binary and it is new enough. */
+/**
+ * Path of the Node that runs the sources: the pinned one, or the machine's own where npm has no
+ * binary and it is new enough.
+ */
 export function pinnedNode() {
   const found = NODE_PACKAGES.map((name) => join(modules, name, 'bin', 'node')).find((path) =>
     existsSync(path),
@@ -151,13 +167,13 @@ export function whyNodeFails(node) {
   return `Node 26 does not start: ${text}`;
 }
 
-/** Environment of every program of the project. */
-export function programEnvironment() {
+/** Environment of every program of the project; one that is built keeps what it compiled itself. */
+export function programEnvironment({ isBuilt = false } = {}) {
   return {
+    ...(isBuilt ? {} : { NODE_COMPILE_CACHE: compiledFolder }),
+    // Data I/O uses fewer threads than this, so that the sync of the quorum log always finds one
+    // free.
+    UV_THREADPOOL_SIZE: '16',
     ...process.env,
-    // Data I/O uses fewer threads than this, so that the sync of the quorum log always finds one free.
-    UV_THREADPOOL_SIZE: process.env.UV_THREADPOOL_SIZE ?? '16',
-    NODE_COMPILE_CACHE:
-      process.env.NODE_COMPILE_CACHE ?? join(modules, '.cache', 'tidemark-compiled'),
   };
 }

@@ -23,7 +23,10 @@ export async function generateKubeFiles() {
   return files.length;
 }
 
-/** Resolves to exit code and output: 1 with the names of the files that are not what the sources give. */
+/**
+ * Resolves to exit code and output: 1 with the names of the files that are not what the sources
+ * give.
+ */
 export async function checkKubeFiles() {
   try {
     const stale = (await render())

@@ -1,6 +1,7 @@
 /**
- * Prints, as JSON from path to text, every file that is generated for Kubernetes: the CustomResourceDefinitions and their copies in the chart, and the chart's
- * README. Runs on the pinned Node, since it loads the operator's tables; scripts/kube-files.mjs starts it.
+ * Prints, as JSON from path to text, every file that is generated for Kubernetes: the
+ * CustomResourceDefinitions and their copies in the chart, and the chart's README. Runs on the
+ * pinned Node, since it loads the operator's tables; scripts/kube-files.mjs starts it.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

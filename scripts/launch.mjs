@@ -1,7 +1,11 @@
-/** Starts a TypeScript program of the project on the pinned Node and stands in for it: same terminal, signals and exit code. */
+/**
+ * Starts a TypeScript program of the project on the pinned Node and stands in for it: same
+ * terminal, signals and exit code.
+ */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
+import { PROGRAMS } from './build.mjs';
 import {
   ensureInstalled,
   fail,
@@ -13,17 +17,26 @@ import {
 
 /** The dynamic loader's exit code when a library is missing. */
 const LOADER_FAILED = 127;
-/** Signals that a terminal sends to every process in front of it, so that passing them on would deliver them twice. */
+/**
+ * Signals that a terminal sends to every process in front of it, so that passing them on would
+ * deliver them twice.
+ */
 const TERMINAL_SIGNALS = ['SIGINT', 'SIGQUIT', 'SIGHUP'];
 const OTHER_SIGNALS = ['SIGTERM', 'SIGUSR1', 'SIGUSR2'];
 
-/** Runs `program` (a path from the project's folder) with `args`; this process ends as the program does. */
+/**
+ * Runs `program` (a path from the project's folder) with `args`; this process ends as the program
+ * does.
+ */
 export function launch(program, args) {
   ensureInstalled();
   const node = pinnedNode();
-  const child = spawn(node, [resolve(root, program), ...args], {
+  const path = relative(root, resolve(root, program));
+  const isBuilt = PROGRAMS.includes(path);
+  const file = join(root, isBuilt ? 'scripts/program.mjs' : path);
+  const child = spawn(node, [file, ...(isBuilt ? [path] : []), ...args], {
     stdio: 'inherit',
-    env: programEnvironment(),
+    env: programEnvironment({ isBuilt }),
   });
   const hasTerminal = [process.stdin, process.stdout, process.stderr].some(
     (stream) => stream.isTTY,

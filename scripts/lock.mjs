@@ -1,8 +1,9 @@
 /**
  * `npm run lock`: rewrites package-lock.json after a change of package.json.
  *
- * npm leaves out the optional packages of other platforms that the registry in use does not carry, and `npm ci` then refuses
- * the lock file everywhere. This adds them back by name and version; their hash is missing, because nobody here has seen them.
+ * npm leaves out the optional packages of other platforms that the registry in use does not carry,
+ * and `npm ci` then refuses the lock file everywhere. This adds them back by name and version;
+ * their hash is missing, because nobody here has seen them.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -34,7 +35,9 @@ function platform(name) {
   return { os: [os], cpu: [cpu], libc: words.includes('musl') ? ['musl'] : undefined };
 }
 
-/** Adds every optional dependency that the lock file names but does not hold. Returns their names. */
+/**
+ * Adds every optional dependency that the lock file names but does not hold. Returns their names.
+ */
 function complete(lock) {
   const added = [];
   for (const owner of Object.values(lock.packages)) {

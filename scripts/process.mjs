@@ -1,7 +1,10 @@
 /** Child processes of the scripts. */
 import { spawn } from 'node:child_process';
 
-/** Runs a command to its end. Resolves to its exit code and everything it printed, both streams in order of arrival. */
+/**
+ * Runs a command to its end. Resolves to its exit code and everything it printed, both streams in
+ * order of arrival.
+ */
 export function capture(command, args, options = {}) {
   return new Promise((resolve) => {
     const chunks = [];

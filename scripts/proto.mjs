@@ -1,6 +1,7 @@
 /**
- * What is generated from the .proto files: TypeScript (proto/gen) and the descriptor image (proto/tidemark.binpb). The image
- * serves gRPC reflection, and it is what `buf breaking` holds later changes against.
+ * What is generated from the .proto files: TypeScript (proto/gen) and the descriptor image
+ * (proto/tidemark.binpb). The image serves gRPC reflection, and it is what `buf breaking` holds
+ * later changes against.
  */
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,7 +35,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 `;
 
-/** Takes two costs out of generated code: a copy of every message sent, and a string for every 64-bit number read. */
+/**
+ * Takes two costs out of generated code: a copy of every message sent, and a string for every
+ * 64-bit number read.
+ */
 function withoutWaste(code) {
   const changed = code
     .replaceAll(/Buffer\.from\((\w+\.encode\(value\)\.finish\(\))\)/g, 'asBuffer($1)')

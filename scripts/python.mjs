@@ -1,4 +1,7 @@
-/** A Python with gRPC, for the test that drives a cluster from generated Python code. Made once, inside `node_modules`. */
+/**
+ * A Python with gRPC, for the test that drives a cluster from generated Python code. Made once,
+ * inside `node_modules`.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +45,8 @@ function make() {
 
 /**
  * Makes the environment where it is missing or has other versions.
- * @returns `{ python }`, the path of its interpreter, or `{ missing }`, the reason why there is none
+ * @returns `{ python }`, the path of its interpreter, or `{ missing }`, the reason why there is
+ * none
  */
 export function ensurePython() {
   if (existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === REQUIREMENTS)

@@ -1,4 +1,7 @@
-/** `node scripts/run.mjs <program.ts> [arguments]`: installs what is missing, then runs the program on the pinned Node. */
+/**
+ * `node scripts/run.mjs <program.ts> [arguments]`: installs what is missing, then runs the program
+ * on the pinned Node.
+ */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fail, root } from './install.mjs';

@@ -1,7 +1,7 @@
 /**
- * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. The last line is
- * `N passed, N failed, N skipped`; the exit code is 0 only where nothing failed and every level ran a test, but for `kube`, which a
- * machine may be unable to run.
+ * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. The
+ * last line is `N passed, N failed, N skipped`; the exit code is 0 only where nothing failed and
+ * every level ran a test, but for `kube`, which a machine may be unable to run.
  */
 import { mkdtempSync, readFileSync, existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -51,8 +51,10 @@ const LEVELS = {
   check: async () => (await import('./checks.mjs')).runChecks(),
   unit: () => runVitest('unit'),
   scenario: () => runVitest('scenario'),
+  contract: () => runVitest('contract'),
   sim: () => runVitest('sim'),
   chart: () => runVitest('chart'),
+  security: () => runVitest('security'),
   cluster: () => runVitest('cluster'),
   kube: () => runVitest('kube'),
 };

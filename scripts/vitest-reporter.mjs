@@ -1,6 +1,6 @@
 /**
- * Vitest reporter for scripts/test.mjs: writes what was counted, and why tests were skipped, to the file named by
- * TIDEMARK_TEST_RESULT. Vitest's own JSON reporter leaves the reasons out.
+ * Vitest reporter for scripts/test.mjs: writes what was counted, and why tests were skipped, to the
+ * file named by TIDEMARK_TEST_RESULT. Vitest's own JSON reporter leaves the reasons out.
  */
 import { writeFileSync } from 'node:fs';
 

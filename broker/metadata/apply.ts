@@ -1,10 +1,12 @@
 /**
- * Folds records into the metadata image. Every broker runs this over the same log, so it is total and deterministic: a record that names
- * something that is gone, or that would move an epoch backwards, changes nothing. Whether a record is a good idea is the controller's
- * business. What a record does not touch is shared with the image before.
+ * Folds records into the metadata image. Every broker runs this over the same log, so it is total
+ * and deterministic: a record that names something that is gone, or that would move an epoch
+ * backwards, changes nothing. Whether a record is a good idea is the controller's business. What a
+ * record does not touch is shared with the image before.
  */
-import { assertNever } from '../base/assert.ts';
-import type { BrokerId, DirectoryId, TopicId } from '../base/units.ts';
+import { assertNever } from '../../base/assert.ts';
+import type { BrokerId, DirectoryId, TopicId } from '../../base/units.ts';
+import { hasLevel, LEVEL_OF_STARTS } from './features.ts';
 import type {
   BrokerState,
   ClusterSettings,
@@ -18,9 +20,15 @@ import type {
 
 /** Loss reports kept in the image, newest last. Older ones remain in events and logs. */
 export const LOSS_REPORTS_MAX = 100;
-/** Directories of removed brokers that are remembered, newest last: 36 bytes each in every snapshot, for more removals than a cluster sees. */
+/**
+ * Directories of removed brokers that are remembered, newest last: 36 bytes each in every snapshot,
+ * for more removals than a cluster sees.
+ */
 export const REMOVED_DIRECTORIES_MAX = 1000;
-/** Settings of a new cluster: moves have no limit, brokers run as they were started, and topics are made by the brokers' own table. */
+/**
+ * Settings of a new cluster: moves have no limit, brokers run as they were started, and topics are
+ * made by the brokers' own table.
+ */
 export const CLUSTER_SETTINGS_DEFAULTS: ClusterSettings = {
   moveBytesPerSecond: -1,
   brokerOptions: {},
@@ -39,15 +47,19 @@ export function emptyImage(): MetadataImage {
     lastBrokerEpoch: 0,
     topics: new Map(),
     topicIdsByName: new Map(),
-    // 0 in a batch header means "no producer" (proto/batch/FORMAT.md).
+    // 0 in a batch header means "no producer" (wire/batch/FORMAT.md).
     nextProducerId: 1,
     namedProducers: new Map(),
     losses: [],
     removedDirectories: [],
+    replacedDirectories: [],
   };
 }
 
-/** The image after one entry of the log, whose records take effect together. `image` is left as it is. */
+/**
+ * The image after one entry of the log, whose records take effect together. `image` is left as it
+ * is.
+ */
 export function apply(
   image: MetadataImage,
   records: readonly MetadataRecord[],
@@ -167,8 +179,17 @@ class Draft {
           ? before.unfencedEpoch
           : 0,
       featureLevelMax: record.featureLevelMax,
+      ...(record.start === undefined ? {} : { start: record.start }),
     });
     this.image = { ...this.image, lastBrokerEpoch: record.brokerEpoch };
+    // Builds below the level fold the same records, and remember none.
+    const isReplaced = before !== undefined && before.directoryId !== record.directoryId;
+    if (!isReplaced || !hasLevel(this.image, LEVEL_OF_STARTS)) return;
+    const { replacedDirectories } = this.image;
+    this.image = {
+      ...this.image,
+      replacedDirectories: withDirectory(replacedDirectories, before.directoryId),
+    };
   }
 
   #patchBroker(
@@ -251,7 +272,7 @@ class Draft {
 
 function withPartition(topic: TopicState, state: PartitionState): TopicState {
   const before = topic.partitions[state.partition];
-  // Both epochs only rise (invariant f of logs.md section 5), whoever proposed the record.
+  // Both epochs only rise (invariant (f)), whoever proposed the record.
   if (
     before === undefined ||
     state.partitionEpoch <= before.partitionEpoch ||

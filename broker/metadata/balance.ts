@@ -1,10 +1,12 @@
 /**
- * Evens out how many replicas, and how many preferred leaders, each broker has, with as few changes as that takes. An overloaded broker passes one on to
- * another, which may have to pass one on in turn: a shortest such chain is an augmenting path of the flow "partitions to brokers", so when none is left no
- * arrangement is more even. A replica moves only where the partition spans as many racks as before. Pure arithmetic over lists: knows no image.
+ * Evens out how many replicas, and how many preferred leaders, each broker has, with as few changes
+ * as that takes. An overloaded broker passes one on to another, which may have to pass one on in
+ * turn: a shortest such chain is an augmenting path of the flow "partitions to brokers", so when
+ * none is left no arrangement is more even. A replica moves only where the partition spans as many
+ * racks as before. Pure arithmetic over lists: knows no image.
  */
-import { assert } from '../base/assert.ts';
-import type { BrokerId } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import type { BrokerId } from '../../base/units.ts';
 
 /** A broker that may be given something. */
 export interface BalanceBroker {
@@ -15,7 +17,10 @@ export interface BalanceBroker {
 /** One partition that may be changed. `replicas` is in the order of preference. */
 export interface BalanceRow {
   replicas: BrokerId[];
-  /** Where the data is: a replica that is to be copied anyway may as well be copied elsewhere. Empty for a new partition. */
+  /**
+   * Where the data is: a replica that is to be copied anyway may as well be copied elsewhere. Empty
+   * for a new partition.
+   */
   readonly before: readonly BrokerId[];
   /** Bytes of one replica: of several rows that serve, the cheapest is moved. */
   readonly bytes: number;
@@ -39,7 +44,8 @@ interface Kind {
 }
 
 /**
- * Evens out replicas. Changes `rows` in place; a new replica takes the place of the one it replaces.
+ * Evens out replicas. Changes `rows` in place; a new replica takes the place of the one it
+ * replaces.
  *
  * @param racks racks of all brokers, those that may be given nothing included
  */
@@ -124,7 +130,10 @@ function even(
   }
 }
 
-/** The shortest chain from the most loaded broker that has one to a broker with at least two less; each such chain makes the loads more even. */
+/**
+ * The shortest chain from the most loaded broker that has one to a broker with at least two less;
+ * each such chain makes the loads more even.
+ */
 function nextChain(
   rows: readonly BalanceRow[],
   loads: ReadonlyMap<BrokerId, number>,
@@ -140,7 +149,10 @@ function nextChain(
   return null;
 }
 
-/** Breadth first, so that nothing is moved that need not be; among equally short chains the one to the least loaded broker. */
+/**
+ * Breadth first, so that nothing is moved that need not be; among equally short chains the one to
+ * the least loaded broker.
+ */
 function search(
   rows: readonly BalanceRow[],
   loads: ReadonlyMap<BrokerId, number>,

@@ -1,15 +1,30 @@
 /**
- * Text of records and snapshots: JSON, so that a person can read the metadata log. What is read back is checked before it is believed; a kind or
- * field that this build does not know stops it with a message, since skipping it would let brokers' images drift apart.
+ * Text of records and snapshots: JSON, so that a person can read the metadata log. What is read
+ * back is checked before it is believed; a kind or field that this build does not know stops it
+ * with a message, since skipping it would let brokers' images drift apart.
  *
- * Fields of later feature levels (`features.ts`) are left out where they hold their default, and a field that is absent takes it: logs and snapshots of
- * earlier levels are read, and what is written at a level is read by builds that know no later one.
+ * Fields of later feature levels (`features.ts`) are left out where they hold their default, and a
+ * field that is absent takes it: logs and snapshots of earlier levels are read, and what is written
+ * at a level is read by builds that know no later one.
  */
-import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER } from '../base/units.ts';
+import {
+  boolean,
+  type Check,
+  count,
+  defaulted,
+  integer,
+  listOf,
+  oneOf,
+  parseJson,
+  refuseValue,
+  shape,
+  string,
+  textsByName,
+} from '../../base/shape.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from './apply.ts';
-import { rowFault } from './election.ts';
-import { TOPIC_SETTINGS } from './config.ts';
+import { rowFault } from './leader-election.ts';
+import { TOPIC_CONFIGS } from './config.ts';
 import type {
   BrokerState,
   ClusterSettings,
@@ -19,30 +34,34 @@ import type {
   MetadataRecord,
   NamedProducer,
   PartitionState,
+  ProcessStart,
   RestartClass,
   TopicConfig,
   TopicDefaults,
   TopicState,
+  UnableReplica,
 } from './types.ts';
 
 /** Format of a snapshot. A build reads only what it writes; feature levels gate changes. */
 const SNAPSHOT_VERSION = 1;
 const RESTART_CLASSES: readonly RestartClass[] = ['new', 'clean', 'warm', 'lossy'];
 
-/** Checks a value and returns it with its type, or throws {@link BrokerError} DATA_CORRUPT naming `path`. */
-type Check<T> = (value: unknown, path: string) => T;
-
 /** JSON text of one entry. */
 export function encodeRecords(records: readonly MetadataRecord[]): string {
   return JSON.stringify(records.map(writtenRecord));
 }
 
-/** Reads one entry. Throws BrokerError DATA_CORRUPT for malformed text, or for a kind of a newer build, which it names. */
+/**
+ * Reads one entry. Throws BrokerError DATA_CORRUPT for malformed text, or for a kind of a newer
+ * build, which it names.
+ */
 export function decodeRecords(text: string): MetadataRecord[] {
-  return listOf(record)(parse(text, 'metadata entry'), 'records');
+  return listOf(record)(parseJson(text, 'metadata entry'), 'records');
 }
 
-/** JSON text of a snapshot. Equal images give equal text whatever order their maps were filled in. */
+/**
+ * JSON text of a snapshot. Equal images give equal text whatever order their maps were filled in.
+ */
 export function encodeImage(image: MetadataImage): string {
   return JSON.stringify({
     version: SNAPSHOT_VERSION,
@@ -66,6 +85,9 @@ export function encodeImage(image: MetadataImage): string {
     ...(image.removedDirectories.length === 0
       ? {}
       : { removedDirectories: image.removedDirectories }),
+    ...(image.replacedDirectories.length === 0
+      ? {}
+      : { replacedDirectories: image.replacedDirectories }),
   });
 }
 
@@ -82,9 +104,10 @@ function writtenTopic(topic: TopicState): object {
   return { ...topic, partitions: topic.partitions.map(writtenRow) };
 }
 
-function writtenRow({ adding, removing, successor, ...state }: PartitionState): object {
+function writtenRow({ adding, removing, successor, cannotLead, ...state }: PartitionState): object {
   return {
     ...state,
+    ...(cannotLead.length === 0 ? {} : { cannotLead }),
     ...(adding.length === 0 ? {} : { adding }),
     ...(removing.length === 0 ? {} : { removing }),
     ...(successor === NO_BROKER ? {} : { successor }),
@@ -129,7 +152,8 @@ export function decodeImage(text: string): MetadataImage {
     namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
     losses: listOf(lossReport),
     removedDirectories: defaulted(listOf(string), []),
-  })(parse(text, 'metadata snapshot'), 'snapshot');
+    replacedDirectories: defaulted(listOf(string), []),
+  })(parseJson(text, 'metadata snapshot'), 'snapshot');
   const { version: _, brokers, topics, namedProducers, ...rest } = snapshot;
   return {
     ...rest,
@@ -152,89 +176,16 @@ export function decodeImage(text: string): MetadataImage {
   };
 }
 
-function parse(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new BrokerError('DATA_CORRUPT', `Cannot read ${what}: it is not JSON`, {}, cause);
-  }
-}
-
-function fail(path: string, value: unknown, required: string): never {
-  const shown = JSON.stringify(value) ?? String(value);
-  throw new BrokerError(
-    'DATA_CORRUPT',
-    `Cannot read metadata: ${path} is ${shown.slice(0, 100)}, must be ${required}`,
-  );
-}
-
 function uniqueMap<K, V>(entries: readonly (readonly [K, V])[], path: string): Map<K, V> {
   const map = new Map(entries);
   if (map.size !== entries.length)
-    fail(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
+    refuseValue(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
   return map;
-}
-
-const string: Check<string> = (value, path) =>
-  typeof value === 'string' ? value : fail(path, value, 'a string');
-const boolean: Check<boolean> = (value, path) =>
-  typeof value === 'boolean' ? value : fail(path, value, 'true or false');
-const integer: Check<number> = (value, path) =>
-  Number.isSafeInteger(value) ? (value as number) : fail(path, value, 'a whole number');
-const count: Check<number> = (value, path) =>
-  integer(value, path) >= 0 ? (value as number) : fail(path, value, '0 or greater');
-
-function oneOf<T extends string | number>(values: readonly T[]): Check<T> {
-  return (value, path) =>
-    values.includes(value as T)
-      ? (value as T)
-      : fail(path, value, values.map((allowed) => JSON.stringify(allowed)).join(' or '));
-}
-
-/** A field of a later feature level: absent in what was written before it, or where it holds its default. */
-function defaulted<T>(check: Check<T>, value: T): Check<T> {
-  return (given, path) => (given === undefined ? value : check(given, path));
-}
-
-function listOf<T>(item: Check<T>): Check<T[]> {
-  return (value, path) =>
-    Array.isArray(value)
-      ? value.map((element, index) => item(element, `${path}[${String(index)}]`))
-      : fail(path, value, 'a list');
-}
-
-/** An object of texts under any names. */
-const textsByName: Check<Readonly<Record<string, string>>> = (value, path) =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? Object.fromEntries(
-        Object.entries(value).map(([name, text]) => [name, string(text, `${path}.${name}`)]),
-      )
-    : fail(path, value, 'an object');
-
-/** An object with exactly these fields: one more is from a newer build, and dropping it could change what the record means. */
-function shape<T extends object>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
-  const names = Object.keys(fields) as (keyof T & string)[];
-  return (value, path) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return fail(path, value, 'an object');
-    const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
-    if (unknown !== undefined)
-      fail(
-        `${path}.${unknown}`,
-        (value as Record<string, unknown>)[unknown],
-        'absent: this build does not know the field',
-      );
-    const checked = names.map((name) => [
-      name,
-      fields[name]((value as Record<string, unknown>)[name], `${path}.${name}`),
-    ]);
-    return Object.fromEntries(checked) as T;
-  };
 }
 
 const topicConfig = shape<TopicConfig>({
   minInSyncReplicas: count,
-  commitMode: oneOf(TOPIC_SETTINGS.commitMode.values),
+  commitMode: oneOf(TOPIC_CONFIGS.commitMode.values),
   retentionMs: integer,
   retentionBytes: integer,
   segmentBytes: count,
@@ -259,13 +210,14 @@ const partitionFields = shape<
   removing: defaulted(listOf(count), []),
   target: defaulted<number[] | null>(listOf(count), null),
   successor: defaulted(integer, NO_BROKER),
+  cannotLead: defaulted(listOf(shape<UnableReplica>({ brokerId: count, reason: string })), []),
 });
 
 const partitionState: Check<PartitionState> = (value, path) => {
   const { target, ...fields } = partitionFields(value, path);
   const state: PartitionState = target === null ? fields : { ...fields, target };
   const fault = rowFault(state);
-  return fault === null ? state : fail(path, state, `sound: ${fault}`);
+  return fault === null ? state : refuseValue(path, state, `sound: ${fault}`);
 };
 
 const topicFields = shape<TopicState>({
@@ -280,12 +232,22 @@ const topicState: Check<TopicState> = (value, path) => {
   const topic = topicFields(value, path);
   topic.partitions.forEach((state, index) => {
     if (state.partition !== index)
-      fail(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
+      refuseValue(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
   });
   return topic;
 };
 
-const brokerState = shape<BrokerState>({
+const processStart = shape<ProcessStart>({ id: string, number: count });
+
+/** A start that is absent stays absent. */
+function withoutNullStart<T extends { readonly start: ProcessStart | null }>({
+  start,
+  ...rest
+}: T): Omit<T, 'start'> & { readonly start?: ProcessStart } {
+  return start === null ? rest : { ...rest, start };
+}
+
+const brokerFields = shape<Omit<BrokerState, 'start'> & { readonly start: ProcessStart | null }>({
   brokerId: count,
   brokerEpoch: count,
   directoryId: string,
@@ -298,13 +260,17 @@ const brokerState = shape<BrokerState>({
   cordoned: defaulted(boolean, false),
   unfencedEpoch: count,
   featureLevelMax: count,
+  start: defaulted<ProcessStart | null>(processStart, null),
 });
+
+const brokerState: Check<BrokerState> = (value, path) =>
+  withoutNullStart(brokerFields(value, path));
 
 const topicDefaults: Check<TopicDefaults> = (value, path) => {
   const fields = shape({
     replicationFactor: defaulted<number | null>(count, null),
     minInSyncReplicas: defaulted<number | null>(count, null),
-    commitMode: defaulted<CommitMode | null>(oneOf(TOPIC_SETTINGS.commitMode.values), null),
+    commitMode: defaulted<CommitMode | null>(oneOf(TOPIC_CONFIGS.commitMode.values), null),
   })(value, path);
   return Object.fromEntries(Object.entries(fields).filter(([, given]) => given !== null));
 };
@@ -325,21 +291,27 @@ const lossReport = shape<LossReport>({
   atMs: count,
 });
 
-/** The fields of each kind of record, its `kind` apart. A kind that is forgotten here does not compile. */
+const registrationFields = shape({
+  brokerId: count,
+  brokerEpoch: count,
+  directoryId: string,
+  host: string,
+  port: count,
+  rack: string,
+  restartClass: oneOf(RESTART_CLASSES),
+  featureLevelMax: count,
+  start: defaulted<ProcessStart | null>(processStart, null),
+});
+
+/**
+ * The fields of each kind of record, its `kind` apart. A kind that is forgotten here does not
+ * compile.
+ */
 const RECORDS: {
   readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>>;
 } = {
   cluster: shape({ clusterId: string, featureLevel: count }),
-  'broker-registered': shape({
-    brokerId: count,
-    brokerEpoch: count,
-    directoryId: string,
-    host: string,
-    port: count,
-    rack: string,
-    restartClass: oneOf(RESTART_CLASSES),
-    featureLevelMax: count,
-  }),
+  'broker-registered': (value, path) => withoutNullStart(registrationFields(value, path)),
   'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),
@@ -360,9 +332,13 @@ const RECORDS: {
 };
 
 const record: Check<MetadataRecord> = (value, path) => {
-  if (typeof value !== 'object' || value === null) return fail(path, value, 'an object');
+  if (typeof value !== 'object' || value === null) return refuseValue(path, value, 'an object');
   const { kind, ...fields } = value as Record<string, unknown>;
   if (typeof kind !== 'string' || !Object.hasOwn(RECORDS, kind))
-    return fail(`${path}.kind`, kind, 'one that this build knows: it was written by a newer build');
+    return refuseValue(
+      `${path}.kind`,
+      kind,
+      'one that this build knows: it was written by a newer build',
+    );
   return { kind, ...RECORDS[kind as MetadataRecord['kind']](fields, path) } as MetadataRecord;
 };

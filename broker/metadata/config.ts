@@ -1,23 +1,28 @@
 /**
- * Settings of a topic: one table of names, defaults and bounds, and the checks against it. Bad settings are rejected, never repaired
- * (Kafka silently clamps minInSyncReplicas to the replication factor: rule 8 of logs.md), and every fault is reported at once. Must not
- * know where a setting came from or how it is applied.
+ * Configs of a topic: one table of names, defaults and bounds, and the checks against it. Bad ones
+ * are rejected, never repaired (Kafka silently clamps minInSyncReplicas to the replication factor:
+ * rule 8), and every fault is reported at once. Must not know where one came from or how it is
+ * applied.
  */
+import {
+  BATCH_BYTES_MIN,
+  FRAME_BYTES_MAX,
+  NAME_LENGTH_MAX,
+  PARTITIONS_PER_TOPIC_MAX,
+  REPLICATION_FACTOR_MAX,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+  SEGMENT_MS_MAX,
+  SEGMENT_MS_MIN,
+} from '../../base/limits.ts';
 import type { CommitMode, TopicConfig } from './types.ts';
-
-/** Most replicas that a partition may have. Every one costs the leader a copy of each byte. */
-export const REPLICATION_FACTOR_MAX = 16;
-/** Characters of a topic name: it becomes a path component, whose limit is 255 bytes on common file systems. */
-export const TOPIC_NAME_LENGTH_MAX = 249;
-/** Partitions of one topic: one record creates them all, and stays well under 1 MiB. */
-export const PARTITIONS_PER_TOPIC_MAX = 2000;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
 const COMMIT_MODES: readonly CommitMode[] = ['in-sync', 'quorum'];
 
 /** One row for a whole number. Bounds are inclusive; `isUnboundedAllowed` admits -1 beside them. */
-export interface NumberSetting {
+export interface NumberConfig {
   readonly type: 'number';
   readonly default: number;
   readonly min: number;
@@ -26,16 +31,16 @@ export interface NumberSetting {
   readonly meaning: string;
 }
 
-/** One row for a setting with a few values. */
-export interface ChoiceSetting {
+/** One row for one with a few values. */
+export interface ChoiceConfig {
   readonly type: 'choice';
   readonly default: string | boolean;
   readonly values: readonly (string | boolean)[];
   readonly meaning: string;
 }
 
-/** Every setting of a topic. */
-export const TOPIC_SETTINGS = {
+/** Every config of a topic. */
+export const TOPIC_CONFIGS = {
   minInSyncReplicas: {
     type: 'number',
     default: 2,
@@ -72,24 +77,24 @@ export const TOPIC_SETTINGS = {
   segmentBytes: {
     type: 'number',
     default: 64 * MIB,
-    min: 64 * 1024,
-    max: 1024 * MIB,
+    min: SEGMENT_BYTES_MIN,
+    max: SEGMENT_BYTES_MAX,
     isUnboundedAllowed: false,
     meaning: 'Size at which a segment is sealed; at least batchBytesMax',
   },
   segmentMs: {
     type: 'number',
     default: DAY_MS,
-    min: 1000,
-    max: 365 * DAY_MS,
+    min: SEGMENT_MS_MIN,
+    max: SEGMENT_MS_MAX,
     isUnboundedAllowed: false,
     meaning: 'Age at which a segment is sealed, so that retention by time can retire it',
   },
   batchBytesMax: {
     type: 'number',
     default: MIB,
-    min: 1024,
-    max: 16 * MIB,
+    min: BATCH_BYTES_MIN,
+    max: FRAME_BYTES_MAX,
     isUnboundedAllowed: false,
     meaning: 'Largest batch frame accepted, header included',
   },
@@ -100,21 +105,21 @@ export const TOPIC_SETTINGS = {
     meaning:
       'May a leader be elected without enough trusted logs, with a published range of possible loss',
   },
-} as const satisfies Record<keyof TopicConfig, NumberSetting | ChoiceSetting>;
+} as const satisfies Record<keyof TopicConfig, NumberConfig | ChoiceConfig>;
 
 /** The defaults of the table. */
 export const TOPIC_CONFIG_DEFAULTS: TopicConfig = {
-  minInSyncReplicas: TOPIC_SETTINGS.minInSyncReplicas.default,
-  commitMode: TOPIC_SETTINGS.commitMode.default,
-  retentionMs: TOPIC_SETTINGS.retentionMs.default,
-  retentionBytes: TOPIC_SETTINGS.retentionBytes.default,
-  segmentBytes: TOPIC_SETTINGS.segmentBytes.default,
-  segmentMs: TOPIC_SETTINGS.segmentMs.default,
-  batchBytesMax: TOPIC_SETTINGS.batchBytesMax.default,
-  uncleanElection: TOPIC_SETTINGS.uncleanElection.default,
+  minInSyncReplicas: TOPIC_CONFIGS.minInSyncReplicas.default,
+  commitMode: TOPIC_CONFIGS.commitMode.default,
+  retentionMs: TOPIC_CONFIGS.retentionMs.default,
+  retentionBytes: TOPIC_CONFIGS.retentionBytes.default,
+  segmentBytes: TOPIC_CONFIGS.segmentBytes.default,
+  segmentMs: TOPIC_CONFIGS.segmentMs.default,
+  batchBytesMax: TOPIC_CONFIGS.batchBytesMax.default,
+  uncleanElection: TOPIC_CONFIGS.uncleanElection.default,
 };
 
-/** Settings as checked: `config` may be used only when `faults` is empty. */
+/** Configs as checked: `config` may be used only when `faults` is empty. */
 export interface CheckedTopicConfig {
   readonly config: TopicConfig;
   /** One sentence per fault, naming field, value and what is allowed. */
@@ -122,8 +127,9 @@ export interface CheckedTopicConfig {
 }
 
 /**
- * Fills absent settings of `partial` from `defaults` and checks the whole, defaults included: a default that does not fit this topic's
- * replication factor is a fault too. Settings that are not in the table are faults.
+ * Fills absent configs of `partial` from `defaults`. Checks what is given against its bounds, and
+ * the whole, defaults included, against the relations: a default that does not fit this topic's
+ * replication factor is a fault too. What is not in the table is a fault.
  */
 export function validateTopicConfig(
   partial: Partial<TopicConfig>,
@@ -131,17 +137,17 @@ export function validateTopicConfig(
   topic: { readonly replicationFactor: number },
 ): CheckedTopicConfig {
   const faults = Object.keys(partial)
-    .filter((name) => !Object.hasOwn(TOPIC_SETTINGS, name))
+    .filter((name) => !Object.hasOwn(TOPIC_CONFIGS, name))
     .map(
-      (name) =>
-        `${name} is not a setting, must be one of ${Object.keys(TOPIC_SETTINGS).join(', ')}`,
+      (name) => `${name} is not a config, must be one of ${Object.keys(TOPIC_CONFIGS).join(', ')}`,
     );
   const given = Object.fromEntries(
     Object.entries(partial).filter(([, value]) => value !== undefined),
   );
   const config: TopicConfig = { ...defaults, ...given };
-  for (const name of Object.keys(TOPIC_SETTINGS) as (keyof TopicConfig)[]) {
-    const fault = settingFault(name, config[name]);
+  for (const name of Object.keys(TOPIC_CONFIGS) as (keyof TopicConfig)[]) {
+    // What is not given was judged when it was set: an older build may have had other bounds.
+    const fault = Object.hasOwn(given, name) ? configFault(name, config[name]) : null;
     if (fault !== null) faults.push(fault);
   }
   return { config, faults: [...faults, ...relationFaults(config, topic.replicationFactor)] };
@@ -149,8 +155,8 @@ export function validateTopicConfig(
 
 /** What is wrong with a topic name that a client asks for, or null. */
 export function topicNameFault(name: string): string | null {
-  if (name.length < 1 || name.length > TOPIC_NAME_LENGTH_MAX) {
-    return `name has ${String(name.length)} characters, must have 1 to ${String(TOPIC_NAME_LENGTH_MAX)}`;
+  if (name.length < 1 || name.length > NAME_LENGTH_MAX) {
+    return `name has ${String(name.length)} characters, must have 1 to ${String(NAME_LENGTH_MAX)}`;
   }
   if (!/^[a-zA-Z0-9._-]+$/.test(name))
     return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
@@ -178,23 +184,18 @@ export function partitionCountFault(partitions: number): string | null {
   return `partitions is ${String(partitions)}, must be a whole number from 1 to ${String(PARTITIONS_PER_TOPIC_MAX)}`;
 }
 
-function settingFault(name: keyof TopicConfig, value: unknown): string | null {
-  const setting: NumberSetting | ChoiceSetting = TOPIC_SETTINGS[name];
+function configFault(name: keyof TopicConfig, value: unknown): string | null {
+  const row: NumberConfig | ChoiceConfig = TOPIC_CONFIGS[name];
   const shown = JSON.stringify(value) ?? String(value);
-  if (setting.type === 'choice') {
-    if (setting.values.some((allowed) => allowed === value)) return null;
-    return `${name} is ${shown}, must be ${setting.values.map((allowed) => JSON.stringify(allowed)).join(' or ')}`;
+  if (row.type === 'choice') {
+    if (row.values.some((allowed) => allowed === value)) return null;
+    return `${name} is ${shown}, must be ${row.values.map((allowed) => JSON.stringify(allowed)).join(' or ')}`;
   }
-  if (setting.isUnboundedAllowed && value === -1) return null;
-  if (
-    typeof value === 'number' &&
-    Number.isInteger(value) &&
-    value >= setting.min &&
-    value <= setting.max
-  )
+  if (row.isUnboundedAllowed && value === -1) return null;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= row.min && value <= row.max)
     return null;
-  const unbounded = setting.isUnboundedAllowed ? '-1 or ' : '';
-  return `${name} is ${shown}, must be ${unbounded}a whole number from ${String(setting.min)} to ${String(setting.max)}`;
+  const unbounded = row.isUnboundedAllowed ? '-1 or ' : '';
+  return `${name} is ${shown}, must be ${unbounded}a whole number from ${String(row.min)} to ${String(row.max)}`;
 }
 
 function relationFaults(config: TopicConfig, replicationFactor: number): string[] {
@@ -205,7 +206,8 @@ function relationFaults(config: TopicConfig, replicationFactor: number): string[
       `minInSyncReplicas is ${String(config.minInSyncReplicas)}, must be at most replicationFactor (${String(replicationFactor)})`,
     );
   }
-  // logs.md section 4: a majority of two is both, so quorum mode would promise what it cannot give.
+  // docs/rules.md#sync-set-and-q: a majority of two is both, so quorum mode would promise what it
+  // cannot give.
   if (config.commitMode === 'quorum' && replicationFactor < 3) {
     faults.push(
       `commitMode is "quorum", must be "in-sync" while replicationFactor (${String(replicationFactor)}) is below 3`,

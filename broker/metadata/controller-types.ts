@@ -1,8 +1,9 @@
 /**
- * Inputs and outputs of the controller core: the broker that leads the metadata quorum runs one. It answers requests by proposing records;
- * an answer is given only once its records are committed.
+ * Inputs and outputs of the controller core: the broker that leads the metadata quorum runs one. It
+ * answers requests by proposing records; an answer is given only once its records are committed.
  */
-import type { BrokerError } from '../base/errors.ts';
+import type { Fact } from '../../base/events.ts';
+import type { BrokerError } from '../../base/errors.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -12,13 +13,15 @@ import type {
   PartitionEpoch,
   TopicId,
   WallMs,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 import type {
   MetadataImage,
   MetadataRecord,
+  ProcessStart,
   RestartClass,
   TopicConfig,
   TopicDefaults,
+  NamedProducer,
 } from './types.ts';
 import type { VoterId } from './voters.ts';
 
@@ -35,6 +38,19 @@ export interface RegisterRequest {
   readonly port: number;
   readonly rack: string;
   readonly featureLevelMax: number;
+  /**
+   * Start of the process that asks: its request may be repeated, and may arrive long after it.
+   * Absent: a build that does not say.
+   */
+  readonly start?: ProcessStart;
+}
+
+/** What a broker says of one of its replicas, where metadata says otherwise. */
+export interface AbilityStatement {
+  readonly topicId: TopicId;
+  readonly partition: number;
+  /** Why the replica cannot lead; empty: it can. */
+  readonly reason: string;
 }
 
 /** Sent every `heartbeatMs` by a registered broker. Asking for nothing still proves life. */
@@ -44,18 +60,36 @@ export interface HeartbeatRequest {
   readonly brokerEpoch: BrokerEpoch;
   /** The broker has applied its own registration and synced the epoch into its session file. */
   readonly wantsUnfence: boolean;
-  /** An orderly stop has begun: move leaders away, then allow it. */
+  /**
+   * An orderly stop has begun, and what is led here has drained (rule 22): move leaders away, then
+   * allow it.
+   */
   readonly wantsStop: boolean;
   /** An I/O error happened: distrust this broker's partition data at once. */
   readonly lossy: boolean;
   /** The broker's clock; absent: not stated. */
   readonly wallMs?: WallMs;
   /**
-   * The orderly stop is over but for closing files: fence the broker now, so that no partition waits for its acknowledgements until its silence is noticed.
+   * The orderly stop is over but for closing files: fence the broker now, so that no partition
+   * waits for its acknowledgements until its silence is noticed.
    */
   readonly leaves?: boolean;
-  /** The orderly stop is taken back: this broker may lead again. */
+  /** The orderly stop is taken back, or never was: this broker may lead again. */
   readonly stays?: boolean;
+  /**
+   * Metadata that the broker has applied, and judges appends by; absent: its build does not say.
+   */
+  readonly metadataIndex?: number;
+  /**
+   * An orderly stop has begun, and what is led here still drains: give this broker nothing more to
+   * lead.
+   */
+  readonly drains?: boolean;
+  /**
+   * Replicas of which metadata says something else than this broker. Absent: a build that does not
+   * say, or nothing to say.
+   */
+  readonly abilities?: readonly AbilityStatement[];
 }
 
 /** A leader asks for a change of (S, q) (rules 11 to 13). Compare-and-set on both epochs. */
@@ -67,19 +101,41 @@ export interface AlterSyncSetRequest {
   readonly partition: number;
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
-  /** `add`: certified, caught up; carries the broker epoch the follower's position named. `remove`: lags. `trust`: a suspect was certified. `raise`: q + 1. */
+  /**
+   * `add`: certified, caught up; carries the broker epoch the follower's position named. `remove`:
+   * lags. `trust`: a suspect was certified. `raise`: q + 1.
+   */
   readonly change:
     | { readonly op: 'add'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'raise'; readonly quorum: number }
-    /** The member's log has lost what it acknowledged: no evidence until it is certified again (P7, P8). It leaves S where it can be spared. */
+    /**
+     * The member's log has lost what it acknowledged: no evidence until it is certified again (P7,
+     * P8). It leaves S where it can be spared.
+     */
     | { readonly op: 'distrust'; readonly member: BrokerId }
     /** The leader has drained for the successor that metadata named: let it lead. */
     | { readonly op: 'hand-over'; readonly successor: BrokerId };
 }
 
-export interface CreateTopicRequest {
+/** What the sender of a request went by: what has changed since makes the request late. */
+export interface Judged {
+  /** Of the sender's metadata. */
+  readonly metadataIndex: number;
+  /** The topic that the name in the request stood for; empty: none. */
+  readonly topicId: TopicId;
+  /** Of the partition in the request; 0: none. */
+  readonly leaderEpoch: LeaderEpoch;
+}
+
+/** A request that a person makes, or a tool. */
+interface Asked {
+  /** Absent: a build that does not say. */
+  readonly judged?: Judged;
+}
+
+export interface CreateTopicRequest extends Asked {
   readonly kind: 'create-topic';
   readonly topicId: TopicId;
   readonly name: string;
@@ -92,19 +148,24 @@ export interface CreateTopicRequest {
   readonly validateOnly: boolean;
 }
 
-export interface AlterTopicRequest {
+export interface AlterTopicRequest extends Asked {
   readonly kind: 'alter-topic';
   readonly name: string;
   readonly config: Partial<TopicConfig>;
   /** New, larger partition count; 0 leaves it. */
   readonly partitions: number;
-  /** New replication factor; 0 leaves it. Replicas are placed, caught up and swapped like in a reassignment. */
+  /**
+   * New replication factor; 0 leaves it. Replicas are placed, caught up and swapped like in a
+   * reassignment.
+   */
   readonly replicationFactor: number;
-  /** How long a raised minInSyncReplicas may wait for sync sets to satisfy it; 0: refuse at once. */
+  /**
+   * How long a raised minInSyncReplicas may wait for sync sets to satisfy it; 0: refuse at once.
+   */
   readonly waitMs: number;
 }
 
-export interface DeleteTopicRequest {
+export interface DeleteTopicRequest extends Asked {
   readonly kind: 'delete-topic';
   readonly name: string;
 }
@@ -113,10 +174,18 @@ export interface InitProducerRequest {
   readonly kind: 'init-producer';
   /** Empty: an anonymous id, epoch 0. */
   readonly name: string;
+  /**
+   * Granted only while the name has this; null: while it is not known. So an attempt that arrives
+   * late, after somebody else has taken the name, changes nothing. Absent: whatever it has.
+   */
+  readonly expected?: NamedProducer | null;
 }
 
-/** Move leadership: to `target`, or to the preferred replica when NO_BROKER. `unclean` needs the topic's consent and every replica given up by name. */
-export interface ElectLeaderRequest {
+/**
+ * Move leadership: to `target`, or to the preferred replica when NO_BROKER. `unclean` needs the
+ * topic's consent and every replica given up by name.
+ */
+export interface ElectLeaderRequest extends Asked {
   readonly kind: 'elect-leader';
   readonly topic: string;
   readonly partition: number;
@@ -126,8 +195,11 @@ export interface ElectLeaderRequest {
   readonly givenUp: readonly BrokerId[];
 }
 
-/** Move replicas of one partition (rule 19: grow, catch up, shrink). An empty list cancels what is under way and goes back. */
-export interface ReassignRequest {
+/**
+ * Move replicas of one partition (rule 19: grow, catch up, shrink). An empty list cancels what is
+ * under way and goes back.
+ */
+export interface ReassignRequest extends Asked {
   readonly kind: 'reassign';
   readonly topic: string;
   readonly partition: number;
@@ -136,14 +208,17 @@ export interface ReassignRequest {
 }
 
 /** Cordon a broker and move everything away from it; or take that back. */
-export interface DecommissionRequest {
+export interface DecommissionRequest extends Asked {
   readonly kind: 'decommission';
   readonly brokerId: BrokerId;
   readonly isCancelled: boolean;
 }
 
-/** Forget a broker. Refused while it is unfenced, holds a replica whose partition would be left below min elsewhere, or votes. */
-export interface RemoveBrokerRequest {
+/**
+ * Forget a broker. Refused while it is unfenced, holds a replica whose partition would be left
+ * below min elsewhere, or votes.
+ */
+export interface RemoveBrokerRequest extends Asked {
   readonly kind: 'remove-broker';
   readonly brokerId: BrokerId;
 }
@@ -157,28 +232,35 @@ export interface SettingsChange {
   readonly topicDefaults?: TopicDefaults;
 }
 
-export interface SetSettingsRequest {
+export interface SetSettingsRequest extends Asked {
   readonly kind: 'set-settings';
   readonly settings: SettingsChange;
 }
 
-export type ControllerRequest =
-  | RegisterRequest
-  | HeartbeatRequest
-  | AlterSyncSetRequest
+/** Requests that carry {@link Judged}. */
+export type AskedRequest =
   | CreateTopicRequest
   | AlterTopicRequest
   | DeleteTopicRequest
-  | InitProducerRequest
   | ElectLeaderRequest
   | ReassignRequest
   | DecommissionRequest
   | RemoveBrokerRequest
   | SetSettingsRequest;
 
+export type ControllerRequest =
+  | RegisterRequest
+  | HeartbeatRequest
+  | AlterSyncSetRequest
+  | InitProducerRequest
+  | AskedRequest;
+
 /** An answer as it leaves the controller's broker. */
 export type Decision = ControllerReply & {
-  /** A broker whose metadata has come so far shows what was decided. Absent: a build that does not say. */
+  /**
+   * A broker whose metadata has come so far shows what was decided. Absent: a build that does not
+   * say.
+   */
   readonly metadataIndex?: number;
 };
 
@@ -211,8 +293,11 @@ export type ControllerReply =
 export type ControllerInput =
   | { readonly kind: 'tick'; readonly nowMs: MonotonicMs; readonly wallMs: WallMs }
   | { readonly kind: 'request'; readonly requestId: number; readonly request: ControllerRequest }
-  /** The proposal is committed and folded into the image that the runtime holds. */
-  | { readonly kind: 'committed'; readonly proposalId: number }
+  /**
+   * The proposal is committed and folded into the image that the runtime holds, which is of this
+   * index.
+   */
+  | { readonly kind: 'committed'; readonly proposalId: number; readonly index: number }
   /** Who votes in the metadata quorum. Until it was told, the controller removes no broker. */
   | { readonly kind: 'voters'; readonly voters: readonly VoterId[] }
   /** A broker's connection was reset: probe it now instead of waiting for its session. */
@@ -225,8 +310,9 @@ export type ControllerInput =
       readonly result: 'alive' | 'refused' | 'silent';
     }
   /**
-   * Answer to an inspection: the (last epoch, end) of one replica's log. `null`: it did not answer. `brokerEpoch` is that of the inspection: an
-   * answer that a dead incarnation gave says nothing about the disk of the present one.
+   * Answer to an inspection: the (last epoch, end) of one replica's log. `null`: it did not answer.
+   * `brokerEpoch` is that of the inspection: an answer that a dead incarnation gave says nothing
+   * about the disk of the present one.
    */
   | {
       readonly kind: 'inspected';
@@ -235,11 +321,20 @@ export type ControllerInput =
       readonly leaderEpoch: LeaderEpoch;
       readonly brokerId: BrokerId;
       readonly brokerEpoch: BrokerEpoch;
-      /** `highWaterMark`: what the replica knows to be committed; absent means nothing. Bounds a loss report where the end cannot. */
+      /**
+       * `highWaterMark`: what the replica knows to be committed; absent means nothing. Bounds a
+       * loss report where the end cannot.
+       */
       readonly log: {
         readonly lastEpoch: LeaderEpoch;
         readonly endOffset: Offset;
         readonly highWaterMark?: Offset;
+        /** Where the log starts; absent: a build that does not say. See `LogEnd`. */
+        readonly start?: {
+          readonly offset: Offset;
+          readonly epoch: LeaderEpoch;
+          readonly retiredTo: Offset;
+        };
       } | null;
     };
 
@@ -260,7 +355,10 @@ export interface ControllerOutput {
     readonly host: string;
     readonly port: number;
   }[];
-  /** Seal and read these replicas' logs, then report `inspected` (quorum mode and unclean elections). */
+  /**
+   * Seal and read these replicas' logs, then report `inspected` (quorum mode and unclean
+   * elections).
+   */
   readonly inspections: readonly {
     readonly topicId: TopicId;
     readonly partition: number;
@@ -268,11 +366,8 @@ export interface ControllerOutput {
     readonly brokerId: BrokerId;
     readonly brokerEpoch: BrokerEpoch;
   }[];
-  /** Facts for the log, as (event, fields). */
-  readonly facts: readonly {
-    readonly event: string;
-    readonly fields: Readonly<Record<string, string | number | boolean>>;
-  }[];
+  /** Facts for the log. */
+  readonly facts: readonly Fact[];
 }
 
 export interface ControllerOptions {

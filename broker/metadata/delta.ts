@@ -1,5 +1,8 @@
-/** What differs between two images, by reference: `apply` shares whatever it did not change, so equal references mean equal values. */
-import type { BrokerId, TopicId } from '../base/units.ts';
+/**
+ * What differs between two images, by reference: `apply` shares whatever it did not change, so
+ * equal references mean equal values.
+ */
+import type { BrokerId, TopicId } from '../../base/units.ts';
 import type { MetadataImage, TopicState } from './types.ts';
 
 /** A partition whose row, or topic configuration, is new, changed or gone. */
@@ -8,7 +11,10 @@ export interface ChangedPartition {
   readonly partition: number;
 }
 
-/** Partitions that differ, in order of topic and number. A changed topic configuration touches all partitions of the topic. */
+/**
+ * Partitions that differ, in order of topic and number. A changed topic configuration touches all
+ * partitions of the topic.
+ */
 export function changedPartitions(before: MetadataImage, after: MetadataImage): ChangedPartition[] {
   if (before.topics === after.topics) return [];
   const changed: ChangedPartition[] = [];

@@ -1,10 +1,11 @@
 /**
- * What each feature level adds, and the refusals that follow. The controller raises the level of the cluster by one step when every registered broker
- * can run it, and never lowers it: below a level its records are not written, since a broker one level behind could not read them.
+ * What each feature level adds, and the refusals that follow. The controller raises the level of
+ * the cluster by one step when every registered broker can run it, and never lowers it: below a
+ * level its records are not written, since a broker one level behind could not read them.
  */
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import type { ClusterSettings, MetadataImage, MetadataRecord, PartitionState } from './types.ts';
 
 /** One row per level, the first one being level 1. */
@@ -18,6 +19,18 @@ export const FEATURE_LEVELS = [
     level: 3,
     adds: 'broker options and defaults of topics in the settings of the cluster, and orderly stops that are taken back',
   },
+  {
+    level: 4,
+    adds: 'registrations that name the start of their process, directories that are known to be replaced, and replicas that cannot lead',
+  },
+  {
+    level: 5,
+    adds: 'batches and gaps that compaction leaves in a log: every broker reads them',
+  },
+  {
+    level: 6,
+    adds: 'appends that expect an end of the log: every broker judges it, and none appends without looking',
+  },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -26,15 +39,28 @@ export const FEATURE_LEVEL_MAX = FEATURE_LEVELS.length;
 /** Level of reassignments, cordons, settings and hand-overs. */
 export const LEVEL_OF_MOVES = 2;
 
-/** Level of broker options and defaults of topics in the settings, and of stops that are taken back. */
+/**
+ * Level of broker options and defaults of topics in the settings, and of stops that are taken back.
+ */
 export const LEVEL_OF_OPTIONS = 3;
+
+/**
+ * Level of registrations that name the start of their process, and of replicas that cannot lead.
+ */
+export const LEVEL_OF_STARTS = 4;
+
+/** Level of appends that expect an end of the log. */
+export const LEVEL_OF_EXPECTED_ENDS = 6;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
   return image.featureLevel >= level;
 }
 
-/** Throws {@link BrokerError} REFUSED unless the cluster has reached `level`, naming who holds it back. */
+/**
+ * Throws {@link BrokerError} REFUSED unless the cluster has reached `level`, naming who holds it
+ * back.
+ */
 export function requireLevel(image: MetadataImage, level: number, what: string): void {
   if (hasLevel(image, level)) return;
   const behind = [...image.brokers.values()]
@@ -61,6 +87,7 @@ const KINDS_OF_MOVES: ReadonlySet<MetadataRecord['kind']> = new Set([
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
+  if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
   if (record.kind === 'settings-changed') return levelOfSettings(record.settings);
   return KINDS_OF_MOVES.has(record.kind) ? LEVEL_OF_MOVES : 1;
 }
@@ -81,6 +108,7 @@ function levelOfSettings({ brokerOptions, topicDefaults }: ClusterSettings): num
 }
 
 function levelOfRow(state: PartitionState): number {
+  if (state.cannotLead.length > 0) return LEVEL_OF_STARTS;
   return state.adding.length > 0 || state.removing.length > 0 || state.successor !== NO_BROKER
     ? LEVEL_OF_MOVES
     : 1;

@@ -1,11 +1,13 @@
 /**
- * Chooses brokers for replicas. Replicas of a partition stand on distinct racks while racks suffice; replicas and preferred leaders are spread evenly
- * over brokers. A greedy choice, one partition after the other, then `balance.ts` evens out what greed left uneven among the new partitions: nothing that
- * exists is moved. Deterministic for one topic id. Must not know why a partition is made.
+ * Chooses brokers for replicas. Replicas of a partition stand on distinct racks while racks
+ * suffice; replicas and preferred leaders are spread evenly over brokers. A greedy choice, one
+ * partition after the other, then `balance.ts` evens out what greed left uneven among the new
+ * partitions: nothing that exists is moved. Deterministic for one topic id. Must not know why a
+ * partition is made.
  */
-import { assert } from '../base/assert.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
-import { Random } from '../base/random.ts';
+import { assert } from '../../base/assert.ts';
+import type { BrokerId, TopicId } from '../../base/units.ts';
+import { Random } from '../../base/random.ts';
 import { balanceLeaders, balanceReplicas } from './balance.ts';
 import type { BalanceRow } from './balance.ts';
 import { targetOf } from './reassignment.ts';
@@ -22,7 +24,10 @@ export interface PlacementRequest {
 interface Load {
   readonly brokerId: BrokerId;
   readonly rack: string;
-  /** Place in the topic's own shuffle, which decides between equals so that small topics do not all start at broker 0. */
+  /**
+   * Place in the topic's own shuffle, which decides between equals so that small topics do not all
+   * start at broker 0.
+   */
   readonly turn: number;
   leaders: number;
   replicas: number;
@@ -41,8 +46,8 @@ export function racksOf(image: MetadataImage): Map<BrokerId, string> {
 }
 
 /**
- * Replica lists for `request.partitions` new partitions, each in the order of preference. `request.replicationFactor` must be at most the number of
- * placeable brokers.
+ * Replica lists for `request.partitions` new partitions, each in the order of preference.
+ * `request.replicationFactor` must be at most the number of placeable brokers.
  */
 export function placeReplicas(image: MetadataImage, request: PlacementRequest): BrokerId[][] {
   const loads = measure(image, request.topicId);
@@ -75,7 +80,10 @@ export class ReplicaChooser {
     this.#racks = racksOf(image);
   }
 
-  /** The best broker beside `present`: on a rack that holds fewest of them, then the least loaded. Null when there is none. */
+  /**
+   * The best broker beside `present`: on a rack that holds fewest of them, then the least loaded.
+   * Null when there is none.
+   */
   choose(present: readonly BrokerId[]): BrokerId | null {
     const free = this.#loads.filter((load) => !present.includes(load.brokerId));
     if (free.length === 0) return null;
@@ -108,7 +116,10 @@ function placePartition(loads: readonly Load[], replicationFactor: number): Brok
   return chosen.map((load) => load.brokerId);
 }
 
-/** Counts what the placeable brokers hold, or will hold. The preferred leader counts, whoever leads at the moment. */
+/**
+ * Counts what the placeable brokers hold, or will hold. The preferred leader counts, whoever leads
+ * at the moment.
+ */
 function measure(image: MetadataImage, topicId: TopicId): Load[] {
   const random = new Random(hashOf(topicId));
   const loads: Load[] = placeableBrokers(image).map(({ brokerId, rack }) => ({

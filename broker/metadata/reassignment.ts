@@ -1,10 +1,12 @@
 /**
- * Rules of moving one partition's replicas: grow, catch up, shrink (rule 19; KAFKA-13972, KAFKA-9672, KAFKA-9212). Pure functions from a row to the
- * next one. New replicas join `replicas` but not S; those that leave stay until every new one is in S, so that no moment has fewer copies than before.
- * A cancel is a move back: what was new leaves by the same rules, and nobody has to be waited for, since the old replicas never left.
+ * Rules of moving one partition's replicas: grow, catch up, shrink (rule 19; KAFKA-13972,
+ * KAFKA-9672, KAFKA-9212). Pure functions from a row to the next one. New replicas join `replicas`
+ * but not S; those that leave stay until every new one is in S, so that no moment has fewer copies
+ * than before. A cancel is a move back: what was new leaves by the same rules, and nobody has to be
+ * waited for, since the old replicas never left.
  */
-import { NO_BROKER } from '../base/units.ts';
-import type { BrokerId } from '../base/units.ts';
+import { NO_BROKER } from '../../base/units.ts';
+import type { BrokerId } from '../../base/units.ts';
 import {
   canSucceed,
   changed,
@@ -12,8 +14,8 @@ import {
   hasValidLeader,
   leaderCandidates,
   leavingMembers,
-} from './election.ts';
-import type { BrokerView } from './election.ts';
+} from './leader-election.ts';
+import type { BrokerView } from './leader-election.ts';
 import type { PartitionState } from './types.ts';
 
 /** What a reassignment needs now. */
@@ -39,15 +41,19 @@ export function originalOf(state: PartitionState): readonly BrokerId[] {
   return state.replicas.filter((id) => !state.adding.includes(id));
 }
 
-/** The row on its way to `target`, whatever it was on its way to before; null when it is there, or on its way there. */
+/**
+ * The row on its way to `target`, whatever it was on its way to before; null when it is there, or
+ * on its way there.
+ */
 export function beginReassignment(
   state: PartitionState,
   target: readonly BrokerId[],
 ): PartitionState | null {
   const original = originalOf(state);
   const adding = target.filter((id) => !original.includes(id));
-  // Replicas of an earlier target that never entered S hold nothing that counts, so they need not be waited for; but nobody leaves while there is no leader:
-  // an election may have read a log that the replica then deletes.
+  // Replicas of an earlier target that never entered S hold nothing that counts, so they need not
+  // be waited for; but nobody leaves while there is no leader: an election may have read a log that
+  // the replica then deletes.
   const kept = state.replicas.filter(
     (id) => state.leader === NO_BROKER || original.includes(id) || state.syncSet.includes(id),
   );
@@ -72,7 +78,8 @@ export function stepReassignment(
   if (!isCaughtUp || !hasValidLeader(state, view)) return { kind: 'wait' };
   const leaving = leavingMembers(state);
   const staying = counted.filter((id) => !state.removing.includes(id));
-  // Rule 19: the S that is left must satisfy min; each that leaves takes one of q along, which keeps |S| - q, and q may not fall below min.
+  // Rule 19: the S that is left must satisfy min; each that leaves takes one of q along, which
+  // keeps |S| - q, and q may not fall below min.
   if (staying.length < min || state.quorum - leaving.length < min) return { kind: 'wait' };
   if (state.removing.includes(state.leader)) {
     const successor = successorAmong(state, staying, view);
@@ -91,7 +98,10 @@ export function stepReassignment(
   return next === null ? { kind: 'wait' } : { kind: 'finish', state: next };
 }
 
-/** Who is to lead instead of a leader that leaves: the one already named, else the first of the target that can. */
+/**
+ * Who is to lead instead of a leader that leaves: the one already named, else the first of the
+ * target that can.
+ */
 function successorAmong(
   state: PartitionState,
   staying: readonly BrokerId[],
@@ -112,9 +122,10 @@ function ended(before: PartitionState, after: PartitionState): PartitionState | 
 }
 
 /**
- * The leader epoch rises wherever a replica leaves. Whatever that replica still sends is of an old epoch (KAFKA-9212), and should it come back, with an
- * emptied log, nothing that it acknowledged before can certify it (rule 13: a leader may see its removal and its return as one change). In a leaderless
- * epoch nobody leaves.
+ * The leader epoch rises wherever a replica leaves. Whatever that replica still sends is of an old
+ * epoch (KAFKA-9212), and should it come back, with an emptied log, nothing that it acknowledged
+ * before can certify it (rule 13: a leader may see its removal and its return as one change). In a
+ * leaderless epoch nobody leaves.
  */
 function left(before: PartitionState, next: PartitionState | null): PartitionState | null {
   const isLeft = next !== null && before.replicas.some((id) => !next.replicas.includes(id));

@@ -1,10 +1,12 @@
 /**
- * Plans which replicas to move so that every broker has its share: partitions leave brokers that are cordoned, span as many racks as there are, and are
- * spread evenly, in this order, and nothing moves beyond that. A new broker takes its share from the others, and only that. Pure: the plan is a list to be
- * shown or to be carried out as reassignments; partitions already on the move count where they go and are left alone.
+ * Plans which replicas to move so that every broker has its share: partitions leave brokers that
+ * are cordoned, span as many racks as there are, and are spread evenly, in this order, and nothing
+ * moves beyond that. A new broker takes its share from the others, and only that. Pure: the plan is
+ * a list to be shown or to be carried out as reassignments; partitions already on the move count
+ * where they go and are left alone.
  */
-import type { BrokerId, PartitionKey, TopicId } from '../base/units.ts';
-import { partitionKey } from '../base/units.ts';
+import type { BrokerId, PartitionKey, TopicId } from '../../base/units.ts';
+import { partitionKey } from '../../base/units.ts';
 import { balanceLeaders, balanceReplicas, rackCount } from './balance.ts';
 import type { BalanceRow } from './balance.ts';
 import { placeableBrokers, racksOf } from './placement.ts';
@@ -92,8 +94,9 @@ interface Ground {
 }
 
 /**
- * Replaces members that are cordoned or not registered any more; those that are merely fenced may return. One partition after the other, so that a choice may
- * leave a later one with a crowded broker, which `balance.ts` then relieves.
+ * Replaces members that are cordoned or not registered any more; those that are merely fenced may
+ * return. One partition after the other, so that a choice may leave a later one with a crowded
+ * broker, which `balance.ts` then relieves.
  */
 function evacuate(image: MetadataImage, row: BalanceRow, ground: Ground): void {
   for (const id of row.replicas) {
@@ -107,7 +110,10 @@ function evacuate(image: MetadataImage, row: BalanceRow, ground: Ground): void {
   }
 }
 
-/** Gives the partition one more rack as long as a member shares its rack and another rack has a broker. The least preferred member goes. */
+/**
+ * Gives the partition one more rack as long as a member shares its rack and another rack has a
+ * broker. The least preferred member goes.
+ */
 function spread(row: BalanceRow, ground: Ground): void {
   for (;;) {
     const racksUsed = new Set(row.replicas.map((id) => ground.racks.get(id)));

@@ -1,13 +1,17 @@
 /**
- * The safety function: what would stopping a set of brokers do? Rolls, drains, scale-down and disruption budgets all ask it. It plays the loss through
- * the same rules that fencing uses, so that it cannot disagree with them. Must not know who asks, or why.
+ * The safety function: what would stopping a set of brokers do? Rolls, drains, scale-down and
+ * disruption budgets all ask it. It plays the loss through the same rules that fencing uses, so
+ * that it cannot disagree with them. Must not know who asks, or why.
  */
-import type { BrokerId, TopicId } from '../base/units.ts';
-import { countedMembers, dropGone, electionSize, viewOf } from './election.ts';
-import type { BrokerView } from './election.ts';
+import type { BrokerId, TopicId } from '../../base/units.ts';
+import { countedMembers, dropGone, electionSize, viewOf } from './leader-election.ts';
+import type { BrokerView } from './leader-election.ts';
 import type { MetadataImage, PartitionState, TopicState } from './types.ts';
 
-/** What would happen to one partition. Only partitions with a member of S among the asked brokers are judged. */
+/**
+ * What would happen to one partition. Only partitions with a member of S among the asked brokers
+ * are judged.
+ */
 export interface PartitionVerdict {
   readonly topicId: TopicId;
   readonly topic: string;

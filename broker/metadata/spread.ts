@@ -1,11 +1,15 @@
-/** Reports the partitions whose replicas do not span as many racks as they could or should, and why. Must not know how to change that. */
-import type { BrokerId, TopicId } from '../base/units.ts';
+/**
+ * Reports the partitions whose replicas do not span as many racks as they could or should, and why.
+ * Must not know how to change that.
+ */
+import type { BrokerId, TopicId } from '../../base/units.ts';
 import { isReassigning, targetOf } from './reassignment.ts';
 import type { MetadataImage, PartitionState, TopicState } from './types.ts';
 
 /**
- * `racks-unknown`: brokers did not say where they stand. `too-few-racks`: the brokers stand on fewer racks than the partition has replicas. `moving`: a
- * reassignment is under way that mends it. `misplaced`: a rebalance would mend it.
+ * `racks-unknown`: brokers did not say where they stand. `too-few-racks`: the brokers stand on
+ * fewer racks than the partition has replicas. `moving`: a reassignment is under way that mends it.
+ * `misplaced`: a rebalance would mend it.
  */
 export type SpreadReason = 'racks-unknown' | 'too-few-racks' | 'moving' | 'misplaced';
 
@@ -19,7 +23,9 @@ export interface SpreadFault {
   readonly message: string;
 }
 
-/** Partitions of which a rack holds more than one replica, in the order of topics and partitions. */
+/**
+ * Partitions of which a rack holds more than one replica, in the order of topics and partitions.
+ */
 export function reportSpread(image: MetadataImage): SpreadFault[] {
   const racks = new Set(
     [...image.brokers.values()].filter((broker) => !broker.cordoned).map((broker) => broker.rack),

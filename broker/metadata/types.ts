@@ -1,6 +1,7 @@
 /**
- * What consensus decides: the records of the metadata log and the image they add up to. Values only; `apply.ts` folds records into an
- * image, `controller/` decides which records to propose. A record is JSON in the log, so a person can read it.
+ * What consensus decides: the records of the metadata log and the image they add up to. Values
+ * only; `apply.ts` folds records into an image, `controller/` decides which records to propose. A
+ * record is JSON in the log, so a person can read it.
  */
 import type {
   BrokerEpoch,
@@ -10,18 +11,19 @@ import type {
   Offset,
   PartitionEpoch,
   TopicId,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 
 /**
- * What the last stop left of a broker's partition data (DESIGN.md section 6). `new`: an empty directory. `clean`: orderly stop. `warm`: the
- * process died and the page cache survived. `lossy`: everything else.
+ * What the last stop left of a broker's partition data (docs/rules.md#restart-classes). `new`: an
+ * empty directory. `clean`: orderly stop. `warm`: the process died and the page cache survived.
+ * `lossy`: everything else.
  */
 export type RestartClass = 'new' | 'clean' | 'warm' | 'lossy';
 
-/** `in-sync`: q = |S|. `quorum`: q starts as a majority (logs.md section 4). */
+/** `in-sync`: q = |S|. `quorum`: q starts as a majority (docs/rules.md#sync-set-and-q). */
 export type CommitMode = 'in-sync' | 'quorum';
 
-/** Settings of a topic. Every one is live. */
+/** Configs of a topic. Every one is live. */
 export interface TopicConfig {
   /** Fewest trusted, unfenced members of S that let an append in, 1 to the replication factor. */
   readonly minInSyncReplicas: number;
@@ -36,7 +38,10 @@ export interface TopicConfig {
   readonly segmentMs: number;
   /** Largest batch frame accepted. */
   readonly batchBytesMax: number;
-  /** May a leader be elected without a trusted member of S, with a published range of possible loss (rule 18, P11)? */
+  /**
+   * May a leader be elected without a trusted member of S, with a published range of possible loss
+   * (rule 18, P11)?
+   */
   readonly uncleanElection: boolean;
 }
 
@@ -55,15 +60,41 @@ export interface BrokerState {
   readonly fenced: boolean;
   /** In an orderly stop: leads nothing more and is not added to sync sets (KIP-841). */
   readonly stopping: boolean;
-  /** Being decommissioned: holds what it holds, is given nothing new, and its replicas move away. Outlives registrations. */
+  /**
+   * Being decommissioned: holds what it holds, is given nothing new, and its replicas move away.
+   * Outlives registrations.
+   */
   readonly cordoned: boolean;
-  /** Greatest broker epoch that was ever unfenced with this directory: what a clean or warm start must name, or a later one. */
+  /**
+   * Greatest broker epoch that was ever unfenced with this directory: what a clean or warm start
+   * must name, or a later one.
+   */
   readonly unfencedEpoch: BrokerEpoch;
   /** Highest feature level this build can run. */
   readonly featureLevelMax: number;
+  /** Start that registered; absent where a build or a feature level before knew of none. */
+  readonly start?: ProcessStart;
 }
 
-/** One partition. S is `syncSet`, q is `quorum` (DESIGN.md section 5). */
+/** One start of a broker's process, as it names itself (rule 17). */
+export interface ProcessStart {
+  /** Nobody else's. */
+  readonly id: string;
+  /** Among the starts of one directory it rises with each; it goes back with the disk. */
+  readonly number: number;
+}
+
+/**
+ * A replica whose broker said that it cannot lead the partition. It neither counts nor is elected
+ * until the broker says otherwise or registers anew.
+ */
+export interface UnableReplica {
+  readonly brokerId: BrokerId;
+  /** Short and stable, as `stopped` or `disk-full`. */
+  readonly reason: string;
+}
+
+/** One partition. S is `syncSet`, q is `quorum` (docs/rules.md#sync-set-and-q). */
 export interface PartitionState {
   readonly partition: number;
   /** Assignment in preference order: the first one is the preferred leader. */
@@ -76,16 +107,33 @@ export interface PartitionState {
   readonly partitionEpoch: PartitionEpoch;
   /** Members of S whose log is not evidence until the leader certifies them (P7, P8). */
   readonly suspects: readonly BrokerId[];
-  /** Last epoch that was elected uncleanly, 0 for never: only under it may a replica truncate below its own HW. */
+  /**
+   * Last epoch that was elected uncleanly, 0 for never: only under it may a replica truncate below
+   * its own HW.
+   */
   readonly uncleanEpoch: LeaderEpoch;
-  /** Replicas that a reassignment brings (rule 19): part of `replicas`, and last in it. Empty when none is under way. */
+  /**
+   * Replicas that a reassignment brings (rule 19): part of `replicas`, and last in it. Empty when
+   * none is under way.
+   */
   readonly adding: readonly BrokerId[];
-  /** Replicas that leave once every one of `adding` is in S: part of `replicas`. Both empty: no reassignment is under way. */
+  /**
+   * Replicas that leave once every one of `adding` is in S: part of `replicas`. Both empty: no
+   * reassignment is under way.
+   */
   readonly removing: readonly BrokerId[];
-  /** What `replicas` becomes at the end of the reassignment, preferred leader first. Absent while none is under way. */
+  /**
+   * What `replicas` becomes at the end of the reassignment, preferred leader first. Absent while
+   * none is under way.
+   */
   readonly target?: readonly BrokerId[];
-  /** Broker that leadership is about to be handed to: the leader drains first, then asks for it (rule 22). NO_BROKER when nothing is handed over. */
+  /**
+   * Broker that leadership is about to be handed to: the leader drains first, then asks for it
+   * (rule 22). NO_BROKER when nothing is handed over.
+   */
   readonly successor: BrokerId;
+  /** Replicas that cannot lead, by their own word: members of S or not. */
+  readonly cannotLead: readonly UnableReplica[];
 }
 
 /** A topic. Partitions stand at the index of their number. */
@@ -97,7 +145,10 @@ export interface TopicState {
   readonly partitions: readonly PartitionState[];
 }
 
-/** Something that may be lost, exactly (P11). Offsets from `fromOffset` on, of all epochs below `leaderEpoch`, open upwards. */
+/**
+ * Something that may be lost, exactly (P11). Offsets from `fromOffset` on, of all epochs below
+ * `leaderEpoch`, open upwards.
+ */
 export interface LossReport {
   readonly topicId: TopicId;
   readonly topic: string;
@@ -110,14 +161,20 @@ export interface LossReport {
 
 /** Settings of the cluster. Every one is live. */
 export interface ClusterSettings {
-  /** Bytes per second that one broker may push to replicas that a reassignment adds; -1 means no limit. */
+  /**
+   * Bytes per second that one broker may push to replicas that a reassignment adds; -1 means no
+   * limit.
+   */
   readonly moveBytesPerSecond: number;
   /** Live options of brokers, as texts by flag: over what each broker was started with. */
   readonly brokerOptions: Readonly<Record<string, string>>;
   readonly topicDefaults: TopicDefaults;
 }
 
-/** What a topic has whose creator states nothing; what is absent here, the brokers' own table decides. */
+/**
+ * What a topic has whose creator states nothing; what is absent here, the brokers' own table
+ * decides.
+ */
 export interface TopicDefaults
   extends Partial<Pick<TopicConfig, 'minInSyncReplicas' | 'commitMode'>> {
   readonly replicationFactor?: number;
@@ -129,7 +186,9 @@ export interface NamedProducer {
   readonly producerEpoch: number;
 }
 
-/** One change of metadata. A raft entry holds a JSON list of these; the list takes effect as one. */
+/**
+ * One change of metadata. A raft entry holds a JSON list of these; the list takes effect as one.
+ */
 export type MetadataRecord =
   | { readonly kind: 'cluster'; readonly clusterId: string; readonly featureLevel: number }
   | {
@@ -142,6 +201,7 @@ export type MetadataRecord =
       readonly rack: string;
       readonly restartClass: RestartClass;
       readonly featureLevelMax: number;
+      readonly start?: ProcessStart;
     }
   | {
       readonly kind: 'broker-fenced';
@@ -167,7 +227,10 @@ export type MetadataRecord =
   | { readonly kind: 'broker-cordoned'; readonly brokerId: BrokerId; readonly cordoned: boolean }
   | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }
   | { readonly kind: 'settings-changed'; readonly settings: ClusterSettings }
-  /** The topic aims at another number of replicas from here on; reassignments bring its partitions there. */
+  /**
+   * The topic aims at another number of replicas from here on; reassignments bring its partitions
+   * there.
+   */
   | {
       readonly kind: 'replication-factor-changed';
       readonly topicId: TopicId;
@@ -196,7 +259,10 @@ export type MetadataRecord =
   | { readonly kind: 'loss-reported'; readonly loss: LossReport }
   | { readonly kind: 'feature-level'; readonly featureLevel: number };
 
-/** Everything that is decided, as of `index` of the metadata log. Treat as frozen: `apply` returns a new one, sharing what is unchanged. */
+/**
+ * Everything that is decided, as of `index` of the metadata log. Treat as frozen: `apply` returns a
+ * new one, sharing what is unchanged.
+ */
 export interface MetadataImage {
   readonly clusterId: string;
   readonly featureLevel: number;
@@ -213,6 +279,14 @@ export interface MetadataImage {
   readonly namedProducers: ReadonlyMap<string, NamedProducer>;
   /** The newest reports, at most `LOSS_REPORTS_MAX`. */
   readonly losses: readonly LossReport[];
-  /** Directories of brokers that were removed, newest last, at most `REMOVED_DIRECTORIES_MAX`: none of them may come back with what it holds. */
+  /**
+   * Directories of brokers that were removed, newest last, at most `REMOVED_DIRECTORIES_MAX`: none
+   * of them may come back with what it holds.
+   */
   readonly removedDirectories: readonly DirectoryId[];
+  /**
+   * Directories whose broker registered with another one since, newest last, at most as many: a
+   * request of theirs is late, or the disk was put back (P12).
+   */
+  readonly replacedDirectories: readonly DirectoryId[];
 }

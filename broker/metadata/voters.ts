@@ -1,8 +1,10 @@
 /**
- * Which brokers vote in the metadata quorum: 1 or an odd number up to a maximum, spread over racks, repaired one change at a time.
- * Raft thesis 4.1 (single-server changes); KIP-853 for the identity of a voter; DESIGN.md section 4.
+ * Which brokers vote in the metadata quorum: 1 or an odd number up to a maximum, spread over racks,
+ * repaired one change at a time. Raft thesis 4.1 (single-server changes); KIP-853 for the identity
+ * of a voter; docs/rules.md#metadata-quorum.
  */
-import type { BrokerId } from '../base/units.ts';
+import { votersWanted } from '../../base/voters-wanted.ts';
+import type { BrokerId } from '../../base/units.ts';
 import type { BrokerState, MetadataImage } from './types.ts';
 
 /** A voter: a broker with one certain directory. */
@@ -29,12 +31,6 @@ export interface VoterPolicy {
 /** Rank of a voter that is not to leave. */
 const KEEP = Infinity;
 
-/** Largest odd number of voters that so many brokers allow: two brokers get one voter, since two cannot lose either. */
-export function votersWanted(brokers: number, votersMax: number): number {
-  const bound = Math.min(brokers, votersMax);
-  return bound % 2 === 1 ? bound : Math.max(1, bound - 1);
-}
-
 /** The group as it stands, looked at once. */
 interface Group {
   readonly image: MetadataImage;
@@ -42,15 +38,19 @@ interface Group {
   readonly policy: VoterPolicy;
   /** Unfenced brokers that could join, the best first. */
   readonly candidates: readonly BrokerState[];
-  /** How many voters the registered brokers allow: those that are merely fenced are expected back. */
+  /**
+   * How many voters the registered brokers allow: those that are merely fenced are expected back.
+   */
   readonly wanted: number;
 }
 
 /**
- * The next set of voters, which differs from the present one by one member, or null when nothing is to be done. In this order: the dead leave before their
- * successors join, so that the group never needs a majority that counts two dead members where it could count one; those about to go leave after their
- * successors joined; then the group shrinks or grows to its size, then it spreads over racks. The leader of the group leaves only where it is about to go, and last
- * of those: raft has it lead until its own removal is committed, and name a successor then (thesis 4.2.2).
+ * The next set of voters, which differs from the present one by one member, or null when nothing is
+ * to be done. In this order: the dead leave before their successors join, so that the group never
+ * needs a majority that counts two dead members where it could count one; those about to go leave
+ * after their successors joined; then the group shrinks or grows to its size, then it spreads over
+ * racks. The leader of the group leaves only where it is about to go, and last of those: raft has
+ * it lead until its own removal is committed, and name a successor then (thesis 4.2.2).
  */
 export function nextVoters(
   image: MetadataImage,
@@ -71,7 +71,10 @@ export function nextVoters(
   );
 }
 
-/** A dead voter goes where somebody can take its place. Without that, the group would only get smaller: it may come back. */
+/**
+ * A dead voter goes where somebody can take its place. Without that, the group would only get
+ * smaller: it may come back.
+ */
 function withoutDead(group: Group): readonly VoterId[] | null {
   if (group.candidates.length === 0) return null;
   const dead = group.view.voters.find((voter) => isDead(group, voter));
@@ -89,7 +92,10 @@ function withSuccessor(group: Group): readonly VoterId[] | null {
     : null;
 }
 
-/** Too many: those that are not there go first, then those about to go, the leader last of them, then one of the rack that has most. */
+/**
+ * Too many: those that are not there go first, then those about to go, the leader last of them,
+ * then one of the rack that has most.
+ */
 function shrunk(group: Group): readonly VoterId[] | null {
   const { image, view, wanted } = group;
   if (view.voters.length <= wanted) return null;
@@ -116,8 +122,9 @@ function grown(group: Group): readonly VoterId[] | null {
 }
 
 /**
- * While everybody stands, one more voter on a rack that has at least two less than another: the group is then too large by one, and shrinks on the rack that
- * has most. Nothing moves for less, so the set does not swing.
+ * While everybody stands, one more voter on a rack that has at least two less than another: the
+ * group is then too large by one, and shrinks on the rack that has most. Nothing moves for less, so
+ * the set does not swing.
  */
 function respread(group: Group): readonly VoterId[] | null {
   const { image, view, candidates, wanted } = group;
@@ -184,7 +191,10 @@ function votersOn(image: MetadataImage, voters: readonly VoterId[], rack: string
   ).length;
 }
 
-/** Unfenced brokers that do not vote, or only with a directory they have no more: those in racks with the fewest voters first, then by id. */
+/**
+ * Unfenced brokers that do not vote, or only with a directory they have no more: those in racks
+ * with the fewest voters first, then by id.
+ */
 function joinOrder(image: MetadataImage, voters: readonly VoterId[]): readonly BrokerState[] {
   const votes = ({ brokerId, directoryId }: BrokerState): boolean =>
     voters.some((voter) => voter.brokerId === brokerId && voter.directoryId === directoryId);

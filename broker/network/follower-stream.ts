@@ -1,5 +1,9 @@
-/** The follower's end of a Replicate stream: states positions and credit, once per turn of the loop, and takes what the leader pushes. */
-import { type Client, type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
+/**
+ * The follower's end of a Replicate stream: states positions and credit, once per turn of the loop,
+ * and takes what the leader pushes.
+ */
+import { PARTITIONS_PER_TOPIC_MAX } from '../../base/limits.ts';
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import {
   type ReplicaPosition,
@@ -7,22 +11,26 @@ import {
   type ReplicateResponse,
   ReplicationServiceService,
 } from '../../proto/gen/tidemark/internal/v1/replication.ts';
-import { errorFromStatus } from '../../proto/grpc/errors.ts';
-import { BrokerError } from '../base/errors.ts';
+import type { Channel } from '../../wire/grpc/channel.ts';
+import { errorFromStatus } from '../../wire/grpc/errors.ts';
+import type { Clock } from '../../base/clock.ts';
+import { BrokerError } from '../../base/errors.ts';
 import {
   type BrokerEpoch,
   type BrokerId,
   partitionKey,
   type PartitionKey,
   type TopicId,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 import type { Position } from '../replication/types.ts';
 import type { ReplicaStream, ReplicaStreamEvents } from '../runtime/ports.ts';
-import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
-import { PARTITIONS_MAX } from '../wire/topics.ts';
+import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
 import type { Link, Presence } from './presence.ts';
 
-/** Bytes that the leader may push before the first of them are written: the bound of what this follower holds in memory for the stream. */
+/**
+ * Bytes that the leader may push before the first of them are written: the bound of what this
+ * follower holds in memory for the stream.
+ */
 export const INITIAL_CREDIT_BYTES = 16 * 1024 * 1024;
 
 const REPLICATE = ReplicationServiceService.replicate;
@@ -41,14 +49,18 @@ export interface FollowerStreamOptions {
   readonly events: ReplicaStreamEvents;
   readonly presence: Presence;
   /** Null: no address is known. */
-  readonly client: Client | null;
+  readonly client: Channel | null;
+  readonly clock: Pick<Clock, 'soon'>;
   readonly onClosed: (stream: FollowerStream) => void;
 }
 
 export class FollowerStream implements ReplicaStream {
   readonly #options: FollowerStreamOptions;
   readonly #call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> | null;
-  /** Newest position of each partition that was not sent yet: an older one says nothing more. Bounded by the partitions followed. */
+  /**
+   * Newest position of each partition that was not sent yet: an older one says nothing more.
+   * Bounded by the partitions followed.
+   */
   readonly #positions = new Map<PartitionKey, ReplicaPosition>();
   #creditBytes = INITIAL_CREDIT_BYTES;
   #isScheduled = false;
@@ -62,7 +74,7 @@ export class FollowerStream implements ReplicaStream {
     const { client, brokerId } = options;
     if (client === null) {
       this.#call = null;
-      setImmediate(() => this.#end(`no address of broker ${brokerId} is known`));
+      this.#options.clock.soon(() => this.#end(`no address of broker ${brokerId} is known`));
       return;
     }
     const call: ClientDuplexStream<ReplicateRequest, ReplicateResponse> =
@@ -79,16 +91,21 @@ export class FollowerStream implements ReplicaStream {
 
   sendPosition(topicId: TopicId, partition: number, position: Position): void {
     if (this.#isClosed) return;
-    const { leaderEpoch, lastEpoch, endOffset, syncedOffset } = position;
+    const { leaderEpoch, lastEpoch, endOffset, syncedOffset, start } = position;
+    const key = partitionKey(topicId, partition);
+    // A newer position replaces one that waits, but not what that one asks for.
+    const resend = position.resend === true || this.#positions.get(key)?.resend === true;
     const message = {
+      resend,
       topicId: topicIdBytes(topicId),
       partition,
       leaderEpoch,
       lastEpoch,
       endOffset,
       syncedOffset,
+      start,
     };
-    this.#positions.set(partitionKey(topicId, partition), message);
+    this.#positions.set(key, message);
     this.#schedule();
   }
 
@@ -148,7 +165,12 @@ export class FollowerStream implements ReplicaStream {
     for (const frames of response.frames) {
       events.onFrames({
         topicId: topicIdField('frames.topic_id', frames.topicId),
-        partition: integerField('frames.partition', frames.partition, 0, PARTITIONS_MAX - 1),
+        partition: integerField(
+          'frames.partition',
+          frames.partition,
+          0,
+          PARTITIONS_PER_TOPIC_MAX - 1,
+        ),
         leaderEpoch: frames.leaderEpoch,
         highWaterMark: frames.highWaterMark,
         logStartOffset: frames.logStart,
@@ -165,13 +187,14 @@ export class FollowerStream implements ReplicaStream {
         endOffset,
       });
     }
-    for (const { topicId, partition, leaderEpoch, startOffset } of response.resets) {
+    for (const { topicId, partition, leaderEpoch, startOffset, startEpoch } of response.resets) {
       const id = topicIdField('resets.topic_id', topicId);
       events.onMessage(id, partition, {
         kind: 'reset-to',
         to: hello.self,
         leaderEpoch,
         startOffset,
+        startEpoch,
       });
     }
   }
@@ -179,7 +202,7 @@ export class FollowerStream implements ReplicaStream {
   #schedule(): void {
     if (this.#isScheduled || this.#isFull || this.#isClosed) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#options.clock.soon(() => {
       this.#isScheduled = false;
       this.#flush();
     });

@@ -1,13 +1,16 @@
-/** The port `Peers` over gRPC: other brokers, both directions. Owns addresses, the raft links and the replication streams. */
-import type { Client } from '@grpc/grpc-js';
-
+/**
+ * The port `Peers` over gRPC: other brokers, both directions. Owns addresses, the raft links and
+ * the replication streams.
+ */
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { ReplicationServiceService } from '../../proto/gen/tidemark/internal/v1/replication.ts';
-import { callUnary } from '../../proto/grpc/calls.ts';
-import { serializeReplicate } from '../../proto/grpc/frame-messages.ts';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerId } from '../base/units.ts';
+import { callUnary } from '../../wire/grpc/calls.ts';
+import type { Channel, ServiceHost } from '../../wire/grpc/channel.ts';
+import { serializeReplicate } from '../../wire/grpc/frame-messages.ts';
+import type { Clock } from '../../base/clock.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId } from '../../base/units.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { Envelope, Peer } from '../raft/types.ts';
 import type {
@@ -20,35 +23,56 @@ import type {
   ReplicaStream,
   ReplicaStreamEvents,
 } from '../runtime/ports.ts';
-import type { ChannelPool, Lane } from './channel-pool.ts';
-import { replyFromMessage, requestToMessage } from './controller-codec.ts';
+import type { Lane } from './channel-pool.ts';
+import { replyFromMessage, requestToMessage } from '../messages/controller-codec.ts';
 import { type FollowerHello, FollowerStream } from './follower-stream.ts';
-import type { GrpcServer } from './grpc-server.ts';
 import { type LeaderCall, takeFollower } from './leader-stream.ts';
-import type { ReportDefect } from '../wire/handlers.ts';
+import type { ReportDefect } from '../messages/handlers.ts';
 import { Presence } from './presence.ts';
-import { probe } from './probe.ts';
 import { quorumService } from './quorum-service.ts';
 import { RaftLink } from './raft-link.ts';
 
+/** What {@link GrpcPeers} is made of. */
+export interface GrpcPeersParts {
+  readonly server: ServiceHost;
+  readonly channels: Channels;
+  /** Asks an address who it is: see probe.ts. */
+  readonly probe: Peers['probe'];
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'soon'>;
+  readonly report: ReportDefect;
+}
+
+/** Connections to other brokers: see channel-pool.ts. */
+export interface Channels {
+  /** Do not keep it: the next call may need another. */
+  dial(address: Address, lane: Lane): Channel;
+  /** Closes connections to all other addresses. */
+  retain(addresses: Iterable<Address>): void;
+}
+
 export class GrpcPeers implements Peers {
-  readonly #channels: ChannelPool;
+  readonly #parts: GrpcPeersParts;
   readonly #presence = new Presence((brokerId) => this.#handler?.onDisconnected(brokerId));
   readonly #raftLinks = new Map<BrokerId, RaftLink>();
   readonly #followed = new Set<FollowerStream>();
   #addresses: ReadonlyMap<BrokerId, Address> = new Map();
   #handler: PeerHandler | null = null;
 
-  /** Adds the internal services to `server`, which listens later. The caller closes server and channels after this. */
-  constructor(server: GrpcServer, channels: ChannelPool, report: ReportDefect) {
-    this.#channels = channels;
+  /**
+   * Adds the internal services to the server, which listens later. The caller closes server and
+   * channels after this.
+   */
+  constructor(given: GrpcPeersParts) {
+    const { server, clock, report } = given;
+    this.#parts = given;
     const handler = (): PeerHandler => this.#served();
-    server.add(QuorumServiceService, quorumService(handler, this.#presence, report));
+    const parts = { presence: this.#presence, clock, report };
+    server.add(QuorumServiceService, quorumService(handler, parts));
     const definition = {
       replicate: { ...ReplicationServiceService.replicate, responseSerialize: serializeReplicate },
     };
     server.add(definition, {
-      replicate: (call: LeaderCall) => takeFollower(call, handler, this.#presence, report),
+      replicate: (call: LeaderCall) => takeFollower(call, handler, parts),
     });
   }
 
@@ -65,14 +89,16 @@ export class GrpcPeers implements Peers {
       this.#raftLinks.delete(brokerId);
     }
     this.#addresses = new Map(addresses);
-    this.#channels.retain(addresses.values());
+    this.#parts.channels.retain(addresses.values());
   }
 
   sendRaft(from: Peer, { to, message }: Envelope): void {
     let link = this.#raftLinks.get(to.brokerId);
     if (link === undefined) {
       if (!this.#addresses.has(to.brokerId)) return;
-      link = new RaftLink(to.brokerId, this.#presence, () => this.#dial(to.brokerId, 'control'));
+      link = new RaftLink(to.brokerId, this.#presence, this.#parts.clock, () =>
+        this.#dial(to.brokerId, 'control'),
+      );
       this.#raftLinks.set(to.brokerId, link);
     }
     link.send({ from, to, message });
@@ -88,7 +114,7 @@ export class GrpcPeers implements Peers {
       client,
       QuorumServiceService.decide,
       requestToMessage(request),
-      { deadlineMs },
+      { deadlineMs, clock: this.#parts.clock },
     );
     return replyFromMessage(request.kind, message);
   }
@@ -102,15 +128,20 @@ export class GrpcPeers implements Peers {
       this.#reach(brokerId),
       QuorumServiceService.inspect,
       { ...inspection },
-      { deadlineMs },
+      { deadlineMs, clock: this.#parts.clock },
     );
     if (!answer.known) return null;
-    const { lastEpoch, endOffset, highWaterMark } = answer;
-    return { lastEpoch, endOffset, ...(highWaterMark === undefined ? {} : { highWaterMark }) };
+    const { lastEpoch, endOffset, highWaterMark, start } = answer;
+    return {
+      lastEpoch,
+      endOffset,
+      ...(highWaterMark === undefined ? {} : { highWaterMark }),
+      ...(start === undefined ? {} : { start }),
+    };
   }
 
   probe(address: Address, deadlineMs: number): Promise<NodeInfo | null> {
-    return probe(address, deadlineMs);
+    return this.#parts.probe(address, deadlineMs);
   }
 
   follow(brokerId: BrokerId, hello: FollowerHello, events: ReplicaStreamEvents): ReplicaStream {
@@ -122,6 +153,7 @@ export class GrpcPeers implements Peers {
       events,
       presence: this.#presence,
       client,
+      clock: this.#parts.clock,
       onClosed,
     });
     this.#followed.add(stream);
@@ -139,12 +171,12 @@ export class GrpcPeers implements Peers {
     return this.#handler;
   }
 
-  #dial(brokerId: BrokerId, lane: Lane): Client | null {
+  #dial(brokerId: BrokerId, lane: Lane): Channel | null {
     const address = this.#addresses.get(brokerId);
-    return address === undefined ? null : this.#channels.dial(address, lane);
+    return address === undefined ? null : this.#parts.channels.dial(address, lane);
   }
 
-  #reach(brokerId: BrokerId): Client {
+  #reach(brokerId: BrokerId): Channel {
     const client = this.#dial(brokerId, 'control');
     if (client === null)
       throw new BrokerError('BROKER_NOT_READY', `No address of broker ${brokerId} is known`);

@@ -6,20 +6,35 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
-import { COMMON_OPTIONS, raiseHttp2Limits } from '../../proto/grpc/transport.ts';
-import { BrokerError } from '../base/errors.ts';
+import { COMMON_OPTIONS, raiseHttp2Limits } from '../../wire/grpc/transport.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { hostPort } from '../../base/host-port.ts';
 import type { Address } from '../runtime/ports.ts';
-import { checkedDefinition } from '../wire/handlers.ts';
+import { guarded } from '../messages/guarded-service.ts';
+import type { ReportDefect } from '../messages/handlers.ts';
 
-/** Calls that one connection may have open: far above any client's need, far below what exhausts memory. */
+/**
+ * Calls that one connection may have open: far above any client's need, far below what exhausts
+ * memory.
+ */
 const STREAMS_PER_CONNECTION_MAX = 1_000;
+
+/** A defect that nobody is told of must not pass. */
+function stopTheProcess(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}
 
 export class GrpcServer {
   readonly #server: Server;
+  readonly #report: ReportDefect;
 
-  constructor() {
+  constructor(report: ReportDefect = stopTheProcess) {
+    this.#report = report;
     raiseHttp2Limits();
-    // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients to leave.
+    // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients
+    // to leave.
     const options = {
       ...COMMON_OPTIONS,
       'grpc.enable_channelz': 1,
@@ -33,12 +48,16 @@ export class GrpcServer {
     definition: ServiceDefinition<Implementation>,
     implementation: Implementation,
   ): void {
-    this.#server.addService(checkedDefinition(definition), implementation);
+    const service = guarded(definition, implementation, this.#report);
+    this.#server.addService(service.definition, service.implementation);
   }
 
-  /** Starts to answer; resolves with the port, which differs from the asked one only when that is 0. Rejects when it is taken. */
+  /**
+   * Starts to answer; resolves with the port, which differs from the asked one only when that is 0.
+   * Rejects when it is taken.
+   */
   listen({ host, port }: Address): Promise<number> {
-    const target = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const target = hostPort(host, port);
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) resolve(bound);

@@ -1,34 +1,38 @@
 /**
- * The leader's end of a Replicate stream: pushes frames of many partitions in few large messages, and counts the follower's credit. What waits
- * to be sent is bounded by that credit: marks are merged, frames are paid for.
+ * The leader's end of a Replicate stream: pushes frames of many partitions in few large messages,
+ * and counts the follower's credit. What waits to be sent is bounded by that credit: marks are
+ * merged, frames are paid for.
  */
+import { CREDIT_BYTES_MAX, PARTITIONS_PER_TOPIC_MAX } from '../../base/limits.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
 import type {
   ReplicaPosition,
   ReplicateRequest,
 } from '../../proto/gen/tidemark/internal/v1/replication.ts';
-import type { ReplicateParts } from '../../proto/grpc/frame-messages.ts';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
+import type { ReplicateParts } from '../../wire/grpc/frame-messages.ts';
+import type { Clock } from '../../base/clock.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
 import {
   type BrokerEpoch,
   type BrokerId,
   partitionKey,
   type PartitionKey,
   type TopicId,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 import type { FollowerMessage } from '../replication/types.ts';
 import type { FollowerLink, PeerHandler, PushedFrames } from '../runtime/ports.ts';
-import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
-import { failCall, onMessages, type ReportDefect } from '../wire/handlers.ts';
-import { brokerIdField, PARTITIONS_MAX } from '../wire/topics.ts';
+import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
+import { failCall } from '../messages/handlers.ts';
+import { brokerIdField } from '../messages/topics.ts';
 import type { Link, Presence } from './presence.ts';
 
-/** A message is sent once it holds this much: large enough that its cost is the bytes', small enough not to hold up the next partition. */
+/**
+ * A message is sent once it holds this much: large enough that its cost is the bytes', small enough
+ * not to hold up the next partition.
+ */
 const MESSAGE_BYTES_TARGET = 1024 * 1024;
-/** Most credit that a follower may have saved up. More is a follower that counts wrongly. */
-const CREDIT_BYTES_MAX = 256 * 1024 * 1024;
 
 /** The call, as its serializer takes it. */
 export type LeaderCall = ServerDuplexStream<ReplicateRequest, ReplicateParts>;
@@ -39,33 +43,36 @@ interface PendingFrames {
   readonly chunks: Uint8Array[];
 }
 
-/** Handler of Replicate. `handler` throws BROKER_NOT_READY while the runtime has not begun to serve. */
+/** What a handler of Replicate needs besides the call. */
+export interface TakeFollowerParts {
+  readonly presence: Presence;
+  readonly clock: Pick<Clock, 'soon'>;
+}
+
+/**
+ * Handler of Replicate. `handler` throws BROKER_NOT_READY while the runtime has not begun to serve.
+ */
 export function takeFollower(
   call: LeaderCall,
   handler: () => PeerHandler,
-  presence: Presence,
-  report: ReportDefect,
+  { presence, clock }: TakeFollowerParts,
 ): void {
   let stream: LeaderStream | null = null;
   let link: Link | null = null;
   let isEnded = false;
-  onMessages(
-    call,
-    (request: ReplicateRequest) => {
-      if (stream === null) {
-        stream = greet(call, request, handler());
-        link = presence.established(stream.brokerId);
-        call.sendMetadata(new Metadata());
-      } else if (request.hello !== undefined) {
-        throw new BrokerError(
-          'INVALID_ARGUMENT',
-          'hello is present again, must be in the first message only',
-        );
-      }
-      stream.take(request, handler());
-    },
-    report,
-  );
+  call.on('data', (request: ReplicateRequest) => {
+    if (stream === null) {
+      stream = greet(call, request, handler(), clock);
+      link = presence.established(stream.brokerId);
+      call.sendMetadata(new Metadata());
+    } else if (request.hello !== undefined) {
+      throw new BrokerError(
+        'INVALID_ARGUMENT',
+        'hello is present again, must be in the first message only',
+      );
+    }
+    stream.take(request, handler());
+  });
   call.on('end', () => {
     isEnded = true;
     call.end();
@@ -80,7 +87,12 @@ export function takeFollower(
   });
 }
 
-function greet(call: LeaderCall, { hello }: ReplicateRequest, handler: PeerHandler): LeaderStream {
+function greet(
+  call: LeaderCall,
+  { hello }: ReplicateRequest,
+  handler: PeerHandler,
+  clock: Pick<Clock, 'soon'>,
+): LeaderStream {
   if (hello === undefined)
     throw new BrokerError('INVALID_ARGUMENT', 'hello is absent, must be in the first message');
   const { clusterId } = handler.nodeInfo();
@@ -94,6 +106,7 @@ function greet(call: LeaderCall, { hello }: ReplicateRequest, handler: PeerHandl
     call,
     brokerIdField('hello.broker_id', hello.brokerId),
     hello.brokerEpoch,
+    clock,
   );
   handler.onFollower(stream, hello.targetEpoch);
   return stream;
@@ -105,6 +118,7 @@ class LeaderStream implements FollowerLink {
   /** We ended it. */
   isEnded = false;
   readonly #call: LeaderCall;
+  readonly #clock: Pick<Clock, 'soon'>;
   #creditBytes = 0;
   #pending: PendingFrames[] = [];
   readonly #newestByPartition = new Map<PartitionKey, PendingFrames>();
@@ -114,8 +128,14 @@ class LeaderStream implements FollowerLink {
   #isFull = false;
   #isClosed = false;
 
-  constructor(call: LeaderCall, brokerId: BrokerId, brokerEpoch: BrokerEpoch) {
+  constructor(
+    call: LeaderCall,
+    brokerId: BrokerId,
+    brokerEpoch: BrokerEpoch,
+    clock: Pick<Clock, 'soon'>,
+  ) {
     this.#call = call;
+    this.#clock = clock;
     this.brokerId = brokerId;
     this.brokerEpoch = brokerEpoch;
   }
@@ -135,9 +155,12 @@ class LeaderStream implements FollowerLink {
   send(topicId: TopicId, partition: number, message: FollowerMessage): void {
     if (this.#isClosed) return;
     const target = { topicId: topicIdBytes(topicId), partition, leaderEpoch: message.leaderEpoch };
-    if (message.kind === 'diverged')
+    if (message.kind === 'diverged') {
       this.#diverged.push({ ...target, epoch: message.epoch, endOffset: message.endOffset });
-    else this.#resets.push({ ...target, startOffset: message.startOffset });
+    } else {
+      const { startOffset, startEpoch = 0 } = message;
+      this.#resets.push({ ...target, startOffset, startEpoch });
+    }
     this.#schedule();
   }
 
@@ -173,13 +196,18 @@ class LeaderStream implements FollowerLink {
     handler.onFollowerClosed(this);
   }
 
-  #takePosition({ topicId, partition, ...ends }: ReplicaPosition, handler: PeerHandler): void {
+  #takePosition(
+    { topicId, partition, start, resend, ...ends }: ReplicaPosition,
+    handler: PeerHandler,
+  ): void {
     const id = topicIdField('positions.topic_id', topicId);
-    integerField('positions.partition', partition, 0, PARTITIONS_MAX - 1);
+    integerField('positions.partition', partition, 0, PARTITIONS_PER_TOPIC_MAX - 1);
     handler.onPosition(this, id, partition, {
       from: this.brokerId,
       brokerEpoch: this.brokerEpoch,
       ...ends,
+      ...(start === undefined ? {} : { start }),
+      ...(resend ? { resend } : {}),
     });
   }
 
@@ -200,7 +228,7 @@ class LeaderStream implements FollowerLink {
   #schedule(): void {
     if (this.#isScheduled || this.#isFull || this.#isClosed) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#clock.soon(() => {
       this.#isScheduled = false;
       if (!this.#isFull) this.#flush();
     });
@@ -244,7 +272,10 @@ class LeaderStream implements FollowerLink {
   }
 }
 
-/** Groups of whole chunks of about the target; one chunk may exceed it. Without chunks: one empty group, for news of the marks. */
+/**
+ * Groups of whole chunks of about the target; one chunk may exceed it. Without chunks: one empty
+ * group, for news of the marks.
+ */
 function splitChunks(
   chunks: readonly Uint8Array[],
 ): { readonly chunks: Uint8Array[]; readonly bytes: number }[] {

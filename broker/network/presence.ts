@@ -1,8 +1,9 @@
 /**
- * Turns the ends of connections into reports that a peer is gone: one for a death, however many connections it had, and none for an attempt
- * that never reached it. The controller answers each report with a probe, so a repeated one costs work and a missing one costs seconds.
+ * Turns the ends of connections into reports that a peer is gone: one for a death, however many
+ * connections it had, and none for an attempt that never reached it. The controller answers each
+ * report with a probe, so a repeated one costs work and a missing one costs seconds.
  */
-import type { BrokerId } from '../base/units.ts';
+import type { BrokerId } from '../../base/units.ts';
 
 /** One established connection or stream. */
 export interface Link {

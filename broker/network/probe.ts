@@ -1,6 +1,7 @@
 /**
- * Asks an address who it is. A refused connection is proof that no process listens there: the fastest sign of a death there is. Speaks HTTP/2 itself,
- * for grpc-js leaves a connection open that the other side accepted and never answered, and a stopped process is probed again and again.
+ * Asks an address who it is. A refused connection is proof that no process listens there: the
+ * fastest sign of a death there is. Speaks HTTP/2 itself, for grpc-js leaves a connection open that
+ * the other side accepted and never answered, and a stopped process is probed again and again.
  */
 import {
   type ClientHttp2Session,
@@ -10,7 +11,7 @@ import {
 import { connect as connectSocket, type Socket } from 'node:net';
 
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
-import { BrokerError } from '../base/errors.ts';
+import { BrokerError } from '../../base/errors.ts';
 import type { Address, NodeInfo } from '../runtime/ports.ts';
 import { nodeInfoFromMessage } from './quorum-service.ts';
 
@@ -19,7 +20,7 @@ const PREFIX_BYTES = 5;
 /** Far more than an answer takes. */
 const ANSWER_BYTES_MAX = 4_096;
 
-/** Null when the connection is refused; rejects with BROKER_NOT_READY when nobody answers in time. */
+/** Null when the connection is refused; rejects with UNREACHABLE when nobody answers in time. */
 export function probe(address: Address, deadlineMs: number): Promise<NodeInfo | null> {
   return new Promise((resolve, reject) => {
     const socket = connectSocket(address);
@@ -50,7 +51,8 @@ export function probe(address: Address, deadlineMs: number): Promise<NodeInfo | 
 }
 
 function openSession({ port }: Address, socket: Socket): ClientHttp2Session {
-  // The name is for the request's authority only: a host that is an IPv6 address would have to be bracketed, and nobody reads it.
+  // The name is for the request's authority only: a host that is an IPv6 address would have to be
+  // bracketed, and nobody reads it.
   return connectHttp2(`http://probe:${port}`, { createConnection: () => socket });
 }
 
@@ -72,7 +74,7 @@ async function identify(session: ClientHttp2Session): Promise<NodeInfo> {
   });
   const answer = await readAnswer(stream);
   if (Number(status) !== 0)
-    throw new BrokerError('BROKER_NOT_READY', `it answered with status ${String(status)}`);
+    throw new BrokerError('UNREACHABLE', `it answered with status ${String(status)}`);
   return nodeInfoFromMessage(
     QuorumServiceService.identify.responseDeserialize(answer.subarray(PREFIX_BYTES)),
   );
@@ -85,16 +87,13 @@ async function readAnswer(stream: ClientHttp2Stream): Promise<Buffer> {
     chunks.push(chunk);
     bytes += chunk.length;
     if (bytes > ANSWER_BYTES_MAX)
-      throw new BrokerError(
-        'BROKER_NOT_READY',
-        `its answer has more than ${ANSWER_BYTES_MAX} bytes`,
-      );
+      throw new BrokerError('UNREACHABLE', `its answer has more than ${ANSWER_BYTES_MAX} bytes`);
   }
   return Buffer.concat(chunks);
 }
 
 function unreachable({ host, port }: Address, reason: string, cause: unknown): BrokerError {
-  return new BrokerError('BROKER_NOT_READY', `Cannot reach ${host}:${port}: ${reason}`, {}, cause);
+  return new BrokerError('UNREACHABLE', `Cannot reach ${host}:${port}: ${reason}`, {}, cause);
 }
 
 /** A name with several addresses fails with all their errors: refused only if each of them was. */

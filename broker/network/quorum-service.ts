@@ -1,4 +1,8 @@
-/** Serves what other brokers ask of this one's quorum: raft messages, requests to the controller, looks at a replica, and who it is. */
+/**
+ * Serves what other brokers ask of this one's quorum: raft messages, requests to the controller,
+ * looks at a replica, and who it is.
+ */
+import { BROKER_ID_MAX, PARTITIONS_PER_TOPIC_MAX, PORT_MAX } from '../../base/limits.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
 import type {
@@ -7,54 +11,72 @@ import type {
   IdentifyResponse,
   QuorumServiceServer,
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
-import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER } from '../base/units.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { Clock } from '../../base/clock.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import type { NodeInfo, PeerHandler } from '../runtime/ports.ts';
-import { integerField, uuidField } from '../wire/fields.ts';
-import { onMessages, type ReportDefect, unaryHandler } from '../wire/handlers.ts';
-import { BROKER_ID_MAX, brokerIdField, PARTITIONS_MAX } from '../wire/topics.ts';
-import { replyToMessage, requestFromMessage } from './controller-codec.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import { integerField, textField, uuidField } from '../messages/fields.ts';
+import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
+import { brokerIdField } from '../messages/topics.ts';
+import { replyToMessage, requestFromMessage } from '../messages/controller-codec.ts';
 import type { Link, Presence } from './presence.ts';
-import { exchangeFromMessage } from './raft-codec.ts';
+import { type Exchange, exchangeFromMessage } from '../messages/raft-codec.ts';
 
-/** Handlers of QuorumService. `handler` throws BROKER_NOT_READY while the runtime has not begun to serve. */
+/** What the handlers need beside the runtime. */
+export interface ServiceParts {
+  readonly presence: Presence;
+  readonly clock: Pick<Clock, 'wallMs'>;
+  readonly report: ReportDefect;
+}
+
+/**
+ * Handlers of QuorumService. `handler` throws BROKER_NOT_READY while the runtime has not begun to
+ * serve.
+ */
 export function quorumService(
   handler: () => PeerHandler,
-  presence: Presence,
-  report: ReportDefect,
+  { presence, clock, report }: ServiceParts,
 ): QuorumServiceServer {
   return {
-    exchange: (call) => takeExchange(call, handler, presence, report),
+    exchange: (call) => takeExchange(call, handler, presence),
     decide: unaryHandler(async (message) => {
       try {
         return replyToMessage(await handler().onController(requestFromMessage(message)));
       } catch (error) {
-        // A refusal is an answer of the controller, told apart from a failed call: it is not repeated.
+        // A refusal is an answer of the controller, told apart from a failed call: it is not
+        // repeated.
         if (error instanceof BrokerError) return replyToMessage(error);
         throw error;
       }
     }, report),
     identify: unaryHandler(() => nodeInfoToMessage(handler().nodeInfo()), report),
-    inspect: unaryHandler(async (message) => {
+    inspect: unaryHandler(async (message, call) => {
       const topicId = uuidField('topic_id', message.topicId);
-      const partition = integerField('partition', message.partition, 0, PARTITIONS_MAX - 1);
+      const partition = integerField(
+        'partition',
+        message.partition,
+        0,
+        PARTITIONS_PER_TOPIC_MAX - 1,
+      );
       const { leaderEpoch, brokerEpoch } = message;
-      const log = await handler().onInspect({ topicId, partition, leaderEpoch, brokerEpoch });
-      if (log === null)
-        return { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined };
-      return {
-        known: true,
-        lastEpoch: log.lastEpoch,
-        endOffset: log.endOffset,
-        highWaterMark: log.highWaterMark,
-      };
+      const inspection = { topicId, partition, leaderEpoch, brokerEpoch };
+      const log = await handler().onInspect(inspection, remainingMs(call, clock));
+      return log === null
+        ? { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined, start: undefined }
+        : { known: true, highWaterMark: undefined, start: undefined, ...log };
     }, report),
   };
 }
 
 /** Who a broker is, as a message. */
-function nodeInfoToMessage({ controller, ...info }: NodeInfo): IdentifyResponse {
-  return { ...info, controller: controller === NO_BROKER ? undefined : controller };
+function nodeInfoToMessage({ controller, controllerAddress, ...info }: NodeInfo): IdentifyResponse {
+  return {
+    ...info,
+    controller: controller === NO_BROKER ? undefined : controller,
+    controllerHost: controllerAddress?.host ?? '',
+    controllerPort: controllerAddress?.port ?? 0,
+  };
 }
 
 /** Who a broker is. Unformatted: empty ids. */
@@ -62,26 +84,48 @@ export function nodeInfoFromMessage(message: IdentifyResponse): NodeInfo {
   integerField('broker_id', message.brokerId, 0, BROKER_ID_MAX);
   const controller =
     message.controller === undefined ? NO_BROKER : brokerIdField('controller', message.controller);
-  return { ...message, controller };
+  if (message.directoryId !== '') uuidField('directory_id', message.directoryId);
+  textField('cluster_id', message.clusterId);
+  const { controllerHost, controllerPort, ...info } = message;
+  // A build that does not know these fields leaves them out.
+  const isPlaced = controller !== NO_BROKER && controllerHost !== '';
+  const controllerAddress = isPlaced
+    ? {
+        host: textField('controller_host', controllerHost),
+        port: integerField('controller_port', controllerPort, 1, PORT_MAX),
+      }
+    : null;
+  return { ...info, controller, controllerAddress };
+}
+
+/**
+ * The message; null for one that this build cannot read. The stream goes on: a sender repeats what
+ * it says, and a stream that breaks again and again would look like a peer that dies again and
+ * again.
+ */
+function readExchange(request: ExchangeRequest, handler: PeerHandler): Exchange | null {
+  try {
+    return exchangeFromMessage(request);
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    handler.onRaftRefused(error.message);
+    return null;
+  }
 }
 
 function takeExchange(
   call: ServerDuplexStream<ExchangeRequest, ExchangeResponse>,
   handler: () => PeerHandler,
   presence: Presence,
-  report: ReportDefect,
 ): void {
   let link: Link | null = null;
   let isEnded = false;
-  onMessages(
-    call,
-    (request) => {
-      const { from, to, message } = exchangeFromMessage(request);
-      link ??= presence.established(from.brokerId);
-      handler().onRaft(from, to, message);
-    },
-    report,
-  );
+  call.on('data', (request: ExchangeRequest) => {
+    const exchange = readExchange(request, handler());
+    if (exchange === null) return;
+    link ??= presence.established(exchange.from.brokerId);
+    handler().onRaft(exchange.from, exchange.to, exchange.message);
+  });
   call.on('end', () => {
     isEnded = true;
     call.end();

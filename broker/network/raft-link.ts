@@ -1,19 +1,24 @@
 /**
- * Raft messages to one peer: one Exchange stream, opened with the first message and again after it broke. Best effort: raft repeats what matters, so
- * at the bound the oldest message goes.
+ * Raft messages to one peer: one Exchange stream, opened with the first message and again after it
+ * broke. Best effort: raft repeats what matters, so at the bound the oldest message goes.
  */
-import { type Client, type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import {
   type ExchangeRequest,
   type ExchangeResponse,
   QuorumServiceService,
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
-import type { BrokerId } from '../base/units.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { BrokerId } from '../../base/units.ts';
+import type { Channel } from '../../wire/grpc/channel.ts';
 import type { Link, Presence } from './presence.ts';
-import { type Exchange, exchangeToMessage } from './raft-codec.ts';
+import { type Exchange, exchangeToMessage } from '../messages/raft-codec.ts';
 
-/** Messages and, in UTF-16 units of their entries, volume that may wait: a snapshot chunk is up to 1 MiB, and several may be under way. */
+/**
+ * Messages and, in UTF-16 units of their entries, volume that may wait: a snapshot chunk is up to 1
+ * MiB, and several may be under way.
+ */
 const QUEUED_MESSAGES_MAX = 512;
 const QUEUED_UNITS_MAX = 16 * 1024 * 1024;
 /** Pause between attempts: as long as the channel's own first backoff. */
@@ -26,7 +31,8 @@ type Stream = ClientDuplexStream<ExchangeRequest, ExchangeResponse>;
 export class RaftLink {
   readonly #brokerId: BrokerId;
   readonly #presence: Presence;
-  readonly #dial: () => Client | null;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #dial: () => Channel | null;
   readonly #queue: { readonly exchange: Exchange; readonly units: number }[] = [];
   #queuedUnits = 0;
   #stream: Stream | null = null;
@@ -34,7 +40,13 @@ export class RaftLink {
   #isFull = false;
   #openedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(brokerId: BrokerId, presence: Presence, dial: () => Client | null) {
+  constructor(
+    brokerId: BrokerId,
+    presence: Presence,
+    clock: Pick<Clock, 'monotonicMs'>,
+    dial: () => Channel | null,
+  ) {
+    this.#clock = clock;
     this.#brokerId = brokerId;
     this.#presence = presence;
     this.#dial = dial;
@@ -63,7 +75,7 @@ export class RaftLink {
   }
 
   #open(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#openedMs < REOPEN_MS_MIN) return;
     const client = this.#dial();
     if (client === null) return;
@@ -104,7 +116,10 @@ export class RaftLink {
     }
   }
 
-  /** What was queued for a connection that is gone is stale: the peer may be another incarnation when it returns. */
+  /**
+   * What was queued for a connection that is gone is stale: the peer may be another incarnation
+   * when it returns.
+   */
   #forget(): void {
     this.#stream = null;
     this.#link = null;

@@ -1,12 +1,14 @@
 /**
- * State of one replica that the rule files share, and the few moves all of them need: to send, to change role, to answer requests.
- * Rules live elsewhere: `election`, `replicate`, `snapshot`, `membership`, `read`, `transfer`.
+ * State of one replica that the rule files share, and the few moves all of them need: to send, to
+ * change role, to answer requests. Rules live elsewhere: `election`, `replicate`, `snapshot`,
+ * `membership`, `read`, `transfer`.
  */
-import { assert } from '../base/assert.ts';
-import { Random } from '../base/random.ts';
+import { assert } from '../../base/assert.ts';
+import { Random } from '../../base/random.ts';
 import { RaftLog } from './log.ts';
 import { isSamePeer, majority, peerKey } from './peer.ts';
-import type { Progress } from './progress.ts';
+import { newLeaderState } from './roles.ts';
+import type { CandidateState, LeaderState } from './roles.ts';
 import type {
   Durable,
   Entry,
@@ -24,7 +26,10 @@ import type {
   Snapshot,
 } from './types.ts';
 
-/** {@link RaftOptions} with every default filled in. At 10 ms per tick: elections after 0.6 to 1.2 s of silence, heartbeats every 0.1 s. */
+/**
+ * {@link RaftOptions} with every default filled in. At 10 ms per tick: elections after 0.6 to 1.2 s
+ * of silence, heartbeats every 0.1 s.
+ */
 export type Settings = Required<RaftOptions>;
 
 const DEFAULTS = {
@@ -38,10 +43,14 @@ const DEFAULTS = {
   learnersMax: 256,
   tailEntriesMax: 1024,
   promotionLagEntriesMax: 128,
+  entryFault: () => null,
+  imageFault: () => null,
   bootstrapVoters: null,
 };
 
-/** Incarnations remembered from messages; committed metadata is the authority, so the oldest may go. */
+/**
+ * Incarnations remembered from messages; committed metadata is the authority, so the oldest may go.
+ */
 const INCARNATIONS_SEEN_MAX = 1024;
 
 /** Fills in defaults and checks how the numbers relate. */
@@ -70,15 +79,11 @@ export interface Reception {
   readonly from: string;
   readonly index: number;
   readonly term: number;
+  readonly total: number;
   readonly chunks: string[];
   received: number;
-}
-
-/** A leader's round of heartbeats that reads wait for (thesis 6.4). */
-export interface ReadRound {
-  readonly round: number;
-  readonly readIndex: number;
-  readonly ids: readonly number[];
+  /** The application cannot read it. */
+  isRefused: boolean;
 }
 
 export class Core {
@@ -89,15 +94,17 @@ export class Core {
 
   term: number;
   vote: Peer | null;
-  role: Role;
-  leader: Peer | null = null;
   commitIndex: number;
+  /** The application can act on what is committed. */
+  isEligible = true;
   /** Reason why this disk must stay silent. */
   deposed: string | null = null;
 
   /** Ticks since the start. */
   now = 0;
-  /** When a voter without a word from a leader, or a candidate without a majority, tries (again). */
+  /**
+   * When a voter without a word from a leader, or a candidate without a majority, tries (again).
+   */
   electionAt = 0;
   heardLeaderAt = 0;
   /** The connection to the leader was reset and it has not been heard since. */
@@ -106,8 +113,6 @@ export class Core {
   quickTries = 0;
   /** A sole voter that was started again asks others, if it knows any, before it leads. */
   mustAskFirst: boolean;
-  /** Answers to the present (pre-)campaign. */
-  readonly votes: Map<PeerKey, boolean> = new Map();
 
   /** Whom to ask for the leader, which of them next, and when. */
   seeds: readonly Peer[] = [];
@@ -117,14 +122,10 @@ export class Core {
   askedAt = -1;
   reception: Reception | null = null;
 
-  /** Leader only. */
-  readonly progress: Map<PeerKey, Progress> = new Map();
-  readonly pending: Map<number, number> = new Map();
-  round = 0;
-  heartbeatAt = 0;
-  transfer: { readonly to: Peer; readonly until: number } | null = null;
-  readRound: ReadRound | null = null;
-  readsWaiting: number[] = [];
+  /** Null at rest. */
+  #standing: LeaderState | CandidateState | null = null;
+  /** Whom this replica follows. */
+  #followed: Peer | null = null;
 
   /** Own; rises with a new registration of this broker. */
   incarnation: number;
@@ -141,6 +142,7 @@ export class Core {
   #restore: Snapshot | null = null;
   #proposals: RequestReply[] = [];
   #reads: RequestReply[] = [];
+  #refused: string | null = null;
 
   constructor(options: RaftOptions, durable: Durable) {
     this.settings = settle(options);
@@ -155,17 +157,31 @@ export class Core {
       this.term >= this.log.lastTerm,
       `stored term ${this.term} is below the log's ${this.log.lastTerm}`,
     );
-    this.role = this.roleAtRest();
     this.electionAt = this.firstElectionTicks();
     this.mustAskFirst = options.incarnation > 1;
   }
 
+  get role(): Role {
+    return this.#standing?.role ?? this.#roleAtRest();
+  }
+  /** What this replica holds as the leader; null while it does not lead. */
+  get leading(): LeaderState | null {
+    return this.#standing?.role === 'leader' ? this.#standing : null;
+  }
+  /** What it holds as a candidate or pre-candidate; null while it does not campaign. */
+  get campaign(): CandidateState | null {
+    return this.#standing === null || this.#standing.role === 'leader' ? null : this.#standing;
+  }
+  /** Who leads this term as far as is known. */
+  get leader(): Peer | null {
+    return this.leading === null ? this.#followed : this.self;
+  }
   get isVoter(): boolean {
     return this.log.isVoter(this.self);
   }
   /** An entry of the leader's own term is committed (thesis 3.6.2, 6.4). */
   get isLeaderReady(): boolean {
-    return this.role === 'leader' && this.log.termAt(this.commitIndex) === this.term;
+    return this.leading !== null && this.log.termAt(this.commitIndex) === this.term;
   }
   /** The vote and term are on disk. */
   get isVoteDurable(): boolean {
@@ -179,10 +195,11 @@ export class Core {
   }
 
   /**
-   * A voter, or one whose removal is not known to be committed. The latter still campaigns, without counting itself: it may be the only one
-   * that holds the entry which removes it, and then nobody else can be elected (thesis 4.2.2).
+   * A voter, or one whose removal is not known to be committed. The latter still campaigns, without
+   * counting itself: it may be the only one that holds the entry which removes it, and then nobody
+   * else can be elected (thesis 4.2.2).
    */
-  roleAtRest(): Role {
+  #roleAtRest(): Role {
     return this.isVoter || this.log.isVoterSince(this.commitIndex, this.self)
       ? 'follower'
       : 'learner';
@@ -228,6 +245,11 @@ export class Core {
     }
   }
 
+  /** A message counts for nothing. */
+  refuse(from: Peer, kind: MessageBody['kind'], fault: string): void {
+    this.#refused = `${kind} of ${peerKey(from)}: ${fault}`;
+  }
+
   /** Sends at once. */
   send(to: Peer, body: MessageBody): void {
     this.#send.push(this.#envelope(to, body));
@@ -268,7 +290,7 @@ export class Core {
   /** A message of the leader of this term arrived. */
   hearLeader(leader: Peer): void {
     assert(
-      this.role !== 'leader',
+      this.leading === null,
       `two leaders in term ${this.term}: ${peerKey(this.self)} and ${peerKey(leader)}`,
     );
     this.becomeFollower(this.term, leader);
@@ -278,36 +300,56 @@ export class Core {
     this.electionAt = this.now + this.randomElectionTicks();
   }
 
+  /** Begins a leadership of the present term. */
+  lead(): LeaderState {
+    const leading = newLeaderState(this.now + this.settings.heartbeatTicks);
+    this.#standing = leading;
+    this.isLeaderUnreachable = false;
+    this.quickTries = 0;
+    this.reception = null;
+    return leading;
+  }
+
+  /** Begins a campaign. */
+  stand(role: CandidateState['role']): CandidateState {
+    const campaign: CandidateState = { role, votes: new Set() };
+    this.#standing = campaign;
+    return campaign;
+  }
+
+  /** Follows nobody any more; a campaign goes on. */
+  loseLeader(): void {
+    this.#followed = null;
+  }
+
   /** Enters `term` (or stays in it) without a leadership or candidacy of its own. */
   becomeFollower(term: number, leader: Peer | null): void {
-    const wasLeader = this.role === 'leader';
+    const { leading } = this;
     if (term > this.term) this.setHardState(term, null);
     if (!isSamePeer(leader, this.leader)) this.isLeaderUnreachable = false;
-    this.leader = leader;
-    this.role = this.roleAtRest();
-    this.votes.clear();
-    if (!wasLeader) return;
+    this.#followed = leader;
+    this.#standing = null;
+    if (leading === null) return;
     this.electionAt = this.now + this.randomElectionTicks();
-    this.progress.clear();
-    this.transfer = null;
-    this.#failPending();
+    this.#failPending(leading);
   }
 
   /** Leadership is gone: what was appended may or may not be committed by the next leader. */
-  #failPending(): void {
-    for (const id of this.pending.values())
+  #failPending({ pending, readRound, readsWaiting }: LeaderState): void {
+    for (const id of pending.values())
       this.answerProposal(
         id,
         this.refusal('OUTCOME_UNKNOWN', 'leadership was lost before the entry was committed'),
       );
-    this.pending.clear();
-    for (const id of [...(this.readRound?.ids ?? []), ...this.readsWaiting])
+    for (const id of [...(readRound?.ids ?? []), ...readsWaiting])
       this.answerRead(
         id,
         this.refusal('NOT_LEADER', 'leadership was lost before a majority confirmed it'),
       );
-    this.readRound = null;
-    this.readsWaiting = [];
+  }
+
+  notLeader(): RequestResult {
+    return this.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum');
   }
 
   refusal(
@@ -328,11 +370,12 @@ export class Core {
   /** Everything up to `index` is committed: hand it to the application, answer who waits for it. */
   commitTo(index: number): void {
     if (index <= this.commitIndex) return;
+    const pending = this.leading?.pending;
     for (const entry of this.log.range(this.commitIndex + 1, index)) {
       this.#committed.push(entry);
-      const id = this.pending.get(entry.index);
+      const id = pending?.get(entry.index);
       if (id === undefined) continue;
-      this.pending.delete(entry.index);
+      pending?.delete(entry.index);
       this.answerProposal(id, { ok: true, index: entry.index });
     }
     this.commitIndex = index;
@@ -347,7 +390,6 @@ export class Core {
     this.log.install(snapshot);
     this.commitIndex = snapshot.index;
     this.#restore = snapshot;
-    this.role = this.roleAtRest();
   }
 
   persisted(writeId: number): void {
@@ -384,6 +426,7 @@ export class Core {
       proposals: this.#proposals,
       reads: this.#reads,
       status: this.status(),
+      refused: this.#refused,
       deposed: this.deposed,
     };
     this.#send = [];
@@ -392,6 +435,7 @@ export class Core {
     this.#committed = [];
     this.#proposals = [];
     this.#reads = [];
+    this.#refused = null;
     return output;
   }
 
@@ -408,7 +452,7 @@ export class Core {
       areVotersCommitted: this.log.votersIndex <= this.commitIndex,
       isLeaderReady: this.isLeaderReady,
       logBytes: this.log.bytes,
-      progress: Array.from(this.progress.values(), (item) => ({
+      progress: Array.from(this.leading?.progress.values() ?? [], (item) => ({
         peer: item.peer,
         isVoter: this.log.isVoter(item.peer),
         state: item.state,

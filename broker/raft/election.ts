@@ -1,16 +1,20 @@
 /**
  * Elections: pre-vote, vote, and when to hold them (thesis 3.4, 3.6.1, 4.2.3, 9.6).
  *
- * A node that hears a live leader grants nothing, so a returning or removed voter disturbs nobody; a leader that no majority answers steps
- * down. When the leader's connection is reset its voters do not wait for the timeout: they campaign one after another in a fixed order, some
- * 80 ms apart, and since all must agree in a pre-vote that the leader is gone, a mere broken connection changes nothing.
+ * A node that hears a live leader grants nothing, so a returning or removed voter disturbs nobody;
+ * a leader that no majority answers steps down. When the leader's connection is reset its voters do
+ * not wait for the timeout: they campaign one after another in a fixed order, some 80 ms apart, and
+ * since all must agree in a pre-vote that the leader is gone, a mere broken connection changes
+ * nothing.
  *
- * A candidate's requests leave after its own vote is durable, and so after every entry whose position they state: a grant that arrives after
- * a crash cannot elect a shorter log than the one it was given to.
+ * A candidate's requests leave after its own vote is durable, and so after every entry whose
+ * position they state: a grant that arrives after a crash cannot elect a shorter log than the one
+ * it was given to.
  */
 import type { Core } from './core.ts';
 import { isSamePeer, peerKey } from './peer.ts';
 import { appendEntry, heartbeat } from './replicate.ts';
+import type { CandidateState, LeaderState } from './roles.ts';
 import { askLeader, dropSilentLearners, trackVoters } from './membership.ts';
 import { advanceTransfer, expireTransfer } from './transfer.ts';
 import type { Peer, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply } from './types.ts';
@@ -22,7 +26,7 @@ const QUICK_RETRY_TICKS = 5;
 
 /** True while this node leads, or hears a leader whose connection stands. */
 function isLeaderAlive(core: Core): boolean {
-  if (core.role === 'leader') return true;
+  if (core.leading !== null) return true;
   return (
     core.leader !== null &&
     !core.isLeaderUnreachable &&
@@ -31,24 +35,24 @@ function isLeaderAlive(core: Core): boolean {
 }
 
 /** Time passed, for a leader. */
-export function tickLeader(core: Core): void {
-  expireTransfer(core);
-  // At every tick: what a leader without its quorum still says as controller, others may have been told otherwise soon after.
-  if (!isQuorumHeard(core)) {
+export function tickLeader(core: Core, leading: LeaderState): void {
+  expireTransfer(core, leading);
+  // At every tick: what a leader without its quorum still says as controller, others may have been
+  // told otherwise soon after.
+  if (!isQuorumHeard(core, leading)) {
     core.becomeFollower(core.term, null);
     return;
   }
-  if (core.now < core.heartbeatAt) return;
-  dropSilentLearners(core);
-  heartbeat(core);
-  advanceTransfer(core);
+  if (core.now < leading.heartbeatAt) return;
+  dropSilentLearners(core, leading);
+  heartbeat(core, leading);
+  advanceTransfer(core, leading);
 }
 
-function isQuorumHeard(core: Core): boolean {
+function isQuorumHeard(core: Core, { progress }: LeaderState): boolean {
   const since = core.now - core.settings.checkQuorumTicks;
   return core.isMajority(
-    (peer) =>
-      isSamePeer(peer, core.self) || (core.progress.get(peerKey(peer))?.heardAt ?? -1) >= since,
+    (peer) => isSamePeer(peer, core.self) || (progress.get(peerKey(peer))?.heardAt ?? -1) >= since,
   );
 }
 
@@ -56,7 +60,7 @@ function isQuorumHeard(core: Core): boolean {
 export function tickFollower(core: Core): void {
   if (core.role === 'learner') {
     const isSilent = core.now - core.heardLeaderAt >= core.settings.electionTicksMin;
-    if (isSilent) core.leader = null;
+    if (isSilent) core.loseLeader();
     return;
   }
   if (core.now < core.electionAt) return;
@@ -67,7 +71,10 @@ export function tickFollower(core: Core): void {
   else preCampaign(core);
 }
 
-/** An old copy of the first voter's disk needs nobody's vote: it must give those who know better the time to say so. */
+/**
+ * An old copy of the first voter's disk needs nobody's vote: it must give those who know better the
+ * time to say so.
+ */
 function mustAsk(core: Core): boolean {
   if (
     !core.mustAskFirst ||
@@ -76,11 +83,14 @@ function mustAsk(core: Core): boolean {
   )
     return false;
   core.mustAskFirst = false;
-  core.role = 'pre-candidate';
+  core.stand('pre-candidate');
   return true;
 }
 
-/** A failed campaign is repeated sooner than silence is believed, at a random time so that rivals part. */
+/**
+ * A failed campaign is repeated sooner than silence is believed, at a random time so that rivals
+ * part.
+ */
 function retryTicks(core: Core): number {
   const { electionTicksMin } = core.settings;
   const ticksMin = Math.ceil(electionTicksMin / 4);
@@ -93,7 +103,7 @@ export function onLeaderUnreachable(core: Core): void {
   core.isLeaderUnreachable = true;
   core.quickTries = QUICK_TRIES;
   if (core.role === 'learner') {
-    core.leader = null;
+    core.loseLeader();
     core.followAt = core.now;
     return;
   }
@@ -111,23 +121,22 @@ export function onLeaderUnreachable(core: Core): void {
 /** Asks whether a campaign would succeed. */
 function preCampaign(core: Core): void {
   core.quickTries = Math.max(0, core.quickTries - 1);
-  core.role = 'pre-candidate';
-  core.leader = null;
-  core.votes.clear();
-  core.votes.set(peerKey(core.self), true);
+  const attempt = core.stand('pre-candidate');
+  attempt.votes.add(peerKey(core.self));
+  core.loseLeader();
   core.electionAt = core.now + retryTicks(core);
   core.followAt = Math.max(core.followAt, core.now + core.settings.heartbeatTicks);
   const { lastIndex, lastTerm } = core.log;
   for (const peer of core.otherVoters)
     core.send(peer, { kind: 'pre-vote', campaignTerm: core.term + 1, lastIndex, lastTerm });
-  if (isGrantedByMajority(core)) campaign(core, false);
+  if (core.isEligible && isGrantedByMajority(core, attempt)) campaign(core, false);
 }
 
 /** Stands for the next term. */
 function campaign(core: Core, isTransfer: boolean): void {
   core.becomeFollower(core.term, null);
   core.setHardState(core.term + 1, core.self);
-  core.role = 'candidate';
+  core.stand('candidate');
   core.electionAt = core.now + retryTicks(core);
   const { lastIndex, lastTerm } = core.log;
   for (const peer of core.otherVoters)
@@ -136,27 +145,19 @@ function campaign(core: Core, isTransfer: boolean): void {
 
 /** A candidate counts its own vote once it is durable, like any other. */
 export function onVoteDurable(core: Core): void {
-  if (core.role !== 'candidate' || !core.isSelfVoteGranted) return;
-  core.votes.set(peerKey(core.self), true);
-  if (isGrantedByMajority(core)) becomeLeader(core);
+  if (core.campaign?.role !== 'candidate' || !core.isSelfVoteGranted) return;
+  core.campaign.votes.add(peerKey(core.self));
+  if (isGrantedByMajority(core, core.campaign)) becomeLeader(core);
 }
 
-function isGrantedByMajority(core: Core): boolean {
-  return core.isMajority((peer) => core.votes.get(peerKey(peer)) === true);
+function isGrantedByMajority(core: Core, { votes }: CandidateState): boolean {
+  return core.isMajority((peer) => votes.has(peerKey(peer)));
 }
 
 function becomeLeader(core: Core): void {
-  core.role = 'leader';
-  core.leader = core.self;
-  core.isLeaderUnreachable = false;
-  core.quickTries = 0;
-  core.reception = null;
-  core.votes.clear();
-  core.progress.clear();
-  core.round = 0;
-  core.heartbeatAt = core.now + core.settings.heartbeatTicks;
-  trackVoters(core);
-  appendEntry(core, 'barrier', '');
+  const leading = core.lead();
+  trackVoters(core, leading);
+  appendEntry(core, leading, 'barrier', '');
 }
 
 /** Somebody asks whether it would be elected. Nothing changes here, whatever the answer. */
@@ -174,23 +175,28 @@ export function onPreVote(core: Core, from: Peer, message: RaftMessage & PreVote
 }
 
 export function onPreVoteReply(core: Core, from: Peer, message: PreVoteReply): void {
-  if (core.role !== 'pre-candidate' || message.campaignTerm !== core.term + 1) return;
+  const { campaign: attempt } = core;
+  if (attempt?.role !== 'pre-candidate' || message.campaignTerm !== core.term + 1) return;
   if (!message.isGranted) {
     askLeader(core, message.leader);
     return;
   }
-  core.votes.set(peerKey(from), true);
-  if (isGrantedByMajority(core)) campaign(core, false);
+  attempt.votes.add(peerKey(from));
+  if (core.isEligible && isGrantedByMajority(core, attempt)) campaign(core, false);
 }
 
-/** True when a vote request must leave no trace: its sender does not know that a leader is alive (thesis 4.2.3). */
+/**
+ * True when a vote request must leave no trace: its sender does not know that a leader is alive
+ * (thesis 4.2.3).
+ */
 export function isDisturbing(core: Core, message: RaftMessage & Vote): boolean {
   return !message.isTransfer && isLeaderAlive(core);
 }
 
 /**
- * A request of this node's term: at most one vote per term, only for a log not behind ours, told only once durable. Whoever is addressed by
- * its identity votes, voter or not in its own view: the candidate may know a later change of voters.
+ * A request of this node's term: at most one vote per term, only for a log not behind ours, told
+ * only once durable. Whoever is addressed by its identity votes, voter or not in its own view: the
+ * candidate may know a later change of voters.
  */
 export function onVote(core: Core, from: Peer, message: RaftMessage & Vote): void {
   const isFree = core.vote === null ? core.leader === null : isSamePeer(core.vote, from);
@@ -205,12 +211,22 @@ export function onVote(core: Core, from: Peer, message: RaftMessage & Vote): voi
 }
 
 export function onVoteReply(core: Core, from: Peer, message: VoteReply): void {
-  if (core.role !== 'candidate' || !message.isGranted) return;
-  core.votes.set(peerKey(from), true);
-  if (isGrantedByMajority(core)) becomeLeader(core);
+  if (core.campaign?.role !== 'candidate' || !message.isGranted) return;
+  core.campaign.votes.add(peerKey(from));
+  if (isGrantedByMajority(core, core.campaign)) becomeLeader(core);
 }
 
 /** The leader wants this node to take over. */
 export function onTimeoutNow(core: Core): void {
-  if (core.isVoter && core.role !== 'leader') campaign(core, true);
+  if (core.isVoter && core.isEligible && core.leading === null) campaign(core, true);
+}
+
+/**
+ * The application says whether it can act on what is committed. One that cannot still asks who
+ * leads.
+ */
+export function onEligible(core: Core, isEligible: boolean): void {
+  core.isEligible = isEligible;
+  const isStanding = core.leading !== null || core.campaign?.role === 'candidate';
+  if (!isEligible && isStanding) core.becomeFollower(core.term, null);
 }

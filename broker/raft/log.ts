@@ -1,10 +1,11 @@
 /**
- * The log of one replica in memory: a snapshot, the entries after it (and a short tail before it), the voters they imply, and which of it
- * storage holds. Pure: it says what to write and learns when that is durable; it never decides what is committed.
+ * The log of one replica in memory: a snapshot, the entries after it (and a short tail before it),
+ * the voters they imply, and which of it storage holds. Pure: it says what to write and learns when
+ * that is durable; it never decides what is committed.
  *
  * Source: thesis 3.5 (log matching), 4.1 (voters take effect when appended), 5.1 (snapshots).
  */
-import { assert } from '../base/assert.ts';
+import { assert } from '../../base/assert.ts';
 import { decodeVoters, isSamePeer, peerKey } from './peer.ts';
 import type { Durable, Entry, Peer, PeerKey, RaftWrite, Snapshot } from './types.ts';
 
@@ -155,7 +156,10 @@ export class RaftLog {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
   }
 
-  /** Adds entries that follow on from what is there; those it holds already are left, a conflicting suffix is replaced (thesis 3.5). */
+  /**
+   * Adds entries that follow on from what is there; those it holds already are left, a conflicting
+   * suffix is replaced (thesis 3.5).
+   */
   append(entries: readonly Entry[], commitIndex: number): void {
     const first = entries.findIndex((entry) => this.termAt(entry.index) !== entry.term);
     if (first === -1) return;
@@ -171,7 +175,10 @@ export class RaftLog {
     this.#unwrittenFrom = Math.min(this.#unwrittenFrom ?? from, from);
   }
 
-  /** Takes the application's image of a committed prefix as the snapshot; keeps at most `tailEntriesMax` of its entries in memory. */
+  /**
+   * Takes the application's image of a committed prefix as the snapshot; keeps at most
+   * `tailEntriesMax` of its entries in memory.
+   */
   compact(index: number, data: string, tailEntriesMax: number): void {
     const term = this.termAt(index);
     assert(

@@ -1,11 +1,13 @@
 /**
- * Who takes part: voters change one at a time through the log (thesis 4.1 with the correction of 2015: only after an entry of the leader's
- * term has committed); everyone else finds the leader, asks to follow and is replicated to as a learner that never counts.
+ * Who takes part: voters change one at a time through the log (thesis 4.1 with the correction of
+ * 2015: only after an entry of the leader's term has committed); everyone else finds the leader,
+ * asks to follow and is replicated to as a learner that never counts.
  */
 import type { Core } from './core.ts';
 import { encodeVoters, isSamePeer, peerKey } from './peer.ts';
 import { Progress } from './progress.ts';
 import { appendEntry, sendEntries } from './replicate.ts';
+import type { LeaderState } from './roles.ts';
 import type { Follow, FollowReply, Peer, RaftMessage } from './types.ts';
 
 /** While the leader's connection was just reset, seeds are asked this often. */
@@ -14,15 +16,14 @@ const QUICK_FOLLOW_TICKS = 3;
 const LEARNER_SILENCE_ELECTIONS = 3;
 
 /** Leader: takes a change of voters into the log, or says why not. It is in force at once. */
-export function onChangeVoters(core: Core, id: number, voters: readonly Peer[]): void {
-  if (core.role !== 'leader') {
-    core.answerProposal(
-      id,
-      core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'),
-    );
-    return;
-  }
-  if (!core.isLeaderReady || core.log.votersIndex > core.commitIndex || core.transfer !== null) {
+export function onChangeVoters(
+  core: Core,
+  leading: LeaderState,
+  id: number,
+  voters: readonly Peer[],
+): void {
+  const isChanging = core.log.votersIndex > core.commitIndex;
+  if (!core.isLeaderReady || isChanging || leading.transfer !== null) {
     core.answerProposal(
       id,
       core.refusal(
@@ -32,18 +33,18 @@ export function onChangeVoters(core: Core, id: number, voters: readonly Peer[]):
     );
     return;
   }
-  const fault = faultOf(core, voters);
+  const fault = faultOf(core, leading, voters);
   if (fault !== null) {
     core.answerProposal(id, core.refusal('REFUSED', fault));
     return;
   }
-  const index = appendEntry(core, 'voters', encodeVoters(voters));
-  core.pending.set(index, id);
-  trackVoters(core);
+  const index = appendEntry(core, leading, 'voters', encodeVoters(voters));
+  leading.pending.set(index, id);
+  trackVoters(core, leading);
 }
 
 /** The rule that `voters` breaks; null for none. */
-function faultOf(core: Core, voters: readonly Peer[]): string | null {
+function faultOf(core: Core, leading: LeaderState, voters: readonly Peer[]): string | null {
   const added = voters.filter((peer) => !core.log.isVoter(peer));
   const removed = core.log.voters.filter(
     (peer) => !voters.some((other) => isSamePeer(peer, other)),
@@ -55,7 +56,7 @@ function faultOf(core: Core, voters: readonly Peer[]): string | null {
     return 'a broker can have one voter only: remove its old directory first';
   const [candidate] = added;
   if (candidate === undefined) return null;
-  const progress = core.progress.get(peerKey(candidate));
+  const progress = leading.progress.get(peerKey(candidate));
   if (progress === undefined || core.now - progress.heardAt > core.settings.electionTicksMin)
     return `${peerKey(candidate)} does not follow the log at present`;
   const lag = core.commitIndex - progress.matchIndex;
@@ -64,47 +65,51 @@ function faultOf(core: Core, voters: readonly Peer[]): string | null {
     : null;
 }
 
-/** Leader: every other voter has a progress. Removed voters keep theirs as learners, so that they learn of it. */
-export function trackVoters(core: Core): void {
+/**
+ * Leader: every other voter has a progress. Removed voters keep theirs as learners, so that they
+ * learn of it.
+ */
+export function trackVoters(core: Core, leading: LeaderState): void {
   for (const peer of core.otherVoters) {
     const key = peerKey(peer);
-    if (!core.progress.has(key))
-      core.progress.set(key, new Progress(peer, core.log.lastIndex + 1, core.now));
+    if (!leading.progress.has(key))
+      leading.progress.set(key, new Progress(peer, core.log.lastIndex + 1, core.now));
   }
 }
 
 /** Leader: forgets learners that are gone. */
-export function dropSilentLearners(core: Core): void {
+export function dropSilentLearners(core: Core, leading: LeaderState): void {
   const silenceTicks = LEARNER_SILENCE_ELECTIONS * core.settings.electionTicksMax;
-  for (const [key, progress] of core.progress) {
+  for (const [key, progress] of leading.progress) {
     if (!core.log.isVoter(progress.peer) && core.now - progress.heardAt > silenceTicks)
-      core.progress.delete(key);
+      leading.progress.delete(key);
   }
 }
 
 /** Somebody has no leader: a leader starts replicating to it, everyone else names theirs. */
 export function onFollow(core: Core, from: Peer, message: RaftMessage & Follow): void {
-  if (core.role !== 'leader') {
+  const { leading } = core;
+  if (leading === null) {
     core.send(from, { kind: 'follow-reply', leader: core.leader });
     return;
   }
   const key = peerKey(from);
-  const known = core.progress.get(key);
-  if (known === undefined && learnerCount(core) >= core.settings.learnersMax) return;
+  const known = leading.progress.get(key);
+  if (known === undefined && learnerCount(core, leading) >= core.settings.learnersMax) return;
   const progress = known ?? new Progress(from, message.lastIndex + 1, core.now);
-  core.progress.set(key, progress);
+  leading.progress.set(key, progress);
   progress.heardAt = core.now;
   if (progress.hasForgotten(message.lastIndex, message.incarnation))
     core.noteIncarnation(from, message.incarnation + 1);
   progress.probeFrom(Math.min(message.lastIndex, core.log.lastIndex) + 1);
-  greet(core, progress);
+  greet(core, leading, progress);
 }
 
 /** Tells a new follower who leads: with entries when it lacks some, else with an empty append. */
-function greet(core: Core, progress: Progress): void {
+function greet(core: Core, leading: LeaderState, progress: Progress): void {
   const isBehind = progress.nextIndex <= core.log.lastIndex;
   if (isBehind) {
-    sendEntries(core, progress);
+    sendEntries(core, leading, progress);
     return;
   }
   const prevIndex = core.log.lastIndex;
@@ -114,13 +119,12 @@ function greet(core: Core, progress: Progress): void {
     prevTerm: core.log.lastTerm,
     entries: [],
     commitIndex: core.commitIndex,
-    round: core.round,
+    round: leading.round,
   });
 }
 
-function learnerCount(core: Core): number {
-  return Array.from(core.progress.values()).filter((progress) => !core.log.isVoter(progress.peer))
-    .length;
+function learnerCount(core: Core, { progress }: LeaderState): number {
+  return Array.from(progress.values()).filter(({ peer }) => !core.log.isVoter(peer)).length;
 }
 
 /** Somebody named the leader. */

@@ -1,10 +1,11 @@
 /**
  * What a leader knows of one other replica. Pure.
  *
- * Three states. `probe`: where the logs part is not known; one append at a time. `replicate`: they agree up to `matchIndex`; appends are
- * pipelined, at most `inflightAppendsMax` unanswered. `snapshot`: the entries it needs are gone; chunks go one at a time.
+ * Three states. `probe`: where the logs part is not known; one append at a time. `replicate`: they
+ * agree up to `matchIndex`; appends are pipelined, at most `inflightAppendsMax` unanswered.
+ * `snapshot`: the entries it needs are gone; chunks go one at a time.
  */
-import { assert } from '../base/assert.ts';
+import { assert } from '../../base/assert.ts';
 import type { Peer, Snapshot } from './types.ts';
 
 /** A snapshot being sent: `offset` units of its data have arrived. */
@@ -75,7 +76,10 @@ export class Progress {
     return isNews;
   }
 
-  /** It lacks `rejectedIndex`; our logs may part after `hintIndex`. Returns false for an answer that later ones have overtaken. */
+  /**
+   * It lacks `rejectedIndex`; our logs may part after `hintIndex`. Returns false for an answer that
+   * later ones have overtaken.
+   */
   rejected(rejectedIndex: number, hintIndex: number): boolean {
     if (this.state === 'snapshot' || rejectedIndex <= this.matchIndex) return false;
     if (this.state === 'probe' && rejectedIndex !== this.nextIndex - 1) return false;
@@ -83,7 +87,10 @@ export class Progress {
     return true;
   }
 
-  /** True when a later start of it has lost entries that an earlier one stated to be on disk: the disk was rolled back. */
+  /**
+   * True when a later start of it has lost entries that an earlier one stated to be on disk: the
+   * disk was rolled back.
+   */
   hasForgotten(lastIndex: number, incarnation: number): boolean {
     return lastIndex < this.matchIndex && incarnation > this.matchIncarnation;
   }

@@ -1,14 +1,17 @@
 /**
- * The metadata consensus core: one replica of the quorum's log as a deterministic function of its seed and its inputs.
- * This file dispatches; the rules stand in `election`, `replicate`, `membership`, `snapshot`, `read` and `transfer`.
+ * The metadata consensus core: one replica of the quorum's log as a deterministic function of its
+ * seed and its inputs. This file dispatches; the rules stand in `election`, `replicate`,
+ * `membership`, `snapshot`, `read` and `transfer`.
  *
- * The caller's duties: carry out `writes` in order and report them with `persisted`; send `send` when it likes, `sendAfter` only once its
- * write is durable; apply `restore`, then `committed`; stop for good when `deposed` is set.
+ * The caller's duties: carry out `writes` in order and report them with `persisted`; send `send`
+ * when it likes, `sendAfter` only once its write is durable; apply `restore`, then `committed`;
+ * stop for good when `deposed` is set.
  */
-import { assertNever } from '../base/assert.ts';
+import { assertNever } from '../../base/assert.ts';
 import { Core } from './core.ts';
 import {
   isDisturbing,
+  onEligible,
   onLeaderUnreachable,
   onPreVote,
   onPreVoteReply,
@@ -19,6 +22,7 @@ import {
   tickFollower,
   tickLeader,
 } from './election.ts';
+import { messageFault } from './faults.ts';
 import { checkLog, checkStep, markOf } from './invariants.ts';
 import { textBytes } from './log.ts';
 import { onChangeVoters, onFollow, onFollowReply, tickFollow } from './membership.ts';
@@ -46,7 +50,10 @@ import type {
   RaftStatus,
 } from './types.ts';
 
-/** What the disk of a group's first voters holds before anything happened: formation is this one explicit act (DESIGN.md section 4). */
+/**
+ * What the disk of a group's first voters holds before anything happened: formation is this one
+ * explicit act (docs/rules.md#formation).
+ */
 export function bootstrap(voters: Peer | readonly Peer[]): Durable {
   const list = 'brokerId' in voters ? [voters] : voters;
   return {
@@ -76,7 +83,9 @@ export class Raft {
   }
 
   /**
-   * Takes one input; total and synchronous. The application takes `durable.snapshot` by itself at start: only later ones come as `restore`. Throws {@link AssertionError} only for a defect of this program or its caller.
+   * Takes one input; total and synchronous. The application takes `durable.snapshot` by itself at
+   * start: only later ones come as `restore`. Throws {@link AssertionError} only for a defect of
+   * this program or its caller.
    */
   step(input: RaftInput): RaftOutput {
     const core = this.#core;
@@ -97,7 +106,10 @@ export class Raft {
     return this.#core.log.entryAt(index);
   }
 
-  /** Term of the entry at `index`, also where the entry itself has just been compacted away; null when unknown. */
+  /**
+   * Term of the entry at `index`, also where the entry itself has just been compacted away; null
+   * when unknown.
+   */
   termAt(index: number): number | null {
     return this.#core.log.termAt(index);
   }
@@ -120,19 +132,18 @@ export class Raft {
         this.#propose(input.id, input.data);
         return;
       case 'read':
-        if (onRead(core, input.id)) heartbeat(core);
+        this.#read(input.id);
         return;
       case 'persisted':
         core.persisted(input.writeId);
         onVoteDurable(core);
-        advanceCommit(core);
+        if (core.leading !== null) advanceCommit(core, core.leading);
         return;
       case 'change-voters':
-        onChangeVoters(core, input.id, input.voters);
-        if (core.role === 'leader') advanceCommit(core);
+        this.#changeVoters(input.id, input.voters);
         return;
       case 'transfer':
-        onTransfer(core, input.to);
+        if (core.leading !== null) onTransfer(core, core.leading, input.to);
         return;
       case 'compact':
         onCompact(core, input.index, input.data);
@@ -145,7 +156,10 @@ export class Raft {
         core.raiseIncarnation(input.incarnation);
         return;
       case 'resign':
-        if (core.role === 'leader') core.becomeFollower(core.term, null);
+        if (core.leading !== null) core.becomeFollower(core.term, null);
+        return;
+      case 'eligible':
+        onEligible(core, input.isEligible);
         return;
       case 'seeds':
         core.seeds = input.peers;
@@ -161,25 +175,40 @@ export class Raft {
   #tick(): void {
     const core = this.#core;
     core.now += 1;
-    if (core.role === 'leader') tickLeader(core);
+    if (core.leading !== null) tickLeader(core, core.leading);
     else tickFollower(core);
     tickFollow(core);
   }
 
+  #read(id: number): void {
+    const core = this.#core;
+    const { leading } = core;
+    if (leading === null) core.answerRead(id, core.notLeader());
+    else if (onRead(core, leading, id)) heartbeat(core, leading);
+  }
+
+  #changeVoters(id: number, voters: readonly Peer[]): void {
+    const core = this.#core;
+    const { leading } = core;
+    if (leading === null) {
+      core.answerProposal(id, core.notLeader());
+      return;
+    }
+    onChangeVoters(core, leading, id, voters);
+    advanceCommit(core, leading);
+  }
+
   #propose(id: number, data: string): void {
     const core = this.#core;
+    const { leading } = core;
     const { appendBytesMax, proposalsPendingMax } = core.settings;
-    if (core.role !== 'leader')
-      core.answerProposal(
-        id,
-        core.refusal('NOT_LEADER', 'this broker does not lead the metadata quorum'),
-      );
-    else if (core.transfer !== null)
+    if (leading === null) core.answerProposal(id, core.notLeader());
+    else if (leading.transfer !== null)
       core.answerProposal(id, core.refusal('BUSY', 'leadership is being transferred'));
-    else if (core.pending.size >= proposalsPendingMax)
+    else if (leading.pending.size >= proposalsPendingMax)
       core.answerProposal(
         id,
-        core.refusal('BUSY', `${core.pending.size} proposals are pending, which is the limit`),
+        core.refusal('BUSY', `${leading.pending.size} proposals are pending, which is the limit`),
       );
     else if (textBytes(data) > appendBytesMax)
       core.answerProposal(
@@ -189,21 +218,28 @@ export class Raft {
           `data has ${textBytes(data)} bytes, at most ${appendBytesMax} are allowed`,
         ),
       );
-    else core.pending.set(appendEntry(core, 'data', data), id);
+    else {
+      const fault = core.settings.entryFault(data);
+      if (fault === null) leading.pending.set(appendEntry(core, leading, 'data', data), id);
+      else core.answerProposal(id, core.refusal('REFUSED', `data cannot be read: ${fault}`));
+    }
   }
 
   #unreachable(peer: Peer): void {
     const core = this.#core;
-    if (core.role === 'leader') {
+    if (core.leading !== null) {
       // What was in flight is lost: the next heartbeat finds out what arrived.
-      const progress = core.progress.get(peerKey(peer));
+      const progress = core.leading.progress.get(peerKey(peer));
       if (progress?.state === 'replicate') progress.probeFrom(progress.matchIndex + 1);
       return;
     }
     if (isSamePeer(peer, core.leader)) onLeaderUnreachable(core);
   }
 
-  /** A peer or committed metadata knows a later incarnation of this directory: it is an old copy, which must neither vote nor acknowledge. */
+  /**
+   * A peer or committed metadata knows a later incarnation of this directory: it is an old copy,
+   * which must neither vote nor acknowledge.
+   */
   #checkIncarnation(known: number): boolean {
     const core = this.#core;
     const { incarnation } = core;
@@ -218,6 +254,11 @@ export class Raft {
 
   #receive(from: Peer, message: RaftMessage): void {
     const core = this.#core;
+    const fault = messageFault(core, from, message);
+    if (fault !== null) {
+      core.refuse(from, message.kind, fault);
+      return;
+    }
     if (!this.#checkIncarnation(message.toIncarnation)) return;
     if (message.incarnation < core.incarnationOf(from)) {
       this.#refuseOldIncarnation(from, message);
@@ -232,7 +273,10 @@ export class Raft {
     this.#handle(from, message);
   }
 
-  /** An old copy, or a message delayed since an earlier start, counts for nothing; the answer carries the incarnation that is known. */
+  /**
+   * An old copy, or a message delayed since an earlier start, counts for nothing; the answer
+   * carries the incarnation that is known.
+   */
   #refuseOldIncarnation(from: Peer, message: RaftMessage): void {
     const core = this.#core;
     if (message.kind === 'vote') core.send(from, { kind: 'vote-reply', isGranted: false });
@@ -255,7 +299,10 @@ export class Raft {
     return true;
   }
 
-  /** Tells an overtaken leader or candidate the present term; a node that seeks a leader may well be behind. */
+  /**
+   * Tells an overtaken leader or candidate the present term; a node that seeks a leader may well be
+   * behind.
+   */
   #answerOldTerm(from: Peer, message: RaftMessage): void {
     const core = this.#core;
     switch (message.kind) {
@@ -345,12 +392,13 @@ export class Raft {
     },
   ): void {
     const core = this.#core;
-    const progress = core.progress.get(peerKey(from));
-    if (core.role !== 'leader' || progress === undefined) return;
+    const { leading } = core;
+    const progress = leading?.progress.get(peerKey(from));
+    if (leading === null || progress === undefined) return;
     progress.heardAt = core.now;
-    if (message.kind === 'append-accepted') onAppendAccepted(core, progress, message);
-    else if (message.kind === 'append-rejected') onAppendRejected(core, progress, message);
+    if (message.kind === 'append-accepted') onAppendAccepted(core, leading, progress, message);
+    else if (message.kind === 'append-rejected') onAppendRejected(core, leading, progress, message);
     else onSnapshotReply(core, progress, message);
-    if (core.role === 'leader') sendEntries(core, progress);
+    if (core.leading === leading) sendEntries(core, leading, progress);
   }
 }

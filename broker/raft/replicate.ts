@@ -1,34 +1,39 @@
 /**
- * Log replication (thesis 3.5, 3.6.2, 10.2): the leader's pipelined appends and heartbeats, the follower's answers, and the rule of commitment.
- * The leader sends before its own write is durable, but nobody, itself included, is counted before theirs is (P1).
+ * Log replication (thesis 3.5, 3.6.2, 10.2): the leader's pipelined appends and heartbeats, the
+ * follower's answers, and the rule of commitment. The leader sends before its own write is durable,
+ * but nobody, itself included, is counted before theirs is (P1).
  */
-import { assert } from '../base/assert.ts';
 import type { Core } from './core.ts';
 import { isSamePeer, majority, peerKey } from './peer.ts';
 import type { Progress } from './progress.ts';
+import type { LeaderState } from './roles.ts';
 import { beginReadRound, finishReadRound } from './read.ts';
 import { resendSnapshot, sendSnapshot } from './snapshot.ts';
 import { advanceTransfer, nominateSuccessor } from './transfer.ts';
 import type { Append, AppendAccepted, AppendRejected, Entry, Peer, RaftMessage } from './types.ts';
 
-// Leader ---------------------------------------------------------------------------------------------------------------------------------
+// Leader ------------------------------------------------------------------------------------------
 
 /** Adds an entry of the leader's term and sends it on its way. Returns its index. */
-export function appendEntry(core: Core, kind: Entry['kind'], data: string): number {
-  assert(core.role === 'leader', `a ${core.role} cannot append`);
+export function appendEntry(
+  core: Core,
+  leading: LeaderState,
+  kind: Entry['kind'],
+  data: string,
+): number {
   const index = core.log.lastIndex + 1;
   core.log.append([{ index, term: core.term, kind, data }], core.commitIndex);
-  broadcastEntries(core);
+  broadcastEntries(core, leading);
   return index;
 }
 
 /** Sends every peer what its window allows. */
-export function broadcastEntries(core: Core): void {
-  for (const progress of core.progress.values()) sendEntries(core, progress);
+export function broadcastEntries(core: Core, leading: LeaderState): void {
+  for (const progress of leading.progress.values()) sendEntries(core, leading, progress);
 }
 
 /** Sends one peer what its window allows, and the commit index when that is all the news. */
-export function sendEntries(core: Core, progress: Progress): void {
+export function sendEntries(core: Core, leading: LeaderState, progress: Progress): void {
   const { log, settings } = core;
   while (progress.canSend(settings.inflightAppendsMax)) {
     const prevIndex = progress.nextIndex - 1;
@@ -40,7 +45,7 @@ export function sendEntries(core: Core, progress: Progress): void {
     const entries = log.batchFrom(progress.nextIndex, settings.appendBytesMax);
     const last = entries.at(-1);
     if (last === undefined) break;
-    sendAppend(core, progress, { prevIndex, prevTerm, entries, round: core.round });
+    sendAppend(core, progress, { prevIndex, prevTerm, entries, round: leading.round });
     progress.sent(last.index);
   }
   const prevIndex = progress.nextIndex - 1;
@@ -72,58 +77,61 @@ function matchedPosition(
     : { prevIndex: progress.matchIndex, prevTerm };
 }
 
-/** Starts a round: every peer is told who leads and up to where, and its answer shows what was lost on the way. */
-export function heartbeat(core: Core): void {
-  core.round += 1;
-  core.heartbeatAt = core.now + core.settings.heartbeatTicks;
-  beginReadRound(core);
-  for (const progress of core.progress.values()) {
-    beat(core, progress);
+/**
+ * Starts a round: every peer is told who leads and up to where, and its answer shows what was lost
+ * on the way.
+ */
+export function heartbeat(core: Core, leading: LeaderState): void {
+  leading.round += 1;
+  leading.heartbeatAt = core.now + core.settings.heartbeatTicks;
+  beginReadRound(core, leading);
+  for (const progress of leading.progress.values()) {
+    beat(core, leading, progress);
   }
-  settleRound(core);
+  settleRound(core, leading);
 }
 
-function beat(core: Core, progress: Progress): void {
+function beat(core: Core, leading: LeaderState, progress: Progress): void {
   const prevIndex = progress.nextIndex - 1;
   const prevTerm = progress.state === 'snapshot' ? null : core.log.termAt(prevIndex);
   const position = prevTerm === null ? matchedPosition(core, progress) : { prevIndex, prevTerm };
-  sendAppend(core, progress, { ...position, entries: [], round: core.round });
+  sendAppend(core, progress, { ...position, entries: [], round: leading.round });
   if (progress.state === 'snapshot') {
     resendSnapshot(core, progress);
   } else if (prevTerm === null) {
-    // What it was sent has been compacted since: whether that arrived can no longer be asked, so it takes the snapshot.
+    // What it was sent has been compacted since: whether that arrived can no longer be asked, so it
+    // takes the snapshot.
     progress.probeFrom(progress.nextIndex);
-    sendEntries(core, progress);
+    sendEntries(core, leading, progress);
   }
 }
 
 /** Answers reads that a majority has confirmed; starts the next round if more wait. */
-function settleRound(core: Core): void {
-  if (finishReadRound(core)) heartbeat(core);
+function settleRound(core: Core, leading: LeaderState): void {
+  if (finishReadRound(core, leading)) heartbeat(core, leading);
 }
 
 /** Leader: a peer holds our log up to a point. */
 export function onAppendAccepted(
   core: Core,
+  leading: LeaderState,
   progress: Progress,
   message: RaftMessage & AppendAccepted,
 ): void {
-  assert(
-    message.matchIndex <= core.log.lastIndex,
-    `${peerKey(progress.peer)} accepted ${message.matchIndex}, the log ends at ${core.log.lastIndex}`,
-  );
   progress.ackedRound = Math.max(progress.ackedRound, message.round);
   const isNews = progress.accepted(message.matchIndex, message.incarnation);
-  settleRound(core);
-  if (isNews) advanceCommit(core);
-  if (core.role !== 'leader') return;
-  sendEntries(core, progress);
-  if (isNews && isSamePeer(core.transfer?.to ?? null, progress.peer)) advanceTransfer(core);
+  settleRound(core, leading);
+  if (isNews) advanceCommit(core, leading);
+  if (core.leading !== leading) return;
+  sendEntries(core, leading, progress);
+  if (isNews && isSamePeer(leading.transfer?.to ?? null, progress.peer))
+    advanceTransfer(core, leading);
 }
 
 /** Leader: a peer lacks the entry before the ones we sent. */
 export function onAppendRejected(
   core: Core,
+  leading: LeaderState,
   progress: Progress,
   message: RaftMessage & AppendRejected,
 ): void {
@@ -133,37 +141,37 @@ export function onAppendRejected(
     core.noteIncarnation(progress.peer, message.incarnation + 1);
     return;
   }
-  settleRound(core);
+  settleRound(core, leading);
   const hint = core.log.lastAtMost(message.hintIndex, message.hintTerm);
   const from =
     hint.index === core.log.base.index ? Math.min(hint.index, message.hintIndex) : hint.index;
-  if (progress.rejected(message.rejectedIndex, from)) sendEntries(core, progress);
+  if (progress.rejected(message.rejectedIndex, from)) sendEntries(core, leading, progress);
 }
 
 /**
- * Commits the largest index that a majority of the voters in force has on disk, if it is of the leader's own term: older entries are committed
- * only through it (thesis 3.6.2, figure 3.7). A leader outside the voters counts others only (thesis 4.2.2).
+ * Commits the largest index that a majority of the voters in force has on disk, if it is of the
+ * leader's own term: older entries are committed only through it (thesis 3.6.2, figure 3.7). A
+ * leader outside the voters counts others only (thesis 4.2.2).
  */
-export function advanceCommit(core: Core): void {
-  if (core.role !== 'leader') return;
+export function advanceCommit(core: Core, leading: LeaderState): void {
   const { log } = core;
   const ends = log.voters.map((peer) =>
     isSamePeer(peer, core.self)
       ? log.durableIndex
-      : (core.progress.get(peerKey(peer))?.matchIndex ?? 0),
+      : (leading.progress.get(peerKey(peer))?.matchIndex ?? 0),
   );
   ends.sort((left, right) => right - left);
   const index = ends[majority(ends.length) - 1] ?? 0;
   if (index <= core.commitIndex || log.termAt(index) !== core.term) return;
   core.commitTo(index);
-  broadcastEntries(core);
+  broadcastEntries(core, leading);
   const isRemoved = !core.isVoter && log.votersIndex <= core.commitIndex;
   if (!isRemoved) return;
-  nominateSuccessor(core);
+  nominateSuccessor(core, leading);
   core.becomeFollower(core.term, null);
 }
 
-// Follower -------------------------------------------------------------------------------------------------------------------------------
+// Follower ----------------------------------------------------------------------------------------
 
 /** Follower: entries, or a heartbeat, of the leader of this term. */
 export function onAppend(core: Core, from: Peer, message: Append): void {
@@ -185,10 +193,10 @@ export function onAppend(core: Core, from: Peer, message: Append): void {
     });
     return;
   }
-  log.append(entries, core.commitIndex);
-  const matchIndex = prevIndex + entries.length;
+  const readable = readableOf(core, from, entries);
+  log.append(readable, core.commitIndex);
+  const matchIndex = prevIndex + readable.length;
   core.commitTo(Math.min(message.commitIndex, matchIndex));
-  core.role = core.roleAtRest();
   acknowledge(core, from, {
     matchIndex,
     round: message.round,
@@ -197,8 +205,24 @@ export function onAppend(core: Core, from: Peer, message: Append): void {
 }
 
 /**
- * Entries are acknowledged once durable. A heartbeat is answered at once with what is durable, so that a slow disk deposes no leader. That the
- * term may still be in flight then is harmless: only an entry of this term, written after it, can be committed by the answer.
+ * Entries up to the first new one that the application cannot read: none is written that could not
+ * be applied.
+ */
+function readableOf(core: Core, from: Peer, entries: readonly Entry[]): readonly Entry[] {
+  for (const [position, entry] of entries.entries()) {
+    const isNew = core.log.termAt(entry.index) !== entry.term;
+    const fault = isNew && entry.kind === 'data' ? core.settings.entryFault(entry.data) : null;
+    if (fault === null) continue;
+    core.refuse(from, 'append', `entry ${entry.index} cannot be read: ${fault}`);
+    return entries.slice(0, position);
+  }
+  return entries;
+}
+
+/**
+ * Entries are acknowledged once durable. A heartbeat is answered at once with what is durable, so
+ * that a slow disk deposes no leader. That the term may still be in flight then is harmless: only
+ * an entry of this term, written after it, can be committed by the answer.
  */
 function acknowledge(
   core: Core,

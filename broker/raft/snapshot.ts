@@ -1,6 +1,7 @@
 /**
- * Snapshots: sending one in chunks, receiving one, and taking the application's image as the new start of the log (thesis 5).
- * One chunk per peer is under way; a lost one is sent again when nothing moved for a few heartbeats.
+ * Snapshots: sending one in chunks, receiving one, and taking the application's image as the new
+ * start of the log (thesis 5). One chunk per peer is under way; a lost one is sent again when
+ * nothing moved for a few heartbeats.
  */
 import type { Core } from './core.ts';
 import { peerKey } from './peer.ts';
@@ -11,7 +12,10 @@ import type { InstallSnapshot, Peer, SnapshotReply } from './types.ts';
 const BYTES_PER_UNIT_MAX = 3;
 const RESEND_HEARTBEATS = 5;
 
-/** The part of `data` from `offset` on that fits `bytesMax` and splits no surrogate pair, which UTF-8 could not carry. */
+/**
+ * The part of `data` from `offset` on that fits `bytesMax` and splits no surrogate pair, which
+ * UTF-8 could not carry.
+ */
 function chunkFrom(data: string, offset: number, bytesMax: number): string {
   const units = Math.max(2, Math.floor(bytesMax / BYTES_PER_UNIT_MAX));
   const end = offset + units;
@@ -74,6 +78,7 @@ export function onSnapshot(core: Core, from: Peer, message: InstallSnapshot): vo
     return;
   }
   const reception = receptionOf(core, from, message);
+  if (reception.isRefused) return;
   if (offset === reception.received) {
     reception.chunks.push(chunk);
     reception.received += chunk.length;
@@ -82,8 +87,17 @@ export function onSnapshot(core: Core, from: Peer, message: InstallSnapshot): vo
     core.send(from, { kind: 'snapshot-reply', snapshotIndex: index, received: reception.received });
     return;
   }
+  const snapshot = { index, term, voters, data: reception.chunks.join('') };
+  const fault = core.settings.imageFault(snapshot);
+  if (fault !== null) {
+    // Its leader will send parts of it again, which are not answered.
+    reception.chunks.length = 0;
+    reception.isRefused = true;
+    core.refuse(from, 'snapshot', `the image at ${index} cannot be read: ${fault}`);
+    return;
+  }
   core.reception = null;
-  core.restore({ index, term, voters, data: reception.chunks.join('') });
+  core.restore(snapshot);
   core.sendDurable(from, { kind: 'append-accepted', matchIndex: index, round: 0 });
 }
 
@@ -93,15 +107,22 @@ function receptionOf(
   message: InstallSnapshot,
 ): NonNullable<Core['reception']> {
   const key = `${peerKey(from)}@${core.term}`;
-  const { snapshotIndex: index, snapshotTerm: term } = message;
+  const { snapshotIndex: index, snapshotTerm: term, total } = message;
   const present = core.reception;
-  if (present !== null && present.from === key && present.index === index && present.term === term)
-    return present;
-  core.reception = { from: key, index, term, chunks: [], received: 0 };
+  const isPresent =
+    present?.from === key &&
+    present.index === index &&
+    present.term === term &&
+    present.total === total;
+  if (isPresent) return present;
+  core.reception = { from: key, index, term, total, chunks: [], received: 0, isRefused: false };
   return core.reception;
 }
 
-/** The application's image at `index`; ignored when it is not committed here or not above the present snapshot. */
+/**
+ * The application's image at `index`; ignored when it is not committed here or not above the
+ * present snapshot.
+ */
 export function onCompact(core: Core, index: number, data: string): void {
   if (index <= core.log.snapshotIndex || index > core.commitIndex) return;
   core.log.compact(index, data, core.settings.tailEntriesMax);

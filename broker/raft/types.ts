@@ -1,13 +1,17 @@
 /**
- * Types of the metadata consensus core: what goes in, what comes out, what storage keeps and what voters say to each other.
- * Pure: knows nothing of clocks, sockets or files. Time is the number of `tick` inputs; `network` translates the messages.
+ * Types of the metadata consensus core: what goes in, what comes out, what storage keeps and what
+ * voters say to each other. Pure: knows nothing of clocks, sockets or files. Time is the number of
+ * `tick` inputs; `network` translates the messages.
  *
- * Sources: Ongaro, "Consensus: Bridging Theory and Practice" (2014), cited as "thesis" with its section; KIP-853 for the identity of a
- * voter; DESIGN.md section 4.
+ * Sources: Ongaro, "Consensus: Bridging Theory and Practice" (2014), cited as "thesis" with its
+ * section; KIP-853 for the identity of a voter; docs/rules.md#metadata-quorum.
  */
-import type { BrokerId, DirectoryId } from '../base/units.ts';
+import type { BrokerId, DirectoryId } from '../../base/units.ts';
 
-/** Identity of a replica of the metadata log. A replaced disk has another directory id, so it is another peer (P12). */
+/**
+ * Identity of a replica of the metadata log. A replaced disk has another directory id, so it is
+ * another peer (P12).
+ */
 export interface Peer {
   readonly brokerId: BrokerId;
   readonly directoryId: DirectoryId;
@@ -17,9 +21,10 @@ export interface Peer {
 export type PeerKey = string;
 
 /**
- * One entry of the log. Indexes start at 1 and are contiguous; terms never fall.
- * `data`: what the application proposed. `voters`: a JSON list of {@link Peer}, in force from the moment it is appended (thesis 4.1).
- * `barrier`: the empty entry with which a new leader begins its term, so that it can commit what it inherited (thesis 3.6.2).
+ * One entry of the log. Indexes start at 1 and are contiguous; terms never fall. `data`: what the
+ * application proposed. `voters`: a JSON list of {@link Peer}, in force from the moment it is
+ * appended (thesis 4.1). `barrier`: the empty entry with which a new leader begins its term, so
+ * that it can commit what it inherited (thesis 3.6.2).
  */
 export interface Entry {
   readonly index: number;
@@ -28,7 +33,10 @@ export interface Entry {
   readonly data: string;
 }
 
-/** The application's image with every entry up to and including `index` applied, and the voters in force there. */
+/**
+ * The application's image with every entry up to and including `index` applied, and the voters in
+ * force there.
+ */
 export interface Snapshot {
   readonly index: number;
   readonly term: number;
@@ -42,7 +50,10 @@ export interface HardState {
   readonly vote: Peer | null;
 }
 
-/** What storage gives at start. `entries` are contiguous and begin right after `snapshot`, or at 1 without one. */
+/**
+ * What storage gives at start. `entries` are contiguous and begin right after `snapshot`, or at 1
+ * without one.
+ */
 export interface Durable {
   readonly hardState: HardState;
   readonly snapshot: Snapshot | null;
@@ -50,8 +61,9 @@ export interface Durable {
 }
 
 /**
- * On every message. `term`: the sender's present term. `incarnation`: the sender's own; it rises with each start and is on its disk before
- * anything is sent. `toIncarnation`: the last one the sender knows of the receiver, 0 when it knows none.
+ * On every message. `term`: the sender's present term. `incarnation`: the sender's own; it rises
+ * with each start and is on its disk before anything is sent. `toIncarnation`: the last one the
+ * sender knows of the receiver, 0 when it knows none.
  */
 export interface MessageHeader {
   readonly term: number;
@@ -59,21 +71,30 @@ export interface MessageHeader {
   readonly toIncarnation: number;
 }
 
-/** Asks whether a vote in `campaignTerm` would be granted; changes no state of the receiver (thesis 9.6). */
+/**
+ * Asks whether a vote in `campaignTerm` would be granted; changes no state of the receiver (thesis
+ * 9.6).
+ */
 export interface PreVote {
   readonly kind: 'pre-vote';
   readonly campaignTerm: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
 }
-/** `leader`: whom the receiver follows, so that a voter which missed its own removal finds the group again. */
+/**
+ * `leader`: whom the receiver follows, so that a voter which missed its own removal finds the group
+ * again.
+ */
 export interface PreVoteReply {
   readonly kind: 'pre-vote-reply';
   readonly campaignTerm: number;
   readonly isGranted: boolean;
   readonly leader: Peer | null;
 }
-/** Asks for a vote in the header's term. `isTransfer`: the leader itself wants it, so a live leader is no ground to refuse (thesis 3.10). */
+/**
+ * Asks for a vote in the header's term. `isTransfer`: the leader itself wants it, so a live leader
+ * is no ground to refuse (thesis 3.10).
+ */
 export interface Vote {
   readonly kind: 'vote';
   readonly lastIndex: number;
@@ -85,8 +106,9 @@ export interface VoteReply {
   readonly isGranted: boolean;
 }
 /**
- * Entries after (`prevIndex`, `prevTerm`); none in a heartbeat. `round`: number of the leader's heartbeat round, echoed by the reply;
- * 0 on a mere commit notice, which is answered only when it is rejected.
+ * Entries after (`prevIndex`, `prevTerm`); none in a heartbeat. `round`: number of the leader's
+ * heartbeat round, echoed by the reply; 0 on a mere commit notice, which is answered only when it
+ * is rejected.
  */
 export interface Append {
   readonly kind: 'append';
@@ -103,8 +125,9 @@ export interface AppendAccepted {
   readonly round: number;
 }
 /**
- * The receiver holds no (`rejectedIndex`, prevTerm). `hintIndex` is its last entry at or below it whose term is not above prevTerm, and
- * `hintTerm` that entry's term: the leader skips a whole term per round trip. `lastIndex`: end of the receiver's log.
+ * The receiver holds no (`rejectedIndex`, prevTerm). `hintIndex` is its last entry at or below it
+ * whose term is not above prevTerm, and `hintTerm` that entry's term: the leader skips a whole term
+ * per round trip. `lastIndex`: end of the receiver's log.
  */
 export interface AppendRejected {
   readonly kind: 'append-rejected';
@@ -114,7 +137,10 @@ export interface AppendRejected {
   readonly lastIndex: number;
   readonly round: number;
 }
-/** Part of a snapshot. `offset` and `total` count UTF-16 units of its data; `chunk` is at most 1 MiB in UTF-8 and splits no character. */
+/**
+ * Part of a snapshot. `offset` and `total` count UTF-16 units of its data; `chunk` is at most 1 MiB
+ * in UTF-8 and splits no character.
+ */
 export interface InstallSnapshot {
   readonly kind: 'snapshot';
   readonly snapshotIndex: number;
@@ -124,7 +150,10 @@ export interface InstallSnapshot {
   readonly total: number;
   readonly chunk: string;
 }
-/** The receiver has the first `received` units. The last chunk is answered by `append-accepted` once the snapshot is durable. */
+/**
+ * The receiver has the first `received` units. The last chunk is answered by `append-accepted` once
+ * the snapshot is durable.
+ */
 export interface SnapshotReply {
   readonly kind: 'snapshot-reply';
   readonly snapshotIndex: number;
@@ -134,7 +163,10 @@ export interface SnapshotReply {
 export interface TimeoutNow {
   readonly kind: 'timeout-now';
 }
-/** Sent by whoever has no leader: a non-voter asks to be replicated to, a voter asks whom the receiver follows. */
+/**
+ * Sent by whoever has no leader: a non-voter asks to be replicated to, a voter asks whom the
+ * receiver follows.
+ */
 export interface Follow {
   readonly kind: 'follow';
   readonly lastIndex: number;
@@ -179,15 +211,24 @@ export type RaftInput =
     }
   /** Answered in `proposals` under the same id: ok once committed. */
   | { readonly kind: 'propose'; readonly id: number; readonly data: string }
-  /** A linearizable read (thesis 6.4): answered in `reads`; the application may answer once it has applied that index. */
+  /**
+   * A linearizable read (thesis 6.4): answered in `reads`; the application may answer once it has
+   * applied that index.
+   */
   | { readonly kind: 'read'; readonly id: number }
   /** Every write up to this id is durable. */
   | { readonly kind: 'persisted'; readonly writeId: number }
   /** The whole new set of voters: at most one added or one removed. Answered in `proposals`. */
   | { readonly kind: 'change-voters'; readonly id: number; readonly voters: readonly Peer[] }
-  /** Hand leadership to the voter of this broker. Ignored by others than the leader; given up after a shortest election timeout. */
+  /**
+   * Hand leadership to the voter of this broker. Ignored by others than the leader; given up after
+   * a shortest election timeout.
+   */
   | { readonly kind: 'transfer'; readonly to: BrokerId }
-  /** The application's image at `index`, which it has applied. Ignored when not above the present snapshot. */
+  /**
+   * The application's image at `index`, which it has applied. Ignored when not above the present
+   * snapshot.
+   */
   | { readonly kind: 'compact'; readonly index: number; readonly data: string }
   /** The last incarnations that committed metadata knows. Replaces what an earlier one said. */
   | { readonly kind: 'incarnations'; readonly known: ReadonlyMap<PeerKey, number> }
@@ -195,15 +236,20 @@ export type RaftInput =
   | { readonly kind: 'own-incarnation'; readonly incarnation: number }
   /** Give up leadership, if it is held: the application above cannot go on in this term. */
   | { readonly kind: 'resign' }
+  /**
+   * Whether the application can act on what is committed; at first it can. While it cannot, this
+   * replica neither leads nor stands for leader; it votes and stores as before.
+   */
+  | { readonly kind: 'eligible'; readonly isEligible: boolean }
   /** Whom to ask for the leader, besides the voters. Replaces the earlier list. */
   | { readonly kind: 'seeds'; readonly peers: readonly Peer[] }
   /** The connection to a peer was reset. */
   | { readonly kind: 'peer-unreachable'; readonly peer: Peer };
 
 /**
- * To be carried out in order; ids rise by one.
- * `append`: `entries[0]` has index `firstIndex`; whatever storage holds from there on is replaced.
- * `snapshot`: entries up to its index go; `keepSuffix` false: every other entry goes too, in the same atomic step.
+ * To be carried out in order; ids rise by one. `append`: `entries[0]` has index `firstIndex`;
+ * whatever storage holds from there on is replaced. `snapshot`: entries up to its index go;
+ * `keepSuffix` false: every other entry goes too, in the same atomic step.
  */
 export type RaftWrite =
   | { readonly id: number; readonly kind: 'hard-state'; readonly hardState: HardState }
@@ -221,7 +267,8 @@ export type RaftWrite =
     };
 
 /**
- * `NOT_LEADER`, `BUSY` and `REFUSED`: nothing was appended. `OUTCOME_UNKNOWN`: it was, and leadership was lost before it committed.
+ * `NOT_LEADER`, `BUSY` and `REFUSED`: nothing was appended. `OUTCOME_UNKNOWN`: it was, and
+ * leadership was lost before it committed.
  */
 export type RequestResult =
   | { readonly ok: true; readonly index: number }
@@ -262,7 +309,10 @@ export interface RaftStatus {
   readonly voters: readonly Peer[];
   /** No change of voters is in flight. */
   readonly areVotersCommitted: boolean;
-  /** This leader has committed an entry of its own term: it knows what is committed and may change voters. */
+  /**
+   * This leader has committed an entry of its own term: it knows what is committed and may change
+   * voters.
+   */
   readonly isLeaderReady: boolean;
   /** Bytes of entries after the snapshot: compact when it passes your limit. */
   readonly logBytes: number;
@@ -270,7 +320,10 @@ export interface RaftStatus {
   readonly progress: readonly ProgressStatus[];
 }
 
-/** What one step decided. Carry out `writes` in order; `send` needs no write; `sendAfter` must wait for theirs. */
+/**
+ * What one step decided. Carry out `writes` in order; `send` needs no write; `sendAfter` must wait
+ * for theirs.
+ */
 export interface RaftOutput {
   readonly writes: readonly RaftWrite[];
   readonly send: readonly Envelope[];
@@ -282,11 +335,19 @@ export interface RaftOutput {
   readonly proposals: readonly RequestReply[];
   readonly reads: readonly RequestReply[];
   readonly status: RaftStatus;
-  /** Set for good once a message proved that this disk was rolled back: the reason. The core is silent from then on. */
+  /** Why the message of this step was refused, in words; null when it was not. */
+  readonly refused: string | null;
+  /**
+   * Set for good once a message proved that this disk was rolled back: the reason. The core is
+   * silent from then on.
+   */
   readonly deposed: string | null;
 }
 
-/** Counts of ticks, bytes and entries. Only the first three have no default. */
+/**
+ * Counts of ticks, bytes and entries, and what the application can read. Only the first three have
+ * no default.
+ */
 export interface RaftOptions {
   readonly self: Peer;
   /** Of this start: 1 or greater, above that of every earlier start of the directory. */
@@ -309,6 +370,13 @@ export interface RaftOptions {
   readonly tailEntriesMax?: number;
   /** A voter may be added only when its log ends at most this far below the commit index. */
   readonly promotionLagEntriesMax?: number;
+  /**
+   * Why the application cannot read the data of an entry; null when it can. Asked before one is
+   * written.
+   */
+  readonly entryFault?: (data: string) => string | null;
+  /** The same of the image of a snapshot. */
+  readonly imageFault?: (snapshot: Snapshot) => string | null;
   /** For an empty disk only: behave as if it held `bootstrap(bootstrapVoters)`. */
   readonly bootstrapVoters?: readonly Peer[] | null;
 }

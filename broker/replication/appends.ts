@@ -1,9 +1,11 @@
 /**
- * Appends that a leader has accepted and not yet answered, bounded. They wait in the order of their offsets, so each completion looks at
- * the head alone. Knows neither HW nor disk: it is told up to where the log is written and committed.
+ * Appends that a leader has accepted and not yet answered, bounded. They wait in the order of their
+ * offsets, so each completion looks at the head alone. Knows neither HW nor disk: it is told up to
+ * where the log is written and committed.
  */
-import type { BrokerError } from '../base/errors.ts';
-import type { LeaderEpoch, Offset } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import type { BrokerError } from '../../base/errors.ts';
+import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { OutputBuilder } from './output.ts';
 import type { AckLevel, AppendResult } from './types.ts';
 
@@ -32,8 +34,11 @@ export class PendingAppends {
   readonly #unwritten = new Queue();
   /** Wait for HW. */
   readonly #uncommitted = new Queue();
-  /** Their originals lie anywhere below the end, so they keep no order. */
-  #duplicates: Waiting[] = [];
+  /**
+   * Appended nothing: duplicates, and refusals that wait until what they name is committed. That
+   * lies anywhere below the end, so they keep no order.
+   */
+  #others: Waiting[] = [];
 
   constructor(pendingMax: number, output: OutputBuilder) {
     this.#pendingMax = pendingMax;
@@ -41,14 +46,17 @@ export class PendingAppends {
   }
 
   get count(): number {
-    return this.#unwritten.length + this.#uncommitted.length + this.#duplicates.length;
+    return this.#unwritten.length + this.#uncommitted.length + this.#others.length;
   }
 
   get isFull(): boolean {
     return this.count >= this.#pendingMax;
   }
 
-  /** A batch was placed at the end of the log. `none` is answered here: it promises no more than that. */
+  /**
+   * A batch was placed at the end of the log. `none` is answered here: it promises no more than
+   * that.
+   */
   add(requestId: number, ack: AckLevel, placed: Placed): void {
     const waiting = {
       requestId,
@@ -61,14 +69,25 @@ export class PendingAppends {
     if (ack === 'none') this.#output.reply(requestId, waiting.result);
   }
 
-  /** The batch stands in the log already. Whatever level is asked for, it is acknowledged once the original is committed (rule 20). */
+  /**
+   * The batch stands in the log already. Whatever level is asked for, it is acknowledged once the
+   * original is committed (rule 20).
+   */
   addDuplicate(requestId: number, placed: Placed): void {
-    this.#duplicates.push({
+    this.#others.push({
       requestId,
       ack: 'all',
       endOffset: placed.lastOffset + 1,
       result: { ok: true, ...placed },
     });
+  }
+
+  /**
+   * Nothing was appended, because of what stands below `endOffset`. That may yet be cut, and then
+   * the append might have been taken: it is refused once that is committed.
+   */
+  addRefusal(requestId: number, endOffset: Offset, error: BrokerError): void {
+    this.#others.push({ requestId, ack: 'all', endOffset, result: { ok: false, error } });
   }
 
   /** Everything below is written. */
@@ -93,22 +112,30 @@ export class PendingAppends {
       this.#output.reply(head.requestId, head.result);
       this.#uncommitted.shift();
     }
-    if (this.#duplicates.length === 0) return;
+    if (this.#others.length === 0) return;
     const kept: Waiting[] = [];
-    for (const duplicate of this.#duplicates) {
-      if (duplicate.endOffset <= highWaterMark)
-        this.#output.reply(duplicate.requestId, duplicate.result);
-      else kept.push(duplicate);
+    for (const other of this.#others) {
+      if (other.endOffset <= highWaterMark) this.#output.reply(other.requestId, other.result);
+      else kept.push(other);
     }
-    this.#duplicates = kept;
+    this.#others = kept;
   }
 
-  /** Leadership is over: the outcome of what waits is unknown here, so none of it may be acknowledged. */
-  abandon(error: BrokerError): void {
-    const waiting = [...this.#unwritten.drain(), ...this.#uncommitted.drain(), ...this.#duplicates];
-    this.#duplicates = [];
-    for (const { requestId, ack } of waiting) {
-      if (ack !== 'none') this.#output.refuse(requestId, error);
+  /**
+   * Leadership is over: the outcome of what waits is unknown here, so none of it may be
+   * acknowledged.
+   *
+   * @param notAppended for what stands in no log
+   */
+  abandon(error: BrokerError, notAppended: BrokerError): void {
+    assert(
+      error.effect === 'unknown',
+      `${error.code} would say of an append in the log that it is in none`,
+    );
+    const waiting = [...this.#unwritten.drain(), ...this.#uncommitted.drain(), ...this.#others];
+    this.#others = [];
+    for (const { requestId, ack, result } of waiting) {
+      if (ack !== 'none') this.#output.refuse(requestId, result.ok ? error : notAppended);
     }
   }
 }

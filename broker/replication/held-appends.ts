@@ -1,8 +1,10 @@
 /**
- * Appends that came while nobody may take them: the leader drains or hands over, or there is none yet. Refused at once, their clients would come back after pauses
- * that grow, and sleep through the moment when somebody leads; here they are answered in that moment. Bounded in number and in time. Knows no log.
+ * Appends that came while nobody may take them: the leader drains or hands over, or there is none
+ * yet. Refused at once, their clients would come back after pauses that grow, and sleep through the
+ * moment when somebody leads; here they are answered in that moment. Bounded in number and in time.
+ * Knows no log.
  */
-import type { MonotonicMs } from '../base/units.ts';
+import type { MonotonicMs } from '../../base/units.ts';
 import type { PartitionInput } from './types.ts';
 
 /** Longest wait. Past it the client hears what the matter is, and may come again. */

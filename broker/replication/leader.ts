@@ -1,17 +1,20 @@
 /**
- * Leader of one partition in one epoch: takes appends, judges positions, moves HW, asks for changes of (S, q). A new epoch gets a new
- * object, so no acknowledgement outlives its epoch (rule 6). Sources: KIP-101, KIP-279, KIP-903, KIP-966; logs.md sections 2 and 4.
+ * Leader of one partition in one epoch: takes appends, judges positions, moves HW, asks for changes
+ * of (S, q). A new epoch gets a new object, so no acknowledgement outlives its epoch (rule 6).
+ * Sources: KIP-101, KIP-279, KIP-903, KIP-966; docs/rules.md#sync-set-and-q.
  */
-import type { BatchHeader } from '../../proto/batch/frame.ts';
-import { checkClientBatch } from '../../proto/batch/frame.ts';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER, TIMESTAMP_AHEAD_MS_MAX } from '../base/units.ts';
-import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../base/units.ts';
+import { TIMESTAMP_AHEAD_MS_MAX } from '../../base/limits.ts';
+import type { BatchHeader } from '../../wire/batch/frame.ts';
+import { checkClientBatch } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { NO_BROKER } from '../../base/units.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../../base/units.ts';
 import { PendingAppends } from './appends.ts';
 import { committedEnd, UNKNOWN_END } from './high-water.ts';
 import type { ReplicaLog } from './log.ts';
 import type { OutputBuilder } from './output.ts';
+import { positionFault } from './peer-faults.ts';
 import { Progress } from './progress.ts';
 import { SyncSetChanges } from './sync-set.ts';
 import type { MemberView } from './sync-set.ts';
@@ -23,6 +26,8 @@ export interface LeaderOptions {
   readonly lagMsMax: number;
   readonly appendsPendingMax: number;
   readonly nowMs: MonotonicMs;
+  /** See PartitionOptions. */
+  readonly producerFault?: (producerId: number, producerEpoch: number) => BrokerError | null;
 }
 
 type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
@@ -30,6 +35,7 @@ type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
 export class Leader implements MemberView {
   readonly #self: BrokerId;
   readonly #key: PartitionKey;
+  readonly #producerFault: LeaderOptions['producerFault'];
   readonly #log: ReplicaLog;
   readonly #output: OutputBuilder;
   readonly #changes: SyncSetChanges;
@@ -42,8 +48,8 @@ export class Leader implements MemberView {
   #trustedCount = 0;
   #isDraining = false;
   /**
-   * Successor that appends wait for. Once set it stays until metadata names another or none: a request to hand over may be on its way, and what was
-   * appended after it would be lost (rule 22).
+   * Successor that appends wait for. Once set it stays until metadata names another or none: a
+   * request to hand over may be on its way, and what was appended after it would be lost (rule 22).
    */
   #handingTo: BrokerId = NO_BROKER;
   #nowMs: MonotonicMs;
@@ -61,6 +67,7 @@ export class Leader implements MemberView {
     );
     this.#self = options.self;
     this.#key = options.key;
+    this.#producerFault = options.producerFault;
     this.#log = log;
     this.#output = output;
     this.#nowMs = options.nowMs;
@@ -68,6 +75,8 @@ export class Leader implements MemberView {
     this.#changes = new SyncSetChanges(options, assignment);
     this.#appends = new PendingAppends(options.appendsPendingMax, output);
     this.#epochStart = log.appendEpochStart(assignment.leaderEpoch);
+    log.producers.beginLeading();
+    this.#askProducers();
     this.assign(assignment);
   }
 
@@ -76,8 +85,8 @@ export class Leader implements MemberView {
   }
 
   /**
-   * HW is the end of the log, as far as this replica can tell: the epoch start is committed (rule 7), and no request to hand over may be on its way, after
-   * which a successor commits more.
+   * HW is the end of the log, as far as this replica can tell: the epoch start is committed (rule
+   * 7), and no request to hand over may be on its way, after which a successor commits more.
    */
   get isEndKnown(): boolean {
     return this.#handingTo === NO_BROKER && this.#log.highWaterMark > this.#epochStart;
@@ -129,7 +138,8 @@ export class Leader implements MemberView {
     }
     const check = this.#log.producers.check(header);
     if (check.kind === 'error') {
-      // With the epoch: a leader that has been replaced unawares knows less of a producer than its successor, and the client can tell.
+      // With the epoch: a leader that has been replaced unawares knows less of a producer than its
+      // successor, and the client can tell.
       const { code, message } = check.error;
       this.#output.refuse(
         requestId,
@@ -144,7 +154,7 @@ export class Leader implements MemberView {
         isDuplicate: true,
       });
       this.#appends.committed(this.#log.highWaterMark);
-    } else {
+    } else if (this.#isExpected(input)) {
       const { leaderEpoch } = this.#assignment;
       const baseOffset = this.#log.append(requestId, leaderEpoch, header);
       this.#appends.add(requestId, input.ack, {
@@ -156,6 +166,50 @@ export class Leader implements MemberView {
     }
   }
 
+  /**
+   * Whether the log ends where the append expects it: no data at or above that offset, which is not
+   * above the end. Control batches do not count, so an election breaks nobody's expectation. If
+   * not, it is refused: at once with leave to try again where the log does not reach so far, else
+   * when what stands in its way is committed. That stands in every later leader's log, behind
+   * nothing that an earlier try of the same batch left: the check of producers would have found it.
+   */
+  #isExpected({ requestId, expectedEnd }: AppendInput): boolean {
+    if (expectedEnd === undefined) return true;
+    const { offset, leaderEpoch: statedEpoch } = expectedEnd;
+    const { dataEnd, dataEnds, endOffset, producers, highWaterMark } = this.#log;
+    const { leaderEpoch } = this.#assignment;
+    const where = `Cannot append to ${this.#key} at expected offset ${offset}`;
+    if (offset > endOffset || statedEpoch > leaderEpoch) {
+      const reason = `the log of the leader of epoch ${leaderEpoch} ends at ${endOffset}`;
+      const message = `${where} behind epoch ${statedEpoch}: ${reason}`;
+      const details = { leaderEpoch, retry: 'refresh' } as const;
+      this.#output.refuse(requestId, new BrokerError('OFFSET_NOT_AVAILABLE', message, details));
+      return false;
+    }
+    const isTaken = dataEnd > offset;
+    if (!isTaken && this.#hasEpochBefore(dataEnds.below(offset), statedEpoch)) return true;
+    const first = producers.firstFrom(offset);
+    const isHolder = first !== null && dataEnds.below(first.baseOffset) <= offset;
+    const details = { leaderEpoch, dataEnd, ...(isHolder ? { holder: first } : {}) };
+    const error = isTaken
+      ? new BrokerError('OFFSET_TAKEN', `${where}: data ends at ${dataEnd}`, details)
+      : new BrokerError(
+          'POSITION_DIVERGED',
+          `${where}: the record before it is not of epoch ${statedEpoch}`,
+          { leaderEpoch, dataEnd },
+        );
+    this.#appends.addRefusal(requestId, dataEnd, error);
+    this.#appends.committed(highWaterMark);
+    return false;
+  }
+
+  /** Whether a reader of this log may have been at `position` after a batch of `epoch`. */
+  #hasEpochBefore(position: Offset, epoch: number): boolean {
+    if (epoch === 0 || position <= this.#log.startOffset) return true;
+    const agreed = this.#log.endOf(epoch);
+    return agreed.epoch === epoch && agreed.endOffset >= position;
+  }
+
   /** The local log is written further. */
   written(): void {
     this.#appends.written(this.#log.writtenEnd);
@@ -164,15 +218,35 @@ export class Leader implements MemberView {
     this.#output.changed();
   }
 
-  /** A follower's position in this epoch. One whose broker epoch is not the registered one proves nothing (rules 13, 14). */
+  /**
+   * A follower's position in this epoch. One whose broker epoch is not the registered one proves
+   * nothing (rules 13, 14).
+   */
   position(position: Position): void {
     const progress = this.#progress.get(position.from);
     if (progress === undefined || progress.brokerEpoch !== position.brokerEpoch) return;
+    const fault = positionFault(position, this.#assignment.leaderEpoch, this.#log);
+    if (fault !== null) {
+      progress.isMatched = false;
+      this.#output.refusePeer(position.from, `${this.#key}: broker ${position.from} ${fault}`);
+      return;
+    }
     const { endOffset } = position;
+    // A log without batches may have been reset since it was matched: what was pushed to it
+    // meanwhile is gone.
     const isExpected =
-      progress.isMatched && endOffset >= progress.endOffset && endOffset <= progress.sentOffset;
+      progress.isMatched &&
+      position.resend !== true &&
+      position.lastEpoch > 0 &&
+      endOffset >= progress.endOffset &&
+      endOffset <= progress.sentOffset;
     if (!isExpected) {
-      progress.isMatched = this.#judge(position);
+      // What was stated before a reset may come after it was asked for: only a log without batches
+      // shows that it has been carried out.
+      const isSame = progress.lacksBeginning && position.lastEpoch > 0;
+      progress.lacksBeginning = isSame || this.#lacksBeginning(position);
+      progress.isMatched = !progress.lacksBeginning && this.#judge(position);
+      if (progress.lacksBeginning) this.#repair(progress);
       if (!progress.isMatched) return;
       progress.sentOffset = endOffset;
       this.#output.changed();
@@ -183,9 +257,23 @@ export class Leader implements MemberView {
     this.#propose();
   }
 
+  /**
+   * Retention wants to drop everything below `offset`. Who was to be sent what is gone now starts
+   * anew at the log start: on its stream that follows what was pushed, so it is still below.
+   */
+  retire(offset: Offset): void {
+    this.#log.retire(offset, false);
+    for (const progress of this.#progress.values()) {
+      if (!progress.isMatched || progress.sentOffset >= this.#log.startOffset) continue;
+      progress.isMatched = false;
+      this.#resetToStart(progress.follower);
+    }
+  }
+
   tick(nowMs: MonotonicMs): void {
     this.#nowMs = nowMs;
     for (const progress of this.#progress.values()) progress.tick(this.#log.writtenEnd, nowMs);
+    this.#askProducers();
     this.#propose();
   }
 
@@ -210,7 +298,9 @@ export class Leader implements MemberView {
 
   /** Leadership is over. Nothing that waits may be acknowledged. */
   resign(error: BrokerError): void {
-    this.#appends.abandon(error);
+    const { leaderEpoch } = this.#assignment;
+    const message = `Cannot append to ${this.#key}: broker ${this.#self} stopped leading epoch ${leaderEpoch}`;
+    this.#appends.abandon(error, new BrokerError('LEADER_UNKNOWN', message, { leaderEpoch }));
   }
 
   /** The stream of the follower closed: its progress is gone (rule 14). */
@@ -265,16 +355,18 @@ export class Leader implements MemberView {
   }
 
   /**
-   * Where every member of S had to acknowledge HW, a member whose log matches only below it has lost what it acknowledged: it is lossy,
-   * whatever class it registered with (DESIGN.md section 6).
+   * Where every member of S had to acknowledge HW, a member whose log matches only below it has
+   * lost what it acknowledged: it is lossy, whatever class it registered with
+   * (docs/rules.md#restart-classes). So is one whose log has lost its beginning.
    */
   hasLost(progress: Progress): boolean {
     const { syncSet, quorum } = this.#assignment;
+    if (!syncSet.includes(progress.follower)) return false;
     return (
-      progress.isMatched &&
-      quorum === syncSet.length &&
-      syncSet.includes(progress.follower) &&
-      progress.endOffset < this.#log.highWaterMark
+      progress.lacksBeginning ||
+      (progress.isMatched &&
+        quorum === syncSet.length &&
+        progress.endOffset < this.#log.highWaterMark)
     );
   }
 
@@ -319,28 +411,64 @@ export class Leader implements MemberView {
         `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`,
       );
     }
-    return clientFault(header);
+    return conditionFault(input, where) ?? clientFault(header) ?? this.#fencedFault(header);
+  }
+
+  #fencedFault({ producerId, producerEpoch }: BatchHeader): BrokerError | null {
+    const fault =
+      producerId === 0 ? null : (this.#producerFault?.(producerId, producerEpoch) ?? null);
+    if (fault === null) return null;
+    const { leaderEpoch } = this.#assignment;
+    return new BrokerError(fault.code, fault.message, { leaderEpoch }, fault);
   }
 
   /**
-   * Is the stated (last epoch, end) a prefix of this log? If not, tells the follower how far the two can agree (rule 2), or where to start
-   * when this log begins above its end.
+   * The follower's log starts above what its own retention and this one's reached: no tail makes it
+   * complete.
+   */
+  #lacksBeginning({ start }: Position): boolean {
+    return start !== undefined && start.offset > Math.max(start.retiredTo, this.#log.startOffset);
+  }
+
+  /**
+   * A log without its beginning is dropped and copied anew, once it is not counted on any more:
+   * then no election can take it for a whole one.
+   */
+  #repair({ follower }: Progress): void {
+    const { syncSet, suspects } = this.#assignment;
+    if (!syncSet.includes(follower) || suspects.includes(follower)) this.#resetToStart(follower);
+    else this.#propose();
+  }
+
+  #resetToStart(to: BrokerId): void {
+    const { startOffset, epochs } = this.#log;
+    const { leaderEpoch } = this.#assignment;
+    const { startEpoch } = epochs;
+    this.#output.message({ kind: 'reset-to', to, leaderEpoch, startOffset, startEpoch });
+  }
+
+  /**
+   * Is the stated (last epoch, end) a prefix of this log? If not, tells the follower how far the
+   * two can agree (rule 2), or where to start when this log begins above its end.
    */
   #judge(position: Position): boolean {
-    const { from: to, lastEpoch, endOffset } = position;
-    const { startOffset } = this.#log;
+    const { from: to, lastEpoch, endOffset, start } = position;
+    const { startOffset, epochs } = this.#log;
     const { leaderEpoch } = this.#assignment;
     const isEmpty = lastEpoch === 0;
-    // Of a log that ends where this one starts, no batch can be compared: it may have diverged below, so nothing of it may stay.
-    if (endOffset < startOffset || (endOffset === startOffset && !isEmpty)) {
-      this.#output.message({ kind: 'reset-to', to, leaderEpoch, startOffset });
+    // Of the batch before its end, which an empty log does not hold any more.
+    const stated = isEmpty ? (start?.epoch ?? 0) : lastEpoch;
+    if (endOffset <= startOffset) {
+      const isSame = stated > 0 && epochs.startEpoch > 0 ? stated === epochs.startEpoch : isEmpty;
+      if (endOffset === startOffset && isSame) return true;
+      this.#resetToStart(to);
       return false;
     }
-    if (isEmpty && endOffset <= this.#log.writtenEnd) return true;
-    const agreed = this.#log.endOf(lastEpoch);
-    if (agreed.epoch === lastEpoch && endOffset <= agreed.endOffset) return true;
+    if (stated === 0 && endOffset <= this.#log.writtenEnd) return true;
+    const agreed = this.#log.endOf(stated);
+    if (agreed.epoch === stated && endOffset <= agreed.endOffset) return true;
     // Epoch 0 here: everything from the log start on differs, whatever its epoch.
-    const epoch = agreed.epoch === 0 ? lastEpoch : agreed.epoch;
+    const epoch = agreed.epoch === 0 ? stated : agreed.epoch;
     this.#output.message({ kind: 'diverged', to, leaderEpoch, epoch, endOffset: agreed.endOffset });
     return false;
   }
@@ -349,7 +477,8 @@ export class Leader implements MemberView {
   #advance(): void {
     const { quorum, minInSyncReplicas } = this.#assignment;
     if (quorum < minInSyncReplicas) return;
-    const end = committedEnd(this.#changes.rules, this.#endOf);
+    // Never past what is written here, whatever others say they hold (rule 9).
+    const end = Math.min(committedEnd(this.#changes.rules, this.#endOf), this.#log.writtenEnd);
     if (end <= this.#epochStart || !this.#log.raiseHighWaterMark(end)) return;
     this.#appends.committed(end);
   }
@@ -360,12 +489,22 @@ export class Leader implements MemberView {
     return progress !== undefined && progress.isMatched ? progress.endOffset : UNKNOWN_END;
   }
 
-  /** Appends wait from here on, so it begins only with a successor that is caught up, and no other change ahead of it. */
+  /**
+   * Appends wait from here on, so it begins only with a successor that is caught up, and no other
+   * change ahead of it.
+   */
   #beginHandOver(): void {
     const { successor } = this.#assignment;
     const isReady =
-      successor !== NO_BROKER && this.#changes.isIdle && this.certificate(successor) !== null;
+      successor !== NO_BROKER &&
+      this.#changes.isIdle &&
+      this.certificate(successor) !== null &&
+      this.#replica(successor)?.stopping === false;
     if (isReady) this.#handingTo = successor;
+  }
+
+  #askProducers(): void {
+    if (this.#log.producers.mustLearn) this.#output.askProducers();
   }
 
   #propose(): void {
@@ -377,6 +516,25 @@ export class Leader implements MemberView {
   #replica(member: BrokerId): ReplicaInfo | undefined {
     return this.#assignment.replicas.find(({ brokerId }) => brokerId === member);
   }
+}
+
+/** What must be so that a try that comes again is known for one, and a loser certainly lost. */
+function conditionFault(
+  { ack, header, expectedEnd }: AppendInput,
+  where: string,
+): BrokerError | null {
+  if (expectedEnd === undefined) return null;
+  if (ack !== 'all')
+    return new BrokerError(
+      'INVALID_ARGUMENT',
+      `${where} at an expected end: acknowledgement is ${ack}, must be all`,
+    );
+  if (header.producerId === 0)
+    return new BrokerError(
+      'INVALID_ARGUMENT',
+      `${where} at an expected end: producerId is 0, must be one that was given out`,
+    );
+  return null;
 }
 
 function clientFault(header: BatchHeader): BrokerError | null {

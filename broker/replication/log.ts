@@ -1,15 +1,17 @@
 /**
- * What the core knows of its own log: bounds, epochs, HW, and the writes that are on their way to the disk. Leader and follower share it;
- * it outlives both. Holds no bytes. A write takes effect here when it is emitted, and counts for others once it is `written`.
+ * What the core knows of its own log: bounds, epochs, HW, and the writes that are on their way to
+ * the disk. Leader and follower share it; it outlives both. Holds no bytes. A write takes effect
+ * here when it is emitted, and counts for others once it is `written`.
  */
-import type { BatchHeader } from '../../proto/batch/frame.ts';
-import { assert } from '../base/assert.ts';
-import type { LeaderEpoch, Offset } from '../base/units.ts';
+import { type BatchHeader, endOffsetOf } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import type { LeaderEpoch, Offset } from '../../base/units.ts';
+import { DataEnds } from './data-end.ts';
 import { EpochMap } from './epochs.ts';
 import type { EpochEnd } from './epochs.ts';
 import type { OutputBuilder } from './output.ts';
 import type { ProducerTable } from './producers.ts';
-import type { LogState } from './types.ts';
+import type { LogStart, LogState } from './types.ts';
 
 /** A change on its way to the disk. After it, everything below `endOffset` is written. */
 interface InFlight {
@@ -17,20 +19,26 @@ interface InFlight {
   readonly endOffset: Offset;
 }
 
-/** Shifted entries are dropped from memory once there are this many: amortises the move of the rest. */
+/**
+ * Shifted entries are dropped from memory once there are this many: amortises the move of the rest.
+ */
 const QUEUE_SLACK = 256;
 
 /** The log of one replica. Every change of it is emitted as a {@link LogWrite} in the same call. */
 export class ReplicaLog {
   readonly epochs: EpochMap;
+  readonly dataEnds: DataEnds;
   readonly producers: ProducerTable;
   readonly #output: OutputBuilder;
   #startOffset: Offset;
+  #retiredTo: Offset;
   #endOffset: Offset;
   #writtenEnd: Offset;
   #highWaterMark: Offset;
   #syncedOffset: Offset;
   #nextWriteId = 1;
+  /** Write id of the cut that is on its way; 0: none. */
+  #cutId = 0;
   #inFlight: InFlight[] = [];
   #inFlightHead = 0;
 
@@ -39,10 +47,12 @@ export class ReplicaLog {
       state.startOffset <= state.endOffset,
       `log start ${state.startOffset} must not be above log end ${state.endOffset}`,
     );
-    this.epochs = new EpochMap(state.epochs);
+    this.epochs = new EpochMap(state.epochs, state.startEpoch);
+    this.dataEnds = new DataEnds(state);
     this.producers = producers;
     this.#output = output;
     this.#startOffset = state.startOffset;
+    this.#retiredTo = Math.min(state.retiredTo ?? state.startOffset, state.startOffset);
     this.#endOffset = state.endOffset;
     this.#writtenEnd = state.endOffset;
     this.#syncedOffset = state.syncedOffset;
@@ -58,9 +68,30 @@ export class ReplicaLog {
     return this.#startOffset;
   }
 
+  /**
+   * What retention is known to have reached: this replica's own while it led, or that of a leader
+   * it followed.
+   */
+  get retiredTo(): Offset {
+    return this.#retiredTo;
+  }
+
+  /**
+   * It starts above what retention reached: what stood between may have been acknowledged, so this
+   * log is no evidence and may not lead.
+   */
+  get lacksBeginning(): boolean {
+    return this.#startOffset > this.#retiredTo;
+  }
+
   /** End with everything that was emitted. */
   get endOffset(): Offset {
     return this.#endOffset;
+  }
+
+  /** End of the data in all that was emitted: see {@link DataEnds}. */
+  get dataEnd(): Offset {
+    return this.dataEnds.below(this.#endOffset);
   }
 
   /** End of what passed write(2). */
@@ -81,11 +112,28 @@ export class ReplicaLog {
     return this.#inFlightHead === this.#inFlight.length;
   }
 
-  /** Epoch of the last written batch, 0 for none. */
+  /**
+   * A cut is on its way. It ends at a batch boundary that only the disk knows, so nothing may be
+   * appended until it says which.
+   */
+  get isCutting(): boolean {
+    return this.#cutId > 0;
+  }
+
+  /**
+   * Epoch of the batch before the written end: of one that is retired, when nothing is left; 0 for
+   * none.
+   */
   get writtenEpoch(): LeaderEpoch {
     return this.#writtenEnd === this.#endOffset
       ? this.epochs.lastEpoch
-      : this.epochs.epochOf(this.#writtenEnd - 1);
+      : this.epochs.epochBefore(this.#writtenEnd);
+  }
+
+  /** Where the written log starts, for others. */
+  get start(): LogStart {
+    const { startEpoch } = this.epochs;
+    return { offset: this.#startOffset, epoch: startEpoch, retiredTo: this.#retiredTo };
   }
 
   endOf(epoch: LeaderEpoch): EpochEnd {
@@ -111,9 +159,12 @@ export class ReplicaLog {
   /** Leader: the control batch that opens an epoch. Returns its offset. */
   appendEpochStart(leaderEpoch: LeaderEpoch): Offset {
     const baseOffset = this.#endOffset;
+    const { dataEnd } = this;
     this.epochs.note(leaderEpoch, baseOffset);
+    this.dataEnds.noteControl(baseOffset, dataEnd);
     this.#endOffset = baseOffset + 1;
-    this.#output.write({ kind: 'epoch-start', writeId: this.#enqueue(), baseOffset, leaderEpoch });
+    const writeId = this.#enqueue();
+    this.#output.write({ kind: 'epoch-start', writeId, baseOffset, leaderEpoch, dataEnd });
     return baseOffset;
   }
 
@@ -123,7 +174,8 @@ export class ReplicaLog {
       const header = headers[index] as BatchHeader;
       this.epochs.note(header.leaderEpoch, header.baseOffset);
       this.producers.apply(header);
-      this.#endOffset = header.baseOffset + header.lastOffsetDelta + 1;
+      if (header.isControl) this.dataEnds.noteControl(header.baseOffset, header.dataEnd);
+      this.#endOffset = endOffsetOf(header);
     }
     this.#output.write({
       kind: 'replicate',
@@ -134,63 +186,108 @@ export class ReplicaLog {
     });
   }
 
-  /** Cuts the log to end at `endOffset`; where that lies below its start, it becomes empty there. HW falls only under an unclean epoch. */
-  truncate(endOffset: Offset): void {
+  /**
+   * Cuts the log to end at `endOffset`; where that lies below its start, it becomes empty there. HW
+   * falls only under an unclean epoch.
+   *
+   * @param epoch of the batch before `endOffset` in the leader's log
+   */
+  truncate(endOffset: Offset, epoch: LeaderEpoch): void {
     assert(
       this.isSettled,
       `cannot truncate to ${endOffset}: writes up to ${this.#endOffset} are in flight`,
     );
     if (endOffset < this.#startOffset) {
-      this.reset(endOffset);
-      this.#setHighWaterMark(endOffset);
+      const retiredTo = Math.min(this.#retiredTo, endOffset);
+      this.reset({ offset: endOffset, epoch, retiredTo }, true);
       return;
     }
     const keepAside = endOffset < this.#highWaterMark;
+    this.#endAt(endOffset);
+    this.#cutId = this.#enqueue();
+    this.#output.write({ kind: 'truncate', writeId: this.#cutId, toOffset: endOffset, keepAside });
+  }
+
+  #endAt(endOffset: Offset): void {
     this.epochs.truncate(endOffset);
+    this.dataEnds.truncate(endOffset);
     if (!this.producers.truncate(endOffset)) this.#output.rebuildProducers();
     this.#endOffset = endOffset;
     this.#writtenEnd = endOffset;
     this.#syncedOffset = Math.min(this.#syncedOffset, endOffset);
-    if (keepAside) this.#setHighWaterMark(endOffset);
-    this.#output.write({
-      kind: 'truncate',
-      writeId: this.#enqueue(),
-      toOffset: endOffset,
-      keepAside,
-    });
-  }
-
-  /** Drops everything: the log is empty at `startOffset`. */
-  reset(startOffset: Offset): void {
-    assert(
-      this.isSettled,
-      `cannot reset to ${startOffset}: writes up to ${this.#endOffset} are in flight`,
-    );
-    this.epochs.clear();
-    this.producers.clear();
-    this.#startOffset = startOffset;
-    this.#endOffset = startOffset;
-    this.#writtenEnd = startOffset;
-    this.#syncedOffset = startOffset;
-    this.#setHighWaterMark(Math.max(this.#highWaterMark, startOffset));
-    this.#output.write({ kind: 'reset', writeId: this.#enqueue(), startOffset });
+    if (endOffset < this.#highWaterMark) this.#setHighWaterMark(endOffset);
   }
 
   /**
-   * Raises the log start to `offset` if that lies at or below HW. The last batch always stays: it carries the epoch by which elections
-   * compare logs.
+   * Drops everything: the log is empty at `start`, and HW is there too (rule 9).
+   *
+   * @param keepAside what goes may stand in no other log (rule 3)
    */
-  retire(offset: Offset): void {
-    if (offset <= this.#startOffset || offset > this.#highWaterMark || offset >= this.#writtenEnd)
-      return;
+  reset(start: LogStart, keepAside: boolean): void {
+    const { offset, epoch, retiredTo } = start;
+    assert(
+      this.isSettled,
+      `cannot reset to ${offset}: writes up to ${this.#endOffset} are in flight`,
+    );
+    this.epochs.reset(epoch);
+    this.dataEnds.reset(offset);
+    this.producers.clear(offset);
     this.#startOffset = offset;
-    this.epochs.retire(offset);
-    this.#output.write({ kind: 'retire', writeId: this.#enqueue(), startOffset: offset });
+    this.#retiredTo = retiredTo;
+    this.#endOffset = offset;
+    this.#writtenEnd = offset;
+    this.#syncedOffset = offset;
+    this.#setHighWaterMark(offset);
+    this.#output.write({ kind: 'reset', writeId: this.#enqueue(), start, keepAside });
+  }
+
+  /**
+   * Retention reached `offset`: raises the log start to it, if that lies at or below HW. The epoch
+   * of what goes last is kept.
+   *
+   * @param keepAside no retention reached it: an unclean election chose a log that starts there,
+   * and what goes here may stand in no other log (rule 3)
+   */
+  retire(offset: Offset, keepAside: boolean): void {
+    if (offset <= this.#retiredTo || offset > this.#highWaterMark) return;
+    this.#retiredTo = offset;
+    if (keepAside) this.producers.loseBeginning(offset);
+    if (offset > this.#startOffset) {
+      this.#startOffset = offset;
+      this.epochs.retire(offset, this.#endOffset);
+      this.dataEnds.retire(offset);
+    }
+    this.#output.write({
+      kind: 'retire',
+      writeId: this.#enqueue(),
+      startOffset: offset,
+      startEpoch: this.epochs.startEpoch,
+      keepAside,
+    });
     this.#output.changed();
   }
 
-  /** Everything up to `writeId` has passed write(2). */
-  written(writeId: number): void {
+  /** What stood below the start is given up: the log starts there for everybody. */
+  acceptStart(): void {
+    if (!this.lacksBeginning) return;
+    this.#retiredTo = this.#startOffset;
+    this.producers.loseBeginning(this.#startOffset);
+    const { startEpoch } = this.epochs;
+    this.#output.write({
+      kind: 'retire',
+      writeId: this.#enqueue(),
+      startOffset: this.#startOffset,
+      startEpoch,
+      keepAside: true,
+    });
+  }
+
+  /**
+   * Everything up to `writeId` has passed write(2).
+   *
+   * @param cutTo where a cut has ended, if `writeId` is one
+   */
+  written(writeId: number, cutTo?: Offset): void {
     for (;;) {
       const head = this.#inFlight[this.#inFlightHead];
       if (head === undefined || head.writeId > writeId) break;
@@ -204,6 +301,9 @@ export class ReplicaLog {
       this.#inFlight.splice(0, this.#inFlightHead);
       this.#inFlightHead = 0;
     }
+    if (writeId !== this.#cutId) return;
+    this.#cutId = 0;
+    if (cutTo !== undefined && cutTo < this.#endOffset) this.#endAt(cutTo);
   }
 
   synced(offset: Offset): void {

@@ -1,5 +1,9 @@
-/** Collects what one step has to say. Most steps of the data path say little: an empty output costs nothing. */
-import type { BrokerError } from '../base/errors.ts';
+/**
+ * Collects what one step has to say. Most steps of the data path say little: an empty output costs
+ * nothing.
+ */
+import type { BrokerError } from '../../base/errors.ts';
+import type { BrokerId } from '../../base/units.ts';
 import type {
   AppendResult,
   FollowerMessage,
@@ -18,6 +22,8 @@ const EMPTY: PartitionOutput = Object.freeze({
   proposal: null,
   isChanged: false,
   stopped: null,
+  refused: null,
+  asksProducers: false,
   rebuildProducers: false,
 });
 
@@ -31,6 +37,8 @@ export class OutputBuilder {
   #proposal: SyncSetProposal | null = null;
   #isChanged = false;
   #stopped: string | null = null;
+  #refused: PartitionOutput['refused'] = null;
+  #asksProducers = false;
   #rebuildProducers = false;
 
   write(write: LogWrite): void {
@@ -77,6 +85,17 @@ export class OutputBuilder {
     this.#isEmpty = false;
   }
 
+  /** What `peer` said cannot be. The first reason of a step stays. */
+  refusePeer(peer: BrokerId, reason: string): void {
+    this.#refused ??= { peer, reason };
+    this.#isEmpty = false;
+  }
+
+  askProducers(): void {
+    this.#asksProducers = true;
+    this.#isEmpty = false;
+  }
+
   rebuildProducers(): void {
     this.#rebuildProducers = true;
     this.#isEmpty = false;
@@ -93,6 +112,8 @@ export class OutputBuilder {
       proposal: this.#proposal,
       isChanged: this.#isChanged,
       stopped: this.#stopped,
+      refused: this.#refused,
+      asksProducers: this.#asksProducers,
       rebuildProducers: this.#rebuildProducers,
     };
     this.#isEmpty = true;
@@ -103,6 +124,8 @@ export class OutputBuilder {
     this.#proposal = null;
     this.#isChanged = false;
     this.#stopped = null;
+    this.#refused = null;
+    this.#asksProducers = false;
     this.#rebuildProducers = false;
     return output;
   }

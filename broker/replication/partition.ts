@@ -1,11 +1,12 @@
 /**
- * One replica of one partition: `step(input) -> output`, synchronous and total. It takes a role for each leader epoch and hands the input to
- * it; what outlives an epoch, the log, stays here. Never sees payloads. Every message of another epoch is dropped here, on both sides
- * (rule 5, KIP-320). Rules: logs.md sections 2 to 4; DESIGN.md sections 5 and 6.
+ * One replica of one partition: `step(input) -> output`, synchronous and total. It takes a role for
+ * each leader epoch and hands the input to it; what outlives an epoch, the log, stays here. Never
+ * sees payloads. Every message of another epoch is dropped here, on both sides (rule 5, KIP-320).
+ * Rules: docs/rules.md.
  */
-import { assertNever } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { ErrorDetails } from '../base/errors.ts';
+import { assertNever } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { ErrorDetails } from '../../base/errors.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -14,8 +15,9 @@ import type {
   Offset,
   PartitionEpoch,
   PartitionKey,
-} from '../base/units.ts';
-import { NO_BROKER } from '../base/units.ts';
+} from '../../base/units.ts';
+import { NO_BROKER } from '../../base/units.ts';
+import { Abdication } from './abdication.ts';
 import type { EpochEnd } from './epochs.ts';
 import { Follower } from './follower.ts';
 import { type AppendInput, HeldAppends } from './held-appends.ts';
@@ -25,6 +27,7 @@ import { OutputBuilder } from './output.ts';
 import type { ProducerTable } from './producers.ts';
 import type {
   Assignment,
+  LogStart,
   LogState,
   PartitionInput,
   PartitionOutput,
@@ -42,13 +45,19 @@ export interface PartitionOptions {
   /** Appends that may be pending, and as many that may be held; past it they are refused. */
   readonly appendsPendingMax: number;
   readonly nowMs: MonotonicMs;
+  /**
+   * What metadata has against a producer as a batch of it is judged (rule 20). Absent: nothing
+   * ever.
+   */
+  readonly producerFault?: (producerId: number, producerEpoch: number) => BrokerError | null;
 }
 
 /**
- * `waiting`: no leader is known, or this replica is not assigned. `stopped`: it must not go on in this epoch, see `PartitionOutput.stopped`.
- * `failed`: a write or sync failed, for good.
+ * `waiting`: no leader is known, or this replica is not assigned. `spent`: it is to lead an epoch
+ * that it led before, and needs another. `stopped`: it must not go on in this epoch, see
+ * `PartitionOutput.stopped`. `failed`: a write or sync failed, for good.
  */
-export type Role = 'leader' | 'follower' | 'waiting' | 'stopped' | 'failed';
+export type Role = 'leader' | 'follower' | 'waiting' | 'spent' | 'stopped' | 'failed';
 
 /** A follower as its leader sees it. */
 export interface FollowerStatus {
@@ -85,7 +94,10 @@ export interface PartitionStatus {
   /** A replica is missing from S. */
   readonly isUnderReplicated: boolean;
   readonly appendsPending: number;
-  /** Refuses appends, and everything appended is committed: leadership may move without loss at any ack level (rule 22). */
+  /**
+   * Refuses appends, and everything appended is committed: leadership may move without loss at any
+   * ack level (rule 22).
+   */
   readonly isDrained: boolean;
   /** Follower: its log is a prefix of the leader's. */
   readonly isMatched: boolean;
@@ -98,9 +110,16 @@ export class Partition {
   #assignment: Assignment | null = null;
   #leader: Leader | null = null;
   #follower: Follower | null = null;
+  /** Named as leader, and must not lead. */
+  #abdication: Abdication | null = null;
+  /** To lead once a cut has ended: where the log ends is not known before. */
+  #mustLead = false;
   /** Why there is neither leader nor follower. */
-  #idle: 'waiting' | 'stopped' | 'failed' = 'waiting';
-  /** The newest position of each broker that came before the metadata that explains it. At most one for each broker. */
+  #idle: 'waiting' | 'spent' | 'stopped' | 'failed' = 'waiting';
+  /**
+   * The newest position of each broker that came before the metadata that explains it. At most one
+   * for each broker.
+   */
   readonly #early = new Map<BrokerId, Position>();
   readonly #held: HeldAppends;
   #nowMs: MonotonicMs;
@@ -123,23 +142,35 @@ export class Partition {
     return this.#output.take();
   }
 
-  /** What to push to a follower now; null when this is not the leader, the follower is not matched yet, or it has been told everything. */
+  /**
+   * What to push to a follower now; null when this is not the leader, the follower is not matched
+   * yet, or it has been told everything.
+   */
   pushWindow(follower: BrokerId): PushWindow | null {
     return this.#leader?.pushWindow(follower) ?? null;
   }
 
-  /** The runtime has put the bytes up to `upTo`, with this HW and the present log start, on the follower's stream. */
+  /**
+   * The runtime has put the bytes up to `upTo`, with this HW and the present log start, on the
+   * follower's stream.
+   */
   pushed(follower: BrokerId, upTo: Offset, highWaterMark: Offset): void {
     this.#leader?.pushed(follower, upTo, highWaterMark);
   }
 
-  /** The follower's stream closed: its progress counts no more (rule 14). Must be called before a position of another stream comes in. */
+  /**
+   * The follower's stream closed: its progress counts no more (rule 14). Must be called before a
+   * position of another stream comes in.
+   */
   followerGone(follower: BrokerId): void {
     this.#early.delete(follower);
     this.#leader?.followerGone(follower);
   }
 
-  /** As a follower: the position to state on a stream that has just opened; null while there is none to state. */
+  /**
+   * As a follower: the position to state on a stream that has just opened; null while there is none
+   * to state.
+   */
   position(): { readonly to: BrokerId; readonly position: Position } | null {
     const position = this.#follower?.position() ?? null;
     return position === null || this.#assignment === null
@@ -148,19 +179,29 @@ export class Partition {
   }
 
   /**
-   * Log end for an election, sealed: this replica has left every epoch below `leaderEpoch`, so it acknowledges nothing more in them. Null
-   * before that, and once failed: the log is no evidence then.
+   * Log end for an election, sealed: this replica has left every epoch below `leaderEpoch`, so it
+   * acknowledges nothing more in them. Null before that, and once failed: the log is no evidence
+   * then.
    */
-  inspect(
-    leaderEpoch: LeaderEpoch,
-  ): { readonly lastEpoch: LeaderEpoch; readonly endOffset: Offset } | null {
+  inspect(leaderEpoch: LeaderEpoch): {
+    readonly lastEpoch: LeaderEpoch;
+    readonly endOffset: Offset;
+    readonly start: LogStart;
+  } | null {
     if (
+      this.#log.isCutting ||
       this.#idle === 'failed' ||
       this.#assignment === null ||
       this.#assignment.leaderEpoch < leaderEpoch
     )
       return null;
-    return { lastEpoch: this.#log.writtenEpoch, endOffset: this.#log.writtenEnd };
+    const { writtenEpoch, writtenEnd, start } = this.#log;
+    return { lastEpoch: writtenEpoch, endOffset: writtenEnd, start };
+  }
+
+  /** Of the last batch, with what is on its way to the disk; 0 for none. */
+  get lastEpoch(): LeaderEpoch {
+    return this.#log.epochs.lastEpoch;
   }
 
   /** End (exclusive) of what consumers may read. */
@@ -168,23 +209,48 @@ export class Partition {
     return this.#log.highWaterMark;
   }
 
-  /** The latest offset; null until the epoch start is committed, while leadership is handed over, and on a replica that does not lead (rule 7). */
+  /**
+   * The latest offset; null until the epoch start is committed, while leadership is handed over,
+   * and on a replica that does not lead (rule 7).
+   */
   latest(): Offset | null {
     return this.#leader?.isEndKnown === true ? this.#log.highWaterMark : null;
   }
 
   /**
-   * Where a reader's statement "I have read up to `offset`, the last batch being of `epoch`" stops agreeing with this log (rule 21). Null: it
-   * agrees as far as this log goes. An epoch above that of `status()` means that this replica is the one behind: also null.
+   * Where a reader's statement "I have read up to `offset`, the last batch being of `epoch`" stops
+   * agreeing with this log (rule 21). Null: it agrees as far as this log goes. An epoch above that
+   * of `status()` means that this replica is the one behind: also null.
    */
   divergence(epoch: LeaderEpoch, offset: Offset): EpochEnd | null {
     if (offset <= this.#log.startOffset || epoch > (this.#assignment?.leaderEpoch ?? 0))
       return null;
     const agreed = this.#log.endOf(epoch);
     if (agreed.endOffset >= offset && agreed.epoch === epoch) return null;
-    // Only a leader's log is known to be whole: on a follower the rest of the last epoch, and later ones, may be on their way.
+    // Only a leader's log is known to be whole: on a follower the rest of the last epoch, and later
+    // ones, may be on their way.
     if (this.#leader === null && epoch >= this.#log.epochs.lastEpoch) return null;
     return { epoch: agreed.epoch, endOffset: Math.min(agreed.endOffset, offset) };
+  }
+
+  /** Epoch of the batch before `offset`, or of the one it lies in; 0: none, or nobody knows. */
+  epochBefore(offset: Offset): LeaderEpoch {
+    return this.#log.epochs.epochBefore(offset);
+  }
+
+  /** End of what this log holds of `epoch` and earlier ones. */
+  endOf(epoch: LeaderEpoch): Offset {
+    return this.#log.endOf(epoch).endOffset;
+  }
+
+  /** End of the data in the log, uncommitted included: see `data-end.ts`. */
+  dataEnd(): Offset {
+    return this.#log.dataEnd;
+  }
+
+  /** Why this replica cannot lead, whatever metadata says; null: it can. */
+  whyNotLead(): 'spent' | 'stopped' | 'failed' | null {
+    return this.#idle === 'waiting' ? null : this.#idle;
   }
 
   status(): PartitionStatus {
@@ -219,7 +285,7 @@ export class Partition {
       case 'append':
         return this.#append(input);
       case 'written':
-        return this.#written(input.writeId);
+        return this.#written(input);
       case 'position':
         return this.#position(input.position);
       case 'frames':
@@ -229,17 +295,24 @@ export class Partition {
         if (this.#isOfLeader(input)) this.#follower?.diverged(input);
         return this.#stopIfAsked();
       case 'reset-to':
-        if (this.#isOfLeader(input)) this.#follower?.resetTo(input.startOffset, this.#nowMs);
+        if (this.#isOfLeader(input)) this.#follower?.resetTo(input, this.#nowMs);
         return;
       case 'assign':
         return this.#assign(input.assignment);
       case 'synced':
         return this.#log.synced(input.offset);
       case 'sync-set-result':
-        return this.#leader?.result(input.proposalId, input.error);
+        // Rule 12: the answer to an earlier leadership says nothing of what floats now.
+        if (input.leaderEpoch === this.#assignment?.leaderEpoch)
+          this.#leader?.result(input.proposalId, input.error);
+        return;
       case 'retire':
         // Only the leader retires; a follower's log start follows with the frames.
-        if (this.#leader !== null) this.#log.retire(input.offset);
+        return this.#leader?.retire(input.offset);
+      case 'producers-given':
+        // Asked for under an earlier leadership, it may lack what another leader has taken since.
+        if (this.#leader !== null && input.leaderEpoch === this.#assignment?.leaderEpoch)
+          this.#log.producers.learn(input.given);
         return;
       case 'tick':
         return this.#tick(input.nowMs);
@@ -269,13 +342,17 @@ export class Partition {
   /** Somebody is about to lead, and it is not known who, or not yet. */
   #isBetweenLeaders(): boolean {
     if (this.#leader !== null) return this.#leader.isLeaving;
+    if (this.#idle === 'spent' || this.#mustLead) return true;
     return this.#idle === 'waiting' && this.#assignment?.leader === NO_BROKER;
   }
 
-  #written(writeId: number): void {
-    this.#log.written(writeId);
+  #written({ writeId, endOffset }: Extract<PartitionInput, { kind: 'written' }>): void {
+    this.#log.written(writeId, endOffset);
     this.#leader?.written();
     this.#follower?.written(this.#nowMs);
+    if (!this.#mustLead || this.#log.isCutting || this.#assignment === null) return;
+    this.#lead(this.#assignment);
+    this.#replayEarly();
   }
 
   #position(position: Position): void {
@@ -285,7 +362,8 @@ export class Partition {
     const registered =
       this.#assignment?.replicas.find(({ brokerId }) => brokerId === from)?.brokerEpoch ?? 0;
     if (leaderEpoch > present || brokerEpoch > registered) {
-      // The follower's metadata is ahead of ours: the statement is judged when ours has caught up (rule 5).
+      // The follower's metadata is ahead of ours: the statement is judged when ours has caught up
+      // (rule 5).
       this.#early.set(from, position);
     } else if (leaderEpoch === present) {
       this.#leader?.position(position);
@@ -294,8 +372,10 @@ export class Partition {
 
   #tick(nowMs: MonotonicMs): void {
     this.#nowMs = nowMs;
+    this.#log.producers.tick(nowMs);
     this.#leader?.tick(nowMs);
     this.#follower?.tick(nowMs);
+    this.#abdicate();
     for (const overdue of this.#held.takeOverdue(nowMs)) this.#judge(overdue);
   }
 
@@ -324,9 +404,11 @@ export class Partition {
 
   /** A new leader or epoch: the old role ends with everything it knew of others. */
   #takeRole(assignment: Assignment, isAssigned: boolean): void {
-    this.#leader?.resign(this.#notLeader('Outcome of the append is unknown'));
+    this.#leader?.resign(this.#epochOver(assignment));
     this.#leader = null;
     this.#follower = null;
+    this.#abdication = null;
+    this.#mustLead = false;
     this.#idle = 'waiting';
     this.#output.changed();
     if (!isAssigned || assignment.leader === NO_BROKER) return;
@@ -347,16 +429,28 @@ export class Partition {
   #lead(assignment: Assignment): void {
     const { self, selfEpoch, key } = this.#options;
     const registered = assignment.replicas.find(({ brokerId }) => brokerId === self);
-    // Leadership was given to another incarnation, which may have used offsets of this epoch already.
+    this.#mustLead = this.#log.isCutting;
+    if (this.#mustLead) return;
+    // Leadership was given to another incarnation, which may have used offsets of this epoch
+    // already.
     if (registered?.brokerEpoch !== selfEpoch) return;
-    const { lastEpoch } = this.#log.epochs;
-    if (lastEpoch >= assignment.leaderEpoch) {
-      this.#output.stop(
-        `${key}: cannot lead epoch ${assignment.leaderEpoch}, the log holds batches of epoch ${lastEpoch}: no offset may be given twice`,
-      );
-      this.#idle = 'stopped';
+    // This incarnation led the epoch before its replica was opened again. No offset may be given
+    // twice, so it waits for another epoch.
+    if (this.#log.epochs.lastEpoch >= assignment.leaderEpoch) {
+      this.#idle = 'spent';
       return;
     }
+    const fault = this.#leaderFault(assignment);
+    if (fault !== null) {
+      this.#output.stop(`${key}: cannot lead epoch ${assignment.leaderEpoch}, ${fault}`);
+      this.#idle = 'stopped';
+      this.#abdication = new Abdication(self, this.#nowMs);
+      this.#abdicate();
+      return;
+    }
+    // An unclean election has reported what stood below as lost: from here on the log starts where
+    // it starts.
+    this.#log.acceptStart();
     this.#leader = new Leader(
       { ...this.#options, lagMsMax: this.#lagMsMax, nowMs: this.#nowMs },
       assignment,
@@ -366,17 +460,36 @@ export class Partition {
     if (registered.stopping) this.#leader.drain();
   }
 
+  /** Why this log must not lead, or null. */
+  #leaderFault({ leaderEpoch, uncleanEpoch }: Assignment): string | null {
+    const { lacksBeginning, startOffset, retiredTo } = this.#log;
+    return lacksBeginning && uncleanEpoch !== leaderEpoch
+      ? `the log starts at ${startOffset}, and retention reached ${retiredTo} only: it has lost its beginning`
+      : null;
+  }
+
+  #abdicate(): void {
+    if (this.#abdication === null || this.#assignment === null) return;
+    const proposal = this.#abdication.propose(this.#assignment, this.#nowMs);
+    if (proposal !== null) this.#output.propose(proposal);
+  }
+
   #replayEarly(): void {
     const waiting = [...this.#early.values()];
     this.#early.clear();
     for (const position of waiting) this.#position(position);
   }
 
-  /** Bytes may have left whose write failed: another leader must give their offsets, in another epoch. */
+  /**
+   * Bytes may have left whose write failed: another leader must give their offsets, in another
+   * epoch.
+   */
   #failed(): void {
     this.#leader?.resign(this.#storageFailed('Outcome of the append is unknown'));
     this.#leader = null;
     this.#follower = null;
+    this.#abdication = null;
+    this.#mustLead = false;
     this.#idle = 'failed';
     this.#output.changed();
   }
@@ -415,7 +528,7 @@ export class Partition {
     const { self, key } = this.#options;
     const leader = this.#assignment?.leader ?? NO_BROKER;
     const leaderEpoch = this.#assignment?.leaderEpoch ?? 0;
-    if (leader === NO_BROKER)
+    if (leader === NO_BROKER || this.#idle === 'spent')
       return new BrokerError(
         'LEADER_UNKNOWN',
         `${what} on ${key}: it has no leader in epoch ${leaderEpoch}`,
@@ -426,6 +539,19 @@ export class Partition {
       'NOT_LEADER',
       `${what} on ${key}: broker ${self} does not lead epoch ${leaderEpoch}, the leader is broker ${leader}`,
       details,
+    );
+  }
+
+  /**
+   * For appends that stand in the log: the epochs that follow decide whether they stay, so no
+   * certain refusal may answer them.
+   */
+  #epochOver({ leader, leaderEpoch }: Assignment): BrokerError {
+    const { self, key } = this.#options;
+    return new BrokerError(
+      'STALE_EPOCH',
+      `Outcome of the append on ${key} is unknown: broker ${self} stopped leading before it was committed, the epoch is ${leaderEpoch}`,
+      leader === self || leader === NO_BROKER ? { leaderEpoch } : { leader, leaderEpoch },
     );
   }
 

@@ -1,8 +1,9 @@
 /**
- * What a leader knows of one follower, in its epoch. It belongs to one incarnation on one stream and is replaced with either, never
- * maximised (rule 14). Source: KIP-903; the caught-up time is that of Kafka's `replica.lag.time.max.ms`.
+ * What a leader knows of one follower, in its epoch. It belongs to one incarnation on one stream
+ * and is replaced with either, never maximised (rule 14). Source: KIP-903; the caught-up time is
+ * that of Kafka's `replica.lag.time.max.ms`.
  */
-import type { BrokerEpoch, BrokerId, MonotonicMs, Offset } from '../base/units.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs, Offset } from '../../base/units.ts';
 import type { PushWindow } from './types.ts';
 import type { ReplicaLog } from './log.ts';
 
@@ -10,8 +11,16 @@ import type { ReplicaLog } from './log.ts';
 export class Progress {
   readonly follower: BrokerId;
   brokerEpoch: BrokerEpoch;
-  /** The leader has found the stated (last epoch, end) in its own log: from here on the position acknowledges (rule 6). */
+  /**
+   * The leader has found the stated (last epoch, end) in its own log: from here on the position
+   * acknowledges (rule 6).
+   */
   isMatched = false;
+  /**
+   * Its log starts above what retention reached: nothing of it counts until it has been copied
+   * anew.
+   */
+  lacksBeginning = false;
   /** Acknowledged end, while matched. */
   endOffset: Offset = 0;
   syncedOffset: Offset = 0;
@@ -32,10 +41,14 @@ export class Progress {
     this.#positionMs = nowMs;
   }
 
-  /** Another incarnation or stream: nothing that was acknowledged counts. How long it has not been caught up does. */
+  /**
+   * Another incarnation or stream: nothing that was acknowledged counts. How long it has not been
+   * caught up does.
+   */
   forget(brokerEpoch: BrokerEpoch): void {
     this.brokerEpoch = brokerEpoch;
     this.isMatched = false;
+    this.lacksBeginning = false;
     this.#toldHighWaterMark = -1;
     this.#toldLogStart = -1;
     this.#leaderEndAtPosition = Infinity;
@@ -44,7 +57,8 @@ export class Progress {
   /** A position that acknowledges `endOffset` has come. */
   acknowledge(endOffset: Offset, leaderEnd: Offset, nowMs: MonotonicMs): void {
     this.endOffset = endOffset;
-    // Under steady load a follower never reaches the present end; it keeps up if it reaches the end of one position ago.
+    // Under steady load a follower never reaches the present end; it keeps up if it reaches the end
+    // of one position ago.
     if (endOffset >= leaderEnd) this.#caughtUpMs = nowMs;
     else if (endOffset >= this.#leaderEndAtPosition)
       this.#caughtUpMs = Math.max(this.#caughtUpMs, this.#positionMs);
@@ -62,7 +76,9 @@ export class Progress {
     return nowMs - this.#caughtUpMs;
   }
 
-  /** What it has not been told; null for nothing. One snapshot of HW, log start and bytes (rule 9). */
+  /**
+   * What it has not been told; null for nothing. One snapshot of HW, log start and bytes (rule 9).
+   */
   pushWindow(leaderEpoch: number, log: ReplicaLog): PushWindow | null {
     if (!this.isMatched) return null;
     const hasNews =

@@ -1,50 +1,82 @@
 /**
- * Changes of (S, q) that the leader asks the controller for: which one is due, and which ones may come into force unseen. One is in flight
- * at a time (rule 11); until its outcome is known, HW must satisfy it as well (rule 12). Knows no logs: what a member has proved comes in
- * as a {@link MemberView}. Sources: KIP-497, KIP-841, KIP-903, logs.md section 4.
+ * Changes of (S, q) that the leader asks the controller for: which one is due, and which ones may
+ * come into force unseen. One is in flight at a time (rule 11); until its outcome is known, HW must
+ * satisfy it as well (rule 12). Knows no logs: what a member has proved comes in as a
+ * {@link MemberView}. Sources: KIP-497, KIP-841, KIP-903, docs/rules.md#sync-set-and-q.
  */
-import type { BrokerError, ErrorCode } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId, MonotonicMs, PartitionEpoch } from '../base/units.ts';
+import type { BrokerError } from '../../base/errors.ts';
+import { quorumTarget } from '../../base/quorum-target.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs, PartitionEpoch } from '../../base/units.ts';
 import type { CommitRule } from './high-water.ts';
 import type { Assignment, ReplicaInfo, SyncSetProposal } from './types.ts';
 
-/** Pause after an answer before the next proposal: the assignment that the answer speaks of is on its way. */
+/**
+ * Pause after an answer before the next proposal: the assignment that the answer speaks of is on
+ * its way.
+ */
 export const PROPOSAL_PAUSE_MS = 500;
+/**
+ * A change that was refused waits for twice as long each time, up to this, unless the row changes
+ * before: others may be due meanwhile.
+ */
+export const REFUSED_PAUSE_MS_MAX = 30_000;
 
 export type SyncSetChange = SyncSetProposal['change'];
 
+type Condition = (change: SyncSetChange) => boolean;
+
 /** What the leader knows of the members. */
 export interface MemberView {
-  /** Broker epoch under which the replica's certificate stands (rule 13): matched in this epoch, at or past HW and epoch start. Null: none. */
+  /**
+   * Broker epoch under which the replica's certificate stands (rule 13): matched in this epoch, at
+   * or past HW and epoch start. Null: none.
+   */
   certificate(member: BrokerId): BrokerEpoch | null;
-  /** Time since the member was caught up (rule 15); Infinity for a log that has lost what it once acknowledged. */
+  /**
+   * Time since the member was caught up (rule 15); Infinity for a log that has lost what it once
+   * acknowledged.
+   */
   lagMs(member: BrokerId): number;
-  /** The member's log, matched in this epoch, has lost what it once acknowledged, whatever class it registered with. */
+  /**
+   * The member's log, matched in this epoch, has lost what it once acknowledged, whatever class it
+   * registered with.
+   */
   isLossy(member: BrokerId): boolean;
-  /** Successor that holds everything this leader ever appended, all of it committed, while it takes no appends (rule 22). Null: none. */
+  /**
+   * Successor that holds everything this leader ever appended, all of it committed, while it takes
+   * no appends (rule 22). Null: none.
+   */
   drainedFor(): BrokerId | null;
 }
 
-/** A change that may be in force already, or yet come into force, under the present partition epoch. */
+/**
+ * A change that may be in force already, or yet come into force, under the present partition epoch.
+ * Each proposal of it is one attempt or several, and each attempt that left this broker may arrive
+ * at any time, also after the answer to a later one.
+ */
 interface Floating {
   readonly change: SyncSetChange;
-  /** An attempt of it ended without an answer from the controller: a later refusal proves nothing about that one. */
+  /**
+   * An attempt of it has no certain answer: a refusal of another attempt proves nothing about that
+   * one. Only a new partition epoch does.
+   */
   isUnknown: boolean;
 }
 
-/** Answers that prove that the proposal was not, and will not be, applied. */
-const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'REFUSED',
-  'CONFLICT',
-  'FENCED',
-  'INVALID_ARGUMENT',
-]);
+/** A change that the controller refused for certain. */
+interface Refused {
+  readonly change: SyncSetChange;
+  pauseMs: number;
+  untilMs: MonotonicMs;
+}
 
 export class SyncSetChanges {
   readonly #self: BrokerId;
   #lagMsMax: number;
   #assignment: Assignment;
   #floating: Floating[] = [];
+  /** Bounded by the changes that one row can ask for. */
+  #refused: Refused[] = [];
   #inFlight: { readonly proposalId: number; readonly floating: Floating } | null = null;
   #proposeAtMs: MonotonicMs;
   #nextProposalId = 1;
@@ -72,7 +104,10 @@ export class SyncSetChanges {
     return this.#rules;
   }
 
-  /** Members of S that are unfenced and trusted: what `min` is compared with before an append (rule 8). */
+  /**
+   * Members of S that are unfenced and trusted: what `min` is compared with before an append (rule
+   * 8).
+   */
   get trustedCount(): number {
     const { syncSet, suspects, replicas } = this.#assignment;
     let count = 0;
@@ -83,8 +118,11 @@ export class SyncSetChanges {
   }
 
   assign(assignment: Assignment): void {
-    // Compare-and-set on the partition epoch: under a newer one, whatever floated was applied or never will be.
+    // Compare-and-set on the partition epoch: under a newer one, whatever floated was applied or
+    // never will be.
     if (assignment.partitionEpoch > this.#assignment.partitionEpoch) this.#floating = [];
+    // What was refused may be granted now: the row, its topic or one of its brokers is another.
+    this.#refused = [];
     this.#assignment = assignment;
     this.#floating = this.#floating.filter(({ change }) => !this.#isVoid(change));
     this.#updateRules();
@@ -96,7 +134,10 @@ export class SyncSetChanges {
     const { floating } = this.#inFlight;
     this.#inFlight = null;
     this.#proposeAtMs = nowMs + PROPOSAL_PAUSE_MS;
-    if (error === null || !DEFINITE.has(error.code)) floating.isUnknown = true;
+    const isRefused = error !== null && error.effect === 'none';
+    if (isRefused && error.retry === 'no') this.#noteRefusal(floating.change, nowMs);
+    // Rule 12: the joint condition ends here only if no other attempt ever left.
+    if (!isRefused) floating.isUnknown = true;
     else if (!floating.isUnknown)
       this.#floating = this.#floating.filter((other) => other !== floating);
     this.#updateRules();
@@ -106,7 +147,7 @@ export class SyncSetChanges {
   propose(view: MemberView, nowMs: MonotonicMs): SyncSetProposal | null {
     if (this.#inFlight !== null) return null;
     const change =
-      this.#handOver(view, nowMs) ?? (nowMs < this.#proposeAtMs ? null : this.#choose(view));
+      this.#handOver(view, nowMs) ?? (nowMs < this.#proposeAtMs ? null : this.#choose(view, nowMs));
     if (change === null) return null;
     let floating = this.#floating.find((other) => isSame(other.change, change));
     if (floating === undefined) {
@@ -129,101 +170,150 @@ export class SyncSetChanges {
   #handOver(view: MemberView, nowMs: MonotonicMs): SyncSetChange | null {
     const { partitionEpoch } = this.#assignment;
     const successor = view.drainedFor();
-    if (successor === null || (this.#handOverEpoch === partitionEpoch && nowMs < this.#proposeAtMs))
-      return null;
+    if (successor === null || this.#replica(successor)?.stopping !== false) return null;
+    if (this.#handOverEpoch === partitionEpoch && nowMs < this.#proposeAtMs) return null;
     this.#handOverEpoch = partitionEpoch;
     return { op: 'hand-over', successor };
   }
 
-  #choose(view: MemberView): SyncSetChange | null {
+  /**
+   * The first change that is due, in the order of what harm its delay does. What was refused lately
+   * does not hold up the others.
+   */
+  #choose(view: MemberView, nowMs: MonotonicMs): SyncSetChange | null {
+    const mayBe = (change: SyncSetChange): boolean =>
+      this.#refused.every((refused) => nowMs >= refused.untilMs || !isSame(refused.change, change));
     return (
-      this.#cancel(view) ??
-      this.#distrust(view) ??
-      this.#trust(view) ??
-      this.#add(view) ??
-      this.#raise(view) ??
-      this.#remove(view)
+      this.#cancel(view, mayBe) ??
+      this.#distrust(view, mayBe) ??
+      this.#trust(view, mayBe) ??
+      this.#add(view, mayBe) ??
+      this.#raise(view, mayBe) ??
+      this.#remove(view, mayBe)
     );
   }
 
+  #noteRefusal(change: SyncSetChange, nowMs: MonotonicMs): void {
+    const before = this.#refused.find((refused) => isSame(refused.change, change));
+    const pauseMs = Math.min((before?.pauseMs ?? PROPOSAL_PAUSE_MS / 2) * 2, REFUSED_PAUSE_MS_MAX);
+    const untilMs = nowMs + pauseMs;
+    if (before === undefined) this.#refused.push({ change, pauseMs, untilMs });
+    else Object.assign(before, { pauseMs, untilMs });
+  }
+
   /**
-   * An addition of unknown outcome holds HW for a member that has since fallen behind or died. Removing that member, in S or not, moves the
-   * partition epoch, and the addition can no longer come into force.
+   * An addition or a raise of unknown outcome holds HW for members that have since fallen behind or
+   * died. To remove that member, in S or not, or to stay at the present q, moves the partition
+   * epoch, and the change can no longer come into force.
    */
-  #cancel(view: MemberView): SyncSetChange | null {
+  #cancel(view: MemberView, mayBe: Condition): SyncSetChange | null {
     for (const { change, isUnknown } of this.#floating) {
-      if (isUnknown && change.op === 'add' && view.certificate(change.member) === null)
-        return { op: 'remove', member: change.member };
+      const cancelled = isUnknown ? this.#cancelOf(change, view) : null;
+      if (cancelled !== null && mayBe(cancelled)) return cancelled;
+    }
+    return null;
+  }
+
+  #cancelOf(change: SyncSetChange, view: MemberView): SyncSetChange | null {
+    const { quorum } = this.#assignment;
+    if (change.op === 'add' && view.certificate(change.member) === null)
+      return { op: 'remove', member: change.member };
+    const isRaiseHopeless = change.op === 'raise' && this.#certifiedCount(view) < change.quorum;
+    return isRaiseHopeless ? { op: 'raise', quorum } : null;
+  }
+
+  /**
+   * P7: a member that has lost what it acknowledged is no evidence. One that can be spared is
+   * removed; one that cannot be stays as a suspect, so that nobody elects it while it catches up.
+   * Until then it may be elected, so this comes before any addition.
+   */
+  #distrust(view: MemberView, mayBe: Condition): SyncSetChange | null {
+    const { syncSet, suspects, quorum, minInSyncReplicas } = this.#assignment;
+    const op = quorum - 1 >= minInSyncReplicas ? 'remove' : 'distrust';
+    for (const member of syncSet) {
+      if (member === this.#self || suspects.includes(member) || !view.isLossy(member)) continue;
+      const change: SyncSetChange = { op, member };
+      if (mayBe(change)) return change;
     }
     return null;
   }
 
   /**
-   * P7: a member that has lost what it acknowledged is no evidence. One that can be spared is removed; one that cannot be stays as a suspect, so that
-   * nobody elects it while it catches up.
+   * P8: a suspect that has passed HW and epoch start in this epoch and incarnation is evidence
+   * again.
    */
-  #distrust(view: MemberView): SyncSetChange | null {
-    const { syncSet, suspects, quorum, minInSyncReplicas } = this.#assignment;
-    if (quorum - 1 >= minInSyncReplicas) return null;
-    const isLost = (member: BrokerId): boolean =>
-      member !== this.#self && !suspects.includes(member) && view.isLossy(member);
-    const member = syncSet.find(isLost);
-    return member === undefined ? null : { op: 'distrust', member };
-  }
-
-  /** P8: a suspect that has passed HW and epoch start in this epoch and incarnation is evidence again. */
-  #trust(view: MemberView): SyncSetChange | null {
+  #trust(view: MemberView, mayBe: Condition): SyncSetChange | null {
     for (const member of this.#assignment.suspects) {
       const memberEpoch = view.certificate(member);
-      if (memberEpoch !== null) return { op: 'trust', member, memberEpoch };
+      if (memberEpoch === null) continue;
+      const change: SyncSetChange = { op: 'trust', member, memberEpoch };
+      if (mayBe(change)) return change;
     }
     return null;
   }
 
-  /** Rule 13. In quorum mode an addition would be safe without the certificate; the rule is one for both. */
-  #add(view: MemberView): SyncSetChange | null {
+  /**
+   * Rule 13. In quorum mode an addition would be safe without the certificate; the rule is one for
+   * both.
+   */
+  #add(view: MemberView, mayBe: Condition): SyncSetChange | null {
     for (const { brokerId: member, fenced, stopping } of this.#assignment.replicas) {
       if (fenced || stopping || this.#assignment.syncSet.includes(member)) continue;
       const memberEpoch = view.certificate(member);
-      if (memberEpoch !== null) return { op: 'add', member, memberEpoch };
+      if (memberEpoch === null) continue;
+      const change: SyncSetChange = { op: 'add', member, memberEpoch };
+      if (mayBe(change)) return change;
     }
     return null;
   }
 
-  /** Raising q needs certificates of q + 1 trusted members, the leader's own among them. */
-  #raise(view: MemberView): SyncSetChange | null {
-    const { syncSet, suspects, quorum } = this.#assignment;
-    if (quorum >= this.#quorumWanted()) return null;
-    const certified = syncSet.filter(
-      (member) =>
-        !suspects.includes(member) && (member === this.#self || view.certificate(member) !== null),
-    );
-    return certified.length > quorum ? { op: 'raise', quorum: quorum + 1 } : null;
+  /**
+   * Raising q needs certificates of q + 1 trusted members, the leader's own among them. The
+   * controller aims at the same q.
+   */
+  #raise(view: MemberView, mayBe: Condition): SyncSetChange | null {
+    const { syncSet, quorum, leaving = [], commitMode, minInSyncReplicas } = this.#assignment;
+    const [members, leavingCount] = [syncSet.length, leaving.length];
+    const aim = quorumTarget({ commitMode, minInSyncReplicas, members, leaving: leavingCount });
+    if (quorum >= aim || this.#certifiedCount(view) <= quorum) return null;
+    const change: SyncSetChange = { op: 'raise', quorum: quorum + 1 };
+    return mayBe(change) ? change : null;
   }
 
-  /** Rule 15, and never below min (rule 16): a member that cannot be spared stays and freezes HW. */
-  #remove(view: MemberView): SyncSetChange | null {
+  /**
+   * Members of S whose logs are evidence and hold everything committed, the leader's own among
+   * them.
+   */
+  #certifiedCount(view: MemberView): number {
+    const { syncSet, suspects } = this.#assignment;
+    const isCertified = (member: BrokerId): boolean =>
+      !suspects.includes(member) && (member === this.#self || view.certificate(member) !== null);
+    return syncSet.filter(isCertified).length;
+  }
+
+  /**
+   * Rule 15, and never below min (rule 16): a member that cannot be spared stays and freezes HW.
+   */
+  #remove(view: MemberView, mayBe: Condition): SyncSetChange | null {
     const { syncSet, quorum, minInSyncReplicas } = this.#assignment;
     if (quorum - 1 < minInSyncReplicas) return null;
-    let slowest: BrokerId | null = null;
+    let slowest: SyncSetChange | null = null;
     let lagMsMost = this.#lagMsMax;
     for (const member of syncSet) {
       const lagMs = member === this.#self ? 0 : view.lagMs(member);
       if (lagMs < lagMsMost) continue;
-      slowest = member;
+      const change: SyncSetChange = { op: 'remove', member };
+      if (!mayBe(change)) continue;
+      slowest = change;
       lagMsMost = lagMs;
     }
-    return slowest === null ? null : { op: 'remove', member: slowest };
+    return slowest;
   }
 
-  #quorumWanted(): number {
-    const { commitMode, syncSet, replicas, minInSyncReplicas, leaving = [] } = this.#assignment;
-    if (commitMode === 'in-sync') return syncSet.length;
-    const majority = Math.floor((replicas.length - leaving.length) / 2) + 1;
-    return Math.min(syncSet.length, Math.max(minInSyncReplicas, majority) + leaving.length);
-  }
-
-  /** The controller compares the member's registered epoch (KIP-903): an addition of an incarnation that is gone never comes into force. */
+  /**
+   * The controller compares the member's registered epoch (KIP-903): an addition of an incarnation
+   * that is gone never comes into force.
+   */
   #isVoid(change: SyncSetChange): boolean {
     if (change.op !== 'add') return false;
     const registered = this.#replica(change.member);
@@ -238,11 +328,13 @@ export class SyncSetChanges {
     const { syncSet, quorum } = this.#assignment;
     const rules: CommitRule[] = [{ syncSet, quorum }];
     for (const { change } of this.#floating) {
-      // A removal (S - x, q - 1), a trust and a distrust ask no more than (S, q). For an addition q + 1 is the stricter of the two modes: the mode may be
-      // switched before the proposal is judged.
+      // HW waits for whom this leader has asked to add (rule 10). A removal (S - x, q - 1), a trust
+      // and a distrust ask no more than (S, q). For an addition q + 1 is the stricter of the two
+      // modes: the mode may be switched before the proposal is judged.
       if (change.op === 'add' && !syncSet.includes(change.member))
         rules.push({ syncSet: [...syncSet, change.member], quorum: quorum + 1 });
-      if (change.op === 'raise') rules.push({ syncSet, quorum: change.quorum });
+      if (change.op === 'raise' && change.quorum > quorum)
+        rules.push({ syncSet, quorum: change.quorum });
     }
     this.#rules = rules;
   }

@@ -1,9 +1,10 @@
 /**
- * Inputs and outputs of one partition's core. The core sees numbers and batch headers, never payloads: bytes go from the network to the
- * log and back around it. Sources: KIP-101, KIP-279, KIP-320, KIP-497, KIP-903, KIP-966 and logs.md sections 2 to 4.
+ * Inputs and outputs of one partition's core. The core sees numbers and batch headers, never
+ * payloads: bytes go from the network to the log and back around it. Sources: KIP-101, KIP-279,
+ * KIP-320, KIP-497, KIP-903, KIP-966 and docs/rules.md.
  */
-import type { BatchHeader } from '../../proto/batch/frame.ts';
-import type { BrokerError } from '../base/errors.ts';
+import type { BatchHeader } from '../../wire/batch/frame.ts';
+import type { BrokerError } from '../../base/errors.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -12,7 +13,8 @@ import type {
   Offset,
   PartitionEpoch,
   WallMs,
-} from '../base/units.ts';
+} from '../../base/units.ts';
+import type { ProducersGiven } from './producers.ts';
 
 /** First offset of an epoch, in a log. Sorted by both. */
 export interface EpochStart {
@@ -20,12 +22,40 @@ export interface EpochStart {
   readonly startOffset: Offset;
 }
 
+/** A control batch, and the end of data below it that it states. */
+export interface ControlMark {
+  readonly baseOffset: Offset;
+  /** Undefined: its leader was of a build that does not say. */
+  readonly dataEnd: Offset | undefined;
+}
+
+/** Where a log starts, as its replica tells others. */
+export interface LogStart {
+  readonly offset: Offset;
+  /** Epoch of the batch before it, which is gone; 0: there was none, or nobody knows it. */
+  readonly epoch: LeaderEpoch;
+  /**
+   * What retention is known to have reached, at or below `offset`. Below it: the log has lost its
+   * beginning.
+   */
+  readonly retiredTo: Offset;
+}
+
 /** What recovery found on disk. */
 export interface LogState {
   readonly startOffset: Offset;
+  /** Epoch of the batch before the start, as journalled; absent: 0, unknown. */
+  readonly startEpoch?: LeaderEpoch;
+  /**
+   * What retention reached, as journalled, at or below the start; absent: the start. See
+   * {@link LogStart}.
+   */
+  readonly retiredTo?: Offset;
   readonly endOffset: Offset;
   /** Epochs of the batches at or above the log start. */
   readonly epochs: readonly EpochStart[];
+  /** Control batches that recovery has read; absent: none. */
+  readonly controls?: readonly ControlMark[];
   /** min(checkpoint, end). */
   readonly highWaterMark: Offset;
   /** Everything below has passed fdatasync. */
@@ -53,13 +83,21 @@ export interface Assignment {
   readonly minInSyncReplicas: number;
   readonly commitMode: 'in-sync' | 'quorum';
   readonly batchBytesMax: number;
-  /** Broker that the leader is to drain for, then hand over to (rule 22); NO_BROKER when there is none. */
+  /**
+   * Broker that the leader is to drain for, then hand over to (rule 22); NO_BROKER when there is
+   * none.
+   */
   readonly successor: BrokerId;
-  /** Members of S that a reassignment takes out once q can spare them: q is raised by one for each (rule 19). Absent: none. */
+  /**
+   * Members of S that a reassignment takes out once q can spare them: q is raised by one for each
+   * (rule 19). Absent: none.
+   */
   readonly leaving?: readonly BrokerId[];
 }
 
-/** What a follower states: its fetch position, which is its acknowledgement (rules 5, 6, 13, 14). */
+/**
+ * What a follower states: its fetch position, which is its acknowledgement (rules 5, 6, 13, 14).
+ */
 export interface Position {
   readonly from: BrokerId;
   readonly brokerEpoch: BrokerEpoch;
@@ -68,10 +106,29 @@ export interface Position {
   readonly lastEpoch: LeaderEpoch;
   readonly endOffset: Offset;
   readonly syncedOffset: Offset;
+  /** Absent: a build that does not say. */
+  readonly start?: LogStart;
+  /** What was pushed from `endOffset` on is lost, and to be pushed again. */
+  readonly resend?: boolean;
 }
 
 /** Acknowledgement asked for by a producer. */
 export type AckLevel = 'none' | 'leader' | 'all';
+
+/** The end of the log that an append was decided by. */
+export interface ExpectedEnd {
+  /** No data may stand at or above it. */
+  readonly offset: Offset;
+  /** Epoch of the record before it; 0: not stated. */
+  readonly leaderEpoch: LeaderEpoch;
+}
+
+/** How a client wants a batch appended. */
+export interface AppendTerms {
+  readonly ack: AckLevel;
+  /** Append only if the log ends there. Absent: in any case. */
+  readonly expectedEnd?: ExpectedEnd | undefined;
+}
 
 export type PartitionInput =
   | { readonly kind: 'assign'; readonly assignment: Assignment }
@@ -82,15 +139,24 @@ export type PartitionInput =
       readonly ack: AckLevel;
       readonly header: BatchHeader;
       readonly wallMs: WallMs;
+      readonly expectedEnd?: ExpectedEnd | undefined;
     }
   /** All writes up to `writeId` passed write(2) in full. */
-  | { readonly kind: 'written'; readonly writeId: number }
+  | {
+      readonly kind: 'written';
+      readonly writeId: number;
+      /** Of a cut: where the log ends now, which is a batch boundary at or below what was asked. */
+      readonly endOffset?: Offset;
+    }
   /** fdatasync has covered everything below. */
   | { readonly kind: 'synced'; readonly offset: Offset }
   /** A write or sync failed: resign and serve nothing more. */
   | { readonly kind: 'failed' }
   | { readonly kind: 'position'; readonly position: Position }
-  /** Frames pushed by the leader; checked and split by the runtime; contiguous from `headers[0].baseOffset`. May be empty: a HW push. */
+  /**
+   * Frames pushed by the leader; checked and split by the runtime; contiguous from
+   * `headers[0].baseOffset`. May be empty: a HW push.
+   */
   | {
       readonly kind: 'frames';
       readonly from: BrokerId;
@@ -107,20 +173,33 @@ export type PartitionInput =
       readonly epoch: LeaderEpoch;
       readonly endOffset: Offset;
     }
-  /** The leader's log starts above our end: drop everything and start there (still below or at its HW). */
+  /**
+   * The leader's log starts above our end, or ours has lost its beginning: drop everything and
+   * start there (still below or at its HW).
+   */
   | {
       readonly kind: 'reset-to';
       readonly from: BrokerId;
       readonly leaderEpoch: LeaderEpoch;
       readonly startOffset: Offset;
+      /** Epoch of the batch before; absent: a build that does not say. */
+      readonly startEpoch?: LeaderEpoch;
     }
   | {
       readonly kind: 'sync-set-result';
+      /** Both as proposed: a later leadership of this replica numbers its proposals anew. */
+      readonly leaderEpoch: LeaderEpoch;
       readonly proposalId: number;
       readonly error: BrokerError | null;
     }
   /** Leader only: retention wants to drop everything below `offset`. */
   | { readonly kind: 'retire'; readonly offset: Offset }
+  /** The answer to `asksProducers`, asked for since `leaderEpoch` began to be led. */
+  | {
+      readonly kind: 'producers-given';
+      readonly leaderEpoch: LeaderEpoch;
+      readonly given: ProducersGiven;
+    }
   | { readonly kind: 'tick'; readonly nowMs: MonotonicMs }
   /** PrepareStop or an I/O error: refuse new appends, keep serving what is in flight. */
   | { readonly kind: 'drain' }
@@ -145,6 +224,8 @@ export type LogWrite =
       readonly writeId: number;
       readonly baseOffset: Offset;
       readonly leaderEpoch: LeaderEpoch;
+      /** End of the data below it. */
+      readonly dataEnd: Offset;
     }
   /** Follower: append frames `first` to `last` (exclusive) of the `frames` input in hand. */
   | {
@@ -154,17 +235,38 @@ export type LogWrite =
       readonly last: number;
       readonly endOffset: Offset;
     }
-  /** Cut the log to end at `toOffset`; lowers the recovery point, synced. `keepAside`: below our HW, under an unclean epoch. */
+  /**
+   * Cut the log to end at `toOffset`, or, inside a batch, where that begins; lowers the recovery
+   * point, synced. `keepAside`: below our HW, under an unclean epoch.
+   */
   | {
       readonly kind: 'truncate';
       readonly writeId: number;
       readonly toOffset: Offset;
       readonly keepAside: boolean;
     }
-  /** Drop everything; the log is empty and starts at `startOffset`. */
-  | { readonly kind: 'reset'; readonly writeId: number; readonly startOffset: Offset }
-  /** Raise the log start (journalled before files go). */
-  | { readonly kind: 'retire'; readonly writeId: number; readonly startOffset: Offset };
+  /**
+   * Drop everything; the log is empty at `start`, which is journalled. `keepAside`: under an
+   * unclean epoch, which may have taken what is dropped from every other log.
+   */
+  | {
+      readonly kind: 'reset';
+      readonly writeId: number;
+      readonly start: LogStart;
+      readonly keepAside: boolean;
+    }
+  /**
+   * Retention reached `startOffset`: raise the log start (journalled before files go, with the
+   * epoch of the batch before). `keepAside`: no retention did, an unclean election chose a log that
+   * starts there; nothing may be said of producers by what stood below.
+   */
+  | {
+      readonly kind: 'retire';
+      readonly writeId: number;
+      readonly startOffset: Offset;
+      readonly startEpoch: LeaderEpoch;
+      readonly keepAside: boolean;
+    };
 
 export type AppendResult =
   | {
@@ -190,6 +292,7 @@ export type FollowerMessage =
       readonly to: BrokerId;
       readonly leaderEpoch: LeaderEpoch;
       readonly startOffset: Offset;
+      readonly startEpoch?: LeaderEpoch;
     };
 
 export interface SyncSetProposal {
@@ -201,7 +304,9 @@ export interface SyncSetProposal {
     | { readonly op: 'remove'; readonly member: BrokerId }
     | { readonly op: 'trust'; readonly member: BrokerId; readonly memberEpoch: BrokerEpoch }
     | { readonly op: 'raise'; readonly quorum: number }
-    /** The member has lost what it acknowledged, and cannot be spared: it stays in S as a suspect. */
+    /**
+     * The member has lost what it acknowledged, and cannot be spared: it stays in S as a suspect.
+     */
     | { readonly op: 'distrust'; readonly member: BrokerId }
     /** Drained: the successor may lead. */
     | { readonly op: 'hand-over'; readonly successor: BrokerId };
@@ -217,8 +322,21 @@ export interface PartitionOutput {
   readonly proposal: SyncSetProposal | null;
   /** HW or readable end moved, or the leader changed: wake readers and pushers. */
   readonly isChanged: boolean;
-  /** The replica must stop and say why: it would have to truncate below its HW without an unclean epoch. */
+  /**
+   * The replica must stop and say why: it would have to truncate below its HW without an unclean
+   * epoch.
+   */
   readonly stopped: string | null;
+  /**
+   * A peer said what cannot be: it was not acted on, and the stream to that peer must be closed
+   * with the reason. Null: nothing of the kind.
+   */
+  readonly refused: { readonly peer: BrokerId; readonly reason: string } | null;
+  /**
+   * Leader: the table does not know who wrote below the log start. Answer with `producers-given`;
+   * said again at each tick until then.
+   */
+  readonly asksProducers: boolean;
   /** An unclean truncation cut below what the producer table can undo: replay the headers. */
   readonly rebuildProducers: boolean;
 }

@@ -1,17 +1,22 @@
 /**
- * What the runtime offers to `service` and `telemetry`: one broker, seen from inside its process. Everything that can fail throws or
- * rejects with a BrokerError.
+ * What the runtime offers to `service` and `telemetry`: one broker, seen from inside its process.
+ * Everything that can fail throws or rejects with a BrokerError, but for {@link BrokerApi.append}.
  */
-import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
+import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
+import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
+import type { Present } from '../metadata/explain.ts';
 import type { RaftStatus } from '../raft/types.ts';
-import type { AckLevel, AppendResult } from '../replication/types.ts';
+import type { AppendResult, AppendTerms } from '../replication/types.ts';
 import type { PartitionStatus } from '../replication/partition.ts';
-import type { Cancel, LogRead, NodeInfo } from './ports.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { SeenDecision } from './controller/decision-log.ts';
+import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';
+import type { LogRead, NodeInfo } from './ports.ts';
 
 /** Where the broker is in its life. `serving`: registered, unfenced, and its metadata is fresh. */
 export type BrokerPhase =
@@ -56,14 +61,21 @@ export interface BrokerReport {
   readonly restartReason: string;
   readonly replicas: readonly ReplicaReport[];
   readonly freeBytes: number;
+  /** Why no records are taken for want of space, in words; null while they are. */
+  readonly diskFault: string | null;
   readonly flushAgeMs: number;
   readonly stuckWriteMs: number;
   readonly uptimeMs: number;
   readonly raft: RaftStatus | null;
-  /** How far this broker's clock is ahead of the median of all brokers' clocks; null while not known. */
+  /** Why this broker does not follow the metadata any further, in words; null while it does. */
+  readonly metadataFault: string | null;
+  /**
+   * How far this broker's clock is ahead of the median of all brokers' clocks; null while not
+   * known.
+   */
   readonly clockSkewMs: number | null;
-  /** Retention by time waits, because the clock is too far off. */
-  readonly isTimeRetentionPaused: boolean;
+  /** Why the clock is not believed, and retention by time waits; null: it is, and does not. */
+  readonly clockDoubt: ClockDoubt | null;
   /** Options in force. */
   readonly options: readonly OptionReport[];
 }
@@ -77,9 +89,25 @@ export interface OptionReport {
   readonly isLive: boolean;
 }
 
+/** How a partition stands, and how it came to that. */
+export interface Explanation extends Present {
+  readonly decisions: readonly SeenDecision[];
+  /** Index of the first entry of metadata that this broker has seen since it started. */
+  readonly rememberedFrom: number;
+}
+
 export interface BrokerApi {
   readonly brokerId: BrokerId;
+  /** Time as this broker has it: whoever answers its calls waits by it. */
+  readonly clock: Clock;
+  /** The wall clock, set right by what is known of the other brokers': for records' timestamps. */
+  clusterWallMs(): WallMs;
   phase(): BrokerPhase;
+  /**
+   * Whether what its metadata lacks does not exist: it serves, or did when its orderly stop began.
+   * Before that its metadata may be as old as its last stop, or empty.
+   */
+  isInformed(): boolean;
   nodeInfo(): NodeInfo;
   /** Committed metadata as this broker has it. */
   image(): MetadataImage;
@@ -93,19 +121,26 @@ export interface BrokerApi {
   decide(request: ControllerRequest, deadlineMs: number): Promise<Decision>;
 
   /**
-   * Appends one whole frame as its producer made it, if this broker leads the partition: checks format and CRC, stamps it in place. `done` is called
-   * exactly once, perhaps before this returns. The frame's memory belongs to the log from here on.
+   * Appends one whole frame as its producer made it, if this broker leads the partition: checks
+   * format and CRC, stamps it in place. `done` is called exactly once, perhaps before this returns,
+   * with every refusal too: nothing is thrown. The frame's memory belongs to the log from here on.
    */
   append(
     topicId: TopicId,
     partition: number,
     frame: Uint8Array,
-    ack: AckLevel,
+    terms: AppendTerms,
     done: (result: AppendResult) => void,
   ): void;
   /**
-   * Committed frames from `offset` on, at most `bytesMax` but at least one when there is one. `epoch`: leader epoch of the record before `offset`, 0 when not
-   * known; where the log disagrees: POSITION_DIVERGED (rule 21). Answers at once from memory where it can.
+   * Throws REFUSED while some leader may not know what an append expects of the end of the log, and
+   * would append in any case.
+   */
+  requireExpectedEnds(): void;
+  /**
+   * Committed frames from `offset` on, at most `bytesMax` but at least one when there is one.
+   * `epoch`: leader epoch of the record before `offset`, 0 when not known; where the log disagrees:
+   * POSITION_DIVERGED (rule 21). Answers at once from memory where it can.
    */
   read(
     topicId: TopicId,
@@ -115,24 +150,51 @@ export interface BrokerApi {
       readonly epoch: number;
       readonly bytesMax: number;
       readonly allowFollower: boolean;
-      /** With `allowFollower`: only while this replica is a trusted member of S that the controller hears, else NOT_LEADER. */
+      /**
+       * With `allowFollower`: only while this replica is a trusted member of S that the controller
+       * hears, else NOT_LEADER.
+       */
       readonly inSyncOnly?: boolean;
     },
   ): ReplicaRead | Promise<ReplicaRead>;
-  /** Calls back, at most once per turn of the loop, whenever the replica's marks, role or existence changed. */
+  /**
+   * Loss reports of the partition that a reader comes across on its way, oldest first (P11). A
+   * replica that serves an epoch knows all reports up to it, but for those that metadata dropped.
+   */
+  crossedLosses(topicId: TopicId, partition: number, way: ReaderWay): readonly CrossedLoss[];
+  /**
+   * Calls back, at most once per turn of the loop, whenever the replica's marks, role or existence
+   * changed.
+   */
   watch(topicId: TopicId, partition: number, callback: () => void): Cancel;
   marks(topicId: TopicId, partition: number): ReplicaMarks;
-  offsetForTimestamp(topicId: TopicId, partition: number, timestampMs: number): Promise<Offset>;
+  /**
+   * Where the first committed batch of records begins that ends above `fromOffset` and holds this
+   * time or a later one, as its header says; null: none does.
+   */
+  offsetForTimestamp(
+    topicId: TopicId,
+    partition: number,
+    timestampMs: number,
+    fromOffset: Offset,
+  ): Promise<Offset | null>;
 
   /** Calls back when the image changed, at most once per turn of the loop. */
   watchImage(callback: () => void): Cancel;
   /** Pure verdict on stopping these brokers together, from committed metadata. */
   checkDisruption(brokerIds: readonly BrokerId[]): DisruptionVerdict;
-  /** The moves that would balance the cluster, from committed metadata. `sizes`: bytes of one replica; partitions that are absent count as empty. */
+  /**
+   * The moves that would balance the cluster, from committed metadata. `sizes`: bytes of one
+   * replica; partitions that are absent count as empty.
+   */
   planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan;
+  /** How a partition stands, and what this broker has seen decided about it, oldest first. */
+  explain(topicId: TopicId, partition: number): Explanation;
   /** Partitions whose replicas share a rack, and why, from committed metadata. */
   spreadFaults(): readonly SpreadFault[];
-  /** Begins to drain leadership; resolves with the number of partitions that nobody else can lead. */
+  /**
+   * Begins to drain leadership; resolves with the number of partitions that nobody else can lead.
+   */
   prepareStop(): Promise<{ readonly leadersLeft: number; readonly reason: string }>;
   /** Takes that back. Rejects once the process is on its way out. */
   cancelStop(): Promise<void>;

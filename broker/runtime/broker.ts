@@ -1,13 +1,16 @@
 /**
- * One broker, from an empty directory to an orderly stop, as `service` sees it (BrokerApi). Composition only: a broker is unformatted until it is
- * bootstrapped or joins, and a Member from then on.
+ * One broker, from an empty directory to an orderly stop, as `service` sees it (BrokerApi).
+ * Composition only: a broker is unformatted until it is bootstrapped or joins, and a Member from
+ * then on.
  */
-import { liveOptionFaults } from '../../proto/options/broker-options.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, Offset, PartitionKey, TopicId } from '../base/units.ts';
-import { NO_BROKER } from '../base/units.ts';
+import { liveOptionFaults } from '../../base/broker-options.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
+import { presentOf } from '../metadata/explain.ts';
+import { LEVEL_OF_EXPECTED_ENDS, requireLevel } from '../metadata/features.ts';
 import { planRebalance } from '../metadata/rebalance.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import { checkDisruption } from '../metadata/safety.ts';
@@ -15,22 +18,29 @@ import type { DisruptionVerdict } from '../metadata/safety.ts';
 import { reportSpread } from '../metadata/spread.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
-import type { AckLevel, AppendResult } from '../replication/types.ts';
+import type { AppendResult, AppendTerms } from '../replication/types.ts';
 import type {
   BrokerApi,
   BrokerPhase,
   BrokerReport,
+  Explanation,
   OptionReport,
   ReplicaMarks,
   ReplicaRead,
 } from './api.ts';
-import { Formation } from './formation.ts';
+import type { UnreadableMetadata } from './controller/quorum.ts';
+import { Formation } from './membership/formation.ts';
+import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';
+import type { Replica } from './partitions/replica.ts';
 import { Member } from './member.ts';
 import type { BrokerOptions } from './options.ts';
-import type { Cancel, DirectoryMeta, NodeInfo, PeerHandler } from './ports.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { DirectoryMeta, NodeInfo, PeerHandler } from './ports.ts';
 import { Watchers } from './watchers.ts';
 
-/** How long a broker whose disk failed tries to tell the controller before it exits all the same. */
+/**
+ * How long a broker whose disk failed tries to tell the controller before it exits all the same.
+ */
 const LOSSY_TELL_MS = 5_000;
 const EMPTY: MetadataImage = emptyImage();
 
@@ -42,6 +52,7 @@ export class Broker implements BrokerApi {
   #meta: DirectoryMeta | null = null;
   #member: Member | null = null;
   #phase: BrokerPhase = 'unformatted';
+  #didServe = false;
 
   constructor(options: BrokerOptions) {
     const { brokerId, seeds, clock, disk, peers, newUuid, onFact } = options;
@@ -63,7 +74,10 @@ export class Broker implements BrokerApi {
     });
   }
 
-  /** Serves peers, then joins its cluster, or waits for one. @throws BrokerError when the directory is another broker's or cluster's */
+  /**
+   * Serves peers, then joins its cluster, or waits for one. @throws BrokerError when the directory
+   * is another broker's or cluster's
+   */
   start(): void {
     const { disk, peers, brokerId, clusterId } = this.#options;
     const { meta } = disk.start;
@@ -94,6 +108,7 @@ export class Broker implements BrokerApi {
   /** Orderly stop: no append fails that another broker could take, and the next start is clean. */
   async stop(): Promise<void> {
     const { disk, peers, clock, onFact } = this.#options;
+    this.#didServe ||= this.#phase === 'serving';
     this.#phase = 'stopping';
     this.#formation.close();
     await this.#member?.stop();
@@ -107,6 +122,14 @@ export class Broker implements BrokerApi {
     return this.#options.brokerId;
   }
 
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  clusterWallMs(): WallMs {
+    return (this.#member?.clock ?? this.#options.clock).wallMs();
+  }
+
   get produceWindowBytes(): number {
     return this.#options.live.values.produceWindowBytes;
   }
@@ -115,14 +138,21 @@ export class Broker implements BrokerApi {
     return this.#phase;
   }
 
+  isInformed(): boolean {
+    return this.#phase === 'serving' || (this.#phase === 'stopping' && this.#didServe);
+  }
+
   nodeInfo(): NodeInfo {
     const member = this.#member;
+    const controller = member?.quorum.leader ?? NO_BROKER;
+    const row = member?.quorum.image.brokers.get(controller);
     return {
       brokerId: this.brokerId,
       directoryId: member?.meta.directoryId ?? this.#meta?.directoryId ?? '',
       clusterId: this.#meta?.clusterId ?? '',
       brokerEpoch: member?.lifecycle.brokerEpoch ?? 0,
-      controller: member?.quorum.leader ?? NO_BROKER,
+      controller,
+      controllerAddress: row === undefined ? null : { host: row.host, port: row.port },
     };
   }
 
@@ -139,12 +169,14 @@ export class Broker implements BrokerApi {
       restartReason: disk.start.reason,
       replicas: member?.replicas.reports() ?? [],
       freeBytes: disk.freeBytes(),
+      diskFault: disk.shortage(),
       flushAgeMs: disk.flushAgeMs(),
       stuckWriteMs: disk.stuckWriteMs(),
       uptimeMs: clock.monotonicMs() - this.#startedMs,
       raft: member?.quorum.status ?? null,
-      clockSkewMs: member?.lifecycle.clockSkewMs ?? null,
-      isTimeRetentionPaused: member?.isTimeRetentionPaused ?? false,
+      metadataFault: faultText(member?.quorum.unreadable ?? null),
+      clockSkewMs: member?.clock.skewMs ?? null,
+      clockDoubt: member === null ? 'not-compared' : member.clock.doubt,
       options: this.#optionReports(),
     };
   }
@@ -174,23 +206,16 @@ export class Broker implements BrokerApi {
     topicId: TopicId,
     partition: number,
     frame: Uint8Array,
-    ack: AckLevel,
+    terms: AppendTerms,
     done: (result: AppendResult) => void,
   ): void {
-    try {
-      // Before the core takes an offset: a write that is refused after that costs the partition its leader.
-      const freeBytes = this.#options.disk.freeBytes();
-      if (freeBytes < frame.length) {
-        throw new BrokerError(
-          'DISK_FULL',
-          `Cannot append ${frame.length} bytes on broker ${this.brokerId}: ${freeBytes} bytes are free beyond the reserve on its volume`,
-        );
-      }
-      this.#requireMember().replicas.require(topicId, partition).append(frame, ack, done);
-    } catch (error) {
-      if (!(error instanceof BrokerError)) throw error;
-      done({ ok: false, error });
-    }
+    const replica = this.#replicaFor(topicId, partition, frame.length);
+    if (replica instanceof BrokerError) done({ ok: false, error: replica });
+    else replica.append(frame, terms, done);
+  }
+
+  requireExpectedEnds(): void {
+    requireLevel(this.image(), LEVEL_OF_EXPECTED_ENDS, 'append at an expected end');
   }
 
   read(
@@ -214,6 +239,14 @@ export class Broker implements BrokerApi {
     });
   }
 
+  crossedLosses(topicId: TopicId, partition: number, way: ReaderWay): readonly CrossedLoss[] {
+    const replica = this.#requireMember().replicas.require(topicId, partition);
+    const reports = this.image().losses.filter(
+      (report) => report.topicId === topicId && report.partition === partition,
+    );
+    return reports.length === 0 ? [] : replica.crossedLosses(reports, way);
+  }
+
   watch(topicId: TopicId, partition: number, callback: () => void): Cancel {
     return this.#requireMember().replicas.require(topicId, partition).watch(callback);
   }
@@ -226,10 +259,11 @@ export class Broker implements BrokerApi {
     topicId: TopicId,
     partition: number,
     timestampMs: number,
-  ): Promise<Offset> {
+    fromOffset: Offset,
+  ): Promise<Offset | null> {
     const replica = this.#requireMember().replicas.require(topicId, partition);
     const { highWaterMark } = replica.marks();
-    return (await replica.log.offsetForTimestamp(timestampMs, highWaterMark)) ?? highWaterMark;
+    return await replica.log.offsetForTimestamp(timestampMs, highWaterMark, fromOffset);
   }
 
   watchImage(callback: () => void): Cancel {
@@ -244,6 +278,22 @@ export class Broker implements BrokerApi {
 
   planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan {
     return planRebalance(this.#requireMember().quorum.image, sizes);
+  }
+
+  explain(topicId: TopicId, partition: number): Explanation {
+    const { image, decisions } = this.#requireMember().quorum;
+    const topic = image.topics.get(topicId);
+    const state = topic?.partitions[partition];
+    if (topic === undefined || state === undefined)
+      throw new BrokerError(
+        'UNKNOWN_PARTITION',
+        `Cannot explain ${topicId}/${partition}: there is no such partition`,
+      );
+    return {
+      ...presentOf(image, topic, state),
+      decisions: decisions.of(topicId, partition),
+      rememberedFrom: decisions.rememberedFrom,
+    };
   }
 
   spreadFaults(): readonly SpreadFault[] {
@@ -268,7 +318,10 @@ export class Broker implements BrokerApi {
     await this.#requireMember().cancelStop();
   }
 
-  /** What a setting of the cluster says in a form that this build cannot take leaves the broker's own value in force. */
+  /**
+   * What a setting of the cluster says in a form that this build cannot take leaves the broker's
+   * own value in force.
+   */
   #optionReports(): OptionReport[] {
     const { options } = this.#options;
     const { brokerOptions } = this.image().settings;
@@ -319,6 +372,7 @@ export class Broker implements BrokerApi {
       nodeInfo: () => this.nodeInfo(),
       // Best effort: raft repeats itself.
       onRaft: (from, to, message) => this.#member?.peerHandler.onRaft(from, to, message),
+      onRaftRefused: (reason) => this.#member?.peerHandler.onRaftRefused(reason),
       onFollower: (link, targetEpoch) => {
         required().onFollower(link, targetEpoch);
       },
@@ -327,7 +381,8 @@ export class Broker implements BrokerApi {
       onCredit: (link) => this.#member?.peerHandler.onCredit(link),
       onFollowerClosed: (link) => this.#member?.peerHandler.onFollowerClosed(link),
       onController: async (request) => await required().onController(request),
-      onInspect: async (inspection) => await required().onInspect(inspection),
+      onInspect: async (inspection, deadlineMs) =>
+        await required().onInspect(inspection, deadlineMs),
       onDisconnected: (brokerId) => this.#member?.peerHandler.onDisconnected(brokerId),
     };
   }
@@ -340,7 +395,10 @@ export class Broker implements BrokerApi {
       this.#phase = isFenced ? 'joining' : 'serving';
   }
 
-  /** P3: after one I/O error nothing of this disk is vouched for. One of the two notices is enough to be distrusted at the next start. */
+  /**
+   * P3: after one I/O error nothing of this disk is vouched for. One of the two notices is enough
+   * to be distrusted at the next start.
+   */
   #diskFailed(error: unknown): void {
     if (this.#phase === 'failed') return;
     this.#phase = 'failed';
@@ -381,6 +439,25 @@ export class Broker implements BrokerApi {
     this.#options.onExit(reason, comesBack);
   }
 
+  /** The replica that may be asked to append so many bytes; else why none may. */
+  #replicaFor(topicId: TopicId, partition: number, bytes: number): Replica | BrokerError {
+    try {
+      // Before the core takes an offset: a write that is refused after that costs the partition its
+      // leader.
+      const freeBytes = this.#options.disk.freeBytes();
+      if (freeBytes < bytes) {
+        return new BrokerError(
+          'DISK_FULL',
+          `Cannot append ${bytes} bytes on broker ${this.brokerId}: ${freeBytes} bytes are free beyond the reserve on its volume`,
+        );
+      }
+      return this.#requireMember().replicas.require(topicId, partition);
+    } catch (error) {
+      if (error instanceof BrokerError) return error;
+      throw error;
+    }
+  }
+
   #requireMember(): Member {
     if (this.#member === null)
       throw new BrokerError(
@@ -389,4 +466,10 @@ export class Broker implements BrokerApi {
       );
     return this.#member;
   }
+}
+
+function faultText(unreadable: UnreadableMetadata | null): string | null {
+  return unreadable === null
+    ? null
+    : `metadata entry ${unreadable.index} cannot be read: ${unreadable.reason}`;
 }

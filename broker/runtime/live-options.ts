@@ -1,9 +1,9 @@
 /**
- * The options that a running broker takes anew: what it was started with, and over it what the settings of its cluster say. Knows neither where its own values
- * came from nor what they do.
+ * The options that a running broker takes anew: what it was started with, and over it what the
+ * settings of its cluster say. Knows neither where its own values came from nor what they do.
  */
-import { liveValues } from '../../proto/options/broker-options.ts';
-import type { LiveValues } from '../../proto/options/broker-options.ts';
+import { liveValues } from '../../base/broker-options.ts';
+import type { LiveValues } from '../../base/broker-options.ts';
 
 export class LiveOptions {
   readonly #own: LiveValues;
@@ -23,7 +23,10 @@ export class LiveOptions {
     return this.#values;
   }
 
-  /** @param settings texts by flag, as committed metadata has them. @returns whether anything changed */
+  /**
+   * @param settings texts by flag, as committed metadata has them. @returns whether anything
+   * changed
+   */
   follow(settings: Readonly<Record<string, string>>): boolean {
     if (settings === this.#settings) return false;
     this.#settings = settings;

@@ -1,36 +1,38 @@
 /**
- * A broker that belongs to a cluster: its quorum, its registration, its replicas and the streams between them, joined. Exists from the moment its
- * directory is formatted. What is decided stands in the cores; this file only carries one part's output to another's input.
+ * A broker that belongs to a cluster: its quorum, its registration, its replicas and the streams
+ * between them, joined. Exists from the moment its directory is formatted. What is decided stands
+ * in the cores; this file only carries one part's output to another's input.
  */
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch, BrokerId } from '../base/units.ts';
-import { NO_BROKER } from '../base/units.ts';
-import { CLOCK_SKEW_MS_MAX } from '../metadata/clock-skew.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerEpoch, BrokerId } from '../../base/units.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
-import type { MetadataImage, RestartClass } from '../metadata/types.ts';
+import type { Comparison } from '../metadata/clock-trust.ts';
+import type { MetadataImage, ProcessStart, RestartClass } from '../metadata/types.ts';
 import type { Durable, Peer, RaftStatus } from '../raft/types.ts';
 import type { SyncSetProposal } from '../replication/types.ts';
-import { AddressBook } from './address-book.ts';
-import { ControllerSeat } from './controller-seat.ts';
-import { refuseCopy } from './copy-guard.ts';
-import { FollowerStreams } from './follower-streams.ts';
-import { askAll } from './formation.ts';
-import { Lifecycle } from './lifecycle.ts';
+import { ControllerSeat } from './controller/controller-seat.ts';
+import { refuseCopy } from './membership/copy-guard.ts';
+import { FollowerAdmission } from './partitions/follower-admission.ts';
+import { FollowerStreams } from './partitions/follower-streams.ts';
+import { ClusterClock } from './membership/cluster-clock.ts';
+import { Lifecycle } from './membership/lifecycle.ts';
+import { SpaceWatch, writeSession } from './membership/space.ts';
+import { standingOf } from './membership/registration-standing.ts';
+import type { Standing } from './membership/registration-standing.ts';
 import type { BrokerOptions } from './options.ts';
-import { OrderlyStop } from './orderly-stop.ts';
-import type {
-  Cancel,
-  DirectoryMeta,
-  FollowerLink,
-  InspectedLog,
-  Inspection,
-  PeerHandler,
-} from './ports.ts';
-import { Pusher } from './pusher.ts';
-import { Quorum } from './quorum.ts';
-import { Replicas } from './replicas.ts';
-import type { Replica, ReplicaHost } from './replica.ts';
-import { retireOffset } from './retention.ts';
+import { PeerFinder } from './membership/peer-finder.ts';
+import { drainAll, isTakenForStopping, OrderlyStop } from './membership/orderly-stop.ts';
+import type { Cancel } from '../../base/clock.ts';
+import type { DirectoryMeta, PeerHandler } from './ports.ts';
+import { Pusher } from './partitions/pusher.ts';
+import { loadQuorum } from './controller/load-quorum.ts';
+import { Quorum } from './controller/quorum.ts';
+import type { UnreadableMetadata } from './controller/quorum.ts';
+import { ProducerFence } from './partitions/producer-fence.ts';
+import { Replicas } from './partitions/replicas.ts';
+import type { Replica, ReplicaHost } from './partitions/replica.ts';
+import { RetentionDriver } from './partitions/retention-driver.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What a member tells the broker around it. */
@@ -55,28 +57,34 @@ const REPLICA_TICK_MS = 100;
 const SYNC_SET_DEADLINE_MS = 2_000;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
-/** Pause between looks at the seeds while no controller is known. */
-const FIND_PEERS_MS = 200;
 
 export class Member {
   readonly meta: DirectoryMeta;
   readonly quorum: Quorum;
+  readonly clock: ClusterClock;
   readonly lifecycle: Lifecycle;
   readonly replicas: Replicas;
   readonly #options: BrokerOptions;
   readonly #host: MemberHost;
   readonly #self: Peer;
-  readonly #addresses: AddressBook;
+  readonly #start: ProcessStart;
+  readonly #peerFinder: PeerFinder;
   readonly #pusher: Pusher;
+  readonly #space: SpaceWatch;
   readonly #streams: FollowerStreams;
+  readonly #admission: FollowerAdmission;
+  readonly #retention: RetentionDriver;
   readonly #seat: ControllerSeat;
   readonly #orderlyStop: OrderlyStop;
+  readonly #producerFence = new ProducerFence(
+    () => this.quorum.image,
+    () => this.lifecycle.isHeard,
+    () => this.#takeProducerId(),
+  );
+  #namedProducers: MetadataImage['namedProducers'] | null = null;
   #isStopping = false;
   #wasHeard = false;
-  #isTimeRetentionPaused = false;
-  #cancels: Cancel[] = [];
-  #cancelFind: Cancel = () => {};
-  #cancelRetention: Cancel = () => {};
+  #cancelTick: Cancel = () => {};
 
   /** Recovers every log (P6), then joins. Rejects when the directory cannot be read. */
   static async open(
@@ -86,7 +94,8 @@ export class Member {
     host: MemberHost,
   ): Promise<Member> {
     const { durable, directoryId } = await loadQuorum(options, meta);
-    // Before anything is sent: a copy would pass for a later start of the original, and displace it.
+    // Before anything is sent: a copy would pass for a later start of the original, and displace
+    // it.
     await refuseCopy(options, meta, durable);
     const incarnation = await options.disk.quorum.beginIncarnation();
     const member = new Member(
@@ -105,12 +114,13 @@ export class Member {
     this.#host = host;
     this.meta = recovered.meta;
     this.#self = { brokerId: options.brokerId, directoryId: recovered.meta.directoryId };
-    this.#addresses = new AddressBook(options.brokerId);
+    this.#start = { id: options.newUuid(), number: recovered.incarnation };
+    this.clock = new ClusterClock(options);
+    this.#space = new SpaceWatch(options.disk, options.onFact);
     this.#pusher = new Pusher({
       clock: options.clock,
-      onReadFailed: (replica, error) => {
-        this.readFailed(replica, error);
-      },
+      onReadFailed: this.readFailed,
+      onRefused: this.#refused,
       isMoving: (replica, follower) => this.#isMoving(replica, follower),
     });
     this.replicas = this.#newReplicas();
@@ -121,7 +131,22 @@ export class Member {
       broker: options,
       clusterId: this.meta.clusterId,
       quorum: this.quorum,
-      inspectLocal: (inspection) => this.#inspect(inspection),
+      inspectLocal: (inspection, deadlineMs) => this.#admission.inspect(inspection, deadlineMs),
+    });
+    this.#peerFinder = this.#newPeerFinder();
+    this.#admission = new FollowerAdmission({
+      self: options.brokerId,
+      brokerEpoch: () => this.lifecycle.brokerEpoch,
+      image: () => this.quorum.image,
+      imageWatchers: host.imageWatchers,
+      replicas: this.replicas,
+      pusher: this.#pusher,
+    });
+    this.#retention = new RetentionDriver({
+      clock: this.clock,
+      periodMs: () => options.live.values.retentionCheckMs,
+      replicas: this.replicas,
+      configOf: (topicId) => this.quorum.image.topics.get(topicId)?.config,
     });
     this.#orderlyStop = new OrderlyStop({
       ...options,
@@ -133,35 +158,22 @@ export class Member {
     });
   }
 
-  /** Retention by time waits, because this broker's clock is too far off. */
-  get isTimeRetentionPaused(): boolean {
-    return this.#isTimeRetentionPaused;
-  }
-
   start(): void {
     const { disk, clock } = this.#options;
     disk.onSynced((topicId, partition, offset) =>
       this.replicas.get(topicId, partition)?.synced(offset),
     );
     this.quorum.start();
-    this.#findPeers();
+    this.#peerFinder.start();
     this.lifecycle.start();
-    this.#cancels = [
-      clock.every(REPLICA_TICK_MS, () => {
-        for (const replica of this.replicas) replica.tick();
-        this.#watchHeard();
-      }),
-    ];
-    this.#scheduleRetention();
-  }
-
-  #scheduleRetention(): void {
-    const { clock, live } = this.#options;
-    this.#cancelRetention();
-    this.#cancelRetention = clock.every(live.values.retentionCheckMs, () => {
-      this.#retire();
-      this.replicas.resumeFull();
+    this.#cancelTick = clock.every(REPLICA_TICK_MS, () => {
+      for (const replica of this.replicas) replica.tick();
+      this.replicas.resume();
+      this.#space.look();
+      this.#watchHeard();
+      this.clock.look();
     });
+    this.#retention.start();
   }
 
   /** Drains leadership. Resolves with the number of partitions that nobody else can lead. */
@@ -181,9 +193,9 @@ export class Member {
     await this.lifecycle.leave(LEAVE_DEADLINE_MS);
     this.#isStopping = true;
     this.lifecycle.close();
-    this.#cancelFind();
-    for (const cancel of this.#cancels) cancel();
-    this.#cancelRetention();
+    this.#peerFinder.close();
+    this.#cancelTick();
+    this.#retention.close();
     this.#seat.close();
     this.#streams.close();
     await this.replicas.close();
@@ -202,24 +214,23 @@ export class Member {
     onRaft: (from, to, message) => {
       this.quorum.receive(from, to, message);
     },
+    onRaftRefused: (reason) => {
+      this.quorum.noteRefusal(reason);
+    },
     onFollower: (link, targetEpoch) => {
-      this.#admit(link, targetEpoch);
+      this.#admission.open(link, targetEpoch);
     },
     onPosition: (link, topicId, partition, position) => {
-      const replica = this.#pusher.isCurrent(link) ? this.replicas.get(topicId, partition) : null;
-      if (replica === null) return;
-      replica.position(position);
-      this.#pusher.wake(link.brokerId, replica);
+      this.#admission.position(link, topicId, partition, position);
     },
     onCredit: (link) => {
       this.#pusher.resume(link);
     },
     onFollowerClosed: (link) => {
-      if (!this.#pusher.closed(link)) return;
-      for (const replica of this.replicas) replica.followerGone(link.brokerId);
+      this.#admission.closed(link);
     },
     onController: (request) => this.#seat.decideHere(request),
-    onInspect: (inspection) => this.#inspect(inspection),
+    onInspect: (inspection, deadlineMs) => this.#admission.inspect(inspection, deadlineMs),
     onDisconnected: (brokerId) => {
       const broker = this.quorum.image.brokers.get(brokerId);
       if (broker !== undefined)
@@ -231,44 +242,16 @@ export class Member {
     },
   };
 
-  /** A stream belongs to one pair of broker epochs (DESIGN.md section 5). */
-  #admit(link: FollowerLink, targetEpoch: BrokerEpoch): void {
-    const { brokerId } = this.#self;
-    const own = this.lifecycle.brokerEpoch;
-    if (targetEpoch !== own) {
-      throw new BrokerError(
-        'STALE_EPOCH',
-        `Cannot follow broker ${brokerId} at epoch ${targetEpoch}: its epoch is ${own}`,
-      );
-    }
-    const known = this.quorum.image.brokers.get(link.brokerId)?.brokerEpoch ?? 0;
-    if (link.brokerEpoch !== known) {
-      throw new BrokerError(
-        'STALE_EPOCH',
-        `Cannot follow as broker ${link.brokerId} at epoch ${link.brokerEpoch}: epoch ${known} is registered here`,
-      );
-    }
-    // Before its first position: progress of another stream counts no more (rule 14).
-    for (const replica of this.replicas) replica.followerGone(link.brokerId);
-    this.#pusher.open(link);
-  }
-
   /**
-   * Waits until this broker knows the epoch, so that nothing older is acknowledged any more, then reads the end of the log. Null for a question to another
-   * registration: what it was to say about its disk, this one cannot know.
+   * Corruption is a lossy event (P9): the next start finds it, cuts it, and fetches the range again
+   * from a trusted replica.
    */
-  async #inspect(inspection: Inspection): Promise<InspectedLog | null> {
-    const { topicId, partition, leaderEpoch, brokerEpoch } = inspection;
-    const epoch = (): number =>
-      this.quorum.image.topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? 0;
-    await this.#host.imageWatchers.until(() => epoch() >= leaderEpoch);
-    if (brokerEpoch !== 0 && brokerEpoch !== this.lifecycle.brokerEpoch) return null;
-    return this.replicas.get(topicId, partition)?.inspect(leaderEpoch) ?? null;
-  }
-
-  /** Corruption is a lossy event (P9): the next start finds it, cuts it, and fetches the range again from a trusted replica. */
-  readFailed(replica: Replica, error: unknown): void {
-    if (!(error instanceof BrokerError) || error.code !== 'DATA_CORRUPT') return;
+  readonly readFailed = (replica: Replica, error: unknown): void => {
+    if (!(error instanceof BrokerError) || error.code !== 'DATA_CORRUPT') {
+      const partition = `${replica.topic}/${replica.partition}`;
+      this.#options.onFact('push-failed', { partition, reason: String(error) });
+      return;
+    }
     this.#host.onDiskFailed(
       new BrokerError(
         'DATA_CORRUPT',
@@ -277,7 +260,7 @@ export class Member {
         error,
       ),
     );
-  }
+  };
 
   // ---- parts ----
 
@@ -297,8 +280,36 @@ export class Member {
       onStatus: (status) => {
         this.#quorumMoved(status);
       },
+      onUnreadable: (unreadable) => {
+        this.#unreadableChanged(unreadable);
+      },
+      onRefused: (reason, count) => {
+        this.#options.onFact('quorum-message-refused', { reason, count });
+      },
       onFatal: (reason, isRolledBack) => {
         this.#host.onQuorumFailed(reason, isRolledBack);
+      },
+    });
+  }
+
+  #newPeerFinder(): PeerFinder {
+    const { brokerId, seeds, clock, peers } = this.#options;
+    return new PeerFinder({
+      self: brokerId,
+      clusterId: this.meta.clusterId,
+      seeds,
+      clock,
+      peers,
+      image: () => this.quorum.image,
+      isHeard: () => this.quorum.leader !== NO_BROKER && this.lifecycle.isHeard,
+      onFound: (mates) => {
+        this.#seat.told(
+          mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER,
+        );
+        this.quorum.step({
+          kind: 'seeds',
+          peers: mates.map(({ brokerId: mate, directoryId }) => ({ brokerId: mate, directoryId })),
+        });
       },
     });
   }
@@ -368,14 +379,27 @@ export class Member {
         port: advertised.port,
         rack,
         featureLevelMax,
+        start: this.#start,
       },
       decide: (request: ControllerRequest, deadlineMs: number) =>
         this.#seat.decide(request, deadlineMs),
+      heldEpoch: (epoch: BrokerEpoch) => this.#heldEpoch(epoch),
       onRegistered: (epoch: BrokerEpoch, accepted: RestartClass) =>
         this.#registered(epoch, accepted),
+      metadataIndex: () => this.quorum.image.index,
+      onCompared: (comparison: Comparison) => {
+        this.clock.compared(comparison);
+      },
       onFenced: this.#host.onFenced,
+      abilities: () => this.replicas.abilities(),
+      drain: () => drainAll(this.replicas),
+      isTakenForStopping: () => isTakenForStopping(this.quorum.image, brokerId),
       onDisplaced: (reason: string) => {
         onExit(reason, false);
+      },
+      onRolledBack: (reason: string) => {
+        const what = `directory ${directoryId} was put back to an earlier state, or is a copy`;
+        this.#host.onQuorumFailed(`${what}: ${reason}`, true);
       },
       onFact,
     };
@@ -383,10 +407,9 @@ export class Member {
   }
 
   #replicaHost(): ReplicaHost {
-    const { clock, crc32, onFact } = this.#options;
-    const nameOf = (replica: Replica): string => `${replica.topic}/${replica.partition}`;
+    const { crc32, onFact } = this.#options;
     return {
-      clock,
+      clock: this.clock,
       crc32,
       sendPosition: (to, replica, position) => {
         this.#streams.sendPosition(to, replica.topicId, replica.partition, position);
@@ -402,24 +425,37 @@ export class Member {
         this.#streams.sendCredit(from, bytes);
       },
       isHeard: () => this.lifecycle.isHeard,
+      producerFault: (id, epoch) => this.#producerFence.fault(id, epoch),
+      producersGiven: () => this.#producerFence.given(),
       onStopped: (replica, reason) => {
-        onFact('replica-stopped', { partition: nameOf(replica), reason });
+        onFact('replica-stopped', { partition: replica.name, reason });
+        // Its partition may have no other leader to wait for.
+        this.lifecycle.announce();
       },
-      onFact: (event, replica, fields) => {
-        onFact(event, { partition: nameOf(replica), ...fields });
-      },
+      onRefused: this.#refused,
+      onDamage: this.readFailed,
+      onFact,
     };
   }
 
   // ---- registration ----
 
+  async #heldEpoch(epoch: BrokerEpoch): Promise<BrokerEpoch | null> {
+    await this.#host.imageWatchers.until(() => this.#standing(epoch).kind !== 'waiting');
+    const standing = this.#standing(epoch);
+    if (standing.kind === 'displaced') throw new BrokerError('FENCED', standing.reason);
+    return standing.kind === 'held' ? standing.brokerEpoch : null;
+  }
+
+  #standing(epoch: BrokerEpoch): Standing {
+    return standingOf(this.quorum.image, this.#options.brokerId, this.#start, epoch);
+  }
+
   async #registered(epoch: BrokerEpoch, accepted: RestartClass): Promise<void> {
-    const { disk, brokerId, onFact } = this.#options;
-    await this.#host.imageWatchers.until(
-      () => this.quorum.image.brokers.get(brokerId)?.brokerEpoch === epoch,
-    );
-    // Both are synced before the broker asks to be unfenced: from here on nothing older can pass for this incarnation.
-    await disk.writeSession(epoch);
+    const { disk, onFact } = this.#options;
+    // Both are synced before the broker asks to be unfenced: from here on nothing older can pass
+    // for this incarnation.
+    await writeSession(this.#options, epoch);
     this.quorum.step({
       kind: 'own-incarnation',
       incarnation: await disk.quorum.noteBrokerEpoch(epoch),
@@ -427,34 +463,6 @@ export class Member {
     onFact('registered', { brokerEpoch: epoch, restartClass: accepted });
     this.replicas.begin(epoch, this.quorum.image);
     this.#followLeaders();
-  }
-
-  /** Learns who stands at the seeds' addresses while no controller is known. */
-  #findPeers(): void {
-    const { seeds, peers, brokerId, clock } = this.#options;
-    const look =
-      this.quorum.leader === NO_BROKER ? askAll(peers, seeds, brokerId) : Promise.resolve([]);
-    const again = (): void => {
-      if (this.#isStopping) return;
-      this.#cancelFind = clock.after(FIND_PEERS_MS, () => {
-        this.#findPeers();
-      });
-    };
-    look
-      .then((infos) => {
-        const mates = infos.filter((info) => info.clusterId === this.meta.clusterId);
-        if (mates.length === 0) return;
-        this.#addresses.met(mates, this.quorum.image);
-        peers.setAddresses(this.#addresses.all(this.quorum.image));
-        this.#seat.told(
-          mates.find((mate) => mate.controller !== NO_BROKER)?.controller ?? NO_BROKER,
-        );
-        this.quorum.step({
-          kind: 'seeds',
-          peers: mates.map((mate) => ({ brokerId: mate.brokerId, directoryId: mate.directoryId })),
-        });
-      })
-      .then(again, again);
   }
 
   // ---- following metadata ----
@@ -469,23 +477,47 @@ export class Member {
       );
       return;
     }
-    this.#options.peers.setAddresses(this.#addresses.all(image));
+    const { brokerEpoch } = this.lifecycle;
+    const standing = brokerEpoch === 0 ? null : this.#standing(brokerEpoch);
+    if (standing?.kind === 'displaced') {
+      // Its heartbeats would tell too, but a broker that is removed may have no controller to hear
+      // it.
+      onExit(standing.reason, false);
+      return;
+    }
+    this.#peerFinder.publish(image);
     this.replicas.update(image);
     this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
     this.#followOptions(image);
     this.#pusher.closeStale((brokerId) => image.brokers.get(brokerId)?.brokerEpoch);
     this.#followLeaders();
     this.#host.imageWatchers.notify();
+    if (image.namedProducers !== this.#namedProducers) this.lifecycle.announce();
+    this.#namedProducers = image.namedProducers;
+  }
+
+  /**
+   * Whoever cannot follow what is decided must not be counted on. A later image may be readable
+   * again.
+   */
+  #unreadableChanged(unreadable: UnreadableMetadata | null): void {
+    const { onFact } = this.#options;
+    if (unreadable === null) {
+      onFact('metadata-readable', { index: this.quorum.image.index });
+      this.lifecycle.resume();
+    } else {
+      onFact('metadata-unreadable', { ...unreadable });
+      this.lifecycle.suspend();
+    }
   }
 
   #followOptions({ settings }: MetadataImage): void {
     const { live, onFact } = this.#options;
     const before = live.values;
     if (!live.follow(settings.brokerOptions)) return;
-    onFact('options-changed', { settings: JSON.stringify(settings.brokerOptions) });
+    onFact('options-changed', { options: JSON.stringify(settings.brokerOptions) });
     if (live.values.lagMsMax !== before.lagMsMax) this.replicas.setLagLimit(live.values.lagMsMax);
-    if (live.values.retentionCheckMs !== before.retentionCheckMs && this.#cancels.length > 0)
-      this.#scheduleRetention();
+    if (live.values.retentionCheckMs !== before.retentionCheckMs) this.#retention.reschedule();
   }
 
   /** Rule 19: what a reassignment adds holds nobody up until it is in S. */
@@ -494,13 +526,23 @@ export class Member {
     return state?.adding.includes(follower) === true && !state.syncSet.includes(follower);
   }
 
-  /** Readers of replicas that do not lead are sent away when the controller has not heard this broker for a session. */
+  /**
+   * Readers of replicas that do not lead are sent away when the controller has not heard this
+   * broker for a session.
+   */
   #watchHeard(): void {
     const { isHeard } = this.lifecycle;
     if (isHeard === this.#wasHeard) return;
     this.#wasHeard = isHeard;
     for (const replica of this.replicas) replica.wakeReaders();
   }
+
+  /** What a peer said cannot be: its stream begins anew. */
+  readonly #refused = (replica: Replica, peer: BrokerId, reason: string): void => {
+    this.#options.onFact('peer-refused', { partition: replica.name, peer, reason });
+    if (replica.isLeader) this.#pusher.close(peer, reason);
+    else this.#streams.reopen(peer);
+  };
 
   #followLeaders(): void {
     const { brokerEpoch } = this.lifecycle;
@@ -517,6 +559,16 @@ export class Member {
       isReady: isLeaderReady,
     });
     this.#seat.moved(status);
+  }
+
+  async #takeProducerId(): Promise<number> {
+    const reply = await this.#seat.decide(
+      { kind: 'init-producer', name: '' },
+      SYNC_SET_DEADLINE_MS,
+    );
+    if (reply.kind !== 'init-producer')
+      throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
+    return reply.producerId;
   }
 
   async #proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void> {
@@ -538,57 +590,9 @@ export class Member {
       SYNC_SET_DEADLINE_MS,
     );
     this.#options.onFact('sync-set-change', {
-      partition: `${replica.topic}/${replica.partition}`,
+      partition: replica.name,
       op: change.op,
       leaderEpoch,
     });
-  }
-
-  /** A clock that is far off would retire records years too early, or never: then retention by time waits (DESIGN.md section 3). */
-  #judgeClock(): void {
-    const { clockSkewMs } = this.lifecycle;
-    const isPaused = clockSkewMs !== null && Math.abs(clockSkewMs) > CLOCK_SKEW_MS_MAX;
-    if (isPaused === this.#isTimeRetentionPaused) return;
-    this.#isTimeRetentionPaused = isPaused;
-    const event = isPaused ? 'time-retention-paused' : 'time-retention-resumed';
-    const fields = { clockSkewMs: clockSkewMs ?? 0, clockSkewMsMax: CLOCK_SKEW_MS_MAX };
-    this.#options.onFact(event, fields);
-  }
-
-  #retire(): void {
-    this.#judgeClock();
-    const nowMs = this.#options.clock.wallMs();
-    for (const replica of this.replicas) {
-      const config = this.quorum.image.topics.get(replica.topicId)?.config;
-      const marks = replica.marks();
-      if (config !== undefined && marks.isLeader) {
-        const offset = retireOffset(replica.log.sealedSegments(), {
-          config,
-          marks,
-          nowMs,
-          sizeBytes: replica.log.sizeBytes(),
-          isClockTrusted: !this.#isTimeRetentionPaused,
-        });
-        if (offset > marks.logStart) replica.retire(offset);
-      }
-      replica.saveSnapshot(false);
-    }
-  }
-}
-
-/** A damaged quorum log may hide a vote: such a directory returns as a learner, under another id (DESIGN.md section 4). */
-async function loadQuorum(
-  options: BrokerOptions,
-  meta: DirectoryMeta,
-): Promise<{ readonly durable: Durable; readonly directoryId: string }> {
-  const { disk, newUuid, onFact } = options;
-  try {
-    return { durable: await disk.quorum.load(), directoryId: meta.directoryId };
-  } catch (error) {
-    if (!(error instanceof BrokerError) || error.code !== 'DATA_CORRUPT') throw error;
-    const directoryId = newUuid();
-    onFact('quorum-log-damaged', { reason: error.message, directoryId });
-    await disk.renew(directoryId);
-    return { durable: await disk.quorum.load(), directoryId };
   }
 }

@@ -1,16 +1,12 @@
-/** What a broker is composed of: its settings, its three ports, and whom it tells. */
-import type { Crc32 } from '../../proto/batch/frame.ts';
-import type { BrokerId } from '../base/units.ts';
+/** What a broker is composed of: its options, its three ports, and whom it tells. */
+import type { Crc32 } from '../../wire/batch/frame.ts';
+import type { OnFact } from '../../base/events.ts';
+import type { BrokerId } from '../../base/units.ts';
 import type { TopicConfig } from '../metadata/types.ts';
 import type { OptionReport } from './api.ts';
 import type { LiveOptions } from './live-options.ts';
-import type { Address, Clock, Disk, Peers } from './ports.ts';
-
-/** A fact worth a log line: an event's name and its fields. */
-export type OnFact = (
-  event: string,
-  fields: Readonly<Record<string, string | number | boolean>>,
-) => void;
+import type { Clock } from '../../base/clock.ts';
+import type { Address, Disk, Peers } from './ports.ts';
 
 export interface BrokerOptions {
   readonly brokerId: BrokerId;

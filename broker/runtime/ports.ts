@@ -1,33 +1,23 @@
 /**
- * The three ports through which the runtime meets the world: Clock, Disk, Peers. Production implements them in `main.ts`, `storage/` and
- * `network/`; the simulator implements them from a seed. Nothing here may know how.
+ * The three ports through which the runtime meets the world: Clock, Disk, Peers. Production
+ * implements them in `main.ts`, `storage/` and `network/`; the simulator implements them from a
+ * seed. Nothing here may know how.
  */
-import type { BatchHeader } from '../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../wire/batch/frame.ts';
+import { BrokerError } from '../../base/errors.ts';
 import type {
   BrokerEpoch,
   BrokerId,
   DirectoryId,
-  MonotonicMs,
+  LeaderEpoch,
   Offset,
   TopicId,
   WallMs,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { Durable, Envelope, Peer, RaftMessage, RaftWrite } from '../raft/types.ts';
-import type { FollowerMessage, LogState, Position } from '../replication/types.ts';
+import type { FollowerMessage, LogStart, LogState, Position } from '../replication/types.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
-
-/** Stops a timer. Harmless when called twice. */
-export type Cancel = () => void;
-
-export interface Clock {
-  monotonicMs(): MonotonicMs;
-  wallMs(): WallMs;
-  every(periodMs: number, callback: () => void): Cancel;
-  after(delayMs: number, callback: () => void): Cancel;
-  /** At the end of this turn of the loop, once what has arrived is taken in. */
-  soon(callback: () => void): void;
-}
 
 /** Contents of `meta.json`: who this directory is. Written once, at format. */
 export interface DirectoryMeta {
@@ -48,6 +38,16 @@ export interface DiskStart {
   readonly reason: string;
 }
 
+/**
+ * The disk lacks space, descriptors or memory for a time. Nothing was lost by it: the call may be
+ * made again, and nobody is to be distrusted.
+ */
+export function isShortage(error: unknown): boolean {
+  return (
+    error instanceof BrokerError && (error.code === 'DISK_FULL' || error.code === 'OVERLOADED')
+  );
+}
+
 /** Broker epochs and starts share the raft incarnation: see `beginIncarnation`. */
 export const STARTS_PER_EPOCH = 65_536;
 
@@ -57,11 +57,15 @@ export interface QuorumLog {
   /** Resolves when all of them, in order, are durable. Calls queue; several are synced together. */
   write(writes: readonly RaftWrite[]): Promise<void>;
   /**
-   * Counts this start and syncs the count: the raft incarnation, (broker epoch last noted) x 65,536 + starts since. Apart from the session file,
-   * because the restart class governs partition data only: a voter votes after power loss too.
+   * Counts this start and syncs the count: the raft incarnation, (broker epoch last noted) x
+   * 65,536 + starts since. Apart from the session file, because the restart class governs partition
+   * data only: a voter votes after power loss too.
    */
   beginIncarnation(): Promise<number>;
-  /** Notes a new registration, synced; returns the incarnation from here on. A disk rolled back to before it is below what others know. */
+  /**
+   * Notes a new registration, synced; returns the incarnation from here on. A disk rolled back to
+   * before it is below what others know.
+   */
   noteBrokerEpoch(brokerEpoch: BrokerEpoch): Promise<number>;
 }
 
@@ -73,14 +77,17 @@ export interface PartitionLogOptions {
 
 /** Whole frames from a log. */
 export interface LogRead {
-  /** Each holds one or more whole frames; contiguous. Empty: nothing readable at this offset. Shared memory: read only. */
+  /**
+   * Each holds one or more whole frames; contiguous. Empty: nothing readable at this offset. Shared
+   * memory: read only.
+   */
   readonly chunks: readonly Uint8Array[];
   /** End (exclusive) of the last frame; equals the asked offset when empty. */
   readonly nextOffset: Offset;
 }
 
-/** A sealed segment that retention may retire. */
-export interface SealedSegment {
+/** A segment, as retention looks at it. */
+export interface LogSegment {
   readonly startOffset: Offset;
   readonly endOffset: Offset;
   readonly bytes: number;
@@ -90,43 +97,81 @@ export interface SealedSegment {
 /** What opening a partition's log found. */
 export interface PartitionRecovery {
   readonly state: LogState;
-  /** The producer snapshot saved last, if it lies within the log: opaque text of the producer table as of `offset`. */
+  /**
+   * The producer snapshot saved last, if it lies within the log: opaque text of the producer table
+   * as of `offset`.
+   */
   readonly snapshot: { readonly offset: Offset; readonly text: string } | null;
   /** Headers of every batch from the snapshot (or log start) to the end, in order. */
   readonly headers: readonly BatchHeader[];
-  /** Something was found damaged below the synced offset (P9): the replica is lossy, whatever its start class. */
+  /**
+   * Something was found damaged below the synced offset (P9): the replica is lossy, whatever its
+   * start class.
+   */
   readonly damage: { readonly fromOffset: Offset; readonly reason: string } | null;
 }
 
 /**
- * One partition's segments. Calls that change the log run in the order they were made; each resolves when write(2) returned in full, or
- * rejects: with STORAGE_FAILED, after which every later change of this log rejects too; or with DISK_FULL, which left the log as it was.
+ * One partition's segments. Calls that change the log run in the order they were made; each
+ * resolves when write(2) returned in full, or rejects: with STORAGE_FAILED, after which every later
+ * change of this log rejects too; or with DISK_FULL or OVERLOADED, for want of space, descriptors
+ * or memory: nothing was lost, and the log is closed and opened again before it takes another
+ * change.
  */
 export interface PartitionLog {
   readonly recovery: PartitionRecovery;
-  /** Appends stamped frames, contiguous at the end of the log. Everything queued in one turn goes out in one writev. Keeps references to the frames. */
-  append(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): Promise<void>;
-  /** Cuts the log to end at `toOffset` (a batch boundary); lowers the recovery point and syncs both before it resolves. */
-  truncate(toOffset: Offset, keepAside: boolean): Promise<void>;
-  /** Empties the log; it starts and ends at `startOffset`. */
-  reset(startOffset: Offset): Promise<void>;
-  /** Raises the log start: journalled before files go. */
-  retire(startOffset: Offset): Promise<void>;
   /**
-   * Frames from the one that holds `fromOffset` up to, at most, those that end at or below `upToOffset`; at least one frame if there is one, then no more
-   * than `bytesMax`. Answers at once from memory where the tail is cached, else a promise. Rejects with DATA_CORRUPT on a bad checksum, which it checks
-   * for bytes that come from disk.
+   * Appends stamped frames, contiguous at the end of the log. Everything queued in one turn goes
+   * out in one writev. Keeps references to the frames.
+   */
+  append(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): Promise<void>;
+  /**
+   * Cuts the log to end at `toOffset`, or, where that lies inside a batch, where the batch begins;
+   * lowers the recovery point and syncs both before it resolves, to the new end.
+   */
+  truncate(toOffset: Offset, keepAside: boolean): Promise<Offset>;
+  /**
+   * Empties the log; it starts and ends at `start`, which is journalled. `keepAside`: its bytes are
+   * kept.
+   */
+  reset(start: LogStart, keepAside?: boolean): Promise<void>;
+  /**
+   * Retention reached `startOffset`: raises the log start, journalled with the epoch of the batch
+   * before, before files go. A log that is retired to its end begins a new segment there.
+   * `keepAside`: the bytes below are kept, and a saved producer table, which may speak of them, is
+   * not.
+   */
+  retire(startOffset: Offset, startEpoch: LeaderEpoch, keepAside?: boolean): Promise<void>;
+  /**
+   * Frames from the one that holds `fromOffset` up to, at most, those that end at or below
+   * `upToOffset`; at least one frame if there is one, then no more than `bytesMax`. Answers at once
+   * from memory where the tail is cached, else a promise. Rejects with DATA_CORRUPT on a bad
+   * checksum, which it checks for bytes that come from disk.
    */
   read(fromOffset: Offset, upToOffset: Offset, bytesMax: number): LogRead | Promise<LogRead>;
-  /** First offset whose batch has maxTimestampMs >= the given one, or null. */
-  offsetForTimestamp(timestampMs: WallMs, upToOffset: Offset): Promise<Offset | null>;
-  sealedSegments(): readonly SealedSegment[];
+  /**
+   * First offset of the first batch of records, not of control, that ends above `fromOffset` and
+   * has maxTimestampMs >= the given one, or null.
+   */
+  offsetForTimestamp(
+    timestampMs: WallMs,
+    upToOffset: Offset,
+    fromOffset?: Offset,
+  ): Promise<Offset | null>;
+  /** Oldest first; the last one is written to. */
+  segments(): readonly LogSegment[];
   /** Bytes in all segments. */
   sizeBytes(): number;
-  /** Remembered in memory, written with the next checkpoint (every few seconds, unsynced; synced at an orderly close). */
+  /**
+   * Remembered in memory, written with the next checkpoint (every few seconds, unsynced; synced at
+   * an orderly close).
+   */
   noteHighWaterMark(offset: Offset): void;
-  /** Saves the producer table as of `offset` (the end of the log when called) beside the log. */
-  saveSnapshot(offset: Offset, text: string): void;
+  /**
+   * Saves the producer table as of `offset` (the end of the log when called) beside the log.
+   * `epoch`: of the last batch, 0 for none.
+   */
+  saveSnapshot(offset: Offset, epoch: LeaderEpoch, text: string): void;
   /** Replays headers from disk, for rebuilding the producer table. */
   headers(fromOffset: Offset): Promise<readonly BatchHeader[]>;
   configure(options: PartitionLogOptions): void;
@@ -139,11 +184,16 @@ export interface Disk {
   readonly start: DiskStart;
   readonly quorum: QuorumLog;
   format(meta: DirectoryMeta): Promise<void>;
-  /** Syncs the incarnation into the session file and removes the clean flag. Must resolve before the broker asks to be unfenced. */
+  /**
+   * Syncs the incarnation into the session file and removes the clean flag. Must resolve before the
+   * broker asks to be unfenced.
+   */
   writeSession(brokerEpoch: BrokerEpoch): Promise<void>;
   /** Orderly stop: all logs synced and closed, then the clean flag, synced. */
   markClean(): Promise<void>;
-  /** After an I/O error or found damage: deletes the session file so that the next start is lossy. */
+  /**
+   * After an I/O error or found damage: deletes the session file so that the next start is lossy.
+   */
   markLossy(reason: string): Promise<void>;
   openPartition(
     topicId: TopicId,
@@ -151,15 +201,21 @@ export interface Disk {
     options: PartitionLogOptions,
   ): Promise<PartitionLog>;
   /**
-   * The quorum log is damaged or was rolled back: empties it and gives the directory another id, so that it returns as a learner (P12). The session file
-   * goes too: the directory is not the one that was trusted.
+   * The quorum log is damaged or was rolled back: empties it and gives the directory another id, so
+   * that it returns as a learner (P12). The session file goes too: the directory is not the one
+   * that was trusted.
    */
   renew(directoryId: DirectoryId): Promise<void>;
   /** Deletes a closed partition's files. */
   deletePartition(topicId: TopicId, partition: number): Promise<void>;
   listPartitions(): readonly { readonly topicId: TopicId; readonly partition: number }[];
-  /** Bytes free on the volume for this broker, as of the last look (every second), less the reserve; at or below 0 means full. */
+  /**
+   * Bytes free on the volume for this broker, as of the last look (every second), less the reserve;
+   * at or below 0 means full.
+   */
   freeBytes(): number;
+  /** Why appends of data are refused for want of space, in words; null while there is room. */
+  shortage(): string | null;
   /** Called for each background flush that covered a partition, with the new synced offset. */
   onSynced(callback: (topicId: TopicId, partition: number, offset: Offset) => void): void;
   /** Called once, on the first I/O error of a write or sync (P3): the broker must leave. */
@@ -222,6 +278,8 @@ export interface InspectedLog {
   readonly endOffset: Offset;
   /** What the replica knows to be committed; absent: nothing. */
   readonly highWaterMark?: Offset;
+  /** Absent: a build that does not say. */
+  readonly start?: LogStart;
 }
 
 /** One look at one replica. */
@@ -230,29 +288,43 @@ export interface Inspection {
   readonly partition: number;
   /** Seals: no older leader is acknowledged any more. */
   readonly leaderEpoch: number;
-  /** Registration that is asked; 0: whichever. Another incarnation's answer says nothing about this one's disk. */
+  /**
+   * Registration that is asked; 0: whichever. Another incarnation's answer says nothing about this
+   * one's disk.
+   */
   readonly brokerEpoch: BrokerEpoch;
 }
 
-/** A broker's state as it tells others, known to nobody else: for bootstrap, probes and the operator. */
+/**
+ * A broker's state as it tells others, known to nobody else: for bootstrap, probes and the
+ * operator.
+ */
 export interface NodeInfo {
   readonly brokerId: BrokerId;
   readonly directoryId: DirectoryId;
   readonly clusterId: string;
   readonly brokerEpoch: BrokerEpoch;
   readonly controller: BrokerId;
+  /** Where the controller can be dialled; null: not known. */
+  readonly controllerAddress: Address | null;
 }
 
 /** What the network asks of the runtime. */
 export interface PeerHandler {
   onRaft(from: Peer, to: Peer, message: RaftMessage): void;
-  /** A stream from a follower was opened with these epochs; throws BrokerError STALE_EPOCH or NOT_LEADER to refuse. */
+  /** A raft message that this build cannot read was left out. */
+  onRaftRefused(reason: string): void;
+  /**
+   * A stream from a follower was opened with these epochs; throws BrokerError STALE_EPOCH or
+   * NOT_LEADER to refuse.
+   */
   onFollower(link: FollowerLink, targetEpoch: BrokerEpoch): void;
   onPosition(link: FollowerLink, topicId: TopicId, partition: number, position: Position): void;
   onCredit(link: FollowerLink): void;
   onFollowerClosed(link: FollowerLink): void;
   onController(request: ControllerRequest): Promise<Decision>;
-  onInspect(inspection: Inspection): Promise<InspectedLog | null>;
+  /** Rejects with BROKER_NOT_READY where the epoch is not known here within `deadlineMs`. */
+  onInspect(inspection: Inspection, deadlineMs: number): Promise<InspectedLog | null>;
   nodeInfo(): NodeInfo;
   /** A peer's connection was reset or closed. */
   onDisconnected(brokerId: BrokerId): void;
@@ -265,7 +337,7 @@ export interface Peers {
   setAddresses(addresses: ReadonlyMap<BrokerId, Address>): void;
   /** Best effort, bounded: drops when the peer cannot be reached or its queue is full. */
   sendRaft(from: Peer, envelope: Envelope): void;
-  /** Calls the broker; rejects with a BrokerError (BROKER_NOT_READY when it cannot be reached). */
+  /** Calls the broker; rejects with a BrokerError (UNREACHABLE when no answer came). */
   callController(
     brokerId: BrokerId,
     request: ControllerRequest,

@@ -1,5 +1,5 @@
 /** Callbacks that run at most once per turn of the loop, however often something changed. */
-import type { Cancel, Clock } from './ports.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
 
 export class Watchers {
   readonly #clock: Clock;
@@ -23,6 +23,27 @@ export class Watchers {
         if (!holds()) return;
         cancel();
         resolve();
+      });
+    });
+  }
+
+  /**
+   * Resolves with true once the condition holds, and with false after `withinMs`: a wait for what
+   * another process named ends with its caller's deadline, and leaves nothing behind.
+   */
+  untilWithin(holds: () => boolean, withinMs: number): Promise<boolean> {
+    if (holds()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (isHeld: boolean): void => {
+        unwatch();
+        cancel();
+        resolve(isHeld);
+      };
+      const unwatch = this.add(() => {
+        if (holds()) end(true);
+      });
+      const cancel = this.#clock.after(withinMs, () => {
+        end(false);
       });
     });
   }

@@ -1,6 +1,8 @@
-/** AdminService: reads come from this broker's metadata, changes go to the controller and are answered once they show here. */
-import { randomUUID } from 'node:crypto';
-
+/**
+ * AdminService: reads come from this broker's metadata, changes go to the controller and are
+ * answered once they show here.
+ */
+import { BROKER_ID_MAX } from '../../base/limits.ts';
 import {
   AdminServiceService,
   type AdminServiceServer,
@@ -9,23 +11,23 @@ import {
   type PrepareStopResponse,
   type Topic as TopicMessage,
 } from '../../proto/gen/tidemark/v1/admin.ts';
-import { errorToMessage } from '../../proto/grpc/errors.ts';
-import { BrokerError } from '../base/errors.ts';
-import { NO_BROKER } from '../base/units.ts';
+import { errorToMessage } from '../../wire/grpc/errors.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controller-types.ts';
 import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { integerField, topicNameField, uuidField } from '../wire/fields.ts';
-import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
+import { integerField, topicNameField, uuidField } from '../messages/fields.ts';
+import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import {
   alterTopicField,
-  BROKER_ID_MAX,
   brokerIdField,
   createTopicField,
   electLeaderField,
   topicConfigToMessage,
-} from '../wire/topics.ts';
-import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
+} from '../messages/topics.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import { type Cluster, isForwarded } from './cluster.ts';
 import { decide, imageWithin, topicNamed } from './decisions.ts';
 import {
   describeBrokers,
@@ -35,6 +37,7 @@ import {
   describeSelf,
   describeTopic,
 } from './describe.ts';
+import { explainCalls } from './explain.ts';
 import { placementCalls } from './placement-calls.ts';
 
 /** Copies of a partition when the caller states none. */
@@ -42,12 +45,22 @@ const REPLICATION_FACTOR_DEFAULT = 3;
 /** Partitions of a topic when the caller states none. */
 const PARTITIONS_DEFAULT = 1;
 
+export interface AdminServiceParts {
+  readonly cluster: Cluster;
+  /** Of the build, for DescribeBroker. */
+  readonly version: string;
+  /** For topic ids. */
+  readonly newUuid: () => string;
+  readonly report: ReportDefect;
+}
+
 /** Handlers of AdminService. */
-export function adminService(
-  cluster: Cluster,
-  version: string,
-  report: ReportDefect,
-): AdminServiceServer {
+export function adminService({
+  cluster,
+  version,
+  newUuid,
+  report,
+}: AdminServiceParts): AdminServiceServer {
   const { broker } = cluster;
   return {
     bootstrap: unaryHandler(
@@ -62,17 +75,18 @@ export function adminService(
         brokerId,
         AdminServiceService.describeBroker,
         { brokerId },
-        remainingMs(call),
+        remainingMs(call, cluster.clock),
       );
     }, report),
     describeQuorum: unaryHandler(
-      (_, call) => quorum(cluster, isForwarded(call), remainingMs(call)),
+      (_, call) => quorum(cluster, isForwarded(call), remainingMs(call, cluster.clock)),
       report,
     ),
-    ...topicCalls(cluster, report),
+    ...topicCalls(cluster, newUuid, report),
     ...placementCalls(cluster, version, report),
+    ...explainCalls(cluster, report),
     electLeader: unaryHandler(async (request, call) => {
-      const deadlineMs = remainingMs(call);
+      const deadlineMs = remainingMs(call, cluster.clock);
       const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);
       return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
     }, report),
@@ -81,18 +95,19 @@ export function adminService(
       for (const brokerId of brokerIds) cluster.brokerState(brokerIdField('broker_ids', brokerId));
       return describeDisruption(broker.checkDisruption(brokerIds));
     }, report),
-    prepareStop: unaryHandler(({ brokerId = broker.brokerId }, call) => {
-      if (cluster.isSelf(brokerIdField('broker_id', brokerId))) return prepareStop(broker);
+    prepareStop: unaryHandler(({ brokerId = broker.brokerId, brokerEpoch }, call) => {
+      if (cluster.isSelf(brokerIdField('broker_id', brokerId)))
+        return prepareStop(broker, brokerEpoch);
       return cluster.forward(
         brokerId,
         AdminServiceService.prepareStop,
-        { brokerId },
-        remainingMs(call),
+        { brokerId, brokerEpoch },
+        remainingMs(call, cluster.clock),
       );
     }, report),
     cancelStop: unaryHandler(async ({ brokerId = broker.brokerId }, call) => {
       if (!cluster.isSelf(brokerIdField('broker_id', brokerId))) {
-        const deadlineMs = remainingMs(call);
+        const deadlineMs = remainingMs(call, cluster.clock);
         return cluster.forward(brokerId, AdminServiceService.cancelStop, { brokerId }, deadlineMs);
       }
       await broker.cancelStop();
@@ -103,12 +118,15 @@ export function adminService(
 
 function topicCalls(
   cluster: Cluster,
+  newUuid: () => string,
   report: ReportDefect,
 ): Pick<AdminServiceServer, 'createTopic' | 'listTopics' | 'alterTopic' | 'deleteTopic'> {
   const { broker } = cluster;
   return {
     createTopic: unaryHandler(
-      async (request, call) => ({ topic: await createTopic(broker, request, remainingMs(call)) }),
+      async (request, call) => ({
+        topic: await createTopic(cluster, newUuid, request, remainingMs(call, cluster.clock)),
+      }),
       report,
     ),
     listTopics: unaryHandler(({ names }) => {
@@ -123,11 +141,11 @@ function topicCalls(
       return { topics, brokers: describeBrokers(broker) };
     }, report),
     alterTopic: unaryHandler(async (message, call) => {
-      const deadlineMs = remainingMs(call);
+      const deadlineMs = remainingMs(call, cluster.clock);
       const request = alterTopicField(message);
-      const endMs = performance.now() + request.waitMs;
+      const endMs = cluster.clock.monotonicMs() + request.waitMs;
       await decide(broker, request, deadlineMs);
-      const waitMs = Math.min(deadlineMs, Math.max(0, endMs - performance.now()));
+      const waitMs = Math.min(deadlineMs, Math.max(0, endMs - cluster.clock.monotonicMs()));
       const image = await imageWithin(broker, (seen) => hasCopies(seen, request), waitMs);
       const topic = topicNamed(image, request.name);
       if (topic === undefined)
@@ -135,7 +153,7 @@ function topicCalls(
       return { topic: describeTopic(topic) };
     }, report),
     deleteTopic: unaryHandler(async ({ name }, call) => {
-      const deadlineMs = remainingMs(call);
+      const deadlineMs = remainingMs(call, cluster.clock);
       await decide(
         broker,
         { kind: 'delete-topic', name: topicNameField('name', name) },
@@ -147,11 +165,12 @@ function topicCalls(
 }
 
 async function createTopic(
-  broker: BrokerApi,
+  { broker }: Cluster,
+  newUuid: () => string,
   message: CreateTopicMessage,
   deadlineMs: number,
 ): Promise<TopicMessage> {
-  const request = withDefaults(createTopicField(randomUUID(), message), broker.image());
+  const request = withDefaults(createTopicField(newUuid(), message), broker.image());
   const reply = await decide(broker, request, deadlineMs);
   const { name, replicationFactor, config } = request;
   if (request.validateOnly) {
@@ -170,8 +189,9 @@ async function createTopic(
 }
 
 /**
- * Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and as many copies as the cluster's settings say. Where these say
- * nothing, three as far as there are brokers; what they do say is never shortened.
+ * Counts of 0 mean "as usual": explicit assignments speak for themselves, else one partition, and
+ * as many copies as the cluster's settings say. Where these say nothing, three as far as there are
+ * brokers; what they do say is never shortened.
  */
 function withDefaults(
   request: CreateTopicRequest,
@@ -209,7 +229,18 @@ async function quorum(
   return cluster.forward(controller, AdminServiceService.describeQuorum, {}, deadlineMs);
 }
 
-async function prepareStop(broker: BrokerApi): Promise<PrepareStopResponse> {
+/** A request that was on its way for long may meet the process that came after the one it meant. */
+async function prepareStop(
+  broker: BrokerApi,
+  expectedEpoch: number | undefined,
+): Promise<PrepareStopResponse> {
+  const { brokerEpoch } = broker.nodeInfo();
+  if (expectedEpoch !== undefined && expectedEpoch !== brokerEpoch) {
+    throw new BrokerError(
+      'REFUSED',
+      `broker_epoch is ${expectedEpoch}, must be ${brokerEpoch}, that of the present registration of broker ${broker.brokerId}: nothing was done`,
+    );
+  }
   const { leadersLeft, reason } = await broker.prepareStop();
   if (leadersLeft === 0) return { leadersLeft, reason: undefined };
   return { leadersLeft, reason: errorToMessage(new BrokerError('REFUSED', reason)) };

@@ -1,39 +1,42 @@
 /**
- * The plain Append call: spreads records over partitions and answers for each of them. What waits is bounded; the call ends by its deadline, whatever
- * the leaders do.
+ * The plain Append call: spreads records over partitions and answers for each of them. What waits
+ * is bounded; the call ends by its deadline, whatever the leaders do.
  */
+import { APPEND_BYTES_MAX, APPEND_RECORDS_MAX, TIMESTAMP_AHEAD_MS_MAX } from '../../base/limits.ts';
 import type {
   AppendRecord,
   AppendRequest,
   AppendResponse,
   AppendResult as AppendResultMessage,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { partitionForKey } from '../../proto/batch/key-hash.ts';
-import { errorToMessage } from '../../proto/grpc/errors.ts';
-import { recordBytes, type RecordInput } from '../../proto/records/record-set.ts';
-import { BrokerError } from '../base/errors.ts';
-import {
-  NO_BROKER,
-  type Offset,
-  partitionKey,
-  type PartitionKey,
-  TIMESTAMP_AHEAD_MS_MAX,
-} from '../base/units.ts';
+import { partitionForKey } from '../../wire/batch/key-hash.ts';
+import { errorToMessage } from '../../wire/grpc/errors.ts';
+import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import type { AckLevel } from '../replication/types.ts';
-import { refuse, topicNameField } from '../wire/fields.ts';
-import type { ReportDefect } from '../wire/handlers.ts';
+import type { AckLevel, ExpectedEnd } from '../replication/types.ts';
+import { refuse, topicNameField } from '../messages/fields.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { ReportDefect } from '../messages/handlers.ts';
 import type { Cluster } from './cluster.ts';
 import { InternalProducer } from './internal-producer.ts';
-import { PartitionWriter, type PendingRecord, type WriterParts } from './partition-writer.ts';
+import {
+  BATCH_BYTES_TARGET,
+  BATCH_RECORDS_MAX,
+  FRAME_OVERHEAD_BYTES,
+  PartitionWriter,
+  type PendingRecord,
+  type WriterParts,
+} from './partition-writer.ts';
+import { expectedEndField } from './expected-end.ts';
 import { ProduceForwarder } from './produce-forwarder.ts';
 import { ackLevelField } from './produce-session.ts';
 
-/** Records of one call. */
-const CALL_RECORDS_MAX = 100_000;
-/** Bytes of records of one call, as log.proto says. */
-const CALL_BYTES_MAX = 4 * 1024 * 1024;
-/** Time after the deadline in which writers, who know more, may still say what became of a record. Part of the reserve that `remainingMs` keeps. */
+/**
+ * Time after the deadline in which writers, who know more, may still say what became of a record.
+ * Part of the reserve that `remainingMs` keeps.
+ */
 const SETTLE_MS = 20;
 /** Bytes of records that all calls may have waiting. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -45,27 +48,30 @@ interface Slot {
 
 export class Appender {
   readonly #parts: WriterParts;
-  readonly #wallMs: () => number;
   readonly #writers = new Map<PartitionKey, PartitionWriter>();
   #waitingBytes = 0;
   #nextSpread = 0;
 
-  constructor(cluster: Cluster, wallMs: () => number, report: ReportDefect) {
+  constructor(cluster: Cluster, report: ReportDefect) {
     this.#parts = {
       cluster,
       producer: new InternalProducer(cluster.broker),
       forwarder: new ProduceForwarder(cluster),
       report,
     };
-    this.#wallMs = wallMs;
   }
 
-  /** Resolves with one result for each record, by the deadline. Throws INVALID_ARGUMENT, UNKNOWN_TOPIC or OVERLOADED when nothing was taken. */
+  /**
+   * Resolves with one result for each record, by the deadline. Throws INVALID_ARGUMENT,
+   * UNKNOWN_TOPIC or OVERLOADED when nothing was taken.
+   */
   append(request: AppendRequest, deadlineMs: number): Promise<AppendResponse> {
     const topic = this.#parts.cluster.topic(topicNameField('topic', request.topic));
     const ack = ackLevelField('acks', request.acks);
     checkCount(request.records.length);
-    const records = toRecords(request.records, this.#wallMs());
+    const { broker } = this.#parts.cluster;
+    const expectedEnd = expectedEndField(request.condition, ack, broker);
+    const records = toRecords(request.records, broker.clusterWallMs());
     const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
     checkBytes(bytes);
     if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
@@ -74,11 +80,24 @@ export class Appender {
         `${this.#waitingBytes} bytes of records wait, must stay within ${WAITING_BYTES_MAX}; nothing was appended`,
       );
     }
+    if (expectedEnd !== undefined) checkTogether(topic, request.records, bytes);
     const partitions = this.#choosePartitions(topic, request.records);
+    const other = partitions.findIndex((partition) => partition !== partitions[0]);
+    if (expectedEnd !== undefined && other > 0)
+      refuse(
+        `partition of records[${other}]`,
+        partitions[other] ?? 0,
+        `${partitions[0]}, that of records[0], with expected_end`,
+      );
     this.#waitingBytes += bytes;
-    return this.#write(topic, partitions, records, ack, deadlineMs).finally(() => {
+    const terms = { ack, expectedEnd };
+    return this.#write(topic, partitions, records, terms, deadlineMs).finally(() => {
       this.#waitingBytes -= bytes;
     });
+  }
+
+  get #clock(): Clock {
+    return this.#parts.cluster.clock;
   }
 
   close(): void {
@@ -89,7 +108,7 @@ export class Appender {
     topic: TopicState,
     partitions: readonly number[],
     records: readonly RecordInput[],
-    ack: AckLevel,
+    terms: { readonly ack: AckLevel; readonly expectedEnd: ExpectedEnd | undefined },
     deadlineMs: number,
   ): Promise<AppendResponse> {
     return new Promise((resolve) => {
@@ -97,40 +116,46 @@ export class Appender {
       let open = records.length;
       const settle = (index: number, fate: { readonly offset: Offset } | BrokerError): void => {
         if (results[index] !== undefined) return;
-        results[index] = toResult(partitions[index] ?? 0, fate, ack);
+        results[index] = toResult(partitions[index] ?? 0, fate, terms.ack);
         open -= 1;
         if (open > 0) return;
-        clearTimeout(timer);
+        cancelTimer();
         resolve({ results: results as AppendResultMessage[] });
       };
-      const untilMs = performance.now() + deadlineMs;
+      const untilMs = this.#clock.monotonicMs() + deadlineMs;
       const slots = records.map(
         (record, index): Slot => ({
           index,
-          pending: { record, ack, deadlineMs: untilMs, settle: (fate) => settle(index, fate) },
+          pending: { record, ...terms, deadlineMs: untilMs, settle: (fate) => settle(index, fate) },
         }),
       );
       const groups = Map.groupBy(slots, ({ index }) => partitions[index] ?? 0);
-      const timer = setTimeout(() => {
+      const cancelTimer = this.#clock.after(deadlineMs + SETTLE_MS, () => {
         for (const partition of groups.keys()) this.#writer(topic, partition).dropExpired();
         const unknown = new BrokerError(
           'OUTCOME_UNKNOWN',
           'The deadline passed while the append was in flight',
         );
         for (const { index } of slots) settle(index, unknown);
-      }, deadlineMs + SETTLE_MS);
+      });
       for (const [partition, group] of groups) this.#take(topic, partition, group);
     });
   }
 
-  /** Refuses what the leader would refuse with its whole batch, other callers' records included, and hands the rest to the partition's writer. */
+  /**
+   * Refuses what the leader would refuse with its whole batch, other callers' records included, and
+   * hands the rest to the partition's writer.
+   */
   #take(topic: TopicState, partition: number, slots: readonly Slot[]): void {
     const limits = {
-      bytesMax: topic.config.batchBytesMax - FRAME_BYTES,
-      timestampMsMax: this.#wallMs() + TIMESTAMP_AHEAD_MS_MAX,
+      bytesMax: topic.config.batchBytesMax - FRAME_OVERHEAD_BYTES,
+      timestampMsMax: this.#parts.cluster.broker.clusterWallMs() + TIMESTAMP_AHEAD_MS_MAX,
     };
-    const fitting = slots.filter(({ index, pending }) => {
-      const fault = recordFault(index, pending.record, limits);
+    const faults = slots.map(({ index, pending }) => recordFault(index, pending.record, limits));
+    const isTogether = slots[0]?.pending.expectedEnd !== undefined;
+    const firstFault = isTogether ? (faults.find((fault) => fault !== null) ?? null) : null;
+    const fitting = slots.filter(({ pending }, at) => {
+      const fault = faults[at] ?? firstFault;
       if (fault !== null) pending.settle(fault);
       return fault === null;
     });
@@ -149,7 +174,10 @@ export class Appender {
     return writer;
   }
 
-  /** Writers are kept for their sequences, so there are as many as partitions; those of deleted topics go. */
+  /**
+   * Writers are kept for their sequences, so there are as many as partitions; those of deleted
+   * topics go.
+   */
   #forgetDeleted(): void {
     const { topics } = this.#parts.cluster.image();
     for (const [key, writer] of this.#writers) {
@@ -157,7 +185,10 @@ export class Appender {
     }
   }
 
-  /** By the record's own word, by its key, or, for all of a call that have neither, one partition in turn that has a leader: one batch instead of many. */
+  /**
+   * By the record's own word, by its key, or, for all of a call that have neither, one partition in
+   * turn that has a leader: one batch instead of many.
+   */
   #choosePartitions(topic: TopicState, records: readonly AppendRecord[]): number[] {
     const led = topic.partitions.filter(({ leader }) => leader !== NO_BROKER);
     const choices = led.length > 0 ? led : topic.partitions;
@@ -170,9 +201,6 @@ export class Appender {
     });
   }
 }
-
-/** Header of a frame and the reserve that the writer keeps. */
-const FRAME_BYTES = 128;
 
 /** Why no leader would take the record; null: it may. */
 function recordFault(
@@ -197,25 +225,46 @@ function recordFault(
 }
 
 function checkCount(count: number): void {
-  if (count < 1 || count > CALL_RECORDS_MAX)
-    refuse('records', count, `1 to ${CALL_RECORDS_MAX} records`);
+  if (count < 1 || count > APPEND_RECORDS_MAX)
+    refuse('records', count, `1 to ${APPEND_RECORDS_MAX} records`);
 }
 
 function checkBytes(bytes: number): void {
-  if (bytes > CALL_BYTES_MAX)
+  if (bytes > APPEND_BYTES_MAX)
     throw new BrokerError(
       'BATCH_TOO_LARGE',
-      `Cannot append: records have ${bytes} bytes, must have ${CALL_BYTES_MAX} or fewer`,
+      `Cannot append: records have ${bytes} bytes, must have ${APPEND_BYTES_MAX} or fewer`,
+    );
+}
+
+/** What must be so of records that are to be one batch of one partition. */
+function checkTogether(topic: TopicState, records: readonly AppendRecord[], bytes: number): void {
+  const loose = records.findIndex(
+    ({ partition, key }) => partition === undefined && key === undefined,
+  );
+  if (loose >= 0)
+    refuse(`partition of records[${loose}]`, 'absent', 'stated, or a key, with expected_end');
+  if (records.length > BATCH_RECORDS_MAX)
+    refuse('records', records.length, `1 to ${BATCH_RECORDS_MAX} records with expected_end`);
+  const bytesMax = Math.min(BATCH_BYTES_TARGET, topic.config.batchBytesMax) - FRAME_OVERHEAD_BYTES;
+  if (bytes > bytesMax)
+    throw new BrokerError(
+      'BATCH_TOO_LARGE',
+      `Cannot append at an expected end: records have ${bytes} bytes, must have ${bytesMax} or fewer, those of one batch`,
     );
 }
 
 function toRecords(records: readonly AppendRecord[], nowMs: number): RecordInput[] {
-  return records.map(({ key, value, headers, timestampMs }) => ({
-    key,
-    value,
-    headers,
-    timestampMs: timestampMs === 0 ? nowMs : timestampMs,
-  }));
+  return records.map(({ key, value, tombstone, headers, timestampMs }, index) => {
+    if (tombstone && value.length > 0)
+      refuse(`records[${index}].value length`, value.length, '0 in a tombstone');
+    return {
+      key,
+      value: tombstone ? null : value,
+      headers,
+      timestampMs: timestampMs === 0 ? nowMs : timestampMs,
+    };
+  });
 }
 
 function toResult(

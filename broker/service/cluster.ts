@@ -1,24 +1,29 @@
-/** What every public call needs to know of the cluster: topics by name, who leads, and how to hand a call on to the broker that can answer it. */
-import { type Client, Metadata, type MethodDefinition, type ServerUnaryCall } from '@grpc/grpc-js';
+/**
+ * What every public call needs to know of the cluster: topics by name, who leads, and how to hand a
+ * call on to the broker that can answer it.
+ */
+import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
 
-import { callUnary } from '../../proto/grpc/calls.ts';
-import { BrokerError } from '../base/errors.ts';
-import { type BrokerId, NO_BROKER } from '../base/units.ts';
+import { callUnary } from '../../wire/grpc/calls.ts';
+import type { Channel } from '../../wire/grpc/channel.ts';
+import type { Clock } from '../../base/clock.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { type BrokerId, NO_BROKER } from '../../base/units.ts';
 import type { BrokerState, MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { Address } from '../runtime/ports.ts';
-import { refuse } from '../wire/fields.ts';
+import { refuse } from '../messages/fields.ts';
 
-/** Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`. */
-export type Dial = (address: Address, lane: 'control' | 'data') => Client;
+/**
+ * Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`.
+ */
+export type Dial = (address: Address, lane: 'control' | 'data') => Channel;
 
-/** Set on calls that were handed on once, so that two brokers that disagree do not hand one to and fro. */
+/**
+ * Set on calls that were handed on once, so that two brokers that disagree do not hand one to and
+ * fro.
+ */
 export const FORWARDED_HEADER = 'tidemark-forwarded';
-/** Time for a call that states no deadline, and the most that one is worked at. */
-const DEADLINE_MS_DEFAULT = 30_000;
-const DEADLINE_MS_MAX = 300_000;
-/** Of that, what stays for the way back, so that the caller hears our reason and not its own clock. */
-const ANSWER_MS = 50;
 
 export class Cluster {
   readonly broker: BrokerApi;
@@ -27,6 +32,10 @@ export class Cluster {
   constructor(broker: BrokerApi, dial: Dial) {
     this.broker = broker;
     this.#dial = dial;
+  }
+
+  get clock(): Clock {
+    return this.broker.clock;
   }
 
   image(): MetadataImage {
@@ -44,12 +53,17 @@ export class Cluster {
 
   /** Throws BROKER_NOT_READY where "nothing" could mean "not known yet". */
   requireMetadata(): void {
-    const phase = this.broker.phase();
-    if (phase === 'serving' || phase === 'stopping') return;
-    throw new BrokerError('BROKER_NOT_READY', `Broker ${this.broker.brokerId} is ${phase}`);
+    if (this.broker.isInformed()) return;
+    throw new BrokerError(
+      'BROKER_NOT_READY',
+      `Broker ${this.broker.brokerId} is ${this.broker.phase()}`,
+    );
   }
 
-  /** Only a broker in service knows what is not there: before, its metadata may be as old as its last stop. */
+  /**
+   * Only a broker in service knows what is not there: before, its metadata may be as old as its
+   * last stop.
+   */
   #absent(code: 'UNKNOWN_TOPIC' | 'UNKNOWN_BROKER', message: string): BrokerError {
     this.requireMetadata();
     return new BrokerError(code, message);
@@ -65,7 +79,10 @@ export class Cluster {
     );
   }
 
-  /** The partitions asked for; all of them when none is named. Throws UNKNOWN_PARTITION, and INVALID_ARGUMENT for one named twice. */
+  /**
+   * The partitions asked for; all of them when none is named. Throws UNKNOWN_PARTITION, and
+   * INVALID_ARGUMENT for one named twice.
+   */
   partitions(topic: TopicState, asked: readonly number[]): readonly number[] {
     if (asked.length === 0) return topic.partitions.map(({ partition }) => partition);
     for (const partition of asked) this.partition(topic, partition);
@@ -74,7 +91,10 @@ export class Cluster {
     return asked;
   }
 
-  /** Leader of a partition by the newest metadata. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION or LEADER_UNKNOWN. */
+  /**
+   * Leader of a partition by the newest metadata. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION or
+   * LEADER_UNKNOWN.
+   */
   leader(topicId: string, partition: number): BrokerId {
     const topic = this.broker.image().topics.get(topicId);
     if (topic === undefined) throw this.#absent('UNKNOWN_TOPIC', `No topic has id "${topicId}"`);
@@ -99,12 +119,14 @@ export class Cluster {
     return brokerId === this.broker.brokerId;
   }
 
-  /** Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it. */
-  client(brokerId: BrokerId, lane: 'control' | 'data'): Client {
+  /**
+   * Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it.
+   */
+  client(brokerId: BrokerId, lane: 'control' | 'data'): Channel {
     return this.#dial(this.brokerState(brokerId), lane);
   }
 
-  /** Hands a call on. Rejects with what that broker answered, or BROKER_NOT_READY. */
+  /** Hands a call on. Rejects with what that broker answered, or UNREACHABLE. */
   async forward<Request, Response>(
     brokerId: BrokerId,
     method: MethodDefinition<Request, Response>,
@@ -113,20 +135,17 @@ export class Cluster {
   ): Promise<Response> {
     const metadata = new Metadata();
     metadata.set(FORWARDED_HEADER, '1');
-    return callUnary(this.client(brokerId, 'control'), method, request, { deadlineMs, metadata });
+    return callUnary(this.client(brokerId, 'control'), method, request, {
+      deadlineMs,
+      metadata,
+      clock: this.clock,
+    });
   }
 }
 
 /** Whether another broker handed this call on. */
 export function isForwarded(call: { readonly metadata: Metadata }): boolean {
   return call.metadata.get(FORWARDED_HEADER).length > 0;
-}
-
-/** Milliseconds that may be spent on a call. */
-export function remainingMs(call: Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline'>): number {
-  const deadline = Number(call.getDeadline());
-  if (!Number.isFinite(deadline)) return DEADLINE_MS_DEFAULT;
-  return Math.max(1, Math.min(deadline - Date.now() - ANSWER_MS, DEADLINE_MS_MAX));
 }
 
 /** Whether the same thing may succeed a little later, at this leader or another. */
@@ -138,16 +157,19 @@ export function isRetriable(error: BrokerError): boolean {
 export function imageChangeOr(broker: BrokerApi, pauseMs: number): Promise<void> {
   return new Promise((resolve) => {
     const finish = (): void => {
-      clearTimeout(timer);
+      cancelTimer();
       cancel();
       resolve();
     };
-    const timer = setTimeout(finish, pauseMs);
+    const cancelTimer = broker.clock.after(pauseMs, finish);
     const cancel = broker.watchImage(finish);
   });
 }
 
-/** Pauses between tries: doubling, from short enough for a failover that is a matter of milliseconds. */
+/**
+ * Pauses between tries: doubling, from short enough for a failover that is a matter of
+ * milliseconds.
+ */
 export class Backoff {
   static readonly #firstMs = 20;
   static readonly #lastMs = 500;

@@ -1,18 +1,22 @@
 /** Metadata and reports as messages of the public API. */
-import { BrokerError } from '../base/errors.ts';
+import { BrokerError } from '../../base/errors.ts';
 import type {
   Broker as BrokerMessage,
   CheckDisruptionResponse,
   DescribeBrokerResponse,
   DescribeClusterResponse,
   DescribeQuorumResponse,
-  LossReport as LossReportMessage,
   Partition as PartitionMessage,
   ReplicaStatus,
   Topic as TopicMessage,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import type {
+  CrossedLoss as CrossedLossMessage,
+  LossReport as LossReportMessage,
+} from '../../proto/gen/tidemark/v1/losses.ts';
 import { OptionSource } from '../../proto/gen/tidemark/v1/options.ts';
-import { type BrokerId, NO_BROKER } from '../base/units.ts';
+import { type BrokerId, NO_BROKER } from '../../base/units.ts';
+import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
 import type {
   BrokerState,
@@ -23,8 +27,9 @@ import type {
 } from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { BrokerApi, OptionReport, ReplicaReport } from '../runtime/api.ts';
-import { settingsToMessage } from '../wire/settings.ts';
-import { restartClassToMessage, topicConfigToMessage } from '../wire/topics.ts';
+import type { CrossedLoss } from '../runtime/partitions/crossed-losses.ts';
+import { settingsToMessage } from '../messages/settings.ts';
+import { restartClassToMessage, topicConfigToMessage } from '../messages/topics.ts';
 
 /** Partitions named by one CheckDisruption, as admin.proto says. */
 const VERDICTS_MAX = 1_000;
@@ -51,14 +56,16 @@ export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
   const { controller } = broker.nodeInfo();
   const image: MetadataImage = broker.image();
   if (image.index === 0 && broker.nodeInfo().clusterId !== '') {
-    // A member without metadata would list no brokers as if there were none. An unformatted broker has none to list, and says so.
+    // A member without metadata would list no brokers as if there were none. An unformatted broker
+    // has none to list, and says so.
     throw new BrokerError(
       'BROKER_NOT_READY',
       `Broker ${broker.brokerId} of cluster ${broker.nodeInfo().clusterId} is ${broker.phase()}`,
     );
   }
   return {
-    // Of the directory where there is no metadata yet: formatted and unformatted brokers must not answer alike.
+    // Of the directory where there is no metadata yet: formatted and unformatted brokers must not
+    // answer alike.
     clusterId: image.clusterId === '' ? broker.nodeInfo().clusterId : image.clusterId,
     controller: idOrAbsent(controller),
     brokers: describeBrokers(broker),
@@ -77,6 +84,15 @@ const OPTION_SOURCES = {
   cluster: OptionSource.OPTION_SOURCE_CLUSTER,
 } as const satisfies Record<OptionReport['source'], OptionSource>;
 
+/** Ends `time retention paused:`. */
+const CLOCK_DOUBTS = {
+  'not-compared': 'clock not yet compared with a majority of brokers',
+  unheard: 'clock not compared, the controller does not answer',
+  off: "clock too far from the brokers' median",
+  jumped: 'clock has jumped',
+  settling: 'clock not yet good for long enough',
+} as const satisfies Record<ClockDoubt, string>;
+
 /** This broker's own state. */
 export function describeSelf(broker: BrokerApi, version: string): DescribeBrokerResponse {
   const report = broker.report();
@@ -88,11 +104,14 @@ export function describeSelf(broker: BrokerApi, version: string): DescribeBroker
     restartReason: report.restartReason,
     replicas: report.replicas.map((replica) => describeReplica(replica, broker.brokerId)),
     freeBytes: Math.trunc(report.freeBytes),
+    diskFault: report.diskFault ?? '',
     flushAgeMs: wholeMs(report.flushAgeMs),
     memoryBytes: process.memoryUsage.rss(),
     uptimeMs: wholeMs(report.uptimeMs),
     clockSkewMs: report.clockSkewMs === null ? undefined : Math.round(report.clockSkewMs),
-    timeRetentionPaused: report.isTimeRetentionPaused,
+    metadataFault: report.metadataFault ?? '',
+    timeRetentionPaused: report.clockDoubt !== null,
+    timeRetentionReason: report.clockDoubt === null ? '' : CLOCK_DOUBTS[report.clockDoubt],
     options: report.options.map(({ name, value, source, isLive }) => ({
       name,
       value,
@@ -177,7 +196,7 @@ function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): Brok
 export function describePartition(state: PartitionState): PartitionMessage {
   const { partition, replicas, syncSet, quorum, leader, leaderEpoch, partitionEpoch, suspects } =
     state;
-  const { adding, removing, target = [], successor } = state;
+  const { adding, removing, target = [], successor, cannotLead } = state;
   return {
     partition,
     replicas: [...replicas],
@@ -191,7 +210,13 @@ export function describePartition(state: PartitionState): PartitionMessage {
     removing: [...removing],
     successor: idOrAbsent(successor),
     target: [...target],
+    cannotLead: [...cannotLead],
   };
+}
+
+/** A loss report that a reader comes across. */
+export function describeCrossing({ report, toOffset }: CrossedLoss): CrossedLossMessage {
+  return { report: describeLoss(report), toOffset };
 }
 
 function describeLoss({

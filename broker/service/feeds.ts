@@ -1,4 +1,7 @@
-/** Frames of partitions for a plain Read, from whichever broker leads them: this one, or another over its Fetch stream. Both look alike to the reader. */
+/**
+ * Frames of partitions for a plain Read, from whichever broker leads them: this one, or another
+ * over its Fetch stream. Both look alike to the reader.
+ */
 import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import {
@@ -7,10 +10,11 @@ import {
   type FetchResponse,
   LogServiceService,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { errorFromStatus } from '../../proto/grpc/errors.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerId } from '../base/units.ts';
-import type { ReportDefect } from '../wire/handlers.ts';
+import type { CrossedLoss } from '../../proto/gen/tidemark/v1/losses.ts';
+import { errorFromStatus } from '../../wire/grpc/errors.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId } from '../../base/units.ts';
+import type { ReportDefect } from '../messages/handlers.ts';
 import type { Cluster } from './cluster.ts';
 import { FetchSession } from './fetch-session.ts';
 import type { Traffic } from './traffic.ts';
@@ -26,7 +30,10 @@ export interface Feed {
 export interface FeedEvents {
   /** Frames or an error of one partition; frames lie in pieces of whole frames. */
   onPartition(
-    part: Omit<FetchPartition, 'frames'> & { readonly frames: readonly Uint8Array[] },
+    part: Omit<FetchPartition, 'frames' | 'losses'> & {
+      readonly frames: readonly Uint8Array[];
+      readonly losses: readonly CrossedLoss[];
+    },
   ): void;
   /** The feed is gone, with all its partitions. Not called after `close`. */
   onClosed(error: BrokerError): void;
@@ -84,7 +91,7 @@ function remoteFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents): F
     isClosed = true;
     events.onClosed(
       status.code === Status.OK
-        ? new BrokerError('BROKER_NOT_READY', `Broker ${brokerId} ended its stream`)
+        ? new BrokerError('UNREACHABLE', `Broker ${brokerId} ended its stream`)
         : errorFromStatus(status),
     );
   });

@@ -1,38 +1,44 @@
 /**
- * One reader of many partitions: subscriptions and credit in, whole committed frames out, fairly in turn. Knows no transport: a Fetch stream and a plain
- * Read on the leader's own broker both drive it. Memory is bounded by the reader's credit, and by what the sink takes before it says stop.
+ * One reader of many partitions: subscriptions and credit in, whole committed frames out, fairly in
+ * turn. Knows no transport: a Fetch stream and a plain Read on the leader's own broker both drive
+ * it. Memory is bounded by the reader's credit, and by what the sink takes before it says stop.
  */
+import { CREDIT_BYTES_MAX, PARTITIONS_PER_TOPIC_MAX } from '../../base/limits.ts';
 import type { FetchRequest, FetchSubscribe } from '../../proto/gen/tidemark/v1/log.ts';
-import { frameEpoch, frameLength } from '../../proto/batch/frame.ts';
-import { errorToMessage } from '../../proto/grpc/errors.ts';
-import type { FetchParts } from '../../proto/grpc/frame-messages.ts';
-import { BrokerError } from '../base/errors.ts';
+import { frameEpoch, frameLength } from '../../wire/batch/frame.ts';
+import { errorToMessage } from '../../wire/grpc/errors.ts';
+import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
+import { BrokerError, type ErrorCode } from '../../base/errors.ts';
 import {
   type LeaderEpoch,
   type Offset,
   partitionKey,
   type PartitionKey,
   type TopicId,
-} from '../base/units.ts';
+} from '../../base/units.ts';
 import type { BrokerApi, ReplicaRead } from '../runtime/api.ts';
-import type { Cancel } from '../runtime/ports.ts';
-import { integerField, topicIdBytes, topicIdField } from '../wire/fields.ts';
-import { expected, type ReportDefect } from '../wire/handlers.ts';
-import { PARTITIONS_MAX } from '../wire/topics.ts';
+import type { Cancel } from '../../base/clock.ts';
+import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
+import { expected, type ReportDefect } from '../messages/handlers.ts';
+import type { CrossedLoss } from '../../proto/gen/tidemark/v1/losses.ts';
+import { describeCrossing } from './describe.ts';
 import type { Traffic } from './traffic.ts';
 
 /** Partitions of one reader. */
 const SUBSCRIPTIONS_MAX = 10_000;
-/** Credit that a reader may have saved up. */
-const CREDIT_BYTES_MAX = 256 * 1024 * 1024;
 /** Bytes of one message, about; shared between the partitions that have something. */
 const MESSAGE_BYTES_TARGET = 1024 * 1024;
-/** Least that one partition is read for at a time: below it the cost is the call's, not the bytes'. */
+/**
+ * Least that one partition is read for at a time: below it the cost is the call's, not the bytes'.
+ */
 const READ_BYTES_MIN = 64 * 1024;
 /** Left subscriptions that may stand in the queue besides. */
 const QUEUE_SLACK = 64;
 /** Reads that wait for the disk at a time. */
 const DISK_READS_MAX = 8;
+
+/** The log does not hold the reader's position: an unclean election may be why. */
+const POSITION_GONE: readonly ErrorCode[] = ['POSITION_DIVERGED', 'OFFSET_OUT_OF_RANGE'];
 
 /** Where frames go. */
 export interface FetchSink {
@@ -84,7 +90,10 @@ export class FetchSession {
     this.#report = report;
   }
 
-  /** Takes a request. Throws INVALID_ARGUMENT for what no client should send; what fails for one partition is told in its place. */
+  /**
+   * Takes a request. Throws INVALID_ARGUMENT for what no client should send; what fails for one
+   * partition is told in its place.
+   */
   take({ subscribe, unsubscribe, creditBytes }: FetchRequest): void {
     for (const { topicId, partition } of unsubscribe)
       this.#drop(partitionKey(topicIdField('unsubscribe.topic_id', topicId), partition));
@@ -114,7 +123,12 @@ export class FetchSession {
 
   #subscribe(request: FetchSubscribe): void {
     const topicId = topicIdField('subscribe.topic_id', request.topicId);
-    const partition = integerField('subscribe.partition', request.partition, 0, PARTITIONS_MAX - 1);
+    const partition = integerField(
+      'subscribe.partition',
+      request.partition,
+      0,
+      PARTITIONS_PER_TOPIC_MAX - 1,
+    );
     const key = partitionKey(topicId, partition);
     this.#drop(key);
     integerField('subscriptions', this.#subscriptions.size + 1, 1, SUBSCRIPTIONS_MAX);
@@ -161,7 +175,8 @@ export class FetchSession {
     if (subscription.isReading || subscription.isQueued || !this.#isCurrent(subscription)) return;
     subscription.isQueued = true;
     this.#queue.push(subscription);
-    // A reader without credit may subscribe again and again: what it left is swept out, at a cost that its own calls have paid.
+    // A reader without credit may subscribe again and again: what it left is swept out, at a cost
+    // that its own calls have paid.
     if (this.#queue.length > 2 * this.#subscriptions.size + QUEUE_SLACK)
       this.#queue = this.#queue.filter((queued) => this.#isCurrent(queued));
     this.#schedule();
@@ -170,13 +185,16 @@ export class FetchSession {
   #schedule(): void {
     if (this.#isScheduled || this.#isFull || this.#isClosed) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#broker.clock.soon(() => {
       this.#isScheduled = false;
       if (!this.#isClosed) this.#pump();
     });
   }
 
-  /** Reads each queued partition once, as far as credit, sink and disk allow; what has more queues again behind the others. */
+  /**
+   * Reads each queued partition once, as far as credit, sink and disk allow; what has more queues
+   * again behind the others.
+   */
   #pump(): void {
     const turn = this.#queue;
     this.#queue = [];
@@ -204,7 +222,7 @@ export class FetchSession {
 
   #read(subscription: Subscription, bytesMax: number): void {
     const { topicId, partition, offset, epoch, allowFollower, inSyncOnly } = subscription;
-    const startedMs = performance.now();
+    const startedMs = this.#broker.clock.monotonicMs();
     try {
       const read = this.#broker.read(topicId, partition, {
         offset,
@@ -257,6 +275,7 @@ export class FetchSession {
     subscription.highWaterMark = highWaterMark;
     subscription.logStart = logStart;
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const epoch = last === undefined ? subscription.epoch : lastEpoch(last);
     this.#add(
       {
         topicId: topicIdBytes(subscription.topicId),
@@ -265,21 +284,30 @@ export class FetchSession {
         highWaterMark,
         logStart,
         error: undefined,
+        losses: epoch > subscription.epoch ? this.#losses(subscription, epoch) : [],
       },
       bytes,
     );
     if (last === undefined) return;
     subscription.offset = nextOffset;
-    subscription.epoch = lastEpoch(last);
+    subscription.epoch = epoch;
     this.#creditBytes -= bytes;
-    this.#traffic.fetched(bytes, performance.now() - startedMs);
+    this.#traffic.fetched(bytes, this.#broker.clock.monotonicMs() - startedMs);
     this.#look(subscription);
+  }
+
+  /** What a reader comes across on its way to records of `upToEpoch`. */
+  #losses(subscription: Subscription, upToEpoch: LeaderEpoch): CrossedLoss[] {
+    const { topicId, partition, offset, epoch } = subscription;
+    const way = { offset, epoch, upToEpoch };
+    return this.#broker.crossedLosses(topicId, partition, way).map(describeCrossing);
   }
 
   #fail(subscription: Subscription, thrown: unknown): void {
     const error = expected(thrown, this.#report);
     this.#drop(subscription.key);
     const { topicId, partition } = subscription;
+    const isGone = POSITION_GONE.includes(error.code);
     const part = {
       topicId: topicIdBytes(topicId),
       partition,
@@ -287,6 +315,7 @@ export class FetchSession {
       highWaterMark: 0,
       logStart: 0,
       error: errorToMessage(error),
+      losses: isGone ? this.#losses(subscription, Number.MAX_SAFE_INTEGER) : [],
     };
     this.#add(part, 0);
     this.#schedule();

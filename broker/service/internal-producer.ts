@@ -1,14 +1,13 @@
-/** The idempotent producer that a broker is for its plain Append calls: one id for all partitions, taken when first needed. */
-import { BrokerError } from '../base/errors.ts';
+/**
+ * The idempotent producer that a broker is for its plain Append calls: one id for all partitions,
+ * taken when first needed. A partition that gave it up gets the next one; the others keep theirs,
+ * so that trouble in one costs the others nothing.
+ */
 import type { BrokerApi } from '../runtime/api.ts';
+import { initProducer, type ProducerIdentity } from './init-producer.ts';
 
 /** Bound of one attempt; whoever waits tries again within its own deadline. */
 const INIT_DEADLINE_MS = 5_000;
-
-export interface ProducerIdentity {
-  readonly producerId: number;
-  readonly producerEpoch: number;
-}
 
 export class InternalProducer {
   readonly #broker: BrokerApi;
@@ -19,32 +18,19 @@ export class InternalProducer {
     this.#broker = broker;
   }
 
-  /** The present identity, at once when there is one. */
-  identity(): ProducerIdentity | Promise<ProducerIdentity> {
-    if (this.#identity !== null) return this.#identity;
+  /**
+   * The newest identity, unless that is the one which the partition has given up: then another.
+   * Never gives a partition one that it had before.
+   */
+  identity(givenUp: ProducerIdentity | null): ProducerIdentity | Promise<ProducerIdentity> {
+    if (this.#identity !== null && this.#identity !== givenUp) return this.#identity;
     this.#pending ??= this.#init();
     return this.#pending;
   }
 
-  /** Whether sequences of this identity are still those to continue. */
-  isCurrent(identity: ProducerIdentity | null): boolean {
-    return identity !== null && identity === this.#identity;
-  }
-
-  /** The fate of a batch of this identity is unknown, so its next sequence is too: the next batches get a new id. */
-  abandon(identity: ProducerIdentity): void {
-    if (this.#identity === identity) this.#identity = null;
-  }
-
   async #init(): Promise<ProducerIdentity> {
     try {
-      const reply = await this.#broker.decide(
-        { kind: 'init-producer', name: '' },
-        INIT_DEADLINE_MS,
-      );
-      if (reply.kind !== 'init-producer')
-        throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
-      this.#identity = { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
+      this.#identity = await initProducer(this.#broker, { name: '' }, INIT_DEADLINE_MS);
       return this.#identity;
     } finally {
       this.#pending = null;

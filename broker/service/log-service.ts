@@ -1,4 +1,5 @@
 /** LogService: checks requests, then leaves the work to the sessions and to the appender. */
+import { initProducer } from './init-producer.ts';
 import { Metadata, type ServerDuplexStream, type ServerWritableStream } from '@grpc/grpc-js';
 
 import {
@@ -8,28 +9,20 @@ import {
   type ListOffsetsRequest,
   LogServiceService,
   type LogServiceServer,
-  type PartitionOffset,
   type ReadRequest,
   type ReadResponse,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { errorFromMessage } from '../../proto/grpc/errors.ts';
-import { type FetchParts, serializeFetch } from '../../proto/grpc/frame-messages.ts';
-import { BrokerError } from '../base/errors.ts';
-import { integerField, textField, topicNameField } from '../wire/fields.ts';
-import {
-  expected,
-  failCall,
-  onMessages,
-  type ReportDefect,
-  unaryHandler,
-  wellFormed,
-} from '../wire/handlers.ts';
+import { type FetchParts, serializeFetch } from '../../wire/grpc/frame-messages.ts';
+import { textField, topicNameField } from '../messages/fields.ts';
+import { expected, failCall, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import type { Appender } from './appender.ts';
-import { type Cluster, isForwarded, remainingMs } from './cluster.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import { type Cluster, isForwarded } from './cluster.ts';
 import { FetchSession } from './fetch-session.ts';
 import { clusterOffsets, localOffsets, pointField } from './offsets.ts';
 import { type ProduceCall, ProduceSession } from './produce-session.ts';
-import { type ReadRange, ReadSession } from './read-session.ts';
+import { readRanges } from './read-ranges.ts';
+import { ReadSession } from './read-session.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface LogServiceParts {
@@ -55,7 +48,7 @@ export function logService(
   const { cluster, appender, traffic, report } = parts;
   return {
     append: unaryHandler(
-      (request: AppendRequest, call) => appender.append(request, remainingMs(call)),
+      (request: AppendRequest, call) => appender.append(request, remainingMs(call, cluster.clock)),
       report,
     ),
     read: (call: ReadCall) => void startRead(call, parts),
@@ -64,17 +57,19 @@ export function logService(
       const partitions = cluster.partitions(topic, request.partitions);
       const question = { topic, partitions, point: pointField(request.start) };
       if (isForwarded(call)) return { offsets: await localOffsets(cluster, question, report) };
-      return { offsets: await clusterOffsets(cluster, question, remainingMs(call), report) };
+      return {
+        offsets: await clusterOffsets(cluster, question, remainingMs(call, cluster.clock), report),
+      };
     }, report),
-    initProducer: unaryHandler(async ({ name }: InitProducerRequest, call) => {
-      const reply = await cluster.broker.decide(
-        { kind: 'init-producer', name: textField('name', name) },
-        remainingMs(call),
-      );
-      if (reply.kind !== 'init-producer')
-        throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
-      return { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
-    }, report),
+    initProducer: unaryHandler(
+      ({ name, expected }: InitProducerRequest, call) =>
+        initProducer(
+          cluster.broker,
+          { name: textField('name', name), expected },
+          remainingMs(call, cluster.clock),
+        ),
+      report,
+    ),
     produce: (call: ProduceCall) => {
       new ProduceSession(call, cluster.broker, traffic, report);
     },
@@ -85,13 +80,14 @@ export function logService(
 function startFetch(call: FetchCall, { cluster, traffic, report }: LogServiceParts): void {
   const send = (response: FetchParts): boolean => {
     const hasRoom = call.write(response);
-    // A reader that does not read is not listened to either: what it asks for could not be answered.
+    // A reader that does not read is not listened to either: what it asks for could not be
+    // answered.
     if (!hasRoom) call.pause();
     return hasRoom;
   };
   const session = new FetchSession(cluster.broker, { send }, traffic, report);
   call.sendMetadata(new Metadata());
-  onMessages(call, (request: FetchRequest) => session.take(request), report);
+  call.on('data', (request: FetchRequest) => session.take(request));
   call.on('drain', () => {
     call.resume();
     session.onDrain();
@@ -114,9 +110,9 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
     session?.close();
   });
   try {
-    const request = wellFormed(call.request);
+    const { request } = call;
     const topic = parts.cluster.topic(topicNameField('topic', request.topic));
-    const ranges = await readRanges(request, call, parts);
+    const ranges = await readRanges(request, remainingMs(call, parts.cluster.clock), parts);
     if (isCancelled) return;
     call.sendMetadata(new Metadata());
     session = new ReadSession({
@@ -130,61 +126,4 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
   } catch (error) {
     failCall(call, expected(error, parts.report));
   }
-}
-
-/** Where each partition begins and ends: by its cursor, else by the start point, up to the latest offset of now unless the reader follows. */
-async function readRanges(
-  request: ReadRequest,
-  call: ReadCall,
-  { cluster, report }: LogServiceParts,
-): Promise<ReadRange[]> {
-  const topic = cluster.topic(request.topic);
-  const partitions = cluster.partitions(topic, request.partitions);
-  const cursors = new Map(request.cursors.map((cursor) => [cursor.partition, cursor]));
-  for (const partition of cursors.keys()) {
-    if (!partitions.includes(partition))
-      throw new BrokerError(
-        'INVALID_ARGUMENT',
-        `cursors names partition ${partition}, must be one of those read`,
-      );
-  }
-  integerField('cursors length', request.cursors.length, cursors.size, cursors.size);
-  const uncharted = partitions.filter((partition) => !cursors.has(partition));
-  const deadlineMs = remainingMs(call);
-  // A high-water mark may be behind, at a leader that is new or was replaced unheard: an end is what the leader can vouch for as the latest.
-  const ending = request.follow ? [] : partitions;
-  const [starts, ends] = await Promise.all([
-    clusterOffsets(
-      cluster,
-      { topic, partitions: uncharted, point: pointField(request.start) },
-      deadlineMs,
-      report,
-    ),
-    clusterOffsets(
-      cluster,
-      { topic, partitions: ending, point: { $case: 'latest', value: true } },
-      deadlineMs,
-      report,
-    ),
-  ]);
-  const startOf = offsetsOf(starts);
-  const endOf = offsetsOf(ends);
-  return partitions.map((partition) => {
-    const cursor = cursors.get(partition);
-    return {
-      partition,
-      offset: cursor?.offset ?? startOf.get(partition) ?? 0,
-      leaderEpoch: cursor?.leaderEpoch ?? 0,
-      endOffset: request.follow ? null : (endOf.get(partition) ?? 0),
-    };
-  });
-}
-
-function offsetsOf(answers: readonly PartitionOffset[]): Map<number, number> {
-  return new Map(
-    answers.map(({ partition, offset = 0, error }) => {
-      if (error !== undefined) throw errorFromMessage(error);
-      return [partition, offset];
-    }),
-  );
 }

@@ -6,12 +6,13 @@ import {
   type PartitionOffset,
   type StartPoint,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { errorFromMessage, errorToMessage } from '../../proto/grpc/errors.ts';
-import { assertNever } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
+import { errorFromMessage, errorToMessage } from '../../wire/grpc/errors.ts';
+import { assertNever } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId, TopicId } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import { expected, type ReportDefect } from '../wire/handlers.ts';
+import { expected, type ReportDefect } from '../messages/handlers.ts';
+import { offsetOfTime } from './time-look-up.ts';
 import { Backoff, type Cluster, imageChangeOr, isRetriable } from './cluster.ts';
 
 /** Where to look, once the request is checked. */
@@ -47,19 +48,22 @@ export async function localOffsets(
   );
 }
 
-/** Answers from the leaders, wherever they are; asks again within the deadline what may yet be answered. One per partition, in the order asked. */
+/**
+ * Answers from the leaders, wherever they are; asks again within the deadline what may yet be
+ * answered. One per partition, in the order asked.
+ */
 export async function clusterOffsets(
   cluster: Cluster,
   { topic, partitions, point }: OffsetsQuestion,
   deadlineMs: number,
   report: ReportDefect,
 ): Promise<PartitionOffset[]> {
-  const untilMs = performance.now() + deadlineMs;
+  const untilMs = cluster.clock.monotonicMs() + deadlineMs;
   const answers = new Map<number, PartitionOffset>();
   const backoff = new Backoff();
   for (;;) {
     const open = partitions.filter((partition) => isOpen(answers.get(partition)));
-    const leftMs = untilMs - performance.now();
+    const leftMs = untilMs - cluster.clock.monotonicMs();
     if (open.length === 0 || (answers.size > 0 && leftMs <= 0)) break;
     if (answers.size > 0) await imageChangeOr(cluster.broker, Math.min(backoff.nextMs(), leftMs));
     const groups = byLeader(cluster, topic.topicId, open, answers);
@@ -166,7 +170,7 @@ async function offsetOfPoint(
     case 'offset':
       return point.value;
     case 'timestampMs':
-      return broker.offsetForTimestamp(topicId, partition, point.value);
+      return offsetOfTime(broker, topicId, partition, point.value);
     default:
       return assertNever(point);
   }

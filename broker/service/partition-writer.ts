@@ -1,46 +1,43 @@
 /**
- * Writes the records of plain Append calls to one partition, as an idempotent producer with one batch in flight: what arrives meanwhile becomes the next
- * batch, so that many small calls cost few batches, and a retried batch is never overtaken. Follows the leader until the records' deadline.
+ * Writes the records of plain Append calls to one partition, as an idempotent producer with one
+ * batch in flight: what arrives meanwhile becomes the next batch, so that many small calls cost few
+ * batches, and a retried batch is never overtaken. Follows the leader until the records' deadline.
+ *
+ * A sequence is free for the next batch only where every try of this one ended with an error whose
+ * effect is `none`. Else the partition gives up the id with the batch (rule 20).
+ *
+ * Records of a call that expects an end of the log are a batch of their own.
  */
 import { crc32 } from 'node:zlib';
 
-import { nextSequence } from '../../proto/batch/frame.ts';
-import { encodeBatch } from '../../proto/records/batch.ts';
-import { recordBytes, type RecordInput } from '../../proto/records/record-set.ts';
-import { BrokerError, type ErrorCode } from '../base/errors.ts';
-import type { Offset, TopicId } from '../base/units.ts';
-import type { AckLevel, AppendResult } from '../replication/types.ts';
-import { expected, type ReportDefect } from '../wire/handlers.ts';
+import { nextSequence } from '../../wire/batch/frame.ts';
+import { encodeBatch } from '../../wire/records/batch.ts';
+import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
+import { BrokerError, isSequenceFault } from '../../base/errors.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Offset, TopicId } from '../../base/units.ts';
+import type { AckLevel, AppendResult, ExpectedEnd } from '../replication/types.ts';
+import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, imageChangeOr, isRetriable } from './cluster.ts';
-import type { InternalProducer, ProducerIdentity } from './internal-producer.ts';
+import type { ProducerIdentity } from './init-producer.ts';
+import type { InternalProducer } from './internal-producer.ts';
 import type { ProduceForwarder } from './produce-forwarder.ts';
 
 /** Records and bytes of one batch; the topic's own limit may be lower. */
-const BATCH_RECORDS_MAX = 10_000;
-const BATCH_BYTES_TARGET = 1024 * 1024;
+export const BATCH_RECORDS_MAX = 10_000;
+export const BATCH_BYTES_TARGET = 1024 * 1024;
 /** Header of a batch, and a reserve. */
-const FRAME_OVERHEAD_BYTES = 128;
-
-/** Refusals that prove that the batch was not appended by that attempt. After any other failed attempt it may have been. */
-const CERTAIN: ReadonlySet<ErrorCode> = new Set([
-  'NOT_ENOUGH_REPLICAS',
-  'OVERLOADED',
-  'DISK_FULL',
-  'LEADER_UNKNOWN',
-  'UNKNOWN_BROKER',
-]);
-/** The log and we disagree about sequences: with a new id they begin again. */
-const SEQUENCE_LOST: ReadonlySet<ErrorCode> = new Set([
-  'UNKNOWN_PRODUCER',
-  'OUT_OF_ORDER_SEQUENCE',
-  'DUPLICATE_SEQUENCE',
-  'PRODUCER_FENCED',
-]);
+export const FRAME_OVERHEAD_BYTES = 128;
 
 /** A record on its way, and who waits for it. */
 export interface PendingRecord {
   readonly record: RecordInput;
   readonly ack: AckLevel;
+  /**
+   * The records of one call share it, and those of no other: they are one batch, which the call is
+   * refused if it is too large for.
+   */
+  readonly expectedEnd?: ExpectedEnd | undefined;
   /** On the monotonic clock. */
   readonly deadlineMs: number;
   /** Called once. */
@@ -59,7 +56,9 @@ export class PartitionWriter {
   readonly #topicId: TopicId;
   readonly #partition: number;
   #queue: PendingRecord[] = [];
+  /** Null: before the next batch, an id is taken that differs from the one given up. */
   #identity: ProducerIdentity | null = null;
+  #givenUp: ProducerIdentity | null = null;
   #nextSequence = 0;
   #isRunning = false;
 
@@ -67,6 +66,10 @@ export class PartitionWriter {
     this.#parts = parts;
     this.#topicId = topicId;
     this.#partition = partition;
+  }
+
+  get #clock(): Clock {
+    return this.#parts.cluster.clock;
   }
 
   /** Whether nothing is under way. */
@@ -79,12 +82,12 @@ export class PartitionWriter {
     if (this.#isRunning) return;
     this.#isRunning = true;
     // Calls of the same turn of the loop share a batch.
-    setImmediate(() => void this.#run());
+    this.#clock.soon(() => void this.#run());
   }
 
   /** Refuses what waited beyond its deadline and was never sent. */
   dropExpired(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#clock.monotonicMs();
     const expired = this.#queue.filter(({ deadlineMs }) => deadlineMs <= nowMs);
     if (expired.length === 0) return;
     this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > nowMs);
@@ -105,6 +108,8 @@ export class PartitionWriter {
       try {
         await this.#writeBatch(batch);
       } catch (error) {
+        // Wherever a defect struck, the batch may have left.
+        if (!(error instanceof BrokerError)) this.#dropIdentity();
         const fate = expected(error, this.#parts.report);
         for (const { settle } of batch) settle(fate);
       }
@@ -112,19 +117,22 @@ export class PartitionWriter {
     this.#isRunning = false;
   }
 
-  /** The next run of records that share an acknowledgement level and fit one frame. */
+  /**
+   * The next run of records that share an acknowledgement level and fit one frame, or of those that
+   * expect the same end.
+   */
   #takeBatch(): PendingRecord[] {
     const topic = this.#parts.cluster.image().topics.get(this.#topicId);
     const bytesMax =
       Math.min(BATCH_BYTES_TARGET, topic?.config.batchBytesMax ?? BATCH_BYTES_TARGET) -
       FRAME_OVERHEAD_BYTES;
-    const ack = this.#queue[0]?.ack;
+    const { ack, expectedEnd } = this.#queue[0] ?? {};
     let bytes = 0;
     let count = 0;
     for (const pending of this.#queue) {
+      if (pending.ack !== ack || pending.expectedEnd !== expectedEnd) break;
       bytes += recordBytes(pending.record);
-      if (pending.ack !== ack || count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax))
-        break;
+      if (count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax)) break;
       count += 1;
     }
     return this.#queue.splice(0, count);
@@ -133,16 +141,16 @@ export class PartitionWriter {
   async #writeBatch(batch: readonly PendingRecord[]): Promise<void> {
     const deadlineMs = batch.reduce((latest, record) => Math.max(latest, record.deadlineMs), 0);
     const backoff = new Backoff();
-    let attempt = await this.#prepare(batch, deadlineMs, backoff);
+    let frame = await this.#prepare(batch, deadlineMs, backoff);
     let isUncertain = false;
     for (;;) {
-      const result = await this.#tryOnce(attempt.frame, batch, deadlineMs);
+      const result = await this.#tryOnce(frame, batch, deadlineMs);
       if (result === 'deadline') {
-        this.#giveUp(
-          batch,
-          attempt.identity,
-          new BrokerError('BROKER_NOT_READY', 'the deadline passed while the batch was in flight'),
+        const error = new BrokerError(
+          'OUTCOME_UNKNOWN',
+          'the deadline passed while it was in flight',
         );
+        this.#giveUp(batch, error);
         return;
       }
       if (result.ok) {
@@ -150,15 +158,24 @@ export class PartitionWriter {
         return;
       }
       const { error } = result;
-      const isLost = !isUncertain && SEQUENCE_LOST.has(error.code);
-      if (isLost) this.#parts.producer.abandon(attempt.identity);
-      else if (isRetriable(error)) isUncertain ||= !CERTAIN.has(error.code);
-      if (performance.now() >= deadlineMs || !(isLost || isRetriable(error))) {
-        if (isUncertain) this.#giveUp(batch, attempt.identity, error);
+      if (error.code === 'OFFSET_TAKEN') {
+        this.#lose(batch, error, isUncertain);
+        return;
+      }
+      // Whoever asks for too much is told so: others wait behind it.
+      if (error.code === 'OFFSET_NOT_AVAILABLE' && !isUncertain) {
+        this.#refuse(batch, error);
+        return;
+      }
+      isUncertain ||= error.effect === 'unknown';
+      const isLost = !isUncertain && isSequenceFault(error.code);
+      if (isLost) this.#dropIdentity();
+      if (this.#clock.monotonicMs() >= deadlineMs || !(isLost || isRetriable(error))) {
+        if (isUncertain) this.#giveUp(batch, error);
         else this.#refuse(batch, error);
         return;
       }
-      if (isLost) attempt = await this.#prepare(batch, deadlineMs, backoff);
+      if (isLost) frame = await this.#prepare(batch, deadlineMs, backoff);
       await this.#pause(backoff, deadlineMs);
     }
   }
@@ -167,35 +184,46 @@ export class PartitionWriter {
   #pause(backoff: Backoff, deadlineMs: number): Promise<void> {
     return imageChangeOr(
       this.#parts.cluster.broker,
-      Math.min(backoff.nextMs(), Math.max(1, deadlineMs - performance.now())),
+      Math.min(backoff.nextMs(), Math.max(1, deadlineMs - this.#clock.monotonicMs())),
     );
   }
 
-  /** The batch as a frame under the present id; waits for an id within the deadline. Nothing was sent while this fails. */
+  /**
+   * The batch as a frame under the present id; waits for an id within the deadline. Nothing was
+   * sent while this fails.
+   */
   async #prepare(
     batch: readonly PendingRecord[],
     deadlineMs: number,
     backoff: Backoff,
-  ): Promise<{ readonly frame: Uint8Array; readonly identity: ProducerIdentity }> {
-    const { producer } = this.#parts;
-    for (;;) {
+  ): Promise<Uint8Array> {
+    const identity = await this.#takeIdentity(deadlineMs, backoff);
+    const producer = { ...identity, baseSequence: this.#nextSequence };
+    const records = batch.map(({ record }) => record);
+    return encodeBatch(records, { codec: 0, producer }, crc32);
+  }
+
+  /** Throws a certain error: whatever became of the request for an id, no record was sent. */
+  async #takeIdentity(deadlineMs: number, backoff: Backoff): Promise<ProducerIdentity> {
+    while (this.#identity === null) {
       try {
-        const identity = await producer.identity();
-        if (this.#identity !== identity) this.#nextSequence = 0;
-        this.#identity = identity;
-        const sequence = { ...identity, baseSequence: this.#nextSequence };
-        const records = batch.map(({ record }) => record);
-        return { identity, frame: encodeBatch(records, { codec: 0, producer: sequence }, crc32) };
+        this.#identity = await this.#parts.producer.identity(this.#givenUp);
+        this.#nextSequence = 0;
       } catch (error) {
-        if (
-          !(error instanceof BrokerError) ||
-          !isRetriable(error) ||
-          performance.now() >= deadlineMs
-        )
-          throw error;
+        if (!(error instanceof BrokerError)) throw error;
+        const isPassing = isRetriable(error) || error.effect === 'unknown';
+        if (!isPassing || this.#clock.monotonicMs() >= deadlineMs) {
+          throw new BrokerError(
+            'BROKER_NOT_READY',
+            `No producer id was given, so nothing was appended: ${error.message}`,
+            {},
+            error,
+          );
+        }
         await this.#pause(backoff, deadlineMs);
       }
     }
+    return this.#identity;
   }
 
   /** Hands the frame to the present leader. */
@@ -205,25 +233,26 @@ export class PartitionWriter {
     deadlineMs: number,
   ): Promise<AppendResult | 'deadline'> {
     const { cluster, forwarder, report } = this.#parts;
-    const ack = batch[0]?.ack ?? 'all';
+    const { ack = 'all', expectedEnd } = batch[0] ?? {};
+    const terms = { ack, expectedEnd };
     return new Promise((resolve) => {
-      const timer = setTimeout(
+      const cancelTimer = this.#clock.after(
+        Math.max(1, deadlineMs - this.#clock.monotonicMs()),
         () => resolve('deadline'),
-        Math.max(1, deadlineMs - performance.now()),
       );
       const done = (result: AppendResult): void => {
-        clearTimeout(timer);
+        cancelTimer();
         resolve(result);
       };
       try {
         const leader = cluster.leader(this.#topicId, this.#partition);
         // The log keeps and stamps what it is given, and we may need the frame again.
         if (cluster.isSelf(leader))
-          cluster.broker.append(this.#topicId, this.#partition, frame.slice(), ack, done);
+          cluster.broker.append(this.#topicId, this.#partition, frame.slice(), terms, done);
         else
           forwarder.send(
             leader,
-            { topicId: this.#topicId, partition: this.#partition, frame, ack },
+            { topicId: this.#topicId, partition: this.#partition, frame, terms },
             done,
           );
       } catch (error) {
@@ -242,8 +271,31 @@ export class PartitionWriter {
     for (const { settle } of batch) settle(error);
   }
 
-  #giveUp(batch: readonly PendingRecord[], identity: ProducerIdentity, cause: BrokerError): void {
-    this.#parts.producer.abandon(identity);
+  /**
+   * Something else is committed at or above the end that was expected. It would not be, had an
+   * earlier try of this batch come before it; and none will come behind it. So this is certain.
+   */
+  #lose(batch: readonly PendingRecord[], error: BrokerError, isUncertain: boolean): void {
+    const { holder } = error.details;
+    const isOwn =
+      holder !== undefined &&
+      holder.producerId === this.#identity?.producerId &&
+      holder.producerEpoch === this.#identity.producerEpoch &&
+      holder.baseSequence === this.#nextSequence;
+    if (isOwn) {
+      this.#settle(batch, holder.baseOffset);
+      return;
+    }
+    // A late try is refused wherever it arrives, but for a leader that nobody follows any more.
+    if (isUncertain) this.#dropIdentity();
+    this.#refuse(batch, error);
+  }
+
+  /**
+   * A try may have put the batch into the log, or may do so yet: its sequence is never used again.
+   */
+  #giveUp(batch: readonly PendingRecord[], cause: BrokerError): void {
+    this.#dropIdentity();
     const error = new BrokerError(
       'OUTCOME_UNKNOWN',
       `Append to partition ${this.#partition} may or may not have happened: ${cause.message}`,
@@ -251,5 +303,10 @@ export class PartitionWriter {
       cause,
     );
     for (const { settle } of batch) settle(error);
+  }
+
+  #dropIdentity(): void {
+    this.#givenUp = this.#identity ?? this.#givenUp;
+    this.#identity = null;
   }
 }

@@ -1,29 +1,37 @@
 /**
- * Calls that move replicas, and the two that say what should be moved. The moves are the controller's; the plan and the report are computed from the
- * metadata of the broker that is asked, with sizes from those that lead.
+ * Calls that move replicas, and the two that say what should be moved. The moves are the
+ * controller's; the plan and the report are computed from the metadata of the broker that is asked,
+ * with sizes from those that lead.
  */
+import { PARTITIONS_PER_TOPIC_MAX, REPLICATION_FACTOR_MAX } from '../../base/limits.ts';
 import {
   AdminServiceService,
   type AdminServiceServer,
   type DescribeBrokerResponse,
-  type DescribeSpreadResponse,
-  type PlanRebalanceResponse,
 } from '../../proto/gen/tidemark/v1/admin.ts';
-import { BrokerError } from '../base/errors.ts';
-import { type BrokerId, type PartitionKey, partitionKey } from '../base/units.ts';
+import type {
+  DescribeSpreadResponse,
+  PlanRebalanceResponse,
+} from '../../proto/gen/tidemark/v1/balance.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { type BrokerId, type PartitionKey, partitionKey } from '../../base/units.ts';
 import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { integerField, presentField, refuse, topicNameField } from '../wire/fields.ts';
-import { type ReportDefect, unaryHandler } from '../wire/handlers.ts';
-import { settingsField, settingsToMessage } from '../wire/settings.ts';
-import { brokerIdField, PARTITIONS_MAX, REPLICAS_MAX } from '../wire/topics.ts';
-import { type Cluster, remainingMs } from './cluster.ts';
+import { integerField, presentField, refuse, topicNameField } from '../messages/fields.ts';
+import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
+import { settingsField, settingsToMessage } from '../messages/settings.ts';
+import { brokerIdField } from '../messages/topics.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import type { Cluster } from './cluster.ts';
 import { decide, topicNamed } from './decisions.ts';
 import { describePartition, describeSelf } from './describe.ts';
 
 /** Partitions named by one DescribeSpread, as admin.proto says. */
 const FAULTS_MAX = 1_000;
-/** How long a broker has to say how large its partitions are: well within what a client gives one server to answer. */
+/**
+ * How long a broker has to say how large its partitions are: well within what a client gives one
+ * server to answer.
+ */
 const SIZES_DEADLINE_MS = 700;
 
 type PlacementCalls = Pick<
@@ -47,7 +55,11 @@ export function placementCalls(
   return {
     reassignPartition: unaryHandler(
       async ({ topic, partition, replicas }, call) => ({
-        partition: await reassign(cluster, { topic, partition, replicas }, remainingMs(call)),
+        partition: await reassign(
+          cluster,
+          { topic, partition, replicas },
+          remainingMs(call, cluster.clock),
+        ),
       }),
       report,
     ),
@@ -56,16 +68,21 @@ export function placementCalls(
         broker,
         brokerIdField('broker_id', brokerId),
         true,
-        remainingMs(call),
+        remainingMs(call, cluster.clock),
       );
       return { replicasLeft };
     }, report),
     recommission: unaryHandler(async ({ brokerId }, call) => {
-      await cordon(broker, brokerIdField('broker_id', brokerId), false, remainingMs(call));
+      await cordon(
+        broker,
+        brokerIdField('broker_id', brokerId),
+        false,
+        remainingMs(call, cluster.clock),
+      );
       return {};
     }, report),
     removeBroker: unaryHandler(async ({ brokerId }, call) => {
-      const deadlineMs = remainingMs(call);
+      const deadlineMs = remainingMs(call, cluster.clock);
       await decide(
         broker,
         { kind: 'remove-broker', brokerId: brokerIdField('broker_id', brokerId) },
@@ -74,14 +91,17 @@ export function placementCalls(
       return {};
     }, report),
     setClusterSettings: unaryHandler(async ({ settings }, call) => {
-      const deadlineMs = remainingMs(call);
+      const deadlineMs = remainingMs(call, cluster.clock);
       const wanted = settingsField('settings', presentField('settings', settings));
       if (Object.keys(wanted).length === 0)
         refuse('settings', 'empty', 'a change of one setting or more');
       await decide(broker, { kind: 'set-settings', settings: wanted }, deadlineMs);
       return { settings: settingsToMessage(broker.image().settings) };
     }, report),
-    planRebalance: unaryHandler((_, call) => plan(cluster, version, remainingMs(call)), report),
+    planRebalance: unaryHandler(
+      (_, call) => plan(cluster, version, remainingMs(call, cluster.clock)),
+      report,
+    ),
     describeSpread: unaryHandler(() => spread(broker), report),
   };
 }
@@ -97,8 +117,8 @@ async function reassign(
 ) {
   const { broker } = cluster;
   const name = topicNameField('topic', message.topic);
-  const partition = integerField('partition', message.partition, 0, PARTITIONS_MAX - 1);
-  integerField('replicas length', message.replicas.length, 0, REPLICAS_MAX);
+  const partition = integerField('partition', message.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1);
+  integerField('replicas length', message.replicas.length, 0, REPLICATION_FACTOR_MAX);
   const replicas = message.replicas.map((brokerId, index) =>
     brokerIdField(`replicas[${index}]`, brokerId),
   );
@@ -145,7 +165,10 @@ async function plan(
   return { moves: messages, bytes };
 }
 
-/** Size of one replica of each partition, as its leader tells. Those of leaders that do not answer are missing. */
+/**
+ * Size of one replica of each partition, as its leader tells. Those of leaders that do not answer
+ * are missing.
+ */
 async function partitionSizes(
   cluster: Cluster,
   version: string,
@@ -178,7 +201,10 @@ function spread(broker: BrokerApi): DescribeSpreadResponse {
   };
 }
 
-/** Throws BROKER_NOT_READY while this broker knows no cluster: what it has would pass for an empty one. */
+/**
+ * Throws BROKER_NOT_READY while this broker knows no cluster: what it has would pass for an empty
+ * one.
+ */
 function knownImage(broker: BrokerApi): MetadataImage {
   const image = broker.image();
   if (image.clusterId === '')

@@ -1,4 +1,7 @@
-/** Batches of this broker's plain Append calls, on their way to other leaders: one Produce stream for each, opened when first needed. */
+/**
+ * Batches of this broker's plain Append calls, on their way to other leaders: one Produce stream
+ * for each, opened when first needed.
+ */
 import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 
 import {
@@ -7,12 +10,12 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { errorFromMessage, errorFromStatus } from '../../proto/grpc/errors.ts';
-import { type ProduceParts, serializeProduce } from '../../proto/grpc/frame-messages.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerId, TopicId } from '../base/units.ts';
-import type { AckLevel, AppendResult } from '../replication/types.ts';
-import { topicIdBytes } from '../wire/fields.ts';
+import { errorFromMessage, errorFromStatus } from '../../wire/grpc/errors.ts';
+import { type ProduceParts, serializeProduce } from '../../wire/grpc/frame-messages.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId, TopicId } from '../../base/units.ts';
+import type { AckLevel, AppendResult, AppendTerms } from '../replication/types.ts';
+import { topicIdBytes } from '../messages/fields.ts';
 import type { Cluster } from './cluster.ts';
 
 const PRODUCE = LogServiceService.produce;
@@ -28,7 +31,7 @@ export interface OutgoingBatch {
   readonly topicId: TopicId;
   readonly partition: number;
   readonly frame: Uint8Array;
-  readonly ack: AckLevel;
+  readonly terms: AppendTerms;
 }
 
 type Done = (result: AppendResult) => void;
@@ -41,7 +44,10 @@ export class ProduceForwarder {
     this.#cluster = cluster;
   }
 
-  /** Sends a batch; `done` is called once, later. Throws UNKNOWN_BROKER. What is unanswered when a stream breaks fails with BROKER_NOT_READY. */
+  /**
+   * Sends a batch; `done` is called once, later. Throws UNKNOWN_BROKER. What is unanswered when a
+   * stream breaks fails with UNREACHABLE.
+   */
   send(leader: BrokerId, batch: OutgoingBatch, done: Done): void {
     let stream = this.#streams.get(leader);
     if (stream === undefined) {
@@ -78,20 +84,28 @@ class LeaderProduceStream {
       onClosed();
       const error =
         status.code === Status.OK
-          ? new BrokerError('BROKER_NOT_READY', 'The leader ended its stream')
+          ? new BrokerError('UNREACHABLE', 'The leader ended its stream')
           : errorFromStatus(status);
       for (const done of this.#waiting.values()) done({ ok: false, error });
       this.#waiting.clear();
     });
   }
 
-  send({ topicId, partition, frame, ack }: OutgoingBatch, done: Done): void {
+  send({ topicId, partition, frame, terms }: OutgoingBatch, done: Done): void {
     const batchId = this.#nextBatchId;
     this.#nextBatchId += 1;
     this.#waiting.set(batchId, done);
     this.#call.write({
-      acks: ACKS[ack],
-      batches: [{ batchId, topicId: topicIdBytes(topicId), partition, frame: [frame] }],
+      acks: ACKS[terms.ack],
+      batches: [
+        {
+          batchId,
+          topicId: topicIdBytes(topicId),
+          partition,
+          frame: [frame],
+          expectedEnd: terms.expectedEnd,
+        },
+      ],
     });
   }
 
@@ -103,7 +117,8 @@ class LeaderProduceStream {
     const done = this.#waiting.get(batchId);
     this.#waiting.delete(batchId);
     if (error !== undefined) done?.({ ok: false, error: errorFromMessage(error) });
-    // The stream does not tell the last offset, and nobody here needs it: records are counted from the first.
+    // The stream does not tell the last offset, and nobody here needs it: records are counted from
+    // the first.
     else
       done?.({ ok: true, baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: duplicate });
   }

@@ -1,7 +1,9 @@
 /**
- * One Produce stream: batches in, results out. Order within a partition is the order of arrival; a batch that fails does so alone. Memory is bounded
- * beside a producer that never waits (the window, then OVERLOADED) and beside one that never reads (its stream is read no further).
+ * One Produce stream: batches in, results out. Order within a partition is the order of arrival; a
+ * batch that fails does so alone. Memory is bounded beside a producer that never waits (the window,
+ * then OVERLOADED) and beside one that never reads (its stream is read no further).
  */
+import { PARTITIONS_PER_TOPIC_MAX } from '../../base/limits.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 
 import {
@@ -11,13 +13,13 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { errorToMessage } from '../../proto/grpc/errors.ts';
-import { BrokerError } from '../base/errors.ts';
+import { errorToMessage } from '../../wire/grpc/errors.ts';
+import { BrokerError } from '../../base/errors.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { integerField, refuse, topicIdField } from '../wire/fields.ts';
-import { expected, onMessages, type ReportDefect } from '../wire/handlers.ts';
-import { PARTITIONS_MAX } from '../wire/topics.ts';
+import { integerField, refuse, topicIdField } from '../messages/fields.ts';
+import { expected, type ReportDefect } from '../messages/handlers.ts';
+import { expectedEndField } from './expected-end.ts';
 import type { Traffic } from './traffic.ts';
 
 /** Batches without an answer, whatever their size. */
@@ -59,7 +61,7 @@ export class ProduceSession {
     this.#windowBytes = broker.produceWindowBytes;
     call.sendMetadata(new Metadata());
     call.write({ results: [], windowBytes: this.#windowBytes });
-    onMessages(call, (request: ProduceRequest) => this.#take(request), report);
+    call.on('data', (request: ProduceRequest) => this.#take(request));
     call.on('end', () => {
       this.#isHalfClosed = true;
       this.#schedule();
@@ -79,7 +81,7 @@ export class ProduceSession {
   }
 
   #append(batch: ProduceBatch, ack: AckLevel): void {
-    const { batchId, frame } = batch;
+    const { batchId, frame, condition } = batch;
     const bytes = frame.length;
     // A frame larger than the whole window passes alone, else it could never pass.
     const isOverWindow = this.#bytesInFlight > 0 && this.#bytesInFlight + bytes > this.#windowBytes;
@@ -88,7 +90,7 @@ export class ProduceSession {
       this.#answer(failure(batchId, new BrokerError('OVERLOADED', message)));
       return;
     }
-    const startedMs = performance.now();
+    const startedMs = this.#broker.clock.monotonicMs();
     this.#bytesInFlight += bytes;
     this.#batchesInFlight += 1;
     const done = (result: AppendResult): void => {
@@ -96,15 +98,16 @@ export class ProduceSession {
       this.#batchesInFlight -= 1;
       this.#traffic.appended(
         bytes,
-        performance.now() - startedMs,
+        this.#broker.clock.monotonicMs() - startedMs,
         result.ok ? null : result.error.code,
       );
       this.#answer(toResult(batchId, result));
     };
     try {
       const topicId = topicIdField('topic_id', batch.topicId);
-      const partition = integerField('partition', batch.partition, 0, PARTITIONS_MAX - 1);
-      this.#broker.append(topicId, partition, frame, ack, done);
+      const partition = integerField('partition', batch.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1);
+      const expectedEnd = expectedEndField(condition, ack, this.#broker);
+      this.#broker.append(topicId, partition, frame, { ack, expectedEnd }, done);
     } catch (error) {
       done({ ok: false, error: expected(error, this.#report) });
     }
@@ -119,7 +122,7 @@ export class ProduceSession {
   #schedule(): void {
     if (this.#isScheduled || this.#isClosed || this.#isFull) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#broker.clock.soon(() => {
       this.#isScheduled = false;
       this.#flush();
     });

@@ -1,7 +1,7 @@
 /** The public API of one broker, ready to be added to its server. */
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import type { ReportDefect } from '../wire/handlers.ts';
+import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
@@ -14,8 +14,8 @@ export interface PublicServicesOptions {
   readonly dial: Dial;
   /** Of the build, for DescribeBroker. */
   readonly version: string;
-  /** Milliseconds since 1970, for records without a timestamp. */
-  readonly wallMs: () => number;
+  /** For topic ids. */
+  readonly newUuid: () => string;
   readonly traffic: Traffic;
   readonly report: ReportDefect;
 }
@@ -25,15 +25,18 @@ export function publicServices({
   broker,
   dial,
   version,
-  wallMs,
+  newUuid,
   traffic,
   report,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
-  const appender = new Appender(cluster, wallMs, report);
+  const appender = new Appender(cluster, report);
   return {
     log: { definition: LOG_SERVICE, handlers: logService({ cluster, appender, traffic, report }) },
-    admin: { definition: AdminServiceService, handlers: adminService(cluster, version, report) },
+    admin: {
+      definition: AdminServiceService,
+      handlers: adminService({ cluster, version, newUuid, report }),
+    },
     close: () => appender.close(),
   };
 }

@@ -1,31 +1,38 @@
 /**
- * One plain Read call: decoded records of many partitions, merged, in order within each. Follows leaders from broker to broker and resumes where it
- * was, by offset and epoch (rule 21). Memory is bounded by the credit of its feeds, which returns only once records have left, and one batch that is
- * being decoded: record by record, into messages of one size, however many records its bytes hold.
+ * One plain Read call: decoded records of many partitions, merged, in order within each. Follows
+ * leaders from broker to broker and resumes where it was, by offset and epoch (rule 21). Memory is
+ * bounded by the credit of its feeds, which returns only once records have left, and one batch that
+ * is being decoded: record by record, into messages of one size, however many records its bytes
+ * hold.
  */
 import { crc32 } from 'node:zlib';
 
 import type { Cursor, ReadRecord, ReadResponse } from '../../proto/gen/tidemark/v1/log.ts';
-import { frameLength } from '../../proto/batch/frame.ts';
-import { errorFromMessage } from '../../proto/grpc/errors.ts';
-import { openBatch, type OpenedBatch } from '../../proto/records/batch.ts';
-import { type DecodedRecord, recordBytes } from '../../proto/records/record-set.ts';
-import type { BrokerError } from '../base/errors.ts';
-import type { BrokerId, LeaderEpoch, Offset } from '../base/units.ts';
+import type { CrossedLoss } from '../../proto/gen/tidemark/v1/losses.ts';
+import { endOffsetOf, frameLastOffset, frameLength } from '../../wire/batch/frame.ts';
+import { errorFromMessage } from '../../wire/grpc/errors.ts';
+import { openBatch, type OpenedBatch } from '../../wire/records/batch.ts';
+import { type DecodedRecord, recordBytes } from '../../wire/records/record-set.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerId, LeaderEpoch, Offset } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import type { Cancel } from '../runtime/ports.ts';
-import { topicIdBytes } from '../wire/fields.ts';
-import { expected, type ReportDefect } from '../wire/handlers.ts';
+import type { Cancel } from '../../base/clock.ts';
+import { topicIdBytes } from '../messages/fields.ts';
+import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from './cluster.ts';
 import { type Feed, type FeedEvents, openFeed } from './feeds.ts';
 import type { Traffic } from './traffic.ts';
 
-/** Credit of one feed: bytes of frames that may wait for a slow client, for each broker read from. */
+/**
+ * Credit of one feed: bytes of frames that may wait for a slow client, for each broker read from.
+ */
 const FEED_CREDIT_BYTES = 4 * 1024 * 1024;
 /** Bytes of records after which a message is sent. */
 const MESSAGE_BYTES_TARGET = 256 * 1024;
 /** Records of one message: small records cost more than their bytes. */
 const MESSAGE_RECORDS_MAX = 5_000;
+/** What stands in the field of a tombstone. */
+const NO_VALUE = new Uint8Array(0);
 
 /** Where one partition begins, and ends unless the reader follows. */
 export interface ReadRange {
@@ -54,17 +61,21 @@ interface PartitionCursor {
   readonly partition: number;
   offset: Offset;
   leaderEpoch: LeaderEpoch;
+  /** Reports of epochs up to this one were told, or lie behind. */
+  toldEpoch: LeaderEpoch;
   readonly endOffset: Offset | null;
   /** Broker whose feed carries it; null while none does. */
   source: BrokerId | null;
   readonly backoff: { current: Backoff };
-  retryTimer: NodeJS.Timeout | null;
+  cancelRetry: Cancel | null;
 }
 
 interface QueuedFrames {
   readonly cursor: PartitionCursor;
   readonly source: BrokerId;
   readonly chunk: Uint8Array;
+  /** What its frames come across. */
+  readonly losses: readonly CrossedLoss[];
 }
 
 /** The batch that is being sent. */
@@ -90,9 +101,10 @@ export class ReadSession {
     this.#recordsLeft = options.recordsMax === 0 ? Number.POSITIVE_INFINITY : options.recordsMax;
     const cursors = options.ranges.map((range) => ({
       ...range,
+      toldEpoch: range.leaderEpoch,
       source: null,
       backoff: { current: new Backoff() },
-      retryTimer: null,
+      cancelRetry: null,
     }));
     this.#cursors = new Map(cursors.map((cursor) => [cursor.partition, cursor]));
     this.#cancelWatch = options.cluster.broker.watchImage(() => this.#assignAll());
@@ -111,7 +123,7 @@ export class ReadSession {
     this.#isClosed = true;
     this.#cancelWatch();
     for (const feed of this.#feeds.values()) feed.close();
-    for (const { retryTimer } of this.#cursors.values()) clearTimeout(retryTimer ?? undefined);
+    for (const { cancelRetry } of this.#cursors.values()) cancelRetry?.();
     this.#queue = [];
     this.#sending = null;
   }
@@ -126,8 +138,8 @@ export class ReadSession {
     for (const cursor of this.#cursors.values()) {
       if (cursor.source !== null) continue;
       // New metadata may name the leader that a pause is waiting for.
-      clearTimeout(cursor.retryTimer ?? undefined);
-      cursor.retryTimer = null;
+      cursor.cancelRetry?.();
+      cursor.cancelRetry = null;
       this.#assign(cursor);
     }
   }
@@ -165,7 +177,8 @@ export class ReadSession {
         const cursor = this.#cursors.get(part.partition);
         if (this.#isClosed || cursor?.source !== brokerId) return;
         if (part.error !== undefined) return this.#failed(cursor, errorFromMessage(part.error));
-        for (const chunk of part.frames) this.#queue.push({ cursor, source: brokerId, chunk });
+        for (const chunk of part.frames)
+          this.#queue.push({ cursor, source: brokerId, chunk, losses: part.losses });
         this.#schedule();
       },
       onClosed: (error) => {
@@ -186,12 +199,16 @@ export class ReadSession {
     return feed;
   }
 
-  /** Tries again at whoever leads then, unless it would never help. What was received before is delivered first: the cursor follows it. */
+  /**
+   * Tries again at whoever leads then, unless it would never help. What was received before is
+   * delivered first: the cursor follows it.
+   */
   #failed(cursor: PartitionCursor, error: BrokerError): void {
     if (!isRetriable(error)) return this.#finish(error);
     const source = cursor.source;
     cursor.source = null;
-    // Frames of the lost source are fetched again; they must not be delivered twice, but their credit goes back.
+    // Frames of the lost source are fetched again; they must not be delivered twice, but their
+    // credit goes back.
     if (this.#sending?.cursor === cursor) {
       this.#returnCredit(this.#sending.source, this.#sending.header.length);
       this.#sending = null;
@@ -201,10 +218,13 @@ export class ReadSession {
       if (source !== null) this.#returnCredit(source, queued.chunk.length);
       return false;
     });
-    cursor.retryTimer ??= setTimeout(() => {
-      cursor.retryTimer = null;
-      this.#assign(cursor);
-    }, cursor.backoff.current.nextMs());
+    cursor.cancelRetry ??= this.#options.cluster.clock.after(
+      cursor.backoff.current.nextMs(),
+      () => {
+        cursor.cancelRetry = null;
+        this.#assign(cursor);
+      },
+    );
   }
 
   #returnCredit(brokerId: BrokerId, bytes: number): void {
@@ -214,7 +234,7 @@ export class ReadSession {
   #schedule(): void {
     if (this.#isScheduled || this.#isFull || this.#isClosed) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#options.cluster.clock.soon(() => {
       this.#isScheduled = false;
       if (this.#isClosed) return;
       try {
@@ -228,52 +248,92 @@ export class ReadSession {
   /** Decodes and sends one message's worth, then lets others have the loop. */
   #pump(): void {
     const records: ReadRecord[] = [];
+    const losses: CrossedLoss[] = [];
     const moved = new Set<PartitionCursor>();
-    let bytes = 0;
-    while (
-      bytes < MESSAGE_BYTES_TARGET &&
-      records.length < MESSAGE_RECORDS_MAX &&
-      this.#recordsLeft > 0
-    ) {
-      this.#sending ??= this.#open();
-      if (this.#sending === null) break;
-      moved.add(this.#sending.cursor);
-      const record = this.#sending.records?.next() ?? null;
-      if (record === null) this.#finishBatch(this.#sending);
-      else bytes += this.#take(this.#sending, record, records);
-    }
+    const fault = this.#gather(records, losses, moved);
     if (moved.size > 0) {
       const cursors = Array.from(moved, ({ partition, offset, leaderEpoch }): Cursor => {
         return { partition, offset, leaderEpoch };
       });
-      this.#isFull = !this.#options.send({ records, cursors });
+      this.#isFull = !this.#options.send({ records, cursors, losses });
     }
+    // What cannot be decoded withholds nothing before it.
+    if (fault !== null) return this.#finish(fault);
     const isIdle = this.#sending === null && this.#queue.length === 0;
     const isRead = this.#sending === null && [...this.#cursors.values()].every(isDone);
     if (this.#recordsLeft === 0 || isRead) this.#finish(null);
     else if (!isIdle) this.#schedule();
   }
 
-  /** The next batch that was received. */
-  #open(): Sending | null {
+  /** Fills a message. Returns what cannot be decoded behind it; null: nothing, as yet. */
+  #gather(
+    records: ReadRecord[],
+    losses: CrossedLoss[],
+    moved: Set<PartitionCursor>,
+  ): BrokerError | null {
+    try {
+      this.#fill(records, losses, moved);
+      return null;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      const [queued] = this.#queue;
+      const cursor = this.#sending?.cursor ?? queued?.cursor;
+      if (cursor === undefined) throw error;
+      const header = this.#sending?.header;
+      const last = queued === undefined ? cursor.offset : frameLastOffset(queued.chunk, 0);
+      const next = header === undefined ? last + 1 : endOffsetOf(header);
+      const place = `${this.#options.topic.name}/${cursor.partition} offset ${cursor.offset}`;
+      const message = `Cannot decode the batch at ${place} (next is ${next}): ${error.message}`;
+      return new BrokerError('UNDECODABLE', message, {}, error);
+    }
+  }
+
+  #fill(records: ReadRecord[], losses: CrossedLoss[], moved: Set<PartitionCursor>): void {
+    let bytes = 0;
+    while (
+      bytes < MESSAGE_BYTES_TARGET &&
+      records.length < MESSAGE_RECORDS_MAX &&
+      this.#recordsLeft > 0
+    ) {
+      this.#sending ??= this.#open(losses);
+      if (this.#sending === null) break;
+      moved.add(this.#sending.cursor);
+      const record = this.#sending.records?.next() ?? null;
+      if (record === null) this.#finishBatch(this.#sending);
+      else bytes += this.#take(this.#sending, record, records);
+    }
+  }
+
+  /** The next batch that was received; what it comes across is told with its first record. */
+  #open(losses: CrossedLoss[]): Sending | null {
     const [next] = this.#queue;
     if (next === undefined) return null;
     const batch = openBatch(next.chunk, 0, crc32);
     const length = frameLength(next.chunk, 0);
     if (next.chunk.length === length) this.#queue.shift();
     else this.#queue[0] = { ...next, chunk: next.chunk.subarray(length) };
-    return { ...batch, cursor: next.cursor, source: next.source };
+    const { cursor, source } = next;
+    const { leaderEpoch } = batch.header;
+    const crossed = next.losses.filter(({ report }) => {
+      const epoch = report?.leaderEpoch ?? 0;
+      return epoch > cursor.toldEpoch && epoch <= leaderEpoch;
+    });
+    losses.push(...crossed);
+    cursor.toldEpoch = Math.max(cursor.toldEpoch, leaderEpoch);
+    return { ...batch, cursor, source };
   }
 
   /** All of it was sent, or is not to be: the cursor moves behind it. */
   #finishBatch({ cursor, source, header }: Sending): void {
     this.#sending = null;
     this.#returnCredit(source, header.length);
-    const endOffset = header.baseOffset + header.lastOffsetDelta + 1;
+    const endOffset = endOffsetOf(header);
     if (endOffset > cursor.offset) advance(cursor, endOffset, header.leaderEpoch);
   }
 
-  /** Adds a record unless it was sent before, and moves the cursor behind it. Returns bytes added. */
+  /**
+   * Adds a record unless it was sent before, and moves the cursor behind it. Returns bytes added.
+   */
   #take({ cursor, header }: Sending, record: DecodedRecord, out: ReadRecord[]): number {
     const { offset, timestampMs, key, value, headers } = record;
     if (offset < cursor.offset) return 0;
@@ -284,7 +344,8 @@ export class ReadSession {
       leaderEpoch,
       timestampMs,
       key,
-      value,
+      value: value ?? NO_VALUE,
+      tombstone: value === null,
       headers: headers.map((each) => ({ ...each })),
     });
     this.#recordsLeft -= 1;

@@ -1,6 +1,9 @@
 /** What the data calls count. Implemented by `telemetry`; a no-op elsewhere. */
 export interface Traffic {
-  /** A batch was answered: bytes of its frame, milliseconds from arrival to answer, code of the error or null. */
+  /**
+   * A batch was answered: bytes of its frame, milliseconds from arrival to answer, code of the
+   * error or null.
+   */
   appended(bytes: number, durationMs: number, code: string | null): void;
   /** Frames left for a consumer. */
   fetched(bytes: number, durationMs: number): void;

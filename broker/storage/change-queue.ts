@@ -1,6 +1,7 @@
 /** Changes of one log that wait for their turn, and which of them may share a write. */
-import type { BatchHeader } from '../../proto/batch/frame.ts';
-import type { BrokerError } from '../base/errors.ts';
+import type { BatchHeader } from '../../wire/batch/frame.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { PartitionKey } from '../../base/units.ts';
 import { isRoomLeft } from './segment.ts';
 
 /** Frames for the end of the log. */
@@ -16,6 +17,8 @@ export interface OtherChange {
   readonly kind: 'other';
   readonly action: string;
   readonly run: () => Promise<void>;
+  /** Closes the log: runs whatever state an earlier change left it in. */
+  readonly isLast?: boolean;
 }
 
 /** Who asked for a change. */
@@ -26,11 +29,17 @@ export interface Waiter {
 
 export type Change = (AppendChange | OtherChange) & Waiter;
 
-/** Bytes and frames of one writev: enough to make its cost vanish, few enough that readers see a steady stream. */
+/**
+ * Bytes and frames of one writev: enough to make its cost vanish, few enough that readers see a
+ * steady stream.
+ */
 const WRITE_BYTES_MAX = 4 * 1024 * 1024;
 const WRITE_FRAMES_MAX = 1024;
 
-/** Takes the appends at the head that go out together, one at least: within the bounds of a write and the room of the segment. */
+/**
+ * Takes the appends at the head that go out together, one at least: within the bounds of a write
+ * and the room of the segment.
+ */
 export function takeAppends(
   changes: Change[],
   room: { readonly usedBytes: number; readonly segmentBytes: number },
@@ -38,8 +47,12 @@ export function takeAppends(
   const batch: (AppendChange & Waiter)[] = [];
   let bytes = 0;
   let frames = 0;
+  const isControl = (change: AppendChange): boolean =>
+    change.headers.every((each) => each.isControl);
   for (const change of changes) {
     if (change.kind !== 'append') break;
+    // Control batches go out alone: they have the reserve behind them, and data has not.
+    if (batch[0] !== undefined && isControl(batch[0]) !== isControl(change)) break;
     bytes += change.bytes;
     frames += change.frames.length;
     const fits = bytes <= WRITE_BYTES_MAX && frames <= WRITE_FRAMES_MAX;
@@ -49,4 +62,12 @@ export function takeAppends(
   }
   changes.splice(0, batch.length);
   return batch;
+}
+
+/** An append before this one was refused for want of space. */
+export function gapRefusal(key: PartitionKey): BrokerError {
+  return new BrokerError(
+    'DISK_FULL',
+    `Cannot append to ${key}: what comes before was refused on a full disk`,
+  );
 }

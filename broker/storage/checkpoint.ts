@@ -1,74 +1,170 @@
 /**
- * The group-synced journal of a broker's partitions: log start, high-water mark, recovery point (everything below it has passed fdatasync)
- * and the epoch map up to there. One file for all partitions, so that failover syncs nothing per partition (DESIGN.md section 6); the epoch
- * map above the recovery point follows from batch headers (rule 4). Written every few seconds, and synced where a rule demands it: before a
- * truncation or retirement is carried out, and at an orderly close.
+ * The group-synced journal of a broker's partitions: what must be found of each log. Log start,
+ * high-water mark, recovery point (everything below it has passed fdatasync), the end that write(2)
+ * had returned for, and the epoch map up to the recovery point. One file for all partitions, so
+ * that failover syncs nothing per partition (docs/rules.md#what-a-sync-may-not-hold-up); the epoch
+ * map above the recovery point follows from batch headers (rule 4). Written every few seconds, and
+ * synced where a rule demands it: when a log is made, before a truncation, reset, retirement or
+ * deletion is carried out, and at an orderly close. So a partition with a line has files, and one
+ * without a line has never answered.
  *
- * Format: the CRC of the body in eight hex digits, a newline, the body in JSON. A body that does not match is taken as absent: every log is
- * then scanned from its start, as after power loss.
+ * Format: the CRC of the body in eight hex digits, a newline, the body in JSON. A body that does
+ * not match names nothing, so the start is lossy.
  */
 import { crc32 } from 'node:zlib';
-import type { Offset, PartitionKey } from '../base/units.ts';
-import type { EpochStart } from '../replication/types.ts';
+import {
+  type Check,
+  count,
+  defaulted,
+  listOf,
+  mapOf,
+  oneOf,
+  parseJson,
+  refuseValue,
+  shape,
+  string,
+} from '../../base/shape.ts';
+import type { LeaderEpoch, Offset, PartitionKey } from '../../base/units.ts';
+import type { EpochStart, LogStart } from '../replication/types.ts';
 import { readFile, replaceFile, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 
 /** One partition's line. */
 export interface PartitionCheckpoint {
+  /**
+   * The log start as far as retention is known to have reached: a log that starts above it has lost
+   * its beginning.
+   */
   readonly startOffset: Offset;
+  /**
+   * Where the log itself starts, when it was made to start above: nothing before it is missed.
+   */
+  readonly logStartOffset?: Offset;
+  /** Epoch of the batch before the start of the log itself; 0: none, or unknown. */
+  readonly startEpoch: LeaderEpoch;
   readonly highWaterMark: Offset;
   /** The recovery point. */
   readonly syncedOffset: Offset;
+  /** End of what passed write(2): what a process that died left in the page cache, at least. */
+  readonly writtenOffset: Offset;
+  /** A reset to `writtenOffset` was begun: whatever files there are do not count. */
+  readonly isResetting?: true;
   /** Epochs that start below `syncedOffset`. */
   readonly epochs: readonly EpochStart[];
+}
+
+/** The line of a log that is cut to end at `endOffset`. */
+export function cutLine(line: PartitionCheckpoint, endOffset: Offset): PartitionCheckpoint {
+  return {
+    ...line,
+    highWaterMark: Math.min(line.highWaterMark, endOffset),
+    syncedOffset: Math.min(line.syncedOffset, endOffset),
+    writtenOffset: endOffset,
+    epochs: line.epochs.filter(({ startOffset }) => startOffset < endOffset),
+  };
+}
+
+/** Where a log starts, and what retention reached. */
+export function startLine(
+  logStartOffset: Offset,
+  retiredTo: Offset,
+): Pick<PartitionCheckpoint, 'startOffset' | 'logStartOffset'> {
+  return { startOffset: retiredTo, ...(logStartOffset > retiredTo ? { logStartOffset } : {}) };
+}
+
+/** The line of a log that is being made empty at `start`. */
+export function resetLine({ offset, epoch, retiredTo }: LogStart): PartitionCheckpoint {
+  return {
+    ...startLine(offset, retiredTo),
+    startEpoch: epoch,
+    highWaterMark: offset,
+    syncedOffset: offset,
+    writtenOffset: offset,
+    epochs: [],
+    isResetting: true,
+  };
 }
 
 /** Gives a live log's present line. */
 export type CheckpointSource = () => PartitionCheckpoint;
 
+/**
+ * In the order of {@link PartitionCheckpoint}. Earlier builds read the first four, and wrote no
+ * more.
+ */
+type Packed = [
+  Offset,
+  Offset,
+  Offset,
+  [number, Offset][],
+  startEpoch?: LeaderEpoch,
+  writtenOffset?: Offset,
+  state?: 'resetting' | null,
+  logStartOffset?: Offset,
+];
+
 interface Body {
   readonly version: 1;
-  readonly partitions: Record<PartitionKey, [Offset, Offset, Offset, [number, Offset][]]>;
+  readonly partitions: Record<PartitionKey, Packed>;
+  /** Partitions whose files are being deleted. */
+  readonly deleting?: readonly PartitionKey[];
 }
+
+interface Found {
+  readonly partitions: ReadonlyMap<PartitionKey, PartitionCheckpoint>;
+  readonly deleting: readonly PartitionKey[];
+}
+
+/**
+ * What was found at the start. `damaged`: there is a file, but its checksum does not match, or what
+ * it says is no checkpoint.
+ */
+export type CheckpointFile = 'whole' | 'absent' | 'damaged';
 
 /** The checkpoint file of one data directory. */
 export class Checkpoint {
+  /** What the start found. */
+  readonly file: CheckpointFile;
   readonly #files: FileSystem;
   readonly #path: string;
   readonly #stored = new Map<PartitionKey, PartitionCheckpoint>();
   readonly #sources = new Map<PartitionKey, CheckpointSource>();
+  readonly #deleting = new Set<PartitionKey>();
   #isChanged = false;
   #writing: Promise<void> | null = null;
   /** The write that waits for the one in flight; it will hold every change made until it begins. */
   #next: { durable: boolean; done: Promise<void> } | null = null;
 
-  private constructor(files: FileSystem, path: string) {
+  private constructor(files: FileSystem, path: string, file: CheckpointFile) {
+    this.file = file;
     this.#files = files;
     this.#path = path;
   }
 
-  /** Reads the file. `isLost`: there was one, but its checksum does not match. */
-  static async load(
-    files: FileSystem,
-    path: string,
-  ): Promise<{ readonly checkpoint: Checkpoint; readonly isLost: boolean }> {
-    const checkpoint = new Checkpoint(files, path);
+  /** Reads the file. */
+  static async load(files: FileSystem, path: string): Promise<Checkpoint> {
     const bytes = await readFile(files, path);
-    if (bytes === null) return { checkpoint, isLost: false };
+    if (bytes === null) return new Checkpoint(files, path, 'absent');
     const body = decode(bytes);
-    if (body === null) return { checkpoint, isLost: true };
-    for (const [key, [startOffset, highWaterMark, syncedOffset, epochs]] of Object.entries(
-      body.partitions,
-    )) {
-      const line = {
-        startOffset,
-        highWaterMark,
-        syncedOffset,
-        epochs: epochs.map(([epoch, start]) => ({ epoch, startOffset: start })),
-      };
-      checkpoint.#stored.set(key, line);
-    }
-    return { checkpoint, isLost: false };
+    if (body === null) return new Checkpoint(files, path, 'damaged');
+    const checkpoint = new Checkpoint(files, path, 'whole');
+    for (const [key, line] of body.partitions) checkpoint.#stored.set(key, line);
+    for (const key of body.deleting) checkpoint.#deleting.add(key);
+    return checkpoint;
+  }
+
+  /** Partitions with a line. */
+  keys(): PartitionKey[] {
+    return [...this.#stored.keys(), ...this.#sources.keys()];
+  }
+
+  isDeleting(key: PartitionKey): boolean {
+    return this.#deleting.has(key);
+  }
+
+  /** Partitions whose deletion was begun. */
+  deleting(): PartitionKey[] {
+    return [...this.#deleting];
   }
 
   /** The line as it was read, or as its log left it. */
@@ -88,10 +184,20 @@ export class Checkpoint {
     this.#sources.delete(key);
   }
 
-  /** The partition is gone. */
-  remove(key: PartitionKey): void {
+  /**
+   * The partition is to be deleted. Once this is durable, neither its files nor their absence mean
+   * anything.
+   */
+  beginDelete(key: PartitionKey): void {
     this.#sources.delete(key);
     this.#stored.delete(key);
+    this.#deleting.add(key);
+    this.#isChanged = true;
+  }
+
+  /** Its files are gone. */
+  endDelete(key: PartitionKey): void {
+    this.#deleting.delete(key);
     this.#isChanged = true;
   }
 
@@ -100,12 +206,15 @@ export class Checkpoint {
     this.#isChanged = true;
   }
 
-  /** Writes when something changed, unsynced. */
+  /** Writes when something changed. After power loss the earlier one may be back. */
   writeIfChanged(): Promise<void> {
     return this.#isChanged ? this.#write(false) : Promise.resolve();
   }
 
-  /** Resolves when every line as it is now is durable. Calls made while a write runs share the next one. */
+  /**
+   * Resolves when every line as it is now is durable. Calls made while a write runs share the next
+   * one.
+   */
   sync(): Promise<void> {
     return this.#write(true);
   }
@@ -122,7 +231,8 @@ export class Checkpoint {
   }
 
   async #writeAfter(earlier: Promise<void> | null, request: { durable: boolean }): Promise<void> {
-    // An earlier failure was told to whoever asked for that write. Waiting also lets calls of this turn share the write.
+    // An earlier failure was told to whoever asked for that write. Waiting also lets calls of this
+    // turn share the write.
     await earlier?.catch(() => undefined);
     const writing = this.#writeNow(request.durable);
     this.#next = null;
@@ -136,7 +246,10 @@ export class Checkpoint {
     for (const [key, line] of this.#stored) partitions[key] = pack(line);
     for (const [key, source] of this.#sources) partitions[key] = pack(source());
     try {
-      await replaceFile(this.#files, this.#path, encode({ version: 1, partitions }), durable);
+      const body = encode({ version: 1, partitions, deleting: [...this.#deleting] });
+      // Never a hint: it takes the place of lines that were synced.
+      const durability = durable ? 'durable' : 'whole';
+      await replaceFile(this.#files, this.#path, body, durability);
     } catch (error) {
       this.#isChanged = true;
       throw storageError(`write "${this.#path}"`, error);
@@ -144,30 +257,72 @@ export class Checkpoint {
   }
 }
 
-function pack({
-  startOffset,
-  highWaterMark,
-  syncedOffset,
-  epochs,
-}: PartitionCheckpoint): Body['partitions'][string] {
+function pack(line: PartitionCheckpoint): Packed {
+  const { startOffset, startEpoch, highWaterMark, syncedOffset, writtenOffset, epochs } = line;
   const pairs = epochs
     .filter((start) => start.startOffset < syncedOffset)
     .map((start): [number, Offset] => [start.epoch, start.startOffset]);
-  return [startOffset, highWaterMark, syncedOffset, pairs];
+  const state = line.isResetting === true ? 'resetting' : null;
+  const packed: Packed = [startOffset, highWaterMark, syncedOffset, pairs, startEpoch];
+  packed.push(writtenOffset);
+  if (line.logStartOffset !== undefined) packed.push(state, line.logStartOffset);
+  else if (state !== null) packed.push(state);
+  return packed;
 }
+
+/** A line as it is read: each field is judged. */
+const readLine: Check<PartitionCheckpoint> = (value, path) => {
+  const packed = listOf<unknown>((each) => each)(value, path);
+  const field = (at: number): Offset => count(packed[at], `${path}[${at}]`);
+  const [startOffset, highWaterMark, syncedOffset] = [field(0), field(1), field(2)];
+  const epochs = listOf(epochStart)(packed[3], `${path}[3]`);
+  const startEpoch = packed[4] === undefined ? 0 : field(4);
+  const writtenOffset = packed[5] === undefined ? syncedOffset : field(5);
+  const line = { startOffset, startEpoch, highWaterMark, syncedOffset, writtenOffset, epochs };
+  return {
+    ...line,
+    ...(packed[7] === undefined ? {} : { logStartOffset: field(7) }),
+    ...(packed[6] === 'resetting' ? { isResetting: true } : {}),
+  };
+};
+
+const epochStart: Check<EpochStart> = (value, path) => {
+  const [epoch, startOffset] = listOf(count)(value, path);
+  return epoch === undefined || startOffset === undefined
+    ? refuseValue(path, value, 'an epoch and an offset')
+    : { epoch, startOffset };
+};
+
+const readKey: Check<PartitionKey> = (value, path) => {
+  const key = string(value, path);
+  return /^.+\/\d+$/.test(key) ? key : refuseValue(path, key, 'a topic id and a partition');
+};
 
 function encode(body: Body): Uint8Array {
   const text = Buffer.from(JSON.stringify(body));
   return Buffer.concat([Buffer.from(`${crc32(text).toString(16).padStart(8, '0')}\n`), text]);
 }
 
-function decode(bytes: Uint8Array): Body | null {
+function decode(bytes: Uint8Array): Found | null {
   const text = bytes.subarray(9);
   if (
     Buffer.from(bytes.subarray(0, 9)).toString() !==
     `${crc32(text).toString(16).padStart(8, '0')}\n`
   )
     return null;
-  const body = JSON.parse(Buffer.from(text).toString()) as Body;
-  return body.version === 1 ? body : null;
+  try {
+    return readBody(parseJson(Buffer.from(text).toString(), 'the checkpoint'));
+  } catch {
+    return null;
+  }
+}
+
+function readBody(value: unknown): Found {
+  const { partitions, deleting } = shape({
+    version: oneOf([1]),
+    partitions: mapOf(readLine),
+    deleting: defaulted(listOf(readKey), []),
+  })(value, 'checkpoint');
+  for (const key of partitions.keys()) readKey(key, 'checkpoint.partitions');
+  return { partitions, deleting };
 }

@@ -1,21 +1,23 @@
 /**
- * One broker's data directory: the `Disk` of `runtime/ports.ts`. Finds out what the last stop left, hands out the quorum log and the
- * partitions' logs, runs the background flush and the checkpoint, and reports the first I/O error. The only part that touches a disk.
+ * One broker's data directory: the `Disk` of `runtime/ports.ts`. Finds out what the last stop left,
+ * hands out the quorum log and the partitions' logs, runs the background flush and the checkpoint,
+ * and reports the first I/O error. The only part that touches a disk.
  *
  *   lock                       one process at a time
  *   meta.json                  who this directory is
  *   session.json, clean        who wrote here last, and whether it stopped in order (P4)
- *   checkpoint.json            log start, high-water mark, recovery point and epochs of every partition
+ *   checkpoint.json            log start, high-water mark, recovery point and epochs of every
+ *                              partition
  *   quorum/                    the metadata log
  *   partitions/<topic>-<n>/    <first offset>.log, .index, .timeindex; producers.snapshot; aside/
  */
-import { BrokerError } from '../base/errors.ts';
-import { assert } from '../base/assert.ts';
-import { partitionKey } from '../base/units.ts';
-import type { BrokerEpoch, DirectoryId, Offset, PartitionKey, TopicId } from '../base/units.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { assert } from '../../base/assert.ts';
+import { partitionKey } from '../../base/units.ts';
+import type { BrokerEpoch, DirectoryId, Offset, PartitionKey, TopicId } from '../../base/units.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { isShortage } from '../runtime/ports.ts';
 import type {
-  Cancel,
-  Clock,
   DirectoryMeta,
   Disk,
   DiskStart,
@@ -23,13 +25,15 @@ import type {
   PartitionLogOptions,
 } from '../runtime/ports.ts';
 import { Checkpoint } from './checkpoint.ts';
+import type { PartitionCheckpoint } from './checkpoint.ts';
 import { lockDirectory } from './directory-lock.ts';
 import type { ReleaseLock } from './directory-lock.ts';
-import { nodeFileSystem, storageError } from './file-system.ts';
+import { folderOf, nodeFileSystem, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import { dataCallsMax, IoGate } from './io-gate.ts';
 import { openPartitionLog } from './open-partition-log.ts';
+import { listPartitions, makeDurableFolder, type PartitionId } from './partition-folders.ts';
 import type { FilePartitionLog } from './partition-log.ts';
 import { FileQuorumLog } from './quorum-log.ts';
 import {
@@ -44,7 +48,7 @@ import {
 import type { MountIdentity, Session, Surroundings } from './session.ts';
 import { TailCache } from './tail-cache.ts';
 import { Volume } from './volume.ts';
-import type { StorageLogger } from './volume.ts';
+import type { StorageLogger } from './storage-logger.ts';
 
 /** What {@link openDisk} needs. Every number has a default. */
 export interface DiskOptions {
@@ -62,12 +66,18 @@ export interface DiskOptions {
   readonly tailCacheBytes?: number;
   /** Free bytes that appends must leave: for checkpoints, sessions and the metadata log. */
   readonly reserveBytes?: number;
-  /** Threads of libuv's pool (UV_THREADPOOL_SIZE; libuv's own default is 4). Data gets half of them, eight at most. */
+  /**
+   * Threads of libuv's pool (UV_THREADPOOL_SIZE; libuv's own default is 4). Data gets half of them,
+   * eight at most.
+   */
   readonly poolThreads?: number | undefined;
-  /** For tests: where this start takes place. */
+  /** For tests and simulators: where this start takes place, and its file system and lock. */
   readonly bootId?: string;
+  /** Else `meta.json` says it. */
   readonly mountIdentity?: MountIdentity;
   readonly files?: FileSystem;
+  /** Keeps every other process out of the directory, or throws REFUSED. */
+  readonly lock?: (dataDir: string) => ReleaseLock;
 }
 
 /** What may change while the directory is open. */
@@ -85,29 +95,24 @@ const FLUSH_INTERVAL_MS = 1000;
 const FLUSH_BYTES = 16 * 1024 * 1024;
 const TAIL_CACHE_BYTES = 32 * 1024 * 1024;
 const RESERVE_BYTES = 256 * 1024 * 1024;
-/** The flusher looks ten times as often as it flushes, so that bytes are at most a tenth over their age. */
+/**
+ * The flusher looks ten times as often as it flushes, so that bytes are at most a tenth over their
+ * age.
+ */
 const FLUSH_LOOKS = 10;
 const SPACE_LOOK_MS = 1000;
 const CHECKPOINT_MS = 3000;
 
-const DELETED_SUFFIX = '.deleted';
-const PARTITION_FOLDER = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,9})$/;
-
-interface PartitionId {
-  readonly topicId: TopicId;
-  readonly partition: number;
-}
-
 /**
- * Opens a data directory and classifies the start. Rejects with REFUSED when another process has it open, with DATA_CORRUPT when `meta.json`
- * cannot be read, and with STORAGE_FAILED.
+ * Opens a data directory and classifies the start. Rejects with REFUSED when another process has it
+ * open, with DATA_CORRUPT when `meta.json` cannot be read, and with STORAGE_FAILED.
  */
 export async function openDisk(options: DiskOptions): Promise<LiveDisk> {
   const files = options.files ?? nodeFileSystem;
   let unlock: ReleaseLock | null = null;
   try {
-    await files.makeFolder(`${options.dataDir}/partitions`);
-    unlock = lockDirectory(options.dataDir);
+    await makeDurableFolder(files, `${options.dataDir}/partitions`);
+    unlock = (options.lock ?? lockDirectory)(options.dataDir);
     return await FileDisk.open(options, files, unlock);
   } catch (error) {
     unlock?.();
@@ -129,8 +134,15 @@ class FileDisk implements LiveDisk {
   readonly #bootId: string;
   readonly #partitions: Map<PartitionKey, PartitionId>;
   readonly #logs = new Map<PartitionKey, FilePartitionLog>();
-  /** Partitions closed in order, or made, by this process: nothing about them is in doubt, whatever the start was. */
+  /**
+   * Partitions closed in order, or made, by this process: nothing about them is in doubt, whatever
+   * the start was.
+   */
   readonly #settled = new Set<PartitionKey>();
+  /** Partitions whose last line is not in the journal, for want of space or descriptors. */
+  readonly #unstated = new Set<PartitionKey>();
+  /** False once a log was closed without being synced, for want of space or descriptors. */
+  #isClosedInFull = true;
   readonly #syncedCallbacks: ((topicId: TopicId, partition: number, offset: Offset) => void)[] = [];
   #meta: DirectoryMeta | null;
   /** Epoch of the session that this process wrote, or null. */
@@ -165,14 +177,17 @@ class FileDisk implements LiveDisk {
     });
     const onFailure = (error: Error): void => volume.fail(error);
     this.quorum = new FileQuorumLog({
-      files,
+      files: volume.control,
       folder: this.#path('quorum'),
       isFormatted: meta !== null,
       onFailure,
+      onShortage: (error) => {
+        volume.logger.warn({ err: error }, 'the quorum log waits');
+      },
     });
     this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
-      options.clock.every(SPACE_LOOK_MS, () => void volume.lookAtSpace()),
+      options.clock.every(SPACE_LOOK_MS, () => void this.#tendSpace()),
       options.clock.every(CHECKPOINT_MS, () => void this.#writeCheckpoint()),
     ];
   }
@@ -198,19 +213,18 @@ class FileDisk implements LiveDisk {
     const session = await loadSession(files, `${dataDir}/session.json`);
     const cleanFlag = await loadCleanFlag(files, `${dataDir}/clean`);
     const mount = await mountOf(options, files);
+    const checkpoint = await Checkpoint.load(volume.control, `${dataDir}/checkpoint.json`);
     const verdict = classify({
       meta,
       session,
       cleanFlag,
+      checkpoint: checkpoint.file,
       now: { bootId, mount, podUid: options.podUid },
     });
-    const { checkpoint, isLost } = await Checkpoint.load(files, `${dataDir}/checkpoint.json`);
-    if (isLost)
-      logger.warn(
-        { dataDir },
-        'checkpoint fails its checksum: every log is scanned from its start',
-      );
-    const partitions = await listPartitionFolders(files, `${dataDir}/partitions`);
+    // Before another checkpoint is written, after which the next start would pass for warm.
+    if (checkpoint.file !== 'whole' && session !== null)
+      await removeSession(volume.control, dataDir);
+    const partitions = await listPartitions(files, `${dataDir}/partitions`, checkpoint);
     const start = { meta, sessionEpoch: session?.brokerEpoch ?? 0, ...verdict };
     logger.info(
       {
@@ -257,7 +271,7 @@ class FileDisk implements LiveDisk {
     await this.#guard('format the data directory', async () => {
       // The name comes last: a directory is formatted once everything it vouches for is durable.
       await this.quorum.ensure();
-      await saveJson(this.#files, this.#path('meta.json'), meta);
+      await saveJson(this.#volume.control, this.#path('meta.json'), meta);
       this.#meta = meta;
     });
   }
@@ -266,10 +280,11 @@ class FileDisk implements LiveDisk {
     const meta = this.#meta;
     assert(meta !== null, 'only a formatted directory can be renewed');
     await this.#guard('renew the data directory', async () => {
-      // In this order: the old id must never stand beside an empty quorum log, which would be a voter that has forgotten its vote.
+      // In this order: the old id must never stand beside an empty quorum log, which would be a
+      // voter that has forgotten its vote.
       await this.#removeSession();
       const renewed = { ...meta, directoryId };
-      await saveJson(this.#files, this.#path('meta.json'), renewed);
+      await saveJson(this.#volume.control, this.#path('meta.json'), renewed);
       this.#meta = renewed;
       await this.quorum.create();
     });
@@ -284,15 +299,18 @@ class FileDisk implements LiveDisk {
         mount: await mountOf(this.#options, this.#files),
         podUid: this.#options.podUid,
       };
+      // A session without a checkpoint is damage: see `classify`.
+      await this.#checkpoint.sync();
       const session: Session = {
         clusterId: meta.clusterId,
         directoryId: meta.directoryId,
         brokerEpoch,
         ...now,
       };
-      await saveJson(this.#files, this.#path('session.json'), session);
-      // The flag of an earlier epoch says nothing any more; it goes so that no later epoch can ever match it.
-      await this.#files.remove(this.#path('clean'));
+      await saveJson(this.#volume.control, this.#path('session.json'), session);
+      // The flag of an earlier epoch says nothing any more; it goes so that no later epoch can ever
+      // match it.
+      await this.#volume.control.remove(this.#path('clean'));
       await this.#files.syncFolder(this.#options.dataDir);
       this.#sessionEpoch = brokerEpoch;
     });
@@ -304,7 +322,8 @@ class FileDisk implements LiveDisk {
       throw storageError('mark the stop as clean', this.#volume.failure);
     const meta = this.#meta;
     const brokerEpoch = this.#sessionEpoch;
-    // Without a session of its own this process has vouched for nothing: a lossy start must not turn clean by being stopped.
+    // Without a session of its own this process has vouched for nothing: a lossy start must not
+    // turn clean by being stopped.
     if (meta === null || brokerEpoch === null) {
       this.#volume.logger.info(
         {},
@@ -312,13 +331,21 @@ class FileDisk implements LiveDisk {
       );
       return;
     }
-    await this.#guard('mark the stop as clean', async () => {
-      await this.#checkpoint.sync();
-      await saveJson(this.#files, this.#path('clean'), {
-        directoryId: meta.directoryId,
-        brokerEpoch,
+    try {
+      if (!this.#isClosedInFull)
+        throw new BrokerError('OVERLOADED', 'Cannot mark the stop as clean: a log was not synced');
+      await this.#guard('mark the stop as clean', async () => {
+        await this.#checkpoint.sync();
+        await saveJson(this.#volume.control, this.#path('clean'), {
+          directoryId: meta.directoryId,
+          brokerEpoch,
+        });
       });
-    });
+    } catch (error) {
+      if (!isShortage(error)) throw error;
+      // The next start is warm, which costs a scan.
+      this.#volume.logger.warn({ err: error }, 'no clean flag');
+    }
   }
 
   async markLossy(reason: string): Promise<void> {
@@ -337,12 +364,17 @@ class FileDisk implements LiveDisk {
   ): Promise<PartitionLog> {
     const key = partitionKey(topicId, partition);
     assert(!this.#logs.has(key), `log of ${key} must not be open already`);
+    if (this.#checkpoint.isDeleting(key)) await this.deletePartition(topicId, partition);
+    // No file goes by a line that the journal does not hold.
+    if (this.#unstated.has(key)) {
+      await this.#guard('write the checkpoint', () => this.#checkpoint.sync());
+      this.#unstated.delete(key);
+    }
     const isKnown = this.#partitions.has(key);
+    const saved = this.#checkpoint.get(key);
     const folder = this.#partitionFolder(topicId, partition);
-    if (!isKnown) await this.#guard(`make "${folder}"`, () => this.#files.makeFolder(folder));
-    this.#partitions.set(key, { topicId, partition });
+    await this.#guard(`make "${folder}"`, () => this.#volume.control.makeFolder(folder));
     const isSettled = !isKnown || this.#settled.has(key);
-    this.#settled.delete(key);
     const log = await openPartitionLog({
       volume: this.#volume,
       checkpoint: this.#checkpoint,
@@ -356,13 +388,28 @@ class FileDisk implements LiveDisk {
       onSynced: (offset) => {
         for (const callback of this.#syncedCallbacks) callback(topicId, partition, offset);
       },
-      onClosed: () => {
+      onClosed: (isSynced) => {
         this.#logs.delete(key);
+        this.#isClosedInFull &&= isSynced;
+        if (!isSynced) this.#unstated.add(key);
         if (this.#volume.failure === null) this.#settled.add(key);
       },
     });
+    if (!isKnown || isOutdated(saved, log.recovery.state.endOffset)) await this.#noteMade(log);
+    this.#partitions.set(key, { topicId, partition });
+    this.#settled.delete(key);
     this.#logs.set(key, log);
     return log;
+  }
+
+  /** From here on the partition must be found, and what was deleted under its name is forgotten. */
+  async #noteMade(log: FilePartitionLog): Promise<void> {
+    try {
+      await this.#checkpoint.sync();
+    } catch (error) {
+      await log.close().catch(() => undefined);
+      throw error;
+    }
   }
 
   async deletePartition(topicId: TopicId, partition: number): Promise<void> {
@@ -371,13 +418,16 @@ class FileDisk implements LiveDisk {
     if (!this.#partitions.has(key)) return;
     const folder = this.#partitionFolder(topicId, partition);
     await this.#guard(`delete "${folder}"`, async () => {
-      // Renamed first: what a crash leaves half deleted must not look like a log.
-      await this.#files.remove(`${folder}${DELETED_SUFFIX}`);
-      await this.#files.rename(folder, `${folder}${DELETED_SUFFIX}`);
+      // Journalled first: a crash must leave neither a line without files nor half a log.
+      this.#checkpoint.beginDelete(key);
+      await this.#checkpoint.sync();
+      await this.#volume.control.remove(folder);
+      // The line stays until power loss can bring nothing back.
+      await this.#files.syncFolder(folderOf(folder));
       this.#partitions.delete(key);
       this.#settled.delete(key);
-      this.#checkpoint.remove(key);
-      await this.#files.remove(`${folder}${DELETED_SUFFIX}`);
+      this.#unstated.delete(key);
+      this.#checkpoint.endDelete(key);
     });
   }
 
@@ -387,6 +437,13 @@ class FileDisk implements LiveDisk {
 
   freeBytes(): number {
     return this.#volume.freeBytes();
+  }
+
+  shortage(): string | null {
+    const freeBytes = this.#volume.freeBytes();
+    if (freeBytes > 0) return null;
+    const { reserveBytes } = this.#volume;
+    return `the data volume is ${-freeBytes} bytes below its reserve of ${reserveBytes} bytes`;
   }
 
   onSynced(callback: (topicId: TopicId, partition: number, offset: Offset) => void): void {
@@ -419,10 +476,13 @@ class FileDisk implements LiveDisk {
   }
 
   async #removeSession(): Promise<void> {
-    await this.#files.remove(this.#path('clean'));
-    await this.#files.remove(this.#path('session.json'));
-    await this.#files.syncFolder(this.#options.dataDir);
+    await removeSession(this.#volume.control, this.#options.dataDir);
     this.#sessionEpoch = null;
+  }
+
+  async #tendSpace(): Promise<void> {
+    await this.#volume.tendSpace();
+    this.quorum.retry();
   }
 
   #path(name: string): string {
@@ -434,12 +494,13 @@ class FileDisk implements LiveDisk {
   }
 
   async #writeCheckpoint(): Promise<void> {
+    for (const log of this.#logs.values()) log.finishRetirement();
     try {
       await this.#checkpoint.writeIfChanged();
     } catch (error) {
       const failure = storageError('write the checkpoint', error);
       // On a full disk the older one stays, which is only less exact; the next round tries again.
-      if (failure.code === 'DISK_FULL')
+      if (isShortage(failure))
         this.#volume.logger.warn({ err: failure }, 'checkpoint was not written');
       else this.#volume.fail(failure);
     }
@@ -455,6 +516,16 @@ class FileDisk implements LiveDisk {
       throw failure;
     }
   }
+}
+
+/**
+ * The line says of a log that ends at `endOffset` what must not be said once more is appended: that
+ * a reset is on its way, or that offsets are written or committed which are not there.
+ */
+function isOutdated(line: PartitionCheckpoint | null, endOffset: Offset): boolean {
+  if (line === null) return false;
+  const { isResetting = false, highWaterMark, writtenOffset } = line;
+  return isResetting || Math.max(highWaterMark, writtenOffset) > endOffset;
 }
 
 async function loadMeta(files: FileSystem, path: string): Promise<DirectoryMeta | null> {
@@ -489,17 +560,8 @@ function mountOf(options: DiskOptions, files: FileSystem): Promise<MountIdentity
   }));
 }
 
-async function listPartitionFolders(
-  files: FileSystem,
-  folder: string,
-): Promise<Map<PartitionKey, PartitionId>> {
-  const partitions = new Map<PartitionKey, PartitionId>();
-  for (const name of await files.list(folder)) {
-    if (name.endsWith(DELETED_SUFFIX)) await files.remove(`${folder}/${name}`);
-    const match = PARTITION_FOLDER.exec(name);
-    if (match?.[1] === undefined || match[2] === undefined) continue;
-    const id = { topicId: match[1], partition: Number(match[2]) };
-    partitions.set(partitionKey(id.topicId, id.partition), id);
-  }
-  return partitions;
+async function removeSession(files: FileSystem, dataDir: string): Promise<void> {
+  await files.remove(`${dataDir}/clean`);
+  await files.remove(`${dataDir}/session.json`);
+  await files.syncFolder(dataDir);
 }

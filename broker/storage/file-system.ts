@@ -1,13 +1,15 @@
 /**
- * The file calls that storage makes, as asynchronous calls of libuv's pool, and the two loops every caller needs. An interface, so that
- * tests can make a disk fail; it must not know what the bytes mean.
+ * The file calls that storage makes, as asynchronous calls of libuv's pool, and the two loops every
+ * caller needs. An interface, so that tests can make a disk fail; it must not know what the bytes
+ * mean.
  *
- * Async on purpose: a synchronous write is some 40 us cheaper, but under dirty-page throttling a plain write(2) hangs for seconds, and the
- * loop that heartbeats and votes must not hang with it (DESIGN.md section 6).
+ * Async on purpose: a synchronous write is some 40 us cheaper, but under dirty-page throttling a
+ * plain write(2) hangs for seconds, and the loop that heartbeats and votes must not hang with it
+ * (docs/rules.md#what-a-sync-may-not-hold-up).
  */
 import fs from 'node:fs';
-import { AssertionError } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
+import { AssertionError } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
 
 /** What stat tells that storage uses. */
 export interface FileStatus {
@@ -161,26 +163,40 @@ export async function readFile(files: FileSystem, path: string): Promise<Uint8Ar
 }
 
 /**
- * Replaces a file at once: readers and crashes see the old or the new bytes. `durable` false skips both syncs: after power loss the file may
- * be the old one, the new one or, on some filesystems, garbage, so its reader must check it.
+ * What a power loss may leave of a file that was replaced. `hint`: the old bytes, the new ones or,
+ * on some file systems, garbage or nothing. `whole`: the old or the new bytes. `durable`: the new
+ * ones.
  */
+export type Durability = 'hint' | 'whole' | 'durable';
+
+/** Replaces a file at once: readers and crashes of the process see the old or the new bytes. */
 export async function replaceFile(
   files: FileSystem,
   path: string,
   bytes: Uint8Array,
-  durable: boolean,
+  durability: Durability,
 ): Promise<void> {
   const temporary = `${path}.tmp`;
+  // The rename may reach the disk without the bytes: what an earlier attempt left must not come to
+  // stand under the name.
+  if (durability === 'hint') await files.remove(temporary);
   const file = await files.open(temporary, 'write');
   try {
     await files.truncate(file, 0);
     await writeFully(files, file, [bytes], 0);
-    if (durable) await files.datasync(file);
+    if (durability !== 'hint') await files.datasync(file);
   } finally {
     await files.close(file);
   }
   await files.rename(temporary, path);
-  if (durable) await files.syncFolder(path.slice(0, path.lastIndexOf('/')));
+  if (durability === 'durable') await files.syncFolder(folderOf(path));
+}
+
+/** Where a name stands: the root and the working folder are folders as well. */
+export function folderOf(path: string): string {
+  const at = path.lastIndexOf('/');
+  if (at < 0) return '.';
+  return at === 0 ? '/' : path.slice(0, at);
 }
 
 /** Node's error code (`ENOENT`), or an empty string. */
@@ -190,20 +206,42 @@ export function codeOf(error: unknown): string {
     : '';
 }
 
-/** Converts whatever a file call threw, once: ENOSPC and EDQUOT become DISK_FULL, everything else STORAGE_FAILED. `action` completes "Cannot …". Rethrows assertions. */
+/** No space on the volume or within the quota. */
+const FULL_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+/** No descriptor or no memory for the call: it says nothing about the disk. */
+const BUSY_CODES: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+
+/** Whether a file call failed for want of space. */
+export function isOutOfSpace(error: unknown): boolean {
+  return FULL_CODES.has(codeOf(error));
+}
+
+/**
+ * Converts whatever a file call threw, once: want of space becomes DISK_FULL, want of descriptors
+ * or memory OVERLOADED, everything else STORAGE_FAILED. `action` completes "Cannot …". Rethrows
+ * assertions.
+ */
 export function storageError(action: string, error: unknown): BrokerError {
   if (error instanceof BrokerError) return error;
   // A mistake of ours is no fault of the disk.
   if (error instanceof AssertionError) throw error;
-  const code = codeOf(error);
   const text = error instanceof Error ? error.message : String(error);
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  return new BrokerError(
-    isFull ? 'DISK_FULL' : 'STORAGE_FAILED',
-    `Cannot ${action}: ${text}`,
-    {},
-    error,
-  );
+  const code = isOutOfSpace(error)
+    ? 'DISK_FULL'
+    : BUSY_CODES.has(codeOf(error))
+      ? 'OVERLOADED'
+      : 'STORAGE_FAILED';
+  return new BrokerError(code, `Cannot ${action}: ${text}`, {}, error);
+}
+
+/**
+ * Converts what a sync threw. Want of space is a failure here: bytes that were written, and maybe
+ * acknowledged, found no place, and Linux says so once (P3).
+ */
+export function syncError(action: string, error: unknown): BrokerError {
+  if (!isOutOfSpace(error)) return storageError(action, error);
+  const text = error instanceof Error ? error.message : String(error);
+  return new BrokerError('STORAGE_FAILED', `Cannot ${action}: ${text}`, {}, error);
 }
 
 function dropBytes(buffers: readonly Uint8Array[], count: number): readonly Uint8Array[] {

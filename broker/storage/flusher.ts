@@ -1,8 +1,10 @@
 /**
- * The background flush (P3): bounds how long and how much written data may stay unsynced, surfaces write-back errors, and never stands on
- * the acknowledgement path. Dirty logs only, oldest first, few at a time, so that it cannot crowd out reads and appends (DESIGN.md section 6).
+ * The background flush (P3): bounds how long and how much written data may stay unsynced, surfaces
+ * write-back errors, and never stands on the acknowledgement path. Dirty logs only, oldest first,
+ * few at a time, so that it cannot crowd out reads and appends
+ * (docs/rules.md#what-a-sync-may-not-hold-up).
  */
-import type { MonotonicMs } from '../base/units.ts';
+import type { MonotonicMs } from '../../base/units.ts';
 
 /** A log that can be dirty. */
 export interface Flushable {

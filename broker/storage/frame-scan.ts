@@ -1,13 +1,21 @@
 /**
- * Walks the frames of one segment file in order. Three depths of trust: `headers` checks structure, place and the leader's checksum of each
- * header; `full` checks the producer's checksum over the payload too. Decides nothing: it says where the good frames stop and why, and
- * recovery judges (P6, P9).
+ * Walks the frames of one segment file in order. Three depths of trust: `headers` checks structure,
+ * place and the leader's checksum of each header; `full` checks the producer's checksum over the
+ * payload too. Decides nothing: it says where the good frames stop and why, and recovery judges
+ * (P6, P9).
  */
 import { crc32 } from 'node:zlib';
-import { checkFrame, HEADER_BYTES, isStamped, readHeader } from '../../proto/batch/frame.ts';
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { LeaderEpoch, Offset } from '../base/units.ts';
+import {
+  checkFrame,
+  endOffsetOf,
+  HEADER_BYTES,
+  isStamped,
+  readHeader,
+  withControl,
+} from '../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { LeaderEpoch, Offset } from '../../base/units.ts';
 
 /** Reads at a position of one file, as many bytes as there are, up to the buffer's length. */
 export type ReadAt = (into: Uint8Array, position: number) => Promise<number>;
@@ -25,8 +33,9 @@ export interface ScanRequest {
 }
 
 /**
- * Where the good frames stop. `end`: exactly at the end. `incomplete`: the rest is the beginning of one frame, or zeros only; a write that
- * was cut. `invalid`: bytes that are no frame of this place. `stopped`: the visitor asked for it.
+ * Where the good frames stop. `end`: exactly at the end. `incomplete`: the rest is the beginning of
+ * one frame, or zeros only; a write that was cut. `invalid`: bytes that are no frame of this place.
+ * `stopped`: the visitor asked for it.
  */
 export interface ScanStop {
   readonly kind: 'end' | 'incomplete' | 'invalid' | 'stopped';
@@ -41,15 +50,13 @@ export interface ScanStop {
 export type FrameVisitor = (header: BatchHeader, position: number) => boolean | void;
 
 const BLOCK_BYTES = 1024 * 1024;
-/** Of a headers scan: many small frames at a time, but large ones are passed over by their headers alone. */
+/**
+ * Of a headers scan: many small frames at a time, but large ones are passed over by their headers
+ * alone.
+ */
 const HEADERS_BLOCK_BYTES = 64 * 1024;
 const LONE_HEADER_BLOCK_BYTES = 4 * 1024;
 const LARGE_FRAME_BYTES = 16 * 1024;
-
-/** Offset after the last record of a batch. */
-export function endOffsetOf(header: BatchHeader): Offset {
-  return header.baseOffset + header.lastOffsetDelta + 1;
-}
 
 /** Visits good frames from `position` on until they stop. Rejects only as `readAt` does. */
 export async function scanFrames(
@@ -75,18 +82,28 @@ export async function scanFrames(
     const head = await block.view(position, Math.min(left, HEADER_BYTES));
     if (left < HEADER_BYTES || head.length < HEADER_BYTES)
       return stop('incomplete', `${left} bytes are left, a header has ${HEADER_BYTES}`);
-    const header = readHeaderOrNull(head);
-    if (header === null) {
+    const header = orFault(() => readHeader(head, 0));
+    if (typeof header === 'string') {
       const isZero = await isZeroUntilEnd(block, position, request.endPosition);
-      return isZero ? stop('incomplete', 'zeros only') : stop('invalid', 'no batch header');
+      return isZero
+        ? stop('incomplete', 'zeros only')
+        : stop('invalid', `no batch header: ${header}`);
     }
     const fault = placeFault(head, header, offset, epoch, request.target);
     if (fault !== null) return stop('invalid', fault);
     if (header.length > left)
       return stop('incomplete', `frame of ${header.length} bytes has ${left}`);
-    if (request.depth === 'full' && !isWhole(await block.view(position, header.length)))
-      return stop('invalid', 'payload checksum does not match');
-    if (visit(header, position) === false) return stop('stopped', '');
+    let found = header;
+    if (request.depth === 'full') {
+      const frame = await block.view(position, header.length);
+      const whole = orFault(() => {
+        checkFrame(frame, 0, crc32);
+        return withControl(frame, 0, header);
+      });
+      if (typeof whole === 'string') return stop('invalid', whole);
+      found = whole;
+    }
+    if (visit(found, position) === false) return stop('stopped', '');
     if (request.depth === 'headers')
       block.bytesMin =
         header.length >= LARGE_FRAME_BYTES ? LONE_HEADER_BLOCK_BYTES : HEADERS_BLOCK_BYTES;
@@ -113,21 +130,12 @@ function placeFault(
   return null;
 }
 
-function readHeaderOrNull(bytes: Uint8Array): BatchHeader | null {
+/** What is read, or what is wrong with it: it may be of a newer build. */
+function orFault<T>(read: () => T): T | string {
   try {
-    return readHeader(bytes, 0);
+    return read();
   } catch (error) {
-    if (error instanceof BrokerError && error.code === 'CORRUPT_BATCH') return null;
-    throw error;
-  }
-}
-
-function isWhole(frame: Uint8Array): boolean {
-  try {
-    checkFrame(frame, 0, crc32);
-    return true;
-  } catch (error) {
-    if (error instanceof BrokerError && error.code === 'CORRUPT_BATCH') return false;
+    if (error instanceof BrokerError && error.code === 'CORRUPT_BATCH') return error.message;
     throw error;
   }
 }

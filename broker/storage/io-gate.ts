@@ -1,7 +1,9 @@
 /**
- * Bounds the data calls that are in libuv's pool at one time, so that data never takes the last thread: behind it the metadata log syncs
- * (P1), and a device that throttles dirty pages can hold a thread for seconds (DESIGN.md section 6). Waiting calls queue in order; the queue
- * is bounded by its callers, who have at most one write and one flush per partition and one call per read.
+ * Bounds the data calls that are in libuv's pool at one time, so that data never takes the last
+ * thread: behind it the metadata log syncs (P1), and a device that throttles dirty pages can hold a
+ * thread for seconds (docs/rules.md#what-a-sync-may-not-hold-up). Waiting calls queue in order; the
+ * queue is bounded by its callers, who have at most one write and one flush per partition and one
+ * call per read.
  */
 
 /** Data calls at one time when the pool has 16 threads, as the image sets it. */

@@ -1,14 +1,20 @@
 /**
- * Reads frames of one segment from disk for followers and consumers: one pread, both checksums of every frame, whole frames only. Where a
- * sequential reader left off is remembered as a hint, so that catching up needs no index lookup per read.
+ * Reads frames of one segment from disk for followers and consumers: one pread, both checksums of
+ * every frame, whole frames only. Where a sequential reader left off is remembered as a hint, so
+ * that catching up needs no index lookup per read.
  */
 import { crc32 } from 'node:zlib';
-import { checkFrame, frameLength, HEADER_BYTES, isStamped } from '../../proto/batch/frame.ts';
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { Offset, WallMs } from '../base/units.ts';
+import {
+  checkFrame,
+  endOffsetOf,
+  frameLength,
+  HEADER_BYTES,
+  isStamped,
+} from '../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { Offset, WallMs } from '../../base/units.ts';
 import type { LogRead } from '../runtime/ports.ts';
-import { endOffsetOf } from './frame-scan.ts';
 import type { Segment } from './segment.ts';
 
 /** Sequential readers of one log that are remembered. */
@@ -58,7 +64,10 @@ export async function collectHeaders(
   return headers;
 }
 
-/** First batch in the range with this timestamp or a later one, or null. Rejects with DATA_CORRUPT. */
+/**
+ * First batch of records in the range with this timestamp or a later one, or null: the times of
+ * control batches are those of elections. Rejects with DATA_CORRUPT.
+ */
 export async function findByTimestamp(
   name: string,
   segments: readonly Segment[],
@@ -70,9 +79,11 @@ export async function findByTimestamp(
     if (segment.baseOffset >= range.endOffset) return null;
     let header = (await segment.locateTime(timestampMs))?.header ?? null;
     // Batches below the log start are gone, even where their bytes are still there.
-    if (header !== null && endOffsetOf(header) <= range.startOffset) {
+    if (header !== null && (header.isControl || endOffsetOf(header) <= range.startOffset)) {
       const headers = await collectHeaders(name, [segment], range);
-      header = headers.find((candidate) => candidate.maxTimestampMs >= timestampMs) ?? null;
+      const isWanted = (candidate: BatchHeader): boolean =>
+        !candidate.isControl && candidate.maxTimestampMs >= timestampMs;
+      header = headers.find(isWanted) ?? null;
     }
     if (header !== null) return header.baseOffset < range.endOffset ? header : null;
   }

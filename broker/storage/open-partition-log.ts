@@ -1,16 +1,18 @@
-/** Opens a partition's log: recovers its segments, and gathers what the producer table is rebuilt from. */
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { topicIdToBytes } from '../../proto/batch/frame.ts';
-import { BrokerError } from '../base/errors.ts';
-import { partitionKey } from '../base/units.ts';
-import type { Offset } from '../base/units.ts';
+/**
+ * Opens a partition's log: recovers its segments, and gathers what the producer table is rebuilt
+ * from.
+ */
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { endOffsetOf, topicIdToBytes } from '../../wire/batch/frame.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { partitionKey } from '../../base/units.ts';
+import type { Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { PartitionRecovery } from '../runtime/ports.ts';
 import { storageError } from './file-system.ts';
-import { endOffsetOf } from './frame-scan.ts';
 import { collectHeaders } from './log-reader.ts';
 import { FilePartitionLog } from './partition-log.ts';
-import type { PartitionLogContext } from './partition-log.ts';
+import type { PartitionLogContext } from './log-context.ts';
 import { loadProducerSnapshot, producerSnapshotPath } from './producer-snapshot.ts';
 import type { ProducerSnapshot } from './producer-snapshot.ts';
 import { recoverLog } from './recovery.ts';
@@ -35,7 +37,10 @@ export async function openPartitionLog(request: OpenRequest): Promise<FilePartit
   }
 }
 
-/** A header that is found damaged below the recovery point makes it a matter for a full scan, as after a lossy start. */
+/**
+ * A header that is found damaged below the recovery point makes it a matter for a full scan, as
+ * after a lossy start.
+ */
 async function recover(
   request: OpenRequest,
   target: StampTarget,
@@ -49,14 +54,28 @@ async function recover(
     target,
     restartClass,
     checkpoint,
+    isCheckpointWhole: request.checkpoint.file === 'whole',
     onDamage,
   });
   const snapshot = await usableSnapshot(request, recovered);
   try {
     const headers = await gatherHeaders(key, recovered, snapshot?.offset ?? recovered.startOffset);
-    const { startOffset, endOffset, highWaterMark, syncedOffset, damage } = recovered;
+    const { startOffset, startEpoch, retiredTo, endOffset, highWaterMark, syncedOffset, damage } =
+      recovered;
     const epochs = [...recovered.epochs];
-    const state = { startOffset, endOffset, epochs, highWaterMark, syncedOffset };
+    const controls = headers
+      .filter(({ isControl }) => isControl)
+      .map(({ baseOffset, dataEnd }) => ({ baseOffset, dataEnd }));
+    const state = {
+      startOffset,
+      startEpoch,
+      retiredTo,
+      endOffset,
+      epochs,
+      controls,
+      highWaterMark,
+      syncedOffset,
+    };
     return { recovered, recovery: { state, snapshot, headers, damage } };
   } catch (error) {
     const isCorrupt = error instanceof BrokerError && error.code === 'DATA_CORRUPT';
@@ -79,15 +98,22 @@ async function gatherHeaders(
   return headers;
 }
 
-/** The producer snapshot if it lies within the log; any other is deleted, so that it can never lie within a later one. */
+/**
+ * The producer snapshot if it is one of this log; any other is deleted. Its offset alone does not
+ * prove that: a power loss may bring back one that was removed with what the log was cut of, and
+ * its batches, which are in no log, would be acknowledged as duplicates.
+ */
 async function usableSnapshot(
   { volume, folder }: OpenRequest,
-  { startOffset, endOffset, damage }: RecoveredLog,
-): Promise<ProducerSnapshot | null> {
+  { startOffset, startEpoch, endOffset, epochs, damage }: RecoveredLog,
+): Promise<Pick<ProducerSnapshot, 'offset' | 'text'> | null> {
   const path = producerSnapshotPath(folder);
   const found = await loadProducerSnapshot(volume.files, path);
   if (found === null) return null;
-  if (damage === null && found.offset >= startOffset && found.offset <= endOffset) return found;
+  const { offset, epoch, text } = found;
+  const own = epochs.findLast((each) => each.startOffset < offset)?.epoch ?? startEpoch;
+  const isWithin = offset >= startOffset && offset <= endOffset;
+  if (damage === null && isWithin && (epoch ?? own) === own) return { offset, text };
   await volume.files.remove(path);
   return null;
 }

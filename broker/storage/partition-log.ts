@@ -1,51 +1,40 @@
 /**
- * One partition's log on disk: the `PartitionLog` of `runtime/ports.ts`. Changes run one after the other in the order they were asked; all
- * appends that queued while a write was in flight go out in the next one. An append is answered when write(2) has returned in full (P2),
- * never when it is synced; a truncation when it is synced, recovery point included (DESIGN.md section 6).
- *
- * The queue of changes is bounded by its callers: producers by admission, followers by stream credit.
+ * One partition's log on disk: the `PartitionLog` of `runtime/ports.ts`. Changes run one after the
+ * other in the order they were asked; all appends that queued while a write was in flight go out in
+ * the next one. An append is answered when write(2) has returned in full (P2), never when it is
+ * synced; a truncation when it is synced, recovery point included (docs/rules.md#restart-classes).
+ * Callers bound the queue of changes: producers by admission, followers by stream credit.
  */
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import { partitionKey } from '../base/units.ts';
-import type { Offset, PartitionKey, TopicId, WallMs } from '../base/units.ts';
-import type { EpochStart } from '../replication/types.ts';
+import { type BatchHeader, endOffsetOf } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { partitionKey } from '../../base/units.ts';
+import type { LeaderEpoch, Offset, PartitionKey, WallMs } from '../../base/units.ts';
+import type { EpochStart, LogStart } from '../replication/types.ts';
+import { isShortage } from '../runtime/ports.ts';
 import type {
   LogRead,
+  LogSegment,
   PartitionLog,
   PartitionLogOptions,
   PartitionRecovery,
-  SealedSegment,
 } from '../runtime/ports.ts';
-import { keepAside } from './aside.ts';
-import { takeAppends } from './change-queue.ts';
+import { keepAside, rangesFrom } from './aside.ts';
+import { gapRefusal, takeAppends } from './change-queue.ts';
 import type { AppendChange, Change, OtherChange, Waiter } from './change-queue.ts';
-import type { Checkpoint } from './checkpoint.ts';
-import { storageError } from './file-system.ts';
-import type { Flushable, Flusher } from './flusher.ts';
-import { endOffsetOf } from './frame-scan.ts';
-import { collectHeaders, findByTimestamp, LogReader } from './log-reader.ts';
-import { producerSnapshotPath, saveProducerSnapshot } from './producer-snapshot.ts';
+import { cutLine, resetLine, startLine } from './checkpoint.ts';
+import type { PartitionCheckpoint } from './checkpoint.ts';
+import { folderOf, storageError } from './file-system.ts';
+import type { Flushable } from './flusher.ts';
+import { LogLayout, LogReads } from './log-reads.ts';
+import type { PartitionLogContext } from './log-context.ts';
+import { ProducerSnapshots } from './producer-snapshot.ts';
 import { clipEpochs } from './recovery.ts';
 import type { RecoveredLog } from './recovery.ts';
 import { isRoomLeft, Segment } from './segment.ts';
 import { PartitionTail } from './tail-cache.ts';
+import { Turns } from './turns.ts';
 import type { Volume } from './volume.ts';
-
-/** What a log needs. Its folder exists, and the folder's parent holds all partitions of the broker. */
-export interface PartitionLogContext {
-  readonly volume: Volume;
-  readonly checkpoint: Checkpoint;
-  readonly flusher: Flusher;
-  readonly topicId: TopicId;
-  readonly partition: number;
-  readonly target: StampTarget;
-  readonly folder: string;
-  readonly options: PartitionLogOptions;
-  readonly onSynced: (offset: Offset) => void;
-  readonly onClosed: () => void;
-}
 
 /** Index entries (of 64 KiB of log) that a crash may cost: recovery reads their headers again. */
 const INDEX_ENTRIES_UNSAVED_MAX = 512;
@@ -57,12 +46,16 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   readonly #volume: Volume;
   readonly #key: PartitionKey;
   readonly #tail: PartitionTail;
-  readonly #reader: LogReader;
+  readonly #layout: LogLayout;
+  readonly #reads: LogReads;
+  readonly #snapshots: ProducerSnapshots;
   #options: PartitionLogOptions;
-  #segments: Segment[];
   #epochs: EpochStart[];
-  #startOffset: Offset;
-  #endOffset: Offset;
+  #startEpoch: LeaderEpoch;
+  /** What retention reached: see {@link LogStart}. */
+  #retiredTo: Offset;
+  /** Where the journal says that the log starts. */
+  #statedStart: Offset;
   #syncedOffset: Offset;
   #highWaterMark: Offset;
   #changes: Change[] = [];
@@ -71,15 +64,21 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   #queuedEnd: Offset;
   #isClosing = false;
   #failure: BrokerError | null = null;
+  /**
+   * A change stopped half way for want of space or descriptors. What is on disk is sound, but no
+   * longer what this object says: it takes no more changes until it is closed and opened again.
+   */
+  #interruption: BrokerError | null = null;
+  /** What a change is about to make of this log: journalled before it does. */
+  #planned: PartitionCheckpoint | null = null;
+  /** The log start rose, and files below it may still be there. */
+  #isRetirementDue = false;
   /** An append was refused for want of space and nothing has been appended since. */
   #isFull = false;
-  /** Counts changes that move or remove bytes: a read or flush that ran across one starts anew or claims nothing. */
-  #layoutVersion = 0;
   /** Syncs and removals of files take turns. */
-  #filesTurn: Promise<void> = Promise.resolve();
+  readonly #filesTurns = new Turns();
   /** A file was made since the folder was synced. */
   #isFolderDirty = true;
-  #snapshotTurn: Promise<void> = Promise.resolve();
 
   constructor(context: PartitionLogContext, recovered: RecoveredLog, recovery: PartitionRecovery) {
     this.recovery = recovery;
@@ -87,21 +86,26 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     this.#volume = context.volume;
     this.#key = partitionKey(context.topicId, context.partition);
     this.#tail = new PartitionTail(context.volume.tail);
-    this.#reader = new LogReader(this.#key, context.target);
     this.#options = context.options;
-    this.#segments = recovered.segments;
+    this.#layout = new LogLayout(recovered);
+    this.#reads = new LogReads({
+      name: this.#key,
+      target: context.target,
+      layout: this.#layout,
+      tail: this.#tail,
+      onFailure: (error) => {
+        this.#fail(error);
+      },
+    });
+    this.#snapshots = new ProducerSnapshots(context.volume, context.folder);
     this.#epochs = recovered.epochs;
-    this.#startOffset = recovered.startOffset;
-    this.#endOffset = recovered.endOffset;
+    this.#startEpoch = recovered.startEpoch;
+    this.#retiredTo = recovered.retiredTo;
+    this.#statedStart = recovered.statedStart;
     this.#queuedEnd = recovered.endOffset;
     this.#syncedOffset = recovered.syncedOffset;
     this.#highWaterMark = recovered.highWaterMark;
-    context.checkpoint.attach(this.#key, () => ({
-      startOffset: this.#startOffset,
-      highWaterMark: this.#highWaterMark,
-      syncedOffset: this.#syncedOffset,
-      epochs: this.#epochs,
-    }));
+    context.checkpoint.attach(this.#key, () => this.#planned ?? this.#line());
     context.checkpoint.noteChange();
   }
 
@@ -114,7 +118,9 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     );
     let bytes = 0;
     for (const frame of frames) bytes += frame.length;
-    const refusal = this.#refusal() ?? this.#spaceRefusal(first.baseOffset, bytes);
+    // Control batches have the reserve behind them.
+    const needed = headers.every((header) => header.isControl) ? -Infinity : bytes;
+    const refusal = this.#refusal() ?? this.#spaceRefusal(first.baseOffset, needed);
     if (refusal !== null) return Promise.reject(refusal);
     assert(
       first.baseOffset === this.#queuedEnd,
@@ -125,61 +131,42 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     return this.#enqueue({ kind: 'append', frames, headers, bytes });
   }
 
-  truncate(toOffset: Offset, keepBytes: boolean): Promise<void> {
+  async truncate(toOffset: Offset, keepBytes: boolean): Promise<Offset> {
     this.#queuedEnd = Math.min(this.#queuedEnd, toOffset);
-    return this.#change(`truncate ${this.#key} to ${toOffset}`, () =>
-      this.#truncate(toOffset, keepBytes),
+    let cut = toOffset;
+    await this.#change(`truncate ${this.#key} to ${toOffset}`, async () => {
+      cut = await this.#truncate(toOffset, keepBytes);
+    });
+    return cut;
+  }
+
+  reset(start: LogStart, keepBytes = false): Promise<void> {
+    this.#queuedEnd = start.offset;
+    return this.#change(`reset ${this.#key} to ${start.offset}`, () =>
+      this.#reset(start, keepBytes),
     );
   }
 
-  reset(startOffset: Offset): Promise<void> {
-    this.#queuedEnd = startOffset;
-    return this.#change(`reset ${this.#key} to ${startOffset}`, () => this.#reset(startOffset));
-  }
-
-  retire(startOffset: Offset): Promise<void> {
+  retire(startOffset: Offset, startEpoch: LeaderEpoch, keepBytes = false): Promise<void> {
     return this.#change(`retire ${this.#key} below ${startOffset}`, () =>
-      this.#retire(startOffset),
+      this.#retire(startOffset, startEpoch, keepBytes),
     );
   }
 
   read(fromOffset: Offset, upToOffset: Offset, bytesMax: number): LogRead | Promise<LogRead> {
-    const limit = Math.min(upToOffset, this.#endOffset);
-    if (fromOffset < this.#startOffset || fromOffset > this.#endOffset)
-      return Promise.reject(this.#outOfRange(fromOffset));
-    if (fromOffset >= limit) return { chunks: [], nextOffset: fromOffset };
-    return (
-      this.#tail.read(fromOffset, limit, bytesMax) ??
-      this.#readFromDisk(fromOffset, limit, bytesMax)
-    );
+    return this.#reads.read(fromOffset, upToOffset, bytesMax);
   }
 
-  async offsetForTimestamp(timestampMs: WallMs, upToOffset: Offset): Promise<Offset | null> {
-    return await this.#untorn(`find timestamp ${timestampMs} in ${this.#key}`, async () => {
-      const range = {
-        startOffset: this.#startOffset,
-        endOffset: Math.min(upToOffset, this.#endOffset),
-      };
-      return (
-        (await findByTimestamp(this.#key, [...this.#segments], range, timestampMs))?.baseOffset ??
-        null
-      );
-    });
+  offsetForTimestamp(time: WallMs, upTo: Offset, from: Offset = 0): Promise<Offset | null> {
+    return this.#reads.offsetForTimestamp(time, upTo, from);
   }
 
-  sealedSegments(): readonly SealedSegment[] {
-    return this.#segments.slice(0, -1).map(({ baseOffset, endOffset, bytes, maxTimestampMs }) => ({
-      startOffset: baseOffset,
-      endOffset,
-      bytes,
-      maxTimestampMs,
-    }));
+  segments(): readonly LogSegment[] {
+    return this.#layout.report();
   }
 
   sizeBytes(): number {
-    let bytes = 0;
-    for (const segment of this.#segments) bytes += segment.bytes;
-    return bytes;
+    return this.#layout.sizeBytes();
   }
 
   noteHighWaterMark(offset: Offset): void {
@@ -188,31 +175,17 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     this.#context.checkpoint.noteChange();
   }
 
-  saveSnapshot(offset: Offset, text: string): void {
-    const version = this.#layoutVersion;
-    this.#snapshotTurn = this.#snapshotTurn.then(async () => {
-      // A truncation in between may have made it a snapshot of another log.
-      if (this.#failure !== null || version !== this.#layoutVersion) return;
-      try {
-        await saveProducerSnapshot(this.#volume.files, this.#snapshotPath, { offset, text });
-      } catch (error) {
-        this.#volume.logger.warn(
-          { err: error, partition: this.#key },
-          'producer snapshot was not saved; the next start reads headers instead',
-        );
-      }
-    });
+  saveSnapshot(offset: Offset, epoch: LeaderEpoch, text: string): void {
+    const { version } = this.#layout;
+    // A change in between may have made it a snapshot of another log.
+    this.#snapshots.save(
+      { offset, epoch, text },
+      () => this.#failure === null && version === this.#layout.version,
+    );
   }
 
-  async headers(fromOffset: Offset): Promise<readonly BatchHeader[]> {
-    if (fromOffset < this.#startOffset || fromOffset > this.#endOffset)
-      throw this.#outOfRange(fromOffset);
-    return await this.#untorn(`read headers of ${this.#key}`, () =>
-      collectHeaders(this.#key, [...this.#segments], {
-        startOffset: fromOffset,
-        endOffset: this.#endOffset,
-      }),
-    );
+  headers(fromOffset: Offset): Promise<readonly BatchHeader[]> {
+    return this.#reads.headers(fromOffset);
   }
 
   configure(options: PartitionLogOptions): void {
@@ -221,78 +194,82 @@ export class FilePartitionLog implements PartitionLog, Flushable {
 
   async close(): Promise<void> {
     if (this.#isClosing) return;
-    const done = this.#change(`close ${this.#key}`, () => this.#close());
+    let isSynced = false;
+    const run = async (): Promise<void> => {
+      isSynced = await this.#close();
+    };
+    const done =
+      this.#failure === null
+        ? this.#enqueue({ kind: 'other', action: `close ${this.#key}`, run, isLast: true })
+        : Promise.reject(this.#failure);
     this.#isClosing = true;
     try {
       await done;
     } finally {
       // After a failure the descriptors are still open; that they fail to close tells nothing new.
-      for (const segment of this.#segments) await segment.closeWriter().catch(() => undefined);
+      for (const segment of this.#layout.segments)
+        await segment.closeWriter().catch(() => undefined);
       this.#context.flusher.forget(this);
       this.#tail.clear();
       this.#context.checkpoint.detach(this.#key);
-      for (const segment of this.#segments) this.#volume.dropReader(segment.path);
-      this.#context.onClosed();
+      for (const segment of this.#layout.segments) this.#volume.dropReader(segment.path);
+      this.#context.onClosed(isSynced);
     }
   }
 
   /** Syncs what was written before the call: see {@link Flushable}. */
   flush(): Promise<void> {
-    return this.#takeFilesTurn(async () => {
+    return this.#filesTurns.take(async () => {
       if (this.#failure !== null) return;
       try {
         await this.#syncAll();
-        await this.#active.saveIndex(INDEX_ENTRIES_UNSAVED_MAX);
+        await this.#layout.active.saveIndex(INDEX_ENTRIES_UNSAVED_MAX);
       } catch (error) {
-        this.#fail(storageError(`sync ${this.#key}`, error));
+        const failure = storageError(`sync ${this.#key}`, error);
+        this.#fail(failure);
+        if (isShortage(failure) && !this.#isClosing) this.#context.flusher.noteWritten(this, 0);
       }
     });
   }
 
-  get #active(): Segment {
-    const active = this.#segments.at(-1);
-    assert(active !== undefined, `log of ${this.#key} must have a segment`);
-    return active;
+  /** Tries again to remove what a retirement could not remove for want of space or descriptors. */
+  finishRetirement(): void {
+    if (!this.#isRetirementDue || this.#refusal() !== null) return;
+    this.retire(this.#retiredTo, this.#startEpoch).catch((error: unknown) => {
+      this.#fail(storageError(`retire ${this.#key}`, error));
+    });
   }
 
-  get #snapshotPath(): string {
-    return producerSnapshotPath(this.#context.folder);
+  #line(): PartitionCheckpoint {
+    return {
+      ...startLine(this.#statedStart, this.#retiredTo),
+      startEpoch: this.#startEpoch,
+      highWaterMark: this.#highWaterMark,
+      syncedOffset: this.#syncedOffset,
+      writtenOffset: this.#layout.endOffset,
+      epochs: this.#epochs,
+    };
   }
 
   #refusal(): BrokerError | null {
-    if (this.#failure !== null) return this.#failure;
+    const failure = this.#failure ?? this.#interruption;
+    if (failure !== null) return failure;
     return this.#isClosing
       ? new BrokerError('STORAGE_FAILED', `Cannot change ${this.#key}: its log is closed`)
       : null;
   }
 
-  /** Refuses early, while there is still room for what must not fail: checkpoints, sessions, the metadata log. Nothing was written. */
+  /**
+   * Refuses early, while there is still room for what must not fail: checkpoints, sessions, the
+   * metadata log. Nothing was written.
+   */
   #spaceRefusal(baseOffset: Offset, bytes: number): BrokerError | null {
     const freeBytes = this.#volume.freeBytes();
     // What was queued behind a refused append is refused too: it would leave a gap.
     if (freeBytes >= bytes && !(this.#isFull && baseOffset !== this.#queuedEnd)) return null;
     this.#isFull = true;
-    return new BrokerError(
-      'DISK_FULL',
-      `Cannot append ${bytes} bytes to ${this.#key}: ${freeBytes} bytes are free beyond the reserve`,
-    );
-  }
-
-  /** An append before this one was refused for want of space. */
-  #gapRefusal(): BrokerError {
-    return new BrokerError(
-      'DISK_FULL',
-      `Cannot append to ${this.#key}: what comes before was refused on a full disk`,
-    );
-  }
-
-  #outOfRange(offset: Offset): BrokerError {
-    const range = { logStart: this.#startOffset, logEnd: this.#endOffset };
-    return new BrokerError(
-      'OFFSET_OUT_OF_RANGE',
-      `Cannot read ${this.#key} at offset ${offset}: the log holds ${range.logStart} to ${range.logEnd}`,
-      range,
-    );
+    const message = `Cannot append to ${this.#key}: ${freeBytes} bytes are free beyond the reserve`;
+    return new BrokerError('DISK_FULL', message);
   }
 
   #change(action: string, run: () => Promise<void>): Promise<void> {
@@ -324,7 +301,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   async #runOther(change: Change & OtherChange): Promise<void> {
     this.#changes.shift();
     try {
-      if (this.#failure !== null) throw this.#failure;
+      const failure = this.#failure ?? (change.isLast === true ? null : this.#interruption);
+      if (failure !== null) throw failure;
       await change.run();
       change.resolve();
     } catch (error) {
@@ -338,21 +316,20 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   async #writeAppends(): Promise<void> {
     const batch: (AppendChange & Waiter)[] = [];
     try {
-      if (this.#failure !== null) throw this.#failure;
+      const failure = this.#failure ?? this.#interruption;
+      if (failure !== null) throw failure;
       await this.#rollIfDue(this.#changes[0]);
-      const room = { usedBytes: this.#active.bytes, segmentBytes: this.#options.segmentBytes };
+      const room = {
+        usedBytes: this.#layout.active.bytes,
+        segmentBytes: this.#options.segmentBytes,
+      };
       batch.push(...takeAppends(this.#changes, room));
       const baseOffset = batch[0]?.headers[0]?.baseOffset;
-      if (baseOffset !== this.#endOffset) throw this.#gapRefusal();
-      const frames =
-        batch.length === 1 && batch[0] !== undefined
-          ? batch[0].frames
-          : batch.flatMap((append) => append.frames);
-      const headers =
-        batch.length === 1 && batch[0] !== undefined
-          ? batch[0].headers
-          : batch.flatMap((append) => append.headers);
-      await this.#active.append(frames, headers);
+      if (baseOffset !== this.#layout.endOffset) throw gapRefusal(this.#key);
+      const only = batch.length === 1 ? batch[0] : undefined;
+      const frames = only?.frames ?? batch.flatMap((append) => append.frames);
+      const headers = only?.headers ?? batch.flatMap((append) => append.headers);
+      await this.#layout.active.append(frames, headers);
       this.#noteAppended(frames, headers);
       for (const append of batch) append.resolve();
     } catch (error) {
@@ -370,46 +347,45 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       if (header.leaderEpoch > (this.#epochs.at(-1)?.epoch ?? 0))
         this.#epochs.push({ epoch: header.leaderEpoch, startOffset: header.baseOffset });
     }
-    this.#endOffset = this.#active.endOffset;
+    this.#layout.endOffset = this.#layout.active.endOffset;
     this.#context.flusher.noteWritten(this, bytes);
   }
 
-  /** A full disk leaves the log usable: the part that was written is cut off again. Anything else is the end of this log. */
+  /**
+   * Want of space leaves the log usable: the part that was written is cut off again. Anything else
+   * is the end of this log.
+   */
   async #refuseAppends(batch: readonly Change[], error: BrokerError): Promise<void> {
     let failure = error;
-    if (error.code === 'DISK_FULL') {
+    if (isShortage(error) && this.#interruption === null) {
       try {
-        await this.#active.cut(this.#active.bytes, this.#active.endOffset);
+        await this.#layout.active.undoAppend();
       } catch (cutError) {
-        failure = new BrokerError(
-          'STORAGE_FAILED',
-          `Cannot undo an append to ${this.#key} on a full disk`,
-          {},
-          cutError,
-        );
+        failure = storageError(`undo an append to ${this.#key}`, cutError);
+        if (isShortage(failure)) this.#interruption = failure;
       }
     }
-    if (failure.code !== 'DISK_FULL') this.#fail(failure);
+    this.#fail(failure);
     const isFirstOther = this.#changes.findIndex((change) => change.kind !== 'append');
     const behind = this.#changes.splice(0, isFirstOther < 0 ? this.#changes.length : isFirstOther);
     this.#isFull = true;
     // A truncation or reset that still waits has said already where the log will end.
-    if (this.#changes.length === 0) this.#queuedEnd = this.#endOffset;
+    if (this.#changes.length === 0) this.#queuedEnd = this.#layout.endOffset;
     for (const change of [...batch, ...behind]) change.reject(failure);
   }
 
   #fail(error: BrokerError): void {
-    if (this.#failure !== null) return;
+    if (this.#failure !== null || isShortage(error)) return;
     this.#failure = error;
     this.#volume.fail(error);
   }
 
   async #rollIfDue(next: Change | undefined): Promise<void> {
-    const active = this.#active;
+    const active = this.#layout.active;
     if (next?.kind !== 'append' || active.bytes === 0) return;
-    const isOld = this.#volume.clock.wallMs() - active.createdMs >= this.#options.segmentMs;
+    const isOld = this.#volume.clock.monotonicMs() - active.createdMs >= this.#options.segmentMs;
     if (!isOld && isRoomLeft(active.bytes, next.bytes, this.#options.segmentBytes)) return;
-    await this.#addSegment(this.#endOffset);
+    await this.#addSegment(this.#layout.endOffset);
     await active.saveIndex(0);
     active.unloadIndex();
   }
@@ -423,164 +399,201 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     });
     await segment.openWriter();
     this.#isFolderDirty = true;
-    this.#segments.push(segment);
-  }
-
-  /** Runs `work` when no other sync or removal of this log's files runs. */
-  #takeFilesTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.#filesTurn.then(work);
-    this.#filesTurn = turn.catch(() => undefined);
-    return turn;
+    this.#layout.segments.push(segment);
   }
 
   async #syncAll(): Promise<void> {
-    const version = this.#layoutVersion;
-    const endOffset = this.#endOffset;
-    const isFolderDirty = this.#isFolderDirty;
-    this.#isFolderDirty = false;
-    for (const segment of [...this.#segments]) await segment.sync(segment === this.#active);
-    if (isFolderDirty) {
-      await this.#volume.files.syncFolder(this.#context.folder);
-      await this.#volume.files.syncFolder(
-        this.#context.folder.slice(0, this.#context.folder.lastIndexOf('/')),
-      );
+    const { version, endOffset } = this.#layout;
+    for (const segment of [...this.#layout.segments])
+      await segment.sync(segment === this.#layout.active);
+    if (this.#isFolderDirty) {
+      this.#isFolderDirty = false;
+      try {
+        const { folder } = this.#context;
+        await this.#volume.syncFolder(folder);
+        await this.#volume.syncFolder(folderOf(folder));
+      } catch (error) {
+        this.#isFolderDirty = true;
+        throw error;
+      }
     }
-    if (version !== this.#layoutVersion || endOffset <= this.#syncedOffset) return;
+    if (version !== this.#layout.version || endOffset <= this.#syncedOffset) return;
     this.#syncedOffset = endOffset;
     this.#context.checkpoint.noteChange();
     this.#context.onSynced(endOffset);
   }
 
-  /** Order matters: a recovery point that is too low costs a scan, one that is too high would vouch for bytes that are gone. */
-  #truncate(toOffset: Offset, keepBytes: boolean): Promise<void> {
-    assert(
-      toOffset >= this.#startOffset,
-      `truncation of ${this.#key} to ${toOffset} is below its log start ${this.#startOffset}`,
-    );
-    if (toOffset >= this.#endOffset) return Promise.resolve();
-    return this.#takeFilesTurn(async () => {
-      const index = this.#segments.findLastIndex((segment) => segment.baseOffset <= toOffset);
-      const segment = this.#segments[index];
-      assert(segment !== undefined, `segment of offset ${toOffset} of ${this.#key} must exist`);
-      const position = await this.#boundary(segment, toOffset);
-      await this.#forgetFrom(toOffset);
-      const later = this.#segments.slice(index + 1);
-      if (keepBytes) {
-        await keepAside(this.#volume, this.#context.folder, [
-          { segment, position },
-          ...later.map((other) => ({ segment: other, position: 0 })),
-        ]);
-      }
-      await segment.openWriter();
-      this.#segments = this.#segments.slice(0, index + 1);
-      for (const other of later.toReversed()) await other.remove();
-      await segment.cut(position, toOffset);
-      await this.#syncAll();
-      await this.#volume.files.syncFolder(this.#context.folder);
-    });
-  }
-
-  /** Position at which the batch that begins at `toOffset` stands, or would stand. */
-  async #boundary(segment: Segment, toOffset: Offset): Promise<number> {
-    if (toOffset === segment.endOffset) return segment.bytes;
-    const { position, header } = await segment.locate(toOffset);
-    assert(
-      header.baseOffset === toOffset,
-      `truncation of ${this.#key} to ${toOffset} is inside the batch at ${header.baseOffset}`,
-    );
-    return position;
-  }
-
-  /** Lowers end, recovery point and what follows from them, in memory and, synced, in the checkpoint. */
-  async #forgetFrom(toOffset: Offset): Promise<void> {
-    this.#layoutVersion += 1;
-    this.#reader.clear();
-    this.#tail.truncate(toOffset);
-    this.#endOffset = toOffset;
-    this.#epochs = this.#epochs.filter(({ startOffset }) => startOffset < toOffset);
-    this.#syncedOffset = Math.min(this.#syncedOffset, toOffset);
-    this.#highWaterMark = Math.min(this.#highWaterMark, toOffset);
-    await this.#snapshotTurn;
-    await this.#volume.files.remove(this.#snapshotPath);
-    await this.#context.checkpoint.sync();
-  }
-
-  #reset(startOffset: Offset): Promise<void> {
-    return this.#takeFilesTurn(async () => {
-      this.#startOffset = startOffset;
-      this.#syncedOffset = startOffset;
-      this.#highWaterMark = startOffset;
-      this.#endOffset = startOffset;
-      this.#tail.clear();
-      await this.#forgetFrom(startOffset);
-      this.#epochs = [];
-      const old = this.#segments;
-      // A file of the new name may be among the old ones.
-      for (const segment of old.toReversed()) await segment.remove();
-      this.#segments = [];
-      await this.#addSegment(startOffset);
-      await this.#syncAll();
-    });
-  }
-
-  #retire(startOffset: Offset): Promise<void> {
-    assert(
-      startOffset <= this.#endOffset,
-      `log start ${startOffset} of ${this.#key} must not pass its end ${this.#endOffset}`,
-    );
-    if (startOffset <= this.#startOffset) return Promise.resolve();
-    return this.#takeFilesTurn(async () => {
-      this.#startOffset = startOffset;
-      this.#epochs = clipEpochs(this.#epochs, startOffset, this.#endOffset);
+  /**
+   * Journals a cut or reset, then has it take effect in memory at once, then carries it out. Until
+   * the journal holds it, want of space leaves everything as it was; after that the log is
+   * interrupted, and the next opening finds a state on the way.
+   */
+  async #cutTo(
+    planned: PartitionCheckpoint,
+    endOffset: Offset,
+    steps: {
+      /** Everything that needs space or descriptors, as far as it can be done ahead. */
+      readonly prepare: () => Promise<void>;
+      readonly carryOut: () => Promise<void>;
+    },
+  ): Promise<void> {
+    // Snapshots that were asked for before are of another log.
+    this.#layout.version += 1;
+    await this.#snapshots.remove();
+    await steps.prepare();
+    this.#planned = planned;
+    try {
+      // Order matters: a recovery point that is too low costs a scan, one that is too high would
+      // vouch for bytes that are gone.
       await this.#context.checkpoint.sync();
-      const gone = this.#segments
-        .slice(0, -1)
-        .filter((segment) => segment.endOffset <= startOffset);
-      if (gone.length === 0) return;
-      this.#layoutVersion += 1;
-      this.#reader.clear();
-      this.#segments = this.#segments.slice(gone.length);
-      for (const segment of gone) await segment.remove();
-    });
-  }
-
-  async #close(): Promise<void> {
-    await this.#snapshotTurn;
-    await this.#takeFilesTurn(async () => {
+    } catch (error) {
+      this.#planned = null;
+      throw error;
+    }
+    this.#layout.version += 1;
+    this.#reads.clear();
+    this.#tail.truncate(endOffset);
+    if (planned.isResetting === true) this.#layout.startOffset = endOffset;
+    this.#layout.endOffset = endOffset;
+    this.#retiredTo = planned.startOffset;
+    this.#statedStart = planned.logStartOffset ?? planned.startOffset;
+    this.#startEpoch = planned.startEpoch;
+    this.#epochs = [...planned.epochs];
+    this.#syncedOffset = planned.syncedOffset;
+    this.#highWaterMark = planned.highWaterMark;
+    try {
+      await steps.carryOut();
       await this.#syncAll();
-      await this.#active.saveIndex(0);
-      for (const segment of this.#segments) await segment.closeWriter();
-    });
-    await this.#context.checkpoint.sync();
+      await this.#volume.syncFolder(this.#context.folder);
+      this.#planned = null;
+      // Else the next start would take what is appended from here on for what a reset left.
+      if (planned.isResetting === true) await this.#context.checkpoint.sync();
+    } catch (error) {
+      const failure = storageError(`change ${this.#key}`, error);
+      this.#planned = planned;
+      if (isShortage(failure)) this.#interruption = failure;
+      throw failure;
+    }
   }
 
-  #readFromDisk(fromOffset: Offset, upToOffset: Offset, bytesMax: number): Promise<LogRead> {
-    return this.#untorn(`read ${this.#key} at offset ${fromOffset}`, () => {
-      if (fromOffset < this.#startOffset || fromOffset > this.#endOffset)
-        throw this.#outOfRange(fromOffset);
-      const segment = this.#segments.findLast(({ baseOffset }) => baseOffset <= fromOffset);
-      assert(segment !== undefined, `segment of offset ${fromOffset} of ${this.#key} must exist`);
-      return this.#reader.read({
-        segment,
-        fromOffset,
-        upToOffset: Math.min(upToOffset, this.#endOffset),
-        bytesMax,
+  async #truncate(toOffset: Offset, keepBytes: boolean): Promise<Offset> {
+    if (toOffset >= this.#layout.endOffset) return this.#layout.endOffset;
+    await this.#filesTurns.take(async () => {
+      const index = this.#layout.segments.findLastIndex(
+        (segment) => segment.baseOffset <= toOffset,
+      );
+      const segment = this.#layout.segments[index];
+      assert(segment !== undefined, `segment of offset ${toOffset} of ${this.#key} must exist`);
+      // Rule 2: logs may agree up to an offset within a batch.
+      const { offset: endOffset, position } = await segment.boundary(toOffset);
+      assert(endOffset >= this.#layout.startOffset, `${this.#key} is cut below its log start`);
+      const later = this.#layout.segments.slice(index + 1);
+      const planned = cutLine(this.#line(), endOffset);
+      await this.#cutTo(planned, endOffset, {
+        prepare: async () => {
+          await segment.openWriter();
+          if (keepBytes) await this.#keepAside([segment, ...later], position);
+        },
+        carryOut: async () => {
+          this.#layout.segments = this.#layout.segments.slice(0, index + 1);
+          for (const other of later.toReversed()) await other.remove();
+          await segment.cut(position, endOffset);
+        },
+      });
+      if (endOffset < toOffset) this.#queuedEnd = endOffset;
+    });
+    return this.#layout.endOffset;
+  }
+
+  #reset(start: LogStart, keepBytes: boolean): Promise<void> {
+    const planned = resetLine(start);
+    return this.#filesTurns.take(async () => {
+      await this.#cutTo(planned, start.offset, {
+        prepare: async () => {
+          if (keepBytes) await this.#keepAside(this.#layout.segments);
+        },
+        carryOut: async () => {
+          this.#tail.clear();
+          // A file of the new name may be among the old ones.
+          for (const segment of this.#layout.segments.toReversed()) await segment.remove();
+          this.#layout.segments = [];
+          await this.#addSegment(start.offset);
+        },
       });
     });
   }
 
-  /** Runs a read; when bytes moved under it, its failure means nothing and it runs again. */
-  async #untorn<T>(action: string, read: () => T | Promise<T>): Promise<T> {
-    for (;;) {
-      const version = this.#layoutVersion;
-      try {
-        return await read();
-      } catch (error) {
-        if (version !== this.#layoutVersion) continue;
-        const failure = storageError(action, error);
-        if (failure.code === 'STORAGE_FAILED') this.#fail(failure);
-        throw failure;
+  #retire(startOffset: Offset, startEpoch: LeaderEpoch, keepBytes: boolean): Promise<void> {
+    assert(
+      startOffset <= this.#layout.endOffset,
+      `log start ${startOffset} of ${this.#key} must not pass its end ${this.#layout.endOffset}`,
+    );
+    const isDone = startOffset < this.#retiredTo || !this.#isRetirementDue;
+    if (startOffset <= this.#retiredTo && isDone) return Promise.resolve();
+    return this.#filesTurns.take(async () => {
+      if (keepBytes) {
+        // A snapshot of the producers may speak of what stood below.
+        this.#layout.version += 1;
+        await this.#snapshots.remove();
+        await this.#keepAside(
+          this.#layout.segments.filter(({ baseOffset }) => baseOffset < startOffset),
+        );
       }
+      // It holds from here on, whenever it is durable and the files are gone.
+      this.#retiredTo = startOffset;
+      this.#startEpoch = startEpoch;
+      this.#layout.startOffset = Math.max(this.#layout.startOffset, startOffset);
+      this.#epochs = clipEpochs(this.#epochs, this.#layout.startOffset, this.#layout.endOffset);
+      this.#isRetirementDue = true;
+      try {
+        await this.#context.checkpoint.sync();
+        await this.#removeRetired();
+        this.#isRetirementDue = false;
+      } catch (error) {
+        const failure = storageError(`retire ${this.#key} below ${startOffset}`, error);
+        if (!isShortage(failure)) throw failure;
+        this.#volume.logger.warn({ err: failure }, 'retired files stay for now');
+      }
+    });
+  }
+
+  #keepAside(segments: readonly Segment[], position = 0): Promise<void> {
+    return keepAside(this.#volume, this.#context.folder, rangesFrom(segments, position));
+  }
+
+  /** Removes the segments that lie below the log start, oldest first. */
+  async #removeRetired(): Promise<void> {
+    for (;;) {
+      const [oldest] = this.#layout.segments;
+      const isGone =
+        oldest !== undefined && oldest.bytes > 0 && oldest.endOffset <= this.#layout.startOffset;
+      if (!isGone) return;
+      // A log that is retired to its end begins a new segment there: nobody may append for long.
+      if (oldest === this.#layout.active) await this.#addSegment(this.#layout.endOffset);
+      this.#layout.version += 1;
+      this.#reads.clear();
+      await oldest.remove();
+      this.#layout.segments = this.#layout.segments.slice(1);
+    }
+  }
+
+  /** @returns whether everything is synced */
+  async #close(): Promise<boolean> {
+    await this.#snapshots.settle();
+    try {
+      await this.#filesTurns.take(async () => {
+        await this.#syncAll();
+        if (this.#interruption === null) await this.#layout.active.saveIndex(0);
+        for (const segment of this.#layout.segments) await segment.closeWriter();
+      });
+      await this.#context.checkpoint.sync();
+      return true;
+    } catch (error) {
+      const failure = storageError(`close ${this.#key}`, error);
+      if (!isShortage(failure)) throw failure;
+      // The older checkpoint holds, which is only less exact.
+      this.#volume.logger.warn({ err: failure }, 'a log was closed without being synced');
+      return false;
     }
   }
 }

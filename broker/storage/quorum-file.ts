@@ -1,17 +1,23 @@
 /**
- * Bytes of the quorum log's file, and the judgement of what a crash or a failing disk left of it. No file calls.
+ * Bytes of the quorum log's file, and the judgement of what a crash or a failing disk left of it.
+ * No file calls.
  *
- * The file is written with zeros first and then overwritten in place, so that a sync has no file size or block map to wait for. It has blocks
- * of 4 KiB; each group of writes that was synced together is one frame that begins on a block, so writing one never rewrites a block that
- * holds an earlier one. Little-endian:
+ * The file is written with zeros first and then overwritten in place, so that a sync has no file
+ * size or block map to wait for. It has blocks of 4 KiB; each group of writes that was synced
+ * together is one frame that begins on a block, so writing one never rewrites a block that holds an
+ * earlier one. Little-endian:
  *
- *   block 0, 1     confirmations, written in turn: u32 magic, u32 CRC of the next field, u64 sequence of a frame whose sync has returned
- *   block 2, …     frames: u32 magic, u32 payload bytes, u64 sequence (rises by one), u32 CRC of bytes 0 to 16 and the payload, payload (JSON)
+ *   block 0, 1     confirmations, written in turn: u32 magic, u32 CRC of the next field,
+ *                  u64 sequence of a frame whose sync has returned
+ *   block 2, …     frames: u32 magic, u32 payload bytes, u64 sequence (rises by one),
+ *                  u32 CRC of bytes 0 to 16 and the payload, payload (JSON)
  *
- * The first frame holds the whole state when the file was begun. A frame is written only after the one before was synced, so an invalid
- * frame that is followed by a valid one, or that is confirmed, was once durable: that is damage, and a voter with damage may have forgotten a
- * vote. An invalid frame with nothing behind it and no confirmation was being written when the process or the power went, so nobody was told
- * of it: it is cut (Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", 2018).
+ * The first frame holds the whole state when the file was begun. A frame is written only after the
+ * one before was synced, so an invalid frame that is followed by a valid one, or that is confirmed,
+ * was once durable: that is damage, and a voter with damage may have forgotten a vote. An invalid
+ * frame with nothing behind it and no confirmation was being written when the process or the power
+ * went, so nobody was told of it: it is cut (Alagappan et al., "Protocol-Aware Recovery for
+ * Consensus-Based Storage", 2018).
  */
 import { crc32 } from 'node:zlib';
 
@@ -24,6 +30,7 @@ const FRAME_MAGIC = 0x31_51_4d_54;
 const CONFIRM_MAGIC = 0x43_51_4d_54;
 const FRAME_HEADER_BYTES = 20;
 const CONFIRM_BYTES = 16;
+const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
 
 /** A frame as read. `endPosition`: where the next one begins. */
 export interface QuorumFrame {
@@ -41,7 +48,12 @@ export type QuorumFileContent =
       /** Bytes of a torn frame lie behind the end: overwrite them with zeros. */
       readonly isTailDirty: boolean;
     }
-  | { readonly kind: 'damaged'; readonly reason: string };
+  | {
+      readonly kind: 'damaged';
+      readonly reason: string;
+      /** Where the frame that is invalid begins. */
+      readonly position: number;
+    };
 
 /** One frame, padded to whole blocks. */
 export function encodeQuorumFrame(sequence: number, payload: string): Uint8Array {
@@ -57,7 +69,10 @@ export function encodeQuorumFrame(sequence: number, payload: string): Uint8Array
   return bytes;
 }
 
-/** The confirmation that everything up to the frame `sequence` is durable, and where it goes: never over the newest one. */
+/**
+ * The confirmation that everything up to the frame `sequence` is durable, and where it goes: never
+ * over the newest one.
+ */
 export function encodeConfirmation(sequence: number): {
   readonly bytes: Uint8Array;
   readonly position: number;
@@ -87,22 +102,30 @@ export function readQuorumFile(file: Uint8Array): QuorumFileContent {
     return {
       kind: 'damaged',
       reason: 'its first frame, which was synced before the file got its name, is invalid',
+      position: FRAMES_AT,
     };
   if (confirmed > last.sequence)
     return {
       kind: 'damaged',
       reason: `frame ${last.sequence + 1} is invalid, and frame ${confirmed} was confirmed`,
+      position,
     };
+  let isTailDirty = false;
   for (let at = position; at < bytes.length; at += BLOCK_BYTES) {
+    isTailDirty ||= !isZero(bytes.subarray(at, at + BLOCK_BYTES));
     const later = frameAt(bytes, at);
     if (later !== null)
       return {
         kind: 'damaged',
         reason: `frame ${last.sequence + 1} is invalid, and frame ${later.sequence} behind it is valid`,
+        position,
       };
   }
-  const isTailDirty = bytes.subarray(position).some((byte) => byte !== 0);
   return { kind: 'whole', frames, endPosition: position, isTailDirty };
+}
+
+function isZero(block: Buffer): boolean {
+  return block.equals(ZERO_BLOCK.subarray(0, block.length));
 }
 
 function frameAt(bytes: Buffer, position: number): QuorumFrame | null {

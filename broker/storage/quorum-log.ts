@@ -1,20 +1,25 @@
 /**
- * The metadata log on disk: term, vote, entries and snapshot, always durable before a write resolves (P1). All writes that queue while one
- * sync runs go out together in the next: group commit. The bytes are described in `quorum-file.ts`.
+ * The metadata log on disk: term, vote, entries and snapshot, always durable before a write
+ * resolves (P1). All writes that queue while one sync runs go out together in the next: group
+ * commit. The bytes are described in `quorum-file.ts`.
  *
- * DESIGN.md section 4 asks for a thread of its own. These calls do not pass the data gate, which leaves half of libuv's pool free (see
- * `io-gate.ts`); at most one of them is in flight, so it always finds a thread. A worker thread would keep the same rule with a message hop
- * each way and a second failure to handle. Never behind dirty data: the file is preallocated, and fdatasync writes its own pages only.
+ * No thread of its own (docs/divergence.md). These calls do not pass the data gate, which leaves
+ * half of libuv's pool free (see `io-gate.ts`); at most one of them is in flight, so it always
+ * finds a thread. A worker thread would keep the same rule with a message hop each way and a second
+ * failure to handle. Never behind dirty data: the file is preallocated, and fdatasync writes its
+ * own pages only.
  */
 import { crc32 } from 'node:zlib';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { BrokerEpoch } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { BrokerEpoch } from '../../base/units.ts';
 import type { Durable, Entry, HardState, RaftWrite, Snapshot } from '../raft/types.ts';
-import { STARTS_PER_EPOCH } from '../runtime/ports.ts';
+import { isShortage, STARTS_PER_EPOCH } from '../runtime/ports.ts';
 import type { QuorumLog } from '../runtime/ports.ts';
 import { readFile, replaceFile, storageError, writeFully } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
+import { requireFollows, decodeHead, decodeSnapshot, decodeWrites } from './quorum-content.ts';
+import type { Head, Incarnation, IncarnationWrite, LogWrite } from './quorum-content.ts';
 import {
   BLOCK_BYTES,
   encodeConfirmation,
@@ -27,31 +32,18 @@ export interface QuorumLogOptions {
   readonly files: FileSystem;
   /** Folder of its own. */
   readonly folder: string;
-  /** Whether the directory is formatted: then a missing log is damage. Else what is there is the rest of an unfinished format. */
+  /**
+   * Whether the directory is formatted: then a missing log is damage. Else what is there is the
+   * rest of an unfinished format.
+   */
   readonly isFormatted: boolean;
   readonly onFailure: (error: BrokerError) => void;
+  /** A write lacks space or descriptors: call {@link FileQuorumLog.retry} now and then. */
+  readonly onShortage: (error: BrokerError) => void;
 }
 
 /** Bytes by which the file grows, written with zeros and synced before use. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
-
-/** Payload of the first frame of a file. */
-interface Head {
-  readonly hardState: HardState;
-  readonly snapshot: { readonly index: number; readonly term: number } | null;
-  readonly entries: readonly Entry[];
-  readonly incarnation: Incarnation;
-}
-
-/** Parts of the raft incarnation: see `QuorumLog.beginIncarnation`. */
-interface Incarnation {
-  readonly brokerEpoch: BrokerEpoch;
-  /** Starts since that epoch was noted. */
-  readonly starts: number;
-}
-
-type IncarnationWrite = { readonly kind: 'incarnation'; readonly incarnation: Incarnation };
-type LogWrite = Exclude<RaftWrite, { kind: 'snapshot' }> | IncarnationWrite;
 
 interface Request {
   readonly writes: readonly (RaftWrite | IncarnationWrite)[];
@@ -75,6 +67,11 @@ export class FileQuorumLog implements QuorumLog {
   #queue: Request[] = [];
   #isPumping = false;
   #idle: Promise<void> = Promise.resolve();
+  #isClosing = false;
+  /** The log that is being begun. */
+  #beginning: Promise<void> | null = null;
+  /** Work that waits for space or descriptors. */
+  readonly #waiting: (() => void)[] = [];
   #failure: BrokerError | null = null;
 
   constructor(options: QuorumLogOptions) {
@@ -83,8 +80,18 @@ export class FileQuorumLog implements QuorumLog {
     this.#path = `${options.folder}/log`;
   }
 
-  /** Begins an empty log, durable, in place of whatever was there. */
-  async create(): Promise<void> {
+  /**
+   * Begins an empty log, durable, in place of whatever was there. Callers at the same time get the
+   * same one.
+   */
+  create(): Promise<void> {
+    this.#beginning ??= this.#create().finally(() => {
+      this.#beginning = null;
+    });
+    return this.#beginning;
+  }
+
+  async #create(): Promise<void> {
     await this.#idle;
     try {
       await this.#closeFile();
@@ -96,19 +103,23 @@ export class FileQuorumLog implements QuorumLog {
       await this.#beginFile();
       await this.#removeOldSnapshots();
     } catch (error) {
-      throw this.#fail(storageError(`create the quorum log in "${this.#options.folder}"`, error));
+      const failure = storageError(`create the quorum log in "${this.#options.folder}"`, error);
+      throw isShortage(failure) ? failure : this.#fail(failure);
     }
   }
 
-  /** Begins an empty log unless this process has one open: for a directory that is being formatted. */
+  /**
+   * Begins an empty log unless this process has one open: for a directory that is being formatted.
+   */
   async ensure(): Promise<void> {
     await this.#idle;
-    if (this.#file === null) await this.create();
+    if (this.#beginning !== null || this.#file === null) await this.create();
   }
 
   /**
-   * What is durable; empty in an unformatted directory. Rejects with DATA_CORRUPT when something that was durable is gone or changed: this
-   * replica must neither vote nor acknowledge, and returns as a learner with a new directory id.
+   * What is durable; empty in an unformatted directory. Rejects with DATA_CORRUPT when something
+   * that was durable is gone or changed: this replica must neither vote nor acknowledge, and
+   * returns as a learner with a new directory id.
    */
   async load(): Promise<Durable> {
     try {
@@ -153,8 +164,15 @@ export class FileQuorumLog implements QuorumLog {
     });
   }
 
-  /** Waits for what is queued and closes the file. */
+  /** Tries again what lacked space or descriptors. */
+  retry(): void {
+    for (const again of this.#waiting.splice(0)) again();
+  }
+
+  /** Waits for what is queued and closes the file. What lacks space by then is rejected. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    this.retry();
     await this.#idle;
     await this.#closeFile();
   }
@@ -197,34 +215,65 @@ export class FileQuorumLog implements QuorumLog {
     assert(this.#file !== null, 'the quorum log must be open');
     const frame = encodeQuorumFrame(this.#sequence + 1, payload);
     if (this.#position + frame.length > this.#allocated) await this.#grow(frame.length);
-    await writeFully(this.#files, this.#file, [frame], this.#position);
-    await this.#files.datasync(this.#file);
+    const file = this.#file;
+    await this.#whenPossible(async () => {
+      await writeFully(this.#files, file, [frame], this.#position);
+      await this.#files.datasync(file);
+    });
     this.#sequence += 1;
     this.#position += frame.length;
-    // Not synced: after a process crash it is there, after power loss it may be one frame behind. See quorum-file.ts.
+    // Not synced: after a process crash it is there, after power loss it may be one frame behind.
+    // See quorum-file.ts.
     const confirmation = encodeConfirmation(this.#sequence);
-    await writeFully(this.#files, this.#file, [confirmation.bytes], confirmation.position);
+    await this.#whenPossible(() =>
+      writeFully(this.#files, file, [confirmation.bytes], confirmation.position),
+    );
+  }
+
+  /**
+   * Makes file calls that may be made again, and again until they do not lack space or descriptors:
+   * a full volume makes this log slow, not wrong. A sync is repeated with the write before it.
+   */
+  async #whenPossible<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const failure = storageError(`write the quorum log "${this.#path}"`, error);
+        if (!isShortage(failure) || this.#isClosing) throw failure;
+        this.#options.onShortage(failure);
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+    }
   }
 
   async #grow(bytes: number): Promise<void> {
     assert(this.#file !== null, 'the quorum log must be open');
     const zeros = new Uint8Array(Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES);
-    await writeFully(this.#files, this.#file, [zeros], this.#allocated);
-    await this.#files.datasync(this.#file);
+    const file = this.#file;
+    await this.#whenPossible(async () => {
+      await writeFully(this.#files, file, [zeros], this.#allocated);
+      await this.#files.datasync(file);
+    });
     this.#allocated += zeros.length;
   }
 
   async #takeSnapshot(snapshot: Snapshot, keepSuffix: boolean): Promise<void> {
     const body = Buffer.from(JSON.stringify(snapshot));
     const bytes = Buffer.concat([Buffer.from(`${checksum(body)}\n`), body]);
-    await replaceFile(this.#files, this.#snapshotPath(snapshot), bytes, true);
+    await this.#whenPossible(() =>
+      replaceFile(this.#files, this.#snapshotPath(snapshot), bytes, 'durable'),
+    );
     this.#snapshot = { index: snapshot.index, term: snapshot.term };
     this.#entries = keepSuffix ? this.#entries.filter(({ index }) => index > snapshot.index) : [];
-    await this.#beginFile();
-    await this.#removeOldSnapshots();
+    await this.#whenPossible(() => this.#beginFile());
+    await this.#whenPossible(() => this.#removeOldSnapshots());
   }
 
-  /** Begins a new file with the present state in its first frame, and puts it in the old one's place in one step. */
+  /**
+   * Begins a new file with the present state in its first frame, and puts it in the old one's place
+   * in one step.
+   */
   async #beginFile(): Promise<void> {
     const head: Head = {
       hardState: this.#hardState,
@@ -240,9 +289,11 @@ export class FileQuorumLog implements QuorumLog {
     content.set(frame, FRAMES_AT);
     const confirmation = encodeConfirmation(sequence);
     content.set(confirmation.bytes, confirmation.position);
-    await replaceFile(this.#files, this.#path, content, true);
-    await this.#closeFile();
+    await replaceFile(this.#files, this.#path, content, 'durable');
+    // There is an open file at all times: a write that comes meanwhile queues.
+    const old = this.#file;
     this.#file = await this.#files.open(this.#path, 'write');
+    if (old !== null) await this.#files.close(old);
     this.#sequence = sequence;
     this.#position = FRAMES_AT + frame.length;
     this.#allocated = content.length;
@@ -253,14 +304,22 @@ export class FileQuorumLog implements QuorumLog {
     if (content.kind === 'damaged') throw this.#damage(content.reason);
     const [first, ...rest] = content.frames;
     assert(first !== undefined, 'a whole quorum file has a first frame');
-    const head = JSON.parse(first.payload) as Head;
+    const head = this.#judged(FRAMES_AT, () => decodeHead(first.payload));
     this.#hardState = head.hardState;
     this.#snapshot = head.snapshot;
     this.#entries = [...head.entries];
     this.#incarnation = head.incarnation;
     const snapshot = await this.#loadSnapshot();
-    for (const frame of rest)
-      for (const write of JSON.parse(frame.payload) as LogWrite[]) this.#apply(write);
+    let position = first.endPosition;
+    for (const { payload, endPosition } of rest) {
+      this.#judged(position, () => {
+        for (const write of decodeWrites(payload)) {
+          if (write.kind === 'append') requireFollows(this.#snapshot, this.#entries, write);
+          this.#apply(write);
+        }
+      });
+      position = endPosition;
+    }
     await this.#closeFile();
     this.#file = await this.#files.open(this.#path, 'write');
     this.#sequence = first.sequence + rest.length;
@@ -276,6 +335,11 @@ export class FileQuorumLog implements QuorumLog {
       );
     }
     // After a crash, what was read may be in the page cache only; it is about to be answered for.
+    // A sync that failed has left the last frame there for good, marked as written (P3): it is
+    // written again. The frames before were synced before it was begun.
+    const lastFrom = content.frames.at(-2)?.endPosition ?? FRAMES_AT;
+    const last = bytes.subarray(lastFrom, content.endPosition);
+    await writeFully(this.#files, this.#file, [last], lastFrom);
     await this.#files.datasync(this.#file);
     await this.#files.syncFolder(this.#options.folder);
     return snapshot;
@@ -290,13 +354,22 @@ export class FileQuorumLog implements QuorumLog {
       this.#incarnation = write.incarnation;
       return;
     }
-    const firstKept = this.#entries[0]?.index ?? (this.#snapshot?.index ?? 0) + 1;
+    const kept = write.firstIndex - ((this.#snapshot?.index ?? 0) + 1);
     assert(
-      write.firstIndex >= firstKept && write.firstIndex <= firstKept + this.#entries.length,
-      `append at index ${write.firstIndex} leaves a gap in the quorum log: it holds ${firstKept} to ${firstKept + this.#entries.length - 1}`,
+      kept >= 0 && kept <= this.#entries.length,
+      `append at index ${write.firstIndex} leaves a gap in the quorum log`,
     );
-    this.#entries.length = write.firstIndex - firstKept;
+    this.#entries.length = kept;
     for (const entry of write.entries) this.#entries.push(entry);
+  }
+
+  /** Reads what the frame at a position holds; its checksum is right. */
+  #judged<T>(position: number, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw this.#damage(`the frame at byte ${position}: ${reasonOf(error)}`);
+    }
   }
 
   async #loadSnapshot(): Promise<Snapshot | null> {
@@ -307,7 +380,11 @@ export class FileQuorumLog implements QuorumLog {
     const body = bytes.subarray(9);
     if (Buffer.from(bytes.subarray(0, 9)).toString() !== `${checksum(body)}\n`)
       throw this.#damage(`snapshot "${path}" fails its checksum`);
-    return JSON.parse(Buffer.from(body).toString()) as Snapshot;
+    try {
+      return decodeSnapshot(Buffer.from(body).toString(), this.#snapshot);
+    } catch (error) {
+      throw this.#damage(`snapshot "${path}": ${reasonOf(error)}`);
+    }
   }
 
   #snapshotPath(snapshot: { readonly index: number; readonly term: number }): string {
@@ -340,6 +417,10 @@ export class FileQuorumLog implements QuorumLog {
     }
     return this.#failure;
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function checksum(bytes: Uint8Array): string {

@@ -1,22 +1,31 @@
 /**
- * What a partition's folder holds after a stop, and what of it may be believed (P5, P6, P9; DESIGN.md section 6).
+ * What a partition's folder holds after a stop, and what of it may be believed (P5, P6, P9;
+ * docs/rules.md#restart-classes).
  *
- * Below the recovery point bytes were synced and believed; above it every byte is scanned, and after a lossy start everything is. Where the good
- * frames stop, the log ends. After a clean or warm start one incomplete frame at the very end was never acknowledged and is cut silently.
- * Everything else that is cut may have been acknowledged: the session file is deleted first, so that no later start can pass for warm; the
- * bytes are kept aside; and the damage is reported, so that this replica is distrusted and fetches the range again. A cut that nobody is told
- * of would be an answer of "no such record".
+ * Below the recovery point bytes were synced and believed; above it every byte is scanned, and
+ * after a lossy start everything is. Where the good frames stop, the log ends. After a clean or
+ * warm start one incomplete frame at the very end was never acknowledged and is cut silently.
+ * Everything else that is cut may have been acknowledged: the session file is deleted first, so
+ * that no later start can pass for warm; the bytes are kept aside; and the damage is reported, so
+ * that this replica is distrusted and fetches the range again. A cut that nobody is told of would
+ * be an answer of "no such record".
+ *
+ * The checkpoint says what must be found at least: after a clean or warm start all that was
+ * written, after a lossy one what was synced. Which files make up the log is found in
+ * `segment-chain.ts`.
  */
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { assert } from '../base/assert.ts';
-import type { Offset } from '../base/units.ts';
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { EpochStart } from '../replication/types.ts';
 import type { PartitionCheckpoint } from './checkpoint.ts';
-import { keepAside } from './aside.ts';
+import { keepAside, moveAside } from './aside.ts';
 import type { CutRange } from './aside.ts';
+import { folderOf } from './file-system.ts';
 import type { ScanStop } from './frame-scan.ts';
-import { Segment, segmentBaseOf } from './segment.ts';
+import { Segment } from './segment.ts';
+import { findChain } from './segment-chain.ts';
 import type { Volume } from './volume.ts';
 
 /** The log was cut at `fromOffset`, and bytes that may have been acknowledged with it. */
@@ -31,6 +40,8 @@ export interface RecoveryRequest {
   readonly target: StampTarget;
   readonly restartClass: RestartClass;
   readonly checkpoint: PartitionCheckpoint | null;
+  /** The checkpoint names every log that was ever answered for. */
+  readonly isCheckpointWhole: boolean;
   /** Makes every later start lossy; awaited before anything damaged is cut. */
   readonly onDamage: () => Promise<void>;
 }
@@ -39,6 +50,11 @@ export interface RecoveredLog {
   /** Oldest first; never empty; the last is open for writing. */
   readonly segments: Segment[];
   readonly startOffset: Offset;
+  readonly startEpoch: LeaderEpoch;
+  /** Below `startOffset`: the log has lost its beginning. */
+  readonly retiredTo: Offset;
+  /** Where the journal says that the log starts. */
+  readonly statedStart: Offset;
   readonly endOffset: Offset;
   readonly epochs: EpochStart[];
   readonly highWaterMark: Offset;
@@ -50,7 +66,10 @@ export interface RecoveredLog {
   readonly headersFrom: Offset;
 }
 
-/** Opens, checks and, where the rules allow, repairs the log in a folder. Rejects as the file system does. */
+/**
+ * Opens, checks and, where the rules allow, repairs the log in a folder. Rejects as the file system
+ * does.
+ */
 export async function recoverLog(request: RecoveryRequest): Promise<RecoveredLog> {
   return await new Recovery(request).run();
 }
@@ -70,6 +89,15 @@ class Recovery {
   }
 
   async run(): Promise<RecoveredLog> {
+    try {
+      return await this.#recover();
+    } catch (error) {
+      for (const segment of this.#segments) await segment.closeWriter().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #recover(): Promise<RecoveredLog> {
     const { checkpoint, restartClass, volume, folder } = this.#request;
     await this.#openSegments();
     const scanFrom =
@@ -81,16 +109,25 @@ class Recovery {
     const headersFrom = await this.#scan(scanFrom);
     const active = this.#active;
     const endOffset = Math.max(active.endOffset, this.#startOffset);
-    if (endOffset < this.#recoveryPoint)
-      await this.#report(endOffset, `the log ends below its synced offset ${this.#recoveryPoint}`);
+    await this.#checkEnd(endOffset);
     await active.openWriter();
+    // P6: nothing that a power loss could take back is answered for. Nor could it bring back what a
+    // process cut that died before it synced the cut.
+    const isCutInDoubt = restartClass !== 'clean';
+    if (isCutInDoubt) active.isDirty = true;
     for (const segment of this.#segments) await segment.sync(segment === active);
-    if (headersFrom < endOffset) await volume.files.syncFolder(folder);
+    if (isCutInDoubt || headersFrom < endOffset) await volume.syncFolder(folder);
+    // A cut leaves the folder itself where it is.
+    if (headersFrom < endOffset) await volume.syncFolder(folderOf(folder));
+    const epochs = clipEpochs(this.#epochs, this.#startOffset, endOffset);
     return {
       segments: this.#segments,
       startOffset: this.#startOffset,
+      startEpoch: this.#startEpoch(epochs),
+      retiredTo: this.#retiredTo,
+      statedStart: this.#statedStart,
       endOffset,
-      epochs: clipEpochs(this.#epochs, this.#startOffset, endOffset),
+      epochs,
       highWaterMark: Math.min(
         Math.max(checkpoint?.highWaterMark ?? 0, this.#startOffset),
         endOffset,
@@ -102,49 +139,64 @@ class Recovery {
     };
   }
 
+  /**
+   * What retention reached, as journalled before anything of it went. Unknown is 0: then a log that
+   * starts above has lost its beginning.
+   */
+  get #retiredTo(): Offset {
+    return this.#request.checkpoint?.startOffset ?? 0;
+  }
+
+  get #statedStart(): Offset {
+    return this.#request.checkpoint?.logStartOffset ?? this.#retiredTo;
+  }
+
+  /** Of the journal, where it is about this start and fits what follows. */
+  #startEpoch(epochs: readonly EpochStart[]): LeaderEpoch {
+    const startEpoch = this.#request.checkpoint?.startEpoch ?? 0;
+    const isOfThis =
+      this.#startOffset === this.#statedStart && startEpoch <= (epochs[0]?.epoch ?? Infinity);
+    return isOfThis ? startEpoch : 0;
+  }
+
   get #active(): Segment {
     const active = this.#segments.at(-1);
     assert(active !== undefined, `log in "${this.#request.folder}" must have a segment`);
     return active;
   }
 
-  /** Lists segments, drops what an interrupted retirement or reset left, and settles the log start. */
+  /** What the checkpoint names must be there; and what it does not name was never answered for. */
+  async #checkEnd(endOffset: Offset): Promise<void> {
+    const { checkpoint, restartClass } = this.#request;
+    const name = restartClass === 'lossy' ? 'synced' : 'written';
+    const end = checkpoint?.[`${name}Offset`] ?? 0;
+    if (endOffset < end)
+      await this.#report(endOffset, `the log ends at ${endOffset}, it was ${name} up to ${end}`);
+    else if (checkpoint === null && this.#request.isCheckpointWhole && endOffset > 0)
+      await this.#report(endOffset, 'the checkpoint names no such log');
+  }
+
+  /** Finds the segments of the log, and settles its start. */
   async #openSegments(): Promise<void> {
     const { volume, folder, target, checkpoint } = this.#request;
-    const bases = (await volume.files.list(folder))
-      .map(segmentBaseOf)
-      .filter((base) => base !== null)
-      .sort((a, b) => a - b);
-    const firstBase = bases[0];
-    this.#startOffset = checkpoint?.startOffset ?? firstBase ?? 0;
-    for (const [index, baseOffset] of bases.entries()) {
-      const segment = new Segment({ volume, folder, target, baseOffset });
-      const nextBase = bases[index + 1];
-      if (nextBase !== undefined && nextBase <= this.#startOffset) {
-        await segment.remove();
-        continue;
-      }
-      const status = await volume.files.stat(segment.path);
-      segment.bytes = status.bytes;
-      segment.createdMs = status.createdMs;
-      segment.endOffset = nextBase ?? baseOffset;
-      this.#segments.push(segment);
+    const chain = await findChain({ volume, folder, target, checkpoint });
+    this.#startOffset = chain.startOffset;
+    this.#segments = chain.segments;
+    for (const { segment, reason } of chain.strays) {
+      volume.logger.warn({ path: segment.path, reason }, 'a file is no part of the log');
+      await moveAside(volume, folder, segment);
     }
-    if (firstBase !== undefined && firstBase > this.#startOffset) {
-      // Retirement and reset journal the new start before files go, so the files in front went by themselves.
-      const reason = `segments before offset ${firstBase} are missing`;
-      await this.#giveUp(
-        this.#startOffset,
-        this.#segments.map((segment) => ({ segment, position: 0 })),
-        reason,
-      );
-      await this.#startAnew();
-    }
+    if (chain.damage !== null) await this.#report(chain.damage.fromOffset, chain.damage.reason);
+    for (const segment of chain.lost) await moveAside(volume, folder, segment);
+    for (const segment of chain.leftovers) await segment.remove();
     if (this.#segments.length === 0)
       this.#segments.push(Segment.empty({ volume, folder, target, baseOffset: this.#startOffset }));
   }
 
-  /** Scans from the segment that holds `scanFrom` on. Returns the offset from which headers were collected. */
+  /**
+   * Scans from the segment that holds `scanFrom` on. Returns the offset from which headers were
+   * collected.
+   */
   async #scan(scanFrom: Offset): Promise<Offset> {
     let index = Math.max(
       0,
@@ -162,6 +214,7 @@ class Recovery {
         headersFrom === null ? scanFrom : segment.baseOffset,
       );
       headersFrom ??= from;
+      await segment.dropStaleIndex();
       const next = this.#segments[index + 1];
       if (next !== undefined && segment.endOffset !== next.baseOffset) {
         await this.#cut(
@@ -177,15 +230,18 @@ class Recovery {
     return headersFrom ?? scanFrom;
   }
 
-  /** Counts the good frames of one segment: headers lead to `scanFrom`, from there on every byte is checked. Cuts the log where they stop. */
+  /**
+   * Counts the good frames of one segment: headers lead to `scanFrom`, from there on every byte is
+   * checked. Cuts the log where they stop.
+   */
   async #scanSegment(segment: Segment, scanFrom: Offset): Promise<Offset> {
     const fileBytes = segment.bytes;
     const index = await segment.loadIndex(fileBytes);
     index.truncate(index.floor(scanFrom).position + 1);
     segment.beginRecovery(index);
     let stop = await this.#walk(segment, fileBytes, scanFrom, 'headers');
-    // A header's own length and count are under the payload's checksum, which was not looked at: where they, or the index, lead elsewhere
-    // than to `scanFrom`, the whole segment is read.
+    // A header's own length and count are under the payload's checksum, which was not looked at:
+    // where they, or the index, lead elsewhere than to `scanFrom`, the whole segment is read.
     const isShort = stop.kind === 'end' && stop.offset < scanFrom;
     const isLed = isShort || (stop.kind !== 'invalid' && stop.offset === scanFrom);
     if (!isLed) {
@@ -236,7 +292,10 @@ class Recovery {
     });
   }
 
-  /** Ends the log at `position` of the segment. A reason means that the bytes may have been acknowledged. */
+  /**
+   * Ends the log at `position` of the segment. A reason means that the bytes may have been
+   * acknowledged.
+   */
   async #cut(segment: Segment, position: number, reason: string | null): Promise<void> {
     const later = this.#segments.slice(this.#segments.indexOf(segment) + 1);
     if (reason !== null) {
@@ -269,11 +328,15 @@ class Recovery {
     const { volume, folder } = this.#request;
     volume.logger.error({ folder, fromOffset, reason }, 'log is damaged');
     await this.#request.onDamage();
-    this.#damage ??= { fromOffset, reason };
+    if (this.#damage === null || fromOffset < this.#damage.fromOffset)
+      this.#damage = { fromOffset, reason };
   }
 }
 
-/** Epochs of the batches in [startOffset, endOffset): those that ended before go, the first one left begins at the start. */
+/**
+ * Epochs of the batches in [startOffset, endOffset): those that ended before go, the first one left
+ * begins at the start.
+ */
 export function clipEpochs(
   epochs: readonly EpochStart[],
   startOffset: Offset,

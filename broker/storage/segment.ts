@@ -1,18 +1,20 @@
 /**
- * One segment: a file of frames named by its first offset, and its sparse index. The newest segment of a log is written to, the others are
- * sealed. Finds frames; decides nothing about durability or damage. A writer's descriptor stays open until what it wrote is synced: only a
- * descriptor that was open when write-back failed is sure to hear of it (P3).
+ * One segment: a file of frames named by its first offset, and its sparse index. The newest segment
+ * of a log is written to, the others are sealed. Finds frames; decides nothing about durability or
+ * damage. A writer's descriptor stays open until what it wrote is synced: only a descriptor that
+ * was open when write-back failed is sure to hear of it (P3).
  */
-import { HEADER_BYTES } from '../../proto/batch/frame.ts';
-import type { BatchHeader, StampTarget } from '../../proto/batch/frame.ts';
-import { assert } from '../base/assert.ts';
-import { BrokerError } from '../base/errors.ts';
-import type { Offset, WallMs } from '../base/units.ts';
-import { readFile, replaceFile } from './file-system.ts';
-import { endOffsetOf, scanFrames } from './frame-scan.ts';
+import { endOffsetOf, HEADER_BYTES } from '../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { MonotonicMs, Offset, WallMs } from '../../base/units.ts';
+import { isShortage } from '../runtime/ports.ts';
+import { readFile, replaceFile, storageError } from './file-system.ts';
+import { scanFrames } from './frame-scan.ts';
 import type { FrameVisitor, ReadAt, ScanStop } from './frame-scan.ts';
 import { readTimeSummary, SparseIndex } from './sparse-index.ts';
-import type { IndexEntry } from './sparse-index.ts';
+import type { IndexEntry, IndexSummary } from './sparse-index.ts';
 import type { Volume } from './volume.ts';
 
 /** Digits of a segment's name: every safe integer fits, and names sort as numbers do. */
@@ -45,8 +47,8 @@ export class Segment {
   /** Bytes of whole, written frames. */
   bytes = 0;
   endOffset: Offset;
-  /** Time of the first append, or of the file's birth after a restart. */
-  createdMs: WallMs;
+  /** When the first append was, or this start; on the clock that does not jump. */
+  createdMs: MonotonicMs;
   maxTimestampMs: WallMs = 0;
   /** Written to since the last sync. */
   isDirty = false;
@@ -55,6 +57,8 @@ export class Segment {
   readonly #stem: string;
   #index: SparseIndex | null = null;
   #indexEntriesSaved = 0;
+  /** Bytes of the log that the index files cover; infinite where they are no whole pair. */
+  #indexedBytesSaved = 0;
   #writer: number | null = null;
 
   constructor(file: SegmentFile) {
@@ -64,7 +68,7 @@ export class Segment {
     this.baseOffset = file.baseOffset;
     this.endOffset = file.baseOffset;
     this.path = `${this.#stem}.log`;
-    this.createdMs = file.volume.clock.wallMs();
+    this.createdMs = file.volume.clock.monotonicMs();
   }
 
   /** A new segment, whose file is made by {@link openWriter}. */
@@ -81,15 +85,19 @@ export class Segment {
 
   /** Makes or opens the file for appending. */
   async openWriter(): Promise<void> {
-    this.#writer ??= await this.#volume.files.open(this.path, 'write');
+    this.#writer ??= await this.#volume.control.open(this.path, 'write');
   }
 
-  /** Appends frames after those that are there. On rejection the file may hold part of them, beyond `bytes`. */
+  /**
+   * Appends frames after those that are there. On rejection the file may hold part of them, beyond
+   * `bytes`.
+   */
   async append(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): Promise<void> {
     assert(this.#writer !== null, `segment "${this.path}" must be open for writing`);
     const index = await this.index();
-    await this.#volume.write(this.#writer, frames, this.bytes);
-    if (this.bytes === 0) this.createdMs = this.#volume.clock.wallMs();
+    const isControl = headers.every((header) => header.isControl);
+    await this.#volume.write(this.#writer, frames, this.bytes, isControl);
+    if (this.bytes === 0) this.createdMs = this.#volume.clock.monotonicMs();
     this.isDirty = true;
     for (const header of headers) this.#take(index, header, this.bytes);
   }
@@ -117,7 +125,10 @@ export class Segment {
     return index;
   }
 
-  /** The index of the files beside the log if they cover no more than `bytesMax`, else an empty one. Hints: see {@link locate}. */
+  /**
+   * The index of the files beside the log if they cover no more than `bytesMax`, else an empty one.
+   * Hints: see {@link locate}.
+   */
   async loadIndex(bytesMax: number): Promise<SparseIndex> {
     const offsets = await readFile(this.#volume.files, `${this.#stem}.index`);
     const times = await readFile(this.#volume.files, `${this.#stem}.timeindex`);
@@ -126,19 +137,22 @@ export class Segment {
         ? null
         : SparseIndex.decode(this.baseOffset, bytesMax, offsets, times);
     this.#indexEntriesSaved = index?.entryCount ?? 0;
+    const isThere = offsets !== null || times !== null;
+    this.#indexedBytesSaved = index?.summary.coveredBytes ?? (isThere ? Infinity : 0);
     return index ?? new SparseIndex(this.baseOffset);
   }
 
-  /** Largest timestamp of a sealed segment, from the index files or, where they lie, from the log. */
+  /** Where the index files say that the whole of the file's bytes end, or null: a hint. */
+  async savedEnd(): Promise<Offset | null> {
+    return (await this.#savedSummary())?.endOffset ?? null;
+  }
+
+  /**
+   * Largest timestamp of a sealed segment, from the index files or, where they lie, from the log.
+   */
   async loadMaxTimestamp(): Promise<void> {
-    const times = await readFile(this.#volume.files, `${this.#stem}.timeindex`);
-    const summary = times === null ? null : readTimeSummary(times);
-    if (
-      summary !== null &&
-      summary.baseOffset === this.baseOffset &&
-      summary.coveredBytes === this.bytes &&
-      summary.endOffset === this.endOffset
-    ) {
+    const summary = await this.#savedSummary();
+    if (summary !== null && summary.endOffset === this.endOffset) {
       this.maxTimestampMs = summary.maxTimestampMs;
       return;
     }
@@ -146,14 +160,32 @@ export class Segment {
     await this.saveIndex(0);
   }
 
-  /** Writes the index files when they lack at least `entriesMin` entries. Unsynced: they are hints. */
+  /**
+   * Writes the index files when they lack at least `entriesMin` entries. Unsynced: they are hints,
+   * so where the volume is full they are left as they are.
+   */
   async saveIndex(entriesMin: number): Promise<void> {
     const index = this.#index;
     if (index === null || index.entryCount - this.#indexEntriesSaved < entriesMin) return;
     const { offsets, times } = index.encode();
-    await replaceFile(this.#volume.files, `${this.#stem}.index`, offsets, false);
-    await replaceFile(this.#volume.files, `${this.#stem}.timeindex`, times, false);
+    try {
+      await replaceFile(this.#volume.files, `${this.#stem}.index`, offsets, 'hint');
+      await replaceFile(this.#volume.files, `${this.#stem}.timeindex`, times, 'hint');
+    } catch (error) {
+      const failure = storageError(`save the index of "${this.path}"`, error);
+      if (!isShortage(failure)) throw failure;
+      return;
+    }
     this.#indexEntriesSaved = index.entryCount;
+    this.#indexedBytesSaved = index.summary.coveredBytes;
+  }
+
+  /**
+   * Removes index files that say more than the log holds: power loss, or damage, took what they are
+   * of. They would pass for the index of what is appended in its place.
+   */
+  async dropStaleIndex(): Promise<void> {
+    if (this.#indexedBytesSaved > this.bytes) await this.#removeIndexFiles();
   }
 
   /** Frees the memory of a sealed segment's index; the next use loads it. */
@@ -161,7 +193,10 @@ export class Segment {
     this.#index = null;
   }
 
-  /** The frame that holds `offset`. Rejects with DATA_CORRUPT when the frames before it do not lead there. */
+  /**
+   * The frame that holds `offset`. Rejects with DATA_CORRUPT when the frames before it do not lead
+   * there.
+   */
   async locate(offset: Offset): Promise<LocatedFrame> {
     const entry = (await this.index()).floor(offset);
     const found =
@@ -174,7 +209,19 @@ export class Segment {
     );
   }
 
-  /** First frame with this timestamp or a later one, or null. Rejects with DATA_CORRUPT as {@link locate} does. */
+  /**
+   * The batch boundary at or below `offset`, and its position. Rejects as {@link locate} does.
+   */
+  async boundary(offset: Offset): Promise<{ readonly offset: Offset; readonly position: number }> {
+    if (offset === this.endOffset) return { offset, position: this.bytes };
+    const { position, header } = await this.locate(offset);
+    return { offset: header.baseOffset, position };
+  }
+
+  /**
+   * First frame with this timestamp or a later one, or null. Rejects with DATA_CORRUPT as
+   * {@link locate} does.
+   */
   async locateTime(timestampMs: WallMs): Promise<LocatedFrame | null> {
     if (this.maxTimestampMs < timestampMs) return null;
     const entry = (await this.index()).floorOfTime(timestampMs);
@@ -221,12 +268,21 @@ export class Segment {
       index.truncate(bytes);
       await this.#removeIndexFiles();
     }
-    await this.#volume.files.truncate(this.#writer, bytes);
+    await this.#volume.control.truncate(this.#writer, bytes);
     this.bytes = bytes;
     this.endOffset = endOffset;
     this.isDirty = true;
     await this.#extend(index);
     this.maxTimestampMs = index.summary.maxTimestampMs;
+  }
+
+  /**
+   * Cuts off what a failed append has written. Synced: other frames of the same epoch take these
+   * offsets next, and power loss must not bring back the ones that were refused.
+   */
+  async undoAppend(): Promise<void> {
+    await this.cut(this.bytes, this.endOffset);
+    await this.sync(true);
   }
 
   async closeWriter(): Promise<void> {
@@ -239,8 +295,15 @@ export class Segment {
   async remove(): Promise<void> {
     await this.closeWriter();
     this.#volume.dropReader(this.path);
-    await this.#volume.files.remove(this.path);
+    await this.#volume.control.remove(this.path);
     await this.#removeIndexFiles();
+  }
+
+  async #savedSummary(): Promise<IndexSummary | null> {
+    const times = await readFile(this.#volume.files, `${this.#stem}.timeindex`);
+    const summary = times === null ? null : readTimeSummary(times);
+    const isOfFile = summary?.baseOffset === this.baseOffset && summary.coveredBytes === this.bytes;
+    return isOfFile ? summary : null;
   }
 
   /** Reads from headers what the index lacks at its end. */
@@ -257,8 +320,9 @@ export class Segment {
 
   async #removeIndexFiles(): Promise<void> {
     this.#indexEntriesSaved = 0;
-    await this.#volume.files.remove(`${this.#stem}.index`);
-    await this.#volume.files.remove(`${this.#stem}.timeindex`);
+    this.#indexedBytesSaved = 0;
+    await this.#volume.control.remove(`${this.#stem}.index`);
+    await this.#volume.control.remove(`${this.#stem}.timeindex`);
   }
 
   #take(index: SparseIndex, header: BatchHeader, position: number): void {
@@ -269,7 +333,10 @@ export class Segment {
     if (header.maxTimestampMs > this.maxTimestampMs) this.maxTimestampMs = header.maxTimestampMs;
   }
 
-  /** First frame at or after the entry that `isFound`; from the beginning without an entry. Null when the frames end or break before. */
+  /**
+   * First frame at or after the entry that `isFound`; from the beginning without an entry. Null
+   * when the frames end or break before.
+   */
   async #walk(
     entry: IndexEntry | null,
     isFound: (header: BatchHeader) => boolean,

@@ -1,18 +1,21 @@
 /**
- * The session file and the restart class that follows from it (P4, P5; DESIGN.md section 6). The file names the last incarnation that may have
- * written here and where it ran; it is synced before that incarnation may be unfenced. The clean flag names the incarnation that stopped in
- * order. Only bytes and rules; no partition is looked at.
+ * The session file and the restart class that follows from it (P4, P5;
+ * docs/rules.md#restart-classes). The file names the last incarnation that may have written here
+ * and where it ran; it is synced before that incarnation may be unfenced. The clean flag names the
+ * incarnation that stopped in order. Only bytes and rules; no partition is looked at.
  */
 import { readFile as readProcFile } from 'node:fs/promises';
-import type { BrokerEpoch, DirectoryId } from '../base/units.ts';
+import type { BrokerEpoch, DirectoryId } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { DirectoryMeta } from '../runtime/ports.ts';
+import type { CheckpointFile } from './checkpoint.ts';
 import { readFile, replaceFile } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 
 /**
- * Identity of the mounted directory: device, filesystem type and, of `meta.json`, inode and ctime. A restored or cloned volume has other
- * inodes or times; the mount id would change whenever the container restarts, so it is no part of it.
+ * Identity of the mounted directory: device, filesystem type and, of `meta.json`, inode and ctime.
+ * A restored or cloned volume has other inodes or times; the mount id would change whenever the
+ * container restarts, so it is no part of it.
  */
 export interface MountIdentity {
   readonly device: number;
@@ -75,9 +78,11 @@ export function classify(found: {
   readonly meta: DirectoryMeta | null;
   readonly session: Session | null;
   readonly cleanFlag: CleanFlag | null;
+  /** Absent: there is none, though a session is written after it. */
+  readonly checkpoint: CheckpointFile;
   readonly now: Surroundings;
 }): Classification {
-  const { meta, session, cleanFlag, now } = found;
+  const { meta, session, cleanFlag, checkpoint, now } = found;
   if (meta === null) return { restartClass: 'new', reason: 'directory is not formatted' };
   if (session === null) return lossy('there is no session file that can be read');
   if (session.clusterId !== meta.clusterId)
@@ -86,7 +91,10 @@ export function classify(found: {
     return lossy(
       `session file is of directory ${session.directoryId}, this is ${meta.directoryId}`,
     );
-  // Everything was synced: neither the boot nor the mount matters. That the flag is not an old copy, the controller sees from the epoch.
+  // It names the partitions that must be there: without it a vanished one would pass for a new one.
+  if (checkpoint !== 'whole') return lossy(`the checkpoint is ${checkpoint}`);
+  // Everything was synced: neither the boot nor the mount matters. That the flag is not an old
+  // copy, the controller sees from the epoch.
   const isClean =
     cleanFlag?.directoryId === meta.directoryId && cleanFlag.brokerEpoch === session.brokerEpoch;
   if (isClean)
@@ -119,10 +127,13 @@ export function loadCleanFlag(files: FileSystem, path: string): Promise<CleanFla
 
 /** Writes a small JSON file, durable when it resolves. */
 export function saveJson(files: FileSystem, path: string, value: object): Promise<void> {
-  return replaceFile(files, path, Buffer.from(`${JSON.stringify(value, null, 2)}\n`), true);
+  return replaceFile(files, path, Buffer.from(`${JSON.stringify(value, null, 2)}\n`), 'durable');
 }
 
-/** A JSON object that `isValid`, or null when the file is missing or holds something else. Rejects on I/O errors. */
+/**
+ * A JSON object that `isValid`, or null when the file is missing or holds something else. Rejects
+ * on I/O errors.
+ */
 export async function loadJson<T>(
   files: FileSystem,
   path: string,

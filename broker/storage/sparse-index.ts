@@ -1,18 +1,21 @@
 /**
- * Sparse index of one segment: about one entry per 64 KiB of log, with offset, position and the largest timestamp before it. A hint that
- * is never trusted: whoever follows an entry checks the frame that it finds there, and an index that is missing, short or damaged is built
- * again from batch headers (logs.md section 1). Pure arithmetic and a codec; knows nothing of files.
+ * Sparse index of one segment: about one entry per 64 KiB of log, with offset, position and the
+ * largest timestamp before it. A hint that is never trusted: whoever follows an entry checks the
+ * frame that it finds there, and an index that is missing, short or damaged is built again from
+ * batch headers (docs/rules.md#indexes-are-hints). Pure arithmetic and a codec; knows nothing of
+ * files.
  *
- * Two files per segment share one trailer: `.index` holds (offset, position), `.timeindex` holds timestamps. Little-endian:
+ * Two files per segment share one trailer: `.index` holds (offset, position), `.timeindex` holds
+ * timestamps. Little-endian:
  *
  *   entries     .index      u32 offset - base, u32 position      each
  *               .timeindex  u64 largest timestamp before the entry each
- *   trailer     u64 base offset, u64 covered bytes, u64 end offset, u64 largest timestamp of all, u32 entries, u32 kind,
- *               u32 last epoch, u32 CRC of everything before
+ *   trailer     u64 base offset, u64 covered bytes, u64 end offset, u64 largest timestamp of all,
+ *               u32 entries, u32 kind, u32 last epoch, u32 CRC of everything before
  */
 import { crc32 } from 'node:zlib';
-import { assert } from '../base/assert.ts';
-import type { LeaderEpoch, Offset, WallMs } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import type { LeaderEpoch, Offset, WallMs } from '../../base/units.ts';
 
 /** Bytes of log between entries. */
 export const INDEX_INTERVAL_BYTES = 64 * 1024;
@@ -105,7 +108,10 @@ export class SparseIndex {
     return index < 0 ? { offset: this.baseOffset, position: 0 } : this.#entry(index);
   }
 
-  /** Forgets what lies at or behind `position`, and a little before it: the covered range ends where an entry began, and is extended from there. */
+  /**
+   * Forgets what lies at or behind `position`, and a little before it: the covered range ends where
+   * an entry began, and is extended from there.
+   */
   truncate(position: number): void {
     if (position >= this.#coveredBytes) return;
     while ((this.#positions.at(-1) ?? -1) >= position) this.#pop();
@@ -140,7 +146,9 @@ export class SparseIndex {
     return { offsets, times };
   }
 
-  /** The index of two files, or null when they are not a whole, consistent pair for this segment. */
+  /**
+   * The index of two files, or null when they are not a whole, consistent pair for this segment.
+   */
   static decode(
     baseOffset: Offset,
     fileBytes: number,
@@ -187,7 +195,10 @@ export class SparseIndex {
   }
 }
 
-/** The trailer of a `.timeindex` file alone, or null when it is damaged: enough for retention, without keeping entries. */
+/**
+ * The trailer of a `.timeindex` file alone, or null when it is damaged: enough for retention,
+ * without keeping entries.
+ */
 export function readTimeSummary(times: Uint8Array): IndexSummary | null {
   return readTrailer(times, KIND_TIMES, TIME_ENTRY_BYTES);
 }

@@ -1,17 +1,22 @@
 /**
- * The newest frames of every partition, by reference: followers and consumers near the end read them without a file call and without a copy.
- * One budget for the whole broker; the oldest frame of all goes first, so each partition keeps about the same span of time. Knows nothing of
- * files. A frame may be a window of a larger message, which it keeps alive: the budget counts frames, not those messages.
+ * The newest frames of every partition, by reference: followers and consumers near the end read
+ * them without a file call and without a copy. One budget for the whole broker; the oldest frame of
+ * all goes first, so each partition keeps about the same span of time. Knows nothing of files. A
+ * frame may be a window of a larger message, which it keeps alive: the budget counts frames, not
+ * those messages.
  */
-import { assert } from '../base/assert.ts';
-import type { Offset } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import type { Offset } from '../../base/units.ts';
 import type { LogRead } from '../runtime/ports.ts';
 
 interface TailFrame {
   readonly owner: PartitionTail;
   readonly baseOffset: Offset;
   readonly nextOffset: Offset;
-  /** Null once dropped: the lists below give up places late, and must not keep bytes alive with them. */
+  /**
+   * Null once dropped: the lists below give up places late, and must not keep bytes alive with
+   * them.
+   */
   bytes: Uint8Array | null;
 }
 
@@ -80,7 +85,10 @@ export class PartitionTail {
     this.#cache.hold(frame);
   }
 
-  /** Whole frames from the one that holds `fromOffset`, as {@link LogRead} promises; null when that one is not cached. */
+  /**
+   * Whole frames from the one that holds `fromOffset`, as {@link LogRead} promises; null when that
+   * one is not cached.
+   */
   read(fromOffset: Offset, upToOffset: Offset, bytesMax: number): LogRead | null {
     const first = this.#frames[this.#head];
     if (first === undefined || fromOffset < first.baseOffset) return null;

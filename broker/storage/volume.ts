@@ -1,20 +1,17 @@
 /**
- * What all partitions of one data directory share: the gate before libuv's pool, open files for reading, the memory tail, free space, the
- * age of writes that hang, and the one report of the first I/O error (P3). Knows bytes and files, not frames.
+ * What all partitions of one data directory share: the gate before libuv's pool, open files for
+ * reading, the memory tail, free space, the age of writes that hang, and the one report of the
+ * first I/O error (P3). Knows bytes and files, not frames.
  */
-import type { MonotonicMs } from '../base/units.ts';
-import type { Clock } from '../runtime/ports.ts';
-import { readFully, storageError, writeFully } from './file-system.ts';
+import type { MonotonicMs } from '../../base/units.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isShortage } from '../runtime/ports.ts';
+import { isOutOfSpace, readFully, storageError, syncError, writeFully } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 import type { IoGate } from './io-gate.ts';
+import { Reserve } from './reserve.ts';
+import type { StorageLogger } from './storage-logger.ts';
 import type { TailCache } from './tail-cache.ts';
-
-/** Where storage says what an operator should know. A pino logger fits. */
-export interface StorageLogger {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 export interface VolumeOptions {
   readonly files: FileSystem;
@@ -28,18 +25,24 @@ export interface VolumeOptions {
 
 /** Files open for reading at one time, over all partitions. */
 const READERS_MAX = 256;
-/** Indexes of segments in memory that were loaded for a reader, over all partitions; some 128 KiB each for segments of 1 GiB. */
+/**
+ * Indexes of segments in memory that were loaded for a reader, over all partitions; some 128 KiB
+ * each for segments of 1 GiB.
+ */
 const INDEXES_MAX = 128;
 
 /** Shared state of one data directory's volume. */
 export class Volume {
+  /** For data and for hints: fails where the volume is full. */
   readonly files: FileSystem;
+  /** For what must not fail for want of space: it is given room from the reserve. */
+  readonly control: FileSystem;
   readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'every'>;
   readonly tail: TailCache;
   readonly logger: StorageLogger;
+  readonly #reserve: Reserve;
   readonly #gate: IoGate;
   readonly #dataDir: string;
-  #reserveBytes: number;
   readonly #readers: ReaderCache;
   readonly #indexes = new Set<{ unloadIndex(): void }>();
   readonly #writesSince = new Map<symbol, MonotonicMs>();
@@ -55,7 +58,9 @@ export class Volume {
     this.logger = options.logger;
     this.#gate = options.gate;
     this.#dataDir = options.dataDir;
-    this.#reserveBytes = options.reserveBytes;
+    const { files, dataDir, logger, reserveBytes } = options;
+    this.#reserve = new Reserve({ files, path: `${dataDir}/reserve`, logger, bytes: reserveBytes });
+    this.control = this.#reserve.files;
     this.#readers = new ReaderCache(options.files);
   }
 
@@ -64,12 +69,25 @@ export class Volume {
     return this.#failure;
   }
 
-  /** Writes all buffers at `position`. Rejects as the file system does. */
-  async write(file: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  /**
+   * Writes all buffers at `position`, control batches from the reserve. Rejects as the file system
+   * does.
+   */
+  async write(
+    file: number,
+    buffers: readonly Uint8Array[],
+    position: number,
+    isControl: boolean,
+  ): Promise<void> {
     const key = Symbol('write');
+    const files = isControl ? this.control : this.files;
     this.#writesSince.set(key, this.clock.monotonicMs());
     try {
-      await this.#gate.run(() => writeFully(this.files, file, buffers, position));
+      await this.#gate.run(() => writeFully(files, file, buffers, position));
+    } catch (error) {
+      // Until the next look, so that whoever comes next is refused before anything is written.
+      if (isOutOfSpace(error)) this.#freeBytes = 0;
+      throw error;
     } finally {
       this.#writesSince.delete(key);
     }
@@ -83,8 +101,22 @@ export class Volume {
     );
   }
 
-  sync(file: number): Promise<void> {
-    return this.#gate.run(() => this.files.datasync(file));
+  /** Makes written data durable. Its failure is the disk's, for want of space too (P3). */
+  async sync(file: number): Promise<void> {
+    try {
+      await this.#gate.run(() => this.files.datasync(file));
+    } catch (error) {
+      throw syncError('sync a segment', error);
+    }
+  }
+
+  /** Makes names in a folder durable. Fails as {@link sync} does. */
+  async syncFolder(path: string): Promise<void> {
+    try {
+      await this.files.syncFolder(path);
+    } catch (error) {
+      throw syncError(`sync the folder "${path}"`, error);
+    }
   }
 
   /** The file is about to go: let go of it. */
@@ -103,17 +135,29 @@ export class Volume {
 
   /** Another reserve; in force at once. */
   setReserve(reserveBytes: number): void {
-    this.#reserveBytes = reserveBytes;
+    this.#reserve.setBytes(reserveBytes);
   }
 
-  /** Free bytes as of the last look, less what was written since, less the reserve. */
+  get reserveBytes(): number {
+    return this.#reserve.bytes;
+  }
+
+  /** Free bytes as of the last look, less what was written since, less what the reserve lacks. */
   freeBytes(): number {
-    return this.#freeBytes - this.#writtenSinceLook - this.#reserveBytes;
+    return this.#freeBytes - this.#writtenSinceLook - this.#reserve.missingBytes;
+  }
+
+  /** Looks at the volume again, and lets the reserve grow where there is room. */
+  async tendSpace(): Promise<void> {
+    await this.lookAtSpace();
+    if (this.#failure === null)
+      await this.#reserve.refill(this.#freeBytes - this.#writtenSinceLook);
   }
 
   /** Looks at the volume again. */
   async lookAtSpace(): Promise<void> {
     try {
+      await this.#reserve.look();
       const written = this.#writtenSinceLook;
       const { freeBytes } = await this.files.volume(this.#dataDir);
       this.#freeBytes = freeBytes;
@@ -136,16 +180,20 @@ export class Volume {
     if (this.#failure !== null) callback(this.#failure);
   }
 
-  /** Reports an I/O error, the first one only: Linux tells a write-back error once, so whoever met it must leave (P3). */
+  /**
+   * Reports an I/O error, the first one only: Linux tells a write-back error once, so whoever met
+   * it must leave (P3). Want of space, descriptors or memory is none: nothing was lost.
+   */
   fail(error: Error): void {
-    if (this.#failure !== null) return;
+    if (this.#failure !== null || isShortage(error)) return;
     this.#failure = error;
     this.logger.error({ err: error }, 'storage failed');
     for (const callback of this.#failureCallbacks) callback(error);
   }
 
-  close(): Promise<void> {
-    return this.#readers.close();
+  async close(): Promise<void> {
+    await this.#reserve.settle();
+    await this.#readers.close();
   }
 }
 
@@ -210,7 +258,8 @@ class ReaderCache {
   }
 
   async #close(reader: Reader): Promise<void> {
-    // A file that was only read has nothing to lose: neither a failed open, already told to its user, nor a failed close matters.
+    // A file that was only read has nothing to lose: neither a failed open, already told to its
+    // user, nor a failed close matters.
     await reader.file.then((file) => this.#files.close(file)).catch(() => undefined);
   }
 }

@@ -1,4 +1,7 @@
-/** What metrics and health ask of a broker: a part of the runtime's report, stated here because telemetry imports nobody. */
+/**
+ * What metrics and health ask of a broker: a part of the runtime's report, stated here because
+ * telemetry imports nobody.
+ */
 
 export type Phase = 'unformatted' | 'joining' | 'recovering' | 'serving' | 'stopping' | 'failed';
 
@@ -31,11 +34,15 @@ export interface BrokerSample {
   readonly restartClass: string;
   readonly replicas: readonly ReplicaSample[];
   readonly freeBytes: number;
+  readonly diskFault: string | null;
   readonly flushAgeMs: number;
   readonly stuckWriteMs: number;
   readonly raft: QuorumSample | null;
+  /** Null: the broker follows the metadata. */
+  readonly metadataFault: string | null;
   readonly clockSkewMs: number | null;
-  readonly isTimeRetentionPaused: boolean;
+  /** Null: the clock is believed. */
+  readonly clockDoubt: string | null;
 }
 
 /** Committed partitions by topic, for what has no leader, and the reports of possible loss. */

@@ -1,4 +1,7 @@
-/** The descriptor image (a google.protobuf.FileDescriptorSet) as reflection needs it: files by name, and by the symbols that they define. */
+/**
+ * The descriptor image (a google.protobuf.FileDescriptorSet) as reflection needs it: files by name,
+ * and by the symbols that they define.
+ */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 
 /** One .proto file. */

@@ -1,6 +1,7 @@
 /**
- * grpc.health.v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): the broker as a whole, under the empty name, and each of its
- * services, SERVING in phase `serving` alone. Its three small messages are written here by hand, for they will never change.
+ * grpc.health.v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md): the broker as a
+ * whole, under the empty name, and each of its services, SERVING in phase `serving` alone. Its
+ * three small messages are written here by hand, for they will never change.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
@@ -22,7 +23,10 @@ export const HEALTH_SERVICE_NAME = 'grpc.health.v1.Health';
 const SERVING = 1;
 const NOT_SERVING = 2;
 const SERVICE_UNKNOWN = 3;
-/** Watches look at the phase this often: a change of phase is news to a balancer, not an event of the data path. */
+/**
+ * Watches look at the phase this often: a change of phase is news to a balancer, not an event of
+ * the data path.
+ */
 const WATCH_PERIOD_MS = 200;
 
 export interface HealthOptions {

@@ -1,6 +1,7 @@
 /**
- * Prometheus metrics. Everything that the broker can tell is read when it is scraped, from one report; only traffic is counted as it happens. No series
- * per partition: their number is bounded by this file.
+ * Prometheus metrics. Everything that the broker can tell is read when it is scraped, from one
+ * report; only traffic is counted as it happens. No series per partition: their number is bounded
+ * by this file.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -11,6 +12,7 @@ const LATENCY_BUCKETS_S = [
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 const RESTART_CLASSES = ['new', 'clean', 'warm', 'lossy'] as const;
+const CLOCK_DOUBTS = ['not-compared', 'unheard', 'off', 'jumped', 'settling'] as const;
 const ROLES = ['follower', 'pre-candidate', 'candidate', 'leader', 'learner'] as const;
 
 /** Metrics read from the source at each scrape, by name: meaning and value. */
@@ -56,6 +58,10 @@ const SAMPLED = {
     'Bytes free on the data volume, less the reserve',
     ({ freeBytes }) => freeBytes,
   ],
+  tidemark_disk_full: [
+    '1 while no records are taken for want of space on the data volume',
+    ({ diskFault }) => (diskFault === null ? 0 : 1),
+  ],
   tidemark_flush_age_seconds: [
     'Age of the oldest byte that is written and not synced',
     ({ flushAgeMs }) => flushAgeMs / 1000,
@@ -73,13 +79,17 @@ const SAMPLED = {
     '1 on the controller',
     ({ raft }) => (raft?.role === 'leader' ? 1 : 0),
   ],
+  tidemark_metadata_unreadable: [
+    '1 while this build cannot read what the cluster has decided: the broker counts no more',
+    ({ metadataFault }) => (metadataFault === null ? 0 : 1),
+  ],
   tidemark_clock_skew_seconds: [
-    "Distance of this broker's clock ahead of the median of all brokers' clocks",
-    ({ clockSkewMs }) => (clockSkewMs ?? 0) / 1000,
+    "Distance of this broker's clock ahead of the median of all brokers' clocks, NaN while not known",
+    ({ clockSkewMs }) => (clockSkewMs ?? Number.NaN) / 1000,
   ],
   tidemark_time_retention_paused: [
-    '1 while retention by time waits for a clock that is too far off',
-    ({ isTimeRetentionPaused }) => (isTimeRetentionPaused ? 1 : 0),
+    '1 while retention by time waits, because the clock is not believed',
+    ({ clockDoubt }) => (clockDoubt === null ? 0 : 1),
   ],
   tidemark_serving: ['1 while the broker serves', ({ phase }) => (phase === 'serving' ? 1 : 0)],
 } as const satisfies Record<
@@ -98,6 +108,11 @@ export class Metrics {
     'tidemark_restart_class',
     '1 for the class of the last start',
     ['class'],
+  );
+  readonly #clockDoubt = this.#gauge(
+    'tidemark_clock_doubt',
+    '1 for the reason why the clock is not believed, and retention by time waits',
+    ['reason'],
   );
   readonly #quorumRole = this.#gauge(
     'tidemark_quorum_role',
@@ -141,7 +156,10 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
   }
 
-  /** A batch was answered. Bytes of its frame, milliseconds from arrival to answer, code of the error or null. */
+  /**
+   * A batch was answered. Bytes of its frame, milliseconds from arrival to answer, code of the
+   * error or null.
+   */
   appended(bytes: number, durationMs: number, code: string | null): void {
     this.#appendSeconds.observe(durationMs / 1000);
     this.#appendBatches.inc({ code: code ?? 'OK' });
@@ -165,13 +183,18 @@ export class Metrics {
     for (const { gauge, read } of this.#gauges) gauge.set(read(sample, this.#source));
     for (const name of RESTART_CLASSES)
       this.#restartClass.set({ class: name }, name === sample.restartClass ? 1 : 0);
+    for (const name of CLOCK_DOUBTS)
+      this.#clockDoubt.set({ reason: name }, name === sample.clockDoubt ? 1 : 0);
     for (const name of ROLES)
       this.#quorumRole.set({ role: name }, name === sample.raft?.role ? 1 : 0);
     this.#countChanges(sample);
     return this.#registry.metrics();
   }
 
-  /** Epochs only rise, so the distance since the last scrape is the number of changes. The leader counts, so that each change counts once. */
+  /**
+   * Epochs only rise, so the distance since the last scrape is the number of changes. The leader
+   * counts, so that each change counts once.
+   */
   #countChanges(sample: BrokerSample): void {
     const before = this.#epochs;
     this.#epochs = new Map();

@@ -1,6 +1,7 @@
 /**
- * Server reflection (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), v1 and v1alpha, which differ in name only: lets grpcurl and its
- * kind call a broker without the .proto files. Messages are read and written by hand; field numbers are those of reflection.proto.
+ * Server reflection (https://github.com/grpc/grpc/blob/master/doc/server-reflection.md), v1 and
+ * v1alpha, which differ in name only: lets grpcurl and its kind call a broker without the .proto
+ * files. Messages are read and written by hand; field numbers are those of reflection.proto.
  */
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type MethodDefinition, type ServerDuplexStream, status as Status } from '@grpc/grpc-js';

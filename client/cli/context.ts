@@ -1,22 +1,44 @@
-/** What every sub-command that talks to a cluster needs: a connection, output, and an orderly end. */
+/**
+ * What every sub-command that talks to a cluster needs: a connection, output, and an orderly end.
+ */
 import { connect, type Tidemark } from '../index.ts';
+import { Patience } from './patience.ts';
 import { Output, type OutputFormat, type Surroundings } from './output.ts';
+import { chooseServers } from './servers.ts';
 
 /** Options that every such command has. */
 export interface CommonOptions {
   readonly server?: string;
+  readonly profile?: string;
   readonly output: OutputFormat;
 }
-
-/** Where `npm start` listens by default. */
-const SERVERS_DEFAULT = '127.0.0.1:9641,127.0.0.1:9642,127.0.0.1:9643';
 
 /** One run. */
 export interface Context {
   readonly around: Surroundings;
   readonly out: Output;
+  /** `host:port,...` */
+  readonly servers: string;
   /** A new connection to the cluster; closed by {@link withCluster}. */
   readonly connect: () => Tidemark;
+  /** The same to these servers alone. */
+  readonly connectTo: (servers: string) => Tidemark;
+}
+
+/** {@link withCluster}, telling what is waited for; `heard` is called whenever something came. */
+export async function withPatience<T>(
+  options: CommonOptions,
+  around: Surroundings,
+  body: (cluster: Tidemark, context: Context & { readonly heard: () => void }) => Promise<T>,
+): Promise<T> {
+  return withCluster(options, around, async (cluster, context) => {
+    const patience = new Patience(cluster.admin(), context.servers, context.out);
+    try {
+      return await body(cluster, { ...context, heard: () => patience.heard() });
+    } finally {
+      patience.stop();
+    }
+  });
 }
 
 /** Runs `body` and closes every connection that it made. */
@@ -25,15 +47,22 @@ export async function withCluster<T>(
   around: Surroundings,
   body: (cluster: Tidemark, context: Context) => Promise<T>,
 ): Promise<T> {
-  const servers = options.server ?? around.env['TIDEMARK_SERVER'] ?? '';
+  const { server: servers } = await chooseServers(options, around);
   const opened: Tidemark[] = [];
-  const open = (): Tidemark => {
-    const cluster = connect({ servers: servers === '' ? SERVERS_DEFAULT : servers });
+  const connectTo = (to: string): Tidemark => {
+    const cluster = connect({ servers: to });
     opened.push(cluster);
     return cluster;
   };
+  const open = (): Tidemark => connectTo(servers);
   try {
-    return await body(open(), { around, out: new Output(options.output, around), connect: open });
+    return await body(open(), {
+      around,
+      out: new Output(options.output, around),
+      servers,
+      connect: open,
+      connectTo,
+    });
   } finally {
     for (const cluster of opened) await cluster.close();
   }

@@ -1,4 +1,7 @@
-/** Counts of durations in buckets whose width grows with the value: 2 % precise from a microsecond to an hour, in constant memory (HdrHistogram). */
+/**
+ * Counts of durations in buckets whose width grows with the value: 2 % precise from a microsecond
+ * to an hour, in constant memory (HdrHistogram).
+ */
 
 /** Buckets of each power of two. */
 const STEPS = 64;
@@ -33,7 +36,10 @@ export class Histogram {
     return this.#total === 0 ? 0 : this.#sum / this.#total;
   }
 
-  /** The value that `quantile` (0 to 1) of all values do not exceed, in milliseconds; 0 without values. */
+  /**
+   * The value that `quantile` (0 to 1) of all values do not exceed, in milliseconds; 0 without
+   * values.
+   */
   percentileMs(quantile: number): number {
     let left = Math.ceil(this.#total * quantile);
     for (let index = 0; index < this.#counts.length; index += 1) {

@@ -1,6 +1,10 @@
-/** The `tidemark` command: hands the process's own streams and signals to the program, and ends with its exit code. */
+#!/usr/bin/env node
+/**
+ * The `tidemark` command: hands the process's own streams and signals to the program, and ends with
+ * its exit code.
+ */
 import { EXIT_INTERRUPTED } from './exit.ts';
-import { run } from './program.ts';
+import { version } from './version.ts';
 
 const interrupt = new AbortController();
 
@@ -18,12 +22,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const { stdin, stdout, stderr, env } = process;
-process.exitCode = await run(process.argv.slice(2), {
-  stdin,
-  stdout,
-  stderr,
-  env,
-  interrupted: interrupt.signal,
-});
+const args = process.argv.slice(2);
+if (args.length === 1 && /^(-V|--version)$/.test(args[0]!)) {
+  // Asked by scripts at every start: answered without loading anything else.
+  stdout.write(`${version()}\n`);
+} else {
+  const { run } = await import('./program.ts');
+  process.exitCode = await run(args, { stdin, stdout, stderr, env, interrupted: interrupt.signal });
+}
 // Standard input may be open still, and would keep the process waiting for lines that nobody wants.
 stdin.unref?.();

@@ -1,5 +1,13 @@
-/** Progress of reassignments, from what metadata and the leaders say. Pure: estimates only, and it says where it cannot. */
-import type { Broker, DescribeBrokerResponse, Topic } from '../../proto/gen/tidemark/v1/admin.ts';
+/**
+ * Progress of reassignments, from what metadata and the leaders say. Pure: estimates only, and it
+ * says where it cannot.
+ */
+import type {
+  Broker,
+  DescribeBrokerResponse,
+  ReplicaStatus,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../admin-types.ts';
 
 /** One partition on the move. */
 export interface MoveProgress {
@@ -9,9 +17,15 @@ export interface MoveProgress {
   readonly removing: readonly number[];
   /** Bytes that its new replicas still lack, together; absent while its leader does not report. */
   readonly bytesLeft?: number;
-  /** By which they became fewer between two looks; absent without a second look, or when they did not. */
+  /**
+   * By which they became fewer between two looks; absent without a second look, or when they did
+   * not.
+   */
   readonly bytesPerSecond?: number;
-  /** By the rate observed, else by the limit; absent when neither is known, or when it does not come nearer. */
+  /**
+   * By the rate observed, else by the limit; absent when neither is known, or when it does not come
+   * nearer.
+   */
   readonly etaMs?: number;
   /** Why it does not come nearer, in words. */
   readonly stalled?: string;
@@ -27,7 +41,10 @@ export interface Look {
 
 type Partition = Topic['partitions'][number];
 
-/** Moves under way at `now`. `before`: an earlier look, `elapsedMs` ago. `limit`: bytes per second of one leader's broker, negative for none. */
+/**
+ * Moves under way at `now`. `before`: an earlier look, `elapsedMs` ago. `limit`: bytes per second
+ * of one leader's broker, negative for none.
+ */
 export function movesUnderWay(
   now: Look,
   limit: number,
@@ -102,13 +119,23 @@ function bytesGained(
   return (bytesLeft(before, topic, old) ?? left) - left;
 }
 
+/** What a broker says of its replica of a partition; undefined: nothing. */
+export function replicaReport(
+  { reports }: Pick<Look, 'reports'>,
+  brokerId: number | undefined,
+  { topicId }: Pick<Topic, 'topicId'>,
+  { partition }: Pick<Partition, 'partition'>,
+): ReplicaStatus | undefined {
+  if (brokerId === undefined) return undefined;
+  return reports
+    .get(brokerId)
+    ?.replicas.find((one) => one.topicId === topicId && one.partition === partition);
+}
+
 /** Records are told apart from bytes by the average of the leader's log. */
-function bytesLeft({ reports }: Look, topic: Topic, partition: Partition): number | undefined {
-  const report = partition.leader === undefined ? undefined : reports.get(partition.leader);
-  const replica = report?.replicas.find(
-    (one) => one.topicId === topic.topicId && one.partition === partition.partition && one.leading,
-  );
-  if (replica === undefined) return undefined;
+function bytesLeft(look: Look, topic: Topic, partition: Partition): number | undefined {
+  const replica = replicaReport(look, partition.leader, topic, partition);
+  if (replica?.leading !== true) return undefined;
   const records = Math.max(1, replica.logEnd - replica.logStart);
   const lacking = partition.adding.filter((brokerId) => !partition.syncSet.includes(brokerId));
   return lacking.reduce((sum, brokerId) => {

@@ -22,9 +22,16 @@ const ESCAPES = { bold: '1', dim: '2', red: '31', green: '32', yellow: '33' } as
 /** Names of the colours. */
 export type Colour = keyof typeof ESCAPES;
 
-/** Whether colours are wanted on a stream: a terminal, and NO_COLOR not set (https://no-color.org). */
+/**
+ * Whether colours are wanted on a stream: a terminal, and NO_COLOR not set (https://no-color.org).
+ */
 export function hasColour(stream: { readonly isTTY?: boolean }, env: Surroundings['env']): boolean {
   return stream.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+}
+
+/** For a terminal. */
+export function painted(colour: Colour, text: string): string {
+  return `\u001b[${ESCAPES[colour]}m${text}\u001b[0m`;
 }
 
 export class Output {
@@ -38,9 +45,7 @@ export class Output {
 
   /** Standard output in a colour, where there are colours. */
   paint(colour: Colour, text: string): string {
-    return hasColour(this.#around.stdout, this.#around.env)
-      ? `\u001b[${ESCAPES[colour]}m${text}\u001b[0m`
-      : text;
+    return hasColour(this.#around.stdout, this.#around.env) ? painted(colour, text) : text;
   }
 
   line(text = ''): void {
@@ -81,7 +86,10 @@ export class Output {
   }
 }
 
-/** One line on a terminal that is written over and over. Does nothing where standard error is no terminal. */
+/**
+ * One line on a terminal that is written over and over. Does nothing where standard error is no
+ * terminal.
+ */
 export class Progress {
   readonly #stream: Surroundings['stderr'];
   readonly #timer: NodeJS.Timeout | undefined;

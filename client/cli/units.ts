@@ -1,6 +1,13 @@
-/** Arguments as people write them: durations, sizes, counts, places in a log. Must not load the client. */
+/**
+ * Arguments as people write them: durations, sizes, counts, places in a log. Must not load the
+ * client.
+ */
+import { BATCH_BYTES_MIN, FRAME_BYTES_MAX } from '../../base/limits.ts';
 import { InvalidArgumentError } from 'commander';
+import { parseMoment } from './moments.ts';
 import type { StartFrom } from '../consumer/types.ts';
+import type { LossRange } from '../losses.ts';
+import type { HeaderInput } from '../values.ts';
 
 const DURATION_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -22,16 +29,27 @@ const SIZE_BYTES: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 };
 
+/** Largest batch of a producer: it and what travels with it must fit a frame. */
+export const PRODUCER_BATCH_BYTES_MAX = FRAME_BYTES_MAX - 1024;
+
 /** Brokers work at a call for five minutes at most. */
 const WAIT_MS_MAX = 240_000;
 
-/** Milliseconds of `7d`, `12h`, `90s`, `500ms` or plain milliseconds; -1 for `forever` or `-1`. */
+/** Milliseconds of a whole number, or of what {@link parseDuration} takes. */
+export function parseMilliseconds(text: string): number {
+  return parseDuration(/^[1-9]\d*$/.test(text) ? `${text}ms` : text);
+}
+
+/**
+ * Milliseconds of `7d`, `12h`, `90s`, `500ms`; -1 for `forever` or `-1`. A number without a unit is
+ * none: who writes 5 may mean days.
+ */
 export function parseDuration(text: string): number {
   if (text === 'forever' || text === '-1') return -1;
-  const [, number, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text) ?? [];
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text) ?? [];
   return wholeNumber(
     number,
-    DURATION_MS[unit],
+    text === '0' ? 1 : DURATION_MS[unit],
     'Must be a number with ms, s, m, h, d or w (for example 7d), or forever.',
   );
 }
@@ -45,6 +63,13 @@ export function parseSize(text: string): number {
     SIZE_BYTES[unit],
     'Must be a number with B, KB, MB, GB, KiB, MiB or GiB (for example 1GiB), or unlimited.',
   );
+}
+
+/** Bytes of one record, at least 1, and what fits one batch frame. */
+export function parseRecordSize(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= 1 && bytes < FRAME_BYTES_MAX) return bytes;
+  throw new InvalidArgumentError(`Must be 1 byte or more and below ${FRAME_BYTES_MAX} bytes.`);
 }
 
 /** Bytes per second of `50MiB` and the like, at least 1; -1 for `none`. */
@@ -63,6 +88,32 @@ export function parseWait(text: string): number {
   const waitMs = parseDuration(text);
   if (waitMs >= 0 && waitMs <= WAIT_MS_MAX) return waitMs;
   throw new InvalidArgumentError('Must be at most 4m (for example 30s).');
+}
+
+/** Milliseconds within which a record must be delivered: as {@link parseWait}, a second or more. */
+export function parseDelivery(text: string): number {
+  const waitMs = parseDuration(text);
+  if (waitMs >= 1_000 && waitMs <= WAIT_MS_MAX) return waitMs;
+  throw new InvalidArgumentError('Must be from 1s to 4m (for example 30s).');
+}
+
+/** Bytes of a producer's largest batch. */
+export function parseBatchSize(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= BATCH_BYTES_MIN && bytes <= PRODUCER_BATCH_BYTES_MAX) return bytes;
+  throw new InvalidArgumentError(
+    `Must be from ${BATCH_BYTES_MIN} to ${PRODUCER_BATCH_BYTES_MAX} bytes (for example 4MiB).`,
+  );
+}
+
+/** A header as `name=value`, behind those that were given before. */
+export function parseHeader(
+  text: string,
+  before: readonly HeaderInput[] = [],
+): readonly HeaderInput[] {
+  const at = text.indexOf('=');
+  if (at > 0) return [...before, { key: text.slice(0, at), value: text.slice(at + 1) }];
+  throw new InvalidArgumentError('Must be name=value, such as source=import.');
 }
 
 /** Builds a parser of whole numbers from `min` to `max`. */
@@ -84,6 +135,40 @@ export function parseCounts(min: number): (text: string, before: number[] | unde
   return (text, before = []) => [...before, ...text.split(',').map(one)];
 }
 
+/**
+ * A moment as a date of ISO 8601; where no date can show it, as `@` and milliseconds.
+ * {@link parseStart} reads both.
+ */
+export function formatTime(timestampMs: number): string {
+  const date = new Date(timestampMs);
+  return Number.isNaN(date.getTime()) ? `@${timestampMs}` : date.toISOString();
+}
+
+/** What an unclean election may have lost. */
+export function lossSentence({
+  topic,
+  partition,
+  fromOffset,
+  leaderEpoch,
+  atMs,
+}: Pick<LossRange, 'topic' | 'partition' | 'fromOffset' | 'leaderEpoch' | 'atMs'>): string {
+  const where = `${topic}/${partition} from offset ${fromOffset} of epochs before ${leaderEpoch}`;
+  return `Records may be lost: ${where} (unclean election, ${formatTime(atMs)})`;
+}
+
+/** An exclusive end: an offset, `@` and milliseconds, or a date of ISO 8601. */
+export function parseEnd(text: string): StartFrom {
+  const end = text === 'earliest' || text === 'latest' ? undefined : parseStart(text);
+  if (end !== undefined) return end;
+  throw new InvalidArgumentError('Must be an offset, @milliseconds or a date.');
+}
+
+/** `key=` and the key. */
+export function parseFilter(text: string): Uint8Array {
+  if (text.startsWith('key=')) return Buffer.from(text.slice('key='.length));
+  throw new InvalidArgumentError('Must be key= and the whole key.');
+}
+
 /** `earliest`, `latest`, an offset, `@` and milliseconds, or a date of ISO 8601. */
 export function parseStart(text: string): StartFrom {
   if (text === 'earliest' || text === 'latest') return text;
@@ -91,10 +176,10 @@ export function parseStart(text: string): StartFrom {
   if (number !== undefined && Number.isSafeInteger(Number(number))) {
     return text.startsWith('@') ? { timestampMs: Number(number) } : { offset: Number(number) };
   }
-  const timestampMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  const timestampMs = parseMoment(text) ?? Number.NaN;
   if (timestampMs >= 0) return { timestampMs };
   throw new InvalidArgumentError(
-    'Must be earliest, latest, an offset, @milliseconds or a date such as 2026-01-31T12:00:00Z.',
+    'Must be earliest, latest, an offset, @milliseconds or a date that there is, such as 2026-01-31, 2026-01-31T12:00Z or 2026-01-31T12:00:00.5+02:00.',
   );
 }
 

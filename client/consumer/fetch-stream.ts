@@ -1,4 +1,7 @@
-/** One Fetch stream from one broker: what is subscribed on it, and its credit. Must not decode frames. */
+/**
+ * One Fetch stream from one broker: what is subscribed on it, and its credit. Must not decode
+ * frames.
+ */
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import {
   type FetchPartition,
@@ -60,7 +63,10 @@ export class FetchStream {
     call.write({ subscribe: [], unsubscribe: [], creditBytes });
   }
 
-  /** Starts, or moves, the reading of a partition. `isFollower`: the broker does not lead it, and is read only while it is in sync. */
+  /**
+   * Starts, or moves, the reading of a partition. `isFollower`: the broker does not lead it, and is
+   * read only while it is in sync.
+   */
   subscribe({ partition, offset, leaderEpoch }: Position, isFollower: boolean): void {
     const topicId = this.#topicIdBytes;
     const place = { topicId, partition, offset, leaderEpoch };
@@ -81,7 +87,10 @@ export class FetchStream {
     });
   }
 
-  /** Says that `bytes` of frames are held no more. The broker is told by the quarter of the credit, not for every batch. */
+  /**
+   * Says that `bytes` of frames are held no more. The broker is told by the quarter of the credit,
+   * not for every batch.
+   */
   release(bytes: number): void {
     this.#owedBytes += bytes;
     if (this.#isOver || this.#owedBytes < this.#creditBytes / 4) return;

@@ -4,7 +4,8 @@ import {
   type PartitionOffset,
   type StartPoint,
 } from '../../proto/gen/tidemark/v1/log.ts';
-import { backoffMs, type Cluster, sleep } from '../cluster.ts';
+import type { Cluster } from '../cluster.ts';
+import type { Connections } from '../connections.ts';
 import { fromWire, TidemarkError } from '../errors.ts';
 import type { StartFrom } from './types.ts';
 
@@ -12,13 +13,14 @@ const START_TIMEOUT_MS = 30_000;
 
 /** Offsets of a point in partitions, asked again where a leader is missing at the moment. */
 export async function findOffsets(
+  connections: Connections,
   cluster: Cluster,
   topic: string,
   partitions: readonly number[],
   from: StartFrom,
 ): Promise<Map<number, PartitionOffset>> {
   const found = new Map<number, PartitionOffset>();
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = connections.clock.monotonicMs() + START_TIMEOUT_MS;
   for (let attempt = 0; ; attempt += 1) {
     const missing = partitions.filter((partition) => !found.has(partition));
     if (missing.length === 0) return found;
@@ -40,15 +42,17 @@ export async function findOffsets(
       );
     }
     if (last === undefined) continue;
-    if (Date.now() > deadlineMs) throw last;
-    await sleep(backoffMs(attempt));
+    if (connections.clock.monotonicMs() > deadlineMs) throw last;
+    await connections.sleep(connections.backoffMs(attempt));
   }
 }
 
-function startPoint(from: StartFrom): StartPoint {
+/** As the wire names it. */
+export function startPoint(from: StartFrom): StartPoint {
   if (from === 'latest') return { point: { $case: 'latest', value: true } };
   if (from !== 'earliest' && 'timestampMs' in from)
     return { point: { $case: 'timestampMs', value: from.timestampMs } };
-  // An offset is taken at its word: whether the log still has it is for the leader to say when it is read.
+  // An offset is taken at its word: whether the log still has it is for the leader to say when it
+  // is read.
   return { point: { $case: 'earliest', value: true } };
 }

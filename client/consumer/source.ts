@@ -1,6 +1,7 @@
 /**
- * Which replica of a partition a consumer reads: the leader, or an in-sync follower in the reader's own rack (KIP-392). Decides from metadata and
- * from what the consumer has met with; knows no streams.
+ * Which replica of a partition a consumer reads: the leader, or an in-sync follower in the reader's
+ * own rack (KIP-392). Decides from metadata and from what the consumer has met with; knows no
+ * streams.
  */
 import type { BrokerView, PartitionLeadership } from '../cluster.ts';
 
@@ -22,7 +23,10 @@ export interface SourceView {
   readonly present: number | undefined;
 }
 
-/** The source, or undefined while there is no leader and nobody near. Several followers in the rack share its partitions. */
+/**
+ * The source, or undefined while there is no leader and nobody near. Several followers in the rack
+ * share its partitions.
+ */
 export function chooseSource(found: PartitionLeadership, view: SourceView): Source | undefined {
   const { partition, leader, inSync } = found;
   const isNear = (brokerId: number): boolean => view.broker(brokerId)?.rack === view.rack;

@@ -11,7 +11,7 @@ try {
     name: 'orders',
     partitions: 3,
     replicationFactor: 3,
-    config: { commitMode: 0, minInSyncReplicas: 2, retentionMs: 7 * 86_400_000 },
+    config: { minInSyncReplicas: 2, retentionMs: 7 * 86_400_000 },
   });
 } catch (error) {
   if (!(error instanceof TidemarkError && error.code === 'TOPIC_EXISTS')) throw error;

@@ -1,4 +1,7 @@
-/** Appends a million records as fast as they are taken, with bounded memory: `enqueue` until it says no, then wait for room. */
+/**
+ * Appends a million records as fast as they are taken, with bounded memory: `enqueue` until it says
+ * no, then wait for room.
+ */
 import { connect } from '../index.ts';
 
 const client = connect({

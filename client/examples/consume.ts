@@ -1,6 +1,7 @@
 /**
- * Reads a topic, saves how far it came, and resumes there when it is run again. The position is saved after the records are processed, so a
- * crash in between processes some of them twice, and never skips one.
+ * Reads a topic, saves how far it came, and resumes there when it is run again. The position is
+ * saved after the records are processed, so a crash in between processes some of them twice, and
+ * never skips one.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +22,9 @@ const utf8 = new TextDecoder();
 
 for await (const { partition, records } of consumer) {
   for (const { offset, value } of records)
-    process.stdout.write(`${partition}/${offset} ${utf8.decode(value)}\n`);
+    process.stdout.write(
+      `${partition}/${offset} ${value === null ? '(deleted)' : utf8.decode(value)}\n`,
+    );
   await save(consumer.positions());
 }
 await client.close();

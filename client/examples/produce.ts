@@ -1,6 +1,6 @@
 /**
- * Appends a hundred records and waits for each. Run beside `npm start`, after `npx tidemark topic create orders`:
- * `node_modules/.bin/node client/examples/produce.ts`
+ * Appends a hundred records and waits for each. Run beside `npm start`, after
+ * `npx tidemark topic create orders`: `node_modules/.bin/node client/examples/produce.ts`
  */
 import { connect, TidemarkError } from '../index.ts';
 
@@ -8,20 +8,20 @@ const client = connect({
   servers: process.env['TIDEMARK_SERVER'] ?? '127.0.0.1:9641,127.0.0.1:9642,127.0.0.1:9643',
 });
 const producer = client.producer({ acks: 'all' });
-const text = new TextEncoder();
 
 try {
   const orders = Array.from({ length: 100 }, (_, index) => ({
     customer: `customer-${index % 7}`,
     amount: index,
   }));
-  // Together, not one after another: they travel in few batches, and records of one customer keep their order.
+  // Together, not one after another: they travel in few batches, and records of one customer keep
+  // their order.
   const appended = await Promise.all(
     orders.map((order) =>
       producer.send({
         topic: 'orders',
-        key: text.encode(order.customer),
-        value: text.encode(JSON.stringify(order)),
+        key: order.customer,
+        value: JSON.stringify(order),
       }),
     ),
   );

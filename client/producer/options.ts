@@ -1,5 +1,9 @@
-/** Defaults and bounds of a producer's options. Rejects, never repairs, and reports every fault at once. */
-import { TidemarkError } from '../errors.ts';
+/**
+ * Defaults and bounds of a producer's options. Rejects, never repairs, and reports every fault at
+ * once.
+ */
+import { FRAME_BYTES_MAX } from '../../base/limits.ts';
+import { callable, flag, oneOf, optional, present, refuseFaults, shape, whole } from '../check.ts';
 import type { ProducerOptions, ProducerSettings } from './types.ts';
 
 const KIB = 1024;
@@ -13,31 +17,29 @@ const DEFAULTS = {
   batchBytes: 128 * KIB,
   batchBytesMax: MIB,
   bufferBytesMax: 32 * MIB,
+  whenFull: 'wait',
   deliveryTimeoutMs: 120_000,
 } as const;
 
-const NUMBERS = [
-  ['lingerMs', 0, 60_000],
-  ['batchBytes', 1, 8 * MIB],
-  ['batchBytesMax', KIB, 8 * MIB - KIB],
-  ['bufferBytesMax', MIB, 4 * KIB * MIB],
-  ['deliveryTimeoutMs', 1_000, 3_600_000],
-] as const;
+const OPTIONS = shape({
+  acks: optional(oneOf('none', 'leader', 'all')),
+  compression: optional(oneOf('none', 'gzip', 'zstd')),
+  idempotent: optional(flag),
+  lingerMs: optional(whole(0, 60_000)),
+  batchBytes: optional(whole(1, 8 * MIB)),
+  batchBytesMax: optional(whole(KIB, FRAME_BYTES_MAX - KIB)),
+  bufferBytesMax: optional(whole(MIB, 4 * KIB * MIB)),
+  whenFull: optional(oneOf('wait', 'fail')),
+  deliveryTimeoutMs: optional(whole(1_000, 3_600_000)),
+  onDelivery: optional(callable),
+});
 
 /** The settings that these options mean. Throws INVALID_ARGUMENT. */
 export function producerSettings(options: ProducerOptions): ProducerSettings {
-  const settings: ProducerSettings = { ...DEFAULTS, ...options };
-  const faults: string[] = NUMBERS.flatMap(([name, min, max]) => {
-    const value = settings[name];
-    const isAllowed = Number.isSafeInteger(value) && value >= min && value <= max;
-    return isAllowed ? [] : [`${name} is ${value}, must be ${min} to ${max}`];
-  });
-  const { acks, compression, batchBytes, batchBytesMax, bufferBytesMax } = settings;
-  if (!['none', 'leader', 'all'].includes(acks))
-    faults.push(`acks is "${acks}", must be none, leader or all`);
-  if (!['none', 'gzip', 'zstd'].includes(compression)) {
-    faults.push(`compression is "${compression}", must be none, gzip or zstd`);
-  }
+  const faults = [...OPTIONS(options, '')];
+  refuseFaults('make producer', faults);
+  const settings: ProducerSettings = { ...DEFAULTS, ...present(options) };
+  const { batchBytes, batchBytesMax, bufferBytesMax } = settings;
   if (batchBytes > batchBytesMax)
     faults.push(`batchBytes is ${batchBytes}, must be at most batchBytesMax (${batchBytesMax})`);
   // Less would let one batch fill the buffer, and nothing could gather behind it.
@@ -46,7 +48,6 @@ export function producerSettings(options: ProducerOptions): ProducerSettings {
       `bufferBytesMax is ${bufferBytesMax}, must be at least twice batchBytesMax (${batchBytesMax})`,
     );
   }
-  if (faults.length > 0)
-    throw new TidemarkError('INVALID_ARGUMENT', `Cannot make producer: ${faults.join('; ')}`);
+  refuseFaults('make producer', faults);
   return settings;
 }

@@ -1,22 +1,24 @@
 /**
- * One partition's records on their way out: the batch that is filling, and those that are numbered and sent, oldest first. Synchronous;
- * time is an argument. Decides what may be sent next and what an answer means; must not know streams or brokers.
+ * One partition's records on their way out: the batch that is filling, and those that are numbered
+ * and sent, oldest first. Synchronous; time is an argument. Decides what may be sent next and what
+ * an answer means; must not know streams or brokers.
  *
- * Idempotence (rule 20 of logs.md): a batch keeps its frame, and with it producer id and sequence, over all its tries, so the leader can tell
- * a repetition. A new producer id is taken only when every batch that might be in the log under the old one has been given up as
- * OUTCOME_UNKNOWN, so nothing can be appended twice and no sequence is skipped.
+ * Idempotence (rule 20): a batch keeps its frame, and with it producer id and sequence, over all
+ * its tries, so the leader can tell a repetition. A new producer id is taken only when every batch
+ * that might be in the log under the old one has been given up as OUTCOME_UNKNOWN, so nothing can
+ * be appended twice and no sequence is skipped.
+ *
+ * A batch that expects an end of the log is alone: no other is in flight with it, so that the same
+ * end does not mean another thing to its next try.
  */
+import { PRODUCER_WINDOW_BATCHES, RECORDS_PER_BATCH_MAX } from '../../base/limits.ts';
 import { crc32 } from 'node:zlib';
-import {
-  type Codec,
-  HEADER_BYTES,
-  nextSequence,
-  PRODUCER_WINDOW_BATCHES,
-  RECORDS_MAX,
-} from '../../proto/batch/frame.ts';
-import { encodeBatch } from '../../proto/records/batch.ts';
-import type { RecordInput } from '../../proto/records/record-set.ts';
-import { backoffMs } from '../cluster.ts';
+import type { Codec } from '../../wire/batch/attributes.ts';
+import type { ExpectedEnd } from '../../proto/gen/tidemark/v1/log.ts';
+import { HEADER_BYTES, nextSequence } from '../../wire/batch/frame.ts';
+import { encodeBatch } from '../../wire/records/batch.ts';
+import type { RecordInput } from '../../wire/records/record-set.ts';
+import { isSequenceFault } from '../../base/errors.ts';
 import { TidemarkError } from '../errors.ts';
 import type { ProducerSettings, RecordMetadata } from './types.ts';
 
@@ -36,10 +38,14 @@ export interface Settler {
 export interface Batch {
   readonly records: RecordInput[];
   readonly contexts: unknown[];
-  /** As many as records, or none at all. */
+  /** In the order of the records, perhaps fewer. */
   settlers: (Settler | undefined)[];
   bytes: number;
   readonly createdAtMs: number;
+  /** Append it only if the log ends there. */
+  readonly expectedEnd: ExpectedEnd | undefined;
+  /** As whose it was numbered. */
+  producer: (ProducerIdentity & { readonly baseSequence: number }) | undefined;
   /** Set when it was numbered; the same bytes for every try. */
   frame: Uint8Array | undefined;
   /** Tries so far. */
@@ -70,16 +76,10 @@ export interface Verdict {
 
 const NOTHING: Verdict = { settled: [], needsRefresh: false };
 
-/** Refusals that come before anything is written. */
-const NOT_APPENDED: ReadonlySet<string> = new Set([
-  'NOT_ENOUGH_REPLICAS',
-  'OVERLOADED',
-  'DISK_FULL',
-  'OUT_OF_ORDER_SEQUENCE',
-  'UNKNOWN_PRODUCER',
-]);
-
-/** A leader that has just been elected may not have heard of the topic: believed only after the topic was looked up again. */
+/**
+ * A leader that has just been elected may not have heard of the topic: believed only after the
+ * topic was looked up again.
+ */
 const MAYBE_STALE: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION']);
 
 const CODECS: Readonly<Record<ProducerSettings['compression'], Codec>> = {
@@ -97,6 +97,7 @@ export class PartitionQueue {
   /** Ids that this partition was given. */
   identityCount = 0;
   readonly #settings: ProducerSettings;
+  readonly #backoffMs: (attempt: number) => number;
   readonly #inFlightMax: number;
   /** Records without a number, the last batch still filling. */
   readonly #open: Batch[] = [];
@@ -116,7 +117,9 @@ export class PartitionQueue {
       readonly partition: number;
     },
     settings: ProducerSettings,
+    backoffMs: (attempt: number) => number,
   ) {
+    this.#backoffMs = backoffMs;
     this.topic = place.topic;
     this.topicIdBytes = place.topicIdBytes;
     this.partition = place.partition;
@@ -150,10 +153,11 @@ export class PartitionQueue {
     let batch = this.#open[this.#open.length - 1];
     const isFull =
       batch === undefined ||
+      batch.expectedEnd !== undefined ||
       HEADER_BYTES + batch.bytes + bytes > this.#settings.batchBytesMax ||
-      batch.records.length === RECORDS_MAX;
+      batch.records.length === RECORDS_PER_BATCH_MAX;
     if (batch === undefined || isFull) {
-      batch = newBatch(nowMs);
+      batch = newBatch(nowMs, undefined);
       this.#open.push(batch);
     }
     batch.records.push(record);
@@ -166,7 +170,27 @@ export class PartitionQueue {
     }
   }
 
-  /** The next batch to send, at most `roomBytes` large; it counts as sent. Undefined: nothing now. */
+  /** Adds records that travel together and alone. `bytes` is `recordBytes` of all. */
+  appendTogether(
+    records: readonly (RecordInput & { readonly context: unknown })[],
+    bytes: number,
+    settler: Settler | undefined,
+    expectedEnd: ExpectedEnd,
+    nowMs: number,
+  ): void {
+    const batch = newBatch(nowMs, expectedEnd);
+    for (const record of records) {
+      batch.records.push(record);
+      batch.contexts.push(record.context);
+    }
+    batch.bytes = bytes;
+    batch.settlers = [settler];
+    this.#open.push(batch);
+  }
+
+  /**
+   * The next batch to send, at most `roomBytes` large; it counts as sent. Undefined: nothing now.
+   */
   take(nowMs: number, roomBytes: number): Batch | undefined {
     if (this.#isDraining || nowMs < this.blockedUntilMs) return undefined;
     let batch = this.#sealed.find((one) => !one.isOutstanding);
@@ -183,7 +207,10 @@ export class PartitionQueue {
     return batch;
   }
 
-  /** When {@link take} may have something although it has nothing now, by the clock alone; undefined: not by waiting. */
+  /**
+   * When {@link take} may have something although it has nothing now, by the clock alone;
+   * undefined: not by waiting.
+   */
   wakeAtMs(nowMs: number): number | undefined {
     if (this.isEmpty || this.#isDraining) return undefined;
     if (nowMs < this.blockedUntilMs) return this.blockedUntilMs;
@@ -197,7 +224,8 @@ export class PartitionQueue {
     if (index < 0) return NOTHING;
     const isCurrent = batch.isOutstanding && batch.attempts === attempt;
     if (outcome.kind === 'delivered') return this.#onDelivered(batch, index, outcome);
-    if (outcome.error.code === 'DUPLICATE_SEQUENCE') {
+    // Of a batch that was never in doubt, it means that somebody else has the sequence.
+    if (outcome.error.code === 'DUPLICATE_SEQUENCE' && batch.mayBeAppended) {
       return this.#onDelivered(batch, index, { kind: 'delivered', baseOffset: -1 });
     }
     if (!isCurrent) return NOTHING;
@@ -206,7 +234,10 @@ export class PartitionQueue {
     return this.#onRefused(batch, index, outcome.error, nowMs);
   }
 
-  /** The stream that carried this partition's batches is gone, or its broker no longer leads: all of them are sent again, in order. */
+  /**
+   * The stream that carried this partition's batches is gone, or its broker no longer leads: all of
+   * them are sent again, in order.
+   */
   rewind(nowMs: number, error?: TidemarkError): Verdict {
     if (error !== undefined) this.#lastError = error;
     for (const batch of this.#sealed) {
@@ -251,11 +282,14 @@ export class PartitionQueue {
 
   /** Gives up everything, for a producer that is closing or a topic that is gone. */
   abandon(error: TidemarkError): readonly Settlement[] {
-    const unknown = outcomeUnknown(this.topic, this.partition, error);
     const all = [...this.#sealed.splice(0), ...this.#open.splice(0)];
+    // What comes later must not continue sequences that were given up.
+    this.#isDraining = false;
+    this.#identity = undefined;
     return all.map((batch) => {
       const isUnknown = batch.isOutstanding || batch.mayBeAppended;
-      return { batch, fate: { kind: 'failed', error: isUnknown ? unknown : error } };
+      const told = isUnknown ? this.#outcomeUnknown(batch, error) : error;
+      return { batch, fate: { kind: 'failed', error: told } };
     });
   }
 
@@ -263,7 +297,10 @@ export class PartitionQueue {
     const first = this.#open[0];
     if (first === undefined || this.needsIdentity || this.#sealed.length >= this.#inFlightMax)
       return false;
-    // As Nagle's algorithm: small batches one at a time, so that the next one grows meanwhile; large ones need no company.
+    if (first.expectedEnd !== undefined) return this.#sealed.length === 0;
+    if (this.#sealed[0]?.expectedEnd !== undefined) return false;
+    // As Nagle's algorithm: small batches one at a time, so that the next one grows meanwhile;
+    // large ones need no company.
     if (this.#sealed.length > 0)
       return first.bytes >= this.#settings.batchBytes || this.#open.length > 1;
     return (
@@ -276,6 +313,7 @@ export class PartitionQueue {
     const codec = CODECS[this.#settings.compression];
     if (this.#identity === undefined) return encodeBatch(batch.records, { codec }, crc32);
     const producer = { ...this.#identity, baseSequence: this.#nextSequence };
+    batch.producer = producer;
     this.#nextSequence = nextSequence(this.#nextSequence, batch.records.length);
     return encodeBatch(batch.records, { codec, producer }, crc32);
   }
@@ -290,25 +328,56 @@ export class PartitionQueue {
 
   #onRefused(batch: Batch, index: number, error: TidemarkError, nowMs: number): Verdict {
     const { code, retry } = error;
+    if (code === 'OFFSET_TAKEN') return this.#onTaken(batch, index, error);
     const mayBeAppendedBefore = batch.mayBeAppended;
-    if (!NOT_APPENDED.has(code) && retry !== 'no') batch.mayBeAppended = true;
+    if (error.effect === 'unknown') batch.mayBeAppended = true;
     if (this.#isDraining) return this.#finishDraining();
-    if (code === 'OUT_OF_ORDER_SEQUENCE' || code === 'UNKNOWN_PRODUCER') {
+    if (isSequenceFault(code) && code !== 'PRODUCER_FENCED') {
+      const isGap = code === 'OUT_OF_ORDER_SEQUENCE' || code === 'UNKNOWN_PRODUCER';
       // A batch before it was refused, and comes again first.
-      if (index > 0) return NOTHING;
+      if (isGap && index > 0) return NOTHING;
       // It is in a log that the answering broker does not have.
-      if (mayBeAppendedBefore) return this.#retry(nowMs, error);
-      // Never written by anyone, and the log does not know the producer (any more): start over under a new id.
+      if (isGap && mayBeAppendedBefore) return this.#retry(nowMs, error);
+      // Never written by anyone, and the log does not know the producer (any more), or knows
+      // another one: start over under a new id.
       this.#isDraining = true;
       return this.#finishDraining();
     }
     if (retry !== 'no' || MAYBE_STALE.has(code)) return this.#retry(nowMs, error);
+    return this.#giveUp(
+      batch,
+      index,
+      batch.mayBeAppended ? this.#outcomeUnknown(batch, error) : error,
+    );
+  }
+
+  /**
+   * Others have appended at or above the end that was expected, and that is committed. Whichever
+   * try of ours came before them would have been found, and none can come behind them: so this is
+   * certain, whatever became of earlier tries.
+   */
+  #onTaken(batch: Batch, index: number, error: TidemarkError): Verdict {
+    const { holder } = error.details;
+    const { producer } = batch;
+    const isOwn =
+      holder !== undefined &&
+      holder.producerId === producer?.producerId &&
+      holder.producerEpoch === producer.producerEpoch &&
+      holder.baseSequence === producer.baseSequence;
+    return isOwn
+      ? this.#onDelivered(batch, index, { kind: 'delivered', baseOffset: holder.baseOffset })
+      : this.#giveUp(batch, index, error);
+  }
+
+  #giveUp(batch: Batch, index: number, error: TidemarkError): Verdict {
     this.#sealed.splice(index, 1);
-    this.#isDraining = this.#settings.idempotent;
-    const final = mayBeAppendedBefore ? outcomeUnknown(this.topic, this.partition, error) : error;
+    const isSequenceFree = batch.expectedEnd !== undefined && !batch.mayBeAppended;
+    // It was alone in flight, so the next one may have its sequence: losers need no new id.
+    if (isSequenceFree) this.#nextSequence = batch.producer?.baseSequence ?? this.#nextSequence;
+    else this.#isDraining = this.#settings.idempotent;
     const after = this.#finishDraining();
     return {
-      settled: [{ batch, fate: { kind: 'failed', error: final } }, ...after.settled],
+      settled: [{ batch, fate: { kind: 'failed', error } }, ...after.settled],
       needsRefresh: false,
     };
   }
@@ -318,15 +387,21 @@ export class PartitionQueue {
     return { settled: [], needsRefresh: error.retry !== 'same' };
   }
 
-  /** Several batches fail together where one cause hits them all: that is one failure, and one pause. */
+  /**
+   * Several batches fail together where one cause hits them all: that is one failure, and one
+   * pause.
+   */
   #pause(nowMs: number, error: TidemarkError): void {
     if (nowMs < this.blockedUntilMs) return;
-    const pauseMs = Math.max(backoffMs(this.#failures), error.details.retryAfterMs ?? 0);
+    const pauseMs = Math.max(this.#backoffMs(this.#failures), error.details.retryAfterMs ?? 0);
     this.#failures += 1;
     this.blockedUntilMs = nowMs + pauseMs;
   }
 
-  /** Once every try is answered, drops the old id: what may be in the log under it is given up, the rest is numbered afresh. */
+  /**
+   * Once every try is answered, drops the old id: what may be in the log under it is given up, the
+   * rest is numbered afresh.
+   */
   #finishDraining(): Verdict {
     if (!this.#isDraining || this.#sealed.some((batch) => batch.isOutstanding)) return NOTHING;
     this.#isDraining = false;
@@ -338,15 +413,27 @@ export class PartitionQueue {
       if (batch.mayBeAppended) {
         settled.push({
           batch,
-          fate: { kind: 'failed', error: outcomeUnknown(this.topic, this.partition, cause) },
+          fate: { kind: 'failed', error: this.#outcomeUnknown(batch, cause) },
         });
       } else {
         batch.frame = undefined;
+        batch.producer = undefined;
         again.push(batch);
       }
     }
     this.#open.unshift(...again);
     return { settled, needsRefresh: false };
+  }
+
+  #outcomeUnknown(
+    { expectedEnd, producer }: Batch,
+    cause: TidemarkError | undefined,
+  ): TidemarkError {
+    const reason = cause === undefined ? 'the leader did not answer' : cause.message;
+    const message = `Cannot tell whether the batch was appended to ${this.topic}/${this.partition}: ${reason}`;
+    // Whoever finds its end taken later knows by this whether that was itself.
+    const details = expectedEnd === undefined ? {} : { own: producer };
+    return new TidemarkError('OUTCOME_UNKNOWN', message, 'no', details, cause);
   }
 
   #timedOut(): TidemarkError {
@@ -362,28 +449,20 @@ export class PartitionQueue {
   }
 }
 
-function newBatch(nowMs: number): Batch {
+function newBatch(nowMs: number, expectedEnd: ExpectedEnd | undefined): Batch {
   return {
     records: [],
     contexts: [],
     settlers: [],
     bytes: 0,
     createdAtMs: nowMs,
+    expectedEnd,
+    producer: undefined,
     frame: undefined,
     attempts: 0,
     isOutstanding: false,
     mayBeAppended: false,
   };
-}
-
-function outcomeUnknown(
-  topic: string,
-  partition: number,
-  cause: TidemarkError | undefined,
-): TidemarkError {
-  const reason = cause === undefined ? 'the leader did not answer' : cause.message;
-  const message = `Cannot tell whether the batch was appended to ${topic}/${partition}: ${reason}`;
-  return new TidemarkError('OUTCOME_UNKNOWN', message, 'no', {}, cause);
 }
 
 /** Nobody can be asked to append to the queue's partition. */

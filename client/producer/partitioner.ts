@@ -1,11 +1,12 @@
 /**
- * Chooses partitions: by the hash of the key (part of the format: every client chooses alike), else one partition until a batch's worth
- * went there, then the next, so that records without a key form full batches (KIP-480, KIP-794). Must not know how records travel.
+ * Chooses partitions: by the hash of the key (part of the format: every client chooses alike), else
+ * one partition until a batch's worth went there, then the next, so that records without a key form
+ * full batches (KIP-480, KIP-794). Must not know how records travel.
  */
-import { partitionForKey } from '../../proto/batch/key-hash.ts';
+import { partitionForKey } from '../../wire/batch/key-hash.ts';
 import type { PartitionLeadership } from '../cluster.ts';
 import { TidemarkError } from '../errors.ts';
-import type { ProducerRecord } from './types.ts';
+import type { PreparedRecord } from './prepare.ts';
 
 export class Partitioner {
   readonly #batchBytes: number;
@@ -24,8 +25,11 @@ export class Partitioner {
     if (this.#hasLeader[this.#current] !== true) this.#next();
   }
 
-  /** The partition of a record of `bytes`. Throws UNKNOWN_PARTITION for an explicit one that does not exist. */
-  choose(record: ProducerRecord, bytes: number): number {
+  /**
+   * The partition of a record of `bytes`. Throws UNKNOWN_PARTITION for an explicit one that does
+   * not exist.
+   */
+  choose(record: Pick<PreparedRecord, 'topic' | 'partition' | 'key'>, bytes: number): number {
     const count = this.#hasLeader.length;
     const { topic, partition, key } = record;
     if (partition !== undefined) {
@@ -39,6 +43,21 @@ export class Partitioner {
     if (this.#currentBytes >= this.#batchBytes) this.#next();
     this.#currentBytes += bytes;
     return this.#current;
+  }
+
+  /** Throws INVALID_ARGUMENT unless records that travel together all go to this partition. */
+  requireOne(
+    records: readonly Pick<PreparedRecord, 'topic' | 'partition' | 'key'>[],
+    partition: number,
+  ): void {
+    for (const [at, record] of records.entries()) {
+      const other = this.choose(record, 0);
+      if (other === partition) continue;
+      throw new TidemarkError(
+        'INVALID_ARGUMENT',
+        `Cannot append records to "${record.topic}" together: records[${at}] belongs to partition ${other}, must be ${partition}, as of records[0]`,
+      );
+    }
   }
 
   /** The next partition with a leader, or simply the next where none has one. */

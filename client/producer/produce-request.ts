@@ -1,13 +1,26 @@
 /**
- * `tidemark.v1.ProduceRequest` on the wire with one allocation and one copy of each frame: the client's hot path. Byte for byte what
- * generated code writes, and tested against it. Source: the Protocol Buffers encoding guide.
+ * `tidemark.v1.ProduceRequest` on the wire with one allocation and one copy of each frame: the
+ * client's hot path. Byte for byte what generated code writes, and tested against it. Source: the
+ * Protocol Buffers encoding guide.
  */
 import {
+  type AckLevel,
+  ExpectedEnd,
   LogServiceService,
+  type ProduceBatch,
   type ProduceRequest,
   type ProduceResponse,
+  AckLevel as WireAcks,
 } from '../../proto/gen/tidemark/v1/log.ts';
 import type { UnaryMethod } from '../connections.ts';
+import type { Acks } from './types.ts';
+
+/** Acknowledgements as they travel. */
+export const ACK_LEVELS: Readonly<Record<Acks, AckLevel>> = {
+  none: WireAcks.ACK_LEVEL_NONE,
+  leader: WireAcks.ACK_LEVEL_LEADER,
+  all: WireAcks.ACK_LEVEL_ALL,
+};
 
 /** The Produce stream with this module's serializer. */
 export const PRODUCE_METHOD: UnaryMethod<ProduceRequest, ProduceResponse> = {
@@ -23,6 +36,7 @@ const TAG_BATCH_ID = 0x08;
 const TAG_TOPIC_ID = 0x12;
 const TAG_PARTITION = 0x18;
 const TAG_FRAME = 0x22;
+const TAG_EXPECTED_END = 0x2a;
 
 /** The message's bytes. Numbers are safe integers of 0 or more. */
 export function encodeProduceRequest(request: ProduceRequest): Buffer {
@@ -39,17 +53,27 @@ export function encodeProduceRequest(request: ProduceRequest): Buffer {
     if (batch.topicId.length > 0) at = writeBytesField(out, at, TAG_TOPIC_ID, batch.topicId);
     if (batch.partition !== 0) at = writeVarintField(out, at, TAG_PARTITION, batch.partition);
     if (batch.frame.length > 0) at = writeBytesField(out, at, TAG_FRAME, batch.frame);
+    if (batch.condition !== undefined)
+      at = writeBytesField(out, at, TAG_EXPECTED_END, endBytes(batch.condition));
   }
   return out;
 }
 
-function batchBytes(batch: ProduceRequest['batches'][number]): number {
-  const { batchId, topicId, partition, frame } = batch;
+function batchBytes(batch: ProduceBatch): number {
+  const { batchId, topicId, partition, frame, condition } = batch;
   let bytes = batchId === 0 ? 0 : 1 + varintBytes(batchId);
   if (topicId.length > 0) bytes += 1 + varintBytes(topicId.length) + topicId.length;
   if (partition !== 0) bytes += 1 + varintBytes(partition);
   if (frame.length > 0) bytes += 1 + varintBytes(frame.length) + frame.length;
+  if (condition !== undefined) {
+    const { length } = endBytes(condition);
+    bytes += 1 + varintBytes(length) + length;
+  }
   return bytes;
+}
+
+function endBytes(condition: NonNullable<ProduceBatch['condition']>): Uint8Array {
+  return ExpectedEnd.encode(condition.value).finish();
 }
 
 function varintBytes(value: number): number {

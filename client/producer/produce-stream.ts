@@ -1,7 +1,13 @@
-/** One Produce stream to one broker: its window, and which batch each answer belongs to. Must not know what a failed batch means. */
+/**
+ * One Produce stream to one broker: its window, and which batch each answer belongs to. Must not
+ * know what a failed batch means.
+ */
 import type { ClientDuplexStream } from '@grpc/grpc-js';
+import type { Clock } from '../../base/clock.ts';
+import type { MonotonicMs } from '../../base/units.ts';
 import type {
   AckLevel,
+  ProduceBatch,
   ProduceRequest,
   ProduceResponse,
   ProduceResult,
@@ -35,8 +41,9 @@ const WINDOW_BYTES_INITIAL = 1024 * 1024;
 
 export class ProduceStream {
   readonly brokerId: number;
-  /** When the broker last answered, or was first left waiting, in milliseconds of `Date.now()`. */
-  heardAtMs = Date.now();
+  /** When the broker last answered, or was first left waiting, on the monotonic clock. */
+  heardAtMs: MonotonicMs;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #call: ClientDuplexStream<ProduceRequest, ProduceResponse>;
   readonly #events: ProduceStreamEvents;
   readonly #unanswered = new Map<number, Sending>();
@@ -49,9 +56,12 @@ export class ProduceStream {
     brokerId: number,
     address: string,
     call: ClientDuplexStream<ProduceRequest, ProduceResponse>,
+    clock: Pick<Clock, 'monotonicMs'>,
     events: ProduceStreamEvents,
   ) {
     this.brokerId = brokerId;
+    this.#clock = clock;
+    this.heardAtMs = clock.monotonicMs();
     this.#call = call;
     this.#events = events;
     call.on('data', (response: ProduceResponse) => this.#take(response));
@@ -67,7 +77,10 @@ export class ProduceStream {
     );
   }
 
-  /** Bytes of frames that may follow `pendingBytes`, which are about to be sent. One batch may exceed the window when it is alone. */
+  /**
+   * Bytes of frames that may follow `pendingBytes`, which are about to be sent. One batch may
+   * exceed the window when it is alone.
+   */
   room(pendingBytes: number): number {
     const usedBytes = this.#unansweredBytes + pendingBytes;
     return usedBytes === 0 ? Number.POSITIVE_INFINITY : this.#windowBytes - usedBytes;
@@ -79,7 +92,7 @@ export class ProduceStream {
 
   /** Sends batches in one message. */
   send(acks: AckLevel, sendings: readonly Sending[]): void {
-    if (this.#unanswered.size === 0) this.heardAtMs = Date.now();
+    if (this.#unanswered.size === 0) this.heardAtMs = this.#clock.monotonicMs();
     const batches = sendings.map((sending) => {
       const batchId = this.#nextBatchId;
       this.#nextBatchId += 1;
@@ -90,6 +103,7 @@ export class ProduceStream {
         topicId: sending.queue.topicIdBytes,
         partition: sending.queue.partition,
         frame: sending.frame,
+        condition: conditionOf(sending.batch),
       };
     });
     this.#call.write({ acks, batches });
@@ -114,7 +128,7 @@ export class ProduceStream {
 
   #take(response: ProduceResponse): void {
     if (this.#isOver) return;
-    this.heardAtMs = Date.now();
+    this.heardAtMs = this.#clock.monotonicMs();
     if (response.windowBytes > 0) this.#windowBytes = response.windowBytes;
     for (const result of response.results) {
       const sending = this.#unanswered.get(result.batchId);
@@ -126,4 +140,8 @@ export class ProduceStream {
     }
     this.#events.onProgress();
   }
+}
+
+function conditionOf({ expectedEnd }: Batch): ProduceBatch['condition'] {
+  return expectedEnd === undefined ? undefined : { $case: 'expectedEnd', value: expectedEnd };
 }

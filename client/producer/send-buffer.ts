@@ -1,6 +1,13 @@
-/** Counts the bytes of records that wait or are in flight, refuses past a bound, and tells who waits for room or for the end. */
+/**
+ * Counts the bytes of records that wait or are in flight, refuses past a bound, and tells who waits
+ * for room or for the end.
+ */
+import { TidemarkError } from '../errors.ts';
 
-/** Record objects, arrays and promises cost about this much beside the bytes: counted, so that tiny records are bounded too. */
+/**
+ * Record objects, arrays and promises cost about this much beside the bytes: counted, so that tiny
+ * records are bounded too.
+ */
 const RECORD_OVERHEAD_BYTES = 96;
 /** Not woken at the first free byte: a caller that is woken for every batch sends small ones. */
 const WAKE_FRACTION = 0.75;
@@ -25,15 +32,18 @@ export class SendBuffer {
     return this.#records === 0;
   }
 
-  /** Takes a record of `bytes`; false when there is no room, and from then on until a quarter is free. */
-  reserve(bytes: number): boolean {
-    const cost = bytes + RECORD_OVERHEAD_BYTES;
+  /**
+   * Takes `records` of `bytes` together; false when there is no room, and from then on until a
+   * quarter is free.
+   */
+  reserve(bytes: number, records = 1): boolean {
+    const cost = bytes + records * RECORD_OVERHEAD_BYTES;
     if (this.#isFull || this.#bytes + cost > this.#bytesMax) {
       this.#isFull = true;
       return false;
     }
     this.#bytes += cost;
-    this.#records += 1;
+    this.#records += records;
     return true;
   }
 
@@ -43,6 +53,12 @@ export class SendBuffer {
     this.#records -= records;
     if (this.#isFull && this.#bytes <= this.#bytesMax * WAKE_FRACTION) this.wake();
     if (this.#records === 0) for (const resolve of this.#emptyWaiters.splice(0)) resolve();
+  }
+
+  /** BUFFER_FULL. */
+  full(): TidemarkError {
+    const message = `Cannot send: ${this.#bytes} bytes are waiting, must be below ${this.#bytesMax}; await ready() first`;
+    return new TidemarkError('BUFFER_FULL', message, 'same');
   }
 
   /** Resolves when there is room. */

@@ -1,14 +1,13 @@
 /** What a producer knows of one topic that it sends to. Must not know how records travel. */
-import type { RecordInput } from '../../proto/records/record-set.ts';
+import type { MonotonicMs } from '../../base/units.ts';
 import type { PartitionQueue, Settler } from './partition-queue.ts';
 import type { Partitioner } from './partitioner.ts';
-import type { ProducerRecord } from './types.ts';
+import type { PreparedRecord } from './prepare.ts';
 
-/** A record that came before its topic was looked up. */
+/** A record, and those that travel with it, that came before its topic was looked up. */
 export interface Waiting {
-  readonly record: ProducerRecord;
-  /** The record as it is encoded. */
-  readonly input: RecordInput;
+  readonly record: PreparedRecord;
+  /** Of all of them in a batch. */
   readonly bytes: number;
   readonly settler: Settler | undefined;
   readonly createdAtMs: number;
@@ -30,7 +29,7 @@ export interface TopicState {
 }
 
 /** A topic of which nothing is known yet. */
-export function newTopicState(name: string): TopicState {
+export function newTopicState(name: string, nowMs: MonotonicMs): TopicState {
   return {
     name,
     topicId: undefined,
@@ -38,7 +37,7 @@ export function newTopicState(name: string): TopicState {
     queues: [],
     waiting: [],
     isRefreshing: false,
-    lookedUpAtMs: Date.now(),
+    lookedUpAtMs: nowMs,
     refreshFailures: 0,
   };
 }

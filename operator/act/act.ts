@@ -1,6 +1,7 @@
 /**
- * Carries out one action. Before each it asks whether this process still leads; what destroys is looked at uncached and deleted by uid and resourceVersion. A
- * failure ends the pass, and the next one decides anew.
+ * Carries out one action. Before each it asks whether this process still leads; what destroys is
+ * looked at uncached and deleted by uid and resourceVersion. A failure ends the pass, and the next
+ * one decides anew.
  */
 import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
 import {
@@ -11,16 +12,20 @@ import {
   POD,
   SERVICE,
   STATEFUL_SET,
+  VOLUME,
 } from '../api/kinds.ts';
-import { CLUSTER_ID_LABEL } from '../api/names.ts';
+import { CLUSTER_ID_LABEL, KEPT_ANNOTATION, TEMPLATE_HASH_LABEL } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
 import {
   buildBrokersService,
   buildClientService,
   buildDisruptionBudget,
-} from '../build/services.ts';
-import { buildStatefulSet } from '../build/workload.ts';
-import type { Manifest, PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
+} from '../objects/services.ts';
+import { differences } from '../objects/compare.ts';
+import { canonicalJson } from '../objects/template.ts';
+import { buildStatefulSet, planned } from '../objects/workload.ts';
+import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
+import { isControlledBy } from '../objects/owners.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
 import {
@@ -77,13 +82,16 @@ export interface ActorOptions {
   readonly beforeAction: (action: Action) => void;
   /** What was written, for whoever waits until the caches show it. */
   readonly onWritten: (type: Kind, object: KubeObject) => void;
+  /** @param fields that the answer shows otherwise than applied */
+  readonly onApplied: (id: string, text: string, fields: readonly string[]) => void;
   readonly onDeleted: (type: Kind, name: ObjectName, uid: string) => void;
 }
 
 /** What the plan was made from. */
 export interface Basis {
-  readonly observation: Observation;
-  readonly template: PlannedTemplate;
+  readonly observation: Pick<Observation, 'cluster' | 'metadata' | 'logTopics'>;
+  /** Null: the pass plans no pods. */
+  readonly template: PlannedTemplate | null;
   readonly record: WorkloadRecord | null;
   readonly addresses: ReadonlyMap<number, string>;
   readonly controllerAddress: string | null;
@@ -95,7 +103,9 @@ export class OutdatedError extends Error {
 }
 
 const CALL_TIMEOUT_MS = 10_000;
-/** Leaderships move a few at a time; a broker gives up after its own stop timeout, 10 s by default. */
+/**
+ * Leaderships move a few at a time; a broker gives up after its own stop timeout, 10 s by default.
+ */
 const DRAIN_TIMEOUT_MS = 30_000;
 
 type TopicAction = Extract<Action, { kind: 'create-topic' | 'alter-topic' | 'delete-topic' }>;
@@ -150,6 +160,8 @@ export class Actor {
         return this.#delete(POD, { namespace, name: action.name }, action.uid, signal);
       case 'delete-claim':
         return this.#delete(CLAIM, { namespace, name: action.name }, action.uid, signal);
+      case 'keep-volume':
+        return this.#keepVolume(action.name, cluster.metadata, signal);
       case 'grow-claim': {
         const patch = { spec: { resources: { requests: { storage: action.size } } } };
         return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
@@ -236,9 +248,11 @@ export class Actor {
     const request = { brokerId: action.brokerId };
     switch (action.kind) {
       case 'prepare-stop': {
-        // Best effort: a broker that cannot hand over everything does so again when it is told to stop.
+        // Best effort: a broker that cannot hand over everything does so again when it is told to
+        // stop.
         const drain = { timeoutMs: DRAIN_TIMEOUT_MS, signal };
-        await admin.call(controller, ADMIN.prepareStop, request, drain);
+        const { brokerEpoch } = action;
+        await admin.call(controller, ADMIN.prepareStop, { ...request, brokerEpoch }, drain);
         return;
       }
       case 'decommission':
@@ -308,32 +322,54 @@ export class Actor {
       );
   }
 
-  async #apply(type: Kind, manifest: Manifest, signal: AbortSignal): Promise<void> {
-    this.#written(
-      type,
-      await this.#options.api.apply(type, manifest as unknown as KubeObject, { signal }),
-    );
+  /**
+   * Never over what is not ours, whatever the cache shows.
+   *
+   * @param resourceVersion of the object that was looked at; null: there was none; absent: any
+   */
+  async #apply(
+    type: Kind,
+    manifest: Manifest,
+    signal: AbortSignal,
+    resourceVersion?: string | null,
+  ): Promise<void> {
+    const { api, onApplied } = this.#options;
+    const { namespace, name } = manifest.metadata;
+    const live = await api.get(type, { namespace, name }, { signal });
+    if (live !== undefined && resourceVersion === null)
+      throw new OutdatedError(
+        `${type.kind} ${namespace}/${name} exists, which the cache does not show`,
+      );
+    if (live !== undefined && !isControlledBy(live, manifest.metadata.ownerReferences[0]?.uid))
+      throw new OutdatedError(`${type.kind} ${namespace}/${name} is not of this LogCluster`);
+    const seen = {
+      ...(live === undefined ? {} : { uid: live.metadata.uid }),
+      ...(resourceVersion == null ? {} : { resourceVersion }),
+    };
+    const metadata = { ...manifest.metadata, ...seen };
+    const object = { ...manifest, metadata } as unknown as KubeObject;
+    const applied = await api.apply(type, object, { signal });
+    this.#written(type, applied);
+    const fields = differences(applied, manifest);
+    onApplied(`${type.kind} ${name}`, canonicalJson(manifest), fields);
+    const needed = fields.filter((field) => NEEDED_FIELDS.includes(field));
+    if (needed.length > 0)
+      throw new Error(
+        `${type.kind} ${namespace}/${name} was applied, and a policy keeps ${needed.join(', ')} otherwise`,
+      );
   }
 
   /** Never over a StatefulSet that was not looked at: its number of pods may be another by now. */
   async #applyWorkload(
-    { replicas, resourceVersion }: Extract<Action, { kind: 'apply-workload' }>,
+    { replicas, resourceVersion, hasNewTemplate }: Extract<Action, { kind: 'apply-workload' }>,
     { observation: { cluster }, template, record }: Basis,
     signal: AbortSignal,
   ): Promise<void> {
-    const { namespace, name } = cluster.metadata;
-    const manifest = buildStatefulSet(cluster, replicas, template, record);
-    if (
-      resourceVersion === null &&
-      (await this.#options.api.get(STATEFUL_SET, { namespace, name }, { signal })) !== undefined
-    ) {
-      throw new OutdatedError(
-        `StatefulSet ${namespace}/${name} exists, which the cache does not show`,
-      );
-    }
-    const metadata =
-      resourceVersion === null ? manifest.metadata : { ...manifest.metadata, resourceVersion };
-    return this.#apply(STATEFUL_SET, { ...manifest, metadata }, signal);
+    if (template === null) throw new OutdatedError('this pass knows no template');
+    const isKept = record?.template != null && hasNewTemplate !== true;
+    const given = isKept ? planned(record.template) : template;
+    const manifest = buildStatefulSet(cluster, replicas, given, record);
+    return this.#apply(STATEFUL_SET, manifest, signal, resourceVersion);
   }
 
   async #patch(
@@ -343,6 +379,15 @@ export class Actor {
     signal: AbortSignal,
   ): Promise<void> {
     this.#written(type, await this.#options.api.mergePatch(type, name, patch, { signal }));
+  }
+
+  /** Volumes are not watched, so nothing waits until a cache shows it. */
+  async #keepVolume(name: string, of: ObjectName, signal: AbortSignal): Promise<void> {
+    const patch = {
+      metadata: { annotations: { [KEPT_ANNOTATION]: `${of.namespace}/${of.name}` } },
+      spec: { persistentVolumeReclaimPolicy: 'Retain' },
+    };
+    await this.#options.api.mergePatch(VOLUME, { name }, patch, { signal });
   }
 
   async #delete(type: Kind, name: ObjectName, uid: string, signal: AbortSignal): Promise<void> {
@@ -381,6 +426,13 @@ export class Actor {
     this.#options.onWritten(type, object);
   }
 }
+
+/** Without these as applied, nothing that follows would do what it says. */
+const NEEDED_FIELDS = [
+  'spec.maxUnavailable',
+  'spec.replicas',
+  `spec.template.metadata.labels.${TEMPLATE_HASH_LABEL}`,
+];
 
 const COMMIT_MODES = {
   InSync: CommitMode.COMMIT_MODE_IN_SYNC,

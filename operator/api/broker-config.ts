@@ -1,6 +1,7 @@
 /**
- * `spec.config`: the broker's own option table as a schema, so that the API server refuses what a broker would refuse. Pure. Left out are the options that
- * the operator itself sets for each pod. A field is the flag's name in camel case: `session-timeout-ms` is `sessionTimeoutMs`.
+ * `spec.config`: the broker's own option table as a schema, so that the API server refuses what a
+ * broker would refuse. Pure. Left out are the options that the operator itself sets for each pod. A
+ * field is the flag's name in camel case: `session-timeout-ms` is `sessionTimeoutMs`.
  */
 import {
   HEARTBEATS_PER_SESSION_MIN,
@@ -9,8 +10,8 @@ import {
   LOG_LEVELS,
   NUMBER_OPTIONS,
   optionVariable,
-} from '../../proto/options/broker-options.ts';
-import type { NumberOption, optionRelationFaults } from '../../proto/options/broker-options.ts';
+} from '../../base/broker-options.ts';
+import type { NumberOption, optionRelationFaults } from '../../base/broker-options.ts';
 import { choice, integer } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { BrokerConfig } from './types.ts';
@@ -59,7 +60,9 @@ export function liveOptions(config: BrokerConfig): Readonly<Record<string, strin
   );
 }
 
-/** Milliseconds that an orderly stop of a broker with this configuration gives leadership to move. */
+/**
+ * Milliseconds that an orderly stop of a broker with this configuration gives leadership to move.
+ */
 export function stopTimeoutMs(config: BrokerConfig): number {
   const { flag, fallback } = NUMBER_OPTIONS.stopTimeoutMs;
   return Number(config[fieldOf(flag)] ?? fallback);

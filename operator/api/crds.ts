@@ -1,4 +1,7 @@
-/** The CustomResourceDefinitions, from the tables. Pure. `npm run generate` writes them to `crds/` and into the chart. */
+/**
+ * The CustomResourceDefinitions, from the tables. Pure. `npm run generate` writes them to `crds/`
+ * and into the chart.
+ */
 import { LOG_CLUSTER_RULES, logClusterSpecSchema } from './log-cluster.ts';
 import { logTopicSpecSchema } from './log-topic.ts';
 import { API_GROUP, API_VERSION } from './names.ts';
@@ -70,8 +73,8 @@ const RESOURCES: readonly Resource[] = [
       {
         name: 'Min ISR',
         type: 'integer',
-        jsonPath: '.spec.minInSyncReplicas',
-        description: 'Default minimum of replicas in sync.',
+        jsonPath: '.status.minInSyncReplicas',
+        description: 'Minimum of replicas in sync that topics without one of their own have.',
       },
       {
         name: 'Version',

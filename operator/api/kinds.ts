@@ -1,7 +1,9 @@
 /** The kinds that the operator reads and writes, and where the API server serves them. Pure. */
 import { API_VERSION, API_GROUP } from './names.ts';
 
-/** An object as the API server wrote it: fields that nobody here knows survive a read and a write. */
+/**
+ * An object as the API server wrote it: fields that nobody here knows survive a read and a write.
+ */
 export interface KubeObject {
   readonly apiVersion: string;
   readonly kind: string;

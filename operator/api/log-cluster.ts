@@ -1,4 +1,8 @@
-/** The table of LogCluster: every field of its spec with bounds, default and description, and the rules between them. Pure. */
+/**
+ * The table of LogCluster: every field of its spec with bounds, default and description, and the
+ * rules between them. Pure.
+ */
+import { BROKERS_MAX, MOVE_BYTES_PER_SECOND_MIN } from '../../base/limits.ts';
 import { brokerConfigSchema } from './broker-config.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
 import {
@@ -23,12 +27,8 @@ import type {
   Storage,
 } from './types.ts';
 
-/** Assignments, voters and the safety function stay small and tested up to here. */
-const REPLICAS_MAX = 100;
 /** The broker's reserve of 256 MiB, and as much again to write into. */
 const STORAGE_SIZE_MIN = '512Mi';
-/** The least that brokers accept. */
-const MOVE_BYTES_PER_SECOND_MIN = 16 * 1_024;
 const IMAGE_LENGTH_MAX = 512;
 const ANNOTATION_LENGTH_MAX = 4_096;
 const MINUTES_PER_DAY = 1_440;
@@ -126,7 +126,7 @@ const rolloutSchema = object<Rollout>(
     maxUnavailable: integer(
       'Most brokers that the operator stops at a time. More than one only where the brokers say that it harms no partition.',
       1,
-      REPLICAS_MAX,
+      BROKERS_MAX,
       { default: 1 },
     ),
   },
@@ -224,7 +224,7 @@ const RULES: readonly Rule[] = [
 export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
   'The cluster that is wanted.',
   {
-    replicas: integer('Brokers. Broker ids are the numbers from 0.', 1, REPLICAS_MAX, {
+    replicas: integer('Brokers. Broker ids are the numbers from 0.', 1, BROKERS_MAX, {
       default: 3,
     }),
     ...replicationFields({ replicationFactor: 3, minInSyncReplicas: 2, commitMode: 'InSync' }),

@@ -1,22 +1,33 @@
-/** The table of LogTopic: every field of its spec with bounds, default and description, and the rules between them. Pure. */
+/**
+ * The table of LogTopic: every field of its spec with bounds, default and description, and the
+ * rules between them. Pure.
+ */
+import {
+  BATCH_BYTES_MIN,
+  FRAME_BYTES_MAX,
+  NAME_LENGTH_MAX,
+  PARTITIONS_PER_TOPIC_MAX,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+  SEGMENT_MS_MAX,
+  SEGMENT_MS_MIN,
+} from '../../base/limits.ts';
 import { RETENTION_SIZE_PATTERN, RETENTION_TIME_PATTERN } from './quantity.ts';
 import { immutable, REPLICATION_RULES, replicationFields } from './replication.ts';
 import { boolean, choice, integer, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { LogTopicConfig, LogTopicSpec, Retention } from './types.ts';
 
-/** The broker's own bounds: tests compare them with `broker/metadata/config.ts`. */
-export const PARTITIONS_MAX = 2_000;
-export const TOPIC_NAME_LENGTH_MAX = 249;
-const DAY_MS = 86_400_000;
-const MIB = 1_048_576;
-
 const configSchema = object<LogTopicConfig>(
-  "Further settings of the topic. Absent ones take the broker's default. Applied live.",
+  "Further configs of the topic. Absent ones take the broker's default. Applied live.",
   {
-    segmentBytes: integer('Size at which a segment is sealed.', 65_536, 1024 * MIB),
-    segmentMs: integer('Age at which a segment is sealed.', 1_000, 365 * DAY_MS),
-    batchBytesMax: integer('Largest batch accepted.', 1_024, 16 * MIB),
+    segmentBytes: integer(
+      'Size at which a segment is sealed.',
+      SEGMENT_BYTES_MIN,
+      SEGMENT_BYTES_MAX,
+    ),
+    segmentMs: integer('Age at which a segment is sealed.', SEGMENT_MS_MIN, SEGMENT_MS_MAX),
+    batchBytesMax: integer('Largest batch accepted.', BATCH_BYTES_MIN, FRAME_BYTES_MAX),
     uncleanElection: boolean(
       'Lets a leader be elected without enough trusted replicas, with a report of the records that may be lost.',
     ),
@@ -39,10 +50,9 @@ const configSchema = object<LogTopicConfig>(
 );
 
 const retentionSchema = object<Retention>(
-  'How long records are kept. Whichever bound is reached first retires them. Applied live.',
+  "How long records are kept. Whichever bound is reached first retires them. Absent fields stay as the topic has them, at first the brokers' defaults: 7d, unlimited. Applied live.",
   {
     time: text('Age past which records are retired: 7d, 12h, or forever.', 12, {
-      default: '7d',
       pattern: RETENTION_TIME_PATTERN,
       patternMeaning: 'a duration such as 7d, 12h, 30m, 10s or 500ms, or forever',
     }),
@@ -50,13 +60,11 @@ const retentionSchema = object<Retention>(
       'Size of one replica of one partition past which they are: 10Gi, or unlimited.',
       20,
       {
-        default: 'unlimited',
         pattern: RETENTION_SIZE_PATTERN,
         patternMeaning: 'a size such as 10Gi, or unlimited',
       },
     ),
   },
-  { default: {} },
 );
 
 const partitionsNeverShrink: Rule = {
@@ -71,28 +79,26 @@ export const logTopicSpecSchema: Schema = object<LogTopicSpec>(
   'The topic that is wanted.',
   {
     clusterName: text('LogCluster in the same namespace. Immutable.', 63, { minLength: 1 }),
-    topicName: text(
-      "Name of the topic. Absent: the LogTopic's. Immutable.",
-      TOPIC_NAME_LENGTH_MAX,
-      {
-        minLength: 1,
-        pattern: '^[a-zA-Z0-9._-]+$',
-        patternMeaning: 'of a-z, A-Z, 0-9, ".", "_" and "-"',
-        rules: [
-          {
-            cel: "self != '.' && self != '..' && !self.startsWith('__')",
-            message: 'topicName is %s, must not be . or .., nor begin with __',
-            values: ['self'],
-            check: (name: string) =>
-              name !== '.' && name !== '..' && !name.startsWith('__') ? null : [name],
-          },
-        ],
-      },
-    ),
-    partitions: integer('Partitions. Grows, never shrinks.', 1, PARTITIONS_MAX, {
-      default: 1,
-      rules: [partitionsNeverShrink],
+    topicName: text("Name of the topic. Absent: the LogTopic's. Immutable.", NAME_LENGTH_MAX, {
+      minLength: 1,
+      pattern: '^[a-zA-Z0-9._-]+$',
+      patternMeaning: 'of a-z, A-Z, 0-9, ".", "_" and "-"',
+      rules: [
+        {
+          cel: "self != '.' && self != '..' && !self.startsWith('__')",
+          message: 'topicName is %s, must not be . or .., nor begin with __',
+          values: ['self'],
+          check: (name: string) =>
+            name !== '.' && name !== '..' && !name.startsWith('__') ? null : [name],
+        },
+      ],
     }),
+    partitions: integer(
+      'Partitions. Grows, never shrinks. Absent: as many as the topic has, at first 1.',
+      1,
+      PARTITIONS_PER_TOPIC_MAX,
+      { rules: [partitionsNeverShrink] },
+    ),
     ...replicationFields(),
     retention: retentionSchema,
     config: configSchema,

@@ -1,6 +1,7 @@
 /**
- * Names that the operator gives to things in the API server: its group, labels, annotations, and the objects of one LogCluster. Pure. Labels follow
- * Kubernetes' recommendation (app.kubernetes.io); only what selects pods may never change.
+ * Names that the operator gives to things in the API server: its group, labels, annotations, and
+ * the objects of one LogCluster. Pure. Labels follow Kubernetes' recommendation
+ * (app.kubernetes.io); only what selects pods may never change.
  */
 
 export const API_GROUP = 'tidemark.dev';
@@ -14,13 +15,30 @@ export const TOPIC_FINALIZER = `${API_GROUP}/topic`;
 
 /** On a pod, and in the StatefulSet's template: hash of the template that the pod was made from. */
 export const TEMPLATE_HASH_LABEL = `${API_GROUP}/template-hash`;
-/** On the StatefulSet: the pod template as JSON, without its hash, and the fields of the spec that it was made from. */
+/**
+ * On the StatefulSet: the pod template as JSON, without its hash, and the fields of the spec that
+ * it was made from.
+ */
 export const TEMPLATE_ANNOTATION = `${API_GROUP}/template`;
 export const TEMPLATE_INPUTS_ANNOTATION = `${API_GROUP}/template-inputs`;
-/** On a LogCluster with `rollout.policy: Manual`: the template hash that may be rolled out. Another template needs another approval. */
+/**
+ * On a LogCluster with `rollout.policy: Manual`: the template hash that may be rolled out. Another
+ * template needs another approval.
+ */
 export const APPROVED_ROLLOUT_ANNOTATION = `${API_GROUP}/approved-rollout`;
 
-/** On volume claims, once their broker has said so: which cluster the records belong to. A LogCluster of the same name takes it over. */
+/**
+ * On a LogCluster: name of a volume claim whose node is gone, and which is given up although it
+ * holds the last copy of something.
+ */
+export const GIVE_UP_ANNOTATION = `${API_GROUP}/give-up-volume`;
+/** On a PersistentVolume that was given up, and kept: the LogCluster it was of. */
+export const KEPT_ANNOTATION = `${API_GROUP}/kept-of`;
+
+/**
+ * On volume claims, once their broker has said so: which cluster the records belong to. A
+ * LogCluster of the same name takes it over.
+ */
 export const CLUSTER_ID_LABEL = `${API_GROUP}/cluster-id`;
 
 export const BROKER_PORT = 9641;
@@ -29,12 +47,20 @@ export const BROKER_HTTP_PORT = 9642;
 export const BROKER_CONTAINER = 'broker';
 export const DATA_VOLUME = 'data';
 
-/** Longest name of a LogCluster: `<name>-brokers` and `<name>-<ordinal>` are DNS labels, and the StatefulSet's revision label adds 11 characters to it. */
+/**
+ * Longest name of a LogCluster: `<name>-brokers` and `<name>-<ordinal>` are DNS labels, and the
+ * StatefulSet's revision label adds 11 characters to it.
+ */
 export const CLUSTER_NAME_LENGTH_MAX = 45;
-/** `<name>` is the Service for clients and `<name>-brokers` the brokers' own, so no cluster may be called the latter. */
+/**
+ * `<name>` is the Service for clients and `<name>-brokers` the brokers' own, so no cluster may be
+ * called the latter.
+ */
 export const BROKERS_SUFFIX = '-brokers';
 
-/** The StatefulSet, the Service for clients and the PodDisruptionBudget share the LogCluster's name. */
+/**
+ * The StatefulSet, the Service for clients and the PodDisruptionBudget share the LogCluster's name.
+ */
 export function brokersServiceName(cluster: string): string {
   return `${cluster}${BROKERS_SUFFIX}`;
 }
@@ -43,7 +69,10 @@ export function podName(cluster: string, brokerId: number): string {
   return `${cluster}-${brokerId}`;
 }
 
-/** Where a broker is dialled, without the port. Published before the pod is ready, since brokers need each other to become so. */
+/**
+ * Where a broker is dialled, without the port. Published before the pod is ready, since brokers
+ * need each other to become so.
+ */
 export function podHost(cluster: string, namespace: string, brokerId: number): string {
   return `${podName(cluster, brokerId)}.${brokersServiceName(cluster)}.${namespace}.svc`;
 }

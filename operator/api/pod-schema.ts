@@ -1,6 +1,7 @@
 /**
- * Kubernetes' own types that a LogCluster passes through to its pods: resources, tolerations, affinity, spread. Pure. Source: core/v1 of Kubernetes
- * 1.35. Only bounds are added, so that no object outgrows what the API server can check.
+ * Kubernetes' own types that a LogCluster passes through to its pods: resources, tolerations,
+ * affinity, spread. Pure. Source: core/v1 of Kubernetes 1.35. Only bounds are added, so that no
+ * object outgrows what the API server can check.
  */
 import { QUANTITY_PATTERN, quantityValue } from './quantity.ts';
 import { choice, integer, list, map, object, text } from './schema.ts';
@@ -55,7 +56,10 @@ function requestWithinLimit(name: string): Rule {
   };
 }
 
-/** Enough for a broker with default options under moderate load; no limit, since a throttled broker falls behind. */
+/**
+ * Enough for a broker with default options under moderate load; no limit, since a throttled broker
+ * falls behind.
+ */
 const DEFAULT_REQUESTS = { cpu: '250m', memory: '512Mi' };
 
 export const resourcesSchema: Schema = object<Resources>(

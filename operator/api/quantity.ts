@@ -1,4 +1,7 @@
-/** Quantities of Kubernetes and durations of retention, from text to numbers. Pure. Only the forms that the schemas' patterns admit. */
+/**
+ * Quantities of Kubernetes and durations of retention, from text to numbers. Pure. Only the forms
+ * that the schemas' patterns admit.
+ */
 
 const FACTORS: Readonly<Record<string, number>> = {
   m: 0.001,

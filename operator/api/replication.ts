@@ -1,13 +1,13 @@
 /**
- * Replication of a cluster's topics and of one topic: fields, and the rules between them. Pure. Source of the rules: logs.md section 4 (quorum mode needs three
- * replicas) and rule 8 (min above the replication factor is refused, never clamped).
+ * Replication of a cluster's topics and of one topic: fields, and the rules between them. Pure.
+ * Source of the rules: docs/rules.md#sync-set-and-q (quorum mode needs three replicas) and rule 8
+ * (min above the replication factor is refused, never clamped).
  */
+import { REPLICATION_FACTOR_MAX } from '../../base/limits.ts';
 import { boolean, choice, integer } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { CommitMode } from './types.ts';
 
-/** The broker's own bound: every replica costs the leader a copy of each byte. */
-export const REPLICATION_FACTOR_MAX = 16;
 const COMMIT_MODES: readonly CommitMode[] = ['InSync', 'Quorum'];
 /** A majority of two is both, so quorum mode would promise what it cannot give. */
 const QUORUM_REPLICATION_FACTOR_MIN = 3;
@@ -36,7 +36,7 @@ export function replicationFields(defaults?: Defaults): {
     defaults === undefined ? {} : { default: defaults[name] };
   const whose =
     defaults === undefined
-      ? "Absent: the LogCluster's."
+      ? "Absent: as the topic has it, at first the LogCluster's."
       : 'For topics of this cluster that state none, whoever makes them.';
   return {
     replicationFactor: integer(
@@ -46,7 +46,7 @@ export function replicationFields(defaults?: Defaults): {
       fallback('replicationFactor'),
     ),
     minInSyncReplicas: integer(
-      `Fewest trusted replicas in sync that let an append in; an acknowledged record survives the loss of one disk fewer. ${whose} Applied live.`,
+      `Fewest trusted replicas in sync that let an append in; an acknowledged record survives the loss of one disk fewer. ${defaults === undefined ? "Absent: follows the LogCluster's." : whose} Applied live.`,
       1,
       REPLICATION_FACTOR_MAX,
       fallback('minInSyncReplicas'),
@@ -65,7 +65,10 @@ export function replicationFields(defaults?: Defaults): {
 
 const BOTH = 'has(self.minInSyncReplicas) && has(self.replicationFactor)';
 
-/** Rules between the fields of {@link replicationFields}. Each holds where a field that it names is absent. */
+/**
+ * Rules between the fields of {@link replicationFields}. Each holds where a field that it names is
+ * absent.
+ */
 export const REPLICATION_RULES: readonly Rule[] = [
   {
     cel: `!(${BOTH}) || self.minInSyncReplicas <= self.replicationFactor`,
@@ -106,7 +109,10 @@ export const REPLICATION_RULES: readonly Rule[] = [
 /** The fields of a node that are text: the only ones that {@link immutable} reads. */
 type Texts = Readonly<Record<string, string | undefined>>;
 
-/** A field of text that keeps the value it was made with, absent included. The rule belongs to the node that has the field. */
+/**
+ * A field of text that keeps the value it was made with, absent included. The rule belongs to the
+ * node that has the field.
+ */
 export function immutable(field: string): Rule {
   const shown = (self: string): string => `(has(${self}.${field}) ? ${self}.${field} : "absent")`;
   return {

@@ -1,8 +1,10 @@
 /**
- * The language of the resource tables: a node is one field with its type, bounds, default and description, as OpenAPI v3 has them, and its rules. From the
- * same table come the CustomResourceDefinitions (`crds.ts`) and the operator's own checks (`validate.ts`). Pure. A rule is stated twice, for the API
- * server in CEL and here as a function; tests run the same table of manifests through both. Bounds on every string, list and map are what the API
- * server needs to estimate the cost of CEL.
+ * The language of the resource tables: a node is one field with its type, bounds, default and
+ * description, as OpenAPI v3 has them, and its rules. From the same table come the
+ * CustomResourceDefinitions (`crds.ts`) and the operator's own checks (`validate.ts`). Pure. A rule
+ * is stated twice, for the API server in CEL and here as a function; tests run the same table of
+ * manifests through both. Bounds on every string, list and map are what the API server needs to
+ * estimate the cost of CEL.
  */
 
 export type Json =
@@ -19,13 +21,19 @@ export interface Rule {
   readonly cel: string;
   /** Message, with %s for each of `values`. */
   readonly message: string;
-  /** CEL expressions of the values that do not fit. The API server's cost estimate admits `format`, and not `string(number)`. */
+  /**
+   * CEL expressions of the values that do not fit. The API server's cost estimate admits `format`,
+   * and not `string(number)`.
+   */
   readonly values: readonly string[];
   /** Field that the message is about, below the node that has the rule: `.storage.size`. */
   readonly fieldPath?: string;
   /** A transition rule: holds where there is no old value. */
   readonly isTransition?: boolean;
-  /** The same in TypeScript: null where the rule holds, else `values`. `never` admits functions of any one type. */
+  /**
+   * The same in TypeScript: null where the rule holds, else `values`. `never` admits functions of
+   * any one type.
+   */
   readonly check: (self: never, old: never) => readonly (string | number)[] | null;
 }
 
@@ -121,7 +129,8 @@ export function toOpenApi(schema: Schema): { readonly [key: string]: Json } {
   const { listType, listMapKeys, isIntOrString, rules, default: fallback, ...plain } = rest;
   return {
     ...(plain as { readonly [key: string]: Json }),
-    // The API server runs the rules over a default as it stands, before it fills in those of the fields inside.
+    // The API server runs the rules over a default as it stands, before it fills in those of the
+    // fields inside.
     ...(fallback === undefined ? {} : { default: withDefaults(schema, fallback) as Json }),
     ...(properties === undefined ? {} : { properties: mapValues(properties, toOpenApi) }),
     ...(items === undefined ? {} : { items: toOpenApi(items) }),
@@ -163,6 +172,21 @@ export function withDefaults(schema: Schema, value: unknown): unknown {
       filled[field] = withDefaults(part, part.default);
   }
   return filled;
+}
+
+/** `value` without fields that the schema does not know: a newer one may have more. */
+export function knownFields(schema: Schema, value: unknown): unknown {
+  const { items, properties, additionalProperties } = schema;
+  if (Array.isArray(value))
+    return items === undefined ? value : value.map((item: unknown) => knownFields(items, item));
+  if (!isObject(value) || (properties === undefined && additionalProperties === undefined))
+    return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([field, part]) => {
+      const known = schemaOf(schema, field);
+      return known === undefined ? [] : [[field, knownFields(known, part)] as const];
+    }),
+  );
 }
 
 /** Schema of a field, listed or admitted as one of a map. */

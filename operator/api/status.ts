@@ -1,7 +1,9 @@
 /**
- * The tables of both statuses. Pure. Lists are bounded, and nothing in here changes every second: a status is written only where it says something new.
- * Source: Kubernetes' API conventions for conditions.
+ * The tables of both statuses. Pure. Lists are bounded, and nothing in here changes every second: a
+ * status is written only where it says something new. Source: Kubernetes' API conventions for
+ * conditions.
  */
+import { BROKERS_MAX, BROKER_ID_MAX } from '../../base/limits.ts';
 import { choice, integer, list, object, text, time } from './schema.ts';
 import type { Schema } from './schema.ts';
 import type {
@@ -16,9 +18,15 @@ import type {
 export const MESSAGE_LENGTH_MAX = 4_096;
 /** Newest loss reports in the status; the cluster itself keeps more. */
 export const LOSSES_MAX = 20;
-const BROKERS_MAX = 100;
 const RACKS_MAX = 100;
-const CONDITION_TYPES = ['Ready', 'Available', 'Progressing', 'Degraded', 'ReconciliationPaused'];
+const CONDITION_TYPES = [
+  'Ready',
+  'Available',
+  'Progressing',
+  'Degraded',
+  'ReconciliationPaused',
+  'TemplateMutated',
+];
 const NUMBER_MAX = 2_147_483_647;
 
 function generation(description: string): Schema {
@@ -70,7 +78,7 @@ const disruptionSchema = object<Disruption>(
   'The one disruption under way: a broker that the operator stops, moves or replaces.',
   {
     kind: choice('What is done.', ['Roll', 'ScaleDown', 'ReplaceVolume', 'Drain', 'Resize']),
-    brokerIds: list('To these brokers.', integer('Broker id.', 0, 65_535), BROKERS_MAX),
+    brokerIds: list('To these brokers.', integer('Broker id.', 0, BROKER_ID_MAX), BROKERS_MAX),
     podUids: list('Their pods when it began.', text('UID.', 36), BROKERS_MAX),
     brokerEpochs: list(
       'Epochs of their registrations when it began.',
@@ -109,7 +117,7 @@ const lossSchema = object<LossReport>(
 export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was last observed.', {
   observedGeneration: generation('Generation of the spec that this status speaks of.'),
   conditions: conditions(
-    'Ready: as the spec wants it. Available: acknowledged appends are possible to every partition. Progressing: a change is under way. Degraded: redundancy is lost. ReconciliationPaused: spec.paused is set.',
+    'Ready: as the spec wants it. Available: acknowledged appends are possible to every partition. Progressing: a change is under way. Degraded: redundancy is lost. ReconciliationPaused: spec.paused is set. TemplateMutated, while it holds: something keeps objects otherwise than they are applied.',
   ),
   replicas: count('Pods that exist.'),
   readyReplicas: count('Pods whose broker serves.'),

@@ -1,6 +1,7 @@
 /**
- * LogCluster and LogTopic as the API server holds them, defaults filled in. Pure. The tables beside this file (`log-cluster.ts`, `log-topic.ts`,
- * `status.ts`) hold bounds, defaults and descriptions; they do not compile unless they have a row for every field here.
+ * LogCluster and LogTopic as the API server holds them, defaults filled in. Pure. The tables beside
+ * this file (`log-cluster.ts`, `log-topic.ts`, `status.ts`) hold bounds, defaults and descriptions;
+ * they do not compile unless they have a row for every field here.
  */
 
 /** The part of ObjectMeta that the operator reads. */
@@ -101,7 +102,10 @@ export interface LogClusterSpec {
   readonly rack: Rack;
   readonly config: BrokerConfig;
   readonly rollout: Rollout;
-  /** Bytes per second that one broker may push to replicas that move. Absent: as the brokers have it, at first without a limit. */
+  /**
+   * Bytes per second that one broker may push to replicas that move. Absent: as the brokers have
+   * it, at first without a limit.
+   */
   readonly moveBytesPerSecond?: number;
   readonly paused?: PauseLevel;
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
@@ -117,10 +121,13 @@ export interface LogTopicConfig {
 }
 
 export interface Retention {
-  /** Duration such as `7d`, or `forever`. */
-  readonly time: string;
-  /** Quantity of one replica of one partition, or `unlimited`. */
-  readonly size: string;
+  /**
+   * Duration such as `7d`, or `forever`. Absent: as the topic has it, at first the brokers'
+   * default.
+   */
+  readonly time?: string;
+  /** Quantity of one replica of one partition, or `unlimited`. Absent: the same. */
+  readonly size?: string;
 }
 
 export interface LogTopicSpec {
@@ -128,13 +135,14 @@ export interface LogTopicSpec {
   readonly clusterName: string;
   /** Immutable. Absent: the LogTopic's name. */
   readonly topicName?: string;
-  readonly partitions: number;
-  /** Absent: the LogCluster's; so are the next two. */
+  /** Absent: as the topic has them, at first one. */
+  readonly partitions?: number;
+  /** Absent: as the topic has it, at first the LogCluster's; so are the next two. */
   readonly replicationFactor?: number;
   readonly minInSyncReplicas?: number;
   readonly commitMode?: CommitMode;
   readonly acceptWriteStops: boolean;
-  readonly retention: Retention;
+  readonly retention?: Retention;
   readonly config: LogTopicConfig;
   /** Of the topic and its records when the LogTopic is deleted. */
   readonly deletionPolicy: RetentionPolicy;
@@ -145,7 +153,8 @@ export type ConditionType =
   | 'Available'
   | 'Progressing'
   | 'Degraded'
-  | 'ReconciliationPaused';
+  | 'ReconciliationPaused'
+  | 'TemplateMutated';
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
 
 /** metav1.Condition. `lastTransitionTime` moves only when `status` does. */
@@ -162,7 +171,10 @@ export interface Condition {
 
 export type DisruptionKind = 'Roll' | 'ScaleDown' | 'ReplaceVolume' | 'Drain' | 'Resize';
 
-/** The one disruption that is under way: every kind takes this same entry, so that two never overlap. Survives the operator. */
+/**
+ * The one disruption that is under way: every kind takes this same entry, so that two never
+ * overlap. Survives the operator.
+ */
 export interface Disruption {
   readonly kind: DisruptionKind;
   readonly brokerIds: readonly number[];
@@ -220,7 +232,10 @@ export interface LogTopicStatus {
   readonly observedGeneration?: number;
   readonly conditions?: readonly Condition[];
   readonly clusterId?: string;
-  /** UUID of the topic that this LogTopic made or adopted: another topic of the same name is not this one. */
+  /**
+   * UUID of the topic that this LogTopic made or adopted: another topic of the same name is not
+   * this one.
+   */
   readonly topicId?: string;
   readonly partitions?: number;
   readonly replicationFactor?: number;

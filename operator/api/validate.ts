@@ -1,10 +1,12 @@
 /**
- * The operator's own check of a LogCluster or LogTopic: fills in defaults and reports every fault, from the tables that the CustomResourceDefinitions are
- * made of. Pure. The API server has checked most of it already; this is for objects from an older definition, for tools without a cluster, and for tests.
+ * The operator's own check of a LogCluster or LogTopic: fills in defaults and reports every fault,
+ * from the tables that the CustomResourceDefinitions are made of. Pure. The API server has checked
+ * most of it already; this is for objects from an older definition, for tools without a cluster,
+ * and for tests.
  */
 import { LOG_CLUSTER_RULES, logClusterSpecSchema } from './log-cluster.ts';
 import { logTopicSpecSchema } from './log-topic.ts';
-import { isObject, schemaOf, withDefaults } from './schema.ts';
+import { isObject, knownFields, schemaOf, withDefaults } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { LogClusterSpec, LogTopicSpec } from './types.ts';
 
@@ -29,6 +31,16 @@ export function validateLogCluster(
   previous?: LogClusterSpec,
 ): Checked<LogClusterSpec> {
   return check<LogClusterSpec>(logClusterSpecSchema, spec, previous);
+}
+
+/** As {@link validateLogCluster}, of what this operator knows: a newer schema may have more. */
+export function readLogClusterSpec(spec: unknown): Checked<LogClusterSpec> {
+  return validateLogCluster(knownFields(logClusterSpecSchema, isObject(spec) ? spec : {}));
+}
+
+/** The same of a LogTopic. */
+export function readLogTopicSpec(spec: unknown): Checked<LogTopicSpec> {
+  return validateLogTopic(knownFields(logTopicSpecSchema, isObject(spec) ? spec : {}));
 }
 
 /** Faults of a LogCluster's name, which becomes that of Services and host names. */

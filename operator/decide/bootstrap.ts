@@ -1,13 +1,17 @@
 /**
- * Forms the cluster, once. Safe to repeat (DESIGN.md section 8): every broker is asked what it knows; only when all say "nothing", and the status has never held
- * an id, is the lowest one told to begin.
+ * Forms the cluster, once. Safe to repeat (docs/rules.md#formation): every broker is asked what it
+ * knows; only when all say "nothing", and the status has never held an id, is the lowest one told
+ * to begin.
  */
 import { foreignClaim, isMarked } from './identity.ts';
 import { refuses, type Step, acts, waits } from './step.ts';
 import { counted, serviceFault } from './service.ts';
 import type { EventNote, Observation } from './types.ts';
 
-/** What is to be done before there is a cluster; null once there is one. `clusterId` is recorded in the status as soon as a broker knows it. */
+/**
+ * What is to be done before there is a cluster; null once there is one. `clusterId` is recorded in
+ * the status as soon as a broker knows it.
+ */
 export function bootstrap(observation: Observation): {
   readonly step: Step | null;
   readonly clusterId: string | undefined;
@@ -48,7 +52,7 @@ export function bootstrap(observation: Observation): {
   const step = acts(
     doing,
     [{ kind: 'bootstrap', brokerId, clusterId: wanted }],
-    [{ type: 'Normal', reason: 'ClusterFormed', action: 'Bootstrap', note, brokerId }],
+    [{ reason: 'ClusterFormed', note, brokerId }],
   );
   return { step, clusterId: undefined };
 }
@@ -58,5 +62,5 @@ export function adoptionEvents({ cluster, clusterId }: Observation): EventNote[]
   const { metadata, status } = cluster;
   if (status?.clusterId !== undefined || clusterId === metadata.uid) return [];
   const note = `Took over cluster ${clusterId} with the volumes that were kept of it`;
-  return [{ type: 'Normal', reason: 'ClusterAdopted', action: 'Adopt', note }];
+  return [{ reason: 'ClusterAdopted', note }];
 }

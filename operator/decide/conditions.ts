@@ -1,4 +1,6 @@
-/** Conditions by Kubernetes' conventions: `lastTransitionTime` moves only where `status` does. Pure. */
+/**
+ * Conditions by Kubernetes' conventions: `lastTransitionTime` moves only where `status` does. Pure.
+ */
 import { MESSAGE_LENGTH_MAX } from '../api/status.ts';
 import type { Condition } from '../api/types.ts';
 import { shortened } from './service.ts';

@@ -1,25 +1,59 @@
-/** What others may evict: the budget follows the safety function, so that `kubectl drain` waits exactly where we would (operators.md section 6, idea 6). */
+/**
+ * What others may evict: the budget follows the safety function, so that `kubectl drain` waits
+ * exactly where we would (docs/rules.md#careful-operator).
+ */
 import type { Disruption } from '../api/types.ts';
-import { catchUpFault, expectedBrokers, harmOf, serviceFault, verdictOn } from './service.ts';
+import {
+  catchUpFault,
+  expectedBrokers,
+  harmOf,
+  podOf,
+  serviceFault,
+  verdictOn,
+} from './service.ts';
 import type { Action, Observation } from './types.ts';
+import { isForeign } from './workload.ts';
 
-/** 1 where any one broker may be evicted, else 0. A cluster of one has nothing to protect by waiting, so it stays drainable. */
+/**
+ * 1 where any one broker may be evicted, else 0. A cluster of one has nothing to protect by
+ * waiting, so it stays drainable.
+ *
+ * 1 also where one broker does not run and is not needed: Kubernetes counts its pod as the one that
+ * is unavailable, lets that pod be evicted, and nobody else's.
+ */
 export function evictable(observation: Observation, disruption: Disruption | null): 0 | 1 {
   const brokers = expectedBrokers(observation);
   if (brokers.length <= 1) return 1;
   // Before there is a cluster there is nothing to lose, but then nothing is known either.
-  if (observation.metadata === null || disruption !== null) return 0;
-  const isFit = (id: number): boolean => {
-    const verdict = verdictOn(observation, [id]);
-    if (serviceFault(observation, id) !== null || catchUpFault(observation, id) !== null)
-      return false;
-    return verdict !== undefined && harmOf(observation, verdict) === null;
-  };
-  return brokers.every(isFit) ? 1 : 0;
+  if (observation.metadata === null || !isMoveOnly(disruption)) return 0;
+  const isWhole = (id: number): boolean =>
+    serviceFault(observation, id) === null && catchUpFault(observation, id) === null;
+  const broken = brokers.filter((id) => !isWhole(id));
+  const [alone] = broken;
+  if (alone === undefined) return brokers.every((id) => isHarmless(observation, id)) ? 1 : 0;
+  return broken.length === 1 && doesNotRun(observation, alone) && isHarmless(observation, alone)
+    ? 1
+    : 0;
+}
+
+/** Nobody is stopped, and nobody is about to be. */
+function isMoveOnly(disruption: Disruption | null): boolean {
+  return disruption === null || (disruption.kind === 'ScaleDown' && disruption.phase === 'move');
+}
+
+function isHarmless(observation: Observation, brokerId: number): boolean {
+  const verdict = verdictOn(observation, [brokerId]);
+  return verdict !== undefined && harmOf(observation, verdict) === null;
+}
+
+function doesNotRun(observation: Observation, brokerId: number): boolean {
+  const pod = podOf(observation, brokerId);
+  return pod !== undefined && pod.stuck !== null && !pod.isReady;
 }
 
 export function budgetActions(observation: Observation, maxUnavailable: 0 | 1): Action[] {
   const { budget } = observation;
+  if (isForeign(observation, 'PodDisruptionBudget')) return [];
   return budget?.isCurrent === true && budget.maxUnavailable === maxUnavailable
     ? []
     : [{ kind: 'apply-budget', maxUnavailable }];

@@ -1,16 +1,22 @@
 /**
- * What stands between a wish and a disruption. A gate is a named function that refuses in words; all must let through. They fail closed: what is not known
- * refuses (operators.md section 6, ideas 1 to 3).
+ * What stands between a wish and a disruption. A gate is a named function that refuses in words;
+ * all must let through. They fail closed: what is not known refuses
+ * (docs/rules.md#careful-operator).
  */
 import { APPROVED_ROLLOUT_ANNOTATION } from '../api/names.ts';
 import type { RolloutWindow, Weekday } from '../api/types.ts';
 import {
   brokersNamed,
   catchUpFault,
+  counted,
+  deafVoters,
   expectedBrokers,
   harmOf,
   leadershipFault,
+  listed,
   serviceFault,
+  stalledPartitions,
+  unawareLeaders,
   verdictOn,
 } from './service.ts';
 import { timeText } from './step.ts';
@@ -72,7 +78,42 @@ export const othersCaughtUp: Gate = (observation, brokerIds) => {
     : { gate: 'ReplicasBehind', message: `waiting for broker ${fault.id} ${fault.why}` };
 };
 
-/** One by one would follow each other faster than leaders come home, and the last ones would lead everything. */
+/**
+ * Whoever is stopped next must be able to hand over, and above all the controller: so every voter
+ * hears the one there is, and every leader leads by the newest metadata. A stop in the middle of
+ * that is two faults at once.
+ */
+export const metadataHeard: Gate = (observation) => {
+  const [deaf] = deafVoters(observation);
+  if (deaf !== undefined)
+    return {
+      gate: 'MetadataBehind',
+      message: `waiting for broker ${deaf} to hear broker ${observation.metadata?.controller}, the controller`,
+    };
+  const unaware = unawareLeaders(observation);
+  return unaware.length === 0
+    ? null
+    : {
+        gate: 'MetadataBehind',
+        message: `waiting for the leader of ${counted(unaware.length, 'partition')} to lead by the newest metadata: ${listed(unaware)}`,
+      };
+};
+
+/** A stop takes a follower away: not while records wait for those that are there. */
+export const marksMove: Gate = (observation) => {
+  const stalled = stalledPartitions(observation);
+  return stalled.length === 0
+    ? null
+    : {
+        gate: 'AppendsStalled',
+        message: `waiting for the followers of ${counted(stalled.length, 'partition')}, where records are not committed: ${listed(stalled)}`,
+      };
+};
+
+/**
+ * One by one would follow each other faster than leaders come home, and the last ones would lead
+ * everything.
+ */
 export const leadersHome: Gate = (observation, brokerIds) => {
   const fault = othersOf(observation, brokerIds)
     .map((id) => ({ id, why: leadershipFault(observation, id) }))
@@ -117,7 +158,10 @@ const DAY_MS = 1_440 * MINUTE_MS;
 /** 1970-01-01 was a Thursday. */
 const EPOCH_WEEKDAY = 4;
 
-/** Whether `nowMs`, since 1970 in UTC, lies in the window; one that begins before midnight may end after it. */
+/**
+ * Whether `nowMs`, since 1970 in UTC, lies in the window; one that begins before midnight may end
+ * after it.
+ */
 export function isWithin(window: RolloutWindow, nowMs: number): boolean {
   return openings(window, nowMs).some(
     (opensMs) => opensMs <= nowMs && nowMs < opensMs + window.durationMinutes * MINUTE_MS,
@@ -129,7 +173,10 @@ export function nextOpening(window: RolloutWindow, nowMs: number): number | unde
   return openings(window, nowMs).find((opensMs) => opensMs > nowMs);
 }
 
-/** When it opens from yesterday to this day in a week, in order: every weekday is among the days that are still to come. */
+/**
+ * When it opens from yesterday to this day in a week, in order: every weekday is among the days
+ * that are still to come.
+ */
 function openings({ start, days }: RolloutWindow, nowMs: number): number[] {
   const [hours = 0, minutes = 0] = start.split(':').map(Number);
   const yesterday = Math.floor(nowMs / DAY_MS) - 1;

@@ -1,6 +1,7 @@
 /**
- * Which cluster a LogCluster runs. By default it is its own UID; volumes that an earlier one left, and which say whose records they hold, bring theirs along, so
- * that a LogCluster that was deleted and applied again finds its records. Pure.
+ * Which cluster a LogCluster runs. By default it is its own UID; volumes that an earlier one left,
+ * and which say whose records they hold, bring theirs along, so that a LogCluster that was deleted
+ * and applied again finds its records. Pure.
  */
 import type { LogCluster } from '../api/types.ts';
 import type { Action, ClaimView, Observation, Refusal } from './types.ts';
@@ -17,7 +18,10 @@ export function wantedClusterId(cluster: LogCluster, kept: readonly (string | nu
   );
 }
 
-/** Whether some volume was marked as one of the wanted cluster: then the cluster was formed, whatever the volumes hold by now. */
+/**
+ * Whether some volume was marked as one of the wanted cluster: then the cluster was formed,
+ * whatever the volumes hold by now.
+ */
 export function isMarked({
   clusterId,
   claims,

@@ -1,6 +1,7 @@
 /**
- * `spec.minInSyncReplicas` reaches the topics that follow it, live. A topic follows while it has the minimum that the operator last gave, and no LogTopic names
- * another. Lowered at once; raised only where every partition could go on, and not while brokers are being taken away.
+ * `spec.minInSyncReplicas` reaches the topics that follow it, live. A topic follows while it has
+ * the minimum that the operator last gave, and no LogTopic names another. Lowered at once; raised
+ * only where every partition could go on, and not while brokers are being taken away.
  */
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step, waits } from './step.ts';
@@ -27,8 +28,8 @@ export function followMin(observation: Observation): MinFollowed {
   const before = [given ?? MIN_DEFAULT, ...pending];
   const followers = metadata.topics.filter(
     (topic) =>
-      topic.settings.minInSyncReplicas !== wanted &&
-      before.includes(topic.settings.minInSyncReplicas) &&
+      topic.config.minInSyncReplicas !== wanted &&
+      before.includes(topic.config.minInSyncReplicas) &&
       !hasOwnMin(observation, topic),
   );
   if (followers.length === 0) return { step: NOTHING, given: wanted, pending: [] };
@@ -60,7 +61,7 @@ function changeMin(
       replicationFactor: 0,
       change: { minInSyncReplicas: wanted },
     }) as const;
-  const lowered = topics.filter(({ settings }) => settings.minInSyncReplicas > wanted);
+  const lowered = topics.filter(({ config }) => config.minInSyncReplicas > wanted);
   if (lowered.length > 0) return acts(doing, lowered.slice(0, CHANGES_PER_PASS_MAX).map(change));
   const impossible = topics.filter(({ replicationFactor }) => replicationFactor < wanted);
   if (impossible.length > 0) {

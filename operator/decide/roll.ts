@@ -1,6 +1,7 @@
 /**
- * Restarts brokers whose pods are not of the present template. One set at a time: gates, ledger entry, leadership drained, pod deleted, then everything has
- * to be as it was before the next. It never gives up, and always says what it waits for (operators.md section 6, ideas 2 to 5).
+ * Restarts brokers whose pods are not of the present template. One set at a time: gates, ledger
+ * entry, leadership drained, pod deleted, then everything has to be as it was before the next. It
+ * never gives up, and always says what it waits for (docs/rules.md#careful-operator).
  */
 import type { Disruption } from '../api/types.ts';
 import {
@@ -9,6 +10,8 @@ import {
   type Gate,
   harmless,
   leadersHome,
+  marksMove,
+  metadataHeard,
   notPaused,
   othersCaughtUp,
   othersInService,
@@ -20,6 +23,7 @@ import {
   isStranded,
   leadershipFault,
   podOf,
+  prepareStop,
   registeredBroker,
   serviceFault,
 } from './service.ts';
@@ -33,19 +37,24 @@ const STOP_GATES: readonly Gate[] = [
   controllerKnown,
   othersInService,
   othersCaughtUp,
+  metadataHeard,
+  marksMove,
   leadersHome,
   harmless,
 ];
 
-const workloadCurrent: Gate = ({ workload }): Refusal | null =>
-  workload?.isCurrent === true && workload.isObserved
+const workloadCurrent: Gate = ({ workload, template }): Refusal | null =>
+  workload?.isCurrent === true && workload.isObserved && workload.templateHash === template.hash
     ? null
     : {
         gate: 'WorkloadBehind',
         message: 'waiting for the StatefulSet controller to see the new template',
       };
 
-/** Pods that a roll has to replace, in its order: those that do not work anyway, then by number, the controller last. */
+/**
+ * Pods that a roll has to replace, in its order: those that do not work anyway, then by number, the
+ * controller last.
+ */
 export function outdatedPods(
   observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'answers' | 'metadata'>,
 ): PodView[] {
@@ -64,7 +73,10 @@ export function outdatedPods(
     .sort((left, right) => rank(left) - rank(right) || left.brokerId - right.brokerId);
 }
 
-/** Sets that may be stopped together next, smallest first: within one rack, so that other racks hold a copy of everything. */
+/**
+ * Sets that may be stopped together next, smallest first: within one rack, so that other racks hold
+ * a copy of everything.
+ */
 function candidateSets(observation: Observation): number[][] {
   const [first, ...rest] = outdatedPods(observation);
   if (first === undefined) return [];
@@ -96,7 +108,10 @@ function standingOf(observation: Pick<Observation, 'pods'>, entry: Disruption): 
   return podsOf(observation, entry).filter(({ isTerminating }) => !isTerminating);
 }
 
-/** Sets of more than one that the controller has to be asked about: those that may be stopped next, and what is left standing of one that was begun. */
+/**
+ * Sets of more than one that the controller has to be asked about: those that may be stopped next,
+ * and what is left standing of one that was begun.
+ */
 export function jointSets(observation: Observation): number[][] {
   const entry = observation.cluster.status?.disruption;
   const begun = entry?.kind === 'Roll' ? standingOf(observation, entry) : [];
@@ -104,7 +119,10 @@ export function jointSets(observation: Observation): number[][] {
   return sets.filter(({ length }) => length > 1);
 }
 
-/** Pods of an old template that do not run: replacing them harms nobody, and a corrected spec goes on by itself. */
+/**
+ * Pods of an old template that do not run: replacing them harms nobody, and a corrected spec goes
+ * on by itself.
+ */
 export function healStuck(observation: Observation, nowMs: number): Step {
   const stuck = outdatedPods(observation).filter(
     ({ stuck: why, isReady, isTerminating, templateHash }) =>
@@ -112,16 +130,14 @@ export function healStuck(observation: Observation, nowMs: number): Step {
   );
   if (
     stuck.length === 0 ||
-    firstRefusal([notPaused, workloadCurrent, rolloutPermitted], observation, [], nowMs) !== null
+    firstRefusal([notPaused, rolloutPermitted, workloadCurrent], observation, [], nowMs) !== null
   )
     return NOTHING;
   return acts(
     `replacing ${stuck.map(({ name }) => name).join(', ')}`,
     stuck.map(({ brokerId, name, uid }) => ({ kind: 'delete-pod', brokerId, name, uid })),
     stuck.map(({ brokerId, name, stuck: why }) => ({
-      type: 'Normal',
       reason: 'StuckPodReplaced',
-      action: 'DeletePod',
       note: `Pod ${name} did not run (${why}) and is not of the present template`,
       brokerId,
     })),
@@ -134,7 +150,10 @@ export function beginRoll(observation: Observation, nowMs: number): Step | null 
   if (outdated.length === 0) return null;
   const sets = candidateSets(observation);
   // What was begun is finished, whatever the policy says by now.
-  const policy = outdated.some((pod) => isStranded(observation, pod)) ? [] : [rolloutPermitted];
+  const isBegun =
+    observation.workload?.templateHash === observation.template.hash &&
+    outdated.some((pod) => isStranded(observation, pod));
+  const policy = isBegun ? [] : [rolloutPermitted];
   const refusals = sets.map((set) =>
     firstRefusal([...policy, workloadCurrent, ...STOP_GATES], observation, set, nowMs),
   );
@@ -169,16 +188,17 @@ export function continueRoll(observation: Observation, entry: Disruption, nowMs:
     doing,
     disruption: null,
     events: brokerIds.map((brokerId) => ({
-      type: 'Normal',
       reason: 'BrokerRestarted',
-      action: 'Roll',
       note: `Broker ${brokerId} is back in every sync set and leads what it should`,
       brokerId,
     })),
   };
 }
 
-/** Made from a template that is wanted no longer, and does not serve: it may never do so. As the first that is outdated it is restarted next, through every gate. */
+/**
+ * Made from a template that is wanted no longer, and does not serve: it may never do so. As the
+ * first that is outdated it is restarted next, through every gate.
+ */
 function isGivenUp(observation: Observation, brokerId: number): boolean {
   const pod = podOf(observation, brokerId);
   return (
@@ -206,26 +226,23 @@ function stopAll(
   const isBegun =
     standing.length < brokerIds.length ||
     (!canStay(observation) && standing.some((pod) => isStranded(observation, pod)));
-  // Of the others of the set, stopped by whoever began this, nothing is to be asked but that they are back.
+  // Of the others of the set, stopped by whoever began this, nothing is to be asked but that they
+  // are back.
   const ids = standing.map(({ brokerId }) => brokerId);
   const refusal = firstRefusal([workloadCurrent, ...STOP_GATES], observation, ids, nowMs);
   // Nothing has happened yet: another disruption may be more urgent than one that has to wait.
   if (refusal !== null)
     return isBegun ? refuses(doing, refusal) : { ...refuses(doing, refusal), disruption: null };
   // One that does not answer hands nothing over, and is to be restarted all the more.
-  const isServing = (id: number): boolean =>
-    observation.answers.some(({ brokerId, fault }) => brokerId === id && fault === null);
   const stops = standing.flatMap(({ brokerId, name, uid }): Action[] => [
-    ...(isServing(brokerId) ? [{ kind: 'prepare-stop', brokerId } as const] : []),
+    ...prepareStop(observation, brokerId),
     { kind: 'delete-pod', brokerId, name, uid },
   ]);
   return acts(
     doing,
     [{ kind: 'check-safe', brokerIds: ids }, ...stops],
     standing.map(({ brokerId, name }) => ({
-      type: 'Normal',
       reason: 'BrokerRestarting',
-      action: 'Roll',
       note: `Restarting broker ${brokerId} (pod ${name}) for template ${observation.template.hash}`,
       brokerId,
     })),
@@ -233,11 +250,12 @@ function stopAll(
 }
 
 /**
- * What a restarted broker lacks: in service, caught up, leading. That it is a new incarnation shows in its pod, which is another one and ready, and in its epoch, which
- * the process and the controller agree on. The epoch in the ledger proves nothing: it was asked of the brokers, and the pod beside it came from a cache that may have
- * been behind.
+ * What a restarted broker lacks: in service, caught up, leading. That it is a new incarnation shows
+ * in its pod, which is another one and ready, and in its epoch, which the process and the
+ * controller agree on. The epoch in the ledger proves nothing: it was asked of the brokers, and the
+ * pod beside it came from a cache that may have been behind.
  */
-export function rejoinFault(observation: Observation, brokerId: number): string | null {
+function rejoinFault(observation: Observation, brokerId: number): string | null {
   const service = serviceFault(observation, brokerId);
   if (service !== null) return `waiting for broker ${brokerId} to be in service: ${service}`;
   const why = catchUpFault(observation, brokerId) ?? leadershipFault(observation, brokerId);

@@ -1,16 +1,19 @@
 /**
- * Fewer brokers: cordon, move, verify empty twice, stop, deregister, one at a time from the highest number. More brokers: they join by themselves, then replicas
- * move to them. What to do follows from what is seen, so a change of mind midway needs no undoing but a recommission. The spec is never rewritten.
+ * Fewer brokers: cordon, move, verify empty twice, stop, deregister, one at a time from the highest
+ * number. More brokers: they join by themselves, then replicas move to them. What to do follows
+ * from what is seen, so a change of mind midway needs no undoing but a recommission. The spec is
+ * never rewritten.
  */
 import type { Disruption } from '../api/types.ts';
 import { controllerKnown, firstRefusal, harmless, notPaused, othersInService } from './gates.ts';
-import { counted, listed, partitionsOf, podOf, registeredBroker } from './service.ts';
+import { counted, listed, partitionsOf, podOf, prepareStop, registeredBroker } from './service.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, ClaimView, Observation, Refusal } from './types.ts';
 
 /**
- * Volumes that an earlier scale-down kept, of numbers that are wanted again. Their brokers were removed, and a removed broker's directory never joins again: what
- * it holds was found empty and given up. A broker that is still registered keeps its volume, and so does another cluster.
+ * Volumes that an earlier scale-down kept, of numbers that are wanted again. Their brokers were
+ * removed, and a removed broker's directory never joins again: what it holds was found empty and
+ * given up. A broker that is still registered keeps its volume, and so does another cluster.
  */
 export function leftoverClaims({
   cluster,
@@ -30,8 +33,35 @@ export function leftoverClaims({
 }
 
 /**
- * A broker that could hold replicas and holds less than half of an even share. A newcomer counts as one until most of its share is there, so that a pass that
- * was cut short is taken up again; whoever places replicas by hand is left alone as long as no broker is far behind.
+ * Volumes of brokers that a scale-down has taken out, where the spec wants them deleted: found
+ * empty, stopped, and forgotten by the cluster. One that no broker has marked is nobody's.
+ */
+export function emptiedClaims({
+  cluster,
+  clusterId,
+  workload,
+  metadata,
+  claims,
+  pods,
+}: Observation): ClaimView[] {
+  if (cluster.spec.storage.whenScaled !== 'Delete') return [];
+  if (workload?.isObserved !== true || metadata === null) return [];
+  const departed = Math.max(workload.replicas, cluster.spec.replicas);
+  const isKnown = (id: number): boolean =>
+    [...pods, ...metadata.brokers].some(({ brokerId }) => brokerId === id);
+  return claims.filter(
+    (claim) =>
+      claim.clusterId === clusterId &&
+      claim.brokerId >= departed &&
+      !claim.isTerminating &&
+      !isKnown(claim.brokerId),
+  );
+}
+
+/**
+ * A broker that could hold replicas and holds less than half of an even share. A newcomer counts as
+ * one until most of its share is there, so that a pass that was cut short is taken up again;
+ * whoever places replicas by hand is left alone as long as no broker is far behind.
  */
 export function hasNewcomer({ metadata }: Pick<Observation, 'metadata'>): boolean {
   const held = (metadata?.topics ?? []).flatMap(({ partitions }) =>
@@ -44,7 +74,9 @@ export function hasNewcomer({ metadata }: Pick<Observation, 'metadata'>): boolea
   return able.some(({ brokerId }) => held.filter((id) => id === brokerId).length < evenShare / 2);
 }
 
-/** Brokers that the spec wants and that were cordoned by an earlier scale-down: it was taken back. */
+/**
+ * Brokers that the spec wants and that were cordoned by an earlier scale-down: it was taken back.
+ */
 export function recommissions({ cluster, metadata }: Observation): Action[] {
   return (metadata?.brokers ?? [])
     .filter(({ brokerId, isCordoned }) => isCordoned && brokerId < cluster.spec.replicas)
@@ -61,7 +93,10 @@ export function limitMoves({ cluster, metadata }: Observation): Action[] {
     : [{ kind: 'limit-moves', moveBytesPerSecond }];
 }
 
-/** Moves replicas to brokers that have too few. All at once: the brokers' own limit on moving bytes does the rest. */
+/**
+ * Moves replicas to brokers that have too few. All at once: the brokers' own limit on moving bytes
+ * does the rest.
+ */
 export function rebalance(observation: Observation, nowMs: number): Step {
   const { rebalance: moves, metadata, workload, cluster } = observation;
   if (
@@ -88,9 +123,7 @@ export function rebalance(observation: Observation, nowMs: number): Step {
     moves.map((move) => ({ kind: 'reassign', move })),
     [
       {
-        type: 'Normal',
         reason: 'RebalanceStarted',
-        action: 'Rebalance',
         note: `Moving ${counted(moves.length, 'partition')} to brokers that hold few or none`,
       },
     ],
@@ -127,11 +160,7 @@ function forget(observation: Observation, brokerId: number): Step {
   if (registered?.isVoter === true)
     return waits(doing, `waiting for the metadata quorum to go on without broker ${brokerId}`);
   const note = `Broker ${brokerId} held nothing, has stopped, and is forgotten`;
-  return acts(
-    doing,
-    [{ kind: 'remove-broker', brokerId }],
-    [{ type: 'Normal', reason: 'BrokerRemoved', action: 'ScaleDown', note }],
-  );
+  return acts(doing, [{ kind: 'remove-broker', brokerId }], [{ reason: 'BrokerRemoved', note }]);
 }
 
 function shrink(observation: Observation, nowMs: number): Step {
@@ -174,9 +203,7 @@ function cordon(doing: string, brokerIds: readonly number[]): Step {
     doing,
     brokerIds.map((brokerId) => ({ kind: 'decommission', brokerId })),
     brokerIds.map((brokerId) => ({
-      type: 'Normal',
       reason: 'BrokerDecommissioning',
-      action: 'ScaleDown',
       note: `Moving everything away from broker ${brokerId}`,
       brokerId,
     })),
@@ -187,17 +214,13 @@ function removePod(observation: Observation, victim: number, doing: string, nowM
   const isRegistered = registeredBroker(observation, victim) !== undefined;
   const refusal = isRegistered ? firstRefusal([harmless], observation, [victim], nowMs) : null;
   if (refusal !== null) return refuses(doing, refusal);
-  const isServing = observation.answers.some(
-    ({ brokerId, fault }) => brokerId === victim && fault === null,
-  );
   const confirm: Action[] = isRegistered
     ? [
         { kind: 'confirm-empty', brokerId: victim },
         { kind: 'check-safe', brokerIds: [victim] },
       ]
     : [];
-  const drain: Action[] =
-    isRegistered && isServing ? [{ kind: 'prepare-stop', brokerId: victim }] : [];
+  const drain = isRegistered ? prepareStop(observation, victim) : [];
   const lower: Action = {
     kind: 'apply-workload',
     replicas: victim,
@@ -207,7 +230,7 @@ function removePod(observation: Observation, victim: number, doing: string, nowM
   return acts(
     doing,
     [...confirm, ...drain, lower],
-    [{ type: 'Normal', reason: 'BrokerStopped', action: 'ScaleDown', note, brokerId: victim }],
+    [{ reason: 'BrokerStopped', note, brokerId: victim }],
   );
 }
 

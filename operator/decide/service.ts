@@ -1,10 +1,15 @@
-/** What it takes for a broker to be in service, and what stopping brokers would do, in words. Pure; every gate and the status speak through these. */
+/**
+ * What it takes for a broker to be in service, and what stopping brokers would do, in words. Pure;
+ * every gate and the status speak through these.
+ */
 import { podName } from '../api/names.ts';
 import type {
+  Action,
   Observation,
   PartitionView,
   PodView,
   RegisteredBroker,
+  ReplicaView,
   TopicView,
   Verdict,
 } from './types.ts';
@@ -19,7 +24,10 @@ export function listed(names: readonly string[]): string {
   return names.length <= NAMED_MAX ? shown : `${shown} and ${names.length - NAMED_MAX} more`;
 }
 
-/** At most `lengthMax` characters: where there are more, those after the last word that fits are an ellipsis. */
+/**
+ * At most `lengthMax` characters: where there are more, those after the last word that fits are an
+ * ellipsis.
+ */
 export function shortened(text: string, lengthMax: number): string {
   if (text.length <= lengthMax) return text;
   const fitting = text.slice(0, lengthMax - 1);
@@ -51,7 +59,13 @@ export function registeredBroker(
   return metadata?.brokers.find((broker) => broker.brokerId === brokerId);
 }
 
-/** Why a broker is not in service; null where it is. Of several reasons, the one nearest to the cause. */
+/** Nothing is wrong with the broker itself, as far as is known. */
+export const NO_CONTROLLER = 'no broker answers as controller';
+
+/**
+ * Why a broker is not in service; null where it is. Of several reasons, the one nearest to the
+ * cause.
+ */
 export function serviceFault(observation: Observation, brokerId: number): string | null {
   const pod = podOf(observation, brokerId);
   const name = podName(observation.cluster.metadata.name, brokerId);
@@ -61,6 +75,7 @@ export function serviceFault(observation: Observation, brokerId: number): string
   const answer = observation.answers.find((each) => each.brokerId === brokerId);
   if (answer === undefined || answer.fault !== null)
     return `it does not answer${placeOf(pod)} (${answer?.fault ?? 'not asked'})`;
+  if (observation.metadata === null) return NO_CONTROLLER;
   const registered = registeredBroker(observation, brokerId);
   if (registered === undefined) return 'the controller does not know it';
   if (registered.isFenced) return 'the controller has it fenced';
@@ -71,8 +86,9 @@ export function serviceFault(observation: Observation, brokerId: number): string
 }
 
 /**
- * Told to stop, by us, and then left standing: it leads nothing until that is taken back, or it starts anew. The very process that was told must still answer: the registration of
- * one that has stopped says so until the next one registers, and its new pod may be waiting for a node.
+ * Told to stop, by us, and then left standing: it leads nothing until that is taken back, or it
+ * starts anew. The very process that was told must still answer: the registration of one that has
+ * stopped says so until the next one registers, and its new pod may be waiting for a node.
  */
 export function isStranded(
   observation: Pick<Observation, 'answers' | 'metadata'>,
@@ -91,6 +107,17 @@ export function isStranded(
   );
 }
 
+/** Has the broker that answers hand over what it leads; one that is silent cannot. */
+export function prepareStop(
+  { answers }: Pick<Observation, 'answers'>,
+  brokerId: number,
+): Extract<Action, { readonly kind: 'prepare-stop' }>[] {
+  const answer = answers.find((each) => each.brokerId === brokerId && each.fault === null);
+  return answer === undefined
+    ? []
+    : [{ kind: 'prepare-stop', brokerId, brokerEpoch: answer.brokerEpoch }];
+}
+
 function placeOf({ node }: PodView): string {
   return node === null ? '' : ` on node ${node}`;
 }
@@ -100,23 +127,28 @@ interface PlacedPartition {
   readonly state: PartitionView;
 }
 
-/** All partitions with a replica on this broker that belongs there. */
-export function partitionsOf(
-  { metadata }: Pick<Observation, 'metadata'>,
-  brokerId: number,
-): PlacedPartition[] {
+function allPartitions({ metadata }: Pick<Observation, 'metadata'>): PlacedPartition[] {
   return (metadata?.topics ?? []).flatMap((topic) =>
-    topic.partitions
-      .filter(({ replicas }) => replicas.includes(brokerId))
-      .map((state) => ({ topic, state })),
+    topic.partitions.map((state) => ({ topic, state })),
   );
 }
 
-function partitionName({ topic, state }: PlacedPartition): string {
-  return `${topic.name}/${state.partition}`;
+/** All partitions with a replica on this broker that belongs there. */
+export function partitionsOf(
+  observation: Pick<Observation, 'metadata'>,
+  brokerId: number,
+): PlacedPartition[] {
+  return allPartitions(observation).filter(({ state }) => state.replicas.includes(brokerId));
 }
 
-/** What a broker that runs still has to catch up with: `to rejoin 3 sync sets: orders/0, …; 41 MB behind`; null where nothing is left. */
+function partitionName({ topic, state }: PlacedPartition): string {
+  return replicaKey({ topic: topic.name, partition: state.partition });
+}
+
+/**
+ * What a broker that runs still has to catch up with:
+ * `to rejoin 3 sync sets: orders/0, …; 41 MB behind`; null where nothing is left.
+ */
 export function catchUpFault(observation: Observation, brokerId: number): string | null {
   const behind = partitionsOf(observation, brokerId).filter(
     ({ state }) =>
@@ -129,7 +161,10 @@ export function catchUpFault(observation: Observation, brokerId: number): string
   return `to rejoin ${counted(behind.length, 'sync set')}: ${listed(behind.map(partitionName))}${lag}`;
 }
 
-/** Leaderships that the controller gives back to a broker once it has been fit for a while; null where it has them all. */
+/**
+ * Leaderships that the controller gives back to a broker once it has been fit for a while; null
+ * where it has them all.
+ */
 export function leadershipFault(observation: Observation, brokerId: number): string | null {
   const missing = partitionsOf(observation, brokerId).filter(
     ({ state }) =>
@@ -140,6 +175,81 @@ export function leadershipFault(observation: Observation, brokerId: number): str
   return missing.length === 0
     ? null
     : `to lead ${counted(missing.length, 'partition')} again: ${listed(missing.map(partitionName))}`;
+}
+
+/** A partition whose leader answers, and what that broker says of it where it leads. */
+interface WordOfLeader {
+  readonly placed: PlacedPartition;
+  /** Undefined: it does not lead by the epoch that metadata has. */
+  readonly led: ReplicaView | undefined;
+}
+
+/** Partitions that nobody leads, or whose leader is silent, are left out. */
+function wordsOfLeaders({ answers, metadata }: Observation): WordOfLeader[] {
+  const ledBy = new Map(
+    answers
+      .filter(({ fault }) => fault === null)
+      .map(({ brokerId, replicas }) => {
+        const led = replicas.filter(({ isLeading }) => isLeading);
+        return [brokerId, new Map(led.map((replica) => [replicaKey(replica), replica]))] as const;
+      }),
+  );
+  return allPartitions({ metadata }).flatMap((placed) => {
+    const { topic, state } = placed;
+    const answered = state.leader === null ? undefined : ledBy.get(state.leader);
+    if (answered === undefined) return [];
+    const led = answered.get(replicaKey({ topic: topic.name, partition: state.partition }));
+    return [{ placed, led: led?.leaderEpoch === state.leaderEpoch ? led : undefined }];
+  });
+}
+
+function replicaKey({ topic, partition }: Pick<ReplicaView, 'topic' | 'partition'>): string {
+  return `${topic}/${partition}`;
+}
+
+/**
+ * Partitions that somebody should lead who answers and does not say so: it has not seen the newest
+ * metadata, or has not opened the log yet.
+ */
+export function unawareLeaders(observation: Observation): string[] {
+  return wordsOfLeaders(observation)
+    .filter(({ led }) => led === undefined)
+    .map(({ placed }) => partitionName(placed));
+}
+
+/** How long followers may lag behind records that wait for them. */
+const STALL_MS = 5_000;
+
+/**
+ * Partitions whose high-water mark stands still below the end of the leader's log, because too few
+ * of those in sync follow.
+ */
+export function stalledPartitions(observation: Observation): string[] {
+  return wordsOfLeaders(observation)
+    .filter(({ placed, led }) => {
+      if (led === undefined || led.highWaterMark >= led.logEnd) return false;
+      const members = led.followers.filter(({ isInSync }) => isInSync);
+      const following = members.filter(({ lagMs }) => lagMs <= STALL_MS).length;
+      const { commitMode, minInSyncReplicas } = placed.topic.config;
+      const majority = Math.floor((members.length + 1) / 2) + 1;
+      const needed =
+        commitMode === 'Quorum' ? Math.max(majority, minInSyncReplicas) : members.length + 1;
+      return following + 1 < needed;
+    })
+    .map(({ placed }) => partitionName(placed));
+}
+
+/** Voters that answer and name another controller than the one there is, or none. */
+export function deafVoters({ answers, metadata }: Observation): number[] {
+  const voters = (metadata?.brokers ?? []).filter(({ isVoter }) => isVoter);
+  return answers
+    .filter(
+      ({ brokerId, fault, controller }) =>
+        fault === null &&
+        controller !== metadata?.controller &&
+        voters.some((voter) => voter.brokerId === brokerId),
+    )
+    .map(({ brokerId }) => brokerId);
 }
 
 /** As the leaders see it: an estimate from the mean size of their records. */
@@ -170,10 +280,14 @@ export function verdictOn(
 }
 
 /**
- * Harm that stopping these brokers would do, in words; null where it does none. What no waiting could avoid is no harm: partitions that by their own
- * settings stop with any of their replicas, once all replicas are in sync; and a metadata quorum of fewer than three voters.
+ * Harm that stopping these brokers would do, in words; null where it does none. What no waiting
+ * could avoid is no harm: partitions that by their own settings stop with any of their replicas,
+ * once all replicas are in sync; and a metadata quorum of fewer than three voters.
  */
-export function harmOf(observation: Observation, verdict: Verdict): string | null {
+export function harmOf(
+  observation: Pick<Observation, 'metadata'>,
+  verdict: Verdict,
+): string | null {
   const { metadata } = observation;
   const voters = (metadata?.brokers ?? []).filter(({ isVoter }) => isVoter).length;
   const harms =
@@ -191,7 +305,7 @@ export function harmOf(observation: Observation, verdict: Verdict): string | nul
 }
 
 function isUnavoidable(
-  { metadata }: Observation,
+  { metadata }: Pick<Observation, 'metadata'>,
   topicName: string,
   partition: number,
   stopped: number,
@@ -201,5 +315,5 @@ function isUnavoidable(
   if (topic === undefined || state === undefined || stopped > 1) return false;
   const isWhole =
     state.replicas.every((id) => state.syncSet.includes(id)) && state.suspects.length === 0;
-  return isWhole && topic.settings.minInSyncReplicas >= state.replicas.length;
+  return isWhole && topic.config.minInSyncReplicas >= state.replicas.length;
 }

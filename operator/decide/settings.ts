@@ -1,11 +1,14 @@
 /**
- * Settings of the cluster follow the spec, live: options of brokers and defaults of topics. What somebody else set is set back, so that the spec
- * can be believed. Pure.
+ * Settings of the cluster follow the spec, live: options of brokers and defaults of topics. What
+ * somebody else set is set back, so that the spec can be believed. Pure.
  */
 import { liveOptions } from '../api/broker-config.ts';
 import type { Action, Observation, SettingsChange, TopicDefaultsView } from './types.ts';
 
-/** @param minKnown minimums that the status vouches for: topics that were made with another would not follow the spec later on */
+/**
+ * @param minKnown minimums that the status vouches for: topics that were made with another would
+ * not follow the spec later on
+ */
 export function settingsActions(
   { cluster, metadata }: Observation,
   minKnown: readonly (number | undefined)[],

@@ -1,24 +1,26 @@
-/** The status of a LogCluster, from what was seen and what is being done. Pure. A status that says nothing new is not written. */
+/**
+ * The status of a LogCluster, from what was seen and what is being done. Pure. A status that says
+ * nothing new is not written.
+ */
 import { selectorText } from '../api/names.ts';
 import { LOSSES_MAX } from '../api/status.ts';
-import type { Disruption, LogClusterStatus } from '../api/types.ts';
+import type { LogClusterStatus } from '../api/types.ts';
 import { withConditions, type ConditionNow } from './conditions.ts';
-import { catchUpFault, counted, expectedBrokers, listed, serviceFault } from './service.ts';
+import {
+  brokersNamed,
+  catchUpFault,
+  counted,
+  expectedBrokers,
+  listed,
+  NO_CONTROLLER,
+  podOf,
+  serviceFault,
+  stalledPartitions,
+  unawareLeaders,
+} from './service.ts';
 import { timeText } from './step.ts';
-import type { Observation, Refusal } from './types.ts';
+import type { Observation, Outcome, PartitionView, TopicConfigView } from './types.ts';
 import { fullBrokers, volumeFaults } from './volumes.ts';
-
-/** What the pass came to. */
-export interface Outcome {
-  readonly clusterId: string | undefined;
-  readonly disruption: Disruption | null;
-  readonly doing: string | null;
-  readonly waitingFor: string | null;
-  /** In the order of their weight. */
-  readonly refusals: readonly Refusal[];
-  readonly minInSyncReplicas: number | undefined;
-  readonly minInSyncReplicasPending: readonly number[];
-}
 
 /** The next status; null where it is the present one. */
 export function nextStatus(
@@ -40,7 +42,7 @@ export function nextStatus(
       before.conditions ?? [],
       cluster.metadata.generation,
       nowMs,
-      conditions(observation, outcome),
+      conditions(observation, outcome, nowMs),
     ),
     replicas: pods.length,
     readyReplicas: pods.filter(({ isReady }) => isReady).length,
@@ -101,9 +103,9 @@ function losses(
     }));
 }
 
-function conditions(observation: Observation, outcome: Outcome): ConditionNow[] {
+function conditions(observation: Observation, outcome: Outcome, nowMs: number): ConditionNow[] {
   const available = availability(observation, outcome);
-  const degraded = degradation(observation, outcome);
+  const degraded = degradation(observation, outcome, nowMs);
   const progressing = progress(observation, outcome);
   return [
     readiness(observation, outcome, { available, degraded, progressing }),
@@ -111,7 +113,20 @@ function conditions(observation: Observation, outcome: Outcome): ConditionNow[] 
     progressing,
     degraded,
     pause(observation),
+    ...mutation(observation),
   ];
+}
+
+/** Only while it holds: most clusters never see it. */
+function mutation({ mutated }: Observation): ConditionNow[] {
+  if (mutated.length === 0) return [];
+  const message = mutationText(mutated);
+  return [{ type: 'TemplateMutated', status: 'True', reason: 'KeptOtherwise', message }];
+}
+
+export function mutationText(mutated: Observation['mutated']): string {
+  const named = mutated.map(({ object, fields }) => `${object} (${listed(fields)})`).join(', ');
+  return `something keeps objects otherwise than they are applied: ${named}; they are applied again less and less often, and all else goes on`;
 }
 
 function readiness(
@@ -170,19 +185,49 @@ function availability(
       type,
       status: 'Unknown',
       reason: 'ControllerUnknown',
-      message: 'no broker answers as controller',
+      message: NO_CONTROLLER,
     };
   const full = fullBrokers(observation);
-  const closed = metadata.topics.flatMap(({ name, settings, partitions }) =>
+  const closed = metadata.topics.flatMap(({ name, config, partitions }) =>
     partitions
       .filter(
         ({ leader, syncSet, suspects }) =>
           leader === null ||
           full.includes(leader) ||
-          syncSet.filter((id) => !suspects.includes(id)).length < settings.minInSyncReplicas,
+          syncSet.filter((id) => !suspects.includes(id)).length < config.minInSyncReplicas,
       )
       .map(({ partition }) => `${name}/${partition}`),
   );
+  const silent = metadata.topics.flatMap(({ name, partitions }) =>
+    partitions
+      .filter(({ leader }) =>
+        observation.answers.some(({ brokerId, fault }) => brokerId === leader && fault !== null),
+      )
+      .map(({ partition }) => `${name}/${partition}`),
+  );
+  if (closed.length === 0 && silent.length > 0)
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'LeaderSilent',
+      message: `the leader of ${counted(silent.length, 'partition')} does not answer: ${listed(silent)}`,
+    };
+  const unaware = unawareLeaders(observation);
+  if (closed.length === 0 && unaware.length > 0)
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'MetadataBehind',
+      message: `the leader of ${counted(unaware.length, 'partition')} has not seen the newest metadata: ${listed(unaware)}`,
+    };
+  const stalled = stalledPartitions(observation);
+  if (closed.length === 0 && stalled.length > 0)
+    return {
+      type,
+      status: 'False',
+      reason: 'AppendsStalled',
+      message: `records of ${counted(stalled.length, 'partition')} wait for followers that are in sync and do not follow: ${listed(stalled)}`,
+    };
   if (closed.length === 0)
     return {
       type,
@@ -222,7 +267,27 @@ function progress(
   return { type, status: 'True', reason: 'Changing', message: 'pods are being made' };
 }
 
-function degradation(observation: Observation, { clusterId, refusals }: Outcome): ConditionNow {
+/** A broker that a restart keeps away for longer than this is a loss of redundancy after all. */
+const PLANNED_MS_MAX = 300_000;
+
+/** Brokers that are away by plan, and not for too long. */
+function plannedAway({ disruption }: Outcome, nowMs: number): readonly number[] {
+  const isPlanned = disruption !== null && disruption.kind !== 'ReplaceVolume';
+  return isPlanned && disruption.startedAt > timeText(nowMs - PLANNED_MS_MAX)
+    ? disruption.brokerIds
+    : [];
+}
+
+/** Why a pod will not run by itself, as a reason; null where it is not that. */
+export function stuckReason(observation: Observation): 'ImageUnavailable' | 'BrokerCrashes' | null {
+  const stuck = observation.pods.flatMap(({ stuck: why }) => (why === null ? [] : [why]));
+  if (stuck.some((why) => /^(ErrImage|ImagePull|InvalidImage)/.test(why)))
+    return 'ImageUnavailable';
+  return stuck.some((why) => why.startsWith('CrashLoopBackOff')) ? 'BrokerCrashes' : null;
+}
+
+function degradation(observation: Observation, outcome: Outcome, nowMs: number): ConditionNow {
+  const { clusterId, refusals } = outcome;
   const type = 'Degraded';
   const serious = refusals.find(({ gate }) => ['VolumesEmpty', 'ForeignVolume'].includes(gate));
   if (serious !== undefined)
@@ -237,19 +302,35 @@ function degradation(observation: Observation, { clusterId, refusals }: Outcome)
   const volumes = volumeFaults(observation);
   if (volumes.length > 0)
     return { type, status: 'True', reason: 'VolumeFault', message: volumes.join('; ') };
-  const brokers = expectedBrokers(observation);
+  const stuck = (id: number): boolean => (podOf(observation, id)?.stuck ?? null) !== null;
+  const planned = plannedAway(outcome, nowMs).filter((id) => !stuck(id));
+  const brokers = expectedBrokers(observation).filter((id) => !planned.includes(id));
   const down = brokers.flatMap((id) => {
     const why = serviceFault(observation, id);
-    return why === null ? [] : [`broker ${id} is not in service: ${why}`];
+    return why === null || why === NO_CONTROLLER ? [] : [`broker ${id} is not in service: ${why}`];
   });
   if (down.length > 0)
-    return { type, status: 'True', reason: 'BrokerOutOfService', message: down.join('; ') };
+    return {
+      type,
+      status: 'True',
+      reason: stuckReason(observation) ?? 'BrokerOutOfService',
+      message: down.join('; '),
+    };
+  if (observation.metadata === null)
+    return { type, status: 'Unknown', reason: 'ControllerUnknown', message: NO_CONTROLLER };
   const behind = brokers.flatMap((id) => {
     const why = catchUpFault(observation, id);
     return why === null ? [] : [`broker ${id} has ${why}`];
   });
   if (behind.length > 0)
     return { type, status: 'True', reason: 'ReplicasBehind', message: behind.join('; ') };
+  if (planned.length > 0)
+    return {
+      type,
+      status: 'False',
+      reason: 'PlannedRestart',
+      message: `${brokersNamed(planned)} is away by plan; every other broker is in service and every other replica in sync`,
+    };
   return {
     type,
     status: 'False',
@@ -270,14 +351,17 @@ function pause({ cluster }: Observation): ConditionNow {
   return { type, status: 'True', reason: paused, message };
 }
 
-/** What acknowledged records survive as things stand; null where that is not known. */
+/**
+ * What acknowledged records survive as things stand, in the partition that is worst off; null where
+ * that is not known.
+ */
 function durability({ metadata }: Observation): string | null {
   if (metadata === null) return null;
-  const partitions = metadata.topics.flatMap(({ settings, partitions: states }) =>
-    states.map((state) => ({ state, min: settings.minInSyncReplicas })),
+  const partitions = metadata.topics.flatMap(({ config, partitions: states }) =>
+    states.map((state) => ({ state, copies: copiesOf(config, state) })),
   );
   if (partitions.length === 0) return 'no topics yet';
-  const disks = Math.min(...partitions.map(({ min }) => min)) - 1;
+  const disks = Math.max(0, Math.min(...partitions.map(({ copies }) => copies)) - 1);
   const rackOf = (id: number): string =>
     metadata.brokers.find(({ brokerId }) => brokerId === id)?.rack ?? '';
   const spans = partitions.every(({ state: { replicas } }) => {
@@ -286,4 +370,16 @@ function durability({ metadata }: Observation): string | null {
   });
   const loss = disks === 0 ? 'the loss of no disk' : `the loss of ${counted(disks, 'disk')}`;
   return `survives any process crash and ${loss}; racks span: ${spans ? 'yes' : 'no'}`;
+}
+
+/** Trusted replicas that surely hold every acknowledged record. */
+function copiesOf(
+  { commitMode, minInSyncReplicas }: TopicConfigView,
+  { syncSet, suspects }: PartitionView,
+): number {
+  const trusted = syncSet.filter((id) => !suspects.includes(id)).length;
+  if (commitMode === 'InSync') return trusted;
+  const holders = Math.max(Math.floor(syncSet.length / 2) + 1, minInSyncReplicas);
+  // Those that are not trusted may be among the holders.
+  return Math.min(trusted, Math.max(0, holders - (syncSet.length - trusted)));
 }

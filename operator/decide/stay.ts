@@ -1,6 +1,7 @@
 /**
- * Brokers that were told to stop and are not stopped: a roll that was called off, an operator that died between the two, a person's own PrepareStop. They lead
- * nothing until told otherwise, so whoever is not stopped by this very plan is told. Pure.
+ * Brokers that were told to stop and are not stopped: a roll that was called off, an operator that
+ * died between the two, a person's own PrepareStop. They lead nothing until told otherwise, so
+ * whoever is not stopped by this very plan is told. Pure.
  */
 import { brokersNamed, isStranded } from './service.ts';
 import type { Action, EventNote, Observation } from './types.ts';
@@ -24,9 +25,7 @@ export function stays(
   return {
     actions: staying.map(({ brokerId }) => ({ kind: 'cancel-stop', brokerId })),
     events: staying.map(({ brokerId }) => ({
-      type: 'Normal',
       reason: 'StopTakenBack',
-      action: 'CancelStop',
       note: `${brokersNamed([brokerId])} had been told to stop and is not stopped now: it may lead again`,
       brokerId,
     })),

@@ -41,7 +41,8 @@ export function acts(
 }
 
 /**
- * Writes the entry down, and does nothing yet: whoever takes over after a crash must find it before anything has happened.
+ * Writes the entry down, and does nothing yet: whoever takes over after a crash must find it before
+ * anything has happened.
  *
  * @param phase how far it is
  */
@@ -73,7 +74,10 @@ const ERA_DAYS = 146_097;
 /** Days from 0000-03-01, where an era begins, to 1970-01-01. */
 const EPOCH_DAYS = 719_468;
 
-/** RFC 3339 in whole seconds, without a clock's help. The calendar is the Gregorian one, counted from March so that a leap day ends its year. */
+/**
+ * RFC 3339 in whole seconds, without a clock's help. The calendar is the Gregorian one, counted
+ * from March so that a leap day ends its year.
+ */
 export function timeText(nowMs: number): string {
   const seconds = Math.floor(nowMs / 1000);
   const days = Math.floor(seconds / DAY_SECONDS) + EPOCH_DAYS;

@@ -1,40 +1,71 @@
 /**
- * LogTopics: makes topics, adopts those that exist, changes what differs, deletes by policy. Never steals: a topic belongs to the LogTopic whose status has its id.
- * Topics without a LogTopic are left alone.
+ * LogTopics: makes topics, adopts those that exist, changes what differs, deletes by policy. Never
+ * steals: a topic belongs to the LogTopic whose status has its id. Topics without a LogTopic are
+ * left alone.
  */
 import { TOPIC_FINALIZER } from '../api/names.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../api/quantity.ts';
 import type { ConditionStatus, LogTopic, LogTopicStatus } from '../api/types.ts';
 import { withConditions } from './conditions.ts';
+import type { KubeEventReason } from './events.ts';
 import { counted } from './service.ts';
 import type {
   Action,
+  EventNote,
   LogTopicView,
   Observation,
   TopicChange,
-  TopicSettings,
+  TopicConfigView,
   TopicView,
 } from './types.ts';
 
-/** LogTopics worked on in one pass. */
-const TOPICS_PER_PASS_MAX = 100;
+/** What a pass over one LogTopic sees. */
+export type TopicObservation = Pick<Observation, 'cluster' | 'metadata' | 'logTopics'>;
+
+/** What is to become of one LogTopic. */
+export interface TopicPlan {
+  /** In their order: the first that fails ends them. */
+  readonly actions: readonly Action[];
+  /** Told once all were carried out. */
+  readonly events: readonly EventNote[];
+  /** To be written whatever comes of the actions; null: as it is. */
+  readonly status: LogTopicStatus | null;
+}
 
 interface Verdict {
   readonly ready: ConditionStatus;
   readonly reason: string;
   readonly message: string;
   readonly actions: readonly Action[];
+  readonly events?: readonly EventNote[];
   /** The topic that is this LogTopic's. */
   readonly topic: TopicView | undefined;
 }
 
-export function topicActions(observation: Observation, nowMs: number): Action[] {
+/** Reasons of Ready that are told as events too, when they are new. */
+const WARNINGS: Readonly<Record<string, KubeEventReason>> = {
+  InvalidSpec: 'TopicInvalid',
+  TopicTaken: 'TopicTaken',
+  TopicReplaced: 'TopicReplaced',
+  PartitionsCannotShrink: 'PartitionsCannotShrink',
+  TopicRefused: 'TopicRefused',
+};
+
+/** LogTopics for which something is to be done or said. */
+export function topicsToVisit(observation: TopicObservation, nowMs: number): string[] {
   return observation.logTopics
-    .flatMap((view) => oneTopic(observation, view, nowMs))
-    .slice(0, TOPICS_PER_PASS_MAX);
+    .filter((view) => {
+      const { actions, status } = planTopic(observation, view, nowMs);
+      return actions.length > 0 || status !== null;
+    })
+    .map(({ resource }) => resource.metadata.name);
 }
 
-function oneTopic(observation: Observation, view: LogTopicView, nowMs: number): Action[] {
+export function planTopic(
+  observation: TopicObservation,
+  view: LogTopicView,
+  nowMs: number,
+): TopicPlan {
   const { resource } = view;
   const { name, finalizers = [], deletionTimestamp, resourceVersion } = resource.metadata;
   const hasFinalizer = finalizers.includes(TOPIC_FINALIZER);
@@ -44,29 +75,62 @@ function oneTopic(observation: Observation, view: LogTopicView, nowMs: number): 
     resourceVersion,
     finalizers: kept,
   });
+  const only = (actions: readonly Action[]): TopicPlan => ({ actions, events: [], status: null });
   const others = finalizers.filter((each) => each !== TOPIC_FINALIZER);
   if (deletionTimestamp !== undefined)
-    return hasFinalizer
-      ? [
-          ...deletions(observation, resource),
-          ...releases(observation, resource, setFinalizers(others)),
-        ]
-      : [];
+    return only(
+      hasFinalizer
+        ? [
+            ...deletions(observation, resource),
+            ...releases(observation, resource, setFinalizers(others)),
+          ]
+        : [],
+    );
   const wantsFinalizer = resource.spec.deletionPolicy === 'Delete';
   if (wantsFinalizer !== hasFinalizer)
-    return [setFinalizers(wantsFinalizer ? [...others, TOPIC_FINALIZER] : others)];
+    return only([setFinalizers(wantsFinalizer ? [...others, TOPIC_FINALIZER] : others)]);
   const verdict = judge(observation, view);
-  const status = statusOf(observation, resource, verdict, nowMs);
-  return status === null
-    ? [...verdict.actions]
-    : [...verdict.actions, { kind: 'write-topic-status', name, status }];
+  const { status, events } = conclude(observation, resource, verdict, nowMs);
+  return { actions: verdict.actions, events: [...(verdict.events ?? []), ...events], status };
+}
+
+/** The LogTopic after brokers or API server have refused what it wants. */
+export function refusedTopic(
+  observation: TopicObservation,
+  view: LogTopicView,
+  message: string,
+  nowMs: number,
+): Pick<TopicPlan, 'events' | 'status'> {
+  const { resource } = view;
+  const { topic } = judge(observation, view);
+  const verdict: Verdict = {
+    ready: 'False',
+    reason: 'TopicRefused',
+    message,
+    actions: [],
+    topic,
+  };
+  return conclude(observation, resource, verdict, nowMs);
+}
+
+function conclude(
+  observation: TopicObservation,
+  resource: LogTopic,
+  verdict: Verdict,
+  nowMs: number,
+): Pick<TopicPlan, 'events' | 'status'> {
+  const before = resource.status?.conditions?.find(({ type }) => type === 'Ready');
+  const warning = WARNINGS[verdict.reason];
+  const isNew = before?.reason !== verdict.reason || before.message !== verdict.message;
+  const events = warning !== undefined && isNew ? [{ reason: warning, note: verdict.message }] : [];
+  return { events, status: statusOf(observation, resource, verdict, nowMs) };
 }
 
 function nameOfTopic({ metadata, spec }: LogTopic): string {
   return spec.topicName ?? metadata.name;
 }
 
-function deletions({ metadata }: Observation, resource: LogTopic): Action[] {
+function deletions({ metadata }: TopicObservation, resource: LogTopic): Action[] {
   const topic = metadata?.topics.find(({ name }) => name === nameOfTopic(resource));
   const isOurs = topic !== undefined && topic.topicId === resource.status?.topicId;
   return isOurs && resource.spec.deletionPolicy === 'Delete'
@@ -76,7 +140,7 @@ function deletions({ metadata }: Observation, resource: LogTopic): Action[] {
 
 /** The finalizer goes once nobody knows the topic any more; what cannot be asked is waited for. */
 function releases(
-  { metadata, cluster }: Observation,
+  { metadata, cluster }: TopicObservation,
   resource: LogTopic,
   release: Action,
 ): Action[] {
@@ -89,7 +153,7 @@ function releases(
   return isThere ? [] : [release];
 }
 
-function judge(observation: Observation, { resource, faults }: LogTopicView): Verdict {
+function judge(observation: TopicObservation, { resource, faults }: LogTopicView): Verdict {
   const { metadata, cluster } = observation;
   const refuse = (reason: string, message: string, ready: ConditionStatus = 'False'): Verdict => ({
     ready,
@@ -120,11 +184,11 @@ function judge(observation: Observation, { resource, faults }: LogTopicView): Ve
       `topic ${name} has id ${topic.topicId}, was ${known}: somebody deleted it and made another; delete this LogTopic and apply it again to adopt that one`,
     );
   }
-  return compare(observation, resource, topic);
+  return compare(resource, topic);
 }
 
 /** Another LogTopic that has this topic, or the elder of two that want it. */
-function rivalOf({ logTopics }: Observation, resource: LogTopic): LogTopic | undefined {
+function rivalOf({ logTopics }: TopicObservation, resource: LogTopic): LogTopic | undefined {
   const rank = ({ metadata, status }: LogTopic): string =>
     `${status?.topicId === undefined ? 1 : 0} ${metadata.creationTimestamp ?? ''} ${metadata.name}`;
   return logTopics
@@ -137,53 +201,52 @@ function rivalOf({ logTopics }: Observation, resource: LogTopic): LogTopic | und
     );
 }
 
-/** What the LogTopic wants; fields that neither it nor its LogCluster sets stay with the broker. */
-function wantedSettings({ cluster }: Observation, { spec }: LogTopic): TopicChange {
+/** What the LogTopic spells out. */
+function statedConfig({ spec }: LogTopic): TopicChange {
+  const { minInSyncReplicas, commitMode, retention = {}, config } = spec;
+  const { time, size } = retention;
   return {
-    minInSyncReplicas: spec.minInSyncReplicas ?? cluster.spec.minInSyncReplicas,
-    commitMode: spec.commitMode ?? cluster.spec.commitMode,
-    retentionMs: retentionTimeMs(spec.retention.time),
-    retentionBytes: retentionSizeBytes(spec.retention.size),
-    ...spec.config,
+    ...(minInSyncReplicas === undefined ? {} : { minInSyncReplicas }),
+    ...(commitMode === undefined ? {} : { commitMode }),
+    ...(time === undefined ? {} : { retentionMs: retentionTimeMs(time) }),
+    ...(size === undefined ? {} : { retentionBytes: retentionSizeBytes(size) }),
+    ...config,
   };
 }
 
-function create(observation: Observation, resource: LogTopic): Verdict {
-  const { spec } = resource;
+/** What it does not spell out is the LogCluster's, then the brokers' to say. */
+function create({ cluster }: TopicObservation, resource: LogTopic): Verdict {
+  const { partitions = 1, replicationFactor = cluster.spec.replicationFactor } = resource.spec;
+  const { minInSyncReplicas, commitMode } = cluster.spec;
   const name = nameOfTopic(resource);
-  const action: Action = {
-    kind: 'create-topic',
-    name,
-    partitions: spec.partitions,
-    replicationFactor: spec.replicationFactor ?? observation.cluster.spec.replicationFactor,
-    change: wantedSettings(observation, resource),
-  };
+  const change = { minInSyncReplicas, commitMode, ...statedConfig(resource) };
+  const note = `Made topic ${name} with ${counted(partitions, 'partition')}`;
   return {
     ready: 'False',
     reason: 'Creating',
-    message: `making topic ${name} with ${counted(spec.partitions, 'partition')}`,
-    actions: [action],
+    message: `making topic ${name} with ${counted(partitions, 'partition')}`,
+    actions: [{ kind: 'create-topic', name, partitions, replicationFactor, change }],
+    events: [{ reason: 'TopicCreated', note }],
     topic: undefined,
   };
 }
 
-function compare(observation: Observation, resource: LogTopic, topic: TopicView): Verdict {
+/**
+ * What the LogTopic does not spell out stays as it is: a topic that is adopted keeps its records
+ * and its copies. A minimum that follows the LogCluster is raised by `min.ts`, in its own order.
+ */
+function compare(resource: LogTopic, topic: TopicView): Verdict {
   const { spec } = resource;
-  const fewer = topic.partitions.length > spec.partitions;
-  const factor = spec.replicationFactor ?? observation.cluster.spec.replicationFactor;
-  const wanted = wantedSettings(observation, resource);
-  // A minimum that follows the LogCluster is raised in its own order.
-  const given = {
-    ...wanted,
-    minInSyncReplicas: spec.minInSyncReplicas ?? topic.settings.minInSyncReplicas,
-  };
+  const wantedPartitions = spec.partitions ?? topic.partitions.length;
+  const fewer = topic.partitions.length > wantedPartitions;
+  const factor = spec.replicationFactor ?? topic.replicationFactor;
   const change = Object.fromEntries(
-    Object.entries(given).filter(
+    Object.entries(statedConfig(resource)).filter(
       ([field, value]) =>
-        value !== undefined && topic.settings[field as keyof TopicSettings] !== value,
+        value !== undefined && topic.config[field as keyof TopicConfigView] !== value,
     ),
   );
-  const partitions = spec.partitions > topic.partitions.length ? spec.partitions : 0;
+  const partitions = wantedPartitions > topic.partitions.length ? wantedPartitions : 0;
   const replicationFactor = factor === topic.replicationFactor ? 0 : factor;
   const differs = [
     ...Object.entries(change).map(([field, value]) => `${field} to ${String(value)}`),
@@ -203,11 +266,14 @@ function compare(observation: Observation, resource: LogTopic, topic: TopicView)
       reason: 'Changing',
       message: `setting ${differs.join(', ')}`,
       actions: [action],
+      events: [
+        { reason: 'TopicChanged', note: `Set ${differs.join(', ')} of topic ${topic.name}` },
+      ],
       topic,
     };
   }
   if (fewer) {
-    const message = `spec.partitions is ${spec.partitions}, must be at least ${topic.partitions.length}: the topic has that many and cannot lose any`;
+    const message = `spec.partitions is ${wantedPartitions}, must be at least ${topic.partitions.length}: the topic has that many and cannot lose any`;
     return { ready: 'False', reason: 'PartitionsCannotShrink', message, actions: [], topic };
   }
   const moving = topic.partitions.filter(
@@ -232,7 +298,7 @@ function compare(observation: Observation, resource: LogTopic, topic: TopicView)
 
 /** Null where nothing new is to be said. */
 function statusOf(
-  { cluster }: Observation,
+  { cluster }: TopicObservation,
   { metadata, status = {} }: LogTopic,
   { ready, reason, message, topic, actions }: Verdict,
   nowMs: number,
@@ -291,7 +357,7 @@ function statusOf(
           topicId: topic.topicId,
           partitions: topic.partitions.length,
           replicationFactor: topic.replicationFactor,
-          minInSyncReplicas: topic.settings.minInSyncReplicas,
+          minInSyncReplicas: topic.config.minInSyncReplicas,
           ...(cluster.status?.clusterId === undefined
             ? {}
             : { clusterId: cluster.status.clusterId }),

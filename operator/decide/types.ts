@@ -1,10 +1,21 @@
 /**
- * What one pass sees, and what it decides. Pure data. Whatever could not be learned is null, never a default: a decision that needs it is then refused
- * (DESIGN.md section 8: unknown, ambiguous or stale input means no).
+ * What one pass sees, and what it decides. Pure data. Whatever could not be learned is null, never
+ * a default: a decision that needs it is then refused (docs/rules.md#careful-operator: unknown,
+ * ambiguous or stale input means no).
  */
-import type { LogCluster, LogClusterStatus, LogTopic, LogTopicStatus } from '../api/types.ts';
+import type { GateName, KubeEventReason } from './events.ts';
+import type {
+  Disruption,
+  LogCluster,
+  LogClusterStatus,
+  LogTopic,
+  LogTopicStatus,
+} from '../api/types.ts';
 
-/** One snapshot. Objects of the API server come from caches that show all own writes; brokers were asked while it was taken. */
+/**
+ * One snapshot. Objects of the API server come from caches that show all own writes; brokers were
+ * asked while it was taken.
+ */
 export interface Observation {
   /** With defaults; to be used only where `faults` is empty. */
   readonly cluster: LogCluster;
@@ -17,11 +28,13 @@ export interface Observation {
   readonly workload: WorkloadView | null;
   readonly services: { readonly isBrokersCurrent: boolean; readonly isClientsCurrent: boolean };
   readonly budget: BudgetView | null;
+  /** Objects under our names without our controller reference: they are not touched. */
+  readonly foreign: readonly ForeignView[];
+  /** Objects that others keep otherwise than we apply them. */
+  readonly mutated: readonly { readonly object: string; readonly fields: readonly string[] }[];
   /** By broker id. */
   readonly pods: readonly PodView[];
   readonly claims: readonly ClaimView[];
-  /** Null where the operator may not read nodes. */
-  readonly nodes: readonly NodeView[] | null;
   /** One of each pod, by broker id. */
   readonly answers: readonly BrokerAnswer[];
   /** As the controller has it; null where none was reached. */
@@ -42,10 +55,19 @@ export interface WorkloadView {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly replicas: number;
-  /** Holds what would be applied for its present number of replicas. */
+  /** Holds what would be applied for its present number of replicas and its present template. */
   readonly isCurrent: boolean;
+  /** Hash of the template that it gives to new pods. */
+  readonly templateHash: string;
   /** Its controller has seen it as it is. */
   readonly isObserved: boolean;
+}
+
+export interface ForeignView {
+  readonly kind: string;
+  readonly name: string;
+  /** It belongs to a LogCluster of this name that was deleted, and goes with it. */
+  readonly isLeaving: boolean;
 }
 
 export interface BudgetView {
@@ -63,7 +85,10 @@ export interface PodView {
   /** Null: not scheduled. */
   readonly node: string | null;
   readonly templateHash: string;
-  /** Why its container does not run, where waiting does not help by itself: `ImagePullBackOff: …`, `Unschedulable: …`. */
+  /**
+   * Why its container does not run, where waiting does not help by itself: `ImagePullBackOff: …`,
+   * `Unschedulable: …`.
+   */
   readonly stuck: string | null;
 }
 
@@ -79,17 +104,22 @@ export interface ClaimView {
   /** Bytes it has; null until bound. */
   readonly capacityBytes: number | null;
   readonly isTerminating: boolean;
-  /** Why the API server would not let it ask for what the spec wants; null where it would, or was not asked. */
+  /**
+   * Why the API server would not let it ask for what the spec wants; null where it would, or was
+   * not asked.
+   */
   readonly growthRefusal: string | null;
   /** Why a resize does not go on; null where none is under way or all is well. */
   readonly resizeFault: string | null;
-  /** Only node on which its volume exists; null where it is not bound to one, or not known. */
+  /** Name of its volume; null until bound. */
+  readonly volume: string | null;
+  /** Host name of the only node that has its volume; null where there is none, or not known. */
   readonly node: string | null;
-}
-
-export interface NodeView {
-  readonly name: string;
-  readonly isCordoned: boolean;
+  /**
+   * Since when, and how often, uncached looks have found no such node; null where one is there, or
+   * nobody looked.
+   */
+  readonly missing: { readonly forMs: number; readonly sightings: number } | null;
 }
 
 export type RestartClass = 'unknown' | 'new' | 'clean' | 'warm' | 'lossy';
@@ -100,6 +130,8 @@ export interface BrokerAnswer {
   readonly fault: string | null;
   /** Empty: its directory is unformatted. Null: no answer. */
   readonly clusterId: string | null;
+  /** Controller that it knows of; null where it knows none. */
+  readonly controller: number | null;
   readonly brokerEpoch: number;
   readonly version: string;
   /** Bytes free, less the reserve; null where not told. */
@@ -111,11 +143,24 @@ export interface ReplicaView {
   readonly topic: string;
   readonly partition: number;
   readonly isLeading: boolean;
+  /** That it knows. */
+  readonly leaderEpoch: number;
+  readonly logEnd: number;
+  readonly highWaterMark: number;
   /** On average; 0 while empty. */
   readonly bytesPerRecord: number;
-  readonly followers: readonly { readonly brokerId: number; readonly lagRecords: number }[];
+  /** Where it leads. */
+  readonly followers: readonly FollowerView[];
   /** Why it is stopped; empty where it is not. */
   readonly stopped: string;
+}
+
+export interface FollowerView {
+  readonly brokerId: number;
+  readonly lagRecords: number;
+  /** Since it was last caught up. */
+  readonly lagMs: number;
+  readonly isInSync: boolean;
 }
 
 export interface MetadataView {
@@ -175,11 +220,11 @@ export interface TopicView {
   readonly name: string;
   readonly topicId: string;
   readonly replicationFactor: number;
-  readonly settings: TopicSettings;
+  readonly config: TopicConfigView;
   readonly partitions: readonly PartitionView[];
 }
 
-export interface TopicSettings {
+export interface TopicConfigView {
   readonly minInSyncReplicas: number;
   readonly commitMode: 'InSync' | 'Quorum';
   /** -1: for ever, unbounded. */
@@ -197,6 +242,7 @@ export interface PartitionView {
   readonly replicas: readonly number[];
   readonly syncSet: readonly number[];
   readonly leader: number | null;
+  readonly leaderEpoch: number;
   readonly suspects: readonly number[];
   /** Part of `replicas`: on their way in. */
   readonly adding: readonly number[];
@@ -231,9 +277,12 @@ export interface LogTopicView {
   readonly faults: readonly string[];
 }
 
-/** Settings of a topic to be made or changed; absent ones take the broker's default, or stay as they are. */
+/**
+ * Configs of a topic to be made or changed; absent ones take the broker's default, or stay as they
+ * are.
+ */
 export type TopicChange = {
-  readonly [Field in keyof TopicSettings]?: TopicSettings[Field] | undefined;
+  readonly [Field in keyof TopicConfigView]?: TopicConfigView[Field] | undefined;
 };
 
 /** One small step. Each is safe to repeat, and the operator may die before or after any of them. */
@@ -244,12 +293,19 @@ export type Action =
   | {
       readonly kind: 'apply-workload';
       readonly replicas: number;
+      /** New pods are to have the template that is planned; absent: the one that they have now. */
+      readonly hasNewTemplate?: true;
       readonly resourceVersion: string | null;
     }
   | { readonly kind: 'apply-budget'; readonly maxUnavailable: number }
   | { readonly kind: 'bootstrap'; readonly brokerId: number; readonly clusterId: string }
   | { readonly kind: 'check-safe'; readonly brokerIds: readonly number[] }
-  | { readonly kind: 'prepare-stop'; readonly brokerId: number }
+  /** Of this registration, and of none that came after it. */
+  | {
+      readonly kind: 'prepare-stop';
+      readonly brokerId: number;
+      readonly brokerEpoch: number;
+    }
   | {
       readonly kind: 'delete-pod';
       readonly brokerId: number;
@@ -257,6 +313,8 @@ export type Action =
       readonly uid: string;
     }
   | { readonly kind: 'delete-claim'; readonly name: string; readonly uid: string }
+  /** The volume outlives its claim. */
+  | { readonly kind: 'keep-volume'; readonly name: string }
   | { readonly kind: 'grow-claim'; readonly name: string; readonly size: string }
   | { readonly kind: 'mark-claim'; readonly name: string; readonly clusterId: string }
   | { readonly kind: 'decommission'; readonly brokerId: number }
@@ -294,28 +352,49 @@ export type Action =
   | { readonly kind: 'write-status'; readonly status: LogClusterStatus };
 
 export interface EventNote {
-  readonly type: 'Normal' | 'Warning';
-  /** CamelCase, one for each kind of situation. */
-  readonly reason: string;
-  /** What was done, CamelCase. */
-  readonly action: string;
+  readonly reason: KubeEventReason | GateName;
   readonly note: string;
   /** Pod that took part. */
   readonly brokerId?: number;
 }
 
-export interface Plan {
-  /** In this order; the first that fails ends the pass. */
+/** Actions in their order: the first that fails ends this part, and no other. */
+export interface Part {
   readonly actions: readonly Action[];
+  /** Told once all were carried out. */
   readonly events: readonly EventNote[];
+}
+
+export interface Plan {
+  /** Independent of each other, most urgent first. */
+  readonly parts: readonly Part[];
+  /** The one disruption: last, and only where the objects it relies on were applied. */
+  readonly disruption: Part;
+  /** Told whatever comes of the parts. */
+  readonly events: readonly EventNote[];
+  /** To be written whatever comes of the parts; null: as it is. */
+  readonly status: LogClusterStatus | null;
+  readonly outcome: Outcome;
   /** Gate that refuses what is wanted most; null: none does. */
-  readonly blockedBy: string | null;
+  readonly blockedBy: GateName | null;
   readonly requeueAfterMs: number;
+}
+
+/** What the pass came to. */
+export interface Outcome {
+  readonly clusterId: string | undefined;
+  readonly disruption: Disruption | null;
+  readonly doing: string | null;
+  readonly waitingFor: string | null;
+  /** In the order of their weight. */
+  readonly refusals: readonly Refusal[];
+  readonly minInSyncReplicas: number | undefined;
+  readonly minInSyncReplicasPending: readonly number[];
 }
 
 /** Why something that is wanted is not done now. */
 export interface Refusal {
-  /** Name of the gate, CamelCase: a condition's reason. */
-  readonly gate: string;
+  /** Name of the gate: a condition's reason. */
+  readonly gate: GateName;
   readonly message: string;
 }

@@ -1,20 +1,28 @@
-/** Volumes: they grow in place, also when full; a volume whose node is gone is given up, once nothing depends on it. Pure. */
+/**
+ * Volumes: they grow in place, also when full; a volume whose node is gone is given up, once
+ * nothing depends on it. Pure.
+ */
 import type { Disruption } from '../api/types.ts';
+import { GIVE_UP_ANNOTATION } from '../api/names.ts';
 import { quantityValue } from '../api/quantity.ts';
 import { controllerKnown, firstRefusal, type Gate, harmless, notPaused } from './gates.ts';
-import { rejoinFault } from './roll.ts';
 import {
   brokersNamed,
   counted,
   expectedBrokers,
   listed,
+  partitionsOf,
   podOf,
   registeredBroker,
+  serviceFault,
 } from './service.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, ClaimView, Observation } from './types.ts';
 
-/** Growth of the volumes in use. A failed attempt is repeated by Kubernetes, not by us: the claim asks for the size already. */
+/**
+ * Growth of the volumes in use. A failed attempt is repeated by Kubernetes, not by us: the claim
+ * asks for the size already.
+ */
 export function growVolumes({ cluster, claims, workload }: Observation): Step {
   const { size } = cluster.spec.storage;
   const wanted = quantityValue(size);
@@ -86,51 +94,112 @@ const fenced: Gate = (observation, [brokerId = 0]) =>
     ? { gate: 'BrokerNotFenced', message: `waiting for the controller to fence broker ${brokerId}` }
     : null;
 
-const GATES: readonly Gate[] = [notPaused, controllerKnown, fenced, harmless];
+/** How long a node must have been missing, and in how many looks, until it is believed. */
+const MISSING_MS_MIN = 120_000;
+const SIGHTINGS_MIN = 3;
 
-/** A pod that cannot be placed since its volume is on a node that is no more; undefined where there is none, or nodes cannot be read. */
-function lostClaim(observation: Observation): ClaimView | undefined {
-  const { claims, nodes } = observation;
-  if (nodes === null) return undefined;
-  const isGone = (node: string | null): boolean =>
-    node !== null && !nodes.some(({ name }) => name === node);
-  return claims.find(
-    ({ brokerId, node }) =>
+const nodeGone: Gate = ({ claims }, [brokerId]) => {
+  const claim = claims.find((each) => each.brokerId === brokerId);
+  const { forMs = 0, sightings = 0 } = claim?.missing ?? {};
+  return forMs >= MISSING_MS_MIN && sightings >= SIGHTINGS_MIN
+    ? null
+    : {
+        gate: 'NodeMissing',
+        message: `waiting until node ${claim?.node} has been missing for ${MISSING_MS_MIN / 1_000} s: it may register again`,
+      };
+};
+
+/**
+ * A volume that holds the last copy of a partition is given up only by a person who names it. A
+ * copy elsewhere counts where its broker serves, and its log is evidence.
+ */
+const copiedElsewhere: Gate = (observation, [brokerId = 0]) => {
+  const { cluster, claims, metadata } = observation;
+  const claim = claims.find((each) => each.brokerId === brokerId);
+  const hasCopy = (id: number): boolean =>
+    id !== brokerId &&
+    metadata?.brokers.some((broker) => broker.brokerId === id && !broker.isFenced) === true;
+  const last = partitionsOf(observation, brokerId).filter(
+    ({ state: { syncSet, suspects } }) =>
+      !syncSet.some((id) => hasCopy(id) && !suspects.includes(id)),
+  );
+  if (last.length === 0 || claim === undefined) return null;
+  if (cluster.metadata.annotations?.[GIVE_UP_ANNOTATION] === claim.name) return null;
+  const names = listed(last.map(({ topic, state }) => `${topic.name}/${state.partition}`));
+  const message = `claim ${claim.name} holds the last copy of ${counted(last.length, 'partition')}: ${names}; annotation ${GIVE_UP_ANNOTATION}: ${claim.name} gives it up`;
+  return { gate: 'LastCopy', message };
+};
+
+const GATES: readonly Gate[] = [
+  notPaused,
+  controllerKnown,
+  fenced,
+  nodeGone,
+  copiedElsewhere,
+  harmless,
+];
+
+/** Pods that cannot be placed since their volume is on a node that is not there. */
+function lostClaims(observation: Observation): ClaimView[] {
+  return observation.claims.filter(
+    ({ brokerId, missing }) =>
+      missing !== null &&
       expectedBrokers(observation).includes(brokerId) &&
-      isGone(node) &&
       podOf(observation, brokerId)?.node === null,
   );
 }
 
+/**
+ * A volume that is lost for good, and whose replacement is more urgent than what the ledger holds:
+ * that may wait for this very broker. Replacing stops nobody who serves, so it harms no disruption
+ * that was begun; what is suspended is begun again later, through every gate. Null where there is
+ * none.
+ */
+export function urgentReplace(
+  observation: Observation,
+  entry: Disruption,
+  nowMs: number,
+): Step | null {
+  const isOwn = (id: number): boolean =>
+    entry.kind === 'ReplaceVolume' && entry.brokerIds.includes(id);
+  // One after the other: two that are lost must not put each other off.
+  if (lostClaims(observation).some(({ brokerId }) => isOwn(brokerId))) return null;
+  const step = beginReplace(observation, nowMs);
+  return step?.refusal === null ? step : null;
+}
+
 /** Begins to replace a volume that is lost for good; null where none is. */
 export function beginReplace(observation: Observation, nowMs: number): Step | null {
-  const claim = lostClaim(observation);
-  if (claim === undefined) return null;
-  const doing = `replacing the volume of broker ${claim.brokerId}, whose node ${claim.node} is gone`;
-  const refusal = firstRefusal(GATES, observation, [claim.brokerId], nowMs);
-  if (refusal !== null) return refuses(doing, refusal);
-  return begins(observation, 'ReplaceVolume', [claim.brokerId], { doing, phase: 'delete', nowMs });
+  const steps = lostClaims(observation).map(({ brokerId, node }) => {
+    const doing = `replacing the volume of broker ${brokerId}, whose node ${node} is gone`;
+    const refusal = firstRefusal(GATES, observation, [brokerId], nowMs);
+    if (refusal !== null) return refuses(doing, refusal);
+    return begins(observation, 'ReplaceVolume', [brokerId], { doing, phase: 'delete', nowMs });
+  });
+  return steps.find(({ refusal }) => refusal === null) ?? steps[0] ?? null;
 }
 
 export function continueReplace(observation: Observation, entry: Disruption, nowMs: number): Step {
   const [brokerId = 0] = entry.brokerIds;
   const doing = `replacing the volume of broker ${brokerId}`;
-  const claim = lostClaim(observation);
+  const claim = lostClaims(observation).find((each) => each.brokerId === brokerId);
   const pod = podOf(observation, brokerId);
-  if (claim?.brokerId === brokerId) {
+  if (claim !== undefined) {
     const refusal = firstRefusal(GATES, observation, [brokerId], nowMs);
     if (refusal !== null) return { ...refuses(doing, refusal), disruption: null };
-    const actions: Action[] = claim.isTerminating
-      ? []
-      : [{ kind: 'delete-claim', name: claim.name, uid: claim.uid }];
+    const actions: Action[] = [];
+    if (claim.volume !== null) actions.push({ kind: 'keep-volume', name: claim.volume });
+    if (!claim.isTerminating)
+      actions.push({ kind: 'delete-claim', name: claim.name, uid: claim.uid });
     // The claim goes once no pod uses it.
     if (pod !== undefined && !pod.isTerminating)
       actions.push({ kind: 'delete-pod', brokerId, name: pod.name, uid: pod.uid });
-    const note = `Node ${claim.node} is gone with the volume of broker ${brokerId}; it begins with an empty one and copies from the others`;
-    return acts(doing, actions, [
-      { type: 'Warning', reason: 'VolumeReplaced', action: 'ReplaceVolume', note, brokerId },
-    ]);
+    const note = `Node ${claim.node} is gone with the volume of broker ${brokerId}; it begins with an empty one and copies from the others. PersistentVolume ${claim.volume} is kept`;
+    return acts(doing, actions, [{ reason: 'VolumeReplaced', note, brokerId }]);
   }
-  const fault = rejoinFault(observation, brokerId);
-  return fault === null ? { ...NOTHING, doing, disruption: null } : waits(doing, fault);
+  // What it holds it copies as it can; whoever is stopped next waits for that by the gates.
+  const fault = serviceFault(observation, brokerId);
+  return fault === null
+    ? { ...NOTHING, doing, disruption: null }
+    : waits(doing, `waiting for broker ${brokerId} to be in service: ${fault}`);
 }

@@ -1,5 +1,9 @@
-/** Asks all brokers at once, then the controller about the whole. Silence is an answer too: it is shown as a fault, in words. */
+/**
+ * Asks all brokers at once, then the controller about the whole. Silence is an answer too: it is
+ * shown as a fault, in words.
+ */
 import { type ServiceError, status as Status } from '@grpc/grpc-js';
+import { BrokerError } from '../../base/errors.ts';
 import {
   AdminServiceService as ADMIN,
   CommitMode,
@@ -27,7 +31,9 @@ import type {
 } from '../decide/types.ts';
 import type { BrokerCalls } from './broker-admin.ts';
 
-/** A healthy broker answers within milliseconds; a pass must not wait long for one that does not. */
+/**
+ * A healthy broker answers within milliseconds; a pass must not wait long for one that does not.
+ */
 const CALL_TIMEOUT_MS = 3_000;
 /** Feature level from which a cluster keeps options and defaults, and brokers take a stop back. */
 const LEVEL_OF_SETTINGS = 3;
@@ -64,7 +70,10 @@ export async function askBroker(
   }
 }
 
-/** Why a broker did not answer. What gRPC says of a connection holds addresses, and changes from one attempt to the next: a person reads this in a status. */
+/**
+ * Why a broker did not answer. What gRPC says of a connection holds addresses, and changes from one
+ * attempt to the next: a person reads this in a status.
+ */
 function whySilent(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code } = (error.cause ?? {}) as Partial<ServiceError>;
@@ -78,6 +87,7 @@ function silent(brokerId: number, fault: string): BrokerAnswer {
     brokerId,
     fault,
     clusterId: null,
+    controller: null,
     brokerEpoch: 0,
     version: '',
     freeBytes: null,
@@ -98,6 +108,7 @@ function answerOf(
     brokerId,
     fault: null,
     clusterId: cluster.clusterId,
+    controller: cluster.controller ?? null,
     brokerEpoch,
     version,
     freeBytes,
@@ -109,9 +120,11 @@ function replicaView({
   topic,
   partition,
   leading,
+  leaderEpoch,
   sizeBytes,
   logStart,
   logEnd,
+  highWaterMark,
   followers,
   stopped,
 }: ReplicaStatus): ReplicaView {
@@ -119,32 +132,81 @@ function replicaView({
     topic,
     partition,
     isLeading: leading,
+    leaderEpoch,
+    logEnd,
+    highWaterMark,
     bytesPerRecord: logEnd > logStart ? sizeBytes / (logEnd - logStart) : 0,
-    followers: followers.map(({ brokerId, lagRecords }) => ({ brokerId, lagRecords })),
+    followers: followers.map(({ brokerId, lagRecords, lagMs, inSync }) => ({
+      brokerId,
+      lagRecords,
+      lagMs,
+      isInSync: inSync,
+    })),
     stopped,
   };
 }
 
-/** The cluster as its controller has it; null where it was not reached, or does not believe itself to be one. */
+/**
+ * The cluster as its controller has it; null where it was not reached, or does not believe itself
+ * to be one.
+ *
+ * @param names of topics; empty: all
+ */
 export async function askController(
   admin: BrokerCalls,
-  reached: readonly Reached[],
+  reached: readonly Pick<Reached, 'address' | 'cluster'>[],
   signal: AbortSignal,
+  names: readonly string[] = [],
 ): Promise<{ readonly metadata: MetadataView; readonly address: string } | null> {
-  const controller = reached.find(({ answer, cluster }) => cluster?.controller === answer.brokerId);
+  const controller = reached.find(
+    ({ cluster }) => cluster !== null && cluster.controller === cluster.answeredBy,
+  );
   if (controller?.cluster == null || controller.address === null) return null;
   const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
   try {
-    // The quorum's leader alone answers this: a deposed one that has not noticed is found out by its silence.
+    // The quorum's leader alone answers this: a deposed one that has not noticed is found out by
+    // its silence.
     const [{ leader }, { topics }] = await Promise.all([
       admin.call(controller.address, ADMIN.describeQuorum, {}, options),
-      admin.call(controller.address, ADMIN.listTopics, { names: [] }, options),
+      askTopics(admin, controller.address, names, options),
     ]);
-    if (leader !== controller.answer.brokerId) return null;
+    if (leader !== controller.cluster.answeredBy) return null;
     return {
       metadata: metadataOf(controller.cluster, leader, topics),
       address: controller.address,
     };
+  } catch {
+    return null;
+  }
+}
+
+/** Of these names those that exist; empty: all. */
+async function askTopics(
+  admin: BrokerCalls,
+  address: string,
+  names: readonly string[],
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<{ readonly topics: readonly Topic[] }> {
+  try {
+    return await admin.call(address, ADMIN.listTopics, { names: [...names] }, options);
+  } catch (error) {
+    if (names.length > 0 && error instanceof BrokerError && error.code === 'UNKNOWN_TOPIC')
+      return { topics: [] };
+    throw error;
+  }
+}
+
+/** The cluster as the broker at `address` has it where it is the controller, else null. */
+export async function askControllerAt(
+  admin: BrokerCalls,
+  address: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<MetadataView | null> {
+  try {
+    const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
+    const cluster = await admin.call(address, ADMIN.describeCluster, {}, options);
+    return (await askController(admin, [{ address, cluster }], signal, names))?.metadata ?? null;
   } catch {
     return null;
   }
@@ -221,7 +283,7 @@ function topicView({ name, topicId, replicationFactor, config, partitions }: Top
     name,
     topicId,
     replicationFactor,
-    settings: {
+    config: {
       minInSyncReplicas: config?.minInSyncReplicas ?? 1,
       commitMode: config?.commitMode === CommitMode.COMMIT_MODE_QUORUM ? 'Quorum' : 'InSync',
       retentionMs: config?.retentionMs ?? -1,
@@ -240,11 +302,21 @@ function partitionView({
   replicas,
   syncSet,
   leader,
+  leaderEpoch,
   suspects,
   adding,
   removing,
 }: Partition): PartitionView {
-  return { partition, replicas, syncSet, leader: leader ?? null, suspects, adding, removing };
+  return {
+    partition,
+    replicas,
+    syncSet,
+    leader: leader ?? null,
+    leaderEpoch,
+    suspects,
+    adding,
+    removing,
+  };
 }
 
 /** What the controller says of stopping `brokerIds` together; null where it does not say. */

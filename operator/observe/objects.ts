@@ -1,9 +1,13 @@
-/** What the operator reads of pods, volume claims, nodes and workloads. Pure: raw JSON in, views out. */
+/**
+ * What the operator reads of pods, volume claims, nodes and workloads. Pure: raw JSON in, views
+ * out.
+ */
+import { hostPort } from '../../base/host-port.ts';
 import type { KubeObject } from '../api/kinds.ts';
 import { CLUSTER_ID_LABEL, TEMPLATE_HASH_LABEL } from '../api/names.ts';
 import { quantityValue } from '../api/quantity.ts';
 import { shortened } from '../decide/service.ts';
-import type { ClaimView, NodeView, PodView } from '../decide/types.ts';
+import type { ClaimView, PodView } from '../decide/types.ts';
 
 /** States of a container that only a new spec, or somebody outside, ends. */
 const STUCK_REASONS = [
@@ -38,7 +42,9 @@ interface PodJson {
   };
 }
 
-/** Number at the end of a StatefulSet's pod or claim name after `prefix-`; null for any other name. */
+/**
+ * Number at the end of a StatefulSet's pod or claim name after `prefix-`; null for any other name.
+ */
 export function ordinalOf(name: string, prefix: string): number | null {
   const rest = name.startsWith(`${prefix}-`) ? name.slice(prefix.length + 1) : '';
   return /^(0|[1-9]\d*)$/.test(rest) ? Number(rest) : null;
@@ -65,7 +71,7 @@ export function podView(pod: KubeObject, brokerId: number): PodView {
 export function podAddress(pod: KubeObject, port: number): string | null {
   const address = (pod as PodJson).status?.podIP;
   if (address === undefined || address === '') return null;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return hostPort(address, port);
 }
 
 function stuckReason({ status }: PodJson): string | null {
@@ -80,7 +86,10 @@ function stuckReason({ status }: PodJson): string | null {
   return sentence(reason, lastWords(stuck.lastState?.terminated?.message ?? '') ?? message);
 }
 
-/** Why a container ended, from the end of its log: the reason in a line of ours, else the line; null where there is none. */
+/**
+ * Why a container ended, from the end of its log: the reason in a line of ours, else the line; null
+ * where there is none.
+ */
 function lastWords(log: string): string | null {
   const line = log.trimEnd().split('\n').at(-1) ?? '';
   try {
@@ -91,7 +100,10 @@ function lastWords(log: string): string | null {
   }
 }
 
-/** Messages of runtimes go on and on, and what matters is often at their end; one of this length still fits an event with what we say around it. */
+/**
+ * Messages of runtimes go on and on, and what matters is often at their end; one of this length
+ * still fits an event with what we say around it.
+ */
 const DETAIL_LENGTH_MAX = 800;
 
 function sentence(reason = 'Unknown', message = ''): string {
@@ -130,6 +142,7 @@ export function clusterIdOf(claim: KubeObject): string | null {
 export interface ClaimFacts {
   /** Node on which alone its volume exists, where that is known. */
   readonly node: string | null;
+  readonly missing: ClaimView['missing'];
   readonly growthRefusal: string | null;
 }
 
@@ -156,6 +169,7 @@ export function claimView(claim: KubeObject, brokerId: number, facts: ClaimFacts
     name,
     uid,
     resourceVersion,
+    volume: volumeOf(claim),
     clusterId: clusterIdOf(claim),
     requestedBytes: quantityValue(spec?.resources?.requests?.storage ?? ''),
     capacityBytes: capacity === undefined ? null : quantityValue(capacity),
@@ -164,6 +178,9 @@ export function claimView(claim: KubeObject, brokerId: number, facts: ClaimFacts
     ...facts,
   };
 }
+
+/** Of nodes; local volumes name it, and it need not be the node's name. */
+export const HOSTNAME_LABEL = 'kubernetes.io/hostname';
 
 interface VolumeJson {
   readonly spec?: {
@@ -181,54 +198,16 @@ interface VolumeJson {
   };
 }
 
-/** The one node that a volume is tied to by its host name; null where there is none, or more than one. */
+/**
+ * The one node that a volume is tied to by its host name; null where there is none, or more than
+ * one.
+ */
 export function nodeOfVolume(volume: KubeObject): string | null {
   const terms = (volume as VolumeJson).spec?.nodeAffinity?.required?.nodeSelectorTerms ?? [];
   const names = terms.flatMap(({ matchExpressions = [] }) =>
     matchExpressions
-      .filter(({ key, operator }) => key === 'kubernetes.io/hostname' && operator === 'In')
+      .filter(({ key, operator }) => key === HOSTNAME_LABEL && operator === 'In')
       .flatMap(({ values = [] }) => values),
   );
   return terms.length === 1 && names.length === 1 ? (names[0] ?? null) : null;
-}
-
-export function nodeView(node: KubeObject): NodeView {
-  return {
-    name: node.metadata.name,
-    isCordoned: (node['spec'] as { unschedulable?: boolean } | undefined)?.unschedulable === true,
-  };
-}
-
-/**
- * Whether `live` holds all that `wanted` says. What the API server adds by itself does not count. Lists must agree item by item, since
- * nobody else adds to ours.
- */
-export function holds(live: unknown, wanted: unknown): boolean {
-  if (wanted === undefined) return true;
-  if (Array.isArray(wanted)) {
-    return (
-      Array.isArray(live) &&
-      live.length === wanted.length &&
-      wanted.every((item, index) => holds(live[index], item))
-    );
-  }
-  if (typeof wanted === 'object' && wanted !== null) {
-    const fields = (live ?? {}) as Record<string, unknown>;
-    return Object.entries(wanted).every(([name, part]) =>
-      isEmpty(part) && fields[name] === undefined ? true : holds(fields[name], part),
-    );
-  }
-  return live === wanted || isSameQuantity(live, wanted);
-}
-
-function isEmpty(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-}
-
-/** The API server writes 1024Mi as 1Gi. */
-function isSameQuantity(live: unknown, wanted: unknown): boolean {
-  if (!['string', 'number'].includes(typeof live) || !['string', 'number'].includes(typeof wanted))
-    return false;
-  const value = quantityValue(wanted as string);
-  return !Number.isNaN(value) && quantityValue(live as string) === value;
 }

@@ -1,11 +1,13 @@
 /**
- * One snapshot for one pass. Objects come from the caches, which the caller has made sure to show all own writes; volumes of unscheduled pods are read
- * uncached; brokers are asked at the addresses of their pods, all at once.
+ * One snapshot for one pass. Objects come from the caches, which the caller has made sure to show
+ * all own writes; volumes of unscheduled pods are read uncached; brokers are asked at the addresses
+ * of their pods, all at once.
  */
 import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
 import {
   CLAIM,
   DISRUPTION_BUDGET,
+  LOG_CLUSTER,
   LOG_TOPIC,
   NODE,
   POD,
@@ -13,16 +15,25 @@ import {
   STATEFUL_SET,
   VOLUME,
 } from '../api/kinds.ts';
-import { BROKER_PORT, brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
+import {
+  BROKER_CONTAINER,
+  BROKER_PORT,
+  brokersServiceName,
+  DATA_VOLUME,
+  selectorLabels,
+} from '../api/names.ts';
 import type { LogCluster, LogTopic } from '../api/types.ts';
-import { logClusterNameFaults, validateLogCluster, validateLogTopic } from '../api/validate.ts';
+import { logClusterNameFaults, readLogClusterSpec, readLogTopicSpec } from '../api/validate.ts';
 import {
   buildBrokersService,
   buildClientService,
   buildDisruptionBudget,
-} from '../build/services.ts';
-import { buildStatefulSet, planTemplate, readRecord } from '../build/workload.ts';
-import type { PlannedTemplate, WorkloadRecord } from '../build/workload.ts';
+} from '../objects/services.ts';
+import { differences } from '../objects/compare.ts';
+import { canonicalJson } from '../objects/template.ts';
+import { buildStatefulSet, planned, planTemplate, readRecord } from '../objects/workload.ts';
+import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
+import { isControlledBy, ownersOf } from '../objects/owners.ts';
 import { wantedClusterId } from '../decide/identity.ts';
 import { jointSets } from '../decide/roll.ts';
 import { hasNewcomer } from '../decide/scale.ts';
@@ -36,15 +47,16 @@ import type {
   WorkloadView,
 } from '../decide/types.ts';
 import type { BrokerCalls } from './broker-admin.ts';
-import { askBroker, askController, askRebalance, askVerdict } from './brokers.ts';
+import type { Applications, Standing } from './applied.ts';
+import type { Sightings } from './sightings.ts';
+import { askBroker, askController, askControllerAt, askRebalance, askVerdict } from './brokers.ts';
 import {
   asksForLess,
   claimView,
   clusterIdOf,
   growthPatch,
-  holds,
+  HOSTNAME_LABEL,
   nodeOfVolume,
-  nodeView,
   ordinalOf,
   podAddress,
   podView,
@@ -64,6 +76,10 @@ export interface UncachedSource {
     name: ObjectName,
     options: { readonly signal: AbortSignal },
   ): Promise<KubeObject | undefined>;
+  list(
+    type: Kind,
+    options: { readonly labelSelector: string; readonly signal: AbortSignal },
+  ): Promise<{ readonly items: readonly KubeObject[] }>;
   refusalOfPatch(
     type: Kind,
     name: ObjectName,
@@ -80,6 +96,11 @@ export interface ObserverOptions {
   readonly imageDefault: string;
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
+  /** Of nodes that are missing. */
+  readonly sightings: Sightings;
+  /** Of objects of this cluster. */
+  readonly applications: Applications;
+  readonly monotonicMs: () => number;
 }
 
 /** What acting on an observation needs besides it. */
@@ -93,17 +114,44 @@ export interface Observed {
   readonly controllerAddress: string | null;
 }
 
+/** What a pass over one LogTopic sees. */
+export interface TopicSeen {
+  readonly observation: Pick<Observation, 'cluster' | 'metadata' | 'logTopics'>;
+  readonly view: LogTopicView;
+  readonly controllerAddress: string | null;
+}
+
+/** Snapshot for one LogTopic of `resource`; null where the cache does not have it. */
+export async function observeTopic(
+  { cache, admin }: Pick<ObserverOptions, 'cache' | 'admin'>,
+  resource: KubeObject,
+  { name, controllerAddress }: { readonly name: string; readonly controllerAddress: string | null },
+  signal: AbortSignal,
+): Promise<TopicSeen | null> {
+  const { spec } = readLogClusterSpec(resource['spec']);
+  const cluster = { ...resource, spec } as unknown as LogCluster;
+  const logTopics = readLogTopics(cache, cluster);
+  const view = logTopics.find((each) => each.resource.metadata.name === name);
+  if (view === undefined) return null;
+  const names = [view.resource.spec.topicName ?? name];
+  const metadata =
+    controllerAddress === null
+      ? null
+      : await askControllerAt(admin, controllerAddress, names, signal);
+  return { observation: { cluster, metadata, logTopics }, view, controllerAddress };
+}
+
 /** Snapshot of `resource`, a LogCluster as the cache has it. */
 export async function observe(
   options: ObserverOptions,
   resource: KubeObject,
   signal: AbortSignal,
 ): Promise<Observed> {
-  const { admin, canReadNodes } = options;
-  const { spec, faults } = validateLogCluster(resource['spec']);
+  const { admin } = options;
+  const { spec, faults } = readLogClusterSpec(resource['spec']);
   const cluster = { ...resource, spec } as unknown as LogCluster;
-  const nameFaults = logClusterNameFaults(cluster.metadata.name);
-  const objects = readObjects(options, cluster);
+  const allFaults = [...faults, ...logClusterNameFaults(cluster.metadata.name)];
+  const objects = readObjects(options, cluster, allFaults.length > 0);
   const reached = await Promise.all(
     objects.pods.map(({ pod, view }) =>
       askBroker(admin, { brokerId: view.brokerId, address: podAddress(pod, BROKER_PORT) }, signal),
@@ -113,15 +161,22 @@ export async function observe(
   const pods = objects.pods.map(({ view }) => view);
   const seen = {
     cluster,
-    faults: [...faults, ...nameFaults].map(({ message }) => message),
+    faults: allFaults.map(({ message }) => message),
     clusterId: objects.clusterId,
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
     services: objects.services,
     budget: objects.budget,
+    foreign: objects.foreign,
+    mutated: objects.mutated,
     pods,
-    claims: await readClaims(options, cluster, objects.claims, pods, signal),
-    nodes: canReadNodes ? options.cache.list(NODE).map(nodeView) : null,
+    claims: await readClaims(
+      options,
+      cluster,
+      objects.claims,
+      { pods, isFaulty: allFaults.length > 0 },
+      signal,
+    ),
     answers: reached.map(({ answer }) => answer),
     metadata: whole?.metadata ?? null,
     logTopics: readLogTopics(options.cache, cluster),
@@ -154,58 +209,145 @@ interface Objects {
   readonly workload: WorkloadView | null;
   readonly services: Observation['services'];
   readonly budget: BudgetView | null;
+  readonly foreign: Observation['foreign'];
+  readonly mutated: Observation['mutated'];
   readonly pods: readonly { readonly pod: KubeObject; readonly view: PodView }[];
   readonly claims: readonly { readonly claim: KubeObject; readonly brokerId: number }[];
 }
 
-function readObjects({ cache, imageDefault }: ObserverOptions, cluster: LogCluster): Objects {
-  const { name, namespace } = cluster.metadata;
-  const set = cache.get(STATEFUL_SET, { namespace, name });
+/** @param isFaulty the spec cannot be believed: nothing is made from it */
+function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: boolean): Objects {
+  const { cache, imageDefault } = options;
+  const { name, namespace, uid } = cluster.metadata;
+  const named = (kind: Kind, objectName: string): KubeObject | undefined =>
+    cache.get(kind, { namespace, name: objectName });
+  const set = named(STATEFUL_SET, name);
+  const brokers = named(SERVICE, brokersServiceName(name));
+  const clients = named(SERVICE, name);
+  const budget = named(DISRUPTION_BUDGET, name);
+  const foreign = [set, brokers, clients, budget].flatMap((object) => {
+    const view = object === undefined ? null : foreignView(object, cluster);
+    return view === null ? [] : [view];
+  });
+  const ownSet = isControlledBy(set, uid) ? set : undefined;
   const record =
-    set === undefined
+    ownSet === undefined
       ? null
-      : readRecord(set as unknown as Parameters<typeof readRecord>[0], cluster);
-  const labels = Object.entries(selectorLabels(name));
-  const isOurs = ({ metadata }: KubeObject): boolean =>
-    labels.every(([key, value]) => metadata.labels?.[key] === value);
-  const claims = byBroker(
-    cache.list(CLAIM, namespace).filter(isOurs),
-    `${DATA_VOLUME}-${name}`,
-  ).map(({ object, brokerId }) => ({ claim: object, brokerId }));
+      : readRecord(ownSet as unknown as Parameters<typeof readRecord>[0], cluster);
+  const { pods, claims } = readOwn(cache, cluster, set);
   const clusterId = wantedClusterId(
     cluster,
     claims.map(({ claim }) => clusterIdOf(claim)),
   );
-  const template = planTemplate(cluster, record?.template ?? null, imageDefault, clusterId);
-  const brokers = cache.get(SERVICE, { namespace, name: brokersServiceName(name) });
-  const clients = cache.get(SERVICE, { namespace, name });
+  const image = imageBefore(cluster, pods) ?? imageDefault;
+  const recorded = record?.template ?? null;
+  const template = isFaulty
+    ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
+    : planTemplate(cluster, recorded, image, clusterId);
+  const given = recorded === null ? template : planned(recorded);
+  const mutated: Observation['mutated'][number][] = [];
+  const standing = (object: KubeObject, manifest: Manifest): Standing => {
+    const id = `${object.kind} ${object.metadata.name}`;
+    const fields = differences(object, manifest);
+    const text = canonicalJson(manifest);
+    const now = options.applications.standing(id, text, fields, options.monotonicMs());
+    if (now.mutated.length > 0) mutated.push({ object: id, fields: now.mutated });
+    return now;
+  };
+  const isSettled = (object: KubeObject | undefined, manifest: Manifest): boolean =>
+    object !== undefined && (!isControlledBy(object, uid) || standing(object, manifest).isSettled);
   return {
     clusterId,
     template,
     record,
-    workload: set === undefined ? null : workloadView(set, cluster, template, record),
+    workload:
+      ownSet === undefined
+        ? null
+        : workloadView(
+            ownSet,
+            given.hash,
+            (replicas) =>
+              isFaulty || isSettled(ownSet, buildStatefulSet(cluster, replicas, given, record)),
+          ),
     services: {
-      isBrokersCurrent: brokers !== undefined && holds(brokers, buildBrokersService(cluster)),
-      isClientsCurrent: clients !== undefined && holds(clients, buildClientService(cluster)),
+      isBrokersCurrent: isSettled(brokers, buildBrokersService(cluster)),
+      isClientsCurrent: isSettled(clients, buildClientService(cluster)),
     },
-    budget: budgetView(cache.get(DISRUPTION_BUDGET, { namespace, name }), cluster),
-    pods: byBroker(cache.list(POD, namespace).filter(isOurs), name).map(({ object, brokerId }) => {
-      const view = podView(object, brokerId);
-      const isKept = isOwnedBy(set, cluster.metadata.uid) && isOwnedBy(object, set?.metadata.uid);
-      return { pod: object, view: { ...view, isTerminating: view.isTerminating || !isKept } };
-    }),
+    budget:
+      budget === undefined || !isControlledBy(budget, uid)
+        ? null
+        : budgetView(budget, (allowed) =>
+            isSettled(budget, buildDisruptionBudget(cluster, allowed)),
+          ),
+    foreign,
+    mutated,
+    pods,
     claims,
   };
 }
 
+/** Of a cluster whose spec cannot be believed and whose StatefulSet tells of none. */
+const NO_TEMPLATE: PlannedTemplate = {
+  template: { metadata: { labels: {} }, spec: { containers: [] } },
+  inputs: '',
+  hash: '',
+  image: '',
+};
+
 /**
- * What an owner left that was deleted, and made again under the same name, looks well and is about to go: the garbage collector comes for it, and for what it owns.
+ * Image of a cluster whose record is lost: nobody has asked for another one. Null where nothing
+ * tells.
+ */
+function imageBefore({ status }: LogCluster, pods: Objects['pods']): string | null {
+  const inPods = pods.flatMap(({ pod }) => {
+    const { containers = [] } = (pod['spec'] ?? {}) as {
+      readonly containers?: readonly { readonly name?: string; readonly image?: string }[];
+    };
+    const image = containers.find(({ name }) => name === BROKER_CONTAINER)?.image;
+    return image === undefined ? [] : [image];
+  });
+  return [status?.image, ...inPods].find((image) => image !== undefined && image !== '') ?? null;
+}
+
+/** Pods and claims by our labels, each of a broker. */
+function readOwn(
+  cache: ObjectSource,
+  { metadata: { name, namespace, uid } }: LogCluster,
+  set: KubeObject | undefined,
+): Pick<Objects, 'pods' | 'claims'> {
+  const labels = Object.entries(selectorLabels(name));
+  const isOurs = ({ metadata }: KubeObject): boolean =>
+    labels.every(([key, value]) => metadata.labels?.[key] === value);
+  return {
+    claims: byBroker(cache.list(CLAIM, namespace).filter(isOurs), `${DATA_VOLUME}-${name}`).map(
+      ({ object, brokerId }) => ({ claim: object, brokerId }),
+    ),
+    pods: byBroker(cache.list(POD, namespace).filter(isOurs), name).map(({ object, brokerId }) => {
+      const view = podView(object, brokerId);
+      const isKept = isControlledBy(set, uid) && isOwnedBy(object, set?.metadata.uid);
+      return { pod: object, view: { ...view, isTerminating: view.isTerminating || !isKept } };
+    }),
+  };
+}
+
+/** An object under our name that is not ours; null where it is. */
+function foreignView(
+  object: KubeObject,
+  { metadata: { name, uid } }: LogCluster,
+): Observation['foreign'][number] | null {
+  if (isControlledBy(object, uid)) return null;
+  const isLeaving = ownersOf(object).some(
+    (owner) => owner.kind === LOG_CLUSTER.kind && owner.name === name && owner.controller === true,
+  );
+  return { kind: object.kind, name: object.metadata.name, isLeaving };
+}
+
+/**
+ * What an owner left that was deleted, and made again under the same name, looks well and is about
+ * to go: the garbage collector comes for it, and for what it owns.
  */
 function isOwnedBy(object: KubeObject | undefined, uid: string | undefined): boolean {
-  const owners = object?.metadata['ownerReferences'] as
-    | readonly { readonly uid: string }[]
-    | undefined;
-  return owners?.some((owner) => owner.uid === uid) === true;
+  return ownersOf(object).some((owner) => owner.uid === uid);
 }
 
 function byBroker(
@@ -222,9 +364,8 @@ function byBroker(
 
 function workloadView(
   set: KubeObject,
-  cluster: LogCluster,
-  template: PlannedTemplate,
-  record: WorkloadRecord | null,
+  templateHash: string,
+  isCurrent: (replicas: number) => boolean,
 ): WorkloadView {
   const { uid = '', resourceVersion = '', generation = 0 } = set.metadata;
   const { replicas } = set['spec'] as { readonly replicas: number };
@@ -236,58 +377,91 @@ function workloadView(
     resourceVersion,
     replicas,
     isObserved: observedGeneration >= generation,
-    isCurrent: holds(set, buildStatefulSet(cluster, replicas, template, record)),
+    isCurrent: isCurrent(replicas),
+    templateHash,
   };
 }
 
-function budgetView(budget: KubeObject | undefined, cluster: LogCluster): BudgetView | null {
-  if (budget === undefined) return null;
+function budgetView(budget: KubeObject, isCurrent: (allowed: number) => boolean): BudgetView {
   const { maxUnavailable } = budget['spec'] as { readonly maxUnavailable?: unknown };
   const allowed = typeof maxUnavailable === 'number' ? maxUnavailable : -1;
-  return {
-    maxUnavailable: allowed,
-    isCurrent: holds(budget, buildDisruptionBudget(cluster, allowed)),
-  };
+  return { maxUnavailable: allowed, isCurrent: isCurrent(allowed) };
 }
 
 /**
- * Volumes are looked up only where it matters on which node they are. Whether claims may grow depends on their storage class, which only an administrator may
- * read: the API server is asked about the first one that is to.
+ * Volumes are looked up only where it matters on which node they are. Whether claims may grow
+ * depends on their storage class, which only an administrator may read: the API server is asked
+ * about the first one that is to.
  */
 function readClaims(
-  { client, canReadNodes }: ObserverOptions,
+  options: ObserverOptions,
   { spec }: LogCluster,
   claims: Objects['claims'],
-  pods: readonly PodView[],
+  { pods, isFaulty }: { readonly pods: readonly PodView[]; readonly isFaulty: boolean },
   signal: AbortSignal,
 ): Promise<ClaimView[]> {
   const { size } = spec.storage;
-  const growing = claims.find(
-    ({ claim, brokerId }) => brokerId < spec.replicas && asksForLess(claim, size),
-  );
+  const growing = isFaulty
+    ? undefined
+    : claims.find(({ claim, brokerId }) => brokerId < spec.replicas && asksForLess(claim, size));
   return Promise.all(
     claims.map(async ({ claim, brokerId }) => {
       const isPending = pods.some((pod) => pod.brokerId === brokerId && pod.node === null);
-      const name = volumeOf(claim);
-      const volume =
-        isPending && canReadNodes && name !== null
-          ? await client.get(VOLUME, { name }, { signal })
-          : undefined;
       const growthRefusal =
         claim === growing?.claim
-          ? await client.refusalOfPatch(CLAIM, claim.metadata, growthPatch(size), { signal })
+          ? await options.client.refusalOfPatch(CLAIM, claim.metadata, growthPatch(size), {
+              signal,
+            })
           : null;
-      const node = volume === undefined ? null : nodeOfVolume(volume);
-      return claimView(claim, brokerId, { node, growthRefusal });
+      const place = await readPlace(options, claim, isPending, signal);
+      return claimView(claim, brokerId, { ...place, growthRefusal });
     }),
   );
+}
+
+/** Where the volume of a claim is, of a pod that waits for a node. */
+async function readPlace(
+  { cache, client, canReadNodes, sightings, monotonicMs }: ObserverOptions,
+  claim: KubeObject,
+  isPending: boolean,
+  signal: AbortSignal,
+): Promise<Pick<ClaimView, 'node' | 'missing'>> {
+  const name = volumeOf(claim);
+  const key = claim.metadata.uid ?? '';
+  const volume =
+    isPending && canReadNodes && name !== null
+      ? await client.get(VOLUME, { name }, { signal })
+      : undefined;
+  const node = volume === undefined ? null : nodeOfVolume(volume);
+  // The cache may be behind: before it is believed that a node is gone, the API server is asked.
+  if (node === null || isCached(cache, node) || (await isThere(client, node, signal))) {
+    sightings.found(key);
+    return { node, missing: null };
+  }
+  return { node, missing: sightings.missed(key, monotonicMs()) };
+}
+
+function isCached(cache: ObjectSource, node: string): boolean {
+  return cache
+    .list(NODE)
+    .some(({ metadata: { name, labels } }) => name === node || labels?.[HOSTNAME_LABEL] === node);
+}
+
+async function isThere(
+  client: UncachedSource,
+  node: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((await client.get(NODE, { name: node }, { signal })) !== undefined) return true;
+  const labelSelector = `${HOSTNAME_LABEL}=${node}`;
+  return (await client.list(NODE, { labelSelector, signal })).items.length > 0;
 }
 
 function readLogTopics(cache: ObjectSource, cluster: LogCluster): LogTopicView[] {
   return cache
     .list(LOG_TOPIC, cluster.metadata.namespace)
     .map((resource): LogTopicView => {
-      const { spec, faults } = validateLogTopic(resource['spec']);
+      const { spec, faults } = readLogTopicSpec(resource['spec']);
       return {
         resource: { ...resource, spec } as unknown as LogTopic,
         faults: faults.map(({ message }) => message),
@@ -297,7 +471,9 @@ function readLogTopics(cache: ObjectSource, cluster: LogCluster): LogTopicView[]
     .sort((left, right) => (left.resource.metadata.name < right.resource.metadata.name ? -1 : 1));
 }
 
-/** Each broker alone, for drains and the next stop; and the sets that a roll might stop together. */
+/**
+ * Each broker alone, for drains and the next stop; and the sets that a roll might stop together.
+ */
 async function readVerdicts(
   admin: BrokerCalls,
   address: string,

@@ -1,18 +1,23 @@
 /**
- * What the machinery shows to Prometheus. States are read at the scrape, occurrences counted as they happen. Series of a key go with the key,
- * so their number is bounded by what exists.
+ * What the machinery shows to Prometheus. States are read at the scrape, occurrences counted as
+ * they happen. Series of a key go with the key, so their number is bounded by what exists.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { EventObserver } from './events.ts';
-import type { RequestObserver } from './kube-client.ts';
+import type { EventObserver } from '../kube/events.ts';
+import type { RequestObserver } from '../kube/kube-client.ts';
 import type { PassObserver, PassOutcome } from './reconciler.ts';
-import type { ReconnectReason, Reflector, ReflectorObserver, RelistReason } from './reflector.ts';
+import type {
+  ReconnectReason,
+  Reflector,
+  ReflectorObserver,
+  RelistReason,
+} from '../kube/reflector.ts';
 
 /** Read at each scrape. */
 export interface MetricsSource {
   readonly isLeading: () => boolean;
   /** The clock of {@link OperatorMetrics.blocked}. */
-  readonly nowMs: () => number;
+  readonly monotonicMs: () => number;
   readonly reflectors: () => readonly Pick<Reflector, 'kind' | 'hasSynced' | 'stalenessMs'>[];
   readonly depths: () => readonly {
     readonly controller: string;
@@ -109,7 +114,7 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver, Reques
       (gauge) => {
         gauge.reset();
         for (const [key, { reason, sinceMs }] of this.#blocked)
-          gauge.set({ key, reason }, (source.nowMs() - sinceMs) / 1_000);
+          gauge.set({ key, reason }, (source.monotonicMs() - sinceMs) / 1_000);
       },
     );
     this.#sampled('leader', '1 while this process leads', [], (gauge) =>
@@ -162,11 +167,13 @@ export class OperatorMetrics implements ReflectorObserver, EventObserver, Reques
     this.#requests.inc({ method, status: String(status) });
   }
 
-  /** What a key wants is refused for this reason now; null: nothing is refused, or the key is gone. */
-  blocked(key: string, reason: string | null, nowMs: number): void {
+  /**
+   * What a key wants is refused for this reason now; null: nothing is refused, or the key is gone.
+   */
+  blocked(key: string, reason: string | null, monotonicMs: number): void {
     if (reason === null) this.#blocked.delete(key);
     else if (this.#blocked.get(key)?.reason !== reason)
-      this.#blocked.set(key, { reason, sinceMs: nowMs });
+      this.#blocked.set(key, { reason, sinceMs: monotonicMs });
   }
 
   eventDropped(reason: string): void {

@@ -1,15 +1,18 @@
 /**
- * Runs passes: takes keys from the queue, calls `reconcile`, and comes back as its outcome asks. One pass at a time for a key, several keys
- * at once, a deadline for each. What a pass does is not known here.
+ * Runs passes: takes keys from the queue, calls `reconcile`, and comes back as its outcome asks.
+ * One pass at a time for a key, several keys at once, a deadline for each. What a pass does is not
+ * known here.
  */
-import { jittered, type Random } from './backoff.ts';
-import type { Clock } from './clock.ts';
-import { KubeError } from './kube-error.ts';
+import { jittered, type Random } from '../kube/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { KubeError } from '../kube/kube-error.ts';
 import { type Priority, WorkQueue } from './work-queue.ts';
 
 export interface PassResult {
   /** Come back after this long even if nothing changes. */
   readonly requeueAfterMs?: number;
+  /** A part of the pass failed: counts as a failure, and comes back as `requeueAfterMs` asks. */
+  readonly hasFailed?: boolean;
   /** What the key stands for is gone: drop all that is kept for it. */
   readonly isGone?: boolean;
 }
@@ -36,7 +39,10 @@ export interface PassObserver {
 }
 
 export interface ReconcilerOptions {
-  /** Ends early when `signal` aborts: deadline, lost leadership. Rejections are retried, except a {@link TerminalError}. */
+  /**
+   * Ends early when `signal` aborts: deadline, lost leadership. Rejections are retried, except a
+   * {@link TerminalError}.
+   */
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<PassResult>;
   /** Every key there is: on a schedule, and when the queue had to refuse some. */
   readonly allKeys: () => Iterable<string>;
@@ -55,6 +61,8 @@ export interface ReconcilerLimits {
   /** Everything is looked at again this often, give or take a fifth. */
   readonly resyncMs: number;
   readonly keysMax: number;
+  /** Longest pause between passes of one key that fail. */
+  readonly retryMsMax: number;
 }
 
 const LIMITS: ReconcilerLimits = {
@@ -62,6 +70,7 @@ const LIMITS: ReconcilerLimits = {
   passMsMax: 120_000,
   resyncMs: 600_000,
   keysMax: 10_000,
+  retryMsMax: 120_000,
 };
 const RESYNC_SHARE = 0.2;
 /** A pass that goes on for this many deadlines ignores its signal: only a new process helps. */
@@ -82,7 +91,10 @@ export class Reconciler {
   #cancelResync: () => void = () => undefined;
   /** The queue was full for a key: a sweep over all is due. */
   #hasRefused = false;
-  /** What a sweep has still to add. A queue that is full makes it pause, not begin anew: else the last keys would never have their turn. */
+  /**
+   * What a sweep has still to add. A queue that is full makes it pause, not begin anew: else the
+   * last keys would never have their turn.
+   */
   #sweep: string[] = [];
   #isStopped = false;
 
@@ -90,7 +102,8 @@ export class Reconciler {
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     const { clock, random } = options;
-    this.#queue = new WorkQueue({ clock, random, keysMax: this.#limits.keysMax });
+    const { keysMax, retryMsMax } = this.#limits;
+    this.#queue = new WorkQueue({ clock, random, keysMax, retryMsMax });
   }
 
   /** Keys that wait for a worker, and those whose last pass failed. */
@@ -101,6 +114,11 @@ export class Reconciler {
   /** Asks for a pass. Also before {@link start}: keys gather, passes wait. */
   enqueue(key: string, priority: Priority = 'normal'): void {
     if (!this.#queue.add(key, priority)) this.#hasRefused = true;
+  }
+
+  /** The same, except where a pass of it failed: that is repeated in its own time. */
+  nudge(key: string): void {
+    if (!this.#queue.isRetrying(key)) this.enqueue(key);
   }
 
   /** Starts once. */
@@ -126,7 +144,7 @@ export class Reconciler {
 
   /** A pass has outlived its deadline by far: the process is to be restarted. */
   isStuck(): boolean {
-    const sinceMs = this.#options.clock.nowMs() - STUCK_DEADLINES * this.#limits.passMsMax;
+    const sinceMs = this.#options.clock.monotonicMs() - STUCK_DEADLINES * this.#limits.passMsMax;
     return [...this.#passes.values()].some(({ startedMs }) => startedMs < sinceMs);
   }
 
@@ -179,7 +197,11 @@ export class Reconciler {
 
   async #pass(key: string): Promise<void> {
     const { clock, observer, onError } = this.#options;
-    const pass: Pass = { abort: new AbortController(), startedMs: clock.nowMs(), isOverdue: false };
+    const pass: Pass = {
+      abort: new AbortController(),
+      startedMs: clock.monotonicMs(),
+      isOverdue: false,
+    };
     const cancelDeadline = clock.after(this.#limits.passMsMax, () => {
       pass.isOverdue = true;
       pass.abort.abort(new Error(`pass of ${key} took longer than ${this.#limits.passMsMax} ms`));
@@ -195,10 +217,14 @@ export class Reconciler {
     }
     cancelDeadline();
     this.#passes.delete(key);
-    observer?.passEnded(key, outcome, clock.nowMs() - pass.startedMs, clock.wallMs());
+    observer?.passEnded(key, outcome, clock.monotonicMs() - pass.startedMs, clock.wallMs());
   }
 
-  #succeed(key: string, { requeueAfterMs, isGone = false }: PassResult): PassOutcome {
+  #succeed(key: string, { requeueAfterMs, isGone = false, hasFailed }: PassResult): PassOutcome {
+    if (hasFailed === true) {
+      this.#queue.fail(key, requeueAfterMs ?? 0);
+      return 'transient-error';
+    }
     this.#queue.forget(key);
     if (isGone) return 'gone';
     if (requeueAfterMs === undefined) return 'success';

@@ -1,10 +1,11 @@
 /**
- * Keys that need a pass. A key is here at most once however often it is added, is handed to one worker at a time, and comes back afterwards
- * if it was added meanwhile. What a key means is not known here; it carries no data, since a pass looks at the present state only.
+ * Keys that need a pass. A key is here at most once however often it is added, is handed to one
+ * worker at a time, and comes back afterwards if it was added meanwhile. What a key means is not
+ * known here; it carries no data, since a pass looks at the present state only.
  */
-import type { Random } from './backoff.ts';
-import { TokenBucket } from './backoff.ts';
-import type { Clock } from './clock.ts';
+import type { Random } from '../kube/backoff.ts';
+import { TokenBucket } from '../kube/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
 
 /** `urgent` overtakes: what is being deleted should not wait behind a resync of everything. */
 export type Priority = 'urgent' | 'normal';
@@ -14,6 +15,8 @@ export interface WorkQueueOptions {
   readonly random: Random;
   /** Keys that wait, and apart from them keys that are delayed. Above it, adding is refused. */
   readonly keysMax: number;
+  /** Longest pause between attempts that fail. Default 2 minutes. */
+  readonly retryMsMax?: number;
 }
 
 export interface WorkItem {
@@ -41,6 +44,7 @@ export class WorkQueue {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #keysMax: number;
+  readonly #retryMsMax: number;
   readonly #bucket: TokenBucket;
   /** Needs a pass: queued, or to be queued when the present pass ends. */
   readonly #dirty = new Map<string, Waiting>();
@@ -55,7 +59,8 @@ export class WorkQueue {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#keysMax = options.keysMax;
-    this.#bucket = new TokenBucket(RETRIES_PER_SECOND, RETRIES_BURST, options.clock.nowMs());
+    this.#retryMsMax = options.retryMsMax ?? RETRY_MS_MAX;
+    this.#bucket = new TokenBucket(RETRIES_PER_SECOND, RETRIES_BURST, options.clock.monotonicMs());
   }
 
   /** Keys that wait for a worker. */
@@ -68,6 +73,11 @@ export class WorkQueue {
     return this.#failures.size;
   }
 
+  /** Its last pass failed, and the next one is due by itself. */
+  isRetrying(key: string): boolean {
+    return this.#failures.has(key);
+  }
+
   /** False where the queue is full: the caller must come back with everything later. */
   add(key: string, priority: Priority = 'normal'): boolean {
     if (this.#closed) return true;
@@ -77,16 +87,19 @@ export class WorkQueue {
       return true;
     }
     if (this.#dirty.size >= this.#keysMax) return false;
-    this.#dirty.set(key, { priority, sinceMs: this.#clock.nowMs() });
+    this.#dirty.set(key, { priority, sinceMs: this.#clock.monotonicMs() });
     if (!this.#processing.has(key)) this.#enqueue(key, priority);
     return true;
   }
 
-  /** Adds in `delayMs` at the latest. A pass that comes sooner cancels it, since that pass decides anew. False where too many wait. */
+  /**
+   * Adds in `delayMs` at the latest. A pass that comes sooner cancels it, since that pass decides
+   * anew. False where too many wait.
+   */
   addAfter(key: string, delayMs: number): boolean {
     if (this.#closed) return true;
     if (delayMs <= 0) return this.add(key);
-    const dueMs = this.#clock.nowMs() + delayMs;
+    const dueMs = this.#clock.monotonicMs() + delayMs;
     const known = this.#delayed.get(key);
     if (known !== undefined && known.dueMs <= dueMs) return true;
     if (known === undefined && this.#delayed.size >= this.#keysMax) return false;
@@ -101,17 +114,27 @@ export class WorkQueue {
   }
 
   /**
-   * After a failed pass: adds after twice the last pause (with jitter), at least `atLeastMs`, and when the common bucket has room.
-   * Returns the delay in milliseconds.
+   * After a failed pass: adds after twice the last pause (with jitter), at least `atLeastMs`, and
+   * when the common bucket has room. Returns the delay in milliseconds.
    */
   retry(key: string, atLeastMs = 0): number {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    const doubledMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** failures);
+    const doubledMs = Math.min(this.#retryMsMax, RETRY_MS_MIN * 2 ** failures);
     const jitteredMs = doubledMs * (0.5 + this.#random() / 2);
-    const delayMs = Math.max(jitteredMs, atLeastMs, this.#bucket.reserveMs(this.#clock.nowMs()));
+    const delayMs = Math.max(
+      jitteredMs,
+      atLeastMs,
+      this.#bucket.reserveMs(this.#clock.monotonicMs()),
+    );
     this.addAfter(key, delayMs);
     return delayMs;
+  }
+
+  /** After a pass that failed in part: adds in `delayMs`, and counts among {@link retrying}. */
+  fail(key: string, delayMs: number): void {
+    if (!this.#failures.has(key)) this.#failures.set(key, 0);
+    this.addAfter(key, delayMs);
   }
 
   /** After a good pass: the next failure waits little. */
@@ -158,11 +181,11 @@ export class WorkQueue {
     const [key] = from;
     if (key === undefined) return undefined;
     from.delete(key);
-    const sinceMs = this.#dirty.get(key)?.sinceMs ?? this.#clock.nowMs();
+    const sinceMs = this.#dirty.get(key)?.sinceMs ?? this.#clock.monotonicMs();
     this.#dirty.delete(key);
     this.#processing.add(key);
     this.#delayed.get(key)?.cancel();
     this.#delayed.delete(key);
-    return { key, waitedMs: this.#clock.nowMs() - sinceMs };
+    return { key, waitedMs: this.#clock.monotonicMs() - sinceMs };
   }
 }

@@ -1,4 +1,7 @@
-/** The chart, rendered by the real helm: what comes out, what is refused, and that it agrees with the code. */
+/**
+ * The chart, rendered by the real helm: what comes out, what is refused, and that it agrees with
+ * the code.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';

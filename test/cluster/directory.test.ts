@@ -1,4 +1,7 @@
-/** Brokers that come back with another disk, or with one that cannot be trusted: none leads before it has everything again. */
+/**
+ * Brokers that come back with another disk, or with one that cannot be trusted: none leads before
+ * it has everything again.
+ */
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
@@ -14,7 +17,10 @@ describe('data directory', () => {
   afterEach(() => cluster.restore());
   afterAll(() => cluster.close());
 
-  /** Starts a broker and resolves when it is in every sync set again; meanwhile it must not lead what it is not a trusted member of. */
+  /**
+   * Starts a broker and resolves when it is in every sync set again; meanwhile it must not lead
+   * what it is not a trusted member of.
+   */
   async function rejoin(brokerId: number, { topic }: Scene): Promise<RestartClass> {
     const [registered] = await cluster.restart(brokerId);
     await cluster.wait(`broker ${brokerId} in every sync set`, async (note) => {

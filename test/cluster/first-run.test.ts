@@ -1,4 +1,7 @@
-/** The first run of README.md with real input: a public text goes in through the command while a leader dies, and comes out byte for byte. */
+/**
+ * The first run of README.md with real input: a public text goes in through the command while a
+ * leader dies, and comes out byte for byte.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
@@ -9,7 +12,9 @@ const LINES_MIN = 200_000;
 const RECORDS_BEFORE = 20_000;
 const KEY = '^\\S+';
 
-/** Lines by key, each with its newline, in order; those without a key, which have no order, sorted. */
+/**
+ * Lines by key, each with its newline, in order; those without a key, which have no order, sorted.
+ */
 function byKey(text: Buffer): Map<string | undefined, Buffer> {
   const lines = new Map<string | undefined, Buffer[]>();
   for (let at = 0; at < text.length; ) {

@@ -1,4 +1,7 @@
-/** SIGKILL of brokers under load: nothing that was acknowledged is lost, doubled, moved or different on any replica. */
+/**
+ * SIGKILL of brokers under load: nothing that was acknowledged is lost, doubled, moved or different
+ * on any replica.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { TestCluster } from './harness/cluster.ts';

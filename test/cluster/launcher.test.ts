@@ -1,4 +1,7 @@
-/** `npm start` as a person uses it, with the `tidemark` command beside it: output for scripts, exit codes, data that survives. */
+/**
+ * `npm start` as a person uses it, with the `tidemark` command beside it: output for scripts, exit
+ * codes, data that survives.
+ */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,9 +19,11 @@ interface LocalBroker {
 describe('npm start', () => {
   const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   let port = 0;
+  let httpPort = 0;
   let launcher: Command | undefined;
   beforeAll(async () => {
     port = await freePorts(3);
+    httpPort = await freePorts(3);
     launcher = await start();
   });
   afterAll(async () => {
@@ -27,13 +32,18 @@ describe('npm start', () => {
     rmSync(data, { recursive: true, force: true });
   });
 
-  /** What the script `start` of package.json runs, without npm around it: a signal is for the program itself, as from a supervisor. */
+  /**
+   * What the script `start` of package.json runs, without npm around it: a signal is for the
+   * program itself, as from a supervisor.
+   */
   async function start(): Promise<Command> {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       scripts: { start: string };
     };
     const [, ...script] = scripts.start.split(' ');
-    const started = command(process.execPath, [...script, '--data', data, '--port', `${port}`]);
+    const ports = ['--port', `${port}`, '--http-port', `${httpPort}`];
+    const own = ['--data', data, ...ports, '--session-timeout-ms', '4000'];
+    const started = command(process.execPath, [...script, ...own]);
     await waitFor(
       'the launcher to be ready',
       () => {
@@ -92,6 +102,56 @@ describe('npm start', () => {
     });
   }
 
+  it('says how commands find it and where its metrics are, and hands options on', async () => {
+    const servers = [0, 1, 2].map((index) => `127.0.0.1:${port + index}`).join(',');
+    await waitFor('the line to export', () =>
+      launcher?.printed().includes(`\nexport TIDEMARK_SERVER=${servers}\n`) === true
+        ? true
+        : undefined,
+    );
+    expect(launcher?.printed()).toContain(`http://127.0.0.1:${httpPort}/metrics`);
+    for (const index of [0, 1, 2]) {
+      const page = await (await fetch(`http://127.0.0.1:${httpPort + index}/metrics`)).text();
+      expect(page).toContain('# HELP tidemark_');
+    }
+    const { stdout } = await run('cluster', 'describe', '--output', 'json');
+    const { brokers } = JSON.parse(stdout.toString()) as {
+      brokers: { report: { options: object[] } }[];
+    };
+    for (const { report } of brokers)
+      expect(report.options).toContainEqual(
+        expect.objectContaining({ name: 'session-timeout-ms', value: '4000' }),
+      );
+  });
+
+  it('is refused a second time, with the process that has the folder or the port', async () => {
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: { start: string };
+    };
+    const [, ...script] = scripts.start.split(' ');
+    const again = (...args: string[]): Promise<CommandResult> =>
+      command(process.execPath, [...script, ...args]).result;
+    const { launcherPid } = JSON.parse(readFileSync(join(data, 'local.json'), 'utf8')) as {
+      launcherPid: number;
+    };
+    const folder = await again('--data', data, '--port', `${await freePorts(3)}`);
+    expect(folder).toMatchObject({
+      code: 1,
+      stderr: `Brokers run in ${data} already: process ${launcherPid} started them\n`,
+    });
+    const other = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+    try {
+      const taken = ['--data', other, '--port', `${port}`, '--brokers', '1', '--http-port', '0'];
+      const { code, stderr } = await again(...taken);
+      const [first] = await status();
+      expect(code).toBe(1);
+      expect(stderr).toContain(`Cannot listen on 127.0.0.1:${port}: process ${first?.pid} (`);
+      expect(stderr).toContain('broker/main.ts --id 1');
+    } finally {
+      rmSync(other, { recursive: true, force: true });
+    }
+  });
+
   it('takes a topic and records, and gives them back', async () => {
     const created = await run('topic', 'create', 'orders', '--partitions', '2', '-o', 'json');
     expect(created, created.stderr).toMatchObject({ code: 0, stderr: '' });
@@ -110,6 +170,25 @@ describe('npm start', () => {
       'a 3',
     ]);
     expect(records.filter(({ key }) => key === 'b').map(({ value }) => value)).toEqual(['b 2']);
+  });
+
+  it('shows offsets and every replica, and reads a range', async () => {
+    const looked = await run('topic', 'offsets', 'orders', '--at', '2020-01-01', '-o', 'json');
+    const offsets = JSON.parse(looked.stdout.toString()) as Record<string, number>[];
+    expect(offsets.map(({ logStart }) => logStart)).toEqual([0, 0]);
+    const ends = offsets.map(({ highWaterMark }) => highWaterMark ?? 0);
+    const described = await run('topic', 'describe', 'orders', '--all', '-o', 'json');
+    const { replicas } = JSON.parse(described.stdout.toString()) as {
+      replicas: { partition: number; logEnd: number; role: string }[];
+    };
+    expect(replicas).toHaveLength(6);
+    for (const { partition, logEnd, role } of replicas)
+      if (role === 'leader') expect(logEnd).toBe(ends[partition]);
+    const all = (await run('read', 'orders', '--to', `${Math.max(...ends)}`)).stdout.toString();
+    expect(all.split('\n')).toHaveLength(4);
+    const one = await run('read', 'orders', '--filter', 'key=b', '--to', '2100-01-01');
+    expect(one.stdout.toString()).toBe('b 2\n');
+    expect((await run('read', 'orders', '--to', '2020-01-01')).stdout.toString()).toBe('');
   });
 
   it.for([
@@ -196,9 +275,10 @@ describe('npm start whose brokers cannot start', () => {
   afterAll(() => rmSync(data, { recursive: true, force: true }));
 
   it('ends, and says where the reason stands', async () => {
-    const program = join(ROOT, 'broker', 'local', 'main.ts');
+    const program = join(ROOT, 'local', 'main.ts');
     const port = await freePorts(3);
-    const args = [program, '--data', data, '--port', `${port}`, '--', '--session-timeout-ms', '0'];
+    const ports = ['--port', `${port}`, '--http-port', '0'];
+    const args = [program, '--data', data, ...ports, '--', '--session-timeout-ms', '0'];
     const { code, stderr } = await command(process.execPath, args).result;
     expect(stderr).toContain(
       `every broker ended before the cluster was ready: see ${join(data, 'logs')}`,

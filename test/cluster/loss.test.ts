@@ -1,13 +1,14 @@
-/** Loss that really happened: every copy was cut short, emptied or given up. The report is exact: each missing record lies in it, and no other is missing. */
+/**
+ * Loss that really happened: every copy was cut short, emptied or given up. The report is exact:
+ * each missing record lies in it, and no other is missing.
+ */
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import {
-  CommitMode,
-  type LossReport,
-  RestartClass,
-  type Topic,
-} from '../../proto/gen/tidemark/v1/admin.ts';
-import { readHeader } from '../../proto/batch/frame.ts';
+import type { LossRange, Position } from '../../client/index.ts';
+import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../../client/admin-types.ts';
+import type { LossReport } from '../../proto/gen/tidemark/v1/losses.ts';
+import { readHeader } from '../../wire/batch/frame.ts';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Append, check } from './harness/history.ts';
@@ -21,7 +22,6 @@ const SHAPE = {
   assignments: [REPLICAS],
   config: {
     minInSyncReplicas: 2,
-    commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED,
     uncleanElection: true,
   },
 };
@@ -78,7 +78,10 @@ describe('loss of every copy', () => {
     return end;
   }
 
-  /** The one report about the topic, once it has a leader again, as each broker and the command show it. */
+  /**
+   * The one report about the topic, once it has a leader again, as each broker and the command show
+   * it.
+   */
   async function reported(topic: Topic): Promise<LossReport> {
     const { leader, leaderEpoch } = await cluster.wait('a leader', async (note) => {
       const partition = await cluster.partition(topic.name);
@@ -99,7 +102,10 @@ describe('loss of every copy', () => {
     return loss;
   }
 
-  /** Appends more, and checks that of all that was acknowledged exactly the reported range is missing, on every copy. */
+  /**
+   * Appends more, and checks that of all that was acknowledged exactly the reported range is
+   * missing, on every copy.
+   */
   async function checkRange(
     topic: Topic,
     appends: readonly Append[],
@@ -120,9 +126,71 @@ describe('loss of every copy', () => {
     expect(violations.length).toBeGreaterThan(0);
   }
 
-  it('is reported to the record where two were cut short and the third was given up by name', async () => {
+  /** Positions after the first batch of the partition, and after its last. */
+  async function positionsIn({ name: topic }: Topic): Promise<(readonly Position[])[]> {
+    await using client = cluster.connect();
+    const found: (readonly Position[])[] = [];
+    const consumer = client.consumer({ topic, follow: false });
+    for await (const batch of consumer)
+      if (batch.records.length > 0) found.push(consumer.positions());
+    return [found[0]!, found.at(-1)!];
+  }
+
+  /**
+   * Whoever comes across the range is told of it, once, between the records of earlier epochs and
+   * those of later ones; whose position was cut off is told too.
+   */
+  async function checkReaders(
+    { name: topic }: Topic,
+    { fromOffset, leaderEpoch, topicId }: LossReport,
+    [early, cut]: readonly (readonly Position[])[],
+  ): Promise<void> {
+    await using client = cluster.connect();
+    const range = { kind: 'loss', topic, topicId, partition: 0, leaderEpoch, fromOffset };
+    for (const positions of [[], early ?? []]) {
+      const consumer = client.consumer({ topic, positions, follow: false, onLoss: 'yield' });
+      let told: LossRange | undefined;
+      for await (const item of consumer.records()) {
+        if ('kind' in item) {
+          expect([told, item]).toMatchObject([undefined, range]);
+          told = item;
+          const behind = { offset: item.toOffset, leaderEpoch };
+          expect(consumer.positions()).toMatchObject([behind]);
+        } else {
+          expect(item.leaderEpoch >= leaderEpoch).toBe(told !== undefined);
+        }
+      }
+      expect(told).toBeDefined();
+      expect(told?.toOffset).toBeGreaterThanOrEqual(fromOffset);
+      const throwing = client.consumer({ topic, positions, follow: false });
+      const read = async (): Promise<void> => {
+        for await (const record of throwing.records())
+          expect(record.leaderEpoch).toBeLessThan(leaderEpoch);
+      };
+      await expect(read()).rejects.toMatchObject({
+        code: 'RECORDS_MAY_BE_LOST',
+        details: { losses: [range] },
+      });
+    }
+    const isCutOff = { topic, positions: cut ?? [] };
+    await expect(client.consumer(isCutOff).records().next()).rejects.toMatchObject({
+      code: 'POSITION_DIVERGED',
+      details: { losses: [range] },
+    });
+    const goingOn = client.consumer({ ...isCutOff, onReset: 'latest', onLoss: 'yield' });
+    expect(await goingOn.records().next()).toMatchObject({ value: range });
+    const servers = cluster.servers.join(',');
+    const command = await tidemark(['read', topic, '--server', servers]).result;
+    expect(command.stderr).toContain(
+      `Records may be lost: ${topic}/0 from offset ${fromOffset} of epochs before ${leaderEpoch}`,
+    );
+    expect(command.stderr.split('Records may be lost')).toHaveLength(2);
+  }
+
+  it('is reported to the record, and to readers, where two were cut short and the third was given up by name', async () => {
     const topic = await cluster.createTopic(SHAPE);
     const { appends } = await appendTo(topic, 300, 'early');
+    const positions = await positionsIn(topic);
     await killAll(topic);
     for (const brokerId of [3, 4]) reboot(brokerId);
     const ends = [cut(3, topic, 0.3), cut(4, topic, 0.6)];
@@ -147,6 +215,7 @@ describe('loss of every copy', () => {
     // It has what the report gives up. It comes back all the same, and takes the others' log.
     cluster.broker(5).start();
     await checkRange(topic, appends, loss);
+    await checkReaders(topic, loss, positions);
     await cluster.admin.deleteTopic(topic.name);
   });
 
@@ -162,6 +231,11 @@ describe('loss of every copy', () => {
     const loss = await reported(topic);
     expect(loss.fromOffset).toBe(0);
     await checkRange(topic, appends, loss);
+    await using client = cluster.connect();
+    await expect(client.consumer({ topic: topic.name }).records().next()).rejects.toMatchObject({
+      code: 'RECORDS_MAY_BE_LOST',
+      details: { losses: [{ fromOffset: 0, toOffset: 0 }] },
+    });
     await cluster.admin.deleteTopic(topic.name);
   });
 });

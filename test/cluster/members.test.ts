@@ -1,7 +1,10 @@
-/** Brokers that come and go while records flow: a newcomer's share, an emptied broker, a dead one, and the controller itself. */
+/**
+ * Brokers that come and go while records flow: a newcomer's share, an emptied broker, a dead one,
+ * and the controller itself.
+ */
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { PlannedMove } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { PlannedMove } from '../../proto/gen/tidemark/v1/balance.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { atRest, clusterCommand } from './harness/moves.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
@@ -162,7 +165,7 @@ describe('brokers that come and go', () => {
       const setMin = (minInSyncReplicas: number) =>
         cluster.admin.alterTopic({
           name: topic.name,
-          config: { commitMode: 0, minInSyncReplicas },
+          config: { minInSyncReplicas },
         });
       await setMin(3);
       await cluster.broker(dead).kill();

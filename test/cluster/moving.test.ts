@@ -1,7 +1,10 @@
-/** Everything that changes while records flow: each under load, with the history checked on every copy afterwards. */
+/**
+ * Everything that changes while records flow: each under load, with the history checked on every
+ * copy afterwards.
+ */
 import { rmSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CommitMode, type Topic } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../../client/admin-types.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 
@@ -19,7 +22,7 @@ describe('a cluster of five that moves', () => {
   const alter = (name: string, config: Partial<NonNullable<Topic['config']>>): Promise<Topic> =>
     cluster.admin.alterTopic({
       name,
-      config: { commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED, ...config },
+      config: { ...config },
       waitMs: WAIT_MS,
     });
 
@@ -36,7 +39,7 @@ describe('a cluster of five that moves', () => {
 
   it('switches the commit mode both ways, with a follower killed in quorum mode', async () => {
     const { verdict } = await underLoad(cluster, {}, async ({ topic, progress }: Scene) => {
-      await alter(topic.name, { commitMode: CommitMode.COMMIT_MODE_QUORUM });
+      await alter(topic.name, { commitMode: 'quorum' });
       await progress();
       const leader = await cluster.leader(topic.name);
       const follower = topic.partitions[0]?.replicas.find((id) => id !== leader) ?? 0;
@@ -44,7 +47,7 @@ describe('a cluster of five that moves', () => {
       await progress();
       await cluster.restart(follower);
       await cluster.waitInSync(topic.name);
-      await alter(topic.name, { commitMode: CommitMode.COMMIT_MODE_IN_SYNC });
+      await alter(topic.name, { commitMode: 'in-sync' });
       await progress();
       const { partitions } = await cluster.waitInSync(topic.name);
       await cluster.wait('q to be |S| again', async (note) => {

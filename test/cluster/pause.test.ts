@@ -1,8 +1,11 @@
-/** Brokers that hang instead of dying, alone and while others die: a leader that wakes up must not believe that it still leads. */
+/**
+ * Brokers that hang instead of dying, alone and while others die: a leader that wakes up must not
+ * believe that it still leads.
+ */
 import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AckLevel, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
-import { encodeBatch } from '../../proto/records/batch.ts';
+import { encodeBatch } from '../../wire/records/batch.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { callAt, DirectFetch, DirectProduce } from './harness/direct.ts';
 import { type Append, checkRepeatable, valueOf } from './harness/history.ts';
@@ -15,6 +18,7 @@ const NOT_YET = [
   'NOT_ENOUGH_REPLICAS',
   'LEADER_UNKNOWN',
   'NOT_LEADER',
+  'STALE_EPOCH',
   'OUTCOME_UNKNOWN',
   'BROKER_NOT_READY',
 ];
@@ -130,7 +134,8 @@ describe('cluster under SIGSTOP', () => {
   });
 
   it('loses nothing when one is paused, another killed, and the first one wakes up', async () => {
-    // The schedule of jepsen-io/nats, nemesis.clj: the one that wakes up has an old log, and the one with the new log is gone.
+    // The schedule of jepsen-io/nats, nemesis.clj: the one that wakes up has an old log, and the
+    // one with the new log is gone.
     const { verdict } = await underLoad(cluster, { assignments: [[1, 2, 3]] }, async (scene) => {
       const { topic, progress } = scene;
       for (let round = 0; round < 2; round += 1) {
@@ -183,6 +188,7 @@ describe('cluster under SIGSTOP', () => {
         {
           topic: scene.topic.name,
           acks: AckLevel.ACK_LEVEL_ALL,
+          condition: undefined,
           records: [
             {
               partition: 0,
@@ -190,6 +196,7 @@ describe('cluster under SIGSTOP', () => {
               value: Buffer.from(valueOf(append)),
               headers: [],
               timestampMs: 0,
+              tombstone: false,
             },
           ],
         },

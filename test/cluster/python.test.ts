@@ -1,4 +1,6 @@
-/** A program in another language, from generated code alone, against a broker that leads nothing. */
+/**
+ * A program in another language, from generated code alone, against a broker that leads nothing.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +9,7 @@ import { ensurePython } from '../../scripts/python.mjs';
 import { command, ROOT } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
 
-const PROTOS = ['errors', 'records', 'log'].map((name) => `tidemark/v1/${name}.proto`);
+const PROTOS = ['errors', 'losses', 'records', 'log'].map((name) => `tidemark/v1/${name}.proto`);
 
 describe('generated Python', () => {
   const environment = ensurePython();
@@ -33,7 +35,7 @@ describe('generated Python', () => {
     expect(compiled, compiled.stderr).toMatchObject({ code: 0 });
     const { topicId } = await cluster.admin.createTopic({
       name: 'python',
-      config: { minInSyncReplicas: 2, commitMode: 0 },
+      config: { minInSyncReplicas: 2 },
       assignments: [{ replicas: [1, 2] }],
     });
     await cluster.waitInSync('python');
@@ -51,12 +53,14 @@ describe('generated Python', () => {
       headers: {},
     }));
     expect(JSON.parse(result.stdout.toString())).toEqual({
-      appended: [1, 2, 3].map((offset) => ({ offset, error: '' })),
-      produced: { batchId: 7, baseOffset: 4, error: '' },
+      appended: [1, 2, 3, 4].map((offset) => ({ offset, error: '' })),
+      produced: { batchId: 7, baseOffset: 5, error: '' },
       read: [
         ...plain,
-        { offset: 4, key: 'k1', value: 'hello', headers: {} },
-        { offset: 5, key: null, value: 'world', headers: { trace: '0102' } },
+        { offset: 4, key: 'key', value: null, headers: {} },
+        { offset: 5, key: 'k1', value: 'hello', headers: {} },
+        { offset: 6, key: null, value: 'world', headers: { trace: '0102' } },
+        { offset: 7, key: 'k1', value: null, headers: {} },
       ],
       isServing: true,
       services: ['tidemark.v1.LogService', 'tidemark.v1.AdminService'],

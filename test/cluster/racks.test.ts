@@ -1,4 +1,7 @@
-/** Racks: readers served from a replica in their own, whatever becomes of that replica, and the report of partitions that do not span them. */
+/**
+ * Racks: readers served from a replica in their own, whatever becomes of that replica, and the
+ * report of partitions that do not span them.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
@@ -126,16 +129,18 @@ describe('racks', () => {
   it('never show a reader what is not committed', async () => {
     const topic = await cluster.createTopic({ assignments: [[1, 2, 3]] });
     const place = { topicId: topic.topicId, partition: 0 };
+    const atThree = async () => {
+      const { replicas } = await cluster.admin.describeBroker(3);
+      return replicas.find(({ topicId }) => topicId === topic.topicId);
+    };
+    // Whoever subscribes before that is told that there is no such topic.
+    await cluster.wait('the topic on broker 3', async () => when((await atThree()) !== undefined));
     const near = new DirectFetch(cluster.broker(3).address, place);
     const producer = cluster.client.producer({ acks: 'leader' });
     const record = { topic: topic.name, partition: 0, value: Buffer.from('value') };
     try {
       cluster.broker(2).pause();
       const { offset } = await producer.send(record);
-      const atThree = async () => {
-        const { replicas } = await cluster.admin.describeBroker(3);
-        return replicas.find(({ topicId }) => topicId === topic.topicId);
-      };
       // Broker 3 has the record, and broker 2, which is in the sync set, has not.
       await cluster.wait('the record on broker 3', async () =>
         when(((await atThree())?.logEnd ?? 0) > offset),
@@ -148,7 +153,10 @@ describe('racks', () => {
         expect({ given, highWaterMark }).not.toEqual({ given: 1, highWaterMark: offset });
         return when(highWaterMark > offset);
       });
-      await cluster.wait('the record to be given', () => when(near.records.length === 1));
+      await cluster.wait('the record to be given', (note) => {
+        note(near.errors);
+        return when(near.records.length === 1);
+      });
     } finally {
       near.close();
       await producer.close();

@@ -1,4 +1,6 @@
-/** Replicas that move: limited, watched, taken back, and with whoever takes part killed on the way. */
+/**
+ * Replicas that move: limited, watched, taken back, and with whoever takes part killed on the way.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TestCluster } from './harness/cluster.ts';
 import {
@@ -16,7 +18,10 @@ import { when } from './harness/wait.ts';
 /** The lowest limit there is: nothing moves to speak of. */
 const NEARLY_NOTHING = 16 * 1024;
 const SOME = 1024 * 1024;
-/** What may pass after a limit was lowered: pieces of the old limit that were under way, and one of the new. */
+/**
+ * What may pass after a limit was lowered: pieces of the old limit that were under way, and one of
+ * the new.
+ */
 const UNDER_WAY_BYTES = 256 * 1024;
 const CLEAN = { refused: 0, unknown: 0, violations: [] };
 /** Some 300 records of 4 KiB per second. */
@@ -38,7 +43,10 @@ describe('replicas that move', () => {
   const limit = (moveBytesPerSecond: number) =>
     cluster.admin.setClusterSettings({ moveBytesPerSecond });
 
-  /** Brokers, the controller first: those behind it may be killed without a pause of the whole cluster. */
+  /**
+   * Brokers, the controller first: those behind it may be killed without a pause of the whole
+   * cluster.
+   */
   async function brokerIds(): Promise<[number, number, number, number, number]> {
     const controller = await cluster.controller();
     const others = cluster.others(controller).map(({ brokerId }) => brokerId);
@@ -83,7 +91,8 @@ describe('replicas that move', () => {
       const moved = (await bytesAt(cluster, d, topicId)) - before;
       const allowed = (NEARLY_NOTHING * (performance.now() - startMs)) / 1000 + UNDER_WAY_BYTES;
       expect(moved).toBeLessThan(allowed);
-      // The leader's log grows in between, and the records that are on their way are not acknowledged yet.
+      // The leader's log grows in between, and the records that are on their way are not
+      // acknowledged yet.
       const leastLeft = (await bytesAt(cluster, a, topicId)) - (await bytesAt(cluster, d, topicId));
       const { bytesLeft = 0, etaMs } = await shown(
         'falls behind',

@@ -1,6 +1,9 @@
-/** Ten brokers that come back at once: no storm of leader changes, and every preferred leader by itself. */
+/**
+ * Ten brokers that come back at once: no storm of leader changes, and every preferred leader by
+ * itself.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Topic } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../../client/admin-types.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 
@@ -8,8 +11,8 @@ const BROKERS = 10;
 const PARTITIONS = 30;
 const REPLICAS = 3;
 /**
- * Each replica stands once when all are killed, and falls once: its leadership passes on or ends, and after an end comes an election. The last change is that
- * to the preferred leader.
+ * Each replica stands once when all are killed, and falls once: its leadership passes on or ends,
+ * and after an end comes an election. The last change is that to the preferred leader.
  */
 const CHANGES_MAX = 2 * REPLICAS + 1;
 

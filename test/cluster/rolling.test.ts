@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { AckLevel, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
-import { encodeBatch } from '../../proto/records/batch.ts';
+import { encodeBatch } from '../../wire/records/batch.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { callAt, DirectProduce } from './harness/direct.ts';
 import { readAll, type Scene, underLoad } from './harness/scenario.ts';
@@ -77,7 +77,7 @@ describe('orderly stops and acknowledgements', () => {
     const { producerId, producerEpoch } = await callAt(
       cluster.broker(1).address,
       LogServiceService.initProducer,
-      { name: '' },
+      { name: '', expected: undefined },
       5_000,
     );
     const records = ['a', 'b'].map((value) => ({ value: Buffer.from(value), timestampMs: 1 }));
@@ -98,7 +98,8 @@ describe('orderly stops and acknowledgements', () => {
     await cluster.lead(topic.name, 0, 1);
     const lost = new DirectProduce(cluster.broker(1).address);
     lost.send(place, new Map([[7, frame]]), AckLevel.ACK_LEVEL_ALL);
-    await cluster.wait('the append whose reply nobody reads', async () => {
+    await cluster.wait('the append whose reply nobody reads', async (note) => {
+      note(lost.results);
       const stored = await readAll(cluster, topic.name);
       return stored.length === 2 ? true : undefined;
     });

@@ -1,7 +1,7 @@
 /** Partitions and retention changed while records flow, and what is refused. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { AlterTopicRequest } from '../../proto/gen/tidemark/v1/admin.ts';
-import { partitionForKey } from '../../proto/batch/key-hash.ts';
+import type { TopicChange } from '../../client/admin-types.ts';
+import { partitionForKey } from '../../wire/batch/key-hash.ts';
 import { TestCluster } from './harness/cluster.ts';
 import type { Append } from './harness/history.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
@@ -48,7 +48,8 @@ describe('a topic that changes', () => {
     for (const [key, ofKey] of Map.groupBy(appends, (append) => append.key)) {
       const places = placesOf(ofKey);
       const [old, young] = [before, after].map((count) => partitionForKey(Buffer.from(key), count));
-      // First all in the old partition, then all in the new one: a producer that has seen the new number never goes back.
+      // First all in the old partition, then all in the new one: a producer that has seen the new
+      // number never goes back.
       const moved = places.findIndex((partition) => partition !== old);
       const rest = moved < 0 ? [] : places.slice(moved);
       expect({ key, others: rest.filter((partition) => partition !== young) }).toEqual({
@@ -64,7 +65,7 @@ describe('a topic that changes', () => {
       { partitions: 1, isRetiring: true, load: { recordsPerTick: 6 } },
       async ({ topic, progress }: Scene) => {
         const { name, topicId } = topic;
-        const alter = (config: NonNullable<AlterTopicRequest['config']>): Promise<unknown> =>
+        const alter = (config: NonNullable<TopicChange['config']>): Promise<unknown> =>
           cluster.admin.alterTopic({ name, config });
         const leading = async () =>
           (await cluster.replicas(topicId)).find((replica) => replica.leading);
@@ -74,15 +75,15 @@ describe('a topic that changes', () => {
             note(replica);
             return replica !== undefined && replica.logStart > past ? replica.logStart : undefined;
           });
-        await alter({ commitMode: 0, segmentBytes: SEGMENT_BYTES, batchBytesMax: SEGMENT_BYTES });
+        await alter({ segmentBytes: SEGMENT_BYTES, batchBytesMax: SEGMENT_BYTES });
         await progress(2_000);
         expect((await leading())?.logStart).toBe(0);
-        await alter({ commitMode: 0, retentionBytes: KEPT_BYTES });
+        await alter({ retentionBytes: KEPT_BYTES });
         const bySize = await retired(0);
         const kept = await leading();
         // Whole segments go, and none that the bound has room for.
         expect(kept?.sizeBytes).toBeGreaterThan(KEPT_BYTES - SEGMENT_BYTES);
-        await alter({ commitMode: 0, retentionBytes: -1, retentionMs: 500 });
+        await alter({ retentionBytes: -1, retentionMs: 500 });
         await retired(bySize);
         await progress(500);
         const killed = await cluster.leader(name);
@@ -90,8 +91,9 @@ describe('a topic that changes', () => {
         await progress();
         await cluster.restart(killed);
         await cluster.waitInSync(name);
-        await alter({ commitMode: 0, retentionMs: -1 });
-        // The leader goes by the setting that it has applied: a look that began before may still retire.
+        await alter({ retentionMs: -1 });
+        // The leader goes by the setting that it has applied: a look that began before may still
+        // retire.
         const last = await cluster.wait('the log start to stay', async () => {
           const before = (await leading())?.logStart;
           await progress(500);
@@ -105,7 +107,7 @@ describe('a topic that changes', () => {
     expect(verdict).toMatchObject({ refused: 0, unknown: 0, violations: [] });
   });
 
-  it.for<{ name: string; change: Partial<AlterTopicRequest>; message: string }>([
+  it.for<{ name: string; change: Partial<TopicChange>; message: string }>([
     {
       name: 'fewer partitions',
       change: { partitions: 2 },
@@ -114,7 +116,7 @@ describe('a topic that changes', () => {
     {
       name: 'more partitions than a topic may have',
       change: { partitions: 2_001 },
-      message: 'partitions is 2001, must be a whole number from 1 to 2000',
+      message: 'partitions is 2001, must be an integer of 0 to 2000',
     },
     {
       name: 'more replicas than brokers',
@@ -123,7 +125,7 @@ describe('a topic that changes', () => {
     },
     {
       name: 'a minimum above the replicas',
-      change: { config: { commitMode: 0, minInSyncReplicas: 4 } },
+      change: { config: { minInSyncReplicas: 4 } },
       message: 'minInSyncReplicas is 4, must be at most replicationFactor (3)',
     },
     {
@@ -133,17 +135,17 @@ describe('a topic that changes', () => {
     },
     {
       name: 'an age below nothing',
-      change: { config: { commitMode: 0, retentionMs: -2 } },
+      change: { config: { retentionMs: -2 } },
       message: 'config.retention_ms is -2, must be an integer of -1 to 9007199254740991',
     },
     {
       name: 'a size below nothing',
-      change: { config: { commitMode: 0, retentionBytes: -5 } },
+      change: { config: { retentionBytes: -5 } },
       message: 'config.retention_bytes is -5, must be an integer of -1 to 9007199254740991',
     },
     {
       name: 'a segment smaller than a batch',
-      change: { config: { commitMode: 0, segmentBytes: 65_536, batchBytesMax: 1_048_576 } },
+      change: { config: { segmentBytes: 65_536, batchBytesMax: 1_048_576 } },
       message: 'segmentBytes is 65536, must be at least batchBytesMax (1048576)',
     },
   ])('refuses $name, and names both values', async ({ change, message }) => {

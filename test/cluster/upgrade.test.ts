@@ -1,12 +1,15 @@
-/** Brokers of two builds side by side: one level behind works, the level rises with the last broker, and a way back is refused with its reason. */
+/**
+ * Brokers of two builds side by side: some levels behind works, the level rises with the last
+ * broker, and a way back is refused with its reason.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FEATURE_LEVEL_MAX } from '../../broker/metadata/features.ts';
+import { FEATURE_LEVEL_MAX, LEVEL_OF_OPTIONS } from '../../broker/metadata/features.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 import { when } from './harness/wait.ts';
 
-const OLD_LEVEL = FEATURE_LEVEL_MAX - 1;
-/** What makes a broker pass for a build one level behind. */
+const OLD_LEVEL = LEVEL_OF_OPTIONS - 1;
+/** What makes a broker pass for a build of that level. */
 const OLD = ['--feature-level-max', `${OLD_LEVEL}`];
 const NEW = ['--feature-level-max', `${FEATURE_LEVEL_MAX}`];
 
@@ -23,7 +26,7 @@ describe('a rolling upgrade', () => {
       cluster,
       { assignments: [[1, 2, 3]] },
       async ({ topic: { name }, progress }: Scene) => {
-        // What the newest level brought.
+        // What the next level brought.
         const change = () =>
           cluster.admin.setClusterSettings({ brokerOptions: { 'log-level': 'warn' } });
         for (const [brokerId, behind] of [
@@ -43,7 +46,7 @@ describe('a rolling upgrade', () => {
           await progress();
           expect(await level()).toBe(OLD_LEVEL);
           await expect(change()).rejects.toThrow(
-            `it needs feature level ${FEATURE_LEVEL_MAX}, the cluster is at ${OLD_LEVEL}; brokers ${behind} cannot run it`,
+            `it needs feature level ${LEVEL_OF_OPTIONS}, the cluster is at ${OLD_LEVEL}; brokers ${behind} cannot run it`,
           );
         }
         // A controller of either build: whoever it is, the other goes on without it.

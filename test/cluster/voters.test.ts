@@ -1,6 +1,8 @@
-/** The metadata quorum follows the brokers: it grows, shrinks, spreads over racks and replaces its dead, while records flow. */
+/**
+ * The metadata quorum follows the brokers: it grows, shrinks, spreads over racks and replaces its
+ * dead, while records flow.
+ */
 import { afterEach, describe, expect, it } from 'vitest';
-import { CommitMode } from '../../proto/gen/tidemark/v1/admin.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 import { when } from './harness/wait.ts';
@@ -98,8 +100,7 @@ describe('voters', () => {
       { replicationFactor: 1, config: { minInSyncReplicas: 1 }, copies: 1 },
       async ({ topic: { name }, progress }: Scene) => {
         const copies = async (replicationFactor: number, minInSyncReplicas: number) => {
-          const commitMode = CommitMode.COMMIT_MODE_UNSPECIFIED;
-          const lower = { name, config: { commitMode, minInSyncReplicas }, waitMs: WAIT_MS };
+          const lower = { name, config: { minInSyncReplicas }, waitMs: WAIT_MS };
           const other = { name, replicationFactor, waitMs: WAIT_MS };
           for (const change of minInSyncReplicas === 1 ? [lower, other] : [other, lower])
             await growing.admin.alterTopic(change);

@@ -1,4 +1,7 @@
-/** The image in pods, without an operator: three brokers of a StatefulSet in three zones, and what becomes of their records when pods end. */
+/**
+ * The image in pods, without an operator: three brokers of a StatefulSet in three zones, and what
+ * becomes of their records when pods end.
+ */
 import { describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { BrokerPods } from './brokers.ts';
@@ -16,7 +19,8 @@ const ENDINGS = [
   },
   {
     name: 'forced',
-    // The kubelet allows two seconds after all, so whether the stop was orderly depends on how fast it was.
+    // The kubelet allows two seconds after all, so whether the stop was orderly depends on how fast
+    // it was.
     what: 'loses its pod by force: never warm',
     end: async (kube: Kube, { metadata }: Pod): Promise<void> => {
       await kube.kubectl('delete', 'pod', metadata.name, '--grace-period=0', '--force');

@@ -26,7 +26,10 @@ export class BrokerPods {
     this.#set = { name: NAME, namespace, image, clusterId: randomUUID(), replicas: REPLICAS };
   }
 
-  /** Starts the pods, forms the cluster by one call to the first, and resolves when all serve and vote. */
+  /**
+   * Starts the pods, forms the cluster by one call to the first, and resolves when all serve and
+   * vote.
+   */
   async start(): Promise<void> {
     await this.#kube.apply(...brokerObjects(this.#set));
     await this.#kube.wait('the first broker to form the cluster', async () => {
@@ -78,7 +81,10 @@ export class BrokerPods {
     return metadata.labels?.[ZONE_LABEL] ?? '';
   }
 
-  /** Resolves when all brokers, in the eyes of each, serve and vote, and `newer` has registered anew. */
+  /**
+   * Resolves when all brokers, in the eyes of each, serve and vote, and `newer` has registered
+   * anew.
+   */
   async waitServing(newer?: Broker): Promise<void> {
     await this.#kube.wait('all brokers to serve and vote', async (note) => {
       const views = await this.views();
@@ -95,7 +101,10 @@ export class BrokerPods {
     });
   }
 
-  /** Resolves when all brokers agree on the leader of every partition, and on all of its replicas being in the sync set. */
+  /**
+   * Resolves when all brokers agree on the leader of every partition, and on all of its replicas
+   * being in the sync set.
+   */
   async waitInSync(name: string): Promise<void> {
     await this.#kube.wait(`${name} to be in sync`, async (note) => {
       const views = await this.topic(name);
@@ -120,7 +129,10 @@ export class BrokerPods {
     await this.waitInSync(name);
   }
 
-  /** Ends a broker, by whatever `end` does to its pod, and resolves, when it or its successor is in service, to the new registration. */
+  /**
+   * Ends a broker, by whatever `end` does to its pod, and resolves, when it or its successor is in
+   * service, to the new registration.
+   */
   async replace(brokerId: number, end: (pod: Pod) => Promise<void>): Promise<Broker> {
     const before = await this.registered(brokerId);
     await end(await this.pod(brokerId));

@@ -1,5 +1,6 @@
 /**
- * The Kubernetes under test: the launcher's, or whichever one KUBECONFIG names (kind, minikube). Only the first can cut a node off or pull its plug.
+ * The Kubernetes under test: the launcher's, or whichever one KUBECONFIG names (kind, minikube).
+ * Only the first can cut a node off or pull its plug.
  */
 import { ensureKubeTools } from '../../scripts/kube-tools.mjs';
 import { tryTool } from './launcher/kubectl.ts';

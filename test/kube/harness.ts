@@ -1,9 +1,9 @@
 /**
- * What a test on a real Kubernetes works with: a namespace of its own, kubectl and helm with JSON, waiting that says what it saw, a pod with the `tidemark`
- * command, and a load with the history checker that runs in a pod.
+ * What a test on a real Kubernetes works with: a namespace of its own, kubectl and helm with JSON,
+ * waiting that says what it saw, a pod with the `tidemark` command, and a load with the history
+ * checker that runs in a pod.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, inject } from 'vitest';
 import { ROOT } from '../cluster/harness/child.ts';
@@ -11,13 +11,8 @@ import type { Violation } from '../cluster/harness/history.ts';
 import { type Note, waitFor, when } from '../cluster/harness/wait.ts';
 import { type Provided, tool } from './cluster.ts';
 import { signalContainer } from './launcher/cgroups.ts';
-import {
-  PROGRAM_FILES,
-  programPod,
-  programsConfigMap,
-  testNamespace,
-  TOOLS_POD,
-} from './objects.ts';
+import { programPod, programsConfigMap, testNamespace, TOOLS_POD } from './objects.ts';
+import { programCommand, programFiles } from './programs.ts';
 
 /** Any Kubernetes object, as far as every one has these. */
 export interface KubeObject {
@@ -95,16 +90,21 @@ export class Kube {
     return this.#kind === 'launched';
   }
 
-  /** Makes the namespace, restricted as strictly as Kubernetes can, and the pod with the `tidemark` command. */
+  /**
+   * Makes the namespace, restricted as strictly as Kubernetes can, and the pod with the `tidemark`
+   * command.
+   */
   async open(): Promise<void> {
     await this.apply(testNamespace(this.namespace));
-    const files = PROGRAM_FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]);
-    await this.apply(programsConfigMap(files as [string, string][]));
+    await this.apply(programsConfigMap(await programFiles()));
     await this.apply(programPod(TOOLS_POD, this.image, ['sleep', 'infinity']));
     await this.waitPodReady(TOOLS_POD);
   }
 
-  /** Removes what helm installed and the namespace, with everything in it. Definitions belong to a release, so the next one finds none. */
+  /**
+   * Removes what helm installed and the namespace, with everything in it. Definitions belong to a
+   * release, so the next one finds none.
+   */
   async close(): Promise<void> {
     for (const release of this.#releases) {
       // Whoever takes a finalizer off must still be there.
@@ -124,7 +124,10 @@ export class Kube {
     return this.#run('helm', args);
   }
 
-  /** `helm install` of the chart with the image under test. What it installs goes with the namespace. */
+  /**
+   * `helm install` of the chart with the image under test. What it installs goes with the
+   * namespace.
+   */
   async installChart(release: string, ...values: readonly string[]): Promise<void> {
     const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(this.image) ?? [];
     const image = [`image.repository=${repository}`, `image.tag=${tag}`];
@@ -140,7 +143,10 @@ export class Kube {
     this.#releases.splice(this.#releases.indexOf(release), 1);
   }
 
-  /** Runs kubectl. Resolves to the complaint with which it refused; @throws Error where it did not refuse */
+  /**
+   * Runs kubectl. Resolves to the complaint with which it refused; @throws Error where it did not
+   * refuse
+   */
   async refused(args: readonly string[], input = ''): Promise<string> {
     const { code, stdout, stderr } = await this.#try('kubectl', args, input);
     if (code === 0) throw new Error(`kubectl ${args.join(' ')} was accepted: ${stdout}`);
@@ -188,13 +194,19 @@ export class Kube {
     return this.exec(TOOLS_POD, ['env', `TIDEMARK_SERVER=${server}`, 'tidemark', ...args], input);
   }
 
-  /** One call of the Admin service to each of these brokers. Resolves to their answers, in this order. */
+  /**
+   * One call of the Admin service to each of these brokers. Resolves to their answers, in this
+   * order.
+   */
   async call<T>(method: string, addresses: readonly string[], request: object = {}): Promise<T[]> {
     const args = [method, addresses.join(','), JSON.stringify(request)];
-    return JSON.parse(await this.exec(TOOLS_POD, [...runs('call'), ...args])) as T[];
+    return JSON.parse(await this.exec(TOOLS_POD, [...programCommand('call'), ...args])) as T[];
   }
 
-  /** {@link waitFor}; in vain, the message holds the pods, what happened to them, and the end of their logs. */
+  /**
+   * {@link waitFor}; in vain, the message holds the pods, what happened to them, and the end of
+   * their logs.
+   */
   async wait<T>(
     what: string,
     look: (note: Note) => Promise<T | undefined> | T | undefined,
@@ -227,7 +239,10 @@ export class Kube {
     return container?.restartCount ?? 0;
   }
 
-  /** Resolves when the container of a pod was started again more than `restarts` times, and is ready. */
+  /**
+   * Resolves when the container of a pod was started again more than `restarts` times, and is
+   * ready.
+   */
   async waitRestarted(name: string, restarts: number): Promise<void> {
     await this.wait(`the container of ${name} to be started again`, async (note) => {
       const { status } = await this.get<Pod>('pod', name);
@@ -237,7 +252,10 @@ export class Kube {
     await this.waitPodReady(name);
   }
 
-  /** SIGKILL of a pod's container: the pod stays, its kubelet starts the container again. Resolves when it is ready again. */
+  /**
+   * SIGKILL of a pod's container: the pod stays, its kubelet starts the container again. Resolves
+   * when it is ready again.
+   */
   async killContainer(name: string): Promise<void> {
     await this.waitRestarted(name, await this.signalContainer(name, 'SIGKILL'));
   }
@@ -246,12 +264,15 @@ export class Kube {
   async startLoad({ topic, partitions, server, node }: LoadPlace): Promise<RunningLoad> {
     this.#loads += 1;
     const name = `load-${this.#loads}`;
-    await this.apply(programPod(name, this.image, [...runs('load'), topic, server], node));
+    await this.apply(
+      programPod(name, this.image, [...programCommand('load'), topic, server], node),
+    );
     const last = async (): Promise<LoadLine> =>
       JSON.parse(await this.kubectl('logs', name, '--tail=1')) as LoadLine;
     const progress = async (records = 20): Promise<void> => {
       const before = await this.wait(`${name} to run`, last);
-      // The fewest may not be the same partition later, so this waits for as much from all of them, or a little more.
+      // The fewest may not be the same partition later, so this waits for as much from all of them,
+      // or a little more.
       await this.wait(`${records} more records of each partition`, async (note) => {
         const line = await last();
         note(line);
@@ -312,15 +333,10 @@ interface LoadLine {
   readonly verdict?: LoadVerdict;
 }
 
-/** Command of one of the programs in `pod`. A ConfigMap is mounted as links, which must not be followed when imports are resolved. */
-function runs(program: string): string[] {
-  const path = `/opt/tidemark/test/kube/pod/${program}.ts`;
-  return ['node', '--preserve-symlinks', '--preserve-symlinks-main', path];
-}
-
 /**
- * Gives the tests of a `describe` block one namespace on the cluster and whatever `prepare` makes there, and skips them, with the reason, where there is no
- * cluster. `needs: 'launched'` is for tests that take nodes down, which a cluster from KUBECONFIG does not allow.
+ * Gives the tests of a `describe` block one namespace on the cluster and whatever `prepare` makes
+ * there, and skips them, with the reason, where there is no cluster. `needs: 'launched'` is for
+ * tests that take nodes down, which a cluster from KUBECONFIG does not allow.
  */
 export function useKube<T>(
   prepare: (kube: Kube) => Promise<T>,

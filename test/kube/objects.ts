@@ -1,18 +1,12 @@
-/** Kubernetes objects of the tests: the namespace, pods that run programs, and brokers without an operator. */
+/**
+ * Kubernetes objects of the tests: the namespace, pods that run programs, and brokers without an
+ * operator.
+ */
+import { PROGRAMS_DIR } from './programs.ts';
 
 /** The pod in which commands are run. */
 export const TOOLS_POD = 'tools';
 const PROGRAMS = 'programs';
-
-/** Sources that the image does not hold, and pods of the tests run. */
-export const PROGRAM_FILES = [
-  'test/kube/pod/call.ts',
-  'test/kube/pod/dying-operator.ts',
-  'test/kube/pod/load.ts',
-  'test/cluster/harness/direct.ts',
-  'test/cluster/harness/history.ts',
-  'test/cluster/harness/load.ts',
-] as const;
 
 const POD_SECURITY = {
   runAsNonRoot: true,
@@ -33,9 +27,9 @@ export function testNamespace(name: string): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-/** The files of {@link PROGRAM_FILES}, by path. */
+/** Files by name. */
 export function programsConfigMap(files: readonly (readonly [string, string])[]): object {
-  const data = Object.fromEntries(files.map(([path, text]) => [keyOf(path), text]));
+  const data = Object.fromEntries(files);
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: PROGRAMS }, data };
 }
 
@@ -45,17 +39,16 @@ export interface ProgramPod {
   readonly [field: string]: unknown;
 }
 
-/** A pod that runs a command once, with the image's own files and those of {@link programsConfigMap} where the checkout has them. */
+/**
+ * A pod that runs a command once, with the image's own files and those of
+ * {@link programsConfigMap}.
+ */
 export function programPod(
   name: string,
   image: string,
   command: readonly string[],
   node?: string,
 ): ProgramPod {
-  const items = PROGRAM_FILES.map((path) => ({
-    key: keyOf(path),
-    path: path.replace(/^test\//, ''),
-  }));
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -72,20 +65,18 @@ export function programPod(
           image,
           command,
           securityContext: CONTAINER_SECURITY,
-          volumeMounts: [{ name: PROGRAMS, mountPath: '/opt/tidemark/test' }],
+          volumeMounts: [{ name: PROGRAMS, mountPath: PROGRAMS_DIR }],
         },
       ],
-      volumes: [{ name: PROGRAMS, configMap: { name: PROGRAMS, items } }],
+      volumes: [{ name: PROGRAMS, configMap: { name: PROGRAMS } }],
     },
   };
 }
 
-/** A key may hold no slash. */
-function keyOf(path: string): string {
-  return path.replaceAll('/', '.');
-}
-
-/** Brokers as the operator makes them, but by hand: ordinal as id, rack from the pod's topology label, a Service for peers and one for clients. */
+/**
+ * Brokers as the operator makes them, but by hand: ordinal as id, rack from the pod's topology
+ * label, a Service for peers and one for clients.
+ */
 export interface BrokerSet {
   readonly name: string;
   readonly namespace: string;

@@ -1,6 +1,7 @@
 /**
- * A LogCluster as a person has it: the operator from its chart, a manifest that is applied again and again, and a status that is read. What the operator did, and
- * in which order, is taken from its log.
+ * A LogCluster as a person has it: the operator from its chart, a manifest that is applied again
+ * and again, and a status that is read. What the operator did, and in which order, is taken from
+ * its log.
  */
 import type {
   DescribeClusterResponse,
@@ -63,7 +64,10 @@ export class OperatedCluster {
     this.#kube = kube;
   }
 
-  /** Installs the chart with these values, applies a manifest with these fields, and resolves when all brokers serve. */
+  /**
+   * Installs the chart with these values, applies a manifest with these fields, and resolves when
+   * all brokers serve.
+   */
   async start(
     spec: Readonly<Record<string, unknown>> = {},
     ...values: readonly string[]
@@ -214,7 +218,10 @@ export class OperatedCluster {
     return verdict;
   }
 
-  /** Every action that the operator that runs now has begun, in its order; one that was begun several times in a row counts once. */
+  /**
+   * Every action that the operator that runs now has begun, in its order; one that was begun
+   * several times in a row counts once.
+   */
   async acts(...actions: readonly string[]): Promise<Act[]> {
     const log = await this.#kube.kubectl('logs', `deployment/${RELEASE}`, '--tail=-1');
     const all = log

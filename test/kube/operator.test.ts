@@ -1,4 +1,7 @@
-/** The operator as a person meets it: `helm install`, ten lines of manifest, and a Service to append to. */
+/**
+ * The operator as a person meets it: `helm install`, ten lines of manifest, and a Service to append
+ * to.
+ */
 import { describe, expect, it } from 'vitest';
 import { BAD_LOG_CLUSTERS } from '../fixtures/operator/bad-log-clusters.ts';
 import { BAD_LOG_TOPICS } from '../fixtures/operator/bad-log-topics.ts';
@@ -69,10 +72,16 @@ function expectedCauses({ faults, causes }: BadManifest): string[] {
   return [...(causes ?? ofRules)].sort();
 }
 
-/** What the API server adds of itself where a field has a wrong type: rules and subresources that it could not look at. */
+/**
+ * What the API server adds of itself where a field has a wrong type: rules and subresources that it
+ * could not look at.
+ */
 const REMARK = /some validation rules were not checked| accessor error: /;
 
-/** `The LogCluster "x" is invalid: FIELD: MESSAGE`, or a line with `* FIELD: MESSAGE` for each of several. */
+/**
+ * `The LogCluster "x" is invalid: FIELD: MESSAGE`, or a line with `* FIELD: MESSAGE` for each of
+ * several.
+ */
 function causesOf(said: string): string[] {
   const list = said.replace(/^.*? is invalid: *|^.*?"STDIN": /s, '').trim();
   const causes = list.startsWith('*') ? list.split(/^\* /m).slice(1) : [list];

@@ -10,7 +10,8 @@ interface Lease extends KubeObject {
 }
 
 interface LogLine {
-  readonly time: number;
+  /** ISO 8601. */
+  readonly time: string;
   readonly msg: string;
   readonly action?: string;
 }
@@ -55,7 +56,7 @@ describe('two operators', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as LogLine);
-    const woken = lines.filter(({ time }) => time >= wokenMs);
+    const woken = lines.filter(({ time }) => Date.parse(time) >= wokenMs);
     expect(woken.map(({ msg }) => msg)).toContain('leadership lost');
     expect(woken.filter(({ msg }) => msg === 'act')).toEqual([]);
   });

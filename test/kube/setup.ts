@@ -1,6 +1,7 @@
 /**
- * Before the tests on Kubernetes: brings a cluster up with the image of this checkout on every node, or finds out why it cannot; after them, removes it.
- * KUBECONFIG names another cluster to use; TIDEMARK_IMAGE is then the image that its nodes have or can pull.
+ * Before the tests on Kubernetes: brings a cluster up with the image of this checkout on every
+ * node, or finds out why it cannot; after them, removes it. KUBECONFIG names another cluster to
+ * use; TIDEMARK_IMAGE is then the image that its nodes have or can pull.
  */
 import type { TestProject } from 'vitest/node';
 import type { Provided } from './cluster.ts';
@@ -38,7 +39,10 @@ function provide(project: TestProject, provided: Provided): void {
   project.provide('kube', provided);
 }
 
-/** Why no cluster can be started here; undefined where one can. Building Kubernetes takes minutes, so it is done only where it was asked for. */
+/**
+ * Why no cluster can be started here; undefined where one can. Building Kubernetes takes minutes,
+ * so it is done only where it was asked for.
+ */
 async function whyNot(): Promise<string | undefined> {
   const missing = await missingPrerequisites();
   if (missing.length > 0) return `a Kubernetes of its own needs ${missing.join('; ')}`;

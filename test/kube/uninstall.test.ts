@@ -73,7 +73,10 @@ describe('volumes that are kept', () => {
   });
 });
 
-/** Objects of the namespace other than those that Kubernetes or the test itself put there, as `kind/name`. */
+/**
+ * Objects of the namespace other than those that Kubernetes or the test itself put there, as
+ * `kind/name`.
+ */
 async function leftIn(kube: Kube): Promise<string[]> {
   const listing = await kube.kubectl(
     'api-resources',

@@ -1,12 +1,15 @@
 /**
- * The controller: decides what metadata becomes while its broker leads the metadata quorum. It judges every request against a *speculative* image,
- * the committed one plus all it has proposed, and answers when what it answered from is committed. It must not know of raft, sockets or clocks;
- * a proposal that fails ends this controller, and the next one starts from what is committed. Rules 11 to 19 and P4 to P12 of logs.md.
+ * The controller: decides what metadata becomes while its broker leads the metadata quorum. It
+ * judges every request against a *speculative* image, the committed one plus all it has proposed,
+ * and answers when what it answered from is committed. It must not know of raft, sockets or clocks;
+ * a proposal that fails ends this controller, and the next one starts from what is committed. Rules
+ * 11 to 19, P4 to P9, P11 and P12 (docs/rules.md).
  */
-import { assert, assertNever } from '../../base/assert.ts';
-import { BrokerError } from '../../base/errors.ts';
-import type { BrokerId, MonotonicMs, WallMs } from '../../base/units.ts';
-import { partitionKey } from '../../base/units.ts';
+import type { Fact } from '../../../base/events.ts';
+import { assert, assertNever } from '../../../base/assert.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerId, MonotonicMs, WallMs } from '../../../base/units.ts';
+import { partitionKey } from '../../../base/units.ts';
 import { apply } from '../apply.ts';
 import type {
   AlterTopicRequest,
@@ -21,20 +24,22 @@ import type {
   RegisterRequest,
   RemoveBrokerRequest,
 } from '../controller-types.ts';
-import { distrust, viewOf } from '../election.ts';
-import type { BrokerView } from '../election.ts';
+import { distrust, viewOf, withAbility } from '../leader-election.ts';
+import type { BrokerView } from '../leader-election.ts';
 import { assertLevel, LEVEL_OF_OPTIONS, requireLevel } from '../features.ts';
 import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts';
 import type { VoterId } from '../voters.ts';
-import { decommission, removeBroker } from './decommission.ts';
+import { decommission, removeBroker } from './moving/decommission.ts';
 import type { Desk } from './desk.ts';
-import { handOver, isVoteLeaving, leadershipsLeft } from './handover.ts';
-import { Leaderships } from './leaderships.ts';
+import { handOver, isVoteLeaving, leadershipsLeft } from './leadership/stop-requests.ts';
+import { Leaderships } from './leadership/leadership.ts';
+import { LateRequests } from './late-requests.ts';
 import { Ledger } from './ledger.ts';
-import { Moves } from './moves.ts';
+import { Moves } from './moving/moves.ts';
+import { ProducerFences } from './producer-fences.ts';
 import { ProducerIds } from './producers.ts';
-import { reassign } from './reassign.ts';
-import { judgeRegistration } from './registration.ts';
+import { reassign } from './moving/reassign.ts';
+import { isRegistered, judgeRegistration, registrationRecord } from './registration.ts';
 import { settledRows } from './rows.ts';
 import type { RowChange } from './rows.ts';
 import { Sessions } from './sessions.ts';
@@ -51,9 +56,11 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #sessions: Sessions;
   readonly #producerIds = new ProducerIds();
+  readonly #fences = new ProducerFences();
   readonly #moves = new Moves();
   readonly #raises = new WaitingRaises();
   readonly #ledger = new Ledger();
+  readonly #late = new LateRequests();
   readonly #desk: Desk;
   readonly #leaderships: Leaderships;
   /** Committed, plus everything proposed. */
@@ -80,7 +87,10 @@ export class Controller {
     this.#leaderships = new Leaderships(this.#desk, this.#moves.handovers, options.image);
   }
 
-  /** Takes one input and returns everything that follows from it. Never throws for what a client sent. */
+  /**
+   * Takes one input and returns everything that follows from it. Never throws for what a client
+   * sent.
+   */
   step(input: ControllerInput): ControllerOutput {
     this.#output = emptyOutput();
     if (!this.#isStarted) this.#start();
@@ -88,10 +98,19 @@ export class Controller {
     this.#advanceMoves();
     this.#leaderships.run();
     this.#probe();
+    // Whoever is fenced counts as fenced here before that is committed, which the answer waits for.
+    for (const { requestId, reply } of this.#fences.takeDue(
+      this.#image.brokers.values(),
+      this.#nowMs,
+    ))
+      this.#reply(requestId, reply);
     return this.#output;
   }
 
-  /** Repairs what the controller before may have left half done, and looks at once who is still there: the dead are replaced now. */
+  /**
+   * Repairs what the controller before may have left half done, and looks at once who is still
+   * there: the dead are replaced now.
+   */
   #start(): void {
     this.#isStarted = true;
     for (const topic of this.#image.topics.values()) {
@@ -114,7 +133,7 @@ export class Controller {
         this.#request(input.requestId, input.request);
         return;
       case 'committed':
-        this.#committed(input.proposalId);
+        this.#committed(input.proposalId, input.index);
         return;
       case 'voters':
         this.#voters = input.voters;
@@ -146,7 +165,7 @@ export class Controller {
         return;
       }
       this.#checkRoom();
-      const reply = this.#judge(requestId, request);
+      const reply = this.#late.guard(request, this.#desk, () => this.#judge(requestId, request));
       if (reply !== null) this.#reply(requestId, reply);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
@@ -154,7 +173,9 @@ export class Controller {
     }
   }
 
-  /** Proposes what the request asks for and returns its answer; null when the answer comes later. */
+  /**
+   * Proposes what the request asks for and returns its answer; null when the answer comes later.
+   */
   #judge(
     requestId: number,
     request: Exclude<ControllerRequest, HeartbeatRequest>,
@@ -178,7 +199,7 @@ export class Controller {
         this.#propose(deleteTopic(this.#image, request));
         return { kind: 'delete-topic' };
       case 'init-producer':
-        return this.#initProducer(request);
+        return this.#initProducer(requestId, request);
       case 'elect-leader':
         return this.#leaderships.elect(requestId, request);
       case 'reassign':
@@ -198,31 +219,31 @@ export class Controller {
 
   #register(request: RegisterRequest): ControllerReply {
     const present = this.#image.brokers.get(request.brokerId);
-    // Whoever holds the place may be dead already: ask now, so that the newcomer's next try succeeds.
+    if (present !== undefined && isRegistered(present, request)) {
+      const { brokerEpoch, restartClass } = present;
+      return { kind: 'register', brokerEpoch, restartClass };
+    }
+    // Whoever holds the place may be dead already: ask now, so that the newcomer's next try
+    // succeeds.
     if (present?.fenced === false && request.brokerId !== this.#options.self)
       this.#sessions.watch(request.brokerId);
     const { restartClass, isDistrusted, downgrade } = judgeRegistration(this.#image, request);
-    const { brokerId, directoryId, host, port, rack, featureLevelMax } = request;
-    const brokerEpoch = this.#image.lastBrokerEpoch + 1;
-    const registered: MetadataRecord = {
-      kind: 'broker-registered',
-      brokerId,
-      brokerEpoch,
-      directoryId,
-      host,
-      port,
-      rack,
-      restartClass,
-      featureLevelMax,
-    };
+    const { brokerId } = request;
+    const registered = registrationRecord(this.#image, request, restartClass);
+    const { brokerEpoch } = registered;
     this.#sessions.begin(brokerId, brokerEpoch, this.#nowMs);
     const rows = this.#rowRecords(
       this.#folded([registered]),
       (state) => state.replicas.includes(brokerId),
-      (state, min) => (isDistrusted ? distrust(state, brokerId, min) : state),
+      (state, min) => {
+        // What the incarnation before could not lead, this one may.
+        const able = withAbility(state, brokerId, '');
+        return isDistrusted ? distrust(able, brokerId, min) : able;
+      },
     );
-    // The distrust comes first: were the controller lost in between, a registration without it would let the next start claim to be warm
-    // with a log that was never examined (KAFKA-18106 is the same hole).
+    // The distrust comes first: were the controller lost in between, a registration without it
+    // would let the next start claim to be warm with a log that was never examined (KAFKA-18106 is
+    // the same hole).
     this.#propose([...rows, registered]);
     this.#fact('broker-registered', {
       brokerId,
@@ -241,16 +262,19 @@ export class Controller {
   }
 
   #heartbeat(requestId: number, request: HeartbeatRequest): void {
-    const { brokerId, brokerEpoch, wantsUnfence, wantsStop, lossy } = request;
-    const broker = checkSender(this.#image.brokers.get(brokerId), brokerId, brokerEpoch);
+    const { brokerId, brokerEpoch, wantsUnfence, wantsStop, lossy, abilities = [] } = request;
+    const broker = checkSender(this.#image, brokerId, brokerEpoch);
     this.#sessions.heard(brokerId, this.#nowMs);
+    this.#fences.heard(brokerId, brokerEpoch, request.metadataIndex ?? null);
     const stays = request.stays === true && broker.stopping;
-    const isChange = wantsUnfence || wantsStop || lossy || stays;
+    const drains = request.drains === true && !wantsStop && !broker.stopping;
+    const isChange = wantsUnfence || wantsStop || lossy || stays || drains || abilities.length > 0;
     if (isChange) this.#checkRoom();
     if (lossy) this.#condemn(brokerId);
     else if (wantsUnfence && broker.fenced && !this.#sessions.isCondemned(brokerId))
       this.#unfence(brokerId);
-    if (wantsStop) this.#stop(brokerId);
+    if (abilities.length > 0) this.#leaderships.noteAbilities(brokerId, abilities);
+    if (wantsStop || drains) this.#stop(brokerId, wantsStop);
     else if (stays) this.#stay(brokerId);
     if (request.leaves === true) this.#fence([brokerId], 'it has stopped in order');
     const { leadersLeft, isHeld } = leadershipsLeft(this.#image, this.#view(), brokerId, (key) =>
@@ -279,7 +303,10 @@ export class Controller {
     this.#fact('broker-unfenced', { brokerId, brokerEpoch, partitionsChanged: rows.length });
   }
 
-  /** Fences brokers together, so that those left are judged once and not one after the other as if each death were alone. */
+  /**
+   * Fences brokers together, so that those left are judged once and not one after the other as if
+   * each death were alone.
+   */
   #fence(brokerIds: readonly BrokerId[], reason: string): void {
     const fences = brokerIds
       .filter((id) => this.#image.brokers.get(id)?.fenced === false)
@@ -303,7 +330,10 @@ export class Controller {
       });
   }
 
-  /** The broker says that its disk failed: as a lossy registration, at once (DESIGN.md section 6). */
+  /**
+   * The broker says that its disk failed: as a lossy registration, at once
+   * (docs/rules.md#restart-classes).
+   */
   #condemn(brokerId: BrokerId): void {
     if (this.#sessions.isCondemned(brokerId)) return;
     const brokerEpoch = this.#epochOf(brokerId);
@@ -318,7 +348,11 @@ export class Controller {
     this.#fact('broker-condemned', { brokerId, brokerEpoch, partitionsChanged: rows.length });
   }
 
-  #stop(brokerId: BrokerId): void {
+  /**
+   * @param isDrained nothing that is led there waits to be committed (rule 22), so leaderships may
+   * move; else it is given nothing more, and goes on draining
+   */
+  #stop(brokerId: BrokerId, isDrained: boolean): void {
     const stopping: MetadataRecord[] =
       this.#image.brokers.get(brokerId)?.stopping === true
         ? []
@@ -326,11 +360,15 @@ export class Controller {
     const view = this.#view(this.#folded(stopping));
     const rows = this.#rowRecords(
       this.#folded(stopping),
-      (state) => state.leader === brokerId,
+      // One that stops is no successor either: its leader would wait for a hand-over that is
+      // refused.
+      (state) => state.leader === brokerId || state.successor === brokerId,
       (state, _min, topicId) =>
-        handOver(state, view, () =>
-          this.#sessions.noteHandover(brokerId, partitionKey(topicId, state.partition)),
-        ),
+        state.leader === brokerId && isDrained
+          ? handOver(state, view, () =>
+              this.#sessions.noteHandover(brokerId, partitionKey(topicId, state.partition)),
+            )
+          : state,
     );
     this.#propose([...stopping, ...rows]);
     if (stopping.length > 0)
@@ -353,13 +391,17 @@ export class Controller {
     this.#fact('broker-staying', { brokerId, partitionsChanged: rows.length });
   }
 
-  #initProducer(request: InitProducerRequest): ControllerReply {
-    const { records, reply } = this.#producerIds.init(this.#image, request.name);
+  #initProducer(requestId: number, request: InitProducerRequest): ControllerReply | null {
+    const { records, reply } = this.#producerIds.init(this.#image, request);
     this.#propose(records);
-    return reply;
+    if (reply.producerEpoch === 0) return reply;
+    this.#fences.hold(requestId, reply, this.#ledger.lastProposalId, this.#nowMs);
+    return null;
   }
 
-  /** A raised minInSyncReplicas may wait for the sync sets; whatever else is wrong is said at once. */
+  /**
+   * A raised minInSyncReplicas may wait for the sync sets; whatever else is wrong is said at once.
+   */
   #alterTopic(requestId: number, request: AlterTopicRequest): ControllerReply | null {
     const { records, shortfall } = alterTopic(this.#image, this.#view(), request, this.#options);
     if (shortfall === null) {
@@ -369,28 +411,6 @@ export class Controller {
     if (request.waitMs <= 0) throw shortfall;
     this.#raises.hold(requestId, request, this.#nowMs);
     return null;
-  }
-
-  /** Looks again at requests that wait for sync sets. */
-  #retryRaises(): void {
-    for (const { requestId, request, deadlineMs } of this.#raises.all) {
-      try {
-        const { records, shortfall } = alterTopic(
-          this.#image,
-          this.#view(),
-          request,
-          this.#options,
-        );
-        if (shortfall !== null && this.#nowMs < deadlineMs) continue;
-        if (shortfall !== null) throw shortfall;
-        this.#propose(records);
-        this.#reply(requestId, { kind: 'alter-topic' });
-      } catch (error) {
-        if (!(error instanceof BrokerError)) throw error;
-        this.#reply(requestId, error);
-      }
-      this.#raises.drop(requestId);
-    }
   }
 
   #decommission(request: DecommissionRequest): ControllerReply {
@@ -451,8 +471,10 @@ export class Controller {
     }
   }
 
-  #committed(proposalId: number): void {
+  #committed(proposalId: number, index: number): void {
     this.#output.replies.push(...this.#ledger.committed(proposalId));
+    this.#fences.committed(proposalId, index);
+    this.#late.committed(proposalId, index);
     this.#leaderships.committed(proposalId);
   }
 
@@ -495,7 +517,7 @@ export class Controller {
     while (this.#areMovesDue) {
       this.#areMovesDue = false;
       this.#moves.advance(this.#desk);
-      this.#retryRaises();
+      this.#raises.retry(this.#desk, this.#options, this.#late);
     }
   }
 
@@ -531,20 +553,21 @@ export class Controller {
       inspect: (inspection) => {
         this.#output.inspections.push(inspection);
       },
-      fact: (event, fields) => {
-        this.#fact(event, fields);
+      fact: (...fact) => {
+        this.#fact(...fact);
       },
     };
   }
 
-  /** Answers once everything proposed so far is committed: no answer rests on what might still be undone. */
+  /** Answers once everything proposed so far is committed: see {@link Ledger}. */
   #reply(requestId: number, reply: ControllerReply | BrokerError): void {
     this.#output.replies.push(...this.#ledger.answer({ requestId, reply }));
   }
 
   #checkRoom(): void {
     const { requestsPendingMax } = this.#options;
-    const pending = this.#ledger.waiting + this.#leaderships.requests + this.#raises.all.length;
+    const held = this.#raises.all.length + this.#fences.count;
+    const pending = this.#ledger.waiting + this.#leaderships.requests + held;
     if (pending < requestsPendingMax) return;
     throw new BrokerError(
       'OVERLOADED',
@@ -552,8 +575,8 @@ export class Controller {
     );
   }
 
-  #fact(event: string, fields: Readonly<Record<string, string | number | boolean>>): void {
-    this.#output.facts.push({ event, fields });
+  #fact(...fact: Fact): void {
+    this.#output.facts.push(fact);
   }
 
   #folded(records: readonly MetadataRecord[]): MetadataImage {

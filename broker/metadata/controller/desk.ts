@@ -1,8 +1,9 @@
 /** What the parts of the controller may ask of it. Every proposal changes `image` at once. */
-import type { BrokerError } from '../../base/errors.ts';
-import type { MonotonicMs, WallMs } from '../../base/units.ts';
+import type { OnFact } from '../../../base/events.ts';
+import type { BrokerError } from '../../../base/errors.ts';
+import type { MonotonicMs, WallMs } from '../../../base/units.ts';
 import type { ControllerOutput, ControllerReply } from '../controller-types.ts';
-import type { BrokerView } from '../election.ts';
+import type { BrokerView } from '../leader-election.ts';
 import type { MetadataImage, MetadataRecord } from '../types.ts';
 
 export interface Desk {
@@ -18,5 +19,5 @@ export interface Desk {
   /** Answers once everything proposed so far is committed. */
   reply(requestId: number, reply: ControllerReply | BrokerError): void;
   inspect(inspection: ControllerOutput['inspections'][number]): void;
-  fact(event: string, fields: Readonly<Record<string, string | number | boolean>>): void;
+  fact: OnFact;
 }

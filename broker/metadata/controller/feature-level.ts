@@ -1,8 +1,13 @@
-/** Raises the cluster's feature level: one step at a time, once every registered broker can run the next one and all have been there for a while. */
-import type { MonotonicMs } from '../../base/units.ts';
+/**
+ * Raises the cluster's feature level: one step at a time, once every registered broker can run the
+ * next one and all have been there for a while.
+ */
+import type { MonotonicMs } from '../../../base/units.ts';
 import type { MetadataImage, MetadataRecord } from '../types.ts';
 
-/** A roll that was begun may yet be turned back while brokers come and go; a raised level cannot. */
+/**
+ * A roll that was begun may yet be turned back while brokers come and go; a raised level cannot.
+ */
 export const FEATURE_LEVEL_STABLE_MS = 5000;
 
 export class FeatureLevels {

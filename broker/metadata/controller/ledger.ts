@@ -1,6 +1,9 @@
-/** Proposals on their way to the metadata log, and the answers that wait for them: no answer rests on what might still be undone. */
-import { assert } from '../../base/assert.ts';
-import type { BrokerError } from '../../base/errors.ts';
+/**
+ * Proposals on their way to the metadata log, and the answers that wait for them: no answer rests
+ * on what might still be undone.
+ */
+import { assert } from '../../../base/assert.ts';
+import type { BrokerError } from '../../../base/errors.ts';
 import type { ControllerReply } from '../controller-types.ts';
 
 /** An answer to a request. */
@@ -35,7 +38,10 @@ export class Ledger {
     return proposalId <= this.#committedProposalId;
   }
 
-  /** Keeps an answer until everything proposed so far is committed; returns it when that is so already. */
+  /**
+   * Keeps an answer until everything proposed so far is committed; returns it when that is so
+   * already.
+   */
   answer(answer: Answer): readonly Answer[] {
     if (this.isCommitted(this.#lastProposalId)) return [answer];
     this.#waiting.push({ ...answer, proposalId: this.#lastProposalId });

@@ -1,18 +1,19 @@
 /**
- * Producer ids: taken from metadata in blocks, so that an anonymous producer rarely costs a record. Ids of a block that a lost controller had not
- * given out are skipped; an id is never given twice (rule 20).
+ * Producer ids: taken from metadata in blocks, so that an anonymous producer rarely costs a record.
+ * Ids of a block that a lost controller had not given out are skipped; an id is never given twice
+ * (rule 20).
  */
-import { BrokerError } from '../../base/errors.ts';
-import type { ControllerReply } from '../controller-types.ts';
-import type { MetadataImage, MetadataRecord } from '../types.ts';
+import { NAMED_PRODUCERS_MAX, NAME_LENGTH_MAX } from '../../../base/limits.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { ControllerReply, InitProducerRequest } from '../controller-types.ts';
+import type { MetadataImage, MetadataRecord, NamedProducer } from '../types.ts';
 
 /** Ids taken at once: one record per thousand anonymous producers. */
 export const PRODUCER_ID_BLOCK = 1000;
-/** Named producers in metadata. Each costs about 100 bytes in every snapshot. */
-export const NAMED_PRODUCERS_MAX = 100_000;
-/** Characters of a producer's name. */
-export const PRODUCER_NAME_LENGTH_MAX = 255;
-/** Epochs are 32 bits wide in the batch header (proto/batch/FORMAT.md); at the end a name takes a new id. */
+/**
+ * Epochs are 32 bits wide in the batch header (wire/batch/FORMAT.md); at the end a name takes a new
+ * id.
+ */
 const PRODUCER_EPOCH_MAX = 0xffff_ffff;
 
 type InitProducerReply = Extract<ControllerReply, { kind: 'init-producer' }>;
@@ -24,19 +25,20 @@ export class ProducerIds {
   /** Records to be committed before the reply, and the reply. Throws {@link BrokerError}. */
   init(
     image: MetadataImage,
-    name: string,
+    { name, expected }: InitProducerRequest,
   ): { readonly records: readonly MetadataRecord[]; readonly reply: InitProducerReply } {
     if (name === '') {
       const { records, producerId } = this.#take(image);
       return { records, reply: { kind: 'init-producer', producerId, producerEpoch: 0 } };
     }
-    if (name.length > PRODUCER_NAME_LENGTH_MAX) {
+    if (name.length > NAME_LENGTH_MAX) {
       throw new BrokerError(
         'INVALID_ARGUMENT',
-        `name has ${String(name.length)} characters, must have at most ${String(PRODUCER_NAME_LENGTH_MAX)}`,
+        `name has ${String(name.length)} characters, must have at most ${String(NAME_LENGTH_MAX)}`,
       );
     }
     const known = image.namedProducers.get(name);
+    requireExpected(name, known, expected);
     if (known === undefined && image.namedProducers.size >= NAMED_PRODUCERS_MAX) {
       throw new BrokerError(
         'REFUSED',
@@ -68,4 +70,28 @@ export class ProducerIds {
     this.#next += 1;
     return { records, producerId };
   }
+}
+
+/** Compare and set: whoever has taken the name since is fenced by none of the earlier callers. */
+function requireExpected(
+  name: string,
+  known: NamedProducer | undefined,
+  expected: NamedProducer | null | undefined,
+): void {
+  const isExpected =
+    expected === undefined ||
+    (expected?.producerId === known?.producerId &&
+      expected?.producerEpoch === known?.producerEpoch);
+  if (isExpected) return;
+  throw new BrokerError(
+    'PRODUCER_FENCED',
+    `Cannot take the name "${name}" of ${shown(expected)}: it belongs to ${shown(known)} now`,
+    { effect: 'none' },
+  );
+}
+
+function shown(identity: NamedProducer | null | undefined): string {
+  return identity === null || identity === undefined
+    ? 'nobody'
+    : `producer ${String(identity.producerId)} of epoch ${String(identity.producerEpoch)}`;
 }

@@ -1,10 +1,11 @@
 /**
- * Judges a registration (rule 17, P4 to P7; DESIGN.md section 6): may this incarnation take the place, and is its disk evidence? Pure; the controller
- * carries the verdict out.
+ * Judges a registration (rule 17, P4 to P7; docs/rules.md#restart-classes): may this incarnation
+ * take the place, and is its disk evidence? Pure; the controller carries the verdict out.
  */
-import { BrokerError } from '../../base/errors.ts';
+import { BrokerError } from '../../../base/errors.ts';
 import type { RegisterRequest } from '../controller-types.ts';
-import type { BrokerState, MetadataImage, RestartClass } from '../types.ts';
+import { hasLevel, LEVEL_OF_STARTS } from '../features.ts';
+import type { BrokerState, MetadataImage, MetadataRecord, RestartClass } from '../types.ts';
 
 /** The verdict on a registration. */
 export interface RegistrationVerdict {
@@ -16,7 +17,23 @@ export interface RegistrationVerdict {
   readonly downgrade: string | null;
 }
 
-/** Throws {@link BrokerError} WRONG_CLUSTER, INVALID_ARGUMENT, or REFUSED while the present incarnation holds the place with another directory. */
+/**
+ * Whether the start that asks is the one that is registered: an attempt that is repeated, or
+ * arrives late, and changes nothing (rule 17).
+ */
+export function isRegistered(present: BrokerState | undefined, request: RegisterRequest): boolean {
+  return (
+    present?.start !== undefined &&
+    present.start.id === request.start?.id &&
+    present.directoryId === request.directoryId
+  );
+}
+
+/**
+ * Throws {@link BrokerError} WRONG_CLUSTER, INVALID_ARGUMENT, REFUSED while the present incarnation
+ * holds the place with another directory, or STALE_EPOCH where a later start of the same directory
+ * has registered.
+ */
 export function judgeRegistration(
   image: MetadataImage,
   request: RegisterRequest,
@@ -39,9 +56,13 @@ export function judgeRegistration(
       'directoryId is "", must be the uuid of the data directory',
     );
   refuseGhost(image, request);
+  refuseReplaced(image, request);
   refuseOldBuild(image, request);
   const present = image.brokers.get(request.brokerId);
-  if (present !== undefined) refuseUsurper(present, request);
+  if (present !== undefined) {
+    refuseUsurper(present, request);
+    refuseOlderStart(present, request);
+  }
   const downgrade = claimFault(present, request);
   const restartClass = downgrade === null ? request.restartClass : 'lossy';
   return {
@@ -60,6 +81,20 @@ function refuseGhost(image: MetadataImage, request: RegisterRequest): void {
   );
 }
 
+/**
+ * The broker has registered with another directory since: the request is late, whoever is
+ * registered now, or the old disk was put back. What it holds may be as old as that, so a living
+ * process gives it another id first (P12).
+ */
+function refuseReplaced(image: MetadataImage, request: RegisterRequest): void {
+  if (!image.replacedDirectories.includes(request.directoryId)) return;
+  throw new BrokerError(
+    'STALE_EPOCH',
+    `Cannot register broker ${String(request.brokerId)} with directory ${request.directoryId}: it has registered with another one since`,
+    { effect: 'none' },
+  );
+}
+
 /** Metadata may hold records that such a build cannot read. */
 function refuseOldBuild(image: MetadataImage, request: RegisterRequest): void {
   if (request.featureLevelMax >= image.featureLevel) return;
@@ -69,7 +104,10 @@ function refuseOldBuild(image: MetadataImage, request: RegisterRequest): void {
   );
 }
 
-/** Two pods with one id: the one that is heartbeating keeps the place (DESIGN.md section 4). The same directory cannot be mounted by a living other. */
+/**
+ * Two pods with one id: the one that is heartbeating keeps the place
+ * (docs/rules.md#metadata-quorum). The same directory cannot be mounted by a living other.
+ */
 function refuseUsurper(present: BrokerState, request: RegisterRequest): void {
   if (present.fenced || present.directoryId === request.directoryId) return;
   throw new BrokerError(
@@ -79,7 +117,51 @@ function refuseUsurper(present: BrokerState, request: RegisterRequest): void {
   );
 }
 
-/** Why a claim to be clean or warm cannot be believed, or null. The session file must name the last incarnation unfenced, or one registered since. */
+/** The record of a registration that was judged, under the next broker epoch. */
+export function registrationRecord(
+  image: MetadataImage,
+  request: RegisterRequest,
+  restartClass: RestartClass,
+): Extract<MetadataRecord, { kind: 'broker-registered' }> {
+  const { brokerId, directoryId, host, port, rack, featureLevelMax, start } = request;
+  const isNamed = start !== undefined && hasLevel(image, LEVEL_OF_STARTS);
+  return {
+    kind: 'broker-registered',
+    brokerId,
+    brokerEpoch: image.lastBrokerEpoch + 1,
+    directoryId,
+    host,
+    port,
+    rack,
+    restartClass,
+    featureLevelMax,
+    ...(isNamed ? { start } : {}),
+  };
+}
+
+/**
+ * Rule 17: a request that a dead process sent may arrive after its successor registered, and must
+ * not displace it. A living process that gets this answer runs on a disk that was put back to an
+ * older state, or on a copy: it gives the directory another id and comes back (P12).
+ */
+function refuseOlderStart(present: BrokerState, request: RegisterRequest): void {
+  const isLater =
+    present.start === undefined ||
+    request.start === undefined ||
+    request.start.number > present.start.number;
+  if (isLater || present.directoryId !== request.directoryId) return;
+  throw new BrokerError(
+    'STALE_EPOCH',
+    `Cannot register broker ${String(request.brokerId)}: start ${String(request.start.number)} of directory ${request.directoryId} asks, ` +
+      `and start ${String(present.start.number)} has registered as broker epoch ${String(present.brokerEpoch)}`,
+    { effect: 'none' },
+  );
+}
+
+/**
+ * Why a claim to be clean or warm cannot be believed, or null. The session file must name the last
+ * incarnation unfenced, or one registered since.
+ */
 function claimFault(present: BrokerState | undefined, request: RegisterRequest): string | null {
   if (request.restartClass !== 'clean' && request.restartClass !== 'warm') return null;
   if (present === undefined) return 'this broker id was never registered';

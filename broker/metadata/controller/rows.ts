@@ -1,13 +1,19 @@
-/** Looks at many rows at once: which of them change when brokers come and go, or when a move can go on. Pure. */
-import type { TopicId } from '../../base/units.ts';
-import { changed, settle } from '../election.ts';
-import type { BrokerView } from '../election.ts';
+/**
+ * Looks at many rows at once: which of them change when brokers come and go, or when a move can go
+ * on. Pure.
+ */
+import type { TopicId } from '../../../base/units.ts';
+import { changed, settle } from '../leader-election.ts';
+import type { BrokerView } from '../leader-election.ts';
 import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts';
 
 /** What happens to a row before it is settled. */
 export type RowChange = (state: PartitionState, min: number, topicId: TopicId) => PartitionState;
 
-/** Settles the rows that `isAffected` picks against the brokers that `view` knows, after an optional change, and returns a record for each that differs. */
+/**
+ * Settles the rows that `isAffected` picks against the brokers that `view` knows, after an optional
+ * change, and returns a record for each that differs.
+ */
 export function settledRows(
   image: MetadataImage,
   view: BrokerView,

@@ -1,8 +1,8 @@
 /**
- * When each broker was last heard, on the monotonic clock of this controller, and which connections are being probed. Times only: whether a broker
- * is fenced stands in the image.
+ * When each broker was last heard, on the monotonic clock of this controller, and which connections
+ * are being probed. Times only: whether a broker is fenced stands in the image.
  */
-import type { BrokerEpoch, BrokerId, MonotonicMs } from '../../base/units.ts';
+import type { BrokerEpoch, BrokerId, MonotonicMs } from '../../../base/units.ts';
 import type { BrokerState } from '../types.ts';
 
 interface Session {
@@ -16,7 +16,9 @@ interface Session {
   isWatched: boolean;
   isProbing: boolean;
   lastProbeMs: MonotonicMs;
-  /** Partitions whose leadership was already put to an election for the sake of this broker's stop. */
+  /**
+   * Partitions whose leadership was already put to an election for the sake of this broker's stop.
+   */
   readonly handedOver: Set<string>;
 }
 
@@ -24,7 +26,10 @@ export class Sessions {
   readonly #timeoutMs: number;
   readonly #sessions = new Map<BrokerId, Session>();
 
-  /** Everybody registered gets a full session: a new controller cannot know who was silent for how long. */
+  /**
+   * Everybody registered gets a full session: a new controller cannot know who was silent for how
+   * long.
+   */
   constructor(
     brokers: Iterable<BrokerState>,
     options: { readonly timeoutMs: number; readonly nowMs: MonotonicMs },
@@ -107,7 +112,10 @@ export class Sessions {
     if (session !== undefined) session.isWatched = true;
   }
 
-  /** Brokers to be probed now: at most one probe per broker is in flight, and `intervalMs` lies between two. */
+  /**
+   * Brokers to be probed now: at most one probe per broker is in flight, and `intervalMs` lies
+   * between two.
+   */
   takeProbes(nowMs: MonotonicMs, intervalMs: number): BrokerId[] {
     const due = [...this.#sessions].filter(
       ([, session]) =>
@@ -129,7 +137,10 @@ export class Sessions {
     if (session !== undefined && session.brokerEpoch === brokerEpoch) session.isProbing = false;
   }
 
-  /** Remembers a handover for a stop; false when it was tried before, so that a leadership is not put to election for ever. */
+  /**
+   * Remembers a handover for a stop; false when it was tried before, so that a leadership is not
+   * put to election for ever.
+   */
   noteHandover(brokerId: BrokerId, key: string): boolean {
     const session = this.#sessions.get(brokerId);
     if (session === undefined || session.handedOver.has(key)) return false;

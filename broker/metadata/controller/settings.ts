@@ -1,19 +1,19 @@
 /** Judges changes of the cluster's settings. Pure. */
-import { liveOptionFaults } from '../../../proto/options/broker-options.ts';
-import { BrokerError } from '../../base/errors.ts';
+import { MOVE_BYTES_PER_SECOND_MIN } from '../../../base/limits.ts';
+import { liveOptionFaults } from '../../../base/broker-options.ts';
+import { BrokerError } from '../../../base/errors.ts';
 import { replicationFactorFault, validateTopicConfig } from '../config.ts';
 import type { SetSettingsRequest, SettingsChange } from '../controller-types.ts';
 import { LEVEL_OF_MOVES, LEVEL_OF_OPTIONS, requireLevel } from '../features.ts';
 import { isSameSettings } from '../settings.ts';
 import type { ClusterSettings, MetadataImage, MetadataRecord, TopicConfig } from '../types.ts';
 
-/** Slowest limit on moves: one frame of 1 MiB in a minute or so; less would never end. */
-const MOVE_BYTES_PER_SECOND_MIN = 16 * 1024;
 /** Copies of a topic whose creator states none, where as many brokers are there. */
 const REPLICATION_FACTOR_USUAL = 3;
 
 /**
- * Records that change the settings; none when nothing differs. Throws {@link BrokerError} that names every fault.
+ * Records that change the settings; none when nothing differs. Throws {@link BrokerError} that
+ * names every fault.
  *
  * @param table what topics have by default
  */
@@ -65,7 +65,10 @@ function moveFaults({ moveBytesPerSecond }: ClusterSettings): string[] {
       ];
 }
 
-/** Of what is asked for alone: what stands may have been judged by another build, and must not be in the way. */
+/**
+ * Of what is asked for alone: what stands may have been judged by another build, and must not be in
+ * the way.
+ */
 function optionFaults({ brokerOptions = {} }: SettingsChange): string[] {
   return Object.entries(brokerOptions)
     .filter(([, text]) => text !== '')

@@ -1,10 +1,10 @@
 /**
- * Judges a leader's request to change (S, q): rules 11 to 13, 15 and 16 of logs.md (KIP-497, KIP-841, KIP-903, KIP-966). Pure: the row before, the
- * row after, or a refusal.
+ * Judges a leader's request to change (S, q): rules 11 to 13, 15 and 16 (KIP-497, KIP-841, KIP-903,
+ * KIP-966). Pure: the row before, the row after, or a refusal.
  */
-import { assertNever } from '../../base/assert.ts';
-import { BrokerError } from '../../base/errors.ts';
-import type { BrokerEpoch, BrokerId } from '../../base/units.ts';
+import { assertNever } from '../../../base/assert.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerEpoch, BrokerId } from '../../../base/units.ts';
 import type { AlterSyncSetRequest } from '../controller-types.ts';
 import {
   allowsRemoval,
@@ -13,10 +13,11 @@ import {
   countedMembers,
   distrust,
   dropGone,
+  electLeader,
   quorumAim,
   withoutMember,
-} from '../election.ts';
-import type { BrokerView } from '../election.ts';
+} from '../leader-election.ts';
+import type { BrokerView } from '../leader-election.ts';
 import type { BrokerState, MetadataImage, PartitionState, TopicConfig } from '../types.ts';
 
 /** The row after the change, with its epochs. Throws {@link BrokerError}. */
@@ -26,7 +27,7 @@ export function alterSyncSet(
   request: AlterSyncSetRequest,
 ): PartitionState {
   const { topicId, partition } = request;
-  checkSender(image.brokers.get(request.brokerId), request.brokerId, request.brokerEpoch);
+  checkSender(image, request.brokerId, request.brokerEpoch);
   const topic = image.topics.get(topicId);
   if (topic === undefined)
     throw new BrokerError(
@@ -41,8 +42,9 @@ export function alterSyncSet(
     );
   compareEpochs(state, request);
   const name = `${topic.name}/${String(partition)}`;
-  const altered = alter(image.brokers, { name, state, config: topic.config, view }, request.change);
-  // A member more may let go of those that were frozen only for want of it (rule 16): with q = |S| they would hold HW back.
+  const altered = alter(image, { name, state, config: topic.config, view }, request.change);
+  // A member more may let go of those that were frozen only for want of it (rule 16): with q = |S|
+  // they would hold HW back.
   const next =
     changed(state, dropGone(altered, topic.config.minInSyncReplicas, view)) ??
     cancelled(state, request);
@@ -52,39 +54,53 @@ export function alterSyncSet(
 }
 
 /**
- * A leader whose addition had an unknown outcome asks to remove the member, in S or not: under the next partition epoch that addition can no longer
- * come into force, and HW need not wait for the member (rule 12).
+ * A leader whose addition had an unknown outcome asks to remove the member, in S or not; one whose
+ * raise had asks to stay at the present q. Under the next partition epoch that change can no longer
+ * come into force, and HW need not wait for it (rule 12).
  */
 function cancelled(state: PartitionState, { change }: AlterSyncSetRequest): PartitionState | null {
-  const isOutside = change.op === 'remove' && !state.syncSet.includes(change.member);
-  return isOutside ? { ...state, partitionEpoch: state.partitionEpoch + 1 } : null;
+  const isCancel =
+    (change.op === 'remove' && !state.syncSet.includes(change.member)) ||
+    (change.op === 'raise' && change.quorum === state.quorum);
+  return isCancel ? { ...state, partitionEpoch: state.partitionEpoch + 1 } : null;
 }
 
 /** Throws unless the request comes from the present incarnation. */
 export function checkSender(
-  broker: BrokerState | undefined,
+  image: MetadataImage,
   brokerId: BrokerId,
   brokerEpoch: BrokerEpoch,
 ): BrokerState {
-  if (broker === undefined)
+  const broker = image.brokers.get(brokerId);
+  if (broker === undefined) {
+    // A registration that metadata has counted and does not hold was removed; a later one is news
+    // to this controller (rule 11).
+    if (brokerEpoch > image.lastBrokerEpoch) throw behind(brokerId, brokerEpoch, image);
     throw new BrokerError(
       'UNKNOWN_BROKER',
-      `Cannot serve broker ${String(brokerId)}: it is not registered`,
+      `Cannot serve broker ${String(brokerId)} of broker epoch ${String(brokerEpoch)}: it was removed from the cluster`,
     );
+  }
   if (brokerEpoch < broker.brokerEpoch) {
     throw new BrokerError(
       'FENCED',
       `Cannot serve broker ${String(brokerId)} of broker epoch ${String(brokerEpoch)}: the present one is ${String(broker.brokerEpoch)}`,
     );
   }
-  // The sender has seen metadata that this controller has not: it is the controller that is behind (rule 11).
-  if (brokerEpoch > broker.brokerEpoch) {
-    throw new BrokerError(
-      'NOT_CONTROLLER',
-      `Cannot serve broker epoch ${String(brokerEpoch)} of broker ${String(brokerId)}: the last one here is ${String(broker.brokerEpoch)}`,
-    );
-  }
+  if (brokerEpoch > broker.brokerEpoch) throw behind(brokerId, brokerEpoch, image);
   return broker;
+}
+
+/**
+ * Whoever asks has seen metadata that this controller has not: it is the controller that is behind,
+ * and its refusal would prove nothing (rule 11).
+ */
+function behind(brokerId: BrokerId, brokerEpoch: BrokerEpoch, image: MetadataImage): BrokerError {
+  const known = image.brokers.get(brokerId)?.brokerEpoch ?? 0;
+  return new BrokerError(
+    'NOT_CONTROLLER',
+    `Cannot judge broker epoch ${String(brokerEpoch)} of broker ${String(brokerId)}: the last one here is ${String(known)}`,
+  );
 }
 
 /** Rule 11: compare-and-set on leader, leader epoch and partition epoch. */
@@ -125,16 +141,16 @@ interface Row {
 }
 
 function alter(
-  brokers: MetadataImage['brokers'],
+  image: MetadataImage,
   row: Row,
   change: AlterSyncSetRequest['change'],
 ): PartitionState {
   switch (change.op) {
     case 'add':
-      checkCertificate(brokers, row, change);
+      checkCertificate(image, row, change);
       return add(row, change.member);
     case 'trust':
-      checkCertificate(brokers, row, change);
+      checkCertificate(image, row, change);
       return trust(row, change.member);
     case 'remove':
       return remove(row, change.member);
@@ -153,14 +169,19 @@ function refuse(row: Row, reason: string): never {
   throw new BrokerError('REFUSED', `Cannot change the sync set of ${row.name}: ${reason}`);
 }
 
-/** Rule 13: the leader's certificate is of one incarnation, and only the present one counts (KAFKA-14139: an emptied disk admitted by a late request). */
+/**
+ * Rule 13: the leader's certificate is of one incarnation, and only the present one counts
+ * (KAFKA-14139: an emptied disk admitted by a late request).
+ */
 function checkCertificate(
-  brokers: MetadataImage['brokers'],
+  image: MetadataImage,
   row: Row,
   change: { readonly member: BrokerId; readonly memberEpoch: BrokerEpoch },
 ): void {
-  const member = brokers.get(change.member);
+  const member = image.brokers.get(change.member);
   const name = `broker ${String(change.member)}`;
+  const known = member?.brokerEpoch ?? image.lastBrokerEpoch;
+  if (change.memberEpoch > known) throw behind(change.member, change.memberEpoch, image);
   if (member === undefined) return refuse(row, `${name} is not registered`);
   if (member.brokerEpoch !== change.memberEpoch)
     return refuse(
@@ -181,7 +202,8 @@ function add(row: Row, member: BrokerId): PartitionState {
     return refuse(row, `broker ${String(member)} is a member already`);
   // KIP-841: it would leave again at once.
   if (view.isStopping(member)) return refuse(row, `broker ${String(member)} is stopping`);
-  // logs.md section 4, *Expand*: the certificate pays for q + 1; in quorum mode q is raised by its own record.
+  // docs/rules.md#sync-set-and-q, *Expand*: the certificate pays for q + 1; in quorum mode q is
+  // raised by its own record.
   const quorum = config.commitMode === 'in-sync' ? state.quorum + 1 : state.quorum;
   return { ...state, syncSet: [...state.syncSet, member], quorum };
 }
@@ -192,13 +214,15 @@ function trust(row: Row, member: BrokerId): PartitionState {
   return { ...row.state, suspects: row.state.suspects.filter((id) => id !== member) };
 }
 
-/** The leader has seen that the member lost what it acknowledged, however it registered (P7). Never the leader itself: it would be judged by its own log. */
+/**
+ * The leader has seen that the member lost what it acknowledged, however it registered (P7). Of
+ * itself it says so when its log must not lead: then another leads, or nobody.
+ */
 function distrustMember(row: Row, member: BrokerId): PartitionState {
-  const { state, config } = row;
-  if (member === state.leader) return refuse(row, `broker ${String(member)} leads it`);
+  const { state, config, view } = row;
   if (!state.syncSet.includes(member))
     return refuse(row, `broker ${String(member)} is not a member of the sync set`);
-  return distrust(state, member, config.minInSyncReplicas);
+  return electLeader(distrust(state, member, config.minInSyncReplicas), view);
 }
 
 function remove(row: Row, member: BrokerId): PartitionState {
@@ -214,9 +238,13 @@ function remove(row: Row, member: BrokerId): PartitionState {
   return withoutMember(state, member);
 }
 
-/** Raising q by one needs q + 1 certificates; so many trusted, unfenced members at least must be there. */
+/**
+ * Raising q by one needs q + 1 certificates; so many trusted, unfenced members at least must be
+ * there.
+ */
 function raise(row: Row, quorum: number): PartitionState {
   const { state, config, view } = row;
+  if (quorum === state.quorum) return state;
   if (quorum !== state.quorum + 1)
     return refuse(
       row,
@@ -238,8 +266,9 @@ function raise(row: Row, quorum: number): PartitionState {
 }
 
 /**
- * Rule 22: the leader has drained, so everything it appended is committed, and the successor has it all. Nothing need be read, in quorum mode either: the
- * old leader takes no append until it sees the outcome, and the compare-and-set on the partition epoch lets no late request through.
+ * Rule 22: the leader has drained, so everything it appended is committed, and the successor has it
+ * all. Nothing need be read, in quorum mode either: the old leader takes no append until it sees
+ * the outcome, and the compare-and-set on the partition epoch lets no late request through.
  */
 function handOver(row: Row, successor: BrokerId): PartitionState {
   const { state, view } = row;

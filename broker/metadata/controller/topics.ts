@@ -1,6 +1,9 @@
-/** Judges requests to create, alter and delete topics: records to commit, or a refusal that names every fault. Pure. */
-import { BrokerError } from '../../base/errors.ts';
-import type { BrokerId } from '../../base/units.ts';
+/**
+ * Judges requests to create, alter and delete topics: records to commit, or a refusal that names
+ * every fault. Pure.
+ */
+import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerId } from '../../../base/units.ts';
 import {
   partitionCountFault,
   replicationFactorFault,
@@ -12,8 +15,8 @@ import type {
   CreateTopicRequest,
   DeleteTopicRequest,
 } from '../controller-types.ts';
-import { changed, countedMembers, newPartition, quorumAim, settle } from '../election.ts';
-import type { BrokerView } from '../election.ts';
+import { changed, countedMembers, newPartition, quorumAim, settle } from '../leader-election.ts';
+import type { BrokerView } from '../leader-election.ts';
 import { LEVEL_OF_MOVES, requireLevel } from '../features.ts';
 import { placeableBrokers, placeReplicas } from '../placement.ts';
 import type {
@@ -31,7 +34,10 @@ export interface TopicLimits {
   readonly partitionsMax: number;
 }
 
-/** Records that create the topic; none when it is there already under this id, so that a repeated request succeeds. Throws {@link BrokerError}. */
+/**
+ * Records that create the topic; none when it is there already under this id, so that a repeated
+ * request succeeds. Throws {@link BrokerError}.
+ */
 export function createTopic(
   image: MetadataImage,
   request: CreateTopicRequest,
@@ -78,11 +84,17 @@ export function createTopic(
 /** A judged change of a topic. */
 export interface AlterTopicVerdict {
   readonly records: readonly MetadataRecord[];
-  /** The change is allowed, but a sync set does not satisfy the raised minInSyncReplicas yet: what to answer unless it is waited for. Null: commit it. */
+  /**
+   * The change is allowed, but a sync set does not satisfy the raised minInSyncReplicas yet: what
+   * to answer unless it is waited for. Null: commit it.
+   */
   readonly shortfall: BrokerError | null;
 }
 
-/** Records that change settings, aim at another replication factor and add partitions. Throws {@link BrokerError}. */
+/**
+ * Records that change configs, aim at another replication factor and add partitions. Throws
+ * {@link BrokerError}.
+ */
 export function alterTopic(
   image: MetadataImage,
   view: BrokerView,
@@ -148,8 +160,7 @@ export function deleteTopic(image: MetadataImage, request: DeleteTopicRequest): 
 /** Throws {@link BrokerError} UNKNOWN_TOPIC. */
 export function topicByName(image: MetadataImage, name: string): TopicState {
   const topic = image.topics.get(image.topicIdsByName.get(name) ?? '');
-  if (topic === undefined)
-    throw new BrokerError('UNKNOWN_TOPIC', `No topic has the name "${name}"`);
+  if (topic === undefined) throw new BrokerError('UNKNOWN_TOPIC', `No topic is named "${name}"`);
   return topic;
 }
 
@@ -239,7 +250,10 @@ function refuseWidth(image: MetadataImage, topic: TopicState, replicationFactor:
   );
 }
 
-/** A greater m binds at once, so it is taken only where S satisfies it. q follows by the leader's own proposals; HW waits for it (rule 8). */
+/**
+ * A greater m binds at once, so it is taken only where S satisfies it. q follows by the leader's
+ * own proposals; HW waits for it (rule 8).
+ */
 function raiseShortfall(
   topic: TopicState,
   config: TopicConfig,
@@ -260,8 +274,10 @@ function raiseShortfall(
 }
 
 /**
- * Lowers q to what mode and m now aim at; that is always safe. Raising it needs certificates, and is the leader's to propose. A change of mode moves
- * every partition epoch, so that an addition which a leader proposed for the old mode, and holds HW for, cannot be committed as one of the new.
+ * Lowers q to what mode and m now aim at; that is always safe. Raising it needs certificates, and
+ * is the leader's to propose. A change of mode moves every partition epoch, so that an addition
+ * which a leader proposed for the old mode, and holds HW for, cannot be committed as one of the
+ * new.
  */
 function requorum(topic: TopicState, config: TopicConfig, view: BrokerView): MetadataRecord[] {
   return topic.partitions.flatMap((state): MetadataRecord[] => {

@@ -1,7 +1,13 @@
-/** Requests to raise minInSyncReplicas that wait until every sync set satisfies the new value. Bounded in number and in time; holds, and judges nothing. */
-import { BrokerError } from '../../base/errors.ts';
-import type { MonotonicMs } from '../../base/units.ts';
+/**
+ * Requests to raise minInSyncReplicas that wait until every sync set satisfies the new value.
+ * Bounded in number and in time.
+ */
+import { BrokerError } from '../../../base/errors.ts';
+import type { MonotonicMs } from '../../../base/units.ts';
 import type { AlterTopicRequest } from '../controller-types.ts';
+import type { Desk } from './desk.ts';
+import type { LateRequests } from './late-requests.ts';
+import { alterTopic, type TopicLimits } from './topics.ts';
 
 /** Requests that may wait at once: each is judged again whenever metadata changes. */
 export const RAISES_WAITING_MAX = 100;
@@ -39,7 +45,26 @@ export class WaitingRaises {
     this.#waiting.push({ requestId, request, deadlineMs: nowMs + request.waitMs });
   }
 
-  drop(requestId: number): void {
+  /** Looks again at all, and answers those that are satisfied, refused or due. */
+  retry(desk: Desk, limits: TopicLimits, late: LateRequests): void {
+    for (const { requestId, request, deadlineMs } of this.#waiting) {
+      try {
+        const { records, shortfall } = alterTopic(desk.image, desk.view, request, limits);
+        if (shortfall !== null && desk.nowMs < deadlineMs) continue;
+        if (shortfall !== null) throw shortfall;
+        const before = desk.lastProposalId;
+        desk.propose(records);
+        late.note(request, desk, before);
+        desk.reply(requestId, { kind: 'alter-topic' });
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error;
+        desk.reply(requestId, error);
+      }
+      this.#drop(requestId);
+    }
+  }
+
+  #drop(requestId: number): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting.requestId !== requestId);
   }
 }

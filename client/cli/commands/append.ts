@@ -1,78 +1,34 @@
 /** Appends lines as records. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type {
-  Acks,
-  Compression,
-  DeliveryReport,
-  Producer,
-  ProducerRecord,
-  TidemarkError,
-} from '../../index.ts';
-import { type CommonOptions, withCluster } from '../context.ts';
+import { FRAME_BYTES_MAX } from '../../../base/limits.ts';
+import type { Acks, Compression, ProducerRecord, Tidemark } from '../../index.ts';
+import { Appending } from '../appending.ts';
+import { type CommonOptions, withPatience } from '../context.ts';
 import { CliError } from '../exit.ts';
-import { splitLines } from '../lines.ts';
-import { bar, type Output, Progress, type Surroundings } from '../output.ts';
-import { formatAbout, formatBytes, formatCount } from '../units.ts';
+import { type RecordOptions, recordOf } from '../input-records.ts';
+import { type Line, splitLines, untilInterrupted } from '../lines.ts';
+import type { Surroundings } from '../output.ts';
+import { JSON_LINE_BYTES_MAX } from '../record-json.ts';
+import { PRODUCER_BATCH_BYTES_MAX } from '../units.ts';
 
 /** Options of `append`. */
-export interface AppendOptions extends CommonOptions {
-  readonly keyBy?: RegExp;
-  readonly key?: string;
-  readonly partition?: number;
+export interface AppendOptions extends CommonOptions, RecordOptions {
+  /** All records as one batch, or none: only if their partition ends there. */
+  readonly ifOffset?: number;
   readonly acks: Acks;
   readonly compression: Compression;
   readonly nullDelimited?: boolean;
+  /** Lines at the beginning of the input that are read and not appended. */
+  readonly skipLines?: number;
+  /** Default: the topic's, as far as a producer may go. */
+  readonly batchBytesMax?: number;
   /** Milliseconds after which a record that nobody acknowledged has failed. */
   readonly timeout: number;
 }
 
-/** Header of a record whose line had no delimiter at its end, so that `read --format raw` writes none either. */
-export const UNTERMINATED_HEADER = 'tidemark-unterminated';
-
-const UNTERMINATED = [{ key: UNTERMINATED_HEADER, value: new Uint8Array(0) }];
 const NEWLINE = 0x0a;
-/** Longer than any failover: whoever waits is told why. */
-const SILENCE_MS = 5_000;
-
-/** What was delivered so far. */
-class Tally {
-  records = 0;
-  /** Of keys, values and framing, before compression. */
-  bytes = 0;
-  /** Of the input, delimiters included. */
-  readBytes = 0;
-  failed = 0;
-  failure: TidemarkError | undefined;
-  readonly startMs = performance.now();
-  heardMs = this.startMs;
-  readonly offsets = new Map<number, { first: number; last: number; records: number }>();
-
-  add({ partition, baseOffset, recordCount, bytes, error }: DeliveryReport): void {
-    this.heardMs = performance.now();
-    if (error !== undefined) {
-      this.failure ??= error;
-      this.failed += recordCount;
-      return;
-    }
-    this.records += recordCount;
-    this.bytes += bytes;
-    const last = baseOffset < 0 ? -1 : baseOffset + recordCount - 1;
-    const range = this.offsets.get(partition);
-    if (range === undefined)
-      this.offsets.set(partition, { first: baseOffset, last, records: recordCount });
-    else
-      this.offsets.set(partition, {
-        first: range.first,
-        last: Math.max(range.last, last),
-        records: range.records + recordCount,
-      });
-  }
-
-  get seconds(): number {
-    return (performance.now() - this.startMs) / 1000;
-  }
-}
+const NOTHING = new Uint8Array(0);
 
 export async function append(
   topic: string,
@@ -80,134 +36,254 @@ export async function append(
   options: AppendOptions,
   around: Surroundings,
 ): Promise<void> {
+  const isOneTombstone = options.tombstone === true && options.key !== undefined;
+  checkTogether(topic, files, options, isOneTombstone);
   const totalBytes = await sizeOf(files);
-  await withCluster(options, around, async (cluster, { out }) => {
-    const tally = new Tally();
-    const { acks, compression, timeout: deliveryTimeoutMs } = options;
-    const producer = cluster.producer({
-      acks,
-      compression,
-      deliveryTimeoutMs,
-      onDelivery: (report) => tally.add(report),
-    });
-    await checkPlace(producer, topic, options.partition);
-    const progress = new Progress(around, () => progressText(tally, totalBytes));
-    const silence = watchSilence(producer, tally, deliveryTimeoutMs, out);
+  await withPatience(options, around, async (cluster, { out, heard }) => {
+    const batchBytesMax = await lookUp(cluster, topic, options);
+    const { acks, compression, timeout: deliveryTimeoutMs, skipLines = 0 } = options;
+    const appending = new Appending(
+      { cluster, around, out, heard, totalBytes },
+      { acks, compression, batchBytesMax, deliveryTimeoutMs },
+      skipLines,
+    );
+    const input = new Input(files);
     try {
-      for (const file of files.length === 0 ? ['-'] : files) {
-        const input =
-          file === '-' ? around.stdin : createReadStream(file, { highWaterMark: 256 * 1024 });
-        await appendAll(topic, input as AsyncIterable<Uint8Array>, {
-          producer,
-          tally,
-          options,
-          around,
-        });
+      if (options.ifOffset !== undefined) {
+        const lines = isOneTombstone ? null : input.lines(options, around, appending.tally);
+        await appendTogether(topic, lines, { ...options, batchBytesMax }, around, appending);
+      } else if (isOneTombstone) {
+        const line = { bytes: NOTHING, isTerminated: true };
+        appending.offer({ ...recordOf(topic, line, options, 1), context: undefined });
+      } else {
+        await appendLines(topic, input, options, around, appending);
       }
-      await producer.flush();
+      await appending.finish();
     } finally {
-      clearInterval(silence);
-      progress.stop();
+      appending.stop();
     }
-    summarize(tally, producer, out);
-    if (tally.failure !== undefined) throw tally.failure;
+    appending.summarize();
+    if (around.interrupted.aborted && !isOneTombstone)
+      out.note(`Interrupted; to go on: --skip-lines ${appending.doneLines}`);
+    appending.throwIfStopped((line) => input.placeOf(line));
   });
 }
 
-/** Tells a wrong name, or a cluster that is not there, before input is read. */
-async function checkPlace(
-  producer: Producer,
+function checkTogether(
   topic: string,
-  partition: number | undefined,
+  files: readonly string[],
+  {
+    input,
+    key,
+    keyBy,
+    tombstone,
+    nullDelimited,
+    repartition,
+    partition,
+    skipLines,
+    ifOffset,
+  }: AppendOptions,
+  isOneTombstone: boolean,
+): void {
+  const refuse = (reason: string): never => {
+    throw new CliError('INVALID_ARGUMENT', `Cannot append to "${topic}": ${reason}`);
+  };
+  if (isOneTombstone && (files.length > 0 || skipLines !== undefined))
+    refuse('--tombstone with --key appends one record and reads no file');
+  if (repartition === true && (input !== 'json' || partition !== undefined))
+    refuse('--repartition needs --input json, and no --partition');
+  if (ifOffset !== undefined && skipLines !== undefined)
+    refuse('with --if-offset the input is one batch; leave --skip-lines out');
+  if (input !== 'json') return;
+  const given = [
+    ...(key === undefined ? [] : ['--key']),
+    ...(keyBy === undefined ? [] : ['--key-by']),
+    ...(tombstone === true ? ['--tombstone'] : []),
+    ...(nullDelimited === true ? ['--null-delimited'] : []),
+  ];
+  if (given.length > 0)
+    refuse(`with --input json each line says what its record is; leave ${given.join(', ')} out`);
+}
+
+/**
+ * Tells a wrong name, or a cluster that is not there, before input is read. Resolves to the largest
+ * batch to send.
+ */
+async function lookUp(
+  cluster: Tidemark,
+  topic: string,
+  { partition, batchBytesMax }: AppendOptions,
+): Promise<number> {
+  // Waits for a server that has not heard of a new topic yet.
+  const partitions = await cluster.producer().lookUp(topic);
+  if (partition !== undefined && partition >= partitions)
+    throw new CliError(
+      'UNKNOWN_PARTITION',
+      `Cannot append to "${topic}": partition is ${partition}, must be 0 to ${partitions - 1}`,
+    );
+  if (batchBytesMax !== undefined) return batchBytesMax;
+  const { config } = await cluster.admin().describeTopic(topic);
+  return Math.min(config.batchBytesMax ?? PRODUCER_BATCH_BYTES_MAX, PRODUCER_BATCH_BYTES_MAX);
+}
+
+/**
+ * All of the input, or nothing: what was read before Ctrl-C is not what was meant.
+ *
+ * @param input null: one record without a value
+ */
+async function appendTogether(
+  topic: string,
+  input: AsyncIterable<Line[]> | null,
+  options: AppendOptions & { readonly batchBytesMax: number },
+  around: Surroundings,
+  appending: Appending,
 ): Promise<void> {
-  const partitions = await producer.lookUp(topic);
-  if (partition === undefined || partition < partitions) return;
-  throw new CliError(
-    'UNKNOWN_PARTITION',
-    `Cannot append to "${topic}": partition is ${partition}, must be 0 to ${partitions - 1}`,
-  );
-}
-
-/** Says, once each time it happens, that records wait and nobody acknowledges any. */
-function watchSilence(
-  producer: Producer,
-  tally: Tally,
-  deliveryTimeoutMs: number,
-  out: Output,
-): NodeJS.Timeout {
-  let isTold = false;
-  return setInterval(() => {
-    const { bufferedBytes } = producer.counters();
-    const isIdle = bufferedBytes === 0;
-    if (isIdle) tally.heardMs = performance.now();
-    const isSilent = performance.now() - tally.heardMs > SILENCE_MS;
-    if (isSilent && !isTold)
-      out.note(
-        `Nothing was acknowledged for ${SILENCE_MS / 1000} s, ${formatBytes(bufferedBytes)} wait; a record fails ${formatAbout(deliveryTimeoutMs)} after it was read. To look: tidemark cluster describe`,
+  const { tally } = appending;
+  const { batchBytesMax, ifOffset = 0 } = options;
+  const records: ProducerRecord[] = [];
+  if (input === null) {
+    const line = { bytes: NOTHING, isTerminated: true };
+    records.push({ ...recordOf(topic, line, options, 1), context: undefined });
+  }
+  for await (const line of input === null ? [] : flat(input)) {
+    tally.lines += 1;
+    tally.readBytes += line.bytes.length + (line.isTerminated ? 1 : 0);
+    if (tally.readBytes > batchBytesMax)
+      throw new CliError(
+        'BATCH_TOO_LARGE',
+        `Cannot append to "${topic}" with --if-offset: the input must have ${batchBytesMax} bytes or fewer, those of one batch`,
       );
-    isTold = isSilent;
-  }, 500);
+    records.push(recordOf(topic, line, options, tally.lines));
+  }
+  if (around.interrupted.aborted)
+    throw new CliError('ABORTED', 'Interrupted before the end of the input: nothing was appended');
+  await appending.together(records, ifOffset);
 }
 
-interface Job {
-  readonly producer: Producer;
-  readonly tally: Tally;
-  readonly options: AppendOptions;
-  readonly around: Surroundings;
+async function* flat(input: AsyncIterable<Line[]>): AsyncGenerator<Line> {
+  for await (const lines of input) yield* lines;
 }
 
-async function appendAll(topic: string, input: AsyncIterable<Uint8Array>, job: Job): Promise<void> {
-  const { producer, tally, options, around } = job;
-  const delimiter = options.nullDelimited === true ? 0 : NEWLINE;
-  for await (const lines of splitLines(untilInterrupted(input, around.interrupted), delimiter)) {
-    for (const { bytes, isTerminated } of lines) {
-      const record: ProducerRecord = {
-        topic,
-        value: bytes,
-        key: keyOf(bytes, options),
-        partition: options.partition,
-        headers: isTerminated ? undefined : UNTERMINATED,
-      };
-      while (!producer.enqueue(record)) await producer.ready();
-      tally.readBytes += bytes.length + (isTerminated ? 1 : 0);
+async function appendLines(
+  topic: string,
+  input: Input,
+  options: AppendOptions,
+  around: Surroundings,
+  appending: Appending,
+): Promise<void> {
+  const { tally } = appending;
+  const { skipLines = 0 } = options;
+  try {
+    for await (const lines of input.lines(options, around, tally))
+      if (!(await offerAll(topic, lines, options, appending))) return;
+  } catch (error) {
+    // Read, or cut into lines, no further.
+    appending.refuse(tally.lines + 1, readingError(error), false);
+    return;
+  }
+  if (tally.lines < skipLines && !around.interrupted.aborted)
+    throw new CliError(
+      'INVALID_ARGUMENT',
+      `Cannot append to "${topic}": --skip-lines is ${skipLines}, must be at most the lines of the input, which has ${tally.lines}`,
+    );
+}
+
+/** False: nothing more is to be appended. */
+async function offerAll(
+  topic: string,
+  lines: readonly Line[],
+  options: AppendOptions,
+  appending: Appending,
+): Promise<boolean> {
+  const { tally } = appending;
+  const { skipLines = 0 } = options;
+  for (const line of lines) {
+    tally.lines += 1;
+    tally.readBytes += line.bytes.length + (line.isTerminated ? 1 : 0);
+    if (tally.lines <= skipLines) continue;
+    const taken = offer(topic, line, options, appending);
+    if (!(typeof taken === 'boolean' ? taken : await taken)) return false;
+  }
+  return true;
+}
+
+/** As {@link offerAll}. Waits only where there is no room. */
+function offer(
+  topic: string,
+  line: Line,
+  options: AppendOptions,
+  appending: Appending,
+): boolean | Promise<boolean> {
+  const { lines } = appending.tally;
+  try {
+    const record = recordOf(topic, line, options, lines);
+    if (!appending.offer(record)) return offerLater(record, appending);
+    return !appending.hasFailed;
+  } catch (error) {
+    appending.refuse(lines, error, true);
+    return false;
+  }
+}
+
+async function offerLater(record: ProducerRecord, appending: Appending): Promise<boolean> {
+  do await appending.room();
+  while (!appending.offer(record));
+  return !appending.hasFailed;
+}
+
+/** An error of the operating system as one of what was asked. */
+function readingError(error: unknown): unknown {
+  if (!(error instanceof Error && 'syscall' in error)) return error;
+  return new CliError('INVALID_ARGUMENT', `cannot read it: ${error.message}`);
+}
+
+/** Several files, or standard input, as one sequence of lines. */
+class Input {
+  readonly #names: readonly string[];
+  /** Lines before each file that was opened. */
+  readonly #linesBefore: number[] = [];
+
+  constructor(files: readonly string[]) {
+    this.#names = files.length === 0 ? ['-'] : files;
+  }
+
+  /**
+   * Lines of one file after the other, up to Ctrl-C; `counted` tells how many were read before.
+   * Throws BATCH_TOO_LARGE behind the lines before one that is too long.
+   */
+  async *lines(
+    { input, nullDelimited }: AppendOptions,
+    { stdin, interrupted }: Surroundings,
+    counted: { readonly lines: number },
+  ): AsyncGenerator<Line[]> {
+    const delimiter = nullDelimited === true ? 0 : NEWLINE;
+    const lineBytesMax = input === 'json' ? JSON_LINE_BYTES_MAX : FRAME_BYTES_MAX;
+    for (const name of this.#names) {
+      this.#linesBefore.push(counted.lines);
+      const stream = name === '-' ? stdin : createReadStream(name, { highWaterMark: 256 * 1024 });
+      const chunks = untilInterrupted(stream as AsyncIterable<Uint8Array>, interrupted);
+      yield* splitLines(chunks, delimiter, lineBytesMax);
+      if (interrupted.aborted) return;
     }
-    if (tally.failure !== undefined) return;
   }
-}
 
-/** The input up to Ctrl-C: what was read by then is still appended. */
-async function* untilInterrupted(
-  input: AsyncIterable<Uint8Array>,
-  interrupted: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  const iterator = input[Symbol.asyncIterator]();
-  const stop = new Promise<IteratorResult<Uint8Array>>((resolve) => {
-    const end = (): void => resolve({ done: true, value: undefined });
-    if (interrupted.aborted) end();
-    else interrupted.addEventListener('abort', end, { once: true });
-  });
-  for (;;) {
-    const next = await Promise.race([iterator.next(), stop]);
-    if (next.done === true) return;
-    yield next.value;
+  /** How a person finds a line, by its number over all files. */
+  placeOf(line: number): string {
+    if (this.#names.length === 1) return `line ${line}`;
+    const at = this.#linesBefore.findLastIndex((before) => before < line);
+    const name = this.#names[at] === '-' ? 'standard input' : `"${this.#names[at] ?? ''}"`;
+    return `line ${line - (this.#linesBefore[at] ?? 0)} of ${name}, which is line ${line} of all`;
   }
-}
-
-function keyOf(line: Uint8Array, { key, keyBy }: AppendOptions): Uint8Array | undefined {
-  if (key !== undefined) return Buffer.from(key);
-  if (keyBy === undefined) return undefined;
-  const match = keyBy.exec(Buffer.from(line.buffer, line.byteOffset, line.length).toString('utf8'));
-  const found = match?.[1] ?? match?.[0];
-  return found === undefined ? undefined : Buffer.from(found);
 }
 
 /** Bytes of all files together; undefined when standard input is among them. */
 async function sizeOf(files: readonly string[]): Promise<number | undefined> {
   let bytes = 0;
-  for (const file of files) {
-    if (file === '-') return undefined;
+  for (const file of files.filter((name) => name !== '-')) {
     try {
-      bytes += (await stat(file)).size;
+      const found = await stat(file);
+      if (found.isDirectory()) throw new Error('it is a folder');
+      bytes += found.size;
     } catch (error) {
       throw new CliError(
         'INVALID_ARGUMENT',
@@ -215,53 +291,5 @@ async function sizeOf(files: readonly string[]): Promise<number | undefined> {
       );
     }
   }
-  return files.length === 0 ? undefined : bytes;
-}
-
-function progressText(tally: Tally, totalBytes: number | undefined): string {
-  const rate = `${formatCount(tally.records / tally.seconds)} records/s, ${formatBytes(tally.bytes / tally.seconds)}/s`;
-  const done = `${formatCount(tally.records)} records, ${formatBytes(tally.bytes)}`;
-  if (totalBytes === undefined || totalBytes === 0) return `${done}  ${rate}`;
-  const fraction = tally.readBytes / totalBytes;
-  return `${bar(fraction)} ${Math.floor(Math.min(fraction, 1) * 100)} %  ${done}  ${rate}`;
-}
-
-function summarize(tally: Tally, producer: Producer, out: Output): void {
-  const { retries } = producer.counters();
-  const { records, bytes, readBytes, failed, seconds } = tally;
-  const partitions = [...tally.offsets]
-    .toSorted(([a], [b]) => a - b)
-    .map(([partition, { first, last, records: count }]) => ({
-      partition,
-      records: count,
-      firstOffset: first,
-      lastOffset: last,
-    }));
-  const rate = records / seconds;
-  out.result(
-    {
-      records,
-      bytes,
-      inputBytes: readBytes,
-      seconds,
-      recordsPerSecond: rate,
-      retries,
-      failed,
-      partitions,
-    },
-    () => {
-      const lost = failed > 0 ? out.paint('red', `, ${formatCount(failed)} failed`) : '';
-      out.line(
-        `Appended ${formatCount(records)} records out of ${formatBytes(readBytes)} of input in ${seconds.toFixed(2)} s: ${formatCount(rate)} records/s, ${formatBytes(bytes / seconds)}/s, ${retries} batches sent again${lost}`,
-      );
-      const known = (offset: number): string | number => (offset < 0 ? '-' : offset);
-      const rows = partitions.map((one) => [
-        one.partition,
-        one.records,
-        known(one.firstOffset),
-        known(one.lastOffset),
-      ]);
-      if (rows.length > 0) out.table(['PARTITION', 'RECORDS', 'FIRST OFFSET', 'LAST OFFSET'], rows);
-    },
-  );
+  return files.length === 0 || files.includes('-') ? undefined : bytes;
 }

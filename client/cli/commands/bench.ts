@@ -1,4 +1,7 @@
-/** Measures a cluster. Open loop: a record's latency counts from the moment when it was due, so a stall is charged to every record that it delayed. */
+/**
+ * Measures a cluster. Open loop: a record's latency counts from the moment when it was due, so a
+ * stall is charged to every record that it delayed.
+ */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Acks, Compression, DeliveryReport, Producer, Tidemark } from '../../index.ts';
 import { TidemarkError } from '../../errors.ts';
@@ -197,7 +200,8 @@ export async function benchRead(
     try {
       for await (const batch of consumer) {
         records += batch.records.length;
-        for (const { key, value } of batch.records) bytes += value.length + (key?.length ?? 0);
+        for (const { key, value } of batch.records)
+          bytes += (value?.length ?? 0) + (key?.length ?? 0);
         if (options.records !== undefined && records >= options.records) break;
       }
     } finally {

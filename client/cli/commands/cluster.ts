@@ -1,37 +1,28 @@
 /** The cluster as a person wants to see it. */
-import {
-  type Broker,
-  type DescribeBrokerResponse,
-  type DescribeClusterResponse,
-  type DescribeSpreadResponse,
-  type Partition,
-  RestartClass,
-  type Topic,
-} from '../../../proto/gen/tidemark/v1/admin.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DescribeQuorumResponse } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { DescribeSpreadResponse } from '../../../proto/gen/tidemark/v1/balance.ts';
 import type { Admin } from '../../index.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
-import type { Cell, Output, Surroundings } from '../output.ts';
-import { type Look, type MoveProgress, movesUnderWay } from '../moves.ts';
-import { formatAbout, formatBytes } from '../units.ts';
+import type { Output, Surroundings } from '../output.ts';
+import { capital, healthOf } from '../health.ts';
+import { type ClusterLook, HEALTH_COLOURS, look } from '../look.ts';
+import { type MoveProgress, movesUnderWay } from '../moves.ts';
+import { BROKER_HEAD, brokerRow, PARTITION_HEAD, partitionRow, RESTART_CLASSES } from '../rows.ts';
+import { formatAbout, formatBytes, lossSentence } from '../units.ts';
 import { limitText, movingText } from './placement.ts';
-import { defaultsText } from './settings.ts';
-
-const RESTART_CLASSES: ReadonlyMap<number, string> = new Map([
-  [RestartClass.RESTART_CLASS_NEW, 'new'],
-  [RestartClass.RESTART_CLASS_CLEAN, 'clean'],
-  [RestartClass.RESTART_CLASS_WARM, 'warm'],
-  [RestartClass.RESTART_CLASS_LOSSY, 'lossy'],
-]);
+import { defaultsText, sourceWord } from './settings.ts';
 
 /** Everything that the description is made of. */
-interface View extends Look {
-  readonly cluster: DescribeClusterResponse;
+interface View extends ClusterLook {
   /** Undefined where the brokers are too old to say. */
   readonly spread: DescribeSpreadResponse | undefined;
   readonly moves: readonly MoveProgress[];
 }
 
+/** How long the controller's answer is waited for before others are asked. */
+const PATIENCE_MS = 2_000;
 /** Pause between the two looks that tell how fast replicas come. */
 const LOOK_AGAIN_MS = 1_000;
 /** Partitions that share a rack, as shown; a script gets all that the broker names. */
@@ -74,57 +65,80 @@ export async function checkDisruption(
   });
 }
 
-export async function describeQuorum(options: CommonOptions, around: Surroundings): Promise<void> {
-  await withCluster(options, around, async (client, { out }) => {
-    const quorum = await client.admin().describeQuorum();
-    out.result(quorum, () => {
-      out.line(
-        `Controller ${quorum.leader}, term ${quorum.term}, committed up to ${quorum.commitIndex}`,
-      );
-      const rows = quorum.members.map(({ brokerId, voter, matchIndex, directoryId }) => [
+/** Exit code 1 where there is no controller: the voters are then what any broker knows of them. */
+export async function describeQuorum(
+  options: CommonOptions,
+  around: Surroundings,
+): Promise<number> {
+  return withCluster(options, around, async (client, { out }) => {
+    const admin = client.admin();
+    const control = { signal: AbortSignal.timeout(PATIENCE_MS) };
+    const first = await admin.describeQuorum(control).catch(() => undefined);
+    if (first !== undefined) {
+      showQuorum(first, out);
+      return EXIT_OK;
+    }
+    const now = await look(admin);
+    const health = healthOf(now);
+    const voters = now.cluster.brokers
+      .filter(({ voter }) => voter)
+      .map(({ brokerId, host, port }) => ({
         brokerId,
-        voter ? 'voter' : 'learner',
-        matchIndex,
-        Math.max(0, quorum.commitIndex - matchIndex),
-        directoryId,
-      ]);
-      out.table(['BROKER', 'ROLE', 'INDEX', 'LAG', 'DIRECTORY'], rows);
+        address: `${host}:${port}`,
+        answers: now.reports.has(brokerId),
+      }));
+    out.result({ leader: null, reason: health.sentence, voters }, () => {
+      out.line(out.paint('red', capital(health.sentence)));
+      out.line(`As broker ${now.cluster.answeredBy} knows it:`);
+      out.table(
+        ['VOTER', 'ADDRESS', 'STATE'],
+        voters.map(({ brokerId, address, answers }) => [
+          brokerId,
+          address,
+          answers ? 'up' : 'silent',
+        ]),
+      );
     });
+    return EXIT_CLUSTER;
+  });
+}
+
+function showQuorum(quorum: DescribeQuorumResponse, out: Output): void {
+  out.result(quorum, () => {
+    out.line(
+      `Controller ${quorum.leader}, term ${quorum.term}, committed up to ${quorum.commitIndex}`,
+    );
+    const rows = quorum.members.map(({ brokerId, voter, matchIndex, directoryId }) => [
+      brokerId,
+      voter ? 'voter' : 'learner',
+      matchIndex,
+      Math.max(0, quorum.commitIndex - matchIndex),
+      directoryId,
+    ]);
+    out.table(['BROKER', 'ROLE', 'INDEX', 'LAG', 'DIRECTORY'], rows);
   });
 }
 
 /** One look, and a second one where something moves. */
 async function gather(admin: Admin): Promise<View> {
-  const first = await look(admin);
-  const limit = first.cluster.settings?.moveBytesPerSecond ?? -1;
-  const moves = movesUnderWay(first, limit);
-  if (!moves.some(({ bytesLeft }) => bytesLeft !== 0)) return { ...first, moves };
-  const firstMs = performance.now();
-  await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  const second = await look(admin);
-  const before = { look: first, elapsedMs: performance.now() - firstMs };
-  return { ...second, moves: movesUnderWay(second, limit, before) };
-}
-
-async function look(admin: Admin): Promise<Omit<View, 'moves'>> {
-  const [cluster, topics, spread] = await Promise.all([
-    admin.describeCluster(),
-    admin.listTopics(),
+  const [first, spread] = await Promise.all([
+    look(admin),
     admin.describeSpread().catch(() => undefined),
   ]);
-  const live = cluster.brokers.filter(({ fenced }) => !fenced);
-  // A broker that died a moment ago is still in the list: the view is worth having without its report.
-  const answers = await Promise.allSettled(
-    live.map(({ brokerId }) => admin.describeBroker(brokerId)),
-  );
-  const reports = new Map<number, DescribeBrokerResponse>();
-  for (const answer of answers)
-    if (answer.status === 'fulfilled') reports.set(answer.value.brokerId, answer.value);
-  return { cluster, brokers: cluster.brokers, topics, spread, reports };
+  const limit = first.cluster.settings?.moveBytesPerSecond ?? -1;
+  const moves = movesUnderWay(first, limit);
+  if (!moves.some(({ bytesLeft }) => bytesLeft !== 0)) return { ...first, spread, moves };
+  const firstMs = performance.now();
+  await sleep(LOOK_AGAIN_MS);
+  const second = await look(admin);
+  const before = { look: first, elapsedMs: performance.now() - firstMs };
+  return { ...second, spread, moves: movesUnderWay(second, limit, before) };
 }
 
 function show(view: View, out: Output): void {
   const { cluster, topics } = view;
+  const { level, sentence } = healthOf(view);
+  out.line(out.paint(HEALTH_COLOURS[level], capital(sentence)));
   out.line(
     `Cluster ${cluster.clusterId}, controller ${cluster.controller ?? out.paint('red', 'none')}, feature level ${cluster.featureLevel}, metadata index ${cluster.metadataIndex}`,
   );
@@ -137,38 +151,21 @@ function show(view: View, out: Output): void {
   if (set.length > 0) out.line(`Options of all brokers: ${set.join(' ')}`);
   out.line();
   const brokers = cluster.brokers.map((broker) => brokerRow(broker, view));
-  out.table(['BROKER', 'ADDRESS', 'RACK', 'STATE', 'ROLE', 'RESTART', 'MEMORY', 'LEADS'], brokers);
+  out.table(BROKER_HEAD, brokers);
   const partitions = topics.flatMap((topic) =>
     topic.partitions.map((partition) => partitionRow(topic, partition, view)),
   );
   if (partitions.length > 0) {
     out.line();
-    out.table(
-      [
-        'TOPIC',
-        'PARTITION',
-        'LEADER',
-        'EPOCH',
-        'REPLICAS',
-        'SYNC SET',
-        'END',
-        'COMMITTED',
-        'LAG',
-        'HEALTH',
-      ],
-      partitions,
-    );
+    out.table(PARTITION_HEAD, partitions);
   }
   showMoves(view.moves, out);
   showSpread(view.spread, out);
+  const warnings = warningsOf(view, out);
+  if (warnings.length > 0) out.line();
+  for (const warning of warnings) out.line(warning);
   for (const loss of cluster.losses) {
-    const where = `${loss.topic}/${loss.partition} from offset ${loss.fromOffset} of epochs before ${loss.leaderEpoch}`;
-    out.line(
-      out.paint(
-        'red',
-        `Records may be lost: ${where} (unclean election, ${new Date(loss.atMs).toISOString()})`,
-      ),
-    );
+    out.line(out.paint('red', lossSentence(loss)));
   }
 }
 
@@ -190,6 +187,28 @@ function showMoves(moves: readonly MoveProgress[], out: Output): void {
   out.table(['MOVING', 'PARTITION', 'REPLICAS', 'LEFT', 'RATE', 'ETA'], rows);
 }
 
+/** What a person should know of single brokers, a line each. */
+function warningsOf({ reports }: View, out: Output): string[] {
+  const all = [...reports];
+  return [
+    ...all
+      .filter(([, { timeRetentionPaused }]) => timeRetentionPaused)
+      .map(
+        ([id, report]) => `Time retention paused on broker ${id}: ${report.timeRetentionReason}`,
+      ),
+    ...all
+      .filter(([, { metadataFault }]) => metadataFault !== '')
+      .map(([id, report]) =>
+        out.paint('red', `Broker ${id} follows no more: ${report.metadataFault}`),
+      ),
+    ...all
+      .filter(([, { diskFault }]) => diskFault !== '')
+      .map(([id, report]) =>
+        out.paint('red', `Broker ${id} takes no records: ${report.diskFault}`),
+      ),
+  ];
+}
+
 function showSpread(spread: DescribeSpreadResponse | undefined, out: Output): void {
   if (spread === undefined || spread.faultsTotal === 0) return;
   out.line();
@@ -201,75 +220,8 @@ function showSpread(spread: DescribeSpreadResponse | undefined, out: Output): vo
   if (more > 0) out.line(`and ${more} more: --output json`);
 }
 
-/** What keeps a broker from being simply up. */
-function stateOf(broker: Broker, report: DescribeBrokerResponse | undefined): string {
-  const { fenced, stopping, cordoned } = broker;
-  const state = fenced ? 'fenced' : stopping ? 'stopping' : report === undefined ? 'silent' : 'up';
-  return [
-    state,
-    ...(cordoned ? ['cordoned'] : []),
-    ...(report?.timeRetentionPaused === true ? ['clock off'] : []),
-  ].join(', ');
-}
-
-function brokerRow(broker: Broker, { cluster, topics, reports }: View): Cell[] {
-  const { brokerId, host, port, rack, voter, restartClass } = broker;
-  const role = brokerId === cluster.controller ? 'controller' : voter ? 'voter' : '-';
-  const leads = topics
-    .flatMap(({ partitions }) => partitions)
-    .filter(({ leader }) => leader === brokerId).length;
-  const report = reports.get(brokerId);
-  return [
-    brokerId,
-    `${host}:${port}`,
-    rack === '' ? '-' : rack,
-    stateOf(broker, report),
-    role,
-    RESTART_CLASSES.get(report?.restartClass ?? restartClass) ?? '-',
-    report === undefined ? '-' : formatBytes(report.memoryBytes),
-    leads,
-  ];
-}
-
-function partitionRow(
-  topic: Topic,
-  { partition, leader, leaderEpoch, replicas, adding, syncSet, suspects }: Partition,
-  view: View,
-): Cell[] {
-  const report = leader === undefined ? undefined : view.reports.get(leader);
-  const replica = report?.replicas.find(
-    (one) => one.topicId === topic.topicId && one.partition === partition && one.leading,
-  );
-  // A broker that is away lags by what it has missed, which nobody knows.
-  const away = view.cluster.brokers.filter(({ fenced }) => fenced);
-  const followers = replica?.followers.filter(
-    ({ brokerId }) => !away.some((broker) => broker.brokerId === brokerId),
-  );
-  const lags = followers?.map(({ lagRecords }) => lagRecords) ?? [];
-  const min = topic.config?.minInSyncReplicas ?? 1;
-  // Those that a move brings are not missed before they have come.
-  const isMissing = replicas.some((id) => !syncSet.includes(id) && !adding.includes(id));
-  const faults = [
-    leader === undefined ? 'offline' : '',
-    syncSet.length < min ? 'below min' : isMissing ? 'under-replicated' : '',
-    suspects.length > 0 ? `suspect: ${suspects.join(',')}` : '',
-    replica !== undefined && replica.stopped !== '' ? replica.stopped : '',
-  ].filter((fault) => fault !== '');
-  return [
-    topic.name,
-    partition,
-    leader ?? 'none',
-    leaderEpoch,
-    replicas.join(','),
-    syncSet.join(','),
-    replica?.logEnd ?? '-',
-    replica?.highWaterMark ?? '-',
-    lags.length === 0 ? '-' : Math.max(...lags),
-    faults.length === 0 ? 'ok' : faults.join('; '),
-  ];
-}
-
-function viewJson({ cluster, topics, reports, moves, spread }: View): unknown {
+function viewJson(view: View): unknown {
+  const { cluster, topics, reports, moves, spread } = view;
   const className = (value: number): string => RESTART_CLASSES.get(value) ?? 'unknown';
   const brokers = cluster.brokers.map((broker) => {
     const report = reports.get(broker.brokerId);
@@ -278,8 +230,22 @@ function viewJson({ cluster, topics, reports, moves, spread }: View): unknown {
       restartClass: className(report?.restartClass ?? broker.restartClass),
       ...(report === undefined
         ? {}
-        : { report: { ...report, restartClass: className(report.restartClass) } }),
+        : {
+            report: {
+              ...report,
+              restartClass: className(report.restartClass),
+              options: report.options.map((one) => ({ ...one, source: sourceWord(one.source) })),
+            },
+          }),
     };
   });
-  return { ...cluster, brokers, topics, moves, ...(spread === undefined ? {} : { spread }) };
+  const health = healthOf(view);
+  return {
+    health,
+    ...cluster,
+    brokers,
+    topics,
+    moves,
+    ...(spread === undefined ? {} : { spread }),
+  };
 }

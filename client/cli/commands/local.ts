@@ -1,4 +1,7 @@
-/** Talks to the launcher behind `npm start`: one line of JSON each way over the socket that its data folder names. */
+/**
+ * Talks to the launcher behind `npm start`: one line of JSON each way over the socket that its data
+ * folder names.
+ */
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';

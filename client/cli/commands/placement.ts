@@ -41,7 +41,8 @@ export async function rebalance(options: RebalanceOptions, around: Surroundings)
     const admin = client.admin();
     const { moves, bytes } = await admin.planRebalance();
     const isDryRun = options.dryRun === true;
-    // The plan stands on the screen before the first move begins, and stays there when one is refused.
+    // The plan stands on the screen before the first move begins, and stays there when one is
+    // refused.
     out.result({ moves, bytes, dryRun: isDryRun }, () => {
       if (moves.length === 0) {
         out.line('Balanced: nothing to move');
@@ -217,7 +218,10 @@ export function movingText(adding: readonly number[], removing: readonly number[
   return parts.length === 0 ? '-' : parts.join(' ');
 }
 
-/** Waits until no partition names the broker. Looks only: asking for a decommission again would undo a recommission by somebody else. */
+/**
+ * Waits until no partition names the broker. Looks only: asking for a decommission again would undo
+ * a recommission by somebody else.
+ */
 async function untilEmpty(
   admin: Admin,
   brokerId: number,

@@ -1,14 +1,28 @@
 /** Reads records to standard output. */
 import { once } from 'node:events';
-import type { ConsumedRecord, RecordBatch, ResetPolicy, StartFrom } from '../../index.ts';
-import { type CommonOptions, withCluster } from '../context.ts';
+import type {
+  ConsumedRecord,
+  LossPolicy,
+  RecordBatch,
+  ResetPolicy,
+  StartFrom,
+  Tidemark,
+} from '../../index.ts';
+import { type CommonOptions, withPatience } from '../context.ts';
 import { hasColour, type Surroundings } from '../output.ts';
-import { UNTERMINATED_HEADER } from './append.ts';
+import { Selection } from '../selection.ts';
+import { formatTime, lossSentence } from '../units.ts';
+import { recordToJson } from '../record-json.ts';
+import { UNTERMINATED_HEADER } from '../input-records.ts';
 
 /** Options of `read`. */
 export interface ReadOptions extends CommonOptions {
   readonly from: StartFrom;
   readonly follow?: boolean;
+  /** Exclusive. */
+  readonly to?: StartFrom;
+  /** Key. */
+  readonly filter?: Uint8Array;
   readonly max?: number;
   readonly partition?: readonly number[];
   readonly format?: 'raw' | 'text' | 'json';
@@ -16,6 +30,7 @@ export interface ReadOptions extends CommonOptions {
   readonly nullDelimited?: boolean;
   readonly rack?: string;
   readonly onReset: ResetPolicy;
+  readonly onLoss: 'tell' | 'fail';
 }
 
 type Writer = (record: ConsumedRecord) => Uint8Array | string;
@@ -25,19 +40,51 @@ export async function read(
   options: ReadOptions,
   around: Surroundings,
 ): Promise<void> {
-  await withCluster(options, around, async (cluster) => {
+  await withPatience(options, around, async (cluster, { heard, out }) => {
     const { from, follow = false, partition: partitions, onReset, rack } = options;
-    const consumer = cluster.consumer({ topic, from, follow, onReset, partitions, rack });
+    const onLoss: LossPolicy = options.onLoss === 'fail' ? 'throw' : 'yield';
+    const settings = { topic, from, follow, onReset, onLoss, partitions, rack };
+    const consumer = cluster.consumer(settings);
     around.interrupted.addEventListener('abort', () => void consumer.close(), { once: true });
     const write = writerOf(options, around);
-    let left = options.max ?? Number.POSITIVE_INFINITY;
+    const selection = new Selection({
+      ...(options.max === undefined ? {} : { max: options.max }),
+      ...(options.filter === undefined ? {} : { key: options.filter }),
+      ...(options.to === undefined
+        ? {}
+        : { ends: await endsOf(cluster, topic, options.to, partitions) }),
+    });
+    if (selection.isDone) return;
     for await (const batch of consumer) {
-      const records = batch.records.slice(0, left);
-      left -= records.length;
-      await print(around, batch, records, write);
-      if (left <= 0) break;
+      heard();
+      if ('kind' in batch) {
+        out.note(out.format === 'json' ? JSON.stringify({ loss: batch }) : lossSentence(batch));
+        continue;
+      }
+      const records = selection.take(batch);
+      if (records.length > 0) await print(around, batch, records, write);
+      if (selection.isDone) break;
     }
   });
+}
+
+/** The exclusive end in each partition: an offset is the same in all, a moment is looked up. */
+async function endsOf(
+  cluster: Tidemark,
+  topic: string,
+  to: StartFrom,
+  partitions: readonly number[] = [],
+): Promise<Map<number, number>> {
+  const isOffset = typeof to === 'object' && 'offset' in to;
+  const found = await cluster
+    .admin()
+    .listOffsets(topic, { partitions, ...(isOffset ? {} : { at: to }) });
+  return new Map(
+    found.map(({ partition, offset, highWaterMark, error }) => {
+      if (error !== undefined) throw error;
+      return [partition, isOffset ? to.offset : (offset ?? highWaterMark)];
+    }),
+  );
 }
 
 /** One write for a batch; waits where the reader of our output is slower than we are. */
@@ -59,34 +106,38 @@ function writerOf(options: ReadOptions, around: Surroundings): Writer {
   const byDefault = around.stdout.isTTY === true ? 'text' : 'raw';
   const format = options.format ?? (options.output === 'json' ? 'json' : byDefault);
   const hasKeys = options.keys === true;
-  if (format === 'json') return (record) => `${JSON.stringify(recordJson(record))}\n`;
+  if (format === 'json') return (record) => `${JSON.stringify(recordToJson(record))}\n`;
   if (format === 'text') {
     const isPainted = hasColour(around.stdout, around.env);
     return (record) => recordText(record, hasKeys, isPainted);
   }
-  const delimiter = options.nullDelimited === true ? '\0' : '\n';
-  return (record) => recordRaw(record, hasKeys, delimiter);
+  return rawWriter(hasKeys, Buffer.from(options.nullDelimited === true ? '\0' : '\n'));
 }
 
-/** The bytes as they were appended. */
-function recordRaw(
-  { key, value, headers }: ConsumedRecord,
-  hasKeys: boolean,
-  delimiter: string,
-): Uint8Array {
-  const isTerminated = !headers.some((header) => header.key === UNTERMINATED_HEADER);
-  const parts: Uint8Array[] = hasKeys
-    ? [key ?? new Uint8Array(0), Buffer.from('\t'), value]
-    : [value];
-  if (isTerminated) parts.push(Buffer.from(delimiter));
-  return Buffer.concat(parts);
+const NOTHING = new Uint8Array(0);
+const TAB = Buffer.from('\t');
+
+/**
+ * The bytes as they were appended; of a tombstone, which has none, the key alone, if keys show. A
+ * record that was appended without a delimiter gets one once another follows it: the end of an
+ * input is its own, the boundary between two records is not.
+ */
+function rawWriter(hasKeys: boolean, delimiter: Uint8Array): Writer {
+  let isOpen = false;
+  return ({ key, value, headers }) => {
+    if (value === null && (!hasKeys || key === undefined)) return NOTHING;
+    const keyAndTab = hasKeys && value !== null ? [key ?? NOTHING, TAB] : [];
+    const parts = [...(isOpen ? [delimiter] : []), ...keyAndTab, value ?? key ?? NOTHING];
+    isOpen = value !== null && headers.some((header) => header.key === UNTERMINATED_HEADER);
+    return Buffer.concat(isOpen ? parts : [...parts, delimiter]);
+  };
 }
 
 function recordText(record: ConsumedRecord, hasKeys: boolean, isPainted: boolean): string {
   const { partition, offset, timestampMs, key, value } = record;
-  const place = `${partition}:${offset}  ${new Date(timestampMs).toISOString()}`;
+  const place = `${partition}:${offset}  ${formatTime(timestampMs)}`;
   const shownKey = hasKeys ? `  ${key === undefined ? '-' : printable(key)}` : '';
-  return `${isPainted ? `\u001b[2m${place}\u001b[0m` : place}${shownKey}  ${printable(value)}\n`;
+  return `${isPainted ? `\u001b[2m${place}\u001b[0m` : place}${shownKey}  ${value === null ? '(tombstone)' : printable(value)}\n`;
 }
 
 /** Text with what would move the cursor or ring the bell made visible. */
@@ -96,39 +147,4 @@ function printable(bytes: Uint8Array): string {
     /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/gu,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
-}
-
-/** Bytes that are UTF-8 as text under `name`, others in base64 under `nameBase64`. */
-function recordJson({
-  partition,
-  offset,
-  leaderEpoch,
-  timestampMs,
-  key,
-  value,
-  headers,
-}: ConsumedRecord): unknown {
-  return {
-    partition,
-    offset,
-    leaderEpoch,
-    timestampMs,
-    ...(key === undefined ? {} : named('key', key)),
-    ...named('value', value),
-    ...(headers.length === 0
-      ? {}
-      : {
-          headers: headers.map((header) => ({ name: header.key, ...named('value', header.value) })),
-        }),
-  };
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function named(name: string, bytes: Uint8Array): Record<string, string> {
-  try {
-    return { [name]: utf8.decode(bytes) };
-  } catch {
-    return { [`${name}Base64`]: Buffer.from(bytes).toString('base64') };
-  }
 }

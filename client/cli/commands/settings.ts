@@ -1,11 +1,8 @@
 /** Settings of the cluster as a person sees and sets them. */
-import {
-  CommitMode,
-  type DescribeBrokerResponse,
-  type TopicDefaults,
-} from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { DescribeBrokerResponse } from '../../../proto/gen/tidemark/v1/admin.ts';
 import { OptionSource } from '../../../proto/gen/tidemark/v1/options.ts';
 import type { Admin } from '../../admin.ts';
+import type { CommitMode, TopicDefaults } from '../../admin-types.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { CliError } from '../exit.ts';
 import type { Cell, Surroundings } from '../output.ts';
@@ -19,7 +16,12 @@ export interface ConfigOptions extends CommonOptions {
 export interface DefaultsOptions extends CommonOptions {
   readonly replicationFactor?: number;
   readonly min?: number;
-  readonly commitMode?: 'in-sync' | 'quorum';
+  readonly commitMode?: CommitMode;
+}
+
+/** Where an option's value comes from, as a word. */
+export function sourceWord(source: OptionSource): string {
+  return SOURCES[source] ?? 'unknown';
 }
 
 const SOURCES: Readonly<Partial<Record<OptionSource, string>>> = {
@@ -43,7 +45,7 @@ export async function config(options: ConfigOptions, around: Surroundings): Prom
       brokerId: report.brokerId,
       options: report.options.map(({ source, ...option }) => ({
         ...option,
-        source: SOURCES[source] ?? 'unknown',
+        source: sourceWord(source),
       })),
     }));
     const rows = shown.flatMap(({ brokerId, options: each }) =>
@@ -77,7 +79,9 @@ async function reportsOf(
   return { reports, silent };
 }
 
-/** Taking back what was never set changes nothing; a name that no broker knows is a slip of the pen. */
+/**
+ * Taking back what was never set changes nothing; a name that no broker knows is a slip of the pen.
+ */
 async function checkKnown(
   admin: Admin,
   names: readonly string[],
@@ -95,11 +99,7 @@ export async function defaults(options: DefaultsOptions, around: Surroundings): 
     const admin = client.admin();
     const { replicationFactor, min, commitMode } = options;
     const isChange = [replicationFactor, min, commitMode].some((each) => each !== undefined);
-    const topicDefaults = {
-      replicationFactor,
-      minInSyncReplicas: min,
-      commitMode: modeToMessage(commitMode),
-    };
+    const topicDefaults = { replicationFactor, minInSyncReplicas: min, commitMode };
     const settings = isChange
       ? await admin.setClusterSettings({ topicDefaults })
       : (await admin.describeCluster()).settings;
@@ -108,21 +108,11 @@ export async function defaults(options: DefaultsOptions, around: Surroundings): 
       {
         replicationFactor: now?.replicationFactor,
         minInSyncReplicas: now?.minInSyncReplicas,
-        commitMode: modeText(now),
+        commitMode: now?.commitMode,
       },
       () => out.line(defaultsText(now)),
     );
   });
-}
-
-function modeToMessage(mode: DefaultsOptions['commitMode']): CommitMode {
-  if (mode === undefined) return CommitMode.COMMIT_MODE_UNSPECIFIED;
-  return mode === 'quorum' ? CommitMode.COMMIT_MODE_QUORUM : CommitMode.COMMIT_MODE_IN_SYNC;
-}
-
-function modeText(defaults_: TopicDefaults | undefined): 'in-sync' | 'quorum' | undefined {
-  if (defaults_?.commitMode === CommitMode.COMMIT_MODE_QUORUM) return 'quorum';
-  return defaults_?.commitMode === CommitMode.COMMIT_MODE_IN_SYNC ? 'in-sync' : undefined;
 }
 
 /** What new topics have, in words. */
@@ -130,7 +120,7 @@ export function defaultsText(now: TopicDefaults | undefined): string {
   const parts = [
     now?.replicationFactor === undefined ? [] : [`${now.replicationFactor} replicas`],
     now?.minInSyncReplicas === undefined ? [] : [`min ${now.minInSyncReplicas}`],
-    modeText(now) === undefined ? [] : [`commit mode ${modeText(now)}`],
+    now?.commitMode === undefined ? [] : [`commit mode ${now.commitMode}`],
   ].flat();
   return parts.length === 0
     ? "New topics have the brokers' own defaults"

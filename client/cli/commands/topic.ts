@@ -1,22 +1,26 @@
 /** Topics: create, list, describe, alter, delete. */
-import { CommitMode, type Topic, type TopicConfig } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { CommitMode, Topic, TopicConfig } from '../../admin-types.ts';
 import { TidemarkError } from '../../errors.ts';
-import { type CommonOptions, withCluster } from '../context.ts';
+import { type CommonOptions, withPatience } from '../context.ts';
 import { CliError } from '../exit.ts';
 import type { Output, Surroundings } from '../output.ts';
 import { formatBytes, formatDuration } from '../units.ts';
 import { movingText } from './placement.ts';
+import { confirm } from '../confirm.ts';
+import { look } from '../look.ts';
+import { replicasOf, showReplicas } from '../replicas.ts';
 
-/** Settings, as `topic create` and `topic alter` take them. */
+/** Configs, as `topic create` and `topic alter` take them. */
 interface SettingOptions extends CommonOptions {
   readonly partitions?: number;
   readonly replicationFactor?: number;
   readonly minInSyncReplicas?: number;
-  readonly commitMode?: 'in-sync' | 'quorum';
+  readonly commitMode?: CommitMode;
   readonly retention?: number;
   readonly retentionMs?: number;
   readonly retentionBytes?: number;
   readonly segmentBytes?: number;
+  readonly segmentMs?: number;
   readonly batchBytesMax?: number;
   readonly uncleanElection?: 'true' | 'false';
 }
@@ -32,22 +36,23 @@ export interface AlterOptions extends SettingOptions {
   readonly wait?: number;
 }
 
+/** Options of `topic describe`. */
+export interface DescribeOptions extends CommonOptions {
+  readonly all?: boolean;
+}
+
 /** Options of `topic delete`. */
 export interface DeleteOptions extends CommonOptions {
   readonly ifExists?: boolean;
+  readonly yes?: boolean;
 }
-
-const COMMIT_MODES = {
-  'in-sync': CommitMode.COMMIT_MODE_IN_SYNC,
-  quorum: CommitMode.COMMIT_MODE_QUORUM,
-} as const;
 
 export async function createTopic(
   name: string,
   options: CreateOptions,
   around: Surroundings,
 ): Promise<void> {
-  await withCluster(options, around, async (cluster, { out }) => {
+  await withPatience(options, around, async (cluster, { out }) => {
     const { partitions = 0, replicationFactor = 0 } = options;
     let topic: Topic;
     let verb = 'Created';
@@ -61,14 +66,14 @@ export async function createTopic(
       topic = await cluster.admin().describeTopic(name);
       verb = 'Exists already:';
     }
-    out.result(topicJson(topic), () => out.line(`${verb} ${headline(topic)}`));
+    out.result(topic, () => out.line(`${verb} ${headline(topic)}`));
   });
 }
 
 export async function listTopics(options: CommonOptions, around: Surroundings): Promise<void> {
-  await withCluster(options, around, async (cluster, { out }) => {
+  await withPatience(options, around, async (cluster, { out }) => {
     const topics = await cluster.admin().listTopics();
-    out.result(topics.map(topicJson), () => {
+    out.result(topics, () => {
       if (topics.length === 0) {
         out.note('There are no topics; make one with: tidemark topic create <name>');
         return;
@@ -83,8 +88,8 @@ export async function listTopics(options: CommonOptions, around: Surroundings): 
           topic.name,
           partitions.length,
           topic.replicationFactor,
-          config?.minInSyncReplicas ?? '',
-          modeName(config),
+          config.minInSyncReplicas ?? '',
+          config.commitMode ?? 'in-sync',
           retentionText(config),
           healthText(offline, behind),
         ];
@@ -96,12 +101,22 @@ export async function listTopics(options: CommonOptions, around: Surroundings): 
 
 export async function describeTopic(
   name: string,
-  options: CommonOptions,
+  options: DescribeOptions,
   around: Surroundings,
 ): Promise<void> {
-  await withCluster(options, around, async (cluster, { out }) => {
-    const topic = await cluster.admin().describeTopic(name);
-    out.result(topicJson(topic), () => showTopic(topic, out));
+  await withPatience(options, around, async (cluster, { out }) => {
+    const admin = cluster.admin();
+    const topic = await admin.describeTopic(name);
+    if (options.all !== true) {
+      out.result(topic, () => showTopic(topic, out));
+      return;
+    }
+    const replicas = replicasOf(topic, await look(admin));
+    out.result({ ...topic, replicas }, () => {
+      showTopic(topic, out);
+      out.line();
+      showReplicas(replicas, out);
+    });
   });
 }
 
@@ -113,17 +128,17 @@ export async function alterTopic(
   const config = configOf(options);
   const { partitions = 0, replicationFactor = 0, wait: waitMs = 0 } = options;
   const isSame = partitions === 0 && replicationFactor === 0;
-  if (isSame && config.commitMode === 0 && Object.keys(config).length === 1) {
+  if (isSame && Object.keys(config).length === 0) {
     throw new CliError(
       'INVALID_ARGUMENT',
-      'nothing to alter: name at least one setting, for example --retention 7d',
+      'nothing to alter: name at least one config, for example --retention 7d',
     );
   }
-  await withCluster(options, around, async (cluster, { out }) => {
+  await withPatience(options, around, async (cluster, { out }) => {
     const topic = await cluster
       .admin()
       .alterTopic({ name, config, partitions, replicationFactor, waitMs });
-    out.result(topicJson(topic), () => {
+    out.result(topic, () => {
       out.line(`Altered ${headline(topic)}`);
       const moving = topic.partitions.filter(
         ({ adding, removing }) => adding.length + removing.length > 0,
@@ -141,7 +156,11 @@ export async function deleteTopic(
   options: DeleteOptions,
   around: Surroundings,
 ): Promise<void> {
-  await withCluster(options, around, async (cluster, { out }) => {
+  await withPatience(options, around, async (cluster, { out, heard }) => {
+    if (options.yes !== true) {
+      await confirm(`Delete topic "${name}" and all its records?`, name, around);
+      heard();
+    }
     try {
       await cluster.admin().deleteTopic(name);
     } catch (error) {
@@ -152,13 +171,14 @@ export async function deleteTopic(
   });
 }
 
-/** The settings that were given; the others take their defaults, or stay as they are. */
+/** The configs that were given; the others take their defaults, or stay as they are. */
 function configOf(options: SettingOptions): TopicConfig {
   const {
     minInSyncReplicas,
     commitMode,
     retentionBytes,
     segmentBytes,
+    segmentMs,
     batchBytesMax,
     uncleanElection,
   } = options;
@@ -170,12 +190,12 @@ function configOf(options: SettingOptions): TopicConfig {
   }
   const retentionMs = options.retention ?? options.retentionMs;
   return {
-    commitMode:
-      commitMode === undefined ? CommitMode.COMMIT_MODE_UNSPECIFIED : COMMIT_MODES[commitMode],
+    ...(commitMode === undefined ? {} : { commitMode }),
     ...(minInSyncReplicas === undefined ? {} : { minInSyncReplicas }),
     ...(retentionMs === undefined ? {} : { retentionMs }),
     ...(retentionBytes === undefined ? {} : { retentionBytes }),
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(segmentMs === undefined ? {} : { segmentMs }),
     ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
     ...(uncleanElection === undefined ? {} : { uncleanElection: uncleanElection === 'true' }),
   };
@@ -185,13 +205,13 @@ function showTopic(topic: Topic, out: Output): void {
   const { config } = topic;
   out.line(headline(topic));
   out.line(`  id               ${topic.topicId}`);
-  out.line(`  commit mode      ${modeName(config)}`);
+  out.line(`  commit mode      ${config.commitMode ?? 'in-sync'}`);
   out.line(`  retention        ${retentionText(config)}`);
-  if (config?.segmentBytes !== undefined)
-    out.line(`  segments         ${formatBytes(config.segmentBytes)}`);
-  if (config?.batchBytesMax !== undefined)
+  if (config.segmentBytes !== undefined)
+    out.line(`  segments         sealed at ${formatBytes(config.segmentBytes)}${ageText(config)}`);
+  if (config.batchBytesMax !== undefined)
     out.line(`  largest batch    ${formatBytes(config.batchBytesMax)}`);
-  out.line(`  unclean election ${config?.uncleanElection === true ? 'allowed' : 'never'}`);
+  out.line(`  unclean election ${config.uncleanElection === true ? 'allowed' : 'never'}`);
   out.line();
   const rows = topic.partitions.map(
     ({ partition, leader, leaderEpoch, replicas, syncSet, quorum, suspects, adding, removing }) => [
@@ -209,31 +229,30 @@ function showTopic(topic: Topic, out: Output): void {
     ['PARTITION', 'LEADER', 'EPOCH', 'REPLICAS', 'SYNC SET', 'COUNT', 'SUSPECTS', 'MOVING'],
     rows,
   );
+  for (const { partition, cannotLead } of topic.partitions) {
+    for (const { brokerId, reason } of cannotLead)
+      out.line(`partition ${partition}: broker ${brokerId} cannot lead: ${reason}`);
+  }
 }
 
 function headline({ name, partitions, replicationFactor, config }: Topic): string {
   const plural = (count: number, one: string, many: string): string =>
     `${count} ${count === 1 ? one : many}`;
   const size = `${plural(partitions.length, 'partition', 'partitions')}, ${plural(replicationFactor, 'copy', 'copies')} of each`;
-  return `"${name}": ${size}, at least ${config?.minInSyncReplicas ?? '?'} in sync`;
+  return `"${name}": ${size}, at least ${config.minInSyncReplicas ?? '?'} in sync`;
 }
 
-function modeName(config: TopicConfig | undefined): string {
-  return config?.commitMode === CommitMode.COMMIT_MODE_QUORUM ? 'quorum' : 'in-sync';
-}
-
-function retentionText(config: TopicConfig | undefined): string {
-  const { retentionMs = -1, retentionBytes = -1 } = config ?? {};
+function retentionText(config: TopicConfig): string {
+  const { retentionMs = -1, retentionBytes = -1 } = config;
   const size = retentionBytes < 0 ? '' : `, ${formatBytes(retentionBytes)}`;
   return `${formatDuration(retentionMs)}${size}`;
+}
+
+function ageText({ segmentMs }: TopicConfig): string {
+  return segmentMs === undefined ? '' : `, or after ${formatDuration(segmentMs)}`;
 }
 
 function healthText(offline: number, behind: number): string {
   if (offline > 0) return `${offline} offline`;
   return behind > 0 ? `${behind} under-replicated` : 'ok';
-}
-
-/** For scripts: words instead of the numbers of enums. */
-function topicJson(topic: Topic): unknown {
-  return { ...topic, config: { ...topic.config, commitMode: modeName(topic.config) } };
 }

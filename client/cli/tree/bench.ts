@@ -6,7 +6,7 @@ import type {
   BenchRoundtripOptions,
 } from '../commands/bench.ts';
 import type { Surroundings } from '../output.ts';
-import { parseCount, parseSize } from '../units.ts';
+import { parseCount, parseRecordSize } from '../units.ts';
 import { acks, compression } from './records.ts';
 import { common, examples } from './shared.ts';
 
@@ -20,7 +20,7 @@ export function addBench(program: Command, around: Surroundings): void {
       'append records; with --rate, latency counts from when a record was due, however late it was sent',
     )
     .option('--records <count>', 'records to append', parseCount(1), 1_000_000)
-    .option('--size <bytes>', 'bytes of each value', parseSize, 1000)
+    .option('--size <bytes>', 'bytes of each value', parseRecordSize, 1000)
     .option(
       '--rate <count>',
       'records a second, over all producers; default: as fast as possible',
@@ -34,7 +34,7 @@ export function addBench(program: Command, around: Surroundings): void {
       parseCount(1, 1000),
       1,
     )
-    .option('--batch-size <size>', 'largest batch', parseSize, 1024 * 1024)
+    .option('--batch-size <size>', 'largest batch', parseRecordSize, 1024 * 1024)
     .option('--linger-ms <ms>', 'how long a record waits for company', parseCount(0, 60_000), 0)
     .option('--keys <count>', 'different keys, in turn; default: no keys', parseCount(1))
     .option(
@@ -64,7 +64,7 @@ export function addBench(program: Command, around: Surroundings): void {
   const roundtrip = common(bench.command('roundtrip').argument('<topic>'))
     .description('append one record after another, and see each come back')
     .option('--records <count>', 'records to append', parseCount(1), 2000)
-    .option('--size <bytes>', 'bytes of each value', parseSize, 1000)
+    .option('--size <bytes>', 'bytes of each value', parseRecordSize, 1000)
     .addOption(acks())
     .option(
       '--partitions <count>',

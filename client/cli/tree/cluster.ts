@@ -1,5 +1,6 @@
-/** `tidemark cluster`, `quorum`, `local` and `completion`. */
+/** `tidemark cluster`, `why`, `quorum`, `local` and `completion`. */
 import { Argument, type Command } from 'commander';
+import type { HealthOptions } from '../commands/health.ts';
 import type { KillOptions, LocalOptions } from '../commands/local.ts';
 import type { Shell } from '../completion.ts';
 import type { CommonOptions } from '../context.ts';
@@ -44,18 +45,42 @@ export function addCluster(
   ).action(async (brokers: number[], options: CommonOptions) =>
     finish(await (await load()).checkDisruption(brokers, options, around)),
   );
+  const health = common(cluster.command('health'))
+    .description(
+      'one sentence, and what led to it. Exit code 0: safe to lose a broker; 3: every append is taken, but a broker or copy is missing; 1: a partition takes none, or there is no controller',
+    )
+    .option('-w, --watch', 'go on, and print a line whenever it changes');
+  examples(health, 'cluster health', 'cluster health --watch --output json').action(
+    async (options: HealthOptions) =>
+      finish(await (await import('../commands/health.ts')).clusterHealth(options, around)),
+  );
   addPlacement(cluster, around, finish);
   addSettings(cluster, around);
 }
 
+/** Adds `why`. */
+export function addWhy(program: Command, around: Surroundings): void {
+  const why = common(program.command('why').argument('<topic/partition>')).description(
+    'who leads a partition and why, and what was decided about it: elections, changes of its sync set, refused appends, each with its rule (docs/rules.md)',
+  );
+  examples(why, 'why orders/3', 'why orders/3 --output json').action(
+    async (name: string, options: CommonOptions) =>
+      (await import('../commands/why.ts')).why(name, options, around),
+  );
+}
+
 /** Adds `quorum describe`. */
-export function addQuorum(program: Command, around: Surroundings): void {
+export function addQuorum(
+  program: Command,
+  around: Surroundings,
+  finish: (exitCode: number) => void,
+): void {
   const quorum = program.command('quorum').description('the metadata quorum');
   const describe = common(quorum.command('describe')).description(
     'leader, term, voters and learners',
   );
   examples(describe, 'quorum describe').action(async (options: CommonOptions) =>
-    (await import('../commands/cluster.ts')).describeQuorum(options, around),
+    finish(await (await import('../commands/cluster.ts')).describeQuorum(options, around)),
   );
 }
 

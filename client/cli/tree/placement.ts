@@ -1,4 +1,7 @@
-/** `tidemark cluster rebalance|reassign|elect|decommission|recommission|remove-broker|prepare-stop|cancel-stop|limit`. */
+/**
+ * `tidemark cluster
+ * rebalance|reassign|elect|decommission|recommission|remove-broker|prepare-stop|cancel-stop|limit`.
+ */
 import { Argument, type Command } from 'commander';
 import type {
   DecommissionOptions,

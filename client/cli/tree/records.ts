@@ -3,7 +3,17 @@ import { type Command, Option } from 'commander';
 import type { AppendOptions } from '../commands/append.ts';
 import type { ReadOptions } from '../commands/read.ts';
 import type { Surroundings } from '../output.ts';
-import { parseCount, parseCounts, parsePattern, parseStart, parseWait } from '../units.ts';
+import {
+  parseBatchSize,
+  parseCount,
+  parseCounts,
+  parseDelivery,
+  parseEnd,
+  parseFilter,
+  parseHeader,
+  parsePattern,
+  parseStart,
+} from '../units.ts';
 import { common, examples } from './shared.ts';
 
 /** `--acks`, as the producer knows it. */
@@ -23,6 +33,26 @@ export function compression(): Option {
     .default('none');
 }
 
+/** `--timeout` of what appends. */
+export function deliveryTimeout(): Option {
+  return new Option('--timeout <duration>', 'how long to try to deliver a record, 1s to 4m')
+    .argParser(parseDelivery)
+    .default(120_000, '2m');
+}
+
+/** What a person meets who appends. */
+const ABOUT_APPEND = `
+Each line is the value of a record. One with a key goes to the partition that its key decides, so that equal
+keys stay in order; one without goes to whichever partition is being filled. A record's time is the moment when it was
+read, by the clock of this machine. The first record of a new partition often stands at offset 1: leaders write records of
+their own, which nobody reads.
+
+With --input json a line is an object as read --format json prints it: value (text, or null for a tombstone) or
+valueBase64; and where there are any, key or keyBase64, headers ([{"name": ..., "value" or "valueBase64": ...}]), partition
+and timestampMs. Text is UTF-8; other bytes are spelled in base64. offset and leaderEpoch are taken and not used.
+
+Where it stops midway, it says the line, how many records are appended, and with which --skip-lines to go on.`;
+
 /** Adds both. */
 export function addRecords(program: Command, around: Surroundings): void {
   const append = common(
@@ -33,40 +63,73 @@ export function addRecords(program: Command, around: Surroundings): void {
   )
     .description('append each line of standard input, or of files, as a record')
     .addOption(
-      new Option('--key-by <regex>', 'key of a line: the first group, else the whole match')
+      new Option('--input <format>', 'lines: each is a value; json: each is a whole record')
+        .choices(['lines', 'json'])
+        .default('lines'),
+    )
+    .addOption(
+      new Option(
+        '--key-by <regex>',
+        'key of a line: the first group, else the whole match; a byte that is no UTF-8 counts as a character',
+      )
         .argParser(parsePattern)
         .conflicts('key'),
     )
     .option('--key <key>', 'the same key for every record')
     .option('--partition <number>', 'append to this partition', parseCount(0))
+    .option('--repartition', 'with --input json: choose partitions by key, whatever lines say')
+    .option('--header <name=value>', 'a header of every record; repeatable', parseHeader)
+    .option(
+      '--if-offset <offset>',
+      'append all records as one batch, or none, and only if no record stands at or above this offset of the partition',
+      parseCount(0),
+    )
     .addOption(acks())
     .addOption(compression())
-    .option('-0, --null-delimited', 'records end with a zero byte instead of a newline')
     .option(
-      '--timeout <duration>',
-      'how long to try to deliver a record, 1s to 4m (default: 2m)',
-      parseWait,
-      120_000,
-    );
+      '--tombstone',
+      'append records without a value: each line is a key, or --key is the only one',
+    )
+    .option('-0, --null-delimited', 'lines end with a zero byte instead of a newline')
+    .option('--skip-lines <count>', 'leave out so many lines, over all files', parseCount(0))
+    .option(
+      '--batch-bytes-max <size>',
+      "largest batch to send, and so the largest record; default: the topic's batchBytesMax",
+      parseBatchSize,
+    )
+    .addOption(deliveryTimeout());
+  append.addHelpText('after', ABOUT_APPEND);
   examples(
     append,
     "append orders --key-by '^\\S+' < any.log",
-    'append orders a.txt b.txt --compression zstd',
+    'append orders a.txt b.txt --compression zstd --header source=import',
     'append paths --null-delimited < names-ended-by-zero-bytes',
+    'append accounts --tombstone --key account-7',
+    'append orders --partition 0 --if-offset 42 < event.txt',
+    'read orders --format json | tidemark append copy --input json',
   ).action(async (topic: string, files: string[], options: AppendOptions) =>
     (await import('../commands/append.ts')).append(topic, files, options, around),
   );
+  addRead(program, around);
+}
 
+function addRead(program: Command, around: Surroundings): void {
   const read = common(program.command('read').argument('<topic>'))
     .description('read records, up to the end as it is now, or on and on with --follow')
     .addOption(
       new Option(
         '--from <where>',
-        'earliest, latest, an offset, @milliseconds or a date of ISO 8601',
+        'earliest, latest, an offset (any plain number, also 2026), @milliseconds or a date of ISO 8601; without a zone it is UTC',
       )
         .argParser(parseStart)
         .default('earliest'),
     )
+    .option(
+      '--to <where>',
+      'stop before this offset, or before the first record at or after this moment, in each partition',
+      parseEnd,
+    )
+    .option('--filter <key=...>', 'only records with exactly this key', parseFilter)
     .option('-f, --follow', 'go on with records as they are committed')
     .option('-n, --max <count>', 'stop after so many records', parseCount(1))
     .option('-p, --partition <number>', 'only this partition; may be repeated', parseCounts(0))
@@ -77,21 +140,36 @@ export function addRecords(program: Command, around: Surroundings): void {
       ).choices(['raw', 'text', 'json']),
     )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
-    .option('-k, --keys', 'show keys too (raw: key, tab, value)')
+    .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
     .option('-0, --null-delimited', 'end raw records with a zero byte instead of a newline')
     .addOption(
       new Option('--on-reset <policy>', 'where the position is gone')
         .choices(['fail', 'earliest', 'latest'])
         .default('fail'),
+    )
+    .addOption(
+      new Option(
+        '--on-loss <policy>',
+        'where an unclean election may have lost records: tell it on standard error and go on, or fail',
+      )
+        .choices(['tell', 'fail'])
+        .default('tell'),
     );
   read.addHelpText(
     'after',
-    '\nDefault format: text on a terminal, json with --output json, else raw.',
+    `
+Default format: text on a terminal, json with --output json, else raw.
+
+A moment is compared with the times that producers gave their records, by their own clocks; dates are shown in UTC, and one
+without a zone is read as UTC. Order holds within a partition. Offsets may have gaps, and the first record of a partition is
+often at 1: leaders write records of their own, which nobody reads. For the same reason the END that
+tidemark topic offsets shows is above the number of records.`,
   );
   examples(
     read,
     'read orders --from earliest --follow',
     'read orders --from 2026-01-31T12:00:00Z --max 10 --format json',
+    'read orders --from 2026-01-31 --to 2026-02-01 --filter key=k1',
     'read orders --partition 0 --format raw > copy.log',
     'read orders --follow --rack rack-2',
   ).action(async (topic: string, options: ReadOptions) =>

@@ -1,5 +1,6 @@
 /** `tidemark cluster config|defaults`. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { LIVE_FLAGS, LOG_LEVEL_OPTION, NUMBER_OPTIONS } from '../../../base/broker-options.ts';
 import type { ConfigOptions, DefaultsOptions } from '../commands/settings.ts';
 import type { Surroundings } from '../output.ts';
 import { parseCount } from '../units.ts';
@@ -19,6 +20,7 @@ export function addSettings(cluster: Command, around: Surroundings): void {
     )
     .option('--unset <name>', "back to each broker's own value; repeatable", parseName)
     .option('--broker <id>', 'show this broker alone', parseCount(0));
+  config.addHelpText('after', optionsText);
   examples(
     config,
     'cluster config',
@@ -42,6 +44,16 @@ export function addSettings(cluster: Command, around: Surroundings): void {
     'cluster defaults',
     'cluster defaults --replication-factor 3 --min 2 --commit-mode quorum',
   ).action(async (options: DefaultsOptions) => (await load()).defaults(options, around));
+}
+
+/** Every option of a broker that concerns the cluster, in a sentence each. */
+function optionsText(): string {
+  const all = [LOG_LEVEL_OPTION, ...Object.values(NUMBER_OPTIONS)];
+  const rows = all.map(({ flag, meaning, fallback }) => {
+    const change = LIVE_FLAGS.includes(flag) ? 'live' : 'restart';
+    return `  ${flag.padEnd(28)}${change.padEnd(9)}${meaning} (default: ${fallback})`;
+  });
+  return ['', 'Options, and whether they change live or with a restart:', ...rows].join('\n');
 }
 
 function parseSetting(

@@ -1,12 +1,23 @@
 /** Options and help that several sub-commands share. */
 import { type Command, Option } from 'commander';
 
+/** Which servers a command tries. */
+export const SERVER_ORDER = `Which servers a command tries, the first of these that is there:
+  --server, --profile, TIDEMARK_SERVER, TIDEMARK_PROFILE, the profile in use (tidemark profile use), and
+  127.0.0.1:9641, 9642 and 9643, where npm start listens`;
+
 /** Adds what every command that talks to a cluster has. */
 export function common(command: Command): Command {
   return command
     .option(
       '-s, --server <host:port,...>',
-      'servers to try; default: TIDEMARK_SERVER, else 127.0.0.1:9641, 9642 and 9643',
+      'servers to try; default: TIDEMARK_SERVER, else a profile, else 127.0.0.1:9641, 9642 and 9643',
+    )
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'take the servers of this profile (tidemark profile)',
+      ).conflicts('server'),
     )
     .addOption(format());
 }

@@ -5,12 +5,16 @@ import { Child, type Ending, tail } from './child.ts';
 /** What stays the same over a broker's restarts. */
 export interface BrokerPlace {
   readonly brokerId: number;
+  /** What it is called: a name or an address. Default: 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
   readonly httpPort: number;
   readonly dataDir: string;
   readonly logFile: string;
   /** Options of `broker/main.ts`. */
   readonly args: readonly string[];
+  /** Beside the environment of the test. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class BrokerProcess {
@@ -26,7 +30,7 @@ export class BrokerProcess {
     this.#place = place;
     this.brokerId = place.brokerId;
     this.dataDir = place.dataDir;
-    this.address = `127.0.0.1:${place.port}`;
+    this.address = `${place.host ?? '127.0.0.1'}:${place.port}`;
   }
 
   /** How the latest process ended; undefined while it runs. */
@@ -40,11 +44,14 @@ export class BrokerProcess {
 
   start(): void {
     if (this.isRunning) throw new Error(`broker ${this.brokerId} is running already`);
-    const { logFile, args: placeArgs } = this.#place;
-    this.#child = new Child('broker/main.ts', [...placeArgs, ...this.options], logFile);
+    const { logFile, args: placeArgs, env } = this.#place;
+    this.#child = new Child('broker/main.ts', [...placeArgs, ...this.options], logFile, env);
   }
 
-  /** SIGKILL: what a crash of the process, or the kernel's memory killer, does. Resolves when it is gone. */
+  /**
+   * SIGKILL: what a crash of the process, or the kernel's memory killer, does. Resolves when it is
+   * gone.
+   */
   async kill(): Promise<void> {
     await this.#child?.kill();
   }
@@ -84,7 +91,10 @@ export class BrokerProcess {
     return join(this.dataDir, ...names);
   }
 
-  /** Sum of the series of a metric, as a scrape gives them. Rejects while nobody listens, and where there is no such metric. */
+  /**
+   * Sum of the series of a metric, as a scrape gives them. Rejects while nobody listens, and where
+   * there is no such metric.
+   */
   async metric(name: string): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${this.#place.httpPort}/metrics`);
     const values = (await response.text())

@@ -1,6 +1,6 @@
 /**
- * A child process in a process group of its own, with everything it printed in a file. Signals go by process id, and whatever still runs when this
- * process ends is killed.
+ * A child process in a process group of its own, with everything it printed in a file. Signals go
+ * by process id, and whatever still runs when this process ends is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -13,6 +13,9 @@ export interface Ending {
 }
 
 export const ROOT = join(import.meta.dirname, '..', '..', '..');
+
+/** Runs a program as it is built from the present sources. */
+const RUNNER = join(ROOT, 'scripts', 'program.mjs');
 
 const running = new Set<ChildProcess>();
 
@@ -27,13 +30,23 @@ export class Child {
   readonly #child: ChildProcess;
   #ending: Ending | undefined;
 
-  /** Runs a program of this checkout on the Node that runs the test, its output appended to `logFile`. */
-  constructor(program: string, args: readonly string[], logFile: string) {
+  /**
+   * Runs a program of this checkout as `npm start` and `tidemark` do, on the Node that runs the
+   * test, its output appended to `logFile`.
+   */
+  constructor(
+    program: string,
+    args: readonly string[],
+    logFile: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
     const log = openSync(logFile, 'a');
     this.logFile = logFile;
-    // Brokers end in order when the channel closes, so that none outlives a test that was killed itself.
-    this.#child = spawn(process.execPath, [join(ROOT, program), ...args], {
+    // Brokers end in order when the channel closes, so that none outlives a test that was killed
+    // itself.
+    this.#child = spawn(process.execPath, [RUNNER, program, ...args], {
       cwd: ROOT,
+      env: { ...environment(), ...env },
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
     });
@@ -72,6 +85,12 @@ export class Child {
   }
 }
 
+/** Without the tests' own place for what Node compiled: a built program has one beside it. */
+function environment(): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE: _, ...env } = process.env;
+  return env;
+}
+
 /** The last lines of a file, or nothing where there is no file. */
 export function tail(file: string, lines = 25): string {
   try {
@@ -107,7 +126,7 @@ export function command(
 ): Command {
   const child = spawn(program, [...args], {
     cwd: ROOT,
-    env: { ...process.env, ...env },
+    env: { ...environment(), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
@@ -145,8 +164,8 @@ export function command(
 
 /** Starts the `tidemark` command. */
 export function tidemark(args: readonly string[], input?: Uint8Array): Command {
-  const program = join(ROOT, 'client/cli/main.ts');
-  return command(process.execPath, [program, ...args], input === undefined ? {} : { input });
+  const program = [RUNNER, 'client/cli/main.ts'];
+  return command(process.execPath, [...program, ...args], input === undefined ? {} : { input });
 }
 
 function signal(child: ChildProcess, name: NodeJS.Signals): void {

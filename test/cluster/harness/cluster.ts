@@ -1,4 +1,7 @@
-/** A cluster of real broker processes on 127.0.0.1, formed as the launcher and the operator form one: by one explicit call. */
+/**
+ * A cluster of real broker processes on 127.0.0.1, formed as the launcher and the operator form
+ * one: by one explicit call.
+ */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,13 +10,10 @@ import { type Admin, connect, type Tidemark } from '../../../client/index.ts';
 import {
   AdminServiceService,
   type Broker,
-  CommitMode,
-  type DescribeClusterResponse,
   type Partition,
   type ReplicaStatus,
-  type Topic,
-  type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { ClusterDescription, Topic, TopicConfig } from '../../../client/admin-types.ts';
 import { BrokerProcess } from './broker-process.ts';
 import { callAt } from './direct.ts';
 import { freePorts } from './ports.ts';
@@ -25,16 +25,24 @@ export interface ClusterOptions {
   /** Options of every broker. */
   readonly args?: readonly string[];
   /** Further options of one broker. */
-  readonly argsOf?: (brokerId: number) => readonly string[];
+  readonly argsOf?: (brokerId: number, port: number) => readonly string[];
   /** How many are started at once, those with the lowest ids; default: all. */
   readonly initially?: number;
-  /** Metadata voters that the cluster comes to have; default: one on each broker started at first. */
+  /**
+   * Metadata voters that the cluster comes to have; default: one on each broker started at first.
+   */
   readonly voters?: number;
+  /** Name of each broker, under which all others know it; default: its address. */
+  readonly hostOf?: (brokerId: number) => string;
+  /** Beside the environment of the test. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Where a broker keeps its data; default: below the cluster's temporary folder. */
   readonly dataDirOf?: (brokerId: number) => string | undefined;
 }
 
-/** Shapes of a topic for tests: three copies, two of which must be in sync, unless stated otherwise. */
+/**
+ * Shapes of a topic for tests: three copies, two of which must be in sync, unless stated otherwise.
+ */
 export interface TopicShape {
   readonly partitions?: number;
   readonly replicationFactor?: number;
@@ -64,7 +72,8 @@ export class TestCluster {
 
   private constructor(options: ClusterOptions, firstPort: number) {
     const ids = Array.from({ length: options.brokers ?? 3 }, (_, index) => index + 1);
-    const addresses = ids.map((id) => `127.0.0.1:${firstPort + id - 1}`);
+    const hostOf = options.hostOf ?? (() => '127.0.0.1');
+    const addresses = ids.map((id) => `${hostOf(id)}:${firstPort + id - 1}`);
     this.brokers = ids.map((brokerId, index) => {
       const dataDir = options.dataDirOf?.(brokerId) ?? join(this.folder, `broker-${brokerId}`);
       const args = [
@@ -72,11 +81,13 @@ export class TestCluster {
         ...['--rack', `rack-${brokerId}`, '--seeds', addresses.join(',')],
         ...['--http-port', `${firstPort + ids.length + index}`],
         ...['--cluster-id', this.clusterId, ...(options.args ?? [])],
-        ...(options.argsOf?.(brokerId) ?? []),
+        ...(options.argsOf?.(brokerId, firstPort + index) ?? []),
       ];
       const logFile = join(this.folder, `broker-${brokerId}.log`);
       const ports = { port: firstPort + index, httpPort: firstPort + ids.length + index };
-      return new BrokerProcess({ brokerId, ...ports, dataDir, logFile, args });
+      const { env = {} } = options;
+      const host = hostOf(brokerId);
+      return new BrokerProcess({ brokerId, host, ...ports, dataDir, logFile, args, env });
     });
     const initially = options.initially ?? ids.length;
     for (const id of ids.slice(initially)) this.#absent.add(id);
@@ -160,7 +171,10 @@ export class TestCluster {
     await Promise.all(ids.map((id) => this.broker(id).stop()));
   }
 
-  /** Creates a topic, under a name of its own, and waits until every partition has a leader and its full sync set. */
+  /**
+   * Creates a topic, under a name of its own, and waits until every partition has a leader and its
+   * full sync set.
+   */
   async createTopic(shape: TopicShape = {}): Promise<Topic> {
     const { partitions = 3, replicationFactor = 3, assignments = [], config = {} } = shape;
     this.#topics += 1;
@@ -168,13 +182,13 @@ export class TestCluster {
       name: `topic-${this.#topics}`,
       partitions: assignments.length === 0 ? partitions : 0,
       replicationFactor: assignments.length === 0 ? replicationFactor : 0,
-      config: { minInSyncReplicas: 2, commitMode: CommitMode.COMMIT_MODE_UNSPECIFIED, ...config },
+      config: { minInSyncReplicas: 2, ...config },
       assignments: assignments.map((replicas) => ({ replicas: [...replicas] })),
     });
     return this.waitInSync(created.name);
   }
 
-  async describe(): Promise<DescribeClusterResponse> {
+  async describe(): Promise<ClusterDescription> {
     return this.admin.describeCluster();
   }
 
@@ -220,6 +234,22 @@ export class TestCluster {
       await this.admin.electLeader({ topic, partition, target: brokerId });
       return undefined;
     });
+    await this.wait(`the leaders of ${topic} to serve it`, async () =>
+      when(await this.#isServed(await this.admin.describeTopic(topic))),
+    );
+  }
+
+  /**
+   * Whether every leader of a topic has opened its log. Metadata names a leader before that, and
+   * whoever appends without retries meets NOT_LEADER or BROKER_NOT_READY.
+   */
+  async #isServed({ topicId, partitions }: Topic): Promise<boolean> {
+    const leaders = [...new Set(partitions.flatMap(({ leader = [] }) => leader))];
+    const answers = await Promise.all(leaders.map((id) => this.admin.describeBroker(id)));
+    const led = answers
+      .flatMap(({ replicas }) => replicas)
+      .filter((replica) => replica.topicId === topicId && replica.leading);
+    return new Set(led.map(({ partition }) => partition)).size === partitions.length;
   }
 
   /** Resolves when all brokers are in service and the metadata quorum has all of its voters. */
@@ -232,7 +262,10 @@ export class TestCluster {
     });
   }
 
-  /** After a test, however it ended: wakes what is paused and starts what is down, so that the next test finds all brokers. */
+  /**
+   * After a test, however it ended: wakes what is paused and starts what is down, so that the next
+   * test finds all brokers.
+   */
   async restore(): Promise<void> {
     for (const broker of this.present) {
       broker.resume();
@@ -255,7 +288,10 @@ export class TestCluster {
     });
   }
 
-  /** Starts brokers that are down and resolves, when they are in service again, to their registrations. */
+  /**
+   * Starts brokers that are down and resolves, when they are in service again, to their
+   * registrations.
+   */
   async restart(...ids: readonly number[]): Promise<Broker[]> {
     const before = new Map<number, number>();
     for (const id of ids) before.set(id, (await this.lastRegistration(id))?.brokerEpoch ?? 0);
@@ -264,13 +300,18 @@ export class TestCluster {
     return Promise.all(ids.map((id) => this.registered(id)));
   }
 
-  /** The latest registration of a broker: as somebody tells, or as it was before {@link killAll}. */
+  /**
+   * The latest registration of a broker: as somebody tells, or as it was before {@link killAll}.
+   */
   async lastRegistration(brokerId: number): Promise<Broker | undefined> {
     if (!this.brokers.some(({ isRunning }) => isRunning)) return this.#lastSeen.get(brokerId);
     return this.registered(brokerId);
   }
 
-  /** Resolves when every partition has a leader and all of its replicas in the sync set, none of them suspect. */
+  /**
+   * Resolves when every partition has a leader that serves it, and all of its replicas in the sync
+   * set, none of them suspect.
+   */
   waitInSync(topic: string): Promise<Topic> {
     return this.wait(`${topic} to be in sync`, async (note) => {
       const found = await this.admin.describeTopic(topic);
@@ -279,11 +320,14 @@ export class TestCluster {
         ({ leader, syncSet, replicas, suspects }) =>
           leader !== undefined && syncSet.length === replicas.length && suspects.length === 0,
       );
-      return isInSync ? found : undefined;
+      return isInSync && (await this.#isServed(found)) ? found : undefined;
     });
   }
 
-  /** Resolves, when all replicas of a topic at rest begin alike and hold everything up to the same high-water mark, to what each partition holds. */
+  /**
+   * Resolves, when all replicas of a topic at rest begin alike and hold everything up to the same
+   * high-water mark, to what each partition holds.
+   */
   async waitSettled(topic: string): Promise<Map<number, Held>> {
     const { topicId, partitions } = await this.waitInSync(topic);
     const holders = partitions.map(({ replicas }) => replicas.length);

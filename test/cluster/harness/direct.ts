@@ -1,21 +1,24 @@
-/** Calls and streams to one broker and no other, whatever it leads: what the client library is there to spare its users. */
+/**
+ * Calls and streams to one broker and no other, whatever it leads: what the client library is there
+ * to spare its users.
+ */
 import { type ClientDuplexStream, Client, credentials } from '@grpc/grpc-js';
 import { crc32 } from 'node:zlib';
-import { frameLength, topicIdToBytes } from '../../../proto/batch/frame.ts';
+import { frameLength, topicIdToBytes } from '../../../wire/batch/frame.ts';
 import {
   type AckLevel,
   type FetchRequest,
   type FetchResponse,
-  FetchSubscribe,
   LogServiceService,
   type ProduceRequest,
   type ProduceResponse,
   type ProduceResult,
 } from '../../../proto/gen/tidemark/v1/log.ts';
 import type { Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
-import { callUnary } from '../../../proto/grpc/calls.ts';
-import { CHANNEL_OPTIONS } from '../../../proto/grpc/transport.ts';
-import { decodeBatch } from '../../../proto/records/batch.ts';
+import { callUnary } from '../../../wire/grpc/calls.ts';
+import { CHANNEL_OPTIONS } from '../../../wire/grpc/transport.ts';
+import { decodeBatch } from '../../../wire/records/batch.ts';
+import { systemClock } from '../../../process/system-clock.ts';
 import type { StoredRecord } from './history.ts';
 
 const CREDIT_BYTES = 64 * 1024 * 1024;
@@ -36,7 +39,7 @@ export async function callAt<Request, Response>(
 ): Promise<Response> {
   const client = dial(address);
   try {
-    return await callUnary(client, method, request, { deadlineMs });
+    return await callUnary(client, method, request, { deadlineMs, clock: systemClock });
   } finally {
     client.close();
   }
@@ -79,6 +82,7 @@ export class DirectProduce {
         topicId,
         partition: place.partition,
         frame: Buffer.from(frame),
+        condition: undefined,
       })),
     });
   }
@@ -112,7 +116,14 @@ export class DirectFetch {
     const { partition } = place;
     this.#call.write({
       subscribe: [
-        FetchSubscribe.fromPartial({ topicId, partition, offset: 0, allowFollower: true }),
+        {
+          topicId,
+          partition,
+          offset: 0,
+          leaderEpoch: 0,
+          allowFollower: true,
+          inSyncOnly: false,
+        },
       ],
       unsubscribe: [],
       creditBytes: CREDIT_BYTES,
@@ -134,7 +145,7 @@ export class DirectFetch {
       this.highWaterMark = Math.max(this.highWaterMark, highWaterMark);
       for (let at = 0; at < frames.length; at += frameLength(frames, at)) {
         for (const { offset, key, value } of decodeBatch(frames, at, crc32).records)
-          this.records.push({ partition, offset, key, value });
+          this.records.push({ partition, offset, key, value: value ?? new Uint8Array(0) });
       }
     }
   }

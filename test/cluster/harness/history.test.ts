@@ -1,8 +1,11 @@
-/** The checker finds what it is there to find: each kind of broken promise in a history made by hand, and none in one that is right. */
+/**
+ * The checker finds what it is there to find: each kind of broken promise in a history made by
+ * hand, and none in one that is right.
+ */
 import { describe, expect, it } from 'vitest';
 import { crc32 } from 'node:zlib';
-import { stampFrame, topicIdToBytes } from '../../../proto/batch/frame.ts';
-import { encodeBatch } from '../../../proto/records/batch.ts';
+import { stampFrame, topicIdToBytes } from '../../../wire/batch/frame.ts';
+import { encodeBatch } from '../../../wire/records/batch.ts';
 import {
   type Append,
   check,
@@ -15,7 +18,10 @@ import { compareReplicas, recordsOf } from './replicas.ts';
 
 const KEY = 'k';
 
-/** Appends 0 to `count` - 1 of one producer to partition 0, acknowledged at the offset of their counter. */
+/**
+ * Appends 0 to `count` - 1 of one producer to partition 0, acknowledged at the offset of their
+ * counter.
+ */
 function acknowledged(count: number, producer = 'p'): Append[] {
   return Array.from({ length: count }, (_, counter) => ({
     producer,

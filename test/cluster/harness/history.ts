@@ -1,6 +1,7 @@
 /**
- * What producers asked for and were told, and the check of it against what is stored. In the manner of Jepsen's queue checks
- * (jepsen-io/nats, queue.clj): counters for each producer; lost records split into prefix, middle and suffix. Pure: no process, no file.
+ * What producers asked for and were told, and the check of it against what is stored. In the manner
+ * of Jepsen's queue checks (jepsen-io/nats, queue.clj): counters for each producer; lost records
+ * split into prefix, middle and suffix. Pure: no process, no file.
  */
 
 /** What a producer was told. `unknown`: nothing, or that nobody knows. */
@@ -75,7 +76,10 @@ export function valueOf({ producer, counter, key, bytes }: Omit<Append, 'outcome
   return encoder.encode(`${name}${FILLER.slice(0, (counter * 31) % FILLER_LENGTHS)}`);
 }
 
-/** Checks all partitions of a topic: every record stored in them, in the order in which it was read, against every append to them. */
+/**
+ * Checks all partitions of a topic: every record stored in them, in the order in which it was read,
+ * against every append to them.
+ */
 export function check(appends: readonly Append[], stored: readonly StoredRecord[]): Verdict {
   const violations: Violation[] = [];
   const asked = new Map(appends.map((append) => [nameOf(append), append]));
@@ -138,7 +142,10 @@ export function checkRepeatable(
     }));
 }
 
-/** A reader that followed from the start must have been given each record below its position once, in order, whichever replicas it read. */
+/**
+ * A reader that followed from the start must have been given each record below its position once,
+ * in order, whichever replicas it read.
+ */
 export function checkFollowed(
   followed: readonly StoredRecord[],
   stored: readonly StoredRecord[],
@@ -200,7 +207,9 @@ function judgeOutcomes(
   return violations;
 }
 
-/** Acknowledged records that are nowhere, by their place among those of their partition that are. */
+/**
+ * Acknowledged records that are nowhere, by their place among those of their partition that are.
+ */
 function findLost(
   appends: readonly Append[],
   found: ReadonlyMap<string, StoredRecord>,

@@ -1,5 +1,14 @@
-/** Continuous appends through the client library, several producers with keys, and a reader that follows them; every answer is written down. */
-import { type Acks, type Consumer, type Tidemark, TidemarkError } from '../../../client/index.ts';
+/**
+ * Continuous appends through the client library, several producers with keys, and a reader that
+ * follows them; every answer is written down.
+ */
+import {
+  type Acks,
+  type Consumer,
+  type LossRange,
+  type Tidemark,
+  TidemarkError,
+} from '../../../client/index.ts';
 import { type Append, type StoredRecord, valueOf } from './history.ts';
 
 /** How much is appended, and how. */
@@ -48,7 +57,7 @@ export class Load {
   readonly #pending = new Set<Promise<void>>();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #retries: (() => number)[] = [];
-  #consumer: Consumer | undefined;
+  #consumer: Consumer<Uint8Array, Uint8Array, LossRange> | undefined;
   #following: Promise<void> | undefined;
   #readFailure: unknown;
   #longestGapMs = 0;
@@ -60,7 +69,7 @@ export class Load {
     const reader = connect();
     this.#clients.push(reader);
     const { topic, rack = '' } = options;
-    this.#consumer = reader.consumer({ topic, rack, from: 'earliest' });
+    this.#consumer = reader.consumer({ topic, rack, from: 'earliest', onLoss: 'yield' });
     this.#following = this.#follow(this.#consumer);
   }
 
@@ -179,16 +188,18 @@ export class Load {
     this.#acknowledged.set(partition, (this.#acknowledged.get(partition) ?? 0) + 1);
   }
 
-  async #follow(consumer: Consumer): Promise<void> {
+  async #follow(consumer: Consumer<Uint8Array, Uint8Array, LossRange>): Promise<void> {
     try {
-      for await (const { partition, records } of consumer) {
+      for await (const batch of consumer) {
+        if ('kind' in batch) continue;
+        const { partition, records } = batch;
         for (const { offset, key, value } of records) {
           this.#readUpTo.set(partition, offset + 1);
           this.#consumed.push({
             partition,
             offset,
             key: key === undefined ? undefined : Buffer.from(key),
-            value: Buffer.from(value),
+            value: Buffer.from(value ?? ''),
           });
         }
       }
@@ -198,7 +209,10 @@ export class Load {
   }
 }
 
-/** A definite refusal says that nothing was appended; OUTCOME_UNKNOWN and a lost connection say nothing. */
+/**
+ * A definite refusal says that nothing was appended; OUTCOME_UNKNOWN and a lost connection say
+ * nothing.
+ */
 function fail(append: Append, error: unknown): void {
   const isDefinite =
     error instanceof TidemarkError && !['OUTCOME_UNKNOWN', 'CLOSED'].includes(error.code);

@@ -1,6 +1,9 @@
-/** Replicas on the move: what is waited for, and what must be left on the disks when they have arrived. */
+/**
+ * Replicas on the move: what is waited for, and what must be left on the disks when they have
+ * arrived.
+ */
 import { readdirSync } from 'node:fs';
-import type { Topic } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../../../client/admin-types.ts';
 import { type CommandResult, tidemark } from './child.ts';
 import type { TestCluster } from './cluster.ts';
 import { when } from './wait.ts';
@@ -47,7 +50,10 @@ export async function movesShown(cluster: TestCluster): Promise<readonly MoveSho
   return moves;
 }
 
-/** Brokers with a folder of the partition in their data directory, one that is being deleted included. */
+/**
+ * Brokers with a folder of the partition in their data directory, one that is being deleted
+ * included.
+ */
 export function holders(cluster: TestCluster, topicId: string, partition = 0): number[] {
   return cluster.brokers
     .filter((broker) =>

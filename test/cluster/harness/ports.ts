@@ -1,4 +1,7 @@
-/** Ports of 127.0.0.1 that nobody listens on, below the range from which the kernel takes ports for outgoing connections. */
+/**
+ * Ports of 127.0.0.1 that nobody listens on, below the range from which the kernel takes ports for
+ * outgoing connections.
+ */
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
@@ -6,7 +9,10 @@ const FIRST = 20_000;
 const LAST = 32_000;
 const TRIES_MAX = 200;
 
-/** The first of `count` neighbouring free ports: they stay free while a broker that listened there is down. */
+/**
+ * The first of `count` neighbouring free ports: they stay free while a broker that listened there
+ * is down.
+ */
 export async function freePorts(count: number): Promise<number> {
   for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
     const first = randomInt(FIRST, LAST - count);

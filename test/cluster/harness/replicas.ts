@@ -1,19 +1,23 @@
 /**
- * A partition's log as the files of one broker hold it, and the comparison of the copies: byte for byte up to the high-water mark. Reads the
- * format (proto/batch/FORMAT.md) by itself and trusts no index.
+ * A partition's log as the files of one broker hold it, and the comparison of the copies: byte for
+ * byte up to the high-water mark. Reads the format (wire/batch/FORMAT.md) by itself and trusts no
+ * index.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { checkStamp, readHeader, topicIdToBytes } from '../../../proto/batch/frame.ts';
-import { decodeBatch } from '../../../proto/records/batch.ts';
+import { checkStamp, readHeader, topicIdToBytes } from '../../../wire/batch/frame.ts';
+import { decodeBatch } from '../../../wire/records/batch.ts';
 import { isSame, type StoredRecord, type Violation } from './history.ts';
 
 /** One copy of a partition. */
 export interface ReplicaLog {
   readonly brokerId: number;
   readonly partition: number;
-  /** Whole frames from the log start up to the high-water mark, as they stand in the segments, one after the other. */
+  /**
+   * Whole frames from the log start up to the high-water mark, as they stand in the segments, one
+   * after the other.
+   */
   readonly frames: Uint8Array;
 }
 
@@ -47,7 +51,7 @@ export function recordsOf(log: ReplicaLog, topicId: string): StoredRecord[] {
     const batch = decodeBatch(log.frames, at, crc32);
     checkStamp(log.frames, at, target, crc32);
     for (const { offset, key, value } of batch.records)
-      records.push({ partition: log.partition, offset, key, value });
+      records.push({ partition: log.partition, offset, key, value: value ?? new Uint8Array(0) });
     at += batch.header.length;
   }
   return records;
@@ -69,7 +73,10 @@ export function compareReplicas(logs: readonly ReplicaLog[], copiesMin: number):
     }));
 }
 
-/** Frames of a segment from the log start up to the first that is not below the mark, or to the end of what was written. */
+/**
+ * Frames of a segment from the log start up to the first that is not below the mark, or to the end
+ * of what was written.
+ */
 function framesWithin(bytes: Uint8Array, { logStart, highWaterMark }: LogPlace): Uint8Array {
   let from = 0;
   let at = 0;

@@ -1,6 +1,6 @@
 /** A fault under load, from the first record to the comparison of every copy on disk. */
 import { expect } from 'vitest';
-import type { Topic } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { Topic } from '../../../client/admin-types.ts';
 import { type Held, type TestCluster, type TopicShape } from './cluster.ts';
 import {
   type Append,
@@ -20,7 +20,10 @@ import { when } from './wait.ts';
 export interface Scene {
   readonly topic: Topic;
   readonly load: Load;
-  /** Resolves when every partition has acknowledged so many more records, with the faults as they are now. */
+  /**
+   * Resolves when every partition has acknowledged so many more records, with the faults as they
+   * are now.
+   */
   readonly progress: (records?: number) => Promise<void>;
 }
 
@@ -41,8 +44,9 @@ export interface ScenarioOptions extends TopicShape {
 const NOTHING: Held = { logStart: 0, highWaterMark: 0 };
 
 /**
- * Creates a topic, appends to it all the time, runs `fault` meanwhile, and, when the cluster has come to rest, checks the history against what is
- * read back and against the files of every replica. Fails where a promise was broken.
+ * Creates a topic, appends to it all the time, runs `fault` meanwhile, and, when the cluster has
+ * come to rest, checks the history against what is read back and against the files of every
+ * replica. Fails where a promise was broken.
  */
 export async function underLoad(
   cluster: TestCluster,
@@ -101,9 +105,20 @@ export async function readAll(cluster: TestCluster, topic: string): Promise<Stor
   const client = cluster.connect();
   const records: StoredRecord[] = [];
   try {
-    for await (const batch of client.consumer({ topic, from: 'earliest', follow: false })) {
+    for await (const batch of client.consumer({
+      topic,
+      from: 'earliest',
+      follow: false,
+      onLoss: 'yield',
+    })) {
+      if ('kind' in batch) continue;
       for (const { offset, key, value } of batch.records)
-        records.push({ partition: batch.partition, offset, key, value });
+        records.push({
+          partition: batch.partition,
+          offset,
+          key,
+          value: value ?? new Uint8Array(0),
+        });
     }
     return records;
   } finally {

@@ -1,6 +1,7 @@
 /**
- * A real public text of some hundred thousand lines, from what every machine that runs these tests has: the documentation that came with its
- * packages, Debian's changelogs where there are any, and the project's own dependencies.
+ * A real public text of some hundred thousand lines, from what every machine that runs these tests
+ * has: the documentation that came with its packages, Debian's changelogs where there are any, and
+ * the project's own dependencies.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,10 @@ const TEXT = /[.](md|txt|d[.]ts|d[.]mts)$/;
 /** Files larger than this are data, not text. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Bytes that end with a newline and have at least `lines` of them. @throws Error where the machine has too little text */
+/**
+ * Bytes that end with a newline and have at least `lines` of them. @throws Error where the machine
+ * has too little text
+ */
 export function publicText(lines: number): Buffer {
   const parts: Buffer[] = [];
   let count = 0;

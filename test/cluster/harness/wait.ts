@@ -1,4 +1,7 @@
-/** Waiting for a condition of real processes: by looking again and again, never by a pause that is hoped to be long enough. */
+/**
+ * Waiting for a condition of real processes: by looking again and again, never by a pause that is
+ * hoped to be long enough.
+ */
 
 /** How long to look, and what else to print when it was in vain. */
 export interface WaitOptions {
@@ -16,7 +19,8 @@ const LOOK_MS = 25;
 
 /**
  * Looks until `look` gives something other than undefined. A look that throws counts as not yet.
- * @throws Error that says what was waited for, what the last look saw and, from `context`, what the brokers logged
+ * @throws Error that says what was waited for, what the last look saw and, from `context`, what the
+ * brokers logged
  */
 export async function waitFor<T>(
   what: string,

@@ -40,6 +40,7 @@ def append(log):
     request = log_pb2.AppendRequest(topic="python", acks=log_pb2.ACK_LEVEL_ALL)
     for number in range(3):
         request.records.add(partition=0, key=b"key", value=b"plain %d" % number)
+    request.records.add(partition=0, key=b"key", tombstone=True)
     response = log.Append(request, timeout=CALL_SECONDS)
     return [{"offset": result.offset, "error": result.error.code} for result in response.results]
 
@@ -50,6 +51,7 @@ def produce(log, topic_id):
     records.records.add(key=b"k1", value=b"hello")
     second = records.records.add(value=b"world", timestamp_delta_ms=5)
     second.headers.add(key="trace", value=b"\x01\x02")
+    records.records.add(key=b"k1", tombstone=True)
     request = log_pb2.ProduceRequest(acks=log_pb2.ACK_LEVEL_ALL)
     request.batches.add(
         batch_id=7, topic_id=topic_id.bytes, partition=0, frame=frame(records, BASE_TIMESTAMP + 5))
@@ -72,7 +74,7 @@ def read(log):
         {
             "offset": record.offset,
             "key": record.key.decode() if record.HasField("key") else None,
-            "value": record.value.decode(),
+            "value": None if record.tombstone else record.value.decode(),
             "headers": {header.key: header.value.hex() for header in record.headers},
         }
         for response in log.Read(request, timeout=CALL_SECONDS)

@@ -1,6 +1,7 @@
 /**
- * Every process of the cluster is started in a cgroup of its own, and its pods' processes below it, so the kernel keeps the list of what there is to end: it is
- * complete, it outlives a run that crashed, and a process number that was given to somebody else in the meantime is never on it.
+ * Every process of the cluster is started in a cgroup of its own, and its pods' processes below it,
+ * so the kernel keeps the list of what there is to end: it is complete, it outlives a run that
+ * crashed, and a process number that was given to somebody else in the meantime is never on it.
  */
 import {
   existsSync,
@@ -18,7 +19,10 @@ const ROOT = '/sys/fs/cgroup';
 /** Below a node's cgroup, beside its pods. */
 export const PROGRAMS = 'programs';
 
-/** Folders in which a cgroup has to be made: one for each controller of version 1, or the only one of version 2. */
+/**
+ * Folders in which a cgroup has to be made: one for each controller of version 1, or the only one
+ * of version 2.
+ */
 function hierarchies(): string[] {
   if (existsSync(join(ROOT, 'cgroup.controllers'))) return [ROOT];
   return readdirSync(ROOT, { withFileTypes: true })
@@ -45,12 +49,16 @@ export function whyNoCgroups(): string | undefined {
   }
 }
 
-/** Makes the cgroup of a node or of the control plane. Returns the file that a process writes its number to in order to enter it. */
+/**
+ * Makes the cgroup of a node or of the control plane. Returns the file that a process writes its
+ * number to in order to enter it.
+ */
 export function makeGroup(name: string): string {
   for (const hierarchy of hierarchies()) {
     const folder = join(hierarchy, name);
     mkdirSync(folder, { recursive: true });
-    // A cpuset of version 1 starts empty, and takes no process until it is given processors and memory.
+    // A cpuset of version 1 starts empty, and takes no process until it is given processors and
+    // memory.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {
       const path = join(folder, file);
       if (hierarchy !== ROOT && existsSync(path))
@@ -95,7 +103,10 @@ function pidsIn(folder: string): number[] {
   }
 }
 
-/** Sends a signal to every process of a container, by its id: SIGKILL is what the kernel's memory killer does, SIGSTOP what a machine that hangs looks like. */
+/**
+ * Sends a signal to every process of a container, by its id: SIGKILL is what the kernel's memory
+ * killer does, SIGSTOP what a machine that hangs looks like.
+ */
 export function signalContainer(id: string, signal: NodeJS.Signals): void {
   const pids = groups().flatMap((name) =>
     foldersBelow(join(listing(), name))

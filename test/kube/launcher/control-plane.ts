@@ -17,11 +17,17 @@ import {
 } from './settings.ts';
 
 export const KUBECONFIG_FILE = runFile('kubeconfig');
-/** The API server makes its own certificate, and writes the authority that signed it into the same file. */
+/**
+ * The API server makes its own certificate, and writes the authority that signed it into the same
+ * file.
+ */
 const CERTIFICATE_FILE = runFile('pki', 'apiserver.crt');
 const ETCD_URL = 'http://127.0.0.1:2379';
 const API_DEADLINE_MS = 90_000;
-/** A node that is cut off counts as lost after so long: half of Kubernetes' default, so that a test need not wait for it twice as long. */
+/**
+ * A node that is cut off counts as lost after so long: half of Kubernetes' default, so that a test
+ * need not wait for it twice as long.
+ */
 const NODE_GRACE = '20s';
 
 /** Controllers that would look for a cloud, or give nodes address ranges. */
@@ -87,7 +93,8 @@ function writeKubeconfig(token: string): void {
 function etcdArgs(): string[] {
   return [
     `--data-dir=${runFile('etcd')}`,
-    // The cluster dies with the machine, so nothing has to survive it; syncing would take the disk from the brokers.
+    // The cluster dies with the machine, so nothing has to survive it; syncing would take the disk
+    // from the brokers.
     '--unsafe-no-fsync',
     `--listen-client-urls=${ETCD_URL}`,
     `--advertise-client-urls=${ETCD_URL}`,

@@ -1,4 +1,7 @@
-/** Programs that keep running: in a network namespace and a cgroup, with everything they print in a file. They outlive whoever started them. */
+/**
+ * Programs that keep running: in a network namespace and a cgroup, with everything they print in a
+ * file. They outlive whoever started them.
+ */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Images without Docker and without an image registry: buildah runs the project's own Dockerfile as it is, on a stand-in for `node:26-slim` that is made from
- * Debian's packages and npm's, and containerd reads the result from a file.
+ * Images without Docker and without an image registry: buildah runs the project's own Dockerfile as
+ * it is, on a stand-in for `node:26-slim` that is made from Debian's packages and npm's, and
+ * containerd reads the result from a file.
  */
 import {
   chmodSync,
@@ -48,7 +49,8 @@ async function idOf(image: string): Promise<string | undefined> {
 export async function buildImage(): Promise<string> {
   await ensureBase();
   const before = await idOf(IMAGE);
-  // The network is npm's, for `npm ci`; layers are kept, so it runs again only where the lock file changed.
+  // The network is npm's, for `npm ci`; layers are kept, so it runs again only where the lock file
+  // changed.
   const how = ['--isolation', 'chroot', '--network', 'host', '--layers', '--pull-never'];
   await buildah('build', '--quiet', ...how, '--tag', IMAGE, ROOT);
   // Every image is a full copy of its files: the one before it is not kept.
@@ -57,7 +59,10 @@ export async function buildImage(): Promise<string> {
   return IMAGE;
 }
 
-/** Builds {@link PYTHON_IMAGE} from a folder with packages and programs of Python. Resolves to its name. */
+/**
+ * Builds {@link PYTHON_IMAGE} from a folder with packages and programs of Python. Resolves to its
+ * name.
+ */
 export async function buildPythonImage(folder: string): Promise<string> {
   await ensureBase();
   // The network is apt's, once.
@@ -87,7 +92,9 @@ export async function loadImage(image: string): Promise<void> {
   rmSync(file);
 }
 
-/** Gives an image that all nodes have another name besides, as if the same had been released twice. */
+/**
+ * Gives an image that all nodes have another name besides, as if the same had been released twice.
+ */
 export async function tagImage(image: string, name: string): Promise<void> {
   for (const { socket } of NODES)
     await run('ctr', [
@@ -136,7 +143,10 @@ async function ensureBase(): Promise<void> {
   }
 }
 
-/** Node of the major version that the Dockerfile names, from the package of npm that carries it, and this machine's npm. */
+/**
+ * Node of the major version that the Dockerfile names, from the package of npm that carries it, and
+ * this machine's npm.
+ */
 async function installNode(folder: string, root: string): Promise<void> {
   const where = ['--prefix', folder, '--silent', '--no-save', '--foreground-scripts'];
   await run('npm', ['install', ...where, '--ignore-scripts=false', 'node@26'], { cwd: folder });
@@ -150,7 +160,8 @@ async function installNode(folder: string, root: string): Promise<void> {
     const target = `../lib/node_modules/npm/bin/${name}-cli.js`;
     await run('ln', ['--symbolic', target, join(root, 'usr/local/bin', name)]);
   }
-  // Where the way to the registry leads through a proxy with an authority of its own, the build has to trust it too.
+  // Where the way to the registry leads through a proxy with an authority of its own, the build has
+  // to trust it too.
   if (existsSync(CERTIFICATES)) copyFileSync(CERTIFICATES, join(root, CERTIFICATES));
 }
 

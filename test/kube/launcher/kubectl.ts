@@ -1,4 +1,7 @@
-/** kubectl and helm of the cluster that the launcher started: they run in the control plane's network namespace. */
+/**
+ * kubectl and helm of the cluster that the launcher started: they run in the control plane's
+ * network namespace.
+ */
 import { run, tryRun, type RunOptions, type RunResult } from './run.ts';
 import { CONTROL, programPath, runFile } from './settings.ts';
 

@@ -1,6 +1,7 @@
 /**
- * A real Kubernetes of three nodes in three zones on one machine, without Docker. Everything it knows is on disk, in cgroups and in network namespaces, so
- * whoever has its run folder can work with it, and `down` ends also what a run that was killed left behind.
+ * A real Kubernetes of three nodes in three zones on one machine, without Docker. Everything it
+ * knows is on disk, in cgroups and in network namespaces, so whoever has its run folder can work
+ * with it, and `down` ends also what a run that was killed left behind.
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { applyAddons, applyVolumes, volumeNames } from './addons.ts';
@@ -19,7 +20,10 @@ import { join } from 'node:path';
 const OWNER_FILE = runFile('owner');
 const NODES_DEADLINE_MS = 60_000;
 
-/** Starts the cluster on behalf of this process; removes first whatever an earlier run left. @throws Error where another process that still runs has one up */
+/**
+ * Starts the cluster on behalf of this process; removes first whatever an earlier run left. @throws
+ * Error where another process that still runs has one up
+ */
 export async function up(report: (step: string) => void): Promise<void> {
   const owner = ownerAlive();
   if (owner !== undefined)
@@ -92,7 +96,10 @@ export async function startNodeAgain(name: string): Promise<void> {
   await waitReady([node]);
 }
 
-/** A machine that is gone for good, and its disks with it: the node is no more, nor are its volumes and what was on them. */
+/**
+ * A machine that is gone for good, and its disks with it: the node is no more, nor are its volumes
+ * and what was on them.
+ */
 export async function deleteNode(name: string): Promise<void> {
   const node = nodeNamed(name);
   await stopNode(node);
@@ -121,7 +128,10 @@ function ownerAlive(): string | undefined {
   return start !== undefined && start !== '' && startOf(Number(pid)) === start ? pid : undefined;
 }
 
-/** When a process was started, in the kernel's ticks: with it a number that was used again is told apart (proc(5), field 22). */
+/**
+ * When a process was started, in the kernel's ticks: with it a number that was used again is told
+ * apart (proc(5), field 22).
+ */
 function startOf(pid: number): string | undefined {
   const file = `/proc/${pid}/stat`;
   if (!existsSync(file)) return undefined;

@@ -1,6 +1,8 @@
 /**
- * The launcher by hand: `node scripts/run.mjs test/kube/launcher/main.ts up` builds and loads the image, keeps a cluster up until Ctrl-C and then removes it.
- * In a second terminal: kubectl ARGS, helm ARGS, cut NODE, heal NODE, crash NODE, start NODE, delete NODE, replace NODE, load (the image, built anew), down.
+ * The launcher by hand: `node scripts/run.mjs test/kube/launcher/main.ts up` builds and loads the
+ * image, keeps a cluster up until Ctrl-C and then removes it. In a second terminal: kubectl ARGS,
+ * helm ARGS, cut NODE, heal NODE, crash NODE, start NODE, delete NODE, replace NODE, load (the
+ * image, built anew), down.
  */
 import { buildImage, loadImage } from './image.ts';
 import { tryTool } from './kubectl.ts';

@@ -1,4 +1,7 @@
-/** Network namespaces: one for the control plane, one for each node, joined by a bridge. Nothing outside of them is touched. */
+/**
+ * Network namespaces: one for the control plane, one for each node, joined by a bridge. Nothing
+ * outside of them is touched.
+ */
 import { run, tryRun } from './run.ts';
 import { BRIDGE, CONTROL, CONTROL_ADDRESS, NODES, type NodePlace, PREFIX } from './settings.ts';
 

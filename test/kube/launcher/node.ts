@@ -1,6 +1,6 @@
 /**
- * A node: containerd, kubelet and kube-proxy. They share a mount namespace of their own, so every mount of theirs is gone when the last of them is,
- * and none is ever seen outside.
+ * A node: containerd, kubelet and kube-proxy. They share a mount namespace of their own, so every
+ * mount of theirs is gone when the last of them is, and none is ever seen outside.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,14 +20,18 @@ import {
 } from './settings.ts';
 
 /**
- * Mounts of the node alone: sockets and handles of containerd and of the network plugins land in an empty /run, and the kubelet finds its usual
- * folder, for the path of its device plugins cannot be set.
+ * Mounts of the node alone: sockets and handles of containerd and of the network plugins land in an
+ * empty /run, and the kubelet finds its usual folder, for the path of its device plugins cannot be
+ * set.
  */
 const MOUNTS = `mount -t tmpfs node /run && mount --bind "$0" /var/lib/kubelet && exec "$@"`;
 /** Mount point in the machine's own tree; it stays empty. */
 const KUBELET_DIR = '/var/lib/kubelet';
 
-/** Starts a node, or starts it again after {@link stopNode}. Resolves when its container runtime answers and its kubelet is on its way. */
+/**
+ * Starts a node, or starts it again after {@link stopNode}. Resolves when its container runtime
+ * answers and its kubelet is on its way.
+ */
 export async function startNode(node: NodePlace): Promise<void> {
   const { dir, netns } = node;
   const group = makeGroup(netns);
@@ -60,12 +64,18 @@ export async function startNode(node: NodePlace): Promise<void> {
   });
 }
 
-/** Ends everything on a node at once, its pods too: what a power cut looks like to everybody else. Its disks stay. */
+/**
+ * Ends everything on a node at once, its pods too: what a power cut looks like to everybody else.
+ * Its disks stay.
+ */
 export async function stopNode(node: NodePlace): Promise<void> {
   await endGroup(node.netns);
 }
 
-/** Puts a file system of this size, such as `64M`, over a folder of a node, or changes the size of the one that is there. */
+/**
+ * Puts a file system of this size, such as `64M`, over a folder of a node, or changes the size of
+ * the one that is there.
+ */
 export async function mountMemory({ netns }: NodePlace, path: string, size: string): Promise<void> {
   const [pid] = processesOf(join(netns, PROGRAMS));
   if (pid === undefined) throw new Error(`node ${netns} is not running`);
@@ -121,7 +131,10 @@ state = "${dir}/state"
 `;
 }
 
-/** Point to point rather than a bridge: every packet of a pod is routed, so Service addresses work between pods of one node without the module br_netfilter. */
+/**
+ * Point to point rather than a bridge: every packet of a pod is routed, so Service addresses work
+ * between pods of one node without the module br_netfilter.
+ */
 function networkConfig({ dir, podRange }: NodePlace): object {
   const ipam = {
     type: 'host-local',

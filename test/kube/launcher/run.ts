@@ -42,7 +42,10 @@ export function tryRun(
   });
 }
 
-/** Runs a program. Resolves to what it printed; @throws Error with the command and its complaint where it ends with another code than 0. */
+/**
+ * Runs a program. Resolves to what it printed; @throws Error with the command and its complaint
+ * where it ends with another code than 0.
+ */
 export async function run(
   program: string,
   args: readonly string[],

@@ -1,6 +1,7 @@
 /**
- * Names, addresses, versions and folders of the Kubernetes that the tests start. Everything it does on the network stays in namespaces of its own and in
- * 198.19.64.0/18, a part of the range that RFC 2544 keeps for measurements inside one machine.
+ * Names, addresses, versions and folders of the Kubernetes that the tests start. Everything it does
+ * on the network stays in namespaces of its own and in 198.19.64.0/18, a part of the range that RFC
+ * 2544 keeps for measurements inside one machine.
  */
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,10 @@ export const KUBERNETES_VERSION = '1.35.4';
 export const STAGING_VERSION = '0.35.4';
 export const COREDNS_VERSION = '1.12.4';
 
-/** Prefix of network namespaces and cgroups: whatever carries it belongs to this cluster. Two checkouts run two clusters at once under two of them. */
+/**
+ * Prefix of network namespaces and cgroups: whatever carries it belongs to this cluster. Two
+ * checkouts run two clusters at once under two of them.
+ */
 export const PREFIX = process.env['TIDEMARK_KUBE_PREFIX'] ?? 'tdk';
 
 const cache = join(homedir(), '.cache', 'tidemark-kube');

@@ -1,8 +1,12 @@
-/** An operator that is killed at every action of a roll, a scale-up, a scale-down and a change of the minimum: the work ends right all the same. */
+/**
+ * An operator that is killed at every action of a roll, a scale-up, a scale-down and a change of
+ * the minimum: the work ends right all the same.
+ */
 import { expect, describe, it } from 'vitest';
 import { useKube } from '../harness.ts';
 import { programPod } from '../objects.ts';
 import { OperatedCluster, UNHARMED } from '../operated.ts';
+import { programCommand } from '../programs.ts';
 
 const RELEASE = 'tidemark';
 const POD = 'dying-operator';
@@ -60,9 +64,7 @@ describe('an operator that is killed at every action', () => {
 
 /** The pod that runs and kills the operator, with the rights of the chart's. */
 function dyingOperator(image: string, namespace: string): object {
-  const program = '/opt/tidemark/test/kube/pod/dying-operator.ts';
-  const links = ['--preserve-symlinks', '--preserve-symlinks-main'];
-  const pod = programPod(POD, image, ['node', ...links, program]);
+  const pod = programPod(POD, image, programCommand('dying-operator'));
   const [container] = pod.spec.containers;
   const env = Object.entries({
     POD_NAME: POD,

@@ -26,7 +26,10 @@ describe('brokers on a node that fails', () => {
     { needs: 'launched' },
   );
 
-  /** Appends from the node of the tools while `fault` is done to a node that has neither them nor the load. */
+  /**
+   * Appends from the node of the tools while `fault` is done to a node that has neither them nor
+   * the load.
+   */
   async function underLoad(
     name: string,
     fault: (victim: Victim, progress: () => Promise<void>) => Promise<void>,

@@ -1,4 +1,7 @@
-/** Nodes that are cut off, or gone for good with their disks, under a LogCluster: what its status says, what the operator mends, and what a person does. */
+/**
+ * Nodes that are cut off, or gone for good with their disks, under a LogCluster: what its status
+ * says, what the operator mends, and what a person does.
+ */
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Broker, RestartClass } from '../../../proto/gen/tidemark/v1/admin.ts';
 import { when } from '../../cluster/harness/wait.ts';
@@ -66,7 +69,10 @@ describe('a LogCluster that loses a node', () => {
     });
   }
 
-  /** Resolves when a broker has begun with an empty directory, and has everything that it should have. */
+  /**
+   * Resolves when a broker has begun with an empty directory, and has everything that it should
+   * have.
+   */
   async function waitReplaced(
     { brokerId }: Victim,
     before: Broker,
@@ -142,7 +148,8 @@ describe('a LogCluster that loses a node', () => {
         ]);
         await replaceNode(victim.node);
         await progress();
-        // The new machine has nothing. A person sends the broker there, to have one on each node again.
+        // The new machine has nothing. A person sends the broker there, to have one on each node
+        // again.
         await kube.kubectl('delete', 'pvc', `data-${cluster.podName(brokerId)}`, '--wait=false');
         await kube.kubectl('delete', 'pod', cluster.podName(brokerId));
         await waitReplaced(victim, elsewhere, 'gone');

@@ -13,7 +13,7 @@ import { OperatedCluster } from '../operated.ts';
 
 /** Python of the Debian release that the image is made from; this machine may have another one. */
 const VERSION = '3.11';
-const PROTOS = ['errors', 'records', 'log'].map((name) => `tidemark/v1/${name}.proto`);
+const PROTOS = ['errors', 'losses', 'records', 'log'].map((name) => `tidemark/v1/${name}.proto`);
 const RECORDS = 200;
 const POD = 'python';
 

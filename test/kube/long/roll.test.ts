@@ -1,4 +1,7 @@
-/** Rolls that have to wait: for a broker that is down, for a person, for the time of day. And rolls of two brokers at a time. */
+/**
+ * Rolls that have to wait: for a broker that is down, for a person, for the time of day. And rolls
+ * of two brokers at a time.
+ */
 import { describe, expect, it } from 'vitest';
 import { type Pod, useKube } from '../harness.ts';
 import { tagImage } from '../launcher/image.ts';

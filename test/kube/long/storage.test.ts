@@ -1,6 +1,7 @@
 /**
- * Volumes that fill up and grow. Local volumes cannot be expanded by Kubernetes, so each is a small file system in memory, and the test plays the part of the
- * storage driver's resizer: once a claim asks for more, it grows the file system and writes the new size on volume and claim.
+ * Volumes that fill up and grow. Local volumes cannot be expanded by Kubernetes, so each is a small
+ * file system in memory, and the test plays the part of the storage driver's resizer: once a claim
+ * asks for more, it grows the file system and writes the new size on volume and claim.
  */
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -6,11 +6,12 @@ import { ROOT } from '../../cluster/harness/child.ts';
 import { type Kube, type Pod, useKube } from '../harness.ts';
 import { tagImage } from '../launcher/image.ts';
 import { OperatedCluster, UNHARMED } from '../operated.ts';
+import { operatorWith } from '../programs.ts';
 
 const RELEASE = 'tidemark';
 const NEXT_TAG = 'next';
 /** Source of the brokers' pods, and a variable that a newer operator gives them. */
-const POD_SOURCE = 'operator/build/pod.ts';
+const POD_SOURCE = 'operator/objects/pod.ts';
 const VARIABLE = 'TIDEMARK_TEST_NEWER';
 
 interface BrokerPod extends Pod {
@@ -45,7 +46,8 @@ describe('an upgrade of the operator', () => {
       const set = ['--reuse-values', '--set', `image.tag=${NEXT_TAG}`];
       await kube.helm('upgrade', RELEASE, chart, ...set, '--wait', '--timeout=120s');
       await changeCode(kube);
-      // A cluster that this operator makes has what it makes by now, so it is the newer one that left the others alone.
+      // A cluster that this operator makes has what it makes by now, so it is the newer one that
+      // left the others alone.
       await kube.apply({
         apiVersion: 'tidemark.dev/v1alpha1',
         kind: 'LogCluster',
@@ -63,7 +65,7 @@ describe('an upgrade of the operator', () => {
   });
 });
 
-/** Runs the operator with other source code, which a ConfigMap lays over the image's. */
+/** Runs the operator with other code, which a ConfigMap lays over the image's. */
 async function changeCode(kube: Kube): Promise<void> {
   const source = readFileSync(join(ROOT, POD_SOURCE), 'utf8');
   const changed = source.replace(
@@ -71,14 +73,14 @@ async function changeCode(kube: Kube): Promise<void> {
     `{ name: 'TIDEMARK_ID', value: 'auto' }, { name: '${VARIABLE}', value: 'x' },`,
   );
   expect(changed).not.toBe(source);
-  const file = 'pod.ts';
+  const file = 'main.js';
   await kube.apply({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: 'newer' },
-    data: { [file]: changed },
+    data: { [file]: await operatorWith(POD_SOURCE, changed) },
   });
-  const mount = { name: 'newer', mountPath: `/opt/tidemark/${POD_SOURCE}`, subPath: file };
+  const mount = { name: 'newer', mountPath: `/opt/tidemark/operator/${file}`, subPath: file };
   const spec = {
     containers: [{ name: 'operator', volumeMounts: [mount] }],
     volumes: [{ name: 'newer', configMap: { name: 'newer' } }],

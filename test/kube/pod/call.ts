@@ -1,6 +1,6 @@
 /**
- * Runs in a pod of the image: `call METHOD ADDRESS,... JSON` makes one call of the Admin service to each of these brokers and prints the answers as a JSON
- * array.
+ * Runs in a pod of the image: `call METHOD ADDRESS,... JSON` makes one call of the Admin service to
+ * each of these brokers and prints the answers as a JSON array.
  */
 import { AdminServiceService } from '../../../proto/gen/tidemark/v1/admin.ts';
 import { callAt } from '../../cluster/harness/direct.ts';

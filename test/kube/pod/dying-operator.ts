@@ -1,6 +1,8 @@
 /**
- * Runs in a pod of the image, with the operator's service account: runs the operator, kills it at every action that it has not been killed at before, and starts it
- * again at once. Prints a JSON object for each death. Every life has a lease of its own: a process that was killed is known to be dead, so nobody need wait for it.
+ * Runs in a pod of the image, with the operator's service account: runs the operator, kills it at
+ * every action that it has not been killed at before, and starts it again at once. Prints a JSON
+ * object for each death. Every life has a lease of its own: a process that was killed is known to
+ * be dead, so nobody need wait for it.
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -24,7 +26,7 @@ async function live(life: number): Promise<void> {
     TIDEMARK_LOG_LEVEL: 'debug',
     TIDEMARK_LEASE_NAME: `life-${life}`,
   };
-  const operator = spawn(process.execPath, ['/opt/tidemark/operator/main.ts'], {
+  const operator = spawn(process.execPath, ['/opt/tidemark/operator/main.js'], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

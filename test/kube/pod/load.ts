@@ -1,6 +1,7 @@
 /**
- * Runs in a pod of the image: `load TOPIC SERVER` appends to a topic and follows it until SIGTERM, then reads everything back and checks the history. Prints
- * a JSON object a line: how much was acknowledged so far and, last of all, the verdict.
+ * Runs in a pod of the image: `load TOPIC SERVER` appends to a topic and follows it until SIGTERM,
+ * then reads everything back and checks the history. Prints a JSON object a line: how much was
+ * acknowledged so far and, last of all, the verdict.
  */
 import { connect, type Tidemark } from '../../../client/index.ts';
 import { check, checkRepeatable, type StoredRecord } from '../../cluster/harness/history.ts';
@@ -52,7 +53,7 @@ async function readAll(): Promise<StoredRecord[]> {
   const records: StoredRecord[] = [];
   for await (const batch of client.consumer({ topic, from: 'earliest', follow: false })) {
     for (const { offset, key, value } of batch.records)
-      records.push({ partition: batch.partition, offset, key, value });
+      records.push({ partition: batch.partition, offset, key, value: value ?? new Uint8Array(0) });
   }
   await client.close();
   return records;

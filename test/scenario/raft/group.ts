@@ -1,14 +1,24 @@
 /**
- * Interprets transcripts over a group of cores. Nothing happens by itself: ticks, disk completions and deliveries are commands.
+ * Interprets transcripts over a group of cores. Nothing happens by itself: ticks, disk completions
+ * and deliveries are commands.
  *
- *   group 1 2 3        voters, on fresh disks          learner 4       a broker with an empty disk that knows everyone
- *   tick 1 60          n ticks of one or all (`*`)     campaign 1      ticks until it campaigns
- *   persist 1|*        its writes become durable       deliver|drop [1 2]   what is in flight (from 1 to 2)
- *   elect 1            campaigns and settles, told in brief
- *   settle             persist and deliver until quiet cut 3 / heal    messages from and to 3 are lost
- *   propose 1 a        read 1                          transfer 1 2    unreachable 2 1: 2 lost its connection to 1
- *   voters 1 1 2 4     1 proposes these voters         compact 1       the application's image as far as it is committed
- *   crash 1 / restart 1   writes under way are lost    status / log 1
+ *   group 1 2 3           voters, on fresh disks
+ *   learner 4             a broker with an empty disk that knows everyone
+ *   tick 1 60             n ticks of one or all (`*`)
+ *   campaign 1            ticks until it campaigns
+ *   elect 1               campaigns and settles, told in brief
+ *   persist 1|*           its writes become durable
+ *   deliver|drop [1 2]    what is in flight (from 1 to 2)
+ *   settle                persist and deliver until quiet
+ *   cut 3 / heal          messages from and to 3 are lost
+ *   unreachable 2 1       2 lost its connection to 1
+ *   crash 1 / restart 1   writes under way are lost
+ *   propose 1 a
+ *   read 1
+ *   transfer 1 2
+ *   voters 1 1 2 4        1 proposes these voters
+ *   compact 1             the application's image as far as it is committed
+ *   status / log 1
  */
 import { bootstrap, EMPTY_DURABLE, Raft } from '../../../broker/raft/raft.ts';
 import type {
@@ -152,7 +162,7 @@ export class Group {
     }
   }
 
-  // Members ------------------------------------------------------------------------------------------------------------------------------
+  // Members ---------------------------------------------------------------------------------------
 
   #form(ids: readonly number[]): void {
     const members = ids.map((id) => this.#add(id));
@@ -216,7 +226,7 @@ export class Group {
     );
   }
 
-  // Steps --------------------------------------------------------------------------------------------------------------------------------
+  // Steps -----------------------------------------------------------------------------------------
 
   #step(id: number, input: RaftInput): void {
     const member = this.#member(id);
@@ -289,7 +299,7 @@ export class Group {
     throw new Error('the group does not settle');
   }
 
-  // Words --------------------------------------------------------------------------------------------------------------------------------
+  // Words -----------------------------------------------------------------------------------------
 
   #summary(id: number): string {
     const status = this.#member(id).raft?.status();

@@ -5,7 +5,10 @@ import { Group } from './group.ts';
 
 const FOLDER = import.meta.dirname;
 
-/** Runs every command of a transcript and puts what happened in place of what it says. Lines that start with # are comments. */
+/**
+ * Runs every command of a transcript and puts what happened in place of what it says. Lines that
+ * start with # are comments.
+ */
 function replay(transcript: string): string {
   const group = new Group();
   const blocks = transcript.split('\n\n').filter((block) => block.trim() !== '');
@@ -27,11 +30,11 @@ function replay(transcript: string): string {
 for (const file of readdirSync(FOLDER)
   .filter((name) => name.endsWith('.txt'))
   .sort()) {
-  test(`transcript ${file} (UPDATE=1 regenerates it)`, () => {
+  test(`transcript ${file} (UPDATE_TRANSCRIPTS=1 writes it anew)`, () => {
     const path = join(FOLDER, file);
     const transcript = readFileSync(path, 'utf8');
     const replayed = replay(transcript);
-    if (process.env['UPDATE'] === '1') writeFileSync(path, replayed);
+    if (process.env['UPDATE_TRANSCRIPTS'] === '1') writeFileSync(path, replayed);
     else expect(replayed).toBe(transcript);
   });
 }

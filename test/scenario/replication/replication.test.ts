@@ -1,4 +1,7 @@
-/** Transcripts of the partition core. `UPDATE_TRANSCRIPTS=1` writes them anew: review the difference, never take it unread. */
+/**
+ * Transcripts of the partition core. `UPDATE_TRANSCRIPTS=1` writes them anew: review the
+ * difference, never take it unread.
+ */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

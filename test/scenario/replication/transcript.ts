@@ -1,8 +1,9 @@
 /**
- * Runs a transcript over the partition cores of a few brokers. A transcript is commands, `----`, what the cores said, an empty line, and so on.
- * Everything is explicit: `flow` carries writes, positions and pushes between the brokers it names until all is quiet.
+ * Runs a transcript over the partition cores of a few brokers. A transcript is commands, `----`,
+ * what the cores said, an empty line, and so on. Everything is explicit: `flow` carries writes,
+ * positions and pushes between the brokers it names until all is quiet.
  */
-import { BrokerError } from '../../../broker/base/errors.ts';
+import { BrokerError } from '../../../base/errors.ts';
 import { Partition } from '../../../broker/replication/partition.ts';
 import type {
   AppendResult,
@@ -11,7 +12,7 @@ import type {
   PartitionInput,
   PartitionOutput,
 } from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import { endOf, ModelLog } from '../../sim/replication/model-log.ts';
 
 type Frames = Extract<PartitionInput, { kind: 'frames' }>;
@@ -59,11 +60,16 @@ export class Transcript {
     else if (name === 'tick') this.#tick(ids, args);
     else if (name === 'cut') this.#cut(id);
     else if (name === 'restart') this.#restart(id, args);
+    else if (name === 'retire')
+      this.#step(this.#broker(id), { kind: 'retire', offset: number(args, 'offset') });
+    else if (name === 'inspect')
+      for (const each of ids) this.#inspect(this.#broker(each), number(args, 'epoch'));
     else if (name === 'fence') this.#fenced.add(id);
     else if (name === 'unfence') this.#fenced.delete(id);
     else if (name === 'result')
       this.#step(this.#broker(id), {
         kind: 'sync-set-result',
+        leaderEpoch: this.#broker(id).partition.status().leaderEpoch,
         proposalId: number(args, 'proposal'),
         error: result(args),
       });
@@ -109,7 +115,7 @@ export class Transcript {
       uncleanEpoch: number(args, 'unclean', 0),
       successor: number(args, 'successor', -1),
       minInSyncReplicas: 2,
-      commitMode: 'in-sync',
+      commitMode: args.get('mode') === 'quorum' ? 'quorum' : 'in-sync',
       batchBytesMax: 1_000,
     };
     for (const id of ids) this.#step(this.#broker(id), { kind: 'assign', assignment });
@@ -124,9 +130,10 @@ export class Transcript {
       leaderEpoch: 0,
       length: 100,
       leaderCrc: 0,
-      crc: requestId,
+      crc: number(args, 'crc', requestId),
       codec: 0,
       isControl: false,
+      isSparse: false,
       lastOffsetDelta: recordCount - 1,
       recordCount,
       baseSequence: producerId === 0 ? 0xffff_ffff : number(args, 'sequence'),
@@ -154,10 +161,26 @@ export class Transcript {
     for (const broker of this.#brokers.values()) this.#broker(id).partition.followerGone(broker.id);
   }
 
-  /** A new incarnation. `keep`: a lossy one, whose log ends there. */
+  #inspect({ id, partition }: Broker, epoch: number): void {
+    const log = partition.inspect(epoch);
+    const { offset, epoch: before, retiredTo } = log?.start ?? {};
+    this.#lines.push(
+      log === null
+        ? `${id} says nothing`
+        : `${id} last=${log.lastEpoch} end=${log.endOffset} start=${offset} after epoch=${before} retired to=${retiredTo}`,
+    );
+  }
+
+  /**
+   * A new incarnation. `keep`: a lossy one, whose log ends there. `from`: it has lost what stood
+   * before.
+   */
   #restart(id: number, args: Args): void {
     const { disk, epoch } = this.#broker(id);
     disk.batches.length = disk.indexOf(number(args, 'keep', Infinity));
+    const from = number(args, 'from', 0);
+    disk.batches.splice(0, disk.indexOf(from));
+    disk.start = Math.max(disk.start, from);
     disk.checkpoint = Math.min(number(args, 'hw', 0), disk.end);
     this.#cut(id);
     this.#brokers.set(id, this.#open(id, epoch + 10, disk));
@@ -284,8 +307,10 @@ export class Transcript {
 function describeWrite(write: LogWrite, headers: readonly BatchHeader[]): string {
   if (write.kind === 'truncate')
     return `truncate to=${write.toOffset}${write.keepAside ? ' aside' : ''}`;
-  if (write.kind === 'reset' || write.kind === 'retire')
-    return `${write.kind} start=${write.startOffset}`;
+  if (write.kind === 'reset')
+    return `reset start=${write.start.offset} after epoch=${write.start.epoch}`;
+  if (write.kind === 'retire')
+    return `retire start=${write.startOffset} after epoch=${write.startEpoch}`;
   return `${write.kind} ${headers.map((header) => `${header.baseOffset}..${endOf(header)}`).join(' ')}`;
 }
 
@@ -303,6 +328,7 @@ function controlHeader(baseOffset: number, leaderEpoch: number, id: number): Bat
     crc: 1_000 * leaderEpoch + id,
     codec: 0,
     isControl: true,
+    isSparse: false,
     lastOffsetDelta: 0,
     recordCount: 1,
     baseSequence: 0xffff_ffff,
@@ -316,7 +342,7 @@ function controlHeader(baseOffset: number, leaderEpoch: number, id: number): Bat
 function result(args: Args): BrokerError | null {
   const error = args.get('error');
   if (error === undefined) return null;
-  return new BrokerError(error === 'REFUSED' ? 'REFUSED' : 'BROKER_NOT_READY', error);
+  return new BrokerError(error === 'REFUSED' ? 'REFUSED' : 'UNREACHABLE', error);
 }
 
 function number(args: Args, key: string, fallback?: number): number {

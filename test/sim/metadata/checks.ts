@@ -1,18 +1,68 @@
-/** What must hold: invariants a, b, f, g, h, i and k of logs.md section 5, and that every loss is covered by a report. A violation throws. */
-import { rowFault } from '../../../broker/metadata/election.ts';
-import type { LossReport, MetadataImage, PartitionState } from '../../../broker/metadata/types.ts';
+/**
+ * What must hold: invariants (a), (b), (f), (g), (h), (i) and (k), and that every loss is covered
+ * by a report. A violation throws.
+ */
+import { changedPartitions } from '../../../broker/metadata/delta.ts';
+import { decisionsOf } from '../../../broker/metadata/explain.ts';
+import { rowFault } from '../../../broker/metadata/leader-election.ts';
+import type {
+  LossReport,
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+} from '../../../broker/metadata/types.ts';
 import type { Entry, ModelBroker } from './model-broker.ts';
+
+type BrokerRegistered = Extract<MetadataRecord, { kind: 'broker-registered' }>;
 
 export class Checks {
   /** What was acknowledged, by partition and offset, less what a report covers. */
   readonly #committed: Entry[][];
   readonly #losses: LossReport[][];
   readonly #leaders = new Map<string, string>();
+  readonly #starts = new Set<string>();
   #image: MetadataImage | null = null;
 
   constructor(partitions: number) {
     this.#committed = Array.from({ length: partitions }, () => []);
     this.#losses = Array.from({ length: partitions }, () => []);
+  }
+
+  /**
+   * Rule 17: a start registers once, however often it asks, and none displaces a later one of the
+   * same directory.
+   */
+  onRegistered(
+    { brokerId, brokerEpoch, directoryId, start }: BrokerRegistered,
+    brokers: readonly ModelBroker[],
+  ): void {
+    const name = `start ${String(start?.number)} of ${directoryId}`;
+    if (start === undefined || this.#starts.has(start.id))
+      throw new Error(`${name} registers again, as broker epoch ${String(brokerEpoch)}`);
+    this.#starts.add(start.id);
+    const broker = brokers[brokerId];
+    const present = this.#image?.brokers.get(brokerId);
+    const isOlder =
+      present?.directoryId === directoryId && start.number <= (present.start?.number ?? 0);
+    if (isOlder && broker?.process?.start.id !== start.id)
+      throw new Error(`${name} displaces start ${String(present.start?.number)}`);
+  }
+
+  /** Whatever changes of a row, `why` says for what reason. */
+  onEntry(before: MetadataImage, after: MetadataImage, records: readonly MetadataRecord[]): void {
+    const told = new Set(
+      decisionsOf(before, after, records).map(
+        ({ topicId, partition }) => `${topicId}/${partition}`,
+      ),
+    );
+    for (const { topicId, partition } of changedPartitions(before, after)) {
+      const row = after.topics.get(topicId)?.partitions[partition];
+      const isChanged = row !== before.topics.get(topicId)?.partitions[partition];
+      if (row !== undefined && isChanged && !told.has(`${topicId}/${partition}`))
+        throw new Error(
+          `a change of ${topicId}/${partition} has no reason: ${JSON.stringify(row)}`,
+        );
+    }
   }
 
   onLoss(loss: LossReport): void {
@@ -64,7 +114,10 @@ export class Checks {
       );
   }
 
-  /** Rule 22: whatever the old leader appended, acknowledged by it alone or not, the new one has, unless a disk failed in between. */
+  /**
+   * Rule 22: whatever the old leader appended, acknowledged by it alone or not, the new one has,
+   * unless a disk failed in between.
+   */
   onHandedOver(from: ModelBroker, to: ModelBroker, partition: number, epoch: number): void {
     const isSame =
       !to.isTainted &&
@@ -130,7 +183,10 @@ export class Checks {
     if (fault !== null) throw new Error(`${fault} ${at}`);
   }
 
-  /** (b): whoever may be elected without a question holds everything that is committed, unless its disk failed since it registered. */
+  /**
+   * (b): whoever may be elected without a question holds everything that is committed, unless its
+   * disk failed since it registered.
+   */
   #checkCandidates(
     image: MetadataImage,
     row: PartitionState,
@@ -160,7 +216,10 @@ export class Checks {
       );
   }
 
-  /** First offset that a report covers for a leader of `epoch`: what it commits from there on is announced as lost already. */
+  /**
+   * First offset that a report covers for a leader of `epoch`: what it commits from there on is
+   * announced as lost already.
+   */
   #coveredFrom(partition: number, epoch: number): number {
     const covering = (this.#losses[partition] ?? []).filter((loss) => loss.leaderEpoch > epoch);
     return Math.min(Number.POSITIVE_INFINITY, ...covering.map((loss) => loss.fromOffset));

@@ -1,4 +1,7 @@
-/** Random walks over the controller core. A failing seed replays exactly: it is in the title of the test that failed. */
+/**
+ * Random walks over the controller core. A failing seed replays exactly: it is in the title of the
+ * test that failed.
+ */
 import { describe, expect, test } from 'vitest';
 import { World } from './world.ts';
 import type { WorldOptions } from './world.ts';
@@ -13,7 +16,7 @@ describe.each<{ mode: WorldOptions['mode'] }>([
   { mode: 'any' },
 ])('Controller with topics in mode $mode', ({ mode }) => {
   test(`loses no acknowledged record without a report and heals, over ${String(SEEDS)} seeds`, () => {
-    const total = { commits: 0, moves: 0, handOvers: 0, removals: 0 };
+    const total = { commits: 0, moves: 0, handOvers: 0, removals: 0, late: 0, unable: 0 };
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const world = new World({ seed, steps: STEPS, flaw: 'none', mode });
       try {
@@ -28,5 +31,6 @@ describe.each<{ mode: WorldOptions['mode'] }>([
     expect(total.commits).toBeGreaterThan(SEEDS * 20);
     expect(total.moves).toBeGreaterThan(SEEDS / 2);
     expect(Math.min(total.handOvers, total.removals)).toBeGreaterThan(SEEDS / 20);
+    expect(Math.min(total.late, total.unable)).toBeGreaterThan(SEEDS);
   });
 });

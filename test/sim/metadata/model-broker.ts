@@ -1,13 +1,18 @@
 /**
- * A broker as the metadata core sees it, reduced to what decides about data: logs that can be lost in four ways, a session file, a process with its own,
- * lagging view of metadata, and the leader's and follower's side of (S, q). Deliberately naive: it is the yardstick, not the product.
+ * A broker as the metadata core sees it, reduced to what decides about data: logs that can be lost
+ * in four ways, a session file, a process with its own, lagging view of metadata, and the leader's
+ * and follower's side of (S, q). Deliberately naive: it is the yardstick, not the product.
  */
-import { NO_BROKER } from '../../../broker/base/units.ts';
-import type { Random } from '../../../broker/base/random.ts';
-import type { AlterSyncSetRequest } from '../../../broker/metadata/controller-types.ts';
+import { NO_BROKER } from '../../../base/units.ts';
+import type { Random } from '../../../base/random.ts';
+import type {
+  AbilityStatement,
+  AlterSyncSetRequest,
+} from '../../../broker/metadata/controller-types.ts';
 import type {
   MetadataImage,
   PartitionState,
+  ProcessStart,
   RestartClass,
   TopicState,
 } from '../../../broker/metadata/types.ts';
@@ -24,6 +29,8 @@ export interface ModelDisk {
   highWaterMarks: number[];
   session: { epoch: number; boot: number } | null;
   isClean: boolean;
+  /** Starts of this directory. */
+  starts: number;
 }
 
 /** A change whose outcome is not known: HW must satisfy it too (rule 12). */
@@ -39,7 +46,10 @@ interface Leading {
   readonly start: number;
   readonly progress: Map<number, { brokerEpoch: number; end: number }>;
   inFlight: InFlight | null;
-  /** Successor that appends wait for, from the moment it was found to be caught up until metadata names another or none (rule 22). */
+  /**
+   * Successor that appends wait for, from the moment it was found to be caught up until metadata
+   * names another or none (rule 22).
+   */
   handingTo: number;
 }
 
@@ -50,6 +60,10 @@ export interface ModelProcess {
   readonly sessionEpoch: number;
   applied: number;
   isStopping: boolean;
+  /** Named in every registration, and nobody else's. */
+  readonly start: ProcessStart;
+  /** Partitions that this process cannot lead, and does nothing for. */
+  readonly unable: Set<number>;
   /** Its disk failed: it does nothing but say so. */
   isBroken: boolean;
   readonly leading: (Leading | null)[];
@@ -86,6 +100,8 @@ export class ModelBroker {
   process: ModelProcess | null = null;
   /** The disk lost something that the last registration could not know of. */
   isTainted = false;
+  /** The disk was put back to an older state, and has the name that it had then. */
+  isPutBack = false;
   image: MetadataImage;
 
   constructor(
@@ -107,7 +123,13 @@ export class ModelBroker {
     const { session, isClean } = this.disk;
     const restartClass =
       session === null ? 'new' : isClean ? 'clean' : session.boot === this.boot ? 'warm' : 'lossy';
+    this.disk.starts += 1;
     this.process = {
+      start: {
+        id: `${String(this.brokerId)}-${String(this.#events.nextId())}`,
+        number: this.disk.starts,
+      },
+      unable: new Set(),
       brokerEpoch: 0,
       restartClass,
       sessionEpoch: session?.epoch ?? 0,
@@ -191,7 +213,8 @@ export class ModelBroker {
   }
 
   #lead(process: ModelProcess, partition: number, row: PartitionState): void {
-    // Whoever answered an inspection has left every older epoch, though the row that made it leader arrives only now.
+    // Whoever answered an inspection has left every older epoch, though the row that made it leader
+    // arrives only now.
     if ((process.sealed[partition] ?? 0) > row.leaderEpoch) return;
     this.#events.onLead(this, partition, row.leaderEpoch);
     const log = this.log(partition);
@@ -212,6 +235,7 @@ export class ModelBroker {
     return leading !== null &&
       process !== null &&
       !process.isBroken &&
+      !process.unable.has(partition) &&
       leading.epoch >= (process.sealed[partition] ?? 0)
       ? leading
       : null;
@@ -232,7 +256,10 @@ export class ModelBroker {
     this.advance(partition);
   }
 
-  /** One fetch from `leader`: truncate to what agrees, copy some, and return the position to be stated, or null when either side refuses. */
+  /**
+   * One fetch from `leader`: truncate to what agrees, copy some, and return the position to be
+   * stated, or null when either side refuses.
+   */
   fetch(
     leader: ModelBroker,
     partition: number,
@@ -244,6 +271,7 @@ export class ModelBroker {
       leader.leadingOf(partition),
     ];
     if (process === null || row === undefined || leading === null || !this.isCurrent()) return null;
+    if (process.unable.has(partition)) return null;
     const isAgreed =
       row.leader === leader.brokerId &&
       row.leaderEpoch === leading.epoch &&
@@ -344,12 +372,23 @@ export class ModelBroker {
     if (leading?.inFlight === change) leading.inFlight = null;
   }
 
+  /** What metadata does not know of which replicas here can lead. */
+  abilities(): AbilityStatement[] {
+    const process = this.process;
+    return (this.topic()?.partitions ?? []).flatMap(({ partition, cannotLead, replicas }) => {
+      const reason = process?.unable.has(partition) === true ? 'stopped' : '';
+      const known = cannotLead.find(({ brokerId }) => brokerId === this.brokerId)?.reason ?? '';
+      const isNews = reason !== known && replicas.includes(this.brokerId);
+      return isNews ? [{ topicId: 't', partition, reason }] : [];
+    });
+  }
+
   inspect(
     partition: number,
     leaderEpoch: number,
   ): { lastEpoch: number; endOffset: number; highWaterMark: number } | null {
     const process = this.process;
-    if (process === null || !this.isCurrent()) return null;
+    if (process === null || !this.isCurrent() || process.unable.has(partition)) return null;
     if (this.#flaw !== 'no-seal')
       process.sealed[partition] = Math.max(process.sealed[partition] ?? 0, leaderEpoch);
     const log = this.log(partition);
@@ -363,7 +402,8 @@ export class ModelBroker {
 
 export function emptyDisk(directoryId: string, partitions: number): ModelDisk {
   const logs = Array.from({ length: partitions }, (): Entry[] => []);
-  return { directoryId, logs, highWaterMarks: logs.map(() => 0), session: null, isClean: false };
+  const highWaterMarks = logs.map(() => 0);
+  return { directoryId, logs, highWaterMarks, session: null, isClean: false, starts: 0 };
 }
 
 type Choice = {

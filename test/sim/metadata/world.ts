@@ -1,11 +1,14 @@
 /**
- * A seeded random walk over the controller core and model brokers. Every message may be late or lost, controllers are replaced at any point, disks lose
- * data in every way that DESIGN.md section 6 names. `checks.ts` judges every step; a violation throws with the seed.
+ * A seeded random walk over the controller core and model brokers. Every message may be late or
+ * lost, controllers are replaced at any point, disks lose data in every way that
+ * docs/rules.md#restart-classes tells apart. `checks.ts` judges every step; a violation throws with
+ * the seed.
  */
 import { apply, emptyImage } from '../../../broker/metadata/apply.ts';
-import { BrokerError } from '../../../broker/base/errors.ts';
-import { Random } from '../../../broker/base/random.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import { Random } from '../../../base/random.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../broker/metadata/config.ts';
+import { FEATURE_LEVEL_MAX } from '../../../broker/metadata/features.ts';
 import { Controller } from '../../../broker/metadata/controller/controller.ts';
 import type {
   AlterTopicRequest,
@@ -39,6 +42,16 @@ const SESSION_MS = 3000;
 /** Messages and proposals on their way at once. */
 const MAIL_MAX = 12;
 const PROPOSALS_MAX = 4;
+const LATE_MAX = 20;
+/**
+ * Requests that a broker repeats by itself. What a person asks is not repeated: it does not name
+ * what it changes.
+ */
+const REPEATED: ReadonlySet<ControllerRequest['kind']> = new Set([
+  'register',
+  'heartbeat',
+  'alter-sync-set',
+]);
 
 export class World {
   readonly #options: WorldOptions;
@@ -53,6 +66,20 @@ export class World {
   #proposals: { readonly proposalId: number; readonly records: readonly MetadataRecord[] }[] = [];
   #callbacks = new Map<number, (reply: Reply) => void>();
   #mail: (() => void)[] = [];
+  /**
+   * Attempts that their senders gave up, and that arrive all the same: after a later one was
+   * answered, or at another controller.
+   */
+  #late: ControllerRequest[] = [];
+  /**
+   * An addition that is on its way for long: what its certificate says may be of a disk that is
+   * gone.
+   */
+  #held: {
+    readonly broker: ModelBroker;
+    readonly partition: number;
+    readonly change: InFlight;
+  } | null = null;
   #nextRequestId = 1;
   #nextId = 1;
   #nextDirectory = 1;
@@ -68,6 +95,8 @@ export class World {
     moves: 0,
     handOvers: 0,
     removals: 0,
+    late: 0,
+    unable: 0,
   };
 
   constructor(options: WorldOptions) {
@@ -75,10 +104,14 @@ export class World {
     this.#random = new Random(options.seed);
     this.#checks = new Checks(PARTITIONS);
     const random = this.#random;
-    const image = apply(emptyImage(), [{ kind: 'cluster', clusterId: 'c', featureLevel: 3 }], {
-      index: 1,
-      term: 1,
-    });
+    const image = apply(
+      emptyImage(),
+      [{ kind: 'cluster', clusterId: 'c', featureLevel: FEATURE_LEVEL_MAX }],
+      {
+        index: 1,
+        term: 1,
+      },
+    );
     this.#images.push(image);
     const count = 3 + random.below(3);
     const events = {
@@ -184,14 +217,18 @@ export class World {
       index: this.#committed.index + 1,
       term: this.#term,
     });
+    this.#checks.onEntry(this.#committed, image, next.records);
     this.#images.push(image);
     this.#count(next.records);
+    for (const record of next.records)
+      if (record.kind === 'broker-registered') this.#checks.onRegistered(record, this.#brokers);
     for (const record of next.records) {
       if (record.kind !== 'loss-reported') continue;
       this.stats.losses += 1;
       this.#checks.onLoss(record.loss);
     }
-    if (isHeard) this.#step({ kind: 'committed', proposalId: next.proposalId });
+    const { index } = image;
+    if (isHeard) this.#step({ kind: 'committed', proposalId: next.proposalId, index });
   }
 
   #count(records: readonly MetadataRecord[]): void {
@@ -244,12 +281,27 @@ export class World {
     }
   }
 
-  #ask(request: ControllerRequest, callback: (reply: Reply) => void): void {
+  /**
+   * Some requests are sent twice, as after a connection broke: the answer is of one attempt, the
+   * other arrives whenever it does.
+   */
+  #ask(request: ControllerRequest, callback: (reply: Reply, isCertain: boolean) => void): void {
+    const isDoubled = REPEATED.has(request.kind) && this.#faulty(0.1);
+    if (isDoubled && this.#late.length < LATE_MAX) this.#late.push(request);
     this.#mail.push(() => {
       const requestId = this.#nextRequestId++;
-      this.#callbacks.set(requestId, callback);
+      this.#callbacks.set(requestId, (reply) => {
+        callback(reply, !isDoubled);
+      });
       this.#step({ kind: 'request', requestId, request });
     });
+  }
+
+  #deliverLate(): void {
+    const [request] = this.#late.splice(this.#random.below(this.#late.length), 1);
+    if (request === undefined) return;
+    this.stats.late += 1;
+    this.#step({ kind: 'request', requestId: this.#nextRequestId++, request });
   }
 
   #faulty(probability: number): boolean {
@@ -277,12 +329,16 @@ export class World {
       host: 'h',
       port: 1,
       rack: String(broker.brokerId % 3),
-      featureLevelMax: 3,
+      featureLevelMax: FEATURE_LEVEL_MAX,
+      start: process.start,
     };
     this.#ask(request, (reply) => {
       if (broker.process !== process) return;
       if (reply instanceof BrokerError && reply.message.includes('was removed'))
         this.#empty(broker);
+      // A later start of this directory registered: the disk was put back, so it takes another id
+      // (P12).
+      if (reply instanceof BrokerError && reply.code === 'STALE_EPOCH') this.#renew(broker);
       if (
         reply instanceof BrokerError ||
         reply.kind !== 'register' ||
@@ -309,8 +365,11 @@ export class World {
         brokerId: broker.brokerId,
         brokerEpoch,
         wantsUnfence,
-        wantsStop: isStopping,
+        wantsStop: isStopping && known?.stopping === true,
+        drains: isStopping,
+        stays: !isStopping && known?.stopping === true,
         lossy: isBroken,
+        abilities: broker.abilities(),
       },
       (reply) => {
         if (broker.process !== process) return;
@@ -331,19 +390,12 @@ export class World {
   }
 
   /** The ways to go. */
-  #crash(broker: ModelBroker): void {
+  #crash(broker: ModelBroker, how?: 'emptied'): void {
     const random = this.#random;
     // One whose disk failed leaves only when it has said so.
     if (broker.process === null || broker.process.isBroken) return;
-    const kind = random.pick([
-      'warm',
-      'warm',
-      'warm',
-      'power',
-      'emptied',
-      'rolled-back',
-      'broken',
-    ] as const);
+    const kinds = ['warm', 'warm', 'warm', 'power', 'emptied', 'rolled-back', 'broken'] as const;
+    const kind = how ?? random.pick(kinds);
     if (kind !== 'warm') this.stats.lossyEvents += 1;
     if (kind === 'broken') {
       broker.process.isBroken = true;
@@ -363,11 +415,35 @@ export class World {
         PARTITIONS,
       );
       broker.isTainted = true;
+      broker.isPutBack = false;
     } else if (kind === 'rolled-back') this.#rollBack(broker);
     if (random.chance(0.6))
       this.#mail.push(() => {
         this.#step({ kind: 'disconnected', brokerId: broker.brokerId });
       });
+  }
+
+  #renew(broker: ModelBroker): void {
+    // Between two directories there is no order: one that lost its place to another while it was
+    // fenced is told the same.
+    const isReplaced = this.#committed.replacedDirectories.includes(broker.disk.directoryId);
+    if (!broker.isPutBack && !isReplaced)
+      throw new Error(`broker ${String(broker.brokerId)} is taken for an older start of itself`);
+    broker.isPutBack = false;
+    broker.process = null;
+    const directoryId = `${String(broker.brokerId)}-${String(this.#nextDirectory++)}`;
+    broker.disk = { ...broker.disk, directoryId, session: null, isClean: false, starts: 0 };
+    broker.isTainted = true;
+  }
+
+  /** A replica stops, or may go on with the next leader. */
+  #toggleAbility(broker: ModelBroker, partition: number): void {
+    const unable = broker.process?.unable;
+    if (unable === undefined || unable.delete(partition)) return;
+    if (this.#random.chance(0.3)) {
+      unable.add(partition);
+      this.stats.unable += 1;
+    }
   }
 
   /** A person gives a removed broker an empty directory. */
@@ -381,8 +457,9 @@ export class World {
   }
 
   /**
-   * A volume restored from a snapshot claims to be warm, and its session epoch gives it away. One of the last incarnation unfenced could not be told by
-   * that: it is the mount identity that fails it, on the broker's side.
+   * A volume restored from a snapshot claims to be warm, and its session epoch gives it away. One
+   * of the last incarnation unfenced could not be told by that: it is the mount identity that fails
+   * it, on the broker's side.
    */
   #rollBack(broker: ModelBroker): void {
     const snapshot = this.#snapshots.get(broker.brokerId);
@@ -391,6 +468,7 @@ export class World {
     const isSameIncarnation =
       snapshot.session.epoch >= unfencedEpoch || snapshot.directoryId !== broker.disk.directoryId;
     broker.disk = copyOf(snapshot);
+    broker.isPutBack = true;
     broker.disk.isClean = false;
     broker.disk.session = {
       epoch: snapshot.session.epoch,
@@ -423,7 +501,10 @@ export class World {
       if (broker.process !== null) broker.process.isStopping = true;
     } else if (roll < 965) this.#snapshots.set(broker.brokerId, copyOf(broker.disk));
     else if (roll < 975) this.#administer(partition);
+    else if (roll < 985) this.#deliverLate();
+    else if (roll < 990) this.#toggleAbility(broker, partition);
     else this.#deliver();
+    this.#release();
     // Late, but not for ever: otherwise nothing would ever be decided.
     while (this.#mail.length > MAIL_MAX) this.#deliver();
     while (this.#proposals.length > PROPOSALS_MAX) this.#commitNext(true);
@@ -470,18 +551,49 @@ export class World {
       });
   }
 
-  /** Asks, and asks again with the very same request; an unknown outcome keeps it in flight until metadata tells. */
+  /**
+   * Asks, and asks again with the very same request; an unknown outcome keeps it in flight until
+   * metadata tells.
+   */
   #propose(broker: ModelBroker, partition: number): void {
     const change = broker.proposal(partition, this.#random, this.#isHealing);
-    if (change === null) return;
+    if (change === null || change === this.#held?.change) return;
+    if (change.request.change.op === 'add' && this.#held === null && this.#faulty(0.1)) {
+      this.#held = { broker, partition, change };
+      // Its member may come back with an empty disk before the request arrives.
+      const member = this.#brokers[change.request.change.member];
+      if (member !== undefined && this.#faulty(0.5)) this.#crash(member, 'emptied');
+      return;
+    }
+    this.#send(broker, partition, change);
+  }
+
+  /**
+   * An addition that was held arrives once its member is there under another registration, or much
+   * later.
+   */
+  #release(): void {
+    if (this.#held === null) return;
+    const { broker, partition, change } = this.#held;
+    const asked = change.request.change;
+    if (asked.op !== 'add') return;
+    const member = this.#committed.brokers.get(asked.member);
+    const isAnother = member !== undefined && member.brokerEpoch !== asked.memberEpoch;
+    if (!this.#random.chance(isAnother && !member.fenced ? 0.2 : 0.002)) return;
+    this.#held = null;
+    this.#send(broker, partition, change);
+  }
+
+  #send(broker: ModelBroker, partition: number, change: InFlight): void {
     change.sends += 1;
-    this.#ask(change.request, (reply) => {
-      // A refusal ends only what cannot still arrive a second time. No mail of the walk is left when it heals.
+    this.#ask(change.request, (reply, isCertain) => {
+      // A refusal ends only what cannot still arrive a second time. No mail of the walk is left
+      // when it heals.
       if (!(reply instanceof BrokerError)) this.#handedOver(broker, partition, change);
       const isFinal =
         reply instanceof BrokerError &&
         reply.code === 'REFUSED' &&
-        (change.sends === 1 || this.#isHealing);
+        ((change.sends === 1 && isCertain) || this.#isHealing);
       if (isFinal) broker.forget(partition, change);
     });
   }
@@ -587,19 +699,25 @@ export class World {
       this.#see(broker);
       for (let partition = 0; partition < PARTITIONS; partition += 1) {
         this.#fetch(broker, partition);
-        // The model does not hold HW for a follower about to join (rule 10), so a steady stream would keep everybody out.
+        // The model does not hold HW for a follower about to join (rule 10), so a steady stream
+        // would keep everybody out.
         if (this.#nowMs % 500 === 0) broker.append(partition);
         this.#propose(broker, partition);
       }
     }
   }
 
-  /** Everybody returns and nothing is lost any more: every partition must get a leader and a full S, unless only an unclean election could help. */
+  /**
+   * Everybody returns and nothing is lost any more: every partition must get a leader and a full S,
+   * unless only an unclean election could help.
+   */
   #heal(): void {
     this.#isHealing = true;
     this.#nowMs = Math.ceil(this.#nowMs / 500) * 500;
     // Delayed mail of the walk belongs to calls that have timed out.
     this.#mail = [];
+    this.#late = [];
+    this.#held = null;
     this.#newController();
     for (const broker of this.#brokers) {
       if (broker.process?.isBroken === true) broker.markLossy();

@@ -1,6 +1,7 @@
 /**
- * Brokers as the operator meets them: processes on disks, a controller that fences, elects, shrinks and moves, a load that appends, and the admin calls. Their rules
- * are those of the real ones, a tick at a time; what the real ones do is proven by test/sim/{raft,replication,metadata}.
+ * Brokers as the operator meets them: processes on disks, a controller that fences, elects, shrinks
+ * and moves, a load that appends, and the admin calls. Their rules are those of the real ones, a
+ * tick at a time; what the real ones do is proven by test/sim/{raft,replication,metadata}.
  */
 import {
   CommitMode,
@@ -8,9 +9,11 @@ import {
   type Broker,
   type CheckDisruptionResponse,
   type Partition as PartitionMessage,
+  type ReplicaStatus,
   type Topic as TopicMessage,
   type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { BrokerError } from '../../../base/errors.ts';
 import { between, pick, type Random, type SimulatedTime } from './time.ts';
 
 /** A volume's content. */
@@ -95,6 +98,10 @@ export class Brokers {
   clusterId = '';
   /** Followers fetch nothing. */
   isFetchHeld = false;
+  /** No high-water mark moves: records wait for followers that are in sync. */
+  isMarkHeld = false;
+  /** Brokers that have not seen the newest metadata. */
+  readonly deaf = new Set<number>();
   #controller: number | null = null;
   #serial = 0;
 
@@ -231,13 +238,13 @@ export class Brokers {
       case 'DescribeQuorum':
         return { leader: this.#controller, term: 1, commitIndex: 1, members: [] };
       case 'ListTopics':
-        return { topics: [...this.topics.values()].map(topicMessage), brokers: [] };
+        return this.#listTopics(request['names'] as string[]);
       case 'CheckDisruption':
         return this.checkDisruption(request['brokerIds'] as number[]);
       case 'PlanRebalance':
         return { moves: this.#plan(), bytes: 0 };
       case 'PrepareStop':
-        return this.#prepareStop(brokerId);
+        return this.#prepareStop(brokerId, request['brokerEpoch'] as number);
       case 'Decommission':
         this.#registered(brokerId).isCordoned = true;
         return { replicasLeft: this.#held(brokerId).length };
@@ -282,6 +289,16 @@ export class Brokers {
     const takesQuorum = this.takesQuorum(brokerIds);
     const reason = takesQuorum ? 'the quorum would go' : '';
     return { safe: verdicts.length === 0 && !takesQuorum, takesQuorum, reason, verdicts };
+  }
+
+  /** An unknown name fails the call. */
+  #listTopics(names: readonly string[]): unknown {
+    const unknown = names.find((name) => !this.topics.has(name));
+    if (unknown !== undefined) throw new BrokerError('UNKNOWN_TOPIC', `no topic ${unknown}`);
+    const listed = [...this.topics.values()].filter(
+      ({ name }) => names.length === 0 || names.includes(name),
+    );
+    return { topics: listed.map(topicMessage) };
   }
 
   #loop(): void {
@@ -360,7 +377,7 @@ export class Brokers {
       isFenced: false,
       isStopping: false,
       isCordoned: before?.isCordoned ?? false,
-      fitMs: this.#time.nowMs,
+      fitMs: this.#time.monotonicMs,
     });
   }
 
@@ -376,7 +393,10 @@ export class Brokers {
     }
   }
 
-  /** A voter is a directory: a replaced disk does not vote for the one before. A restarting quorum needs no registration. */
+  /**
+   * A voter is a directory: a replaced disk does not vote for the one before. A restarting quorum
+   * needs no registration.
+   */
   #quorum(): void {
     const present = [...this.#voters].filter(([id, directoryId]) =>
       [...this.processes.values()].some(
@@ -456,7 +476,7 @@ export class Brokers {
       isWilling(preferred)
     ) {
       const fitMs = this.registrations.get(preferred)?.fitMs ?? 0;
-      if (this.#time.nowMs - fitMs > LEADERSHIP_BACK_MS) partition.leader = preferred;
+      if (this.#time.monotonicMs - fitMs > LEADERSHIP_BACK_MS) partition.leader = preferred;
     }
   }
 
@@ -509,8 +529,9 @@ export class Brokers {
     }
   }
 
-  #prepareStop(id: number): unknown {
+  #prepareStop(id: number, epoch: number): unknown {
     const registered = this.#registered(id);
+    if (registered.epoch !== epoch) throw new Refusal(`epoch ${epoch} of broker ${id} is over`);
     if (!this.isLive(id)) throw new Refusal(`broker ${id} is fenced`);
     this.#drain(registered);
     return {};
@@ -603,7 +624,38 @@ export class Brokers {
   }
 
   #describeBroker({ brokerId, epoch }: BrokerProcess): unknown {
-    return { brokerId, brokerEpoch: epoch, version: '1', replicas: [], freeBytes: 1_073_741_824 };
+    const replicas = this.partitions
+      .filter(({ leader }) => leader === brokerId)
+      .map((partition) => this.#ledReplica(partition));
+    return { brokerId, brokerEpoch: epoch, version: '1', replicas, freeBytes: 1_073_741_824 };
+  }
+
+  #ledReplica({ topic, number, name, leader, syncSet, acked }: Partition): ReplicaStatus {
+    const logEnd =
+      (leader === null ? undefined : this.#processOf(leader)?.disk.ends.get(name)) ?? 0;
+    const isDeaf = leader !== null && this.deaf.has(leader);
+    return {
+      topicId: topic.id,
+      topic: topic.name,
+      partition: number,
+      leading: true,
+      leaderEpoch: isDeaf ? 0 : 1,
+      logStart: 0,
+      logEnd: this.isMarkHeld ? logEnd + 1 : logEnd,
+      highWaterMark: Math.min(acked, logEnd),
+      sizeBytes: 0,
+      syncedOffset: 0,
+      followers: syncSet
+        .filter((id) => id !== leader)
+        .map((brokerId) => ({
+          brokerId,
+          endOffset: logEnd,
+          lagRecords: 0,
+          lagMs: this.isMarkHeld ? 60_000 : 0,
+          inSync: true,
+        })),
+      stopped: '',
+    };
   }
 }
 
@@ -633,6 +685,7 @@ function partitionMessage({ number, replicas, syncSet, leader }: Partition): Par
     leaderEpoch: 1,
     partitionEpoch: 1,
     suspects: [],
+    cannotLead: [],
     adding,
     removing,
     successor: undefined,

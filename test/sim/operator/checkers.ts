@@ -1,15 +1,19 @@
 /**
- * What must hold whatever happens, one method for each property. They look at the world, never at what the operator believes of it.
+ * What must hold whatever happens, one method for each property. They look at the world, never at
+ * what the operator believes of it.
  *
- * - A broker is stopped, by the operator's own hand or through its disruption budget, only where every partition keeps its minimum and the quorum its majority. Excused
- *   is harm that came between the operator's last question and its act: it cannot stop the world.
+ * - A broker is stopped, by the operator's own hand or through its disruption budget, only where
+ *   every partition keeps its minimum and the quorum its majority. Excused is harm that came
+ *   between the operator's last question and its act: it cannot stop the world.
  * - One disruption at a time.
  * - Only the holder of the lease writes.
- * - A volume claim is deleted only where its node is gone for good, or where its broker was removed.
- * - A status speaks of a generation that exists, never of an older one than before, and says Ready only of what is.
+ * - A volume claim is deleted only where its machine is gone for good, which keeps the volume and
+ *   never the last copy unless a person named it; or where its broker was removed.
+ * - A status speaks of a generation that exists, never of an older one than before, and says Ready
+ *   only of what is.
  */
-import type { KubeObject } from '../../../operator/runtime/kube-object.ts';
-import { LEASE } from '../../../operator/runtime/leader-lease.ts';
+import type { KubeObject } from '../../../operator/kube/kube-object.ts';
+import { LEASE } from '../../../operator/kube/leader-lease.ts';
 import type { LogClusterSpec, LogClusterStatus } from '../../../operator/api/types.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { ObjectStore } from '../../fixtures/kube/object-store.ts';
@@ -19,7 +23,6 @@ import {
   isReady,
   isTerminating,
   type Kubernetes,
-  NODE,
   ordinal,
   SET,
   VOLUME,
@@ -136,7 +139,7 @@ export class Checkers {
   }
 
   get #now(): number {
-    return this.#options.time.nowMs;
+    return this.#options.time.monotonicMs;
   }
 
   #fault(text: string): void {
@@ -198,14 +201,28 @@ export class Checkers {
     const volume = store
       .list(VOLUME, undefined)
       .find(({ metadata }) => metadata.name === volumeName);
-    const node = volume?.metadata.labels?.['node'];
-    const isNodeGone = !store.list(NODE, undefined).some(({ metadata }) => metadata.name === node);
+    const node = volume?.metadata.labels?.['node'] ?? '';
+    const isNodeGone = volume !== undefined && !this.#options.kubernetes().isMachine(node);
     const id = ordinal(name);
     const isRemoved = !brokers.registrations.has(id) && this.#replicas() <= id;
     if (!isNodeGone && !isRemoved)
       this.#fault(
         `claim ${name} is deleted, whose broker is ${brokers.registrations.has(id) ? '' : 'not '}registered and whose node ${node} exists`,
       );
+    if (isNodeGone && !isRemoved) this.#volumeGivenUp(name, volume, id);
+  }
+
+  #volumeGivenUp(claim: string, volume: KubeObject, id: number): void {
+    const { brokers, cluster } = this.#options;
+    const { persistentVolumeReclaimPolicy } = volume['spec'] as Record<string, unknown>;
+    if (persistentVolumeReclaimPolicy !== 'Retain')
+      this.#fault(`volume ${volume.metadata.name} goes with its claim`);
+    const last = brokers.partitions.find(
+      (partition) => partition.replicas.includes(id) && brokers.left(partition, [id]) === 0,
+    );
+    const named = cluster()?.metadata.annotations?.['tidemark.dev/give-up-volume'];
+    if (last !== undefined && named !== claim)
+      this.#fault(`claim ${claim} is deleted with the last copy of ${last.name}`);
   }
 
   #replicas(): number {

@@ -1,4 +1,7 @@
-/** How much of what can be tried is tried: a part that takes seconds, or with `TIDEMARK_SIM_ALL=1` every point of every scenario and many more seeds. */
+/**
+ * How much of what can be tried is tried: a part that takes seconds, or with `TIDEMARK_SIM_ALL=1`
+ * every point of every scenario and many more seeds.
+ */
 const IS_ALL = process.env['TIDEMARK_SIM_ALL'] === '1';
 
 /** One write in so many is an operator's last. */

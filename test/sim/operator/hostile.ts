@@ -1,4 +1,7 @@
-/** A history in which everything may happen at any time; then people leave it alone, and it has to come to its end. */
+/**
+ * A history in which everything may happen at any time; then people leave it alone, and it has to
+ * come to its end.
+ */
 import { type Faults, NO_FAULTS } from './network.ts';
 import { between, pick, randomOf } from './time.ts';
 import { BRISK, SLOW, World } from './world.ts';

@@ -4,7 +4,10 @@ import { play, SCENARIOS } from './scenarios.ts';
 import type { KillPlan } from './world.ts';
 
 const SEED = 1;
-/** Of the scenario in which the lease is lost: what arrives first when a process goes on is a matter of luck. */
+/**
+ * Of the scenario in which the lease is lost: what arrives first when a process goes on is a matter
+ * of luck.
+ */
 const LEASE_SEEDS = 16;
 
 describe('the operator ends its work and harms nothing, wherever it is killed', () => {

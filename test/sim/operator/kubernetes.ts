@@ -1,8 +1,9 @@
 /**
- * The rest of Kubernetes as far as the operator can tell: StatefulSet controller, volumes, scheduler, a kubelet on each node, the controller of nodes, eviction. Each
- * looks at the store when its turn comes and does one thing; turns come at random.
+ * The rest of Kubernetes as far as the operator can tell: StatefulSet controller, volumes,
+ * scheduler, a kubelet on each node, the controller of nodes, eviction. Each looks at the store
+ * when its turn comes and does one thing; turns come at random.
  */
-import type { KubeObject } from '../../../operator/runtime/kube-object.ts';
+import type { KubeObject } from '../../../operator/kube/kube-object.ts';
 import { quantityValue } from '../../../operator/api/quantity.ts';
 import { ApiFailure } from '../../fixtures/kube/api-failure.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
@@ -42,6 +43,8 @@ export interface KubernetesOptions {
   readonly slowness: Slowness;
   /** A volume stays on the node where it was made. */
   readonly isLocal: boolean;
+  /** Nodes are called otherwise than their label `kubernetes.io/hostname` says. */
+  readonly isRenamed: boolean;
   /** An eviction is about to be carried out. */
   readonly onEvict: (brokerId: number) => void;
   /** A broker is about to be stopped because its StatefulSet has become smaller. */
@@ -86,8 +89,31 @@ export class Kubernetes {
 
   addNode(name: string, zone: string): void {
     this.#nodes.set(name, { name, zone, lostMs: null });
-    const labels = { 'topology.kubernetes.io/zone': zone, 'kubernetes.io/hostname': name };
+    this.registerNode(name);
+  }
+
+  /** The kubelet of a machine makes its Node object. */
+  registerNode(name: string): void {
+    const labels = {
+      'topology.kubernetes.io/zone': this.#nodes.get(name)?.zone ?? '',
+      'kubernetes.io/hostname': this.#hostname(name),
+    };
     this.#create(NODE, { metadata: { name, labels }, spec: {} });
+  }
+
+  /** Somebody deletes the Node object of a machine that is there, with its disks. */
+  unregisterNode(name: string): void {
+    this.#options.store.delete(NODE, { name });
+    for (const pod of this.#podsOn(name)) this.#finish(pod);
+  }
+
+  /** A machine of this name exists, registered or not. */
+  isMachine(name: string): boolean {
+    return this.#nodes.has(name);
+  }
+
+  #hostname(name: string): string {
+    return this.#options.isRenamed ? `host-${name}` : name;
   }
 
   pods(): KubeObject[] {
@@ -103,11 +129,14 @@ export class Kubernetes {
     return pod === undefined ? undefined : nodeName(pod);
   }
 
-  /** Cut off; with `isPowerLost` its processes die, and its disks may lack the end of what was written. */
+  /**
+   * Cut off; with `isPowerLost` its processes die, and its disks may lack the end of what was
+   * written.
+   */
   loseNode(name: string, isPowerLost: boolean): void {
     const node = this.#nodes.get(name);
     if (node === undefined) return;
-    node.lostMs = this.#options.time.nowMs;
+    node.lostMs = this.#options.time.monotonicMs;
     for (const pod of this.#podsOn(name)) {
       const process = this.#options.brokers.processes.get(pod.metadata.uid ?? '');
       if (process === undefined) continue;
@@ -144,7 +173,7 @@ export class Kubernetes {
     if (pod === undefined || run?.state !== 'running') return;
     this.#options.brokers.end(pod.metadata.uid ?? '');
     run.state = 'bound';
-    run.untilMs = this.#options.time.nowMs + between(this.#options.random, 200, 4_000);
+    run.untilMs = this.#options.time.monotonicMs + between(this.#options.random, 200, 4_000);
   }
 
   /** The eviction API. False where the budget refuses. */
@@ -168,7 +197,7 @@ export class Kubernetes {
   /** The end of this pod's container hangs. */
   hold(brokerId: number, delayMs: number): void {
     const uid = this.pod(brokerId)?.metadata.uid;
-    if (uid !== undefined) this.#stuck.set(uid, this.#options.time.nowMs + delayMs);
+    if (uid !== undefined) this.#stuck.set(uid, this.#options.time.monotonicMs + delayMs);
   }
 
   #loop(turn: () => void): void {
@@ -271,7 +300,8 @@ export class Kubernetes {
       const isClaimed = claims.some(
         (claim) => (claim['spec'] as ClaimSpec).volumeName === volume.metadata.name,
       );
-      if (isClaimed) continue;
+      const { persistentVolumeReclaimPolicy } = volume['spec'] as Record<string, unknown>;
+      if (isClaimed || persistentVolumeReclaimPolicy === 'Retain') continue;
       brokers.disks.delete(volume.metadata.name);
       store.delete(VOLUME, volume.metadata);
     }
@@ -318,7 +348,11 @@ export class Kubernetes {
     const { isLocal, brokers } = this.#options;
     const name = `pv-${claim.metadata.uid}`;
     const terms = [
-      { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [node] }] },
+      {
+        matchExpressions: [
+          { key: 'kubernetes.io/hostname', operator: 'In', values: [this.#hostname(node)] },
+        ],
+      },
     ];
     const spec = isLocal ? { nodeAffinity: { required: { nodeSelectorTerms: terms } } } : {};
     this.#create(VOLUME, { metadata: { name, labels: { node } }, spec });
@@ -353,7 +387,7 @@ export class Kubernetes {
   #runPod(pod: KubeObject, zone: string): void {
     const { time, random, brokers, slowness } = this.#options;
     const { uid = '', name } = pod.metadata;
-    const now = time.nowMs;
+    const now = time.monotonicMs;
     const known = this.#runs.get(uid);
     const run: PodRun = known ?? {
       state: 'bound',
@@ -424,7 +458,7 @@ export class Kubernetes {
       const node = name === undefined ? undefined : this.#nodes.get(name);
       if (name !== undefined && node === undefined) this.#finish(pod);
       if (node === undefined || node.lostMs === null) continue;
-      const lostMs = time.nowMs - node.lostMs;
+      const lostMs = time.monotonicMs - node.lostMs;
       if (lostMs > NOT_READY_MS && isReady(pod)) this.#condition(pod, 'Ready', 'False', 'NodeLost');
       if (lostMs > EVICTED_MS && !isTerminating(pod))
         store.delete(POD, pod.metadata, { gracePeriodSeconds: 60 });

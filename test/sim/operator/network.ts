@@ -1,13 +1,16 @@
 /**
- * What lies between a process of the operator and the API server or the brokers: delays, requests that never arrive, answers that are lost, refusals, watches that
- * break, go silent, repeat themselves or have fallen too far behind. {@link Network.onSent} and {@link Network.onDone} see each call pass.
+ * What lies between a process of the operator and the API server or the brokers: delays, requests
+ * that never arrive, answers that are lost, refusals, watches that break, go silent, repeat
+ * themselves or have fallen too far behind. {@link Network.onSent} and {@link Network.onDone} see
+ * each call pass.
  */
+import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerAdmin } from '../../../operator/observe/broker-admin.ts';
 import type {
   KubeAnswer,
   KubeRequest,
   KubeTransport,
-} from '../../../operator/runtime/kube-transport.ts';
+} from '../../../operator/kube/kube-transport.ts';
 import { ApiFailure } from '../../fixtures/kube/api-failure.ts';
 import {
   type ApiHandler,
@@ -97,6 +100,8 @@ const ADMIN_WRITES = [
 
 export class Network {
   readonly faults: Faults = { ...NO_FAULTS };
+  /** A policy or quota of the API server: why it refuses a call, 403; undefined: it does not. */
+  policy: (title: string) => string | undefined = () => undefined;
   readonly #options: NetworkOptions;
   readonly #watches = new Set<WatchStream>();
   /** Answers given, for figures. */
@@ -201,6 +206,8 @@ export class Network {
   }
 
   #refuse({ isWrite, title }: Call): void {
+    const why = this.policy(title);
+    if (why !== undefined) throw new ApiFailure(403, 'Forbidden', why);
     if (isWrite && this.#happens(this.faults.conflicts))
       throw new ApiFailure(409, 'Conflict', `${title}: the object has been modified`);
     if (!this.#happens(this.faults.refused)) return;
@@ -298,11 +305,11 @@ export class Network {
   }
 }
 
-function attempt(run: () => unknown): readonly [unknown, Refusal | undefined] {
+function attempt(run: () => unknown): readonly [unknown, Error | undefined] {
   try {
     return [run(), undefined];
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof Refusal) && !(error instanceof BrokerError)) throw error;
     return [undefined, error];
   }
 }

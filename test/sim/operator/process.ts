@@ -1,14 +1,17 @@
 /**
- * One process of the operator: the real {@link Operator} on simulated ports. It may be killed between any two of its steps, or stopped and let go on: then what was
- * due meanwhile comes late, timers and answers alike. What it sends passes {@link ProcessWatch} first, which may kill it on the spot.
+ * One process of the operator: the real {@link Operator} on simulated ports. It may be killed
+ * between any two of its steps, or stopped and let go on: then what was due meanwhile comes late,
+ * timers and answers alike. What it sends passes {@link ProcessWatch} first, which may kill it on
+ * the spot.
  */
 import { pino } from 'pino';
 import { Operator } from '../../../operator/operator.ts';
 import type { BrokerAdmin } from '../../../operator/observe/broker-admin.ts';
-import type { Clock } from '../../../operator/runtime/clock.ts';
-import type { KubeTransport } from '../../../operator/runtime/kube-transport.ts';
+import type { Clock } from '../../../base/clock.ts';
+import type { KubeTransport } from '../../../operator/kube/kube-transport.ts';
 import { OperatorMetrics } from '../../../operator/runtime/metrics.ts';
 import type { Random, SimulatedTime } from './time.ts';
+import { every } from '../../fixtures/every.ts';
 
 export const NAMESPACE = 'default';
 export const LEASE_NAME = 'tidemark-operator';
@@ -72,7 +75,7 @@ export class Process implements Clock {
   }
 
   get isPaused(): boolean {
-    return this.#options.time.nowMs < this.#pausedUntilMs;
+    return this.#options.time.monotonicMs < this.#pausedUntilMs;
   }
 
   /** SIGKILL: nothing more runs, nothing more is heard of. */
@@ -93,7 +96,7 @@ export class Process implements Clock {
 
   /** SIGSTOP, and SIGCONT after `delayMs`. */
   pause(delayMs: number): void {
-    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, this.#options.time.nowMs + delayMs);
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, this.#options.time.monotonicMs + delayMs);
   }
 
   /** Something reaches the process: not where it is dead, and later where it stands still. */
@@ -102,22 +105,30 @@ export class Process implements Clock {
     let cancel = time.wake(delayMs, () => {
       if (this.#isDead) return;
       if (!this.isPaused) return run();
-      const lateMs = this.#pausedUntilMs - time.nowMs + random();
+      const lateMs = this.#pausedUntilMs - time.monotonicMs + random();
       cancel = this.reach(lateMs, run);
     });
     return () => cancel();
   }
 
-  nowMs(): number {
-    return this.#options.time.nowMs;
+  monotonicMs(): number {
+    return this.#options.time.monotonicMs;
   }
 
   wallMs(): number {
     return this.#options.time.wallMs;
   }
 
+  every(periodMs: number, call: () => void): () => void {
+    return every((delayMs, each) => this.reach(delayMs, each), periodMs, call);
+  }
+
   after(delayMs: number, call: () => void): () => void {
     return this.reach(delayMs, call);
+  }
+
+  soon(call: () => void): void {
+    this.reach(0, call);
   }
 }
 

@@ -1,5 +1,9 @@
-/** What people do, and what befalls them: each scenario is played once undisturbed, then once for each point at which the operator can be killed. */
+/**
+ * What people do, and what befalls them: each scenario is played once undisturbed, then once for
+ * each point at which the operator can be killed.
+ */
 import { LOG_TOPIC } from '../../../operator/api/kinds.ts';
+import { builtIn } from '../../fixtures/kube/objects.ts';
 import { BROKEN_IMAGE } from './kubernetes.ts';
 import { NAMESPACE } from './process.ts';
 import { TOPIC_TYPE, type KillPlan, World, type WorldOptions } from './world.ts';
@@ -8,9 +12,18 @@ export interface Scenario {
   readonly title: string;
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly world?: Partial<WorldOptions>;
+  /** Objects of somebody else, which are there before the LogCluster. */
+  readonly before?: () => readonly StrangeObject[];
   /** Begins before there is a cluster. */
   readonly isFromNothing?: boolean;
   readonly play: (world: World) => Promise<void>;
+}
+
+interface StrangeObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly spec: object;
 }
 
 const SPEC = { replicas: 3, minInSyncReplicas: 2, image: 'tidemark:1', storage: { size: '10Gi' } };
@@ -114,7 +127,10 @@ async function topics(world: World): Promise<void> {
   await world.until('the LogTopic is gone', () => store.list(TOPIC_TYPE, NAMESPACE).length === 0);
 }
 
-/** The leader stands still for longer than its lease, in the middle of whatever it does, and goes on. */
+/**
+ * The leader stands still for longer than its lease, in the middle of whatever it does, and goes
+ * on.
+ */
 async function deposed(world: World): Promise<void> {
   for (let round = 0; round < 3; round += 1) {
     world.edit({ image: `tidemark:${2 + round}` });
@@ -172,16 +188,22 @@ export async function play(
   plan?: KillPlan,
 ): Promise<World> {
   const world = new World({ ...scenario.world, ...options });
+  for (const { apiVersion, kind, name, spec } of scenario.before?.() ?? []) {
+    const object = { apiVersion, kind, metadata: { namespace: NAMESPACE, name }, spec };
+    world.handler.store.create(builtIn(kind), object, { manager: 'somebody' });
+  }
   world.apply({ ...SPEC, ...scenario.spec });
   if (scenario.isFromNothing === true) world.arm(plan);
-  await world.until('the cluster is formed', () => world.isCalm);
+  if (scenario.before === undefined) await world.until('the cluster is formed', () => world.isCalm);
+  else await scenario.play(world);
+  if (scenario.before !== undefined) await world.until('the cluster is formed', () => world.isCalm);
   if (world.faults.length > 0) return world;
   world.createOrders();
   if (scenario.isFromNothing !== true) {
     await world.until('the topic shows', () => world.isCalm);
     world.arm(plan);
   }
-  await scenario.play(world);
+  if (scenario.before === undefined) await scenario.play(world);
   await world.until(scenario.title, () => world.isCalm);
   // What is wrong may show only once all is said to be right.
   await world.sleep(12_000);

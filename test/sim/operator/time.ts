@@ -1,5 +1,6 @@
 /**
- * Simulated time. Nothing here waits for a real clock: an event runs, then every promise that it settled, and all that follows from those, before the next one.
+ * Simulated time. Nothing here waits for a real clock: an event runs, then every promise that it
+ * settled, and all that follows from those, before the next one.
  */
 import { setImmediate } from 'node:timers/promises';
 import { EventHeap } from '../raft/event-heap.ts';
@@ -12,7 +13,7 @@ export class SimulatedTime {
   #nowMs = 0;
   #isStirred = false;
 
-  get nowMs(): number {
+  get monotonicMs(): number {
     return this.#nowMs;
   }
 
@@ -44,7 +45,10 @@ export class SimulatedTime {
     this.#isStirred = true;
   }
 
-  /** Goes on until `isOver`, asked after each event, or until `limitMs` from now; returns whether it was over. */
+  /**
+   * Goes on until `isOver`, asked after each event, or until `limitMs` from now; returns whether it
+   * was over.
+   */
   async run(isOver: () => boolean, limitMs: number): Promise<boolean> {
     const endMs = this.#nowMs + limitMs;
     await this.#settle();

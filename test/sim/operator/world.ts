@@ -1,9 +1,13 @@
-/** Joins time, API server, Kubernetes, brokers, network and processes of the operator, with the checkers at each seam. */
+/**
+ * Joins time, API server, Kubernetes, brokers, network and processes of the operator, with the
+ * checkers at each seam.
+ */
 import type { LogClusterSpec, LogClusterStatus } from '../../../operator/api/types.ts';
 import { LOG_CLUSTER, LOG_TOPIC } from '../../../operator/api/kinds.ts';
-import type { KubeObject } from '../../../operator/runtime/kube-object.ts';
+import type { KubeObject } from '../../../operator/kube/kube-object.ts';
 import { ApiHandler } from '../../fixtures/kube/api-handler.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
+import { builtIn } from '../../fixtures/kube/objects.ts';
 import { served } from '../../fixtures/kube/resources.ts';
 import { type BrokerProcess, Brokers } from './brokers.ts';
 import { Checkers } from './checkers.ts';
@@ -20,6 +24,7 @@ export const CLUSTER_TYPE = served(
   CRD,
 );
 export const TOPIC_TYPE = served(LOG_TOPIC.apiVersion, LOG_TOPIC.kind, LOG_TOPIC.plural, CRD);
+const EVENT_TYPE = builtIn('Event');
 export const NAME = { namespace: NAMESPACE, name: 'tm' } as const;
 
 export const BRISK: Slowness = { startMs: [300, 1_500], stopMs: [200, 1_000], turnMs: [100, 300] };
@@ -35,10 +40,16 @@ export interface WorldOptions {
   readonly copies?: number;
   readonly slowness?: Slowness;
   readonly isLocal?: boolean;
+  readonly isRenamed?: boolean;
+  /** Default 3, each in a zone of its own. */
+  readonly nodes?: number;
   readonly trace?: ((line: string) => void) | undefined;
 }
 
-/** When a process of the operator is to die: with its n-th write since {@link World.arm} carried out and unanswered, or before its n-th call of any kind. */
+/**
+ * When a process of the operator is to die: with its n-th write since {@link World.arm} carried out
+ * and unanswered, or before its n-th call of any kind.
+ */
 export type KillPlan =
   | { readonly after: 'write'; readonly count: number }
   | { readonly after: 'call'; readonly count: number };
@@ -55,7 +66,10 @@ export class World {
   readonly #trace: WorldOptions['trace'];
   readonly #processes = new Set<Process>();
   #plan: KillPlan | undefined;
-  /** Lasts until the next write that does not end a pass: whoever sent that stands still for so long before it has its answer, ms. */
+  /**
+   * Lasts until the next write that does not end a pass: whoever sent that stands still for so long
+   * before it has its answer, ms.
+   */
   pauseWithWriteMs = 0;
   #started = 0;
   /** Since {@link arm}. */
@@ -64,7 +78,9 @@ export class World {
   /** What the hostile parts did, by kind. */
   readonly happened = new Map<string, number>();
 
-  constructor({ seed, copies = 1, slowness = BRISK, isLocal = false, trace }: WorldOptions) {
+  constructor(options: WorldOptions) {
+    const { seed, copies = 1, slowness = BRISK, trace } = options;
+    const { isLocal = false, isRenamed = false, nodes = 3 } = options;
     const { time } = this;
     const random = randomOf(seed);
     this.random = random;
@@ -81,9 +97,11 @@ export class World {
       brokers,
       slowness,
       isLocal,
+      isRenamed,
       onEvict: (id) => this.checkers.evicted(id),
       onScaleDown: (id) => this.checkers.scaledDown(id),
     });
+    for (let node = 3; node < nodes; node += 1) this.kubernetes.addNode(`n${node}`, `z${node}`);
     this.checkers = new Checkers({
       time,
       store,
@@ -164,9 +182,38 @@ export class World {
     this.handler.store.mergePatch(CLUSTER_TYPE, NAME, { spec }, { manager: 'kubectl' });
   }
 
+  annotate(key: string, value: string | null): void {
+    this.say(`annotation ${key}: ${value}`);
+    const patch = { metadata: { annotations: { [key]: value } } };
+    this.handler.store.mergePatch(CLUSTER_TYPE, NAME, patch, { manager: 'kubectl' });
+  }
+
   cordon(node: string, isCordoned: boolean): void {
     const patch = { spec: { unschedulable: isCordoned } };
     this.handler.store.mergePatch(NODE, { name: node }, patch, { manager: 'kubectl' });
+  }
+
+  applyTopic(name: string, spec: object): void {
+    const { apiVersion, kind } = LOG_TOPIC;
+    const object = { apiVersion, kind, metadata: { namespace: NAMESPACE, name }, spec };
+    this.handler.store.create(TOPIC_TYPE, object, { manager: 'kubectl' });
+  }
+
+  /** Condition Ready of a LogTopic as `False Reason: message`; empty where it has none. */
+  readyOfTopic(name: string): string {
+    const topic = this.handler.store.get(TOPIC_TYPE, { namespace: NAMESPACE, name });
+    return conditionText(topic['status'] as LogClusterStatus | undefined, 'Ready');
+  }
+
+  /** A condition of the LogCluster, the same way. */
+  condition(type: string): string {
+    return conditionText(this.status, type);
+  }
+
+  /** Reasons of the events told so far, each once. */
+  get reasons(): ReadonlySet<string> {
+    const events = this.handler.store.list(EVENT_TYPE, NAMESPACE);
+    return new Set(events.map((event) => event['reason'] as string));
   }
 
   /** The load's topic, made by a client. */
@@ -216,12 +263,12 @@ export class World {
   }
 
   say(text: string): void {
-    this.#trace?.(`${this.time.nowMs.toFixed(0).padStart(7)} ${text}`);
+    this.#trace?.(`${this.time.monotonicMs.toFixed(0).padStart(7)} ${text}`);
   }
 
   #fault(text: string): void {
     this.say(`FAULT ${text}`);
-    this.faults.push(`${text} (at ${this.time.nowMs.toFixed(0)} ms)`);
+    this.faults.push(`${text} (at ${this.time.monotonicMs.toFixed(0)} ms)`);
   }
 
   #count(what: string): void {
@@ -311,4 +358,12 @@ export class World {
       })),
     });
   }
+}
+
+function conditionText(
+  status: Pick<LogClusterStatus, 'conditions'> | undefined,
+  type: string,
+): string {
+  const found = status?.conditions?.find((each) => each.type === type);
+  return found === undefined ? '' : `${found.status} ${found.reason}: ${found.message}`;
 }

@@ -1,9 +1,18 @@
 /**
- * One checker per property of a Raft group (thesis figure 3.2, and the promises of DESIGN.md section 4). Each sees every step and every
- * message of every replica, and throws a {@link Violation} with the property's name.
+ * One checker per property of a Raft group (thesis figure 3.2; invariant (m);
+ * docs/rules.md#metadata-quorum). Each sees every step and every message of every replica, and
+ * throws a {@link Violation} with the property's name.
  */
 import { peerKey } from '../../../broker/raft/peer.ts';
-import type { Entry, Envelope, PeerKey, RaftOutput } from '../../../broker/raft/types.ts';
+import { isSamePeer } from '../../../broker/raft/peer.ts';
+import type {
+  Entry,
+  Envelope,
+  Peer,
+  PeerKey,
+  RaftInput,
+  RaftOutput,
+} from '../../../broker/raft/types.ts';
 import { History } from './history.ts';
 import type { SimNode } from './node.ts';
 
@@ -13,7 +22,7 @@ export class Violation extends Error {
 
 export interface Checker {
   /** After a step of a running replica, before its output is carried out. */
-  onStep?(node: SimNode, output: RaftOutput): void;
+  onStep?(node: SimNode, output: RaftOutput, input: RaftInput): void;
   /** When a message really leaves. */
   onSend?(node: SimNode, envelope: Envelope): void;
   onStart?(node: SimNode): void;
@@ -50,7 +59,10 @@ export class ElectionSafety implements Checker {
   }
 }
 
-/** Two logs that share (index, term) are equal up to there: each such pair has one content and one predecessor. */
+/**
+ * Two logs that share (index, term) are equal up to there: each such pair has one content and one
+ * predecessor.
+ */
 export class LogMatching implements Checker {
   readonly #seen = new Map<string, string>();
 
@@ -71,7 +83,10 @@ export class LogMatching implements Checker {
   }
 }
 
-/** Committed entries never change, every replica applies all of them in order, and a restored image is that of its index. */
+/**
+ * Committed entries never change, every replica applies all of them in order, and a restored image
+ * is that of its index.
+ */
 export class StateMachineSafety implements Checker {
   readonly history: History;
 
@@ -144,7 +159,9 @@ export class LeaderCompleteness implements Checker {
   }
 }
 
-/** Within one start, the commit index and the term only rise; from start to start, the term does. */
+/**
+ * Within one start, the commit index and the term only rise; from start to start, the term does.
+ */
 export class Monotony implements Checker {
   readonly #last = new Map<PeerKey, { term: number; commitIndex: number; incarnation: number }>();
 
@@ -183,7 +200,8 @@ export class VoteOnce implements Checker {
 export class DurableBeforeTold implements Checker {
   onSend(node: SimNode, { to, message }: Envelope): void {
     const { durable, lastIndex } = node.disk;
-    // One sync may carry a later term too, whose leader replaced what an earlier one wrote: that can never commit, so the word is harmless.
+    // One sync may carry a later term too, whose leader replaced what an earlier one wrote: that
+    // can never commit, so the word is harmless.
     if (durable.hardState.term > message.term) return;
     if (message.kind === 'append-accepted' && message.matchIndex > lastIndex)
       fail(
@@ -274,6 +292,104 @@ export class RolledBackSilent implements Checker {
   }
 }
 
+/** What each replica knows of the others' incarnations. */
+class Incarnations {
+  readonly #known = new Map<PeerKey, Map<PeerKey, number>>();
+
+  forget(node: SimNode): void {
+    this.#known.delete(node.key);
+  }
+
+  /**
+   * Takes what the input tells; true for a message of an incarnation that is over, or to another
+   * directory.
+   */
+  isPast(node: SimNode, input: RaftInput): boolean {
+    const known = this.#known.get(node.key) ?? new Map<PeerKey, number>();
+    this.#known.set(node.key, known);
+    if (input.kind === 'incarnations') {
+      for (const [key, incarnation] of input.known)
+        known.set(key, Math.max(known.get(key) ?? 0, incarnation));
+    }
+    if (input.kind !== 'message') return false;
+    const key = peerKey(input.from);
+    const { incarnation } = input.message;
+    const isToOther = !isSamePeer(input.to, node.peer);
+    if (isToOther || incarnation < (known.get(key) ?? 0)) return true;
+    known.set(key, incarnation);
+    return false;
+  }
+}
+
+/** Ticks for which a leader that was heard counts as alive: the shortest election timeout. */
+const LEADER_ALIVE_TICKS = 60;
+
+/**
+ * Whoever leads, or hears a leader, helps nobody else to lead: what returns disturbs no leader
+ * (thesis 4.2.3).
+ */
+export class LeaderUndisturbed implements Checker {
+  readonly #incarnations = new Incarnations();
+  readonly #heard = new Map<PeerKey, { readonly leader: Peer; readonly ticksAgo: number }>();
+
+  onStart(node: SimNode): void {
+    this.#incarnations.forget(node);
+    this.#heard.delete(node.key);
+  }
+
+  onStep(node: SimNode, output: RaftOutput, input: RaftInput): void {
+    const { status, send, sendAfter, refused } = output;
+    if (refused !== null || this.#incarnations.isPast(node, input)) return;
+    const heard = this.#heard.get(node.key);
+    const isWanted =
+      input.kind === 'message' && input.message.kind === 'vote' && input.message.isTransfer;
+    const sent = [...send, ...sendAfter.map(({ envelope }) => envelope)];
+    const grant = sent.find(
+      ({ to, message }) => isGrant(message) && !isSamePeer(to, heard?.leader ?? null),
+    );
+    if (heard !== undefined && heard.ticksAgo < LEADER_ALIVE_TICKS && !isWanted && grant)
+      fail('leader undisturbed', `${node.key} granted ${heard.ticksAgo} ticks after its leader`);
+    this.#note(node, status, input);
+  }
+
+  #note(node: SimNode, { leader }: RaftOutput['status'], input: RaftInput): void {
+    const heard = this.#heard.get(node.key);
+    const isWord =
+      input.kind === 'message' &&
+      (input.message.kind === 'append' || input.message.kind === 'snapshot') &&
+      isSamePeer(input.from, leader);
+    if (leader !== null && (isWord || isSamePeer(leader, node.peer)))
+      this.#heard.set(node.key, { leader, ticksAgo: 0 });
+    else if (leader === null || input.kind === 'peer-unreachable') this.#heard.delete(node.key);
+    else if (input.kind === 'tick' && heard !== undefined)
+      this.#heard.set(node.key, { leader: heard.leader, ticksAgo: heard.ticksAgo + 1 });
+  }
+}
+
+function isGrant(message: Envelope['message']): boolean {
+  return (message.kind === 'vote-reply' || message.kind === 'pre-vote-reply') && message.isGranted;
+}
+
+/** What an incarnation says that is over moves nothing. */
+export class OldIncarnationUnheard implements Checker {
+  readonly #incarnations = new Incarnations();
+  readonly #before = new Map<PeerKey, string>();
+
+  onStart(node: SimNode): void {
+    this.#incarnations.forget(node);
+  }
+
+  onStep(node: SimNode, { status, writes, refused }: RaftOutput, input: RaftInput): void {
+    const { role, term, commitIndex, lastIndex } = status;
+    const after = `${role} ${term} ${commitIndex} ${lastIndex}`;
+    const before = this.#before.get(node.key);
+    this.#before.set(node.key, after);
+    if (refused !== null || !this.#incarnations.isPast(node, input)) return;
+    if (after !== before || writes.length > 0)
+      fail('old incarnation unheard', `${node.key} went from ${before} to ${after}`);
+  }
+}
+
 /** Every log is well formed by itself. */
 export class WellFormed implements Checker {
   atEnd(nodes: readonly SimNode[]): void {
@@ -297,6 +413,8 @@ export function allCheckers(history: History): readonly Checker[] {
     new Acknowledged(history),
     new LinearizableReads(),
     new RolledBackSilent(),
+    new LeaderUndisturbed(),
+    new OldIncarnationUnheard(),
     new WellFormed(),
   ];
 }

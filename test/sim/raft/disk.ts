@@ -1,4 +1,7 @@
-/** A simulated disk of one replica: what would be there after a power loss. Writes are atomic one by one and land in order. */
+/**
+ * A simulated disk of one replica: what would be there after a power loss. Writes are atomic one by
+ * one and land in order.
+ */
 import { EMPTY_DURABLE } from '../../../broker/raft/raft.ts';
 import type { Durable, RaftWrite } from '../../../broker/raft/types.ts';
 

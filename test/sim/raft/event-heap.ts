@@ -1,4 +1,6 @@
-/** Events in order of (time, sequence): equal times run in the order in which they were scheduled. */
+/**
+ * Events in order of (time, sequence): equal times run in the order in which they were scheduled.
+ */
 
 export interface Event {
   readonly at: number;

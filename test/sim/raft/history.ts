@@ -1,4 +1,7 @@
-/** What the group has committed, as the first replica to say so said it: the yardstick of the checkers. */
+/**
+ * What the group has committed, as the first replica to say so said it: the yardstick of the
+ * checkers.
+ */
 import type { Entry } from '../../../broker/raft/types.ts';
 
 export interface CommittedEntry extends Entry {

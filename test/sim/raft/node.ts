@@ -1,4 +1,7 @@
-/** One simulated broker of the group: a core while it runs, its disk, the writes and messages under way, and a tiny application. */
+/**
+ * One simulated broker of the group: a core while it runs, its disk, the writes and messages under
+ * way, and a tiny application.
+ */
 import { peerKey } from '../../../broker/raft/peer.ts';
 import { Raft } from '../../../broker/raft/raft.ts';
 import type { Envelope, Peer, PeerKey, RaftWrite, Snapshot } from '../../../broker/raft/types.ts';
@@ -22,6 +25,8 @@ export class SimNode {
   generation = 0;
   /** Rises with every start and crash: events of an earlier life are dropped. */
   life = 0;
+  /** Lives whose last messages were lost with their process. */
+  readonly lostLives = new Set<number>();
   pendingWrites: RaftWrite[] = [];
   isSyncing = false;
   held: { readonly writeId: number; readonly envelope: Envelope }[] = [];

@@ -1,5 +1,8 @@
-/** What one seed does to its group: each seed switches on a random subset of the faults, so that every mixture comes up. */
-import type { Random } from '../../../broker/base/random.ts';
+/**
+ * What one seed does to its group: each seed switches on a random subset of the faults, so that
+ * every mixture comes up.
+ */
+import type { Random } from '../../../base/random.ts';
 
 export interface Profile {
   readonly nodeCount: number;
@@ -19,20 +22,31 @@ export interface Profile {
   readonly downMsMax: number;
   readonly partitionPeriodMs: number;
   readonly partitionMsMax: number;
-  /** Small ones carry an entry or two, so that old entries and a new leader's barrier travel apart. */
+  /**
+   * Small ones carry an entry or two, so that old entries and a new leader's barrier travel apart.
+   */
   readonly appendBytesMax: number;
   readonly transferPeriodMs: number;
   readonly diskLossPeriodMs: number;
-  /** Share of leaders that fall before they have finished anything: the ground of thesis figure 3.7. */
+  /**
+   * Share of leaders that fall before they have committed anything of their term: the ground of
+   * thesis figure 3.7.
+   */
   readonly leaderCrashRate: number;
-  /** Share of the controller's turns in which it asks any leader for any change of voters, ready or not. */
+  /**
+   * Share of the controller's turns in which it asks any leader for any change of voters, ready or
+   * not.
+   */
   readonly recklessRate: number;
+  /** Share of messages after which a copy follows that no honest replica would send. */
+  readonly absurdRate: number;
 }
 
 export function drawProfile(random: Random): Profile {
   const sometimes = (value: number): number => (random.chance(0.6) ? value : 0);
   const isWild = random.chance(0.4);
   const diskLossPeriodMs = sometimes(600);
+  const leaderCrashRate = random.pick([0, 0, 0.9]);
   const nodeCount = random.pick([3, 5, 6]);
   return {
     nodeCount,
@@ -53,7 +67,30 @@ export function drawProfile(random: Random): Profile {
     appendBytesMax: random.pick([60, 120, 400]),
     transferPeriodMs: sometimes(700),
     diskLossPeriodMs,
-    leaderCrashRate: random.pick([0, 0, 0.8]),
+    leaderCrashRate,
     recklessRate: diskLossPeriodMs === 0 ? random.pick([0, 0.5]) : 0,
+    absurdRate: sometimes(0.05),
   };
 }
+
+/**
+ * Nothing happens but that leaders fall early, one after another: old entries and new barriers meet
+ * (thesis figure 3.7).
+ */
+export const FALLING_LEADERS: Partial<Profile> = {
+  nodeCount: 3,
+  voterCounts: [3],
+  lossRate: 0,
+  delayMsMax: 10,
+  syncMsMax: 10,
+  proposePeriodMs: 10,
+  crashPeriodMs: 700,
+  downMsMax: 800,
+  partitionPeriodMs: 0,
+  appendBytesMax: 60,
+  transferPeriodMs: 0,
+  diskLossPeriodMs: 0,
+  leaderCrashRate: 1,
+  recklessRate: 0,
+  absurdRate: 0,
+};

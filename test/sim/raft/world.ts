@@ -1,13 +1,15 @@
 /**
- * A whole Raft group in one process: clock, network, disks, clients and a controller of voters, all drawn from one seed.
- * First faults, then healing: the group must then have a leader, answer everything and agree on one log (DESIGN.md section 9).
+ * A whole Raft group in one process: clock, network, disks, clients and a controller of voters, all
+ * drawn from one seed. First faults, then healing: the group must then have a leader, answer
+ * everything and agree on one log.
  */
-import { Random } from '../../../broker/base/random.ts';
+import { Random } from '../../../base/random.ts';
 import { isSamePeer, peerKey } from '../../../broker/raft/peer.ts';
 import { bootstrap } from '../../../broker/raft/raft.ts';
 import type { Envelope, Peer, PeerKey, RaftInput, RaftOutput } from '../../../broker/raft/types.ts';
 import { allCheckers, Violation } from './checkers.ts';
 import type { Checker, Request } from './checkers.ts';
+import { absurd } from './absurd.ts';
 import { EventHeap } from './event-heap.ts';
 import { chain, History } from './history.ts';
 import { SimNode } from './node.ts';
@@ -48,17 +50,22 @@ export class World {
   /** Incarnations that "committed metadata" knows; every replica is told. */
   #known = new Map<PeerKey, number>();
   #nextId = 1;
-  /** Terms whose leader was considered for an early end. */
-  readonly #felled = new Set<number>();
+  /** How the leader of a term is to end. */
+  readonly #ends = new Map<number, 'none' | 'unheard' | 'at the first answer'>();
   #isHealing = false;
   #acknowledged = 0;
   #termMax = 1;
   now = 0;
 
-  constructor(seed: number, trace: ((line: string) => void) | null = null) {
+  /** @param narrowed what is not left to the seed */
+  constructor(
+    seed: number,
+    trace: ((line: string) => void) | null = null,
+    narrowed: Partial<Profile> = {},
+  ) {
     this.seed = seed;
     this.random = new Random(seed);
-    this.profile = drawProfile(this.random.fork('profile'));
+    this.profile = { ...drawProfile(this.random.fork('profile')), ...narrowed };
     this.#trace = trace;
     this.#checkers = allCheckers(this.history);
     for (let id = 1; id <= this.profile.nodeCount; id += 1) this.nodes.push(new SimNode(id));
@@ -107,7 +114,7 @@ export class World {
       .join('');
   }
 
-  // The loop -----------------------------------------------------------------------------------------------------------------------------
+  // The loop --------------------------------------------------------------------------------------
 
   #runUntil(isDone: () => boolean): void {
     while (!isDone()) {
@@ -161,7 +168,7 @@ export class World {
     this.#trace?.(`${String(this.now).padStart(6)} ${what} ${line}`);
   }
 
-  // Replicas -----------------------------------------------------------------------------------------------------------------------------
+  // Replicas --------------------------------------------------------------------------------------
 
   #start(node: SimNode): void {
     if (node.raft !== null) return;
@@ -187,13 +194,14 @@ export class World {
     return known;
   }
 
-  #step(node: SimNode, input: RaftInput): void {
+  #step(node: SimNode, input: RaftInput, isHonest = true): void {
     if (node.raft === null) return;
     const output = node.raft.step(input);
+    if (isHonest && output.refused !== null)
+      throw new Violation(`honest messages are heard: ${node.key} refused ${output.refused}`);
     this.#traceStep(node, input, output);
     this.#termMax = Math.max(this.#termMax, output.status.term);
-    this.#mayFellLeader(node, output);
-    for (const checker of this.#checkers) checker.onStep?.(node, output);
+    for (const checker of this.#checkers) checker.onStep?.(node, output, input);
     if (output.restore !== null) node.image = node.imageOf(output.restore);
     for (const entry of output.committed)
       node.image = { index: entry.index, hash: chain(node.image.hash, entry) };
@@ -204,9 +212,13 @@ export class World {
     for (const reply of output.reads) this.#answer('read', reply);
     if (output.deposed !== null) this.#retire(node);
     else this.#sync(node);
+    this.#mayFellLeader(node, input, output);
   }
 
-  /** What the runtime does with a deposed core: it exits and comes back as a learner with a new directory. */
+  /**
+   * What the runtime does with a deposed core: it exits and comes back as a learner with a new
+   * directory.
+   */
   #retire(node: SimNode): void {
     this.#count('deposed', node.key);
     node.crash(0);
@@ -233,7 +245,7 @@ export class World {
     });
   }
 
-  // Network ------------------------------------------------------------------------------------------------------------------------------
+  // Network ---------------------------------------------------------------------------------------
 
   /** Mostly short, sometimes up to the maximum. */
   #delay(msMax: number): number {
@@ -244,12 +256,12 @@ export class World {
     for (const checker of this.#checkers) checker.onSend?.(node, envelope);
     const { lossRate, duplicateRate, delayMsMax } = this.profile;
     const { to, message } = envelope;
-    const from = node.peer;
+    const { peer: from, life } = node;
     const copies = !this.#isHealing && this.random.chance(duplicateRate) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       if (!this.#isHealing && this.random.chance(lossRate)) continue;
       this.#after(this.#delay(this.#isHealing ? 4 : delayMsMax), () => {
-        if (this.#cuts.has(`${from.brokerId}>${to.brokerId}`)) return;
+        if (this.#cuts.has(`${from.brokerId}>${to.brokerId}`) || node.lostLives.has(life)) return;
         const target = this.nodes.find((other) => other.brokerId === to.brokerId);
         if (target === undefined) return;
         // The connections of earlier starts are gone, and what was in them.
@@ -258,9 +270,23 @@ export class World {
         this.#step(target, { kind: 'message', from, to, message });
       });
     }
+    if (!this.#isHealing && this.random.chance(this.profile.absurdRate))
+      this.#spoil(from, envelope);
   }
 
-  // Clients ------------------------------------------------------------------------------------------------------------------------------
+  /** What a broken process says in the name of another. */
+  #spoil(from: Peer, { to, message }: Envelope): void {
+    const wrong = absurd(message, this.random);
+    if (wrong === null) return;
+    this.#count('absurd', `${peerKey(from)} to ${peerKey(to)}: ${wrong.kind}`);
+    this.#after(this.#delay(this.profile.delayMsMax), () => {
+      const target = this.nodes.find(({ peer }) => isSamePeer(peer, to));
+      if (target !== undefined)
+        this.#step(target, { kind: 'message', from, to, message: wrong }, false);
+    });
+  }
+
+  // Clients ---------------------------------------------------------------------------------------
 
   #leaders(): SimNode[] {
     return this.nodes.filter((node) => node.raft?.status().role === 'leader');
@@ -309,9 +335,12 @@ export class World {
     for (const checker of this.#checkers) checker.onAnswer?.(kind, request, reply);
   }
 
-  // The controller of voters ---------------------------------------------------------------------------------------------------------------
+  // The controller of voters ----------------------------------------------------------------------
 
-  /** One change towards the size of the moment: the dead leave first, then a follower joins or one leaves. */
+  /**
+   * One change towards the size of the moment: the dead leave first, then a follower joins or one
+   * leaves.
+   */
   #control(): void {
     for (const node of this.#leaders()) {
       const status = node.raft?.status();
@@ -396,26 +425,47 @@ export class World {
     }
   }
 
-  // Faults -------------------------------------------------------------------------------------------------------------------------------
+  // Faults ----------------------------------------------------------------------------------------
 
   #crashOne(): void {
     const node = this.random.pick(this.nodes);
-    // A copy that is started again and again reaches any incarnation: the core can tell it by that number only while it is lower.
+    // A copy that is started again and again reaches any incarnation: the core can tell it by that
+    // number only while it is lower.
     if (node.raft === null || node.isRolledBack) return;
     this.#crash(node);
     this.#after(this.random.below(this.profile.downMsMax), () => this.#start(node));
   }
 
-  #mayFellLeader(node: SimNode, { status }: RaftOutput): void {
-    const isNews = status.role === 'leader' && !this.#felled.has(status.term);
-    if (!isNews || this.#isHealing) return;
-    this.#felled.add(status.term);
-    if (!this.random.chance(this.profile.leaderCrashRate)) return;
+  /**
+   * Fells leaders before they have committed anything of their term (thesis figure 3.7): with an
+   * entry that nobody else was given, or when the first of the others holds what they inherited.
+   */
+  #mayFellLeader(node: SimNode, input: RaftInput, { status }: RaftOutput): void {
+    if (status.role !== 'leader' || status.isLeaderReady || this.#isHealing) return;
+    const end = this.#ends.get(status.term) ?? this.#drawEnd(node);
+    this.#ends.set(status.term, end);
+    if (end !== 'at the first answer' || input.kind !== 'message') return;
+    if (input.message.kind === 'append-accepted') this.#fell(node, 0, 300);
+  }
+
+  #drawEnd(node: SimNode): 'none' | 'unheard' | 'at the first answer' {
+    if (!this.random.chance(this.profile.leaderCrashRate)) return 'none';
+    if (this.random.chance(0.4)) return 'at the first answer';
+    const links = this.nodes.map(({ brokerId }) => `${node.brokerId}>${brokerId}`);
+    for (const link of links) this.#cuts.add(link);
+    this.#fell(node, this.random.below(60 + this.profile.syncMsMax), 0, links);
+    return 'unheard';
+  }
+
+  #fell(node: SimNode, delayMs: number, downMsMin: number, links: readonly string[] = []): void {
     const { life } = node;
-    this.#after(this.random.below(60), () => {
+    this.#after(delayMs, () => {
+      for (const link of links) this.#cuts.delete(link);
       if (node.life !== life || node.isRolledBack) return;
+      node.lostLives.add(life);
       this.#crash(node);
-      this.#after(this.random.below(this.profile.downMsMax), () => this.#start(node));
+      const downMs = downMsMin + this.random.below(this.profile.downMsMax);
+      this.#after(downMs, () => this.#start(node));
     });
   }
 
@@ -426,12 +476,19 @@ export class World {
       `${node.key}, ${survivors} of ${node.pendingWrites.length} writes survive`,
     );
     const { peer } = node;
+    // What a process has not handed to the wire dies with it.
+    if (this.random.chance(0.5)) node.lostLives.add(node.life);
     node.crash(survivors);
     for (const [id, request] of this.#requests) {
       if (request.brokerId === node.brokerId) this.#requests.delete(id);
     }
+    this.#lose(peer);
+  }
+
+  /** Most of the others see their connections to it break. */
+  #lose(peer: Peer): void {
     for (const other of this.nodes) {
-      if (other !== node && this.random.chance(0.7))
+      if (!isSamePeer(other.peer, peer) && this.random.chance(0.7))
         this.#after(this.#delay(40), () => this.#step(other, { kind: 'peer-unreachable', peer }));
     }
   }
@@ -447,14 +504,18 @@ export class World {
     }
     for (const link of added) this.#cuts.add(link);
     this.#count('cut', added.join(' '));
+    // Some cuts reset connections: the others take a live leader for dead.
+    const { peer } = this.nodes.find(({ brokerId }) => brokerId === victim) as SimNode;
+    if (this.random.chance(0.3)) this.#lose(peer);
     this.#after(100 + this.random.below(this.profile.partitionMsMax), () => {
       for (const link of added) this.#cuts.delete(link);
     });
   }
 
   /**
-   * Empties a voter's disk, or puts an older copy in its place. The promise needs a majority that keeps its disks, so the next one must wait
-   * until every replica sees three or more voters that are all there.
+   * Empties a voter's disk, or puts an older copy in its place. The promise needs a majority that
+   * keeps its disks, so the next one must wait until every replica sees three or more voters that
+   * are all there.
    */
   #loseDisk(): void {
     const node = this.random.pick(this.nodes);
@@ -494,7 +555,7 @@ export class World {
     );
   }
 
-  // Healing ------------------------------------------------------------------------------------------------------------------------------
+  // Healing ---------------------------------------------------------------------------------------
 
   #heal(): void {
     this.#count('heal', this.describe());
@@ -503,7 +564,10 @@ export class World {
     for (const node of this.nodes) this.#start(node);
   }
 
-  /** One ready leader, the wanted number of live voters, one log everywhere, and no question left open. */
+  /**
+   * One ready leader, the wanted number of live voters, one log everywhere, and no question left
+   * open.
+   */
   #isSettled(): boolean {
     const leaders = this.#leaders();
     const leader = leaders[0]?.raft?.status();

@@ -1,13 +1,17 @@
-/** One simulated broker: drives the core as the runtime does, with a disk that takes its time. A start makes a new generation. */
-import type { Random } from '../../../broker/base/random.ts';
+/**
+ * One simulated broker: drives the core as the runtime does, with a disk that takes its time. A
+ * start makes a new generation.
+ */
+import type { Random } from '../../../base/random.ts';
 import { Partition } from '../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
 import type {
+  Assignment,
   LogWrite,
   PartitionInput,
   PartitionOutput,
 } from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Observed } from './checkers.ts';
 import { ModelLog } from './model-log.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -17,8 +21,13 @@ export interface BrokerWorld {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly lagMsMax: number;
+  /** Chance that a step saves the high-water mark. */
+  readonly checkpointChance: number;
   output(broker: ModelBroker, output: PartitionOutput): void;
 }
+
+/** Writes that wait for each other; more than that go out at once. */
+const QUEUE_SLOW_MAX = 8;
 
 interface QueuedWrite {
   readonly write: LogWrite;
@@ -28,17 +37,22 @@ interface QueuedWrite {
 export class ModelBroker implements Observed {
   readonly id: number;
   readonly disk = new ModelLog();
+  /** The log with everything that the core has emitted, written or not. */
+  emitted = new ModelLog();
   readonly #world: BrokerWorld;
   partition: Partition | null = null;
   incarnation = 0;
   generation = 0;
   isUp = false;
   hasUnreportedLoss = false;
+  hasQuietLoss = false;
+  lostIn = -1;
+  assignment: Assignment | null = null;
   /** Version of the image applied last. */
   version = 0;
   readonly requests = new Map<number, BatchHeader>();
   #queue: QueuedWrite[] = [];
-  #producers = new ProducerTable({ producersMax: 1 });
+  #producers = new ProducerTable({ producersMax: 1, nowMs: 0 });
   #mustRebuild = false;
 
   constructor(id: number, world: BrokerWorld) {
@@ -49,7 +63,9 @@ export class ModelBroker implements Observed {
   open(incarnation: number): void {
     this.incarnation = incarnation;
     this.version = 0;
+    this.assignment = null;
     this.#producers = this.disk.producers();
+    this.emitted = this.disk.copy();
     this.partition = new Partition(
       {
         self: this.id,
@@ -65,13 +81,21 @@ export class ModelBroker implements Observed {
     this.hasUnreportedLoss = false;
   }
 
-  crash(isLossy: boolean): void {
+  /**
+   * @param loss what the disk loses; nobody is told of a quiet loss when the broker registers again
+   */
+  crash(loss: {
+    readonly suffix: boolean;
+    readonly beginning: boolean;
+    readonly isQuiet: boolean;
+  }): void {
     const { random } = this.#world;
     this.generation += 1;
     this.isUp = false;
     this.partition = null;
     this.requests.clear();
-    // The write that was running may be torn: whole frames of it stay, the incomplete last one is cut.
+    // The write that was running may be torn: whole frames of it stay, the incomplete last one is
+    // cut.
     const running = this.#queue[0];
     const isDone = running !== undefined && (running.headers.length > 0 || random.chance(0.5));
     if (isDone)
@@ -81,9 +105,16 @@ export class ModelBroker implements Observed {
       );
     this.#queue = [];
     this.#mustRebuild = false;
-    if (!isLossy) return;
-    this.disk.loseSuffix(random);
-    this.hasUnreportedLoss = true;
+    if (loss.suffix) this.disk.loseSuffix(random);
+    if (loss.beginning) this.disk.loseBeginning(random);
+    if (loss.suffix || loss.beginning) this.lostIn = this.incarnation;
+    if (!loss.isQuiet && (loss.suffix || loss.beginning)) this.hasUnreportedLoss = true;
+  }
+
+  assign(assignment: Assignment, version: number): void {
+    this.version = version;
+    this.assignment = assignment;
+    this.step({ kind: 'assign', assignment });
   }
 
   step(input: PartitionInput): void {
@@ -91,8 +122,12 @@ export class ModelBroker implements Observed {
     if (partition === null) return;
     const output = partition.step(input);
     if (output.rebuildProducers) this.#mustRebuild = true;
-    for (const write of output.writes) this.#enqueue(write, this.#headersOf(write, input));
-    if (this.#world.random.chance(0.1))
+    for (const write of output.writes) {
+      const headers = this.#headersOf(write, input);
+      this.emitted.apply(write, headers);
+      this.#enqueue(write, headers);
+    }
+    if (this.#world.random.chance(this.#world.checkpointChance))
       this.disk.checkpoint = Math.min(partition.readEnd(), this.disk.end);
     this.#world.output(this, output);
   }
@@ -102,11 +137,16 @@ export class ModelBroker implements Observed {
     this.step({ kind: 'synced', offset: this.disk.synced });
   }
 
+  /** Where the log will end is known to the disk alone. */
+  get isCutting(): boolean {
+    return this.#queue.some(({ write }) => write.kind === 'truncate');
+  }
+
   #headersOf(write: LogWrite, input: PartitionInput): readonly BatchHeader[] {
     if (write.kind === 'replicate' && input.kind === 'frames')
       return input.headers.slice(write.first, write.last);
     if (write.kind === 'epoch-start') {
-      return [controlHeader(write.baseOffset, write.leaderEpoch, this.incarnation)];
+      return [controlHeader(write, this.incarnation)];
     }
     if (write.kind !== 'append') return [];
     const header = this.requests.get(write.requestId) as BatchHeader;
@@ -121,7 +161,12 @@ export class ModelBroker implements Observed {
   #startWrite(): void {
     const { scheduler, random } = this.#world;
     const { generation } = this;
-    const delayMs = random.chance(0.01) ? random.below(400) : random.below(4);
+    // What queued behind a slow write goes out together.
+    const delayMs = random.chance(0.01)
+      ? random.below(400)
+      : this.#queue.length > QUEUE_SLOW_MAX
+        ? 0
+        : random.below(4);
     scheduler.after(delayMs, () => {
       if (generation === this.generation) this.#finishWrite();
     });
@@ -133,15 +178,25 @@ export class ModelBroker implements Observed {
     this.disk.apply(done.write, done.headers);
     if (this.#queue.length > 0) this.#startWrite();
     if (this.#mustRebuild && done.write.kind === 'truncate') {
-      this.#producers.rebuild(this.disk.batches);
+      this.#producers.rebuild(this.disk.held, this.disk.start);
       this.#mustRebuild = false;
     }
-    this.step({ kind: 'written', writeId: done.write.writeId });
+    const { writeId, kind } = done.write;
+    this.step({
+      kind: 'written',
+      writeId,
+      ...(kind === 'truncate' && { endOffset: this.disk.end }),
+    });
   }
 }
 
-function controlHeader(baseOffset: number, leaderEpoch: number, incarnation: number): BatchHeader {
+function controlHeader(
+  write: Extract<LogWrite, { kind: 'epoch-start' }>,
+  incarnation: number,
+): BatchHeader {
+  const { baseOffset, leaderEpoch, dataEnd } = write;
   return {
+    dataEnd,
     baseOffset,
     leaderEpoch,
     length: 100,
@@ -150,6 +205,7 @@ function controlHeader(baseOffset: number, leaderEpoch: number, incarnation: num
     crc: 1_000_000_000 + leaderEpoch * 10_000 + incarnation,
     codec: 0,
     isControl: true,
+    isSparse: false,
     lastOffsetDelta: 0,
     recordCount: 1,
     baseSequence: 0xffff_ffff,

@@ -1,11 +1,14 @@
 /** An idempotent producer: a few batches in flight, sent again in order until each is resolved. */
-import type { BrokerError } from '../../../broker/base/errors.ts';
-import type { Random } from '../../../broker/base/random.ts';
+import type { BrokerError } from '../../../base/errors.ts';
+import type { Random } from '../../../base/random.ts';
 import type { AckLevel, AppendResult } from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Scheduler } from './scheduler.ts';
 
-/** Span from the oldest unresolved batch: the leader's window (PRODUCER_WINDOW_BATCHES) must reach back to it. */
+/**
+ * Span from the oldest unresolved batch: the leader's window (PRODUCER_WINDOW_BATCHES) must reach
+ * back to it.
+ */
 const SPAN_MAX = 4;
 const TIMEOUT_MS = 400;
 const RETRY_MS = 20;
@@ -31,6 +34,8 @@ interface Item {
   readonly header: BatchHeader;
   attempt: number;
   isSent: boolean;
+  /** Everything before it was acknowledged when this attempt was sent. */
+  wasFirst: boolean;
   isResolved: boolean;
 }
 
@@ -41,7 +46,10 @@ export class ModelClient {
   #sequence = 0;
   #items: Item[] = [];
   #target = 0;
-  /** Greatest leader epoch that has taken a batch: a refusal of an older one comes from a leader that was replaced. */
+  /**
+   * Greatest leader epoch that has taken a batch: a refusal of an older one comes from a leader
+   * that was replaced.
+   */
   #leaderEpoch = 0;
   #isClosed = false;
   resolved = 0;
@@ -79,6 +87,7 @@ export class ModelClient {
       crc: this.#world.nextId(),
       codec: 0,
       isControl: false,
+      isSparse: false,
       lastOffsetDelta: recordCount - 1,
       recordCount,
       baseSequence: this.#sequence,
@@ -88,12 +97,13 @@ export class ModelClient {
       producerEpoch: 0,
     };
     this.#sequence += recordCount;
-    this.#items.push({ header, attempt: 0, isSent: false, isResolved: false });
+    this.#items.push({ header, attempt: 0, isSent: false, wasFirst: false, isResolved: false });
   }
 
   #send(item: Item): void {
     item.isSent = true;
     item.attempt += 1;
+    item.wasFirst = item === this.#items[0];
     const { attempt } = item;
     this.#world.send(this.#target, this.#ack, item.header, (result) => {
       if (item.attempt === attempt) this.#answer(item, attempt, result);
@@ -118,23 +128,24 @@ export class ModelClient {
     this.#world.scheduler.after(RETRY_MS, () => {
       if (item.attempt === attempt) item.isSent = false;
     });
-    if (
-      error.code === 'NOT_LEADER' ||
-      error.code === 'LEADER_UNKNOWN' ||
-      error.code === 'STORAGE_FAILED'
-    ) {
+    if (error.retry === 'refresh') {
       this.#target = error.details.leader ?? this.#world.random.below(this.#world.brokers);
     }
-    // A gap closes when the batch before it has been sent again; what was only leader-acknowledged may be gone for good.
+    // A gap closes when the batch before it has been sent again; what was only leader-acknowledged
+    // may be gone for good.
     const isOutdated = (error.details.leaderEpoch ?? Infinity) < this.#leaderEpoch;
     if (isOutdated) this.#target = this.#world.random.below(this.#world.brokers);
+    // A leader may have judged this attempt while the batch before it was still on its way,
+    // whatever was acknowledged since.
+    const isCertain = !isOutdated && item.wasFirst;
     const isFatal =
-      !isOutdated &&
       error.retry === 'no' &&
-      (error.code !== 'OUT_OF_ORDER_SEQUENCE' ||
-        (item === this.#items[0] && item.attempt > TRIES_MAX));
-    if (isFatal && (error.code !== 'UNKNOWN_PRODUCER' || item === this.#items[0]))
-      this.#startOver(error);
+      (error.code === 'UNKNOWN_PRODUCER'
+        ? isCertain
+        : error.code === 'OUT_OF_ORDER_SEQUENCE'
+          ? isCertain && item.attempt > TRIES_MAX
+          : !isOutdated);
+    if (isFatal) this.#startOver(error);
   }
 
   #startOver(error: BrokerError): void {

@@ -1,4 +1,8 @@
-/** `node test/sim/replication/main.ts --seed 7` replays one seed with its trace; `--from 1 --count 1000` runs many. */
+/**
+ * `node test/sim/replication/main.ts --seed 7` replays one seed with its trace;
+ * `--from 1 --count 1000 [--bail]` runs many. `--racers 3`: so many append only where nothing was
+ * appended since they looked.
+ */
 import { parseArgs } from 'node:util';
 import { World } from './world.ts';
 
@@ -7,12 +11,16 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     from: { type: 'string', default: '1' },
     count: { type: 'string', default: '200' },
+    bail: { type: 'boolean', default: false },
+    racers: { type: 'string', default: '0' },
   },
 });
 
+const racers = Number(values.racers);
+
 function replay(seed: number): void {
   try {
-    const result = new World(seed, (line) => process.stdout.write(`${line}\n`)).run();
+    const result = new World(seed, (line) => process.stdout.write(`${line}\n`), racers).run();
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } catch (error) {
     // Not thrown on: the process would end before the trace is out.
@@ -33,12 +41,13 @@ function runMany(from: number, count: number): void {
   };
   for (let seed = from; seed < from + count; seed += 1) {
     try {
-      const result = new World(seed).run();
+      const result = new World(seed, undefined, racers).run();
       for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key];
     } catch (error) {
       failures.push(
         `seed ${seed}: ${error instanceof Error ? `${error.name} ${error.message}` : String(error)}`,
       );
+      if (values.bail) break;
     }
   }
   process.stdout.write(

@@ -1,9 +1,12 @@
 /**
- * The controller as the partition core may rely on it: linearizable, compare-and-set, and by the rules of logs.md section 4. What it does not
- * model is how that is decided: metadata consensus has its own tests.
+ * The controller as the partition core may rely on it: linearizable, compare-and-set, and by
+ * docs/rules.md#sync-set-and-q. What it does not model is how that is decided: metadata consensus
+ * has its own tests.
  */
-import { BrokerError } from '../../../broker/base/errors.ts';
-import type { Random } from '../../../broker/base/random.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { Random } from '../../../base/random.ts';
+import { bestLog, lacksBeginning, lossStart } from '../../../broker/metadata/leader-election.ts';
+import type { LogEnd } from '../../../broker/metadata/leader-election.ts';
 import type { Assignment, SyncSetProposal } from '../../../broker/replication/types.ts';
 
 interface Registration {
@@ -17,14 +20,15 @@ export interface ModelState extends Assignment {
 
 /** What the world tells the controller of the brokers. */
 export interface ControllerView {
-  /** (last epoch, end) of a replica that is up, reachable, of this incarnation and sealed at `leaderEpoch`; else null. */
-  inspect(
-    brokerId: number,
-    brokerEpoch: number,
-    leaderEpoch: number,
-  ): { readonly lastEpoch: number; readonly endOffset: number } | null;
+  /**
+   * The log of a replica that is up, reachable, of this incarnation and sealed at `leaderEpoch`;
+   * else null.
+   */
+  inspect(brokerId: number, brokerEpoch: number, leaderEpoch: number): LogEnd | null;
   changed(what: string): void;
-  elected(leader: number, isUnclean: boolean): void;
+  elected(leader: number): void;
+  /** Every record that may be lost stands at `fromOffset` or above. */
+  electedUncleanly(leader: number, fromOffset: number): void;
 }
 
 type Change = Partial<
@@ -132,7 +136,10 @@ export class ModelController {
     this.elect();
   }
 
-  /** A planned move: the leader is asked to hand over (rule 22), or it is moved without being asked. A second one takes the first back. */
+  /**
+   * A planned move: the leader is asked to hand over (rule 22), or it is moved without being asked.
+   * A second one takes the first back.
+   */
   move(): void {
     const { leader, syncSet, suspects, successor } = this.#state;
     if (leader === -1) return;
@@ -144,7 +151,14 @@ export class ModelController {
       this.#commit({ successor: next }, `successor ${next}`);
       return;
     }
-    this.#commit({ leader: -1, leaderEpoch: this.#state.leaderEpoch + 1 }, 'move');
+    this.depose();
+  }
+
+  /** The leader is moved without being asked. */
+  depose(): void {
+    const { leader, leaderEpoch } = this.#state;
+    if (leader === -1) return;
+    this.#commit({ leader: -1, leaderEpoch: leaderEpoch + 1 }, 'move');
     this.elect();
   }
 
@@ -158,7 +172,9 @@ export class ModelController {
     );
   }
 
-  /** Elects from trusted logs if there are enough; called again and again while there is no leader. */
+  /**
+   * Elects from trusted logs if there are enough; called again and again while there is no leader.
+   */
   elect(): void {
     const { leader, syncSet, quorum, suspects, leaderEpoch } = this.#state;
     if (leader !== -1) return;
@@ -169,32 +185,35 @@ export class ModelController {
       return;
     }
     const answers = this.#inspect(trusted);
-    const best = answers[0];
-    if (
-      answers.length < syncSet.length - quorum + 1 ||
-      best === undefined ||
-      this.#broker(best.brokerId).fenced
-    )
+    const unfit = answers.find(lacksBeginning);
+    if (unfit !== undefined) {
+      this.#commit(this.#distrusted(unfit.brokerId), `distrust ${unfit.brokerId}`);
       return;
+    }
+    if (answers.length < syncSet.length - quorum + 1) return;
+    const best = bestLog(
+      answers,
+      answers.map(({ brokerId }) => brokerId),
+    );
+    if (this.#broker(best.brokerId).fenced) return;
     this.#commit(
       { leader: best.brokerId },
       `elect ${best.brokerId} epoch ${leaderEpoch} of ${answers.length} logs`,
     );
-    this.#view.elected(best.brokerId, false);
+    this.#view.elected(best.brokerId);
   }
 
   /** P11: every replica answers, the largest (epoch, end) wins, the loss is reported. */
   electUncleanly(): void {
     const { leader, leaderEpoch } = this.#state;
     if (leader !== -1) return;
-    const answers = this.#inspect(this.#brokers.map((_, index) => index));
-    const best = answers[0];
-    if (
-      best === undefined ||
-      answers.length < this.#brokers.length ||
-      this.#broker(best.brokerId).fenced
-    )
-      return;
+    const everybody = this.#brokers.map((_, index) => index);
+    const answers = this.#inspect(everybody);
+    if (answers.length < this.#brokers.length) return;
+    const best = bestLog(answers, everybody);
+    if (this.#broker(best.brokerId).fenced) return;
+    const { uncleanEpoch } = this.#state;
+    const fromOffset = lossStart({ leader, leaderEpoch, uncleanEpoch }, best);
     this.#commit(
       {
         leader: best.brokerId,
@@ -206,7 +225,7 @@ export class ModelController {
       },
       `elect ${best.brokerId} uncleanly`,
     );
-    this.#view.elected(best.brokerId, true);
+    this.#view.electedUncleanly(best.brokerId, fromOffset);
   }
 
   alter(from: number, fromEpoch: number, proposal: SyncSetProposal): BrokerError | null {
@@ -219,7 +238,8 @@ export class ModelController {
     if (change === null)
       return new BrokerError('REFUSED', `change ${JSON.stringify(proposal.change)} is not allowed`);
     this.#commit(change, `alter by ${from}: ${JSON.stringify(proposal.change)}`);
-    if (proposal.change.op === 'hand-over') this.#view.elected(proposal.change.successor, false);
+    if (proposal.change.op === 'hand-over') this.#view.elected(proposal.change.successor);
+    this.elect();
     return null;
   }
 
@@ -241,9 +261,13 @@ export class ModelController {
       return this.#maySpare(change.member) ? this.#without(change.member) : null;
     }
     if (change.op === 'distrust') {
-      if (!syncSet.includes(change.member)) return null;
-      if (this.#maySpare(change.member)) return this.#without(change.member);
-      return suspects.includes(change.member) ? null : { suspects: [...suspects, change.member] };
+      if (!syncSet.includes(change.member) || suspects.includes(change.member)) return null;
+      const { leader, leaderEpoch } = this.#state;
+      const isOfItself = change.member === leader;
+      return {
+        ...this.#distrusted(change.member),
+        ...(isOfItself ? { leader: -1, leaderEpoch: leaderEpoch + 1 } : {}),
+      };
     }
     if (broker.fenced || broker.epoch !== change.memberEpoch) return null;
     if (change.op === 'trust')
@@ -262,23 +286,21 @@ export class ModelController {
       { leader, leaderEpoch: this.#state.leaderEpoch + 1 },
       `elect ${leader} epoch ${this.#state.leaderEpoch + 1}`,
     );
-    this.#view.elected(leader, false);
+    this.#view.elected(leader);
   }
 
-  /** Best log first. The state is leaderless at its epoch: the replicas seal at it. */
-  #inspect(
-    members: readonly number[],
-  ): { brokerId: number; lastEpoch: number; endOffset: number }[] {
-    return members
-      .flatMap((brokerId) => {
-        const log = this.#view.inspect(
-          brokerId,
-          this.#broker(brokerId).epoch,
-          this.#state.leaderEpoch,
-        );
-        return log === null ? [] : [{ brokerId, ...log }];
-      })
-      .sort((a, b) => b.lastEpoch - a.lastEpoch || b.endOffset - a.endOffset);
+  /** The state is leaderless at its epoch: the replicas seal at it. */
+  #inspect(members: readonly number[]): LogEnd[] {
+    const { leaderEpoch } = this.#state;
+    return members.flatMap(
+      (brokerId) => this.#view.inspect(brokerId, this.#broker(brokerId).epoch, leaderEpoch) ?? [],
+    );
+  }
+
+  #distrusted(member: number): Change {
+    return this.#maySpare(member)
+      ? this.#without(member)
+      : { suspects: [...this.#state.suspects, member] };
   }
 
   /** q - 1 >= min, and the rest still holds enough evidence for an election. */

@@ -1,8 +1,11 @@
-/** A replica's disk: what passed write(2), and up to where it was synced. A lossy crash loses part of the rest; a warm one loses nothing. */
-import type { Random } from '../../../broker/base/random.ts';
+/**
+ * A replica's disk: what passed write(2), and up to where it was synced. A lossy crash loses part
+ * of the rest; a warm one loses nothing.
+ */
+import type { Random } from '../../../base/random.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
 import type { EpochStart, LogState, LogWrite } from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../wire/batch/frame.ts';
 
 export function endOf(header: BatchHeader): number {
   return header.baseOffset + header.lastOffsetDelta + 1;
@@ -12,12 +15,29 @@ export class ModelLog {
   /** Contiguous; what was retired stays for the checkers, below `start`. */
   batches: BatchHeader[] = [];
   start = 0;
+  /** Journalled with the start: epoch of the batch before it, and what retention reached. */
+  startEpoch = 0;
+  retiredTo = 0;
+  /**
+   * The first offset left by a loss of what stood before it; 0: there was none, or the log was
+   * copied anew since.
+   */
+  lostTo = 0;
   synced = 0;
   checkpoint = 0;
 
+  copy(): ModelLog {
+    return Object.assign(new ModelLog(), this, { batches: [...this.batches] });
+  }
+
   get end(): number {
     const last = this.batches.at(-1);
-    return last === undefined ? this.start : endOf(last);
+    return last === undefined ? this.start : Math.max(this.start, endOf(last));
+  }
+
+  /** What a broker can read: nothing below the start. */
+  get held(): readonly BatchHeader[] {
+    return this.batches.slice(this.indexOf(this.start));
   }
 
   /** Index of the batch at `offset`, or of the one after it. */
@@ -40,13 +60,25 @@ export class ModelLog {
   apply(write: LogWrite, headers: readonly BatchHeader[]): void {
     if (write.kind === 'truncate') {
       this.batches.length = this.indexOf(write.toOffset);
+      const last = this.batches.at(-1);
+      if (last !== undefined && endOf(last) > write.toOffset) this.batches.pop();
       this.synced = Math.min(this.synced, write.toOffset);
+      this.checkpoint = Math.min(this.checkpoint, write.toOffset);
     } else if (write.kind === 'reset') {
       this.batches = [];
-      this.start = write.startOffset;
-      this.synced = write.startOffset;
+      this.start = write.start.offset;
+      this.startEpoch = write.start.epoch;
+      this.retiredTo = write.start.retiredTo;
+      this.lostTo = Math.min(
+        this.lostTo,
+        write.start.retiredTo < write.start.offset ? Infinity : 0,
+      );
+      this.synced = write.start.offset;
+      this.checkpoint = Math.min(this.checkpoint, write.start.offset);
     } else if (write.kind === 'retire') {
-      this.start = write.startOffset;
+      this.start = Math.max(this.start, write.startOffset);
+      this.startEpoch = write.startEpoch;
+      this.retiredTo = write.startOffset;
     } else {
       for (const header of headers) {
         if (header.baseOffset !== this.end)
@@ -64,15 +96,52 @@ export class ModelLog {
     this.checkpoint = Math.min(this.checkpoint, this.end);
   }
 
+  /**
+   * The first segments vanish: some batches from the start on, never all. The journal is not told.
+   */
+  loseBeginning(random: Random): void {
+    const first = this.indexOf(this.start);
+    const lost = random.below(this.batches.length - first);
+    const next = this.batches[first + lost];
+    if (lost === 0 || next === undefined) return;
+    this.batches.splice(0, first + lost);
+    this.start = next.baseOffset;
+    this.lostTo = this.start;
+    this.checkpoint = Math.max(this.checkpoint, this.start);
+    this.synced = Math.max(this.synced, this.start);
+  }
+
+  /**
+   * Where the data ends, as far as this log shows: at or above its last data batch, and exactly
+   * there if that stands in the log and no later control batch states more.
+   */
+  get dataEnd(): { readonly least: number; readonly most: number } {
+    const last = this.batches.findLastIndex(({ isControl }) => !isControl);
+    const found = this.batches[last];
+    const least = found === undefined ? 0 : endOf(found);
+    if (least <= this.start) return { least, most: this.end };
+    const stated = this.batches.slice(last + 1).map(({ dataEnd = 0 }) => dataEnd);
+    const exact = Math.max(least, ...stated);
+    return { least: exact, most: exact };
+  }
+
+  /** What the log says for itself in an election: the larger one wins. */
+  get rank(): { readonly lastEpoch: number; readonly end: number } {
+    const { epochs, startEpoch = 0 } = this.recover();
+    return { lastEpoch: epochs.at(-1)?.epoch ?? startEpoch, end: this.end };
+  }
+
   recover(): LogState {
     const epochs: EpochStart[] = [];
-    for (const { leaderEpoch, baseOffset } of this.batches.slice(this.indexOf(this.start))) {
+    for (const { leaderEpoch, baseOffset } of this.held) {
       if (epochs.at(-1)?.epoch !== leaderEpoch)
         epochs.push({ epoch: leaderEpoch, startOffset: baseOffset });
     }
     const endOffset = this.end;
     return {
       startOffset: this.start,
+      startEpoch: this.start === this.retiredTo ? this.startEpoch : 0,
+      retiredTo: this.retiredTo,
       endOffset,
       epochs,
       highWaterMark: Math.min(this.checkpoint, endOffset),
@@ -81,8 +150,9 @@ export class ModelLog {
   }
 
   producers(): ProducerTable {
-    const table = new ProducerTable({ producersMax: 1_000 });
-    for (const header of this.batches) table.apply(header);
+    const table = new ProducerTable({ producersMax: 1_000, nowMs: 0 });
+    table.clear(this.start);
+    for (const header of this.held) table.apply(header);
     return table;
   }
 }

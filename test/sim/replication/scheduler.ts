@@ -1,4 +1,6 @@
-/** Virtual time: events run in the order of (time, sequence), so a run depends on its seed alone. */
+/**
+ * Virtual time: events run in the order of (time, sequence), so a run depends on its seed alone.
+ */
 interface Event {
   readonly atMs: number;
   readonly sequence: number;

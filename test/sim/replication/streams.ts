@@ -1,16 +1,19 @@
-/** Replication streams: one for each (follower, leader), first in first out in both directions, bound to two incarnations, reset at will. */
-import type { Random } from '../../../broker/base/random.ts';
+/**
+ * Replication streams: one for each (follower, leader), first in first out in both directions,
+ * bound to two incarnations, reset at will.
+ */
+import type { Random } from '../../../base/random.ts';
 import type {
   FollowerMessage,
   PartitionInput,
   Position,
 } from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { ModelBroker } from './broker.ts';
+import { Violation } from './checkers.ts';
 import { endOf } from './model-log.ts';
 import type { Scheduler } from './scheduler.ts';
 
-const FRAMES_MAX = 8;
 /** Pushes on the way: credit, by count. */
 const PUSHES_MAX = 3;
 
@@ -21,7 +24,10 @@ interface Stream {
   readonly leaderGeneration: number;
   /** The follower's side. */
   isOpen: boolean;
-  /** The leader's side: it may go on for a while when the follower is dead, with what was on its way. */
+  /**
+   * The leader's side: it may go on for a while when the follower is dead, with what was on its
+   * way.
+   */
   isLeaderOpen: boolean;
   lastUpMs: number;
   lastDownMs: number;
@@ -38,6 +44,10 @@ export class Streams {
   readonly #streams = new Map<string, Stream>();
   readonly #cut = new Set<number>();
   readonly #slowMs = new Map<number, number>();
+  /** Followers that are sent no frames: their bytes wait for something else. */
+  readonly #starved = new Set<number>();
+  /** Batches in one push. */
+  readonly #framesMax: number;
 
   constructor(
     scheduler: Scheduler,
@@ -49,6 +59,7 @@ export class Streams {
     this.#random = random;
     this.#brokers = brokers;
     this.#isFaulty = isFaulty;
+    this.#framesMax = random.pick([1, 2, 8]);
   }
 
   /** Opens the stream to the leader that the follower's core wants, if there is none. */
@@ -115,7 +126,10 @@ export class Streams {
     if (stream?.isOpen === true) this.#close(stream);
   }
 
-  /** A broker died. Leaders may notice late: the connection is half open, and what the dead one had sent still arrives. */
+  /**
+   * A broker died. Leaders may notice late: the connection is half open, and what the dead one had
+   * sent still arrives.
+   */
   died(brokerId: number): void {
     for (const stream of this.#streams.values()) {
       if (stream.leader.id === brokerId) this.#close(stream);
@@ -147,17 +161,29 @@ export class Streams {
     this.#scheduler.after(600, () => this.#slowMs.delete(brokerId));
   }
 
+  starve(brokerId: number, isStarved: boolean): void {
+    if (isStarved) this.#starved.add(brokerId);
+    else this.#starved.delete(brokerId);
+  }
+
   #push(stream: Stream): void {
     const { leader, follower } = stream;
     if (!stream.isOpen || leader.partition === null || stream.pushes >= PUSHES_MAX) return;
     const window = leader.partition.pushWindow(follower.id);
     if (window === null) return;
+    if (window.from < leader.disk.start)
+      throw new Violation(
+        `(push) ${follower.id} is to be sent ${window.from}, the log of ${leader.id} starts at ${leader.disk.start}`,
+      );
     const first = leader.disk.indexOf(window.from);
     const headers: BatchHeader[] = [];
-    for (const header of leader.disk.batches.slice(first, first + FRAMES_MAX)) {
+    const framesMax = this.#starved.has(follower.id) ? 0 : this.#framesMax;
+    for (const header of leader.disk.batches.slice(first, first + framesMax)) {
       if (endOf(header) <= window.upTo) headers.push(header);
     }
     const last = headers.at(-1);
+    // Nothing to tell but bytes that wait: the next look comes with the next change.
+    if (last === undefined && window.from < window.upTo && !this.#starved.has(follower.id)) return;
     leader.partition.pushed(
       follower.id,
       last === undefined ? window.from : endOf(last),

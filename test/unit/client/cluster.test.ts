@@ -17,7 +17,7 @@ afterEach(async () => {
 
 describe('connect()', () => {
   it.each([
-    { servers: '', named: '""' },
+    { servers: '', named: 'nothing' },
     { servers: 'localhost', named: '"localhost"' },
     { servers: '127.0.0.1:9641,127.0.0.1:0', named: '"127.0.0.1:0"' },
     { servers: 'http://127.0.0.1:9641', named: '"http://127.0.0.1:9641"' },

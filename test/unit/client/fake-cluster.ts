@@ -1,4 +1,7 @@
-/** Brokers in this process, one log shared by all of them: enough of the service to be a client's counterpart, with faults on demand. */
+/**
+ * Brokers in this process, one log shared by all of them: enough of the service to be a client's
+ * counterpart, with faults on demand.
+ */
 import { crc32 } from 'node:zlib';
 import {
   Metadata,
@@ -9,23 +12,31 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { ERROR_TABLE, type ErrorCode } from '../../../broker/base/errors.ts';
+import { ERROR_TABLE, type ErrorCode } from '../../../base/errors.ts';
 import {
   checkFrame,
   controlFrame,
+  frameEpoch,
   frameLastOffset,
   frameLength,
   stampFrame,
   topicIdToBytes,
-} from '../../../proto/batch/frame.ts';
+} from '../../../wire/batch/frame.ts';
 import {
   type ClusterSettings,
   AdminServiceService,
   type DescribeBrokerResponse,
-  type DescribeSpreadResponse,
-  type PlannedMove,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
-import { RetryAdvice, Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
+import type {
+  DescribeSpreadResponse,
+  PlannedMove,
+} from '../../../proto/gen/tidemark/v1/balance.ts';
+import type {
+  ExplainPartitionRequest,
+  ExplainPartitionResponse,
+} from '../../../proto/gen/tidemark/v1/explain.ts';
+import type { CrossedLoss } from '../../../proto/gen/tidemark/v1/losses.ts';
+import { Effect, RetryAdvice, Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
 import {
   type FetchRequest,
   type FetchResponse,
@@ -51,6 +62,8 @@ interface StoredBatch {
 /** One partition: its log and what the leader remembers of producers. */
 export class FakePartition {
   leader: number | undefined;
+  /** What unclean elections reported; told as brokers tell it. */
+  losses: { readonly leaderEpoch: number; readonly fromOffset: number }[] = [];
   leaderEpoch = 1;
   end = 0;
   logStart = 0;
@@ -66,6 +79,12 @@ export class FakePartition {
   constructor(leader: number) {
     this.leader = leader;
   }
+}
+
+interface FakePosition {
+  offset: number;
+  leaderEpoch: number;
+  isTold: boolean;
 }
 
 /** What the fake does with a batch instead of taking it. */
@@ -92,7 +111,9 @@ export interface Arrival {
 export class FakeCluster {
   readonly partitions: FakePartition[];
   readonly arrivals: Arrival[] = [];
-  /** Taken from the front, one for each batch that arrives; undefined entries let a batch through. */
+  /**
+   * Taken from the front, one for each batch that arrives; undefined entries let a batch through.
+   */
   faults: (Fault | undefined)[] = [];
   /** Batches of this partition are kept, unanswered, until {@link releaseHeld}. */
   isHolding = false;
@@ -114,13 +135,20 @@ export class FakeCluster {
   readonly adminCalls: { readonly method: string; readonly request: unknown }[] = [];
   plan: PlannedMove[] = [];
   spread: DescribeSpreadResponse = { spanning: 2, faults: [], faultsTotal: 0 };
+  featureLevel = 1;
   moveBytesPerSecond = -1;
   readonly cordoned = new Set<number>();
   /** What brokers report, asked for anew at each call; those without a report answer an error. */
   readonly reports = new Map<number, () => DescribeBrokerResponse>();
+  /** What brokers remember of any partition; those without a memory answer an error. */
+  readonly memories = new Map<number, ExplainPartitionResponse>();
+  /** Fetch streams that clients have open. */
+  openFetches = 0;
   /** Bytes of frames sent to consumers. */
   fetchedBytes = 0;
   hasTopic = true;
+  /** As look-ups tell it. */
+  topicId = TOPIC_ID;
   /** Brokers that answer no look-up. */
   readonly silent = new Set<number>();
   readonly #servers = new Map<number, Server>();
@@ -178,6 +206,15 @@ export class FakeCluster {
         if (report === undefined) fail(done, 'UNKNOWN_BROKER');
         else done(null, report());
       },
+      explainPartition: (
+        { request }: { request: ExplainPartitionRequest },
+        done: sendUnaryData<unknown>,
+      ) => {
+        const memory = this.memories.get(request.brokerId ?? broker);
+        if (request.topic !== TOPIC) fail(done, 'UNKNOWN_TOPIC');
+        else if (memory === undefined) fail(done, 'UNKNOWN_BROKER');
+        else done(null, memory);
+      },
       ...this.#changes(),
     });
     const port = await new Promise<number>((resolve, reject) => {
@@ -203,11 +240,11 @@ export class FakeCluster {
     one.leader = leader;
     one.leaderEpoch += 1;
     const control = {
-      kind: 'epoch-start',
       brokerId: leader,
+      dataEnd: 0,
       leaderEpoch: one.leaderEpoch,
       timestampMs: 1,
-    } as const;
+    };
     this.#store(partition, controlFrame(control, crc32));
   }
 
@@ -308,7 +345,7 @@ export class FakeCluster {
       clusterId: 'fake',
       controller: 1,
       brokers,
-      featureLevel: 1,
+      featureLevel: this.featureLevel,
       losses: [],
       answeredBy: 0,
       metadataIndex: 1,
@@ -332,6 +369,7 @@ export class FakeCluster {
       leaderEpoch,
       partitionEpoch,
       suspects: [],
+      cannotLead: [],
       adding,
       removing,
       target: [],
@@ -341,7 +379,7 @@ export class FakeCluster {
   #topic(): object {
     return {
       name: TOPIC,
-      topicId: TOPIC_ID,
+      topicId: this.topicId,
       replicationFactor: 3,
       config: { commitMode: 1, minInSyncReplicas: 2 },
       partitions: [...this.partitions.keys()].map((index) => this.#partition(index)),
@@ -431,6 +469,9 @@ export class FakeCluster {
       if (last !== undefined && last.baseSequence + last.recordCount !== baseSequence)
         return refused(batch, 'OUT_OF_ORDER_SEQUENCE');
     }
+    const expectedOffset = batch.condition?.value.offset ?? partition.end;
+    if (expectedOffset > partition.end) return refused(batch, 'OFFSET_NOT_AVAILABLE');
+    if (expectedOffset < partition.end) return refused(batch, 'OFFSET_TAKEN');
     const baseOffset = this.#store(batch.partition, frame);
     if (producerId !== 0)
       partition.producers.set(
@@ -461,12 +502,14 @@ export class FakeCluster {
   }
 
   #fetch(broker: number, call: ServerDuplexStream<FetchRequest, FetchResponse>): void {
-    const positions = new Map<number, number>();
+    this.openFetches += 1;
+    call.once('close', () => (this.openFetches -= 1));
+    const positions = new Map<number, FakePosition>();
     const near = new Set<number>();
     let credit = 0;
     let isOver = false;
     const push = (): void => {
-      for (const [index, offset] of positions) {
+      for (const [index, position] of positions) {
         const { leader, frames, logStart, syncSet, followerEnds } = this.partitions[index]!;
         const isServed = leader === broker || (near.has(index) && syncSet.includes(broker));
         const end = Math.min(
@@ -474,7 +517,7 @@ export class FakeCluster {
           followerEnds.get(broker) ?? Number.POSITIVE_INFINITY,
         );
         const one = { topicId: TOPIC_ID_BYTES, partition: index, highWaterMark: end, logStart };
-        const isPast = isServed && (positions.get(index) ?? offset) > this.partitions[index]!.end;
+        const isPast = isServed && position.offset > this.partitions[index]!.end;
         const refusal = isPast ? 'OFFSET_OUT_OF_RANGE' : isServed ? undefined : 'NOT_LEADER';
         const code = this.fetchError ?? refusal;
         if (code !== undefined) {
@@ -485,22 +528,36 @@ export class FakeCluster {
               {
                 ...one,
                 frames: new Uint8Array(0),
+                losses: this.#crossed(index, position, Number.MAX_SAFE_INTEGER),
                 error: wireError(code, leader === broker ? undefined : this.partitions[index]),
               },
             ],
           });
           continue;
         }
+        // A broker tells its marks at once, also where there is nothing to read yet.
+        if (!position.isTold && position.offset === end)
+          call.write({
+            partitions: [{ ...one, frames: new Uint8Array(0), losses: [], error: undefined }],
+          });
+        position.isTold = true;
         for (const frame of frames) {
-          const next = positions.get(index) ?? offset;
           const last = frameLastOffset(frame, 0);
-          if (isOver || credit <= 0 || last < next || last >= end) continue;
+          if (isOver || credit <= 0 || last < position.offset || last >= end) continue;
           credit -= frame.length;
           this.fetchedBytes += frame.length;
-          positions.set(index, frameLastOffset(frame, 0) + 1);
           call.write({
-            partitions: [{ ...one, frames: this.#maybeDamaged(frame), error: undefined }],
+            partitions: [
+              {
+                ...one,
+                frames: this.#maybeDamaged(frame),
+                losses: this.#crossed(index, position, frameEpoch(frame, 0)),
+                error: undefined,
+              },
+            ],
           });
+          position.offset = frameLastOffset(frame, 0) + 1;
+          position.leaderEpoch = frameEpoch(frame, 0);
         }
       }
     };
@@ -510,7 +567,7 @@ export class FakeCluster {
       for (const { partition, offset, leaderEpoch, inSyncOnly } of subscribe) {
         if (inSyncOnly) near.add(partition);
         this.subscriptions.push({ broker, partition, offset, leaderEpoch });
-        positions.set(partition, offset);
+        positions.set(partition, { offset, leaderEpoch, isTold: false });
       }
       push();
     });
@@ -524,6 +581,24 @@ export class FakeCluster {
     this.#watchers.add(push);
   }
 
+  /** Reports between a position and an epoch, as brokers tell them. */
+  #crossed(index: number, position: FakePosition, upToEpoch: number): CrossedLoss[] {
+    const { frames, losses, end } = this.partitions[index]!;
+    const epochs = frames.map((frame) => frameEpoch(frame, 0));
+    const before = frames.findLastIndex((frame) => frameLastOffset(frame, 0) < position.offset);
+    const since = position.leaderEpoch === 0 ? (epochs[before] ?? 0) : position.leaderEpoch;
+    return losses
+      .filter(({ leaderEpoch }) => leaderEpoch > since && leaderEpoch <= upToEpoch)
+      .map(({ leaderEpoch, fromOffset }) => {
+        const first = frames[epochs.findIndex((epoch) => epoch >= leaderEpoch)];
+        const report = { topic: TOPIC, topicId: TOPIC_ID, partition: index, leaderEpoch };
+        return {
+          report: { ...report, leader: 1, fromOffset, atMs: 7 },
+          toOffset: first === undefined ? end : checkFrame(first, 0, crc32).baseOffset,
+        };
+      });
+  }
+
   #maybeDamaged(frame: Uint8Array): Uint8Array {
     if (this.damages === 0) return frame;
     this.damages -= 1;
@@ -534,7 +609,7 @@ export class FakeCluster {
 }
 
 function wireError(code: ErrorCode, partition?: FakePartition): WireError {
-  const { retry } = ERROR_TABLE[code];
+  const { retry, effect } = ERROR_TABLE[code];
   const advice = {
     no: RetryAdvice.RETRY_ADVICE_NO,
     same: RetryAdvice.RETRY_ADVICE_SAME,
@@ -542,7 +617,10 @@ function wireError(code: ErrorCode, partition?: FakePartition): WireError {
   }[retry];
   const hint =
     partition === undefined ? {} : { leader: partition.leader, leaderEpoch: partition.leaderEpoch };
-  return { code, message: `refused by the fake: ${code}`, retry: advice, retryAfterMs: 0, ...hint };
+  const stated = effect === 'none' ? Effect.EFFECT_NONE : Effect.EFFECT_UNKNOWN;
+  const message = `refused by the fake: ${code}`;
+  const silent = { retryAfterMs: 0, holder: undefined };
+  return { code, message, retry: advice, effect: stated, ...silent, ...hint };
 }
 
 function refused(

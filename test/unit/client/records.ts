@@ -1,6 +1,6 @@
 /** Records and logs for the tests of the client. */
 import { crc32 } from 'node:zlib';
-import { decodeBatch, encodeBatch } from '../../../proto/records/batch.ts';
+import { decodeBatch, encodeBatch } from '../../../wire/records/batch.ts';
 import type { FakeCluster } from './fake-cluster.ts';
 
 const utf8 = new TextDecoder();
@@ -9,8 +9,9 @@ export function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-export function text(value: Uint8Array): string {
-  return utf8.decode(value);
+/** Of a tombstone: `(none)`. */
+export function text(value: Uint8Array | null): string {
+  return value === null ? '(none)' : utf8.decode(value);
 }
 
 /** A frame of these values from a producer without an id. */

@@ -6,26 +6,26 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js";
+  DescribeSpreadRequest,
+  DescribeSpreadResponse,
+  PlanRebalanceRequest,
+  PlanRebalanceResponse,
+} from "./balance.ts";
 import { Error } from "./errors.ts";
+import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
+import { LossReport } from "./losses.ts";
 import { BrokerOption } from "./options.ts";
 
 export const protobufPackage = "tidemark.v1";
 
 export const protobufFileName = "tidemark/v1/admin.proto";
 
-/** Topics, brokers, the metadata quorum, and what may be stopped. Every call may be made to any broker, which forwards where needed. */
+/**
+ * Topics, brokers, the metadata quorum, and what may be stopped. Every call may be made to any
+ * broker, which forwards where needed.
+ */
 
 /** How a broker's partition data came through its last stop. */
 export const RestartClass = {
@@ -113,31 +113,16 @@ export interface Broker {
   featureLevelMax: number;
 }
 
-/** Records that may be lost: all from an offset on, of the epochs before a leader epoch. */
-export interface LossReport {
-  /** Topic name. */
-  topic: string;
-  /** Topic id. */
-  topicId: string;
-  /** Partition. */
-  partition: number;
-  /** Unclean epoch; every earlier epoch's records at or above the offset may be lost. */
-  leaderEpoch: number;
-  /** Broker whose log was chosen. */
-  leader: number;
-  /** Start of the range, open upwards. */
-  fromOffset: number;
-  /** When, milliseconds since 1970-01-01 UTC. */
-  atMs: number;
-}
-
 /** Settings of the cluster. In a request, absent ones stay as they are; in an answer all are set. */
 export interface ClusterSettings {
   /** Bytes per second that one broker may push to replicas that reassignments add; -1: no limit. */
   moveBytesPerSecond?:
     | number
     | undefined;
-  /** Live options of brokers by flag, such as `log-level`, over what each broker was started with. In a request an empty text takes an option back. */
+  /**
+   * Live options of brokers by flag, such as `log-level`, over what each broker was started with.
+   * In a request an empty text takes an option back.
+   */
   brokerOptions: { [key: string]: string };
   /** What topics have whose creator states nothing. */
   topicDefaults: TopicDefaults | undefined;
@@ -148,7 +133,10 @@ export interface ClusterSettings_BrokerOptionsEntry {
   value: string;
 }
 
-/** Defaults of topics. In a request, absent ones stay as they are and a count of 0 is taken back; in an answer, absent ones are left to the brokers. */
+/**
+ * Defaults of topics. In a request, absent ones stay as they are and a count of 0 is taken back; in
+ * an answer, absent ones are left to the brokers.
+ */
 export interface TopicDefaults {
   /** Copies of each partition. */
   replicationFactor?:
@@ -258,14 +246,23 @@ export interface DescribeBrokerResponse {
   memoryBytes: number;
   /** Milliseconds since start. */
   uptimeMs: number;
-  /** How far its clock is ahead of the median of all brokers' clocks, in milliseconds; absent while not known. */
+  /**
+   * How far its clock is ahead of the median of all brokers' clocks, in milliseconds; absent while
+   * not known.
+   */
   clockSkewMs?:
     | number
     | undefined;
-  /** Retention by time waits, because the clock is too far off. */
+  /** Retention by time waits, because the clock is not believed. */
   timeRetentionPaused: boolean;
   /** Options in force. */
   options: BrokerOption[];
+  /** Why retention by time waits, in words; empty when it does not. */
+  timeRetentionReason: string;
+  /** Why it follows the metadata no further, in words; empty while it does. */
+  metadataFault: string;
+  /** Why it takes no records for want of space on its data volume, in words; empty while it does. */
+  diskFault: string;
 }
 
 /** Request of DescribeQuorum. */
@@ -296,7 +293,7 @@ export interface DescribeQuorumResponse {
   members: QuorumMember[];
 }
 
-/** Settings of a topic; absent ones take the default, or stay as they are. */
+/** Configs of a topic; absent ones take the default, or stay as they are. */
 export interface TopicConfig {
   /** Fewest trusted members of the sync set that let an append in. */
   minInSyncReplicas?:
@@ -356,8 +353,21 @@ export interface Partition {
   successor?:
     | number
     | undefined;
-  /** What `replicas` becomes at the end of the reassignment, preferred leader first; empty while none is under way. */
+  /**
+   * What `replicas` becomes at the end of the reassignment, preferred leader first; empty while
+   * none is under way.
+   */
   target: number[];
+  /** Replicas that cannot lead, by their brokers' word. */
+  cannotLead: UnableReplica[];
+}
+
+/** A replica that cannot lead its partition. */
+export interface UnableReplica {
+  /** Broker. */
+  brokerId: number;
+  /** Why, as `stopped` or `disk-full`. */
+  reason: string;
 }
 
 /** A topic. */
@@ -433,8 +443,9 @@ export interface AlterTopicRequest {
   /** Copies of each partition; 0 leaves it. */
   replicationFactor: number;
   /**
-   * How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds; 0: refuse at once. A changed replication_factor is
-   * waited for as long too: past it the call succeeds all the same, and the partitions show what is still being moved.
+   * How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds;
+   * 0: refuse at once. A changed replication_factor is waited for as long too: past it the call
+   * succeeds all the same, and the partitions show what is still being moved.
    */
   waitMs: number;
 }
@@ -516,7 +527,11 @@ export interface CheckDisruptionResponse {
 /** Request of PrepareStop. */
 export interface PrepareStopRequest {
   /** Broker; absent: the one that is asked. */
-  brokerId?: number | undefined;
+  brokerId?:
+    | number
+    | undefined;
+  /** Its broker epoch as the caller knows it: a later registration is not told to stop. Absent: any. */
+  brokerEpoch?: number | undefined;
 }
 
 /** Response of PrepareStop. */
@@ -597,58 +612,6 @@ export interface SetClusterSettingsResponse {
   settings: ClusterSettings | undefined;
 }
 
-/** Request of PlanRebalance. */
-export interface PlanRebalanceRequest {
-}
-
-/** One partition's part of a plan. */
-export interface PlannedMove {
-  /** Topic name. */
-  topic: string;
-  /** Partition. */
-  partition: number;
-  /** Replicas now, preferred leader first. */
-  from: number[];
-  /** Replicas wanted: what ReassignPartition takes. */
-  to: number[];
-  /** Bytes that would be copied, for all replicas that come; absent while the partition's leader does not say how large it is. */
-  bytes?: number | undefined;
-}
-
-/** Response of PlanRebalance. */
-export interface PlanRebalanceResponse {
-  /** The moves; none: the cluster is balanced. */
-  moves: PlannedMove[];
-  /** Sum of what is known of their bytes. */
-  bytes: number;
-}
-
-/** Request of DescribeSpread. */
-export interface DescribeSpreadRequest {
-}
-
-/** A partition whose replicas stand on fewer racks than they could. */
-export interface SpreadFault {
-  /** Topic name. */
-  topic: string;
-  /** Partition. */
-  partition: number;
-  /** `racks-unknown`, `too-few-racks`, `moving` (a reassignment mends it) or `misplaced` (a rebalance would mend it). */
-  reason: string;
-  /** For a person: brokers and racks. */
-  message: string;
-}
-
-/** Response of DescribeSpread. */
-export interface DescribeSpreadResponse {
-  /** Number of partitions whose replicas all stand on racks of their own. */
-  spanning: number;
-  /** The others; at most 1,000. */
-  faults: SpreadFault[];
-  /** How many others there are. */
-  faultsTotal: number;
-}
-
 function createBaseBootstrapRequest(): BootstrapRequest {
   return { clusterId: "" };
 }
@@ -692,15 +655,6 @@ export const BootstrapRequest: MessageFns<BootstrapRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<BootstrapRequest>): BootstrapRequest {
-    return BootstrapRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<BootstrapRequest>): BootstrapRequest {
-    const message = createBaseBootstrapRequest();
-    message.clusterId = object.clusterId ?? "";
-    return message;
   },
 };
 
@@ -747,15 +701,6 @@ export const BootstrapResponse: MessageFns<BootstrapResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<BootstrapResponse>): BootstrapResponse {
-    return BootstrapResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<BootstrapResponse>): BootstrapResponse {
-    const message = createBaseBootstrapResponse();
-    message.directoryId = object.directoryId ?? "";
-    return message;
   },
 };
 
@@ -937,153 +882,6 @@ export const Broker: MessageFns<Broker> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Broker>): Broker {
-    return Broker.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Broker>): Broker {
-    const message = createBaseBroker();
-    message.brokerId = object.brokerId ?? 0;
-    message.host = object.host ?? "";
-    message.port = object.port ?? 0;
-    message.rack = object.rack ?? "";
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.directoryId = object.directoryId ?? "";
-    message.restartClass = object.restartClass ?? 0;
-    message.fenced = object.fenced ?? false;
-    message.stopping = object.stopping ?? false;
-    message.voter = object.voter ?? false;
-    message.cordoned = object.cordoned ?? false;
-    message.featureLevelMax = object.featureLevelMax ?? 0;
-    return message;
-  },
-};
-
-function createBaseLossReport(): LossReport {
-  return { topic: "", topicId: "", partition: 0, leaderEpoch: 0, leader: 0, fromOffset: 0, atMs: 0 };
-}
-
-export const LossReport: MessageFns<LossReport> = {
-  encode(message: LossReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.topic !== "") {
-      writer.uint32(10).string(message.topic);
-    }
-    if (message.topicId !== "") {
-      writer.uint32(18).string(message.topicId);
-    }
-    if (message.partition !== 0) {
-      writer.uint32(24).uint32(message.partition);
-    }
-    if (message.leaderEpoch !== 0) {
-      writer.uint32(32).uint32(message.leaderEpoch);
-    }
-    if (message.leader !== 0) {
-      writer.uint32(40).uint32(message.leader);
-    }
-    if (message.fromOffset !== 0) {
-      writer.uint32(48).uint64(message.fromOffset);
-    }
-    if (message.atMs !== 0) {
-      writer.uint32(56).uint64(message.atMs);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): LossReport {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseLossReport();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.topic = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.topicId = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.partition = reader.uint32();
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.leaderEpoch = reader.uint32();
-            continue;
-          }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.leader = reader.uint32();
-            continue;
-          }
-          case 6: {
-            if (tag !== 48) {
-              break;
-            }
-
-            message.fromOffset = longToNumber(reader.uint64());
-            continue;
-          }
-          case 7: {
-            if (tag !== 56) {
-              break;
-            }
-
-            message.atMs = longToNumber(reader.uint64());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<LossReport>): LossReport {
-    return LossReport.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<LossReport>): LossReport {
-    const message = createBaseLossReport();
-    message.topic = object.topic ?? "";
-    message.topicId = object.topicId ?? "";
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.leader = object.leader ?? 0;
-    message.fromOffset = object.fromOffset ?? 0;
-    message.atMs = object.atMs ?? 0;
-    return message;
-  },
 };
 
 function createBaseClusterSettings(): ClusterSettings {
@@ -1155,27 +953,6 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ClusterSettings>): ClusterSettings {
-    return ClusterSettings.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
-    const message = createBaseClusterSettings();
-    message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
-    message.brokerOptions = (globalThis.Object.entries(object.brokerOptions ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    message.topicDefaults = (object.topicDefaults !== undefined && object.topicDefaults !== null)
-      ? TopicDefaults.fromPartial(object.topicDefaults)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseClusterSettings_BrokerOptionsEntry(): ClusterSettings_BrokerOptionsEntry {
@@ -1232,16 +1009,6 @@ export const ClusterSettings_BrokerOptionsEntry: MessageFns<ClusterSettings_Brok
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
-    return ClusterSettings_BrokerOptionsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
-    const message = createBaseClusterSettings_BrokerOptionsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -1311,17 +1078,6 @@ export const TopicDefaults: MessageFns<TopicDefaults> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TopicDefaults>): TopicDefaults {
-    return TopicDefaults.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TopicDefaults>): TopicDefaults {
-    const message = createBaseTopicDefaults();
-    message.replicationFactor = object.replicationFactor ?? undefined;
-    message.minInSyncReplicas = object.minInSyncReplicas ?? undefined;
-    message.commitMode = object.commitMode ?? 0;
-    return message;
-  },
 };
 
 function createBaseDescribeClusterRequest(): DescribeClusterRequest {
@@ -1356,14 +1112,6 @@ export const DescribeClusterRequest: MessageFns<DescribeClusterRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DescribeClusterRequest>): DescribeClusterRequest {
-    return DescribeClusterRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<DescribeClusterRequest>): DescribeClusterRequest {
-    const message = createBaseDescribeClusterRequest();
-    return message;
   },
 };
 
@@ -1497,24 +1245,6 @@ export const DescribeClusterResponse: MessageFns<DescribeClusterResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DescribeClusterResponse>): DescribeClusterResponse {
-    return DescribeClusterResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DescribeClusterResponse>): DescribeClusterResponse {
-    const message = createBaseDescribeClusterResponse();
-    message.clusterId = object.clusterId ?? "";
-    message.controller = object.controller ?? undefined;
-    message.brokers = object.brokers?.map((e) => Broker.fromPartial(e)) || [];
-    message.featureLevel = object.featureLevel ?? 0;
-    message.losses = object.losses?.map((e) => LossReport.fromPartial(e)) || [];
-    message.answeredBy = object.answeredBy ?? 0;
-    message.metadataIndex = object.metadataIndex ?? 0;
-    message.settings = (object.settings !== undefined && object.settings !== null)
-      ? ClusterSettings.fromPartial(object.settings)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseDescribeBrokerRequest(): DescribeBrokerRequest {
@@ -1560,15 +1290,6 @@ export const DescribeBrokerRequest: MessageFns<DescribeBrokerRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DescribeBrokerRequest>): DescribeBrokerRequest {
-    return DescribeBrokerRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DescribeBrokerRequest>): DescribeBrokerRequest {
-    const message = createBaseDescribeBrokerRequest();
-    message.brokerId = object.brokerId ?? undefined;
-    return message;
   },
 };
 
@@ -1659,19 +1380,6 @@ export const FollowerStatus: MessageFns<FollowerStatus> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<FollowerStatus>): FollowerStatus {
-    return FollowerStatus.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FollowerStatus>): FollowerStatus {
-    const message = createBaseFollowerStatus();
-    message.brokerId = object.brokerId ?? 0;
-    message.endOffset = object.endOffset ?? 0;
-    message.lagRecords = object.lagRecords ?? 0;
-    message.lagMs = object.lagMs ?? 0;
-    message.inSync = object.inSync ?? false;
-    return message;
   },
 };
 
@@ -1853,26 +1561,6 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReplicaStatus>): ReplicaStatus {
-    return ReplicaStatus.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicaStatus>): ReplicaStatus {
-    const message = createBaseReplicaStatus();
-    message.topicId = object.topicId ?? "";
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.leading = object.leading ?? false;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.logStart = object.logStart ?? 0;
-    message.logEnd = object.logEnd ?? 0;
-    message.highWaterMark = object.highWaterMark ?? 0;
-    message.sizeBytes = object.sizeBytes ?? 0;
-    message.syncedOffset = object.syncedOffset ?? 0;
-    message.followers = object.followers?.map((e) => FollowerStatus.fromPartial(e)) || [];
-    message.stopped = object.stopped ?? "";
-    return message;
-  },
 };
 
 function createBaseDescribeBrokerResponse(): DescribeBrokerResponse {
@@ -1890,6 +1578,9 @@ function createBaseDescribeBrokerResponse(): DescribeBrokerResponse {
     clockSkewMs: undefined,
     timeRetentionPaused: false,
     options: [],
+    timeRetentionReason: "",
+    metadataFault: "",
+    diskFault: "",
   };
 }
 
@@ -1933,6 +1624,15 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     }
     for (const v of message.options) {
       BrokerOption.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.timeRetentionReason !== "") {
+      writer.uint32(114).string(message.timeRetentionReason);
+    }
+    if (message.metadataFault !== "") {
+      writer.uint32(122).string(message.metadataFault);
+    }
+    if (message.diskFault !== "") {
+      writer.uint32(130).string(message.diskFault);
     }
     return writer;
   },
@@ -2054,6 +1754,30 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
             message.options.push(BrokerOption.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.timeRetentionReason = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.metadataFault = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.diskFault = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2064,27 +1788,6 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DescribeBrokerResponse>): DescribeBrokerResponse {
-    return DescribeBrokerResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DescribeBrokerResponse>): DescribeBrokerResponse {
-    const message = createBaseDescribeBrokerResponse();
-    message.brokerId = object.brokerId ?? 0;
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.version = object.version ?? "";
-    message.restartClass = object.restartClass ?? 0;
-    message.restartReason = object.restartReason ?? "";
-    message.replicas = object.replicas?.map((e) => ReplicaStatus.fromPartial(e)) || [];
-    message.freeBytes = object.freeBytes ?? 0;
-    message.flushAgeMs = object.flushAgeMs ?? 0;
-    message.memoryBytes = object.memoryBytes ?? 0;
-    message.uptimeMs = object.uptimeMs ?? 0;
-    message.clockSkewMs = object.clockSkewMs ?? undefined;
-    message.timeRetentionPaused = object.timeRetentionPaused ?? false;
-    message.options = object.options?.map((e) => BrokerOption.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2120,14 +1823,6 @@ export const DescribeQuorumRequest: MessageFns<DescribeQuorumRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DescribeQuorumRequest>): DescribeQuorumRequest {
-    return DescribeQuorumRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<DescribeQuorumRequest>): DescribeQuorumRequest {
-    const message = createBaseDescribeQuorumRequest();
-    return message;
   },
 };
 
@@ -2208,18 +1903,6 @@ export const QuorumMember: MessageFns<QuorumMember> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<QuorumMember>): QuorumMember {
-    return QuorumMember.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<QuorumMember>): QuorumMember {
-    const message = createBaseQuorumMember();
-    message.brokerId = object.brokerId ?? 0;
-    message.directoryId = object.directoryId ?? "";
-    message.voter = object.voter ?? false;
-    message.matchIndex = object.matchIndex ?? 0;
-    return message;
-  },
 };
 
 function createBaseDescribeQuorumResponse(): DescribeQuorumResponse {
@@ -2298,18 +1981,6 @@ export const DescribeQuorumResponse: MessageFns<DescribeQuorumResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DescribeQuorumResponse>): DescribeQuorumResponse {
-    return DescribeQuorumResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DescribeQuorumResponse>): DescribeQuorumResponse {
-    const message = createBaseDescribeQuorumResponse();
-    message.leader = object.leader ?? 0;
-    message.term = object.term ?? 0;
-    message.commitIndex = object.commitIndex ?? 0;
-    message.members = object.members?.map((e) => QuorumMember.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2443,22 +2114,6 @@ export const TopicConfig: MessageFns<TopicConfig> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TopicConfig>): TopicConfig {
-    return TopicConfig.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TopicConfig>): TopicConfig {
-    const message = createBaseTopicConfig();
-    message.minInSyncReplicas = object.minInSyncReplicas ?? undefined;
-    message.commitMode = object.commitMode ?? 0;
-    message.retentionMs = object.retentionMs ?? undefined;
-    message.retentionBytes = object.retentionBytes ?? undefined;
-    message.segmentBytes = object.segmentBytes ?? undefined;
-    message.segmentMs = object.segmentMs ?? undefined;
-    message.batchBytesMax = object.batchBytesMax ?? undefined;
-    message.uncleanElection = object.uncleanElection ?? undefined;
-    return message;
-  },
 };
 
 function createBasePartition(): Partition {
@@ -2475,6 +2130,7 @@ function createBasePartition(): Partition {
     removing: [],
     successor: undefined,
     target: [],
+    cannotLead: [],
   };
 }
 
@@ -2539,6 +2195,9 @@ export const Partition: MessageFns<Partition> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    for (const v of message.cannotLead) {
+      UnableReplica.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -2712,6 +2371,14 @@ export const Partition: MessageFns<Partition> = {
 
             break;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.cannotLead.push(UnableReplica.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2723,25 +2390,62 @@ export const Partition: MessageFns<Partition> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<Partition>): Partition {
-    return Partition.fromPartial(base ?? {});
+function createBaseUnableReplica(): UnableReplica {
+  return { brokerId: 0, reason: "" };
+}
+
+export const UnableReplica: MessageFns<UnableReplica> = {
+  encode(message: UnableReplica, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
   },
-  fromPartial(object: DeepPartial<Partition>): Partition {
-    const message = createBasePartition();
-    message.partition = object.partition ?? 0;
-    message.replicas = object.replicas?.map((e) => e) || [];
-    message.syncSet = object.syncSet?.map((e) => e) || [];
-    message.quorum = object.quorum ?? 0;
-    message.leader = object.leader ?? undefined;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.partitionEpoch = object.partitionEpoch ?? 0;
-    message.suspects = object.suspects?.map((e) => e) || [];
-    message.adding = object.adding?.map((e) => e) || [];
-    message.removing = object.removing?.map((e) => e) || [];
-    message.successor = object.successor ?? undefined;
-    message.target = object.target?.map((e) => e) || [];
-    return message;
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnableReplica {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnableReplica();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
@@ -2833,21 +2537,6 @@ export const Topic: MessageFns<Topic> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Topic>): Topic {
-    return Topic.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Topic>): Topic {
-    const message = createBaseTopic();
-    message.name = object.name ?? "";
-    message.topicId = object.topicId ?? "";
-    message.replicationFactor = object.replicationFactor ?? 0;
-    message.config = (object.config !== undefined && object.config !== null)
-      ? TopicConfig.fromPartial(object.config)
-      : undefined;
-    message.partitions = object.partitions?.map((e) => Partition.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseAssignment(): Assignment {
@@ -2907,15 +2596,6 @@ export const Assignment: MessageFns<Assignment> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Assignment>): Assignment {
-    return Assignment.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Assignment>): Assignment {
-    const message = createBaseAssignment();
-    message.replicas = object.replicas?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -3018,22 +2698,6 @@ export const CreateTopicRequest: MessageFns<CreateTopicRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CreateTopicRequest>): CreateTopicRequest {
-    return CreateTopicRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CreateTopicRequest>): CreateTopicRequest {
-    const message = createBaseCreateTopicRequest();
-    message.name = object.name ?? "";
-    message.partitions = object.partitions ?? 0;
-    message.replicationFactor = object.replicationFactor ?? 0;
-    message.config = (object.config !== undefined && object.config !== null)
-      ? TopicConfig.fromPartial(object.config)
-      : undefined;
-    message.assignments = object.assignments?.map((e) => Assignment.fromPartial(e)) || [];
-    message.validateOnly = object.validateOnly ?? false;
-    return message;
-  },
 };
 
 function createBaseCreateTopicResponse(): CreateTopicResponse {
@@ -3080,15 +2744,6 @@ export const CreateTopicResponse: MessageFns<CreateTopicResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CreateTopicResponse>): CreateTopicResponse {
-    return CreateTopicResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CreateTopicResponse>): CreateTopicResponse {
-    const message = createBaseCreateTopicResponse();
-    message.topic = (object.topic !== undefined && object.topic !== null) ? Topic.fromPartial(object.topic) : undefined;
-    return message;
-  },
 };
 
 function createBaseListTopicsRequest(): ListTopicsRequest {
@@ -3134,15 +2789,6 @@ export const ListTopicsRequest: MessageFns<ListTopicsRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ListTopicsRequest>): ListTopicsRequest {
-    return ListTopicsRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ListTopicsRequest>): ListTopicsRequest {
-    const message = createBaseListTopicsRequest();
-    message.names = object.names?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -3200,16 +2846,6 @@ export const ListTopicsResponse: MessageFns<ListTopicsResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ListTopicsResponse>): ListTopicsResponse {
-    return ListTopicsResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ListTopicsResponse>): ListTopicsResponse {
-    const message = createBaseListTopicsResponse();
-    message.topics = object.topics?.map((e) => Topic.fromPartial(e)) || [];
-    message.brokers = object.brokers?.map((e) => Broker.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -3301,21 +2937,6 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AlterTopicRequest>): AlterTopicRequest {
-    return AlterTopicRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AlterTopicRequest>): AlterTopicRequest {
-    const message = createBaseAlterTopicRequest();
-    message.name = object.name ?? "";
-    message.config = (object.config !== undefined && object.config !== null)
-      ? TopicConfig.fromPartial(object.config)
-      : undefined;
-    message.partitions = object.partitions ?? 0;
-    message.replicationFactor = object.replicationFactor ?? 0;
-    message.waitMs = object.waitMs ?? 0;
-    return message;
-  },
 };
 
 function createBaseAlterTopicResponse(): AlterTopicResponse {
@@ -3361,15 +2982,6 @@ export const AlterTopicResponse: MessageFns<AlterTopicResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AlterTopicResponse>): AlterTopicResponse {
-    return AlterTopicResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AlterTopicResponse>): AlterTopicResponse {
-    const message = createBaseAlterTopicResponse();
-    message.topic = (object.topic !== undefined && object.topic !== null) ? Topic.fromPartial(object.topic) : undefined;
-    return message;
   },
 };
 
@@ -3417,15 +3029,6 @@ export const DeleteTopicRequest: MessageFns<DeleteTopicRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DeleteTopicRequest>): DeleteTopicRequest {
-    return DeleteTopicRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DeleteTopicRequest>): DeleteTopicRequest {
-    const message = createBaseDeleteTopicRequest();
-    message.name = object.name ?? "";
-    return message;
-  },
 };
 
 function createBaseDeleteTopicResponse(): DeleteTopicResponse {
@@ -3460,14 +3063,6 @@ export const DeleteTopicResponse: MessageFns<DeleteTopicResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DeleteTopicResponse>): DeleteTopicResponse {
-    return DeleteTopicResponse.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<DeleteTopicResponse>): DeleteTopicResponse {
-    const message = createBaseDeleteTopicResponse();
-    return message;
   },
 };
 
@@ -3573,19 +3168,6 @@ export const ElectLeaderRequest: MessageFns<ElectLeaderRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ElectLeaderRequest>): ElectLeaderRequest {
-    return ElectLeaderRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ElectLeaderRequest>): ElectLeaderRequest {
-    const message = createBaseElectLeaderRequest();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.target = object.target ?? undefined;
-    message.unclean = object.unclean ?? false;
-    message.givenUp = object.givenUp?.map((e) => e) || [];
-    return message;
-  },
 };
 
 function createBaseElectLeaderResponse(): ElectLeaderResponse {
@@ -3642,16 +3224,6 @@ export const ElectLeaderResponse: MessageFns<ElectLeaderResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ElectLeaderResponse>): ElectLeaderResponse {
-    return ElectLeaderResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ElectLeaderResponse>): ElectLeaderResponse {
-    const message = createBaseElectLeaderResponse();
-    message.leader = object.leader ?? undefined;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    return message;
   },
 };
 
@@ -3712,15 +3284,6 @@ export const CheckDisruptionRequest: MessageFns<CheckDisruptionRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<CheckDisruptionRequest>): CheckDisruptionRequest {
-    return CheckDisruptionRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CheckDisruptionRequest>): CheckDisruptionRequest {
-    const message = createBaseCheckDisruptionRequest();
-    message.brokerIds = object.brokerIds?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -3812,19 +3375,6 @@ export const DisruptionVerdict: MessageFns<DisruptionVerdict> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DisruptionVerdict>): DisruptionVerdict {
-    return DisruptionVerdict.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DisruptionVerdict>): DisruptionVerdict {
-    const message = createBaseDisruptionVerdict();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.stopsWrites = object.stopsWrites ?? false;
-    message.takesLastCopy = object.takesLastCopy ?? false;
-    message.reason = object.reason ?? "";
-    return message;
-  },
 };
 
 function createBaseCheckDisruptionResponse(): CheckDisruptionResponse {
@@ -3904,28 +3454,19 @@ export const CheckDisruptionResponse: MessageFns<CheckDisruptionResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CheckDisruptionResponse>): CheckDisruptionResponse {
-    return CheckDisruptionResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CheckDisruptionResponse>): CheckDisruptionResponse {
-    const message = createBaseCheckDisruptionResponse();
-    message.safe = object.safe ?? false;
-    message.takesQuorum = object.takesQuorum ?? false;
-    message.reason = object.reason ?? "";
-    message.verdicts = object.verdicts?.map((e) => DisruptionVerdict.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBasePrepareStopRequest(): PrepareStopRequest {
-  return { brokerId: undefined };
+  return { brokerId: undefined, brokerEpoch: undefined };
 }
 
 export const PrepareStopRequest: MessageFns<PrepareStopRequest> = {
   encode(message: PrepareStopRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.brokerId !== undefined) {
       writer.uint32(8).uint32(message.brokerId);
+    }
+    if (message.brokerEpoch !== undefined) {
+      writer.uint32(16).uint64(message.brokerEpoch);
     }
     return writer;
   },
@@ -3951,6 +3492,14 @@ export const PrepareStopRequest: MessageFns<PrepareStopRequest> = {
             message.brokerId = reader.uint32();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.brokerEpoch = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3961,15 +3510,6 @@ export const PrepareStopRequest: MessageFns<PrepareStopRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<PrepareStopRequest>): PrepareStopRequest {
-    return PrepareStopRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PrepareStopRequest>): PrepareStopRequest {
-    const message = createBasePrepareStopRequest();
-    message.brokerId = object.brokerId ?? undefined;
-    return message;
   },
 };
 
@@ -4028,18 +3568,6 @@ export const PrepareStopResponse: MessageFns<PrepareStopResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<PrepareStopResponse>): PrepareStopResponse {
-    return PrepareStopResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PrepareStopResponse>): PrepareStopResponse {
-    const message = createBasePrepareStopResponse();
-    message.leadersLeft = object.leadersLeft ?? 0;
-    message.reason = (object.reason !== undefined && object.reason !== null)
-      ? Error.fromPartial(object.reason)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseCancelStopRequest(): CancelStopRequest {
@@ -4086,15 +3614,6 @@ export const CancelStopRequest: MessageFns<CancelStopRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CancelStopRequest>): CancelStopRequest {
-    return CancelStopRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CancelStopRequest>): CancelStopRequest {
-    const message = createBaseCancelStopRequest();
-    message.brokerId = object.brokerId ?? undefined;
-    return message;
-  },
 };
 
 function createBaseCancelStopResponse(): CancelStopResponse {
@@ -4129,14 +3648,6 @@ export const CancelStopResponse: MessageFns<CancelStopResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<CancelStopResponse>): CancelStopResponse {
-    return CancelStopResponse.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<CancelStopResponse>): CancelStopResponse {
-    const message = createBaseCancelStopResponse();
-    return message;
   },
 };
 
@@ -4220,17 +3731,6 @@ export const ReassignPartitionRequest: MessageFns<ReassignPartitionRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReassignPartitionRequest>): ReassignPartitionRequest {
-    return ReassignPartitionRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReassignPartitionRequest>): ReassignPartitionRequest {
-    const message = createBaseReassignPartitionRequest();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.replicas = object.replicas?.map((e) => e) || [];
-    return message;
-  },
 };
 
 function createBaseReassignPartitionResponse(): ReassignPartitionResponse {
@@ -4276,17 +3776,6 @@ export const ReassignPartitionResponse: MessageFns<ReassignPartitionResponse> = 
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ReassignPartitionResponse>): ReassignPartitionResponse {
-    return ReassignPartitionResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReassignPartitionResponse>): ReassignPartitionResponse {
-    const message = createBaseReassignPartitionResponse();
-    message.partition = (object.partition !== undefined && object.partition !== null)
-      ? Partition.fromPartial(object.partition)
-      : undefined;
-    return message;
   },
 };
 
@@ -4334,15 +3823,6 @@ export const DecommissionRequest: MessageFns<DecommissionRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DecommissionRequest>): DecommissionRequest {
-    return DecommissionRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DecommissionRequest>): DecommissionRequest {
-    const message = createBaseDecommissionRequest();
-    message.brokerId = object.brokerId ?? 0;
-    return message;
-  },
 };
 
 function createBaseDecommissionResponse(): DecommissionResponse {
@@ -4388,15 +3868,6 @@ export const DecommissionResponse: MessageFns<DecommissionResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<DecommissionResponse>): DecommissionResponse {
-    return DecommissionResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DecommissionResponse>): DecommissionResponse {
-    const message = createBaseDecommissionResponse();
-    message.replicasLeft = object.replicasLeft ?? 0;
-    return message;
   },
 };
 
@@ -4444,15 +3915,6 @@ export const RecommissionRequest: MessageFns<RecommissionRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RecommissionRequest>): RecommissionRequest {
-    return RecommissionRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RecommissionRequest>): RecommissionRequest {
-    const message = createBaseRecommissionRequest();
-    message.brokerId = object.brokerId ?? 0;
-    return message;
-  },
 };
 
 function createBaseRecommissionResponse(): RecommissionResponse {
@@ -4487,14 +3949,6 @@ export const RecommissionResponse: MessageFns<RecommissionResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<RecommissionResponse>): RecommissionResponse {
-    return RecommissionResponse.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<RecommissionResponse>): RecommissionResponse {
-    const message = createBaseRecommissionResponse();
-    return message;
   },
 };
 
@@ -4542,15 +3996,6 @@ export const RemoveBrokerRequest: MessageFns<RemoveBrokerRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RemoveBrokerRequest>): RemoveBrokerRequest {
-    return RemoveBrokerRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RemoveBrokerRequest>): RemoveBrokerRequest {
-    const message = createBaseRemoveBrokerRequest();
-    message.brokerId = object.brokerId ?? 0;
-    return message;
-  },
 };
 
 function createBaseRemoveBrokerResponse(): RemoveBrokerResponse {
@@ -4585,14 +4030,6 @@ export const RemoveBrokerResponse: MessageFns<RemoveBrokerResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<RemoveBrokerResponse>): RemoveBrokerResponse {
-    return RemoveBrokerResponse.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<RemoveBrokerResponse>): RemoveBrokerResponse {
-    const message = createBaseRemoveBrokerResponse();
-    return message;
   },
 };
 
@@ -4640,17 +4077,6 @@ export const SetClusterSettingsRequest: MessageFns<SetClusterSettingsRequest> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SetClusterSettingsRequest>): SetClusterSettingsRequest {
-    return SetClusterSettingsRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SetClusterSettingsRequest>): SetClusterSettingsRequest {
-    const message = createBaseSetClusterSettingsRequest();
-    message.settings = (object.settings !== undefined && object.settings !== null)
-      ? ClusterSettings.fromPartial(object.settings)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseSetClusterSettingsResponse(): SetClusterSettingsResponse {
@@ -4697,477 +4123,15 @@ export const SetClusterSettingsResponse: MessageFns<SetClusterSettingsResponse> 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SetClusterSettingsResponse>): SetClusterSettingsResponse {
-    return SetClusterSettingsResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SetClusterSettingsResponse>): SetClusterSettingsResponse {
-    const message = createBaseSetClusterSettingsResponse();
-    message.settings = (object.settings !== undefined && object.settings !== null)
-      ? ClusterSettings.fromPartial(object.settings)
-      : undefined;
-    return message;
-  },
-};
-
-function createBasePlanRebalanceRequest(): PlanRebalanceRequest {
-  return {};
-}
-
-export const PlanRebalanceRequest: MessageFns<PlanRebalanceRequest> = {
-  encode(_: PlanRebalanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): PlanRebalanceRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePlanRebalanceRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<PlanRebalanceRequest>): PlanRebalanceRequest {
-    return PlanRebalanceRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<PlanRebalanceRequest>): PlanRebalanceRequest {
-    const message = createBasePlanRebalanceRequest();
-    return message;
-  },
-};
-
-function createBasePlannedMove(): PlannedMove {
-  return { topic: "", partition: 0, from: [], to: [], bytes: undefined };
-}
-
-export const PlannedMove: MessageFns<PlannedMove> = {
-  encode(message: PlannedMove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.topic !== "") {
-      writer.uint32(10).string(message.topic);
-    }
-    if (message.partition !== 0) {
-      writer.uint32(16).uint32(message.partition);
-    }
-    if (message.from.length !== 0) {
-      writer.uint32(26).fork();
-      for (const v of message.from) {
-        writer.uint32(v);
-      }
-      writer.join();
-    }
-    if (message.to.length !== 0) {
-      writer.uint32(34).fork();
-      for (const v of message.to) {
-        writer.uint32(v);
-      }
-      writer.join();
-    }
-    if (message.bytes !== undefined) {
-      writer.uint32(40).uint64(message.bytes);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): PlannedMove {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePlannedMove();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.topic = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.partition = reader.uint32();
-            continue;
-          }
-          case 3: {
-            if (tag === 24) {
-              message.from.push(reader.uint32());
-
-              continue;
-            }
-
-            if (tag === 26) {
-              const end2 = reader.uint32() + reader.pos;
-              while (reader.pos < end2) {
-                message.from.push(reader.uint32());
-              }
-
-              continue;
-            }
-
-            break;
-          }
-          case 4: {
-            if (tag === 32) {
-              message.to.push(reader.uint32());
-
-              continue;
-            }
-
-            if (tag === 34) {
-              const end2 = reader.uint32() + reader.pos;
-              while (reader.pos < end2) {
-                message.to.push(reader.uint32());
-              }
-
-              continue;
-            }
-
-            break;
-          }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.bytes = longToNumber(reader.uint64());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<PlannedMove>): PlannedMove {
-    return PlannedMove.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PlannedMove>): PlannedMove {
-    const message = createBasePlannedMove();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.from = object.from?.map((e) => e) || [];
-    message.to = object.to?.map((e) => e) || [];
-    message.bytes = object.bytes ?? undefined;
-    return message;
-  },
-};
-
-function createBasePlanRebalanceResponse(): PlanRebalanceResponse {
-  return { moves: [], bytes: 0 };
-}
-
-export const PlanRebalanceResponse: MessageFns<PlanRebalanceResponse> = {
-  encode(message: PlanRebalanceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.moves) {
-      PlannedMove.encode(v!, writer.uint32(10).fork()).join();
-    }
-    if (message.bytes !== 0) {
-      writer.uint32(16).uint64(message.bytes);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): PlanRebalanceResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePlanRebalanceResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.moves.push(PlannedMove.decode(reader, reader.uint32()));
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.bytes = longToNumber(reader.uint64());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<PlanRebalanceResponse>): PlanRebalanceResponse {
-    return PlanRebalanceResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PlanRebalanceResponse>): PlanRebalanceResponse {
-    const message = createBasePlanRebalanceResponse();
-    message.moves = object.moves?.map((e) => PlannedMove.fromPartial(e)) || [];
-    message.bytes = object.bytes ?? 0;
-    return message;
-  },
-};
-
-function createBaseDescribeSpreadRequest(): DescribeSpreadRequest {
-  return {};
-}
-
-export const DescribeSpreadRequest: MessageFns<DescribeSpreadRequest> = {
-  encode(_: DescribeSpreadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): DescribeSpreadRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDescribeSpreadRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<DescribeSpreadRequest>): DescribeSpreadRequest {
-    return DescribeSpreadRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<DescribeSpreadRequest>): DescribeSpreadRequest {
-    const message = createBaseDescribeSpreadRequest();
-    return message;
-  },
-};
-
-function createBaseSpreadFault(): SpreadFault {
-  return { topic: "", partition: 0, reason: "", message: "" };
-}
-
-export const SpreadFault: MessageFns<SpreadFault> = {
-  encode(message: SpreadFault, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.topic !== "") {
-      writer.uint32(10).string(message.topic);
-    }
-    if (message.partition !== 0) {
-      writer.uint32(16).uint32(message.partition);
-    }
-    if (message.reason !== "") {
-      writer.uint32(26).string(message.reason);
-    }
-    if (message.message !== "") {
-      writer.uint32(34).string(message.message);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): SpreadFault {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseSpreadFault();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.topic = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.partition = reader.uint32();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.reason = reader.string();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.message = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<SpreadFault>): SpreadFault {
-    return SpreadFault.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SpreadFault>): SpreadFault {
-    const message = createBaseSpreadFault();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.reason = object.reason ?? "";
-    message.message = object.message ?? "";
-    return message;
-  },
-};
-
-function createBaseDescribeSpreadResponse(): DescribeSpreadResponse {
-  return { spanning: 0, faults: [], faultsTotal: 0 };
-}
-
-export const DescribeSpreadResponse: MessageFns<DescribeSpreadResponse> = {
-  encode(message: DescribeSpreadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.spanning !== 0) {
-      writer.uint32(8).uint32(message.spanning);
-    }
-    for (const v of message.faults) {
-      SpreadFault.encode(v!, writer.uint32(18).fork()).join();
-    }
-    if (message.faultsTotal !== 0) {
-      writer.uint32(24).uint32(message.faultsTotal);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): DescribeSpreadResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDescribeSpreadResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.spanning = reader.uint32();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.faults.push(SpreadFault.decode(reader, reader.uint32()));
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.faultsTotal = reader.uint32();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<DescribeSpreadResponse>): DescribeSpreadResponse {
-    return DescribeSpreadResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DescribeSpreadResponse>): DescribeSpreadResponse {
-    const message = createBaseDescribeSpreadResponse();
-    message.spanning = object.spanning ?? 0;
-    message.faults = object.faults?.map((e) => SpreadFault.fromPartial(e)) || [];
-    message.faultsTotal = object.faultsTotal ?? 0;
-    return message;
-  },
 };
 
 /** Administration. */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
-  /** Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when it, or any peer it can reach, knows a cluster. */
+  /**
+   * Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when
+   * it, or any peer it can reach, knows a cluster.
+   */
   bootstrap: {
     path: "/tidemark.v1.AdminService/Bootstrap" as const,
     requestStream: false as const,
@@ -5263,7 +4227,10 @@ export const AdminServiceService = {
     responseSerialize: (value: ElectLeaderResponse): Buffer => asBuffer(ElectLeaderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ElectLeaderResponse => ElectLeaderResponse.decode(value),
   },
-  /** Would stopping these brokers, together, stop writes, take the last trusted copy, or take the quorum? */
+  /**
+   * Would stopping these brokers, together, stop writes, take the last trusted copy, or take the
+   * quorum?
+   */
   checkDisruption: {
     path: "/tidemark.v1.AdminService/CheckDisruption" as const,
     requestStream: false as const,
@@ -5275,7 +4242,10 @@ export const AdminServiceService = {
       asBuffer(CheckDisruptionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckDisruptionResponse => CheckDisruptionResponse.decode(value),
   },
-  /** Drains leadership from a broker so that it can be stopped without a failed append; returns when it is drained. */
+  /**
+   * Drains leadership from a broker so that it can be stopped without a failed append; returns when
+   * it is drained.
+   */
   prepareStop: {
     path: "/tidemark.v1.AdminService/PrepareStop" as const,
     requestStream: false as const,
@@ -5295,7 +4265,10 @@ export const AdminServiceService = {
     responseSerialize: (value: CancelStopResponse): Buffer => asBuffer(CancelStopResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelStopResponse => CancelStopResponse.decode(value),
   },
-  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
+  /**
+   * Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the
+   * move has begun; the partition shows its progress.
+   */
   reassignPartition: {
     path: "/tidemark.v1.AdminService/ReassignPartition" as const,
     requestStream: false as const,
@@ -5307,7 +4280,10 @@ export const AdminServiceService = {
       asBuffer(ReassignPartitionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReassignPartitionResponse => ReassignPartitionResponse.decode(value),
   },
-  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
+  /**
+   * Cordons a broker and moves everything away from it. Answered when that has begun; repeat the
+   * call to learn how much is left.
+   */
   decommission: {
     path: "/tidemark.v1.AdminService/Decommission" as const,
     requestStream: false as const,
@@ -5329,7 +4305,10 @@ export const AdminServiceService = {
       asBuffer(RecommissionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RecommissionResponse => RecommissionResponse.decode(value),
   },
-  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
+  /**
+   * Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions
+   * need.
+   */
   removeBroker: {
     path: "/tidemark.v1.AdminService/RemoveBroker" as const,
     requestStream: false as const,
@@ -5352,7 +4331,10 @@ export const AdminServiceService = {
       asBuffer(SetClusterSettingsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SetClusterSettingsResponse => SetClusterSettingsResponse.decode(value),
   },
-  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
+  /**
+   * The moves that would balance the cluster, with the bytes they would copy. Changes nothing:
+   * submit them with ReassignPartition.
+   */
   planRebalance: {
     path: "/tidemark.v1.AdminService/PlanRebalance" as const,
     requestStream: false as const,
@@ -5375,10 +4357,28 @@ export const AdminServiceService = {
       asBuffer(DescribeSpreadResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DescribeSpreadResponse => DescribeSpreadResponse.decode(value),
   },
+  /**
+   * How a partition stands, and what a broker has seen decided about it: elections, changes of the
+   * sync set, and when appends were refused, each with the rule that asked for it.
+   */
+  explainPartition: {
+    path: "/tidemark.v1.AdminService/ExplainPartition" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ExplainPartitionRequest): Buffer =>
+      asBuffer(ExplainPartitionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExplainPartitionRequest => ExplainPartitionRequest.decode(value),
+    responseSerialize: (value: ExplainPartitionResponse): Buffer =>
+      asBuffer(ExplainPartitionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExplainPartitionResponse => ExplainPartitionResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
-  /** Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when it, or any peer it can reach, knows a cluster. */
+  /**
+   * Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when
+   * it, or any peer it can reach, knows a cluster.
+   */
   bootstrap: handleUnaryCall<BootstrapRequest, BootstrapResponse>;
   /** Brokers, controller, voters, loss reports. */
   describeCluster: handleUnaryCall<DescribeClusterRequest, DescribeClusterResponse>;
@@ -5396,352 +4396,50 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   deleteTopic: handleUnaryCall<DeleteTopicRequest, DeleteTopicResponse>;
   /** Moves leadership of a partition. */
   electLeader: handleUnaryCall<ElectLeaderRequest, ElectLeaderResponse>;
-  /** Would stopping these brokers, together, stop writes, take the last trusted copy, or take the quorum? */
+  /**
+   * Would stopping these brokers, together, stop writes, take the last trusted copy, or take the
+   * quorum?
+   */
   checkDisruption: handleUnaryCall<CheckDisruptionRequest, CheckDisruptionResponse>;
-  /** Drains leadership from a broker so that it can be stopped without a failed append; returns when it is drained. */
+  /**
+   * Drains leadership from a broker so that it can be stopped without a failed append; returns when
+   * it is drained.
+   */
   prepareStop: handleUnaryCall<PrepareStopRequest, PrepareStopResponse>;
   /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
   cancelStop: handleUnaryCall<CancelStopRequest, CancelStopResponse>;
-  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
+  /**
+   * Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the
+   * move has begun; the partition shows its progress.
+   */
   reassignPartition: handleUnaryCall<ReassignPartitionRequest, ReassignPartitionResponse>;
-  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
+  /**
+   * Cordons a broker and moves everything away from it. Answered when that has begun; repeat the
+   * call to learn how much is left.
+   */
   decommission: handleUnaryCall<DecommissionRequest, DecommissionResponse>;
   /** Takes a decommission back: the broker is given replicas again. */
   recommission: handleUnaryCall<RecommissionRequest, RecommissionResponse>;
-  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
+  /**
+   * Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions
+   * need.
+   */
   removeBroker: handleUnaryCall<RemoveBrokerRequest, RemoveBrokerResponse>;
   /** Changes settings of the cluster, live. */
   setClusterSettings: handleUnaryCall<SetClusterSettingsRequest, SetClusterSettingsResponse>;
-  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
+  /**
+   * The moves that would balance the cluster, with the bytes they would copy. Changes nothing:
+   * submit them with ReassignPartition.
+   */
   planRebalance: handleUnaryCall<PlanRebalanceRequest, PlanRebalanceResponse>;
   /** Partitions whose replicas do not span racks, and why. */
   describeSpread: handleUnaryCall<DescribeSpreadRequest, DescribeSpreadResponse>;
+  /**
+   * How a partition stands, and what a broker has seen decided about it: elections, changes of the
+   * sync set, and when appends were refused, each with the rule that asked for it.
+   */
+  explainPartition: handleUnaryCall<ExplainPartitionRequest, ExplainPartitionResponse>;
 }
-
-export interface AdminServiceClient extends Client {
-  /** Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when it, or any peer it can reach, knows a cluster. */
-  bootstrap(
-    request: BootstrapRequest,
-    callback: (error: ServiceError | null, response: BootstrapResponse) => void,
-  ): ClientUnaryCall;
-  bootstrap(
-    request: BootstrapRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: BootstrapResponse) => void,
-  ): ClientUnaryCall;
-  bootstrap(
-    request: BootstrapRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: BootstrapResponse) => void,
-  ): ClientUnaryCall;
-  /** Brokers, controller, voters, loss reports. */
-  describeCluster(
-    request: DescribeClusterRequest,
-    callback: (error: ServiceError | null, response: DescribeClusterResponse) => void,
-  ): ClientUnaryCall;
-  describeCluster(
-    request: DescribeClusterRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DescribeClusterResponse) => void,
-  ): ClientUnaryCall;
-  describeCluster(
-    request: DescribeClusterRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DescribeClusterResponse) => void,
-  ): ClientUnaryCall;
-  /** One broker's own view: its replicas, their ends and lags, its disk. */
-  describeBroker(
-    request: DescribeBrokerRequest,
-    callback: (error: ServiceError | null, response: DescribeBrokerResponse) => void,
-  ): ClientUnaryCall;
-  describeBroker(
-    request: DescribeBrokerRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DescribeBrokerResponse) => void,
-  ): ClientUnaryCall;
-  describeBroker(
-    request: DescribeBrokerRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DescribeBrokerResponse) => void,
-  ): ClientUnaryCall;
-  /** The metadata quorum as its leader sees it. */
-  describeQuorum(
-    request: DescribeQuorumRequest,
-    callback: (error: ServiceError | null, response: DescribeQuorumResponse) => void,
-  ): ClientUnaryCall;
-  describeQuorum(
-    request: DescribeQuorumRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DescribeQuorumResponse) => void,
-  ): ClientUnaryCall;
-  describeQuorum(
-    request: DescribeQuorumRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DescribeQuorumResponse) => void,
-  ): ClientUnaryCall;
-  /** Makes a topic. */
-  createTopic(
-    request: CreateTopicRequest,
-    callback: (error: ServiceError | null, response: CreateTopicResponse) => void,
-  ): ClientUnaryCall;
-  createTopic(
-    request: CreateTopicRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: CreateTopicResponse) => void,
-  ): ClientUnaryCall;
-  createTopic(
-    request: CreateTopicRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: CreateTopicResponse) => void,
-  ): ClientUnaryCall;
-  /** All topics, or those named, with their partitions. */
-  listTopics(
-    request: ListTopicsRequest,
-    callback: (error: ServiceError | null, response: ListTopicsResponse) => void,
-  ): ClientUnaryCall;
-  listTopics(
-    request: ListTopicsRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListTopicsResponse) => void,
-  ): ClientUnaryCall;
-  listTopics(
-    request: ListTopicsRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListTopicsResponse) => void,
-  ): ClientUnaryCall;
-  /** Changes settings or adds partitions, live. */
-  alterTopic(
-    request: AlterTopicRequest,
-    callback: (error: ServiceError | null, response: AlterTopicResponse) => void,
-  ): ClientUnaryCall;
-  alterTopic(
-    request: AlterTopicRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: AlterTopicResponse) => void,
-  ): ClientUnaryCall;
-  alterTopic(
-    request: AlterTopicRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: AlterTopicResponse) => void,
-  ): ClientUnaryCall;
-  /** Deletes a topic and its records. */
-  deleteTopic(
-    request: DeleteTopicRequest,
-    callback: (error: ServiceError | null, response: DeleteTopicResponse) => void,
-  ): ClientUnaryCall;
-  deleteTopic(
-    request: DeleteTopicRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DeleteTopicResponse) => void,
-  ): ClientUnaryCall;
-  deleteTopic(
-    request: DeleteTopicRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DeleteTopicResponse) => void,
-  ): ClientUnaryCall;
-  /** Moves leadership of a partition. */
-  electLeader(
-    request: ElectLeaderRequest,
-    callback: (error: ServiceError | null, response: ElectLeaderResponse) => void,
-  ): ClientUnaryCall;
-  electLeader(
-    request: ElectLeaderRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ElectLeaderResponse) => void,
-  ): ClientUnaryCall;
-  electLeader(
-    request: ElectLeaderRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ElectLeaderResponse) => void,
-  ): ClientUnaryCall;
-  /** Would stopping these brokers, together, stop writes, take the last trusted copy, or take the quorum? */
-  checkDisruption(
-    request: CheckDisruptionRequest,
-    callback: (error: ServiceError | null, response: CheckDisruptionResponse) => void,
-  ): ClientUnaryCall;
-  checkDisruption(
-    request: CheckDisruptionRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: CheckDisruptionResponse) => void,
-  ): ClientUnaryCall;
-  checkDisruption(
-    request: CheckDisruptionRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: CheckDisruptionResponse) => void,
-  ): ClientUnaryCall;
-  /** Drains leadership from a broker so that it can be stopped without a failed append; returns when it is drained. */
-  prepareStop(
-    request: PrepareStopRequest,
-    callback: (error: ServiceError | null, response: PrepareStopResponse) => void,
-  ): ClientUnaryCall;
-  prepareStop(
-    request: PrepareStopRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: PrepareStopResponse) => void,
-  ): ClientUnaryCall;
-  prepareStop(
-    request: PrepareStopRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: PrepareStopResponse) => void,
-  ): ClientUnaryCall;
-  /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
-  cancelStop(
-    request: CancelStopRequest,
-    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
-  ): ClientUnaryCall;
-  cancelStop(
-    request: CancelStopRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
-  ): ClientUnaryCall;
-  cancelStop(
-    request: CancelStopRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: CancelStopResponse) => void,
-  ): ClientUnaryCall;
-  /** Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the move has begun; the partition shows its progress. */
-  reassignPartition(
-    request: ReassignPartitionRequest,
-    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
-  ): ClientUnaryCall;
-  reassignPartition(
-    request: ReassignPartitionRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
-  ): ClientUnaryCall;
-  reassignPartition(
-    request: ReassignPartitionRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ReassignPartitionResponse) => void,
-  ): ClientUnaryCall;
-  /** Cordons a broker and moves everything away from it. Answered when that has begun; repeat the call to learn how much is left. */
-  decommission(
-    request: DecommissionRequest,
-    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
-  ): ClientUnaryCall;
-  decommission(
-    request: DecommissionRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
-  ): ClientUnaryCall;
-  decommission(
-    request: DecommissionRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DecommissionResponse) => void,
-  ): ClientUnaryCall;
-  /** Takes a decommission back: the broker is given replicas again. */
-  recommission(
-    request: RecommissionRequest,
-    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
-  ): ClientUnaryCall;
-  recommission(
-    request: RecommissionRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
-  ): ClientUnaryCall;
-  recommission(
-    request: RecommissionRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RecommissionResponse) => void,
-  ): ClientUnaryCall;
-  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions need. */
-  removeBroker(
-    request: RemoveBrokerRequest,
-    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
-  ): ClientUnaryCall;
-  removeBroker(
-    request: RemoveBrokerRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
-  ): ClientUnaryCall;
-  removeBroker(
-    request: RemoveBrokerRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RemoveBrokerResponse) => void,
-  ): ClientUnaryCall;
-  /** Changes settings of the cluster, live. */
-  setClusterSettings(
-    request: SetClusterSettingsRequest,
-    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
-  ): ClientUnaryCall;
-  setClusterSettings(
-    request: SetClusterSettingsRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
-  ): ClientUnaryCall;
-  setClusterSettings(
-    request: SetClusterSettingsRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: SetClusterSettingsResponse) => void,
-  ): ClientUnaryCall;
-  /** The moves that would balance the cluster, with the bytes they would copy. Changes nothing: submit them with ReassignPartition. */
-  planRebalance(
-    request: PlanRebalanceRequest,
-    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
-  ): ClientUnaryCall;
-  planRebalance(
-    request: PlanRebalanceRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
-  ): ClientUnaryCall;
-  planRebalance(
-    request: PlanRebalanceRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: PlanRebalanceResponse) => void,
-  ): ClientUnaryCall;
-  /** Partitions whose replicas do not span racks, and why. */
-  describeSpread(
-    request: DescribeSpreadRequest,
-    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
-  ): ClientUnaryCall;
-  describeSpread(
-    request: DescribeSpreadRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
-  ): ClientUnaryCall;
-  describeSpread(
-    request: DescribeSpreadRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DescribeSpreadResponse) => void,
-  ): ClientUnaryCall;
-}
-
-export const AdminServiceClient = makeGenericClientConstructor(
-  AdminServiceService,
-  "tidemark.v1.AdminService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): AdminServiceClient;
-  service: typeof AdminServiceService;
-  serviceName: string;
-};
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
@@ -5757,8 +4455,6 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }
 
 /** The same bytes as a Buffer, without the copy that `Buffer.from(bytes)` makes. */

@@ -36,9 +36,42 @@ export namespace RetryAdvice {
   export type UNRECOGNIZED = typeof RetryAdvice.UNRECOGNIZED;
 }
 
+/** What the request that got the error can still do. */
+export const Effect = {
+  /** EFFECT_UNSPECIFIED - Not stated: the answer of an older broker. */
+  EFFECT_UNSPECIFIED: 0,
+  /** EFFECT_NONE - It changed nothing, and never will. */
+  EFFECT_NONE: 1,
+  /** EFFECT_UNKNOWN - It may have been carried out, or may be yet. */
+  EFFECT_UNKNOWN: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type Effect = typeof Effect[keyof typeof Effect];
+
+export namespace Effect {
+  export type EFFECT_UNSPECIFIED = typeof Effect.EFFECT_UNSPECIFIED;
+  export type EFFECT_NONE = typeof Effect.EFFECT_NONE;
+  export type EFFECT_UNKNOWN = typeof Effect.EFFECT_UNKNOWN;
+  export type UNRECOGNIZED = typeof Effect.UNRECOGNIZED;
+}
+
+/** A batch in a log, and who wrote it. */
+export interface BatchHolder {
+  /** Its producer. */
+  producerId: number;
+  /** Epoch of that. */
+  producerEpoch: number;
+  /** Sequence of its first record. */
+  baseSequence: number;
+  /** Offset of its first record. */
+  baseOffset: number;
+}
+
 /**
- * One error of the table in docs/errors.md. A failed call carries it in the trailer `grpc-status-details-bin`, packed as a detail of
- * google.rpc.Status; streams carry it inside their messages.
+ * One error of the table in docs/errors.md. A failed call carries it in the trailer
+ * `grpc-status-details-bin`, packed as a detail of google.rpc.Status; streams carry it inside their
+ * messages.
  */
 export interface Error {
   /** Stable code, e.g. `NOT_LEADER`. Branch on this. */
@@ -66,8 +99,97 @@ export interface Error {
     | number
     | undefined;
   /** End (exclusive) of what can be read. */
-  logEnd?: number | undefined;
+  logEnd?:
+    | number
+    | undefined;
+  /** Certainty of the table: whether the request may be taken for not done. */
+  effect: Effect;
+  /** Of an append that expected another end: offset of the last record, plus 1. */
+  dataEnd?:
+    | number
+    | undefined;
+  /** The first batch at or above the end that it expected, where its producer is remembered. */
+  holder: BatchHolder | undefined;
 }
+
+function createBaseBatchHolder(): BatchHolder {
+  return { producerId: 0, producerEpoch: 0, baseSequence: 0, baseOffset: 0 };
+}
+
+export const BatchHolder: MessageFns<BatchHolder> = {
+  encode(message: BatchHolder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.producerId !== 0) {
+      writer.uint32(8).uint64(message.producerId);
+    }
+    if (message.producerEpoch !== 0) {
+      writer.uint32(16).uint32(message.producerEpoch);
+    }
+    if (message.baseSequence !== 0) {
+      writer.uint32(24).uint32(message.baseSequence);
+    }
+    if (message.baseOffset !== 0) {
+      writer.uint32(32).uint64(message.baseOffset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchHolder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchHolder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.producerId = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.producerEpoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.baseSequence = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.baseOffset = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseError(): Error {
   return {
@@ -80,6 +202,9 @@ function createBaseError(): Error {
     controller: undefined,
     logStart: undefined,
     logEnd: undefined,
+    effect: 0,
+    dataEnd: undefined,
+    holder: undefined,
   };
 }
 
@@ -111,6 +236,15 @@ export const Error: MessageFns<Error> = {
     }
     if (message.logEnd !== undefined) {
       writer.uint32(72).uint64(message.logEnd);
+    }
+    if (message.effect !== 0) {
+      writer.uint32(80).int32(message.effect);
+    }
+    if (message.dataEnd !== undefined) {
+      writer.uint32(88).uint64(message.dataEnd);
+    }
+    if (message.holder !== undefined) {
+      BatchHolder.encode(message.holder, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -200,6 +334,30 @@ export const Error: MessageFns<Error> = {
             message.logEnd = longToNumber(reader.uint64());
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.effect = reader.int32() as any;
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.dataEnd = longToNumber(reader.uint64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.holder = BatchHolder.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -211,33 +369,7 @@ export const Error: MessageFns<Error> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Error>): Error {
-    return Error.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Error>): Error {
-    const message = createBaseError();
-    message.code = object.code ?? "";
-    message.message = object.message ?? "";
-    message.retry = object.retry ?? 0;
-    message.retryAfterMs = object.retryAfterMs ?? 0;
-    message.leader = object.leader ?? undefined;
-    message.leaderEpoch = object.leaderEpoch ?? undefined;
-    message.controller = object.controller ?? undefined;
-    message.logStart = object.logStart ?? undefined;
-    message.logEnd = object.logEnd ?? undefined;
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
@@ -253,6 +385,4 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -6,23 +6,14 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Error } from "./errors.ts";
+import { CrossedLoss } from "./losses.ts";
 import { Header } from "./records.ts";
 
 export const protobufPackage = "tidemark.v1";
@@ -30,8 +21,9 @@ export const protobufPackage = "tidemark.v1";
 export const protobufFileName = "tidemark/v1/log.proto";
 
 /**
- * Appending and reading. Plain calls (Append, Read, ListOffsets) may be made to any broker, which forwards to the leaders; the streams
- * (Produce, Fetch) go straight to leaders and carry whole batch frames (proto/batch/FORMAT.md).
+ * Appending and reading. Plain calls (Append, Read, ListOffsets) may be made to any broker, which
+ * forwards to the leaders; the streams (Produce, Fetch) go straight to leaders and carry whole
+ * batch frames (wire/batch/FORMAT.md).
  */
 
 /** How far a record must have come before it is acknowledged. */
@@ -73,6 +65,34 @@ export interface AppendRecord {
   headers: Header[];
   /** Milliseconds since 1970-01-01 UTC; 0: the broker's clock at arrival. */
   timestampMs: number;
+  /**
+   * The record has no value, not even an empty one; then `value` must be empty. Brokers of older
+   * builds take it for an empty value.
+   */
+  tombstone: boolean;
+}
+
+/**
+ * The end of a partition that an append was decided by. The append is made only if no record stands
+ * at or above `offset`, and `offset` is not above the end of the leader's log. Control batches,
+ * with which leaders begin, are no records, so an election breaks nobody's expectation: offset 0
+ * means that nothing was ever appended, and the offset behind the last record that was read and
+ * the high-water mark both name the end, though control batches may lie between.
+ *
+ * Of appends that expect the same end at most one is made. The others are refused for certain with
+ * OFFSET_TAKEN, once what stands there is committed; `data_end` and `holder` of the error name it.
+ * POSITION_DIVERGED: the record before `offset` is not of `leader_epoch`, as after an unclean
+ * election. OFFSET_NOT_AVAILABLE: the leader's log does not reach so far; the same may succeed at
+ * another leader.
+ *
+ * Brokers judge it from feature level 6 on. An older build does not know the field and appends in
+ * any case: ask DescribeCluster for the level before the first such append. It never falls.
+ */
+export interface ExpectedEnd {
+  /** No record may stand at or above it. */
+  offset: number;
+  /** Leader epoch of the record before it; 0: not stated. */
+  leaderEpoch: number;
 }
 
 /** Request of Append. */
@@ -83,6 +103,15 @@ export interface AppendRequest {
   records: AppendRecord[];
   /** Acknowledgement to wait for. */
   acks: AckLevel;
+  /** Absent: the records are appended in any case. */
+  condition:
+    | //
+    /**
+     * All records go to one partition, stated or by their keys, as one batch: all of them or none.
+     * Only with ACK_LEVEL_ALL. OFFSET_NOT_AVAILABLE is answered at once.
+     */
+    { $case: "expectedEnd"; value: ExpectedEnd }
+    | undefined;
 }
 
 /** Fate of one record. */
@@ -109,7 +138,10 @@ export interface Cursor {
   partition: number;
   /** Next offset to read. */
   offset: number;
-  /** Leader epoch of the record before it; 0: not stated, the offset is taken at its word. */
+  /**
+   * Leader epoch of the record before it; 0: not stated, the offset is taken at its word. One that
+   * no leader had yet is refused.
+   */
   leaderEpoch: number;
 }
 
@@ -127,7 +159,12 @@ export interface StartPoint {
     /** This offset, in each partition asked for. */
     { $case: "offset"; value: number }
     | //
-    /** First record of a batch whose largest timestamp is at or after this, in milliseconds since 1970-01-01 UTC. */
+    /**
+     * First committed record whose timestamp is at or after this, in milliseconds since 1970-01-01
+     * UTC; the high-water mark where there is none. Of a batch that cannot be decoded, its first
+     * offset. Leaders of older builds name the first offset of the record's batch, or a control
+     * batch before it.
+     */
     { $case: "timestampMs"; value: number }
     | undefined;
 }
@@ -146,7 +183,10 @@ export interface ReadRequest {
   cursors: Cursor[];
   /** Stop after so many records; 0: no limit. */
   maxRecords: number;
-  /** Go on with records as they are committed; false: stop at the end as it was at the call. */
+  /**
+   * Go on with records as they are committed; false: stop at the end as it was at the call. A
+   * start beyond that is OFFSET_OUT_OF_RANGE.
+   */
   follow: boolean;
 }
 
@@ -168,6 +208,8 @@ export interface ReadRecord {
   value: Uint8Array;
   /** Application headers, in order. */
   headers: Header[];
+  /** The record has no value, not even an empty one. */
+  tombstone: boolean;
 }
 
 /** A part of what Read found. */
@@ -176,6 +218,12 @@ export interface ReadResponse {
   records: ReadRecord[];
   /** Where to resume each partition that this message moved. */
   cursors: Cursor[];
+  /**
+   * Loss reports that these records and cursors come across, each once, oldest first: what may be
+   * lost is missing before the first record of the report's epoch or a later one. Brokers of older
+   * builds report none.
+   */
+  losses: CrossedLoss[];
 }
 
 /** Request of ListOffsets. */
@@ -214,8 +262,25 @@ export interface ListOffsetsResponse {
 
 /** Request of InitProducer. */
 export interface InitProducerRequest {
-  /** Empty: an id of its own. Else the name's id with a higher epoch, which fences whoever wrote under the name before. */
+  /**
+   * Empty: an id of its own. Else the name's id with a higher epoch, which fences whoever wrote
+   * under the name before.
+   */
   name: string;
+  /**
+   * With a name: the identity that the caller has held. When a newer one has been given out since,
+   * the call is refused with PRODUCER_FENCED, so that one that arrives late takes the name from
+   * nobody. Absent: whatever the name has when the call arrives.
+   */
+  expected: ProducerIdentity | undefined;
+}
+
+/** Who writes. */
+export interface ProducerIdentity {
+  /** Never 0. */
+  producerId: number;
+  /** Rises with each call for a name. */
+  producerEpoch: number;
 }
 
 /** Response of InitProducer. */
@@ -236,6 +301,16 @@ export interface ProduceBatch {
   partition: number;
   /** One whole frame. */
   frame: Uint8Array;
+  /** Absent: the batch is appended in any case. */
+  condition:
+    | //
+    /**
+     * Only with ACK_LEVEL_ALL and a producer id, by whose sequence a try that comes again is known
+     * as the first: it is acknowledged, whatever was appended since. No other batch of this
+     * producer and partition may be in flight.
+     */
+    { $case: "expectedEnd"; value: ExpectedEnd }
+    | undefined;
 }
 
 /** Message of the Produce stream, client to leader. */
@@ -264,7 +339,10 @@ export interface ProduceResult {
 export interface ProduceResponse {
   /** Results, in the order in which they became known. */
   results: ProduceResult[];
-  /** Stated by the first message, and again when it changes: most bytes of frames that may be unanswered on this stream. Beyond it: OVERLOADED. */
+  /**
+   * Stated by the first message, and again when it changes: most bytes of frames that may be
+   * unanswered on this stream. Beyond it: OVERLOADED.
+   */
   windowBytes: number;
 }
 
@@ -281,8 +359,9 @@ export interface FetchSubscribe {
   /** Read here even though this broker only follows the partition. */
   allowFollower: boolean;
   /**
-   * With allow_follower: only while this broker is a trusted member of the sync set and the controller hears it; otherwise NOT_LEADER. A position past
-   * what this replica holds waits for it.
+   * With allow_follower: only while this broker is a trusted member of the sync set and the
+   * controller hears it; otherwise NOT_LEADER. A position past what this replica holds waits for
+   * it.
    */
   inSyncOnly: boolean;
 }
@@ -301,7 +380,10 @@ export interface FetchRequest {
   subscribe: FetchSubscribe[];
   /** Partitions to leave. */
   unsubscribe: FetchUnsubscribe[];
-  /** Adds to the bytes that the broker may send. Nothing is sent without credit; one batch may overdraw it. */
+  /**
+   * Adds to the bytes that the broker may send. Nothing is sent without credit; one batch may
+   * overdraw it.
+   */
   creditBytes: number;
 }
 
@@ -311,14 +393,25 @@ export interface FetchPartition {
   topicId: Uint8Array;
   /** Partition. */
   partition: number;
-  /** Whole frames, contiguous with what was sent before; the first may begin before the asked offset. Empty: news of the marks, or an error. */
+  /**
+   * Whole frames, contiguous with what was sent before; the first may begin before the asked
+   * offset. Empty: news of the marks, or an error.
+   */
   frames: Uint8Array;
   /** End of what is committed, as this replica knows it. */
   highWaterMark: number;
   /** Smallest offset that can be read. */
   logStart: number;
   /** Set: reading of this partition has ended. */
-  error: Error | undefined;
+  error:
+    | Error
+    | undefined;
+  /**
+   * Loss reports between the position before these frames and their last epoch, oldest first; with
+   * an error that says that the position is gone, all those since its epoch. A position whose epoch
+   * is not stated has that of the batch before it in the log. Brokers of older builds report none.
+   */
+  losses: CrossedLoss[];
 }
 
 /** Message of the Fetch stream, broker to client. */
@@ -328,7 +421,14 @@ export interface FetchResponse {
 }
 
 function createBaseAppendRecord(): AppendRecord {
-  return { partition: undefined, key: undefined, value: new Uint8Array(0), headers: [], timestampMs: 0 };
+  return {
+    partition: undefined,
+    key: undefined,
+    value: new Uint8Array(0),
+    headers: [],
+    timestampMs: 0,
+    tombstone: false,
+  };
 }
 
 export const AppendRecord: MessageFns<AppendRecord> = {
@@ -347,6 +447,9 @@ export const AppendRecord: MessageFns<AppendRecord> = {
     }
     if (message.timestampMs !== 0) {
       writer.uint32(40).uint64(message.timestampMs);
+    }
+    if (message.tombstone !== false) {
+      writer.uint32(48).bool(message.tombstone);
     }
     return writer;
   },
@@ -404,6 +507,14 @@ export const AppendRecord: MessageFns<AppendRecord> = {
             message.timestampMs = longToNumber(reader.uint64());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.tombstone = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -415,23 +526,67 @@ export const AppendRecord: MessageFns<AppendRecord> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<AppendRecord>): AppendRecord {
-    return AppendRecord.fromPartial(base ?? {});
+function createBaseExpectedEnd(): ExpectedEnd {
+  return { offset: 0, leaderEpoch: 0 };
+}
+
+export const ExpectedEnd: MessageFns<ExpectedEnd> = {
+  encode(message: ExpectedEnd, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).uint64(message.offset);
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(16).uint32(message.leaderEpoch);
+    }
+    return writer;
   },
-  fromPartial(object: DeepPartial<AppendRecord>): AppendRecord {
-    const message = createBaseAppendRecord();
-    message.partition = object.partition ?? undefined;
-    message.key = object.key ?? undefined;
-    message.value = object.value ?? new Uint8Array(0);
-    message.headers = object.headers?.map((e) => Header.fromPartial(e)) || [];
-    message.timestampMs = object.timestampMs ?? 0;
-    return message;
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExpectedEnd {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExpectedEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaderEpoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
 function createBaseAppendRequest(): AppendRequest {
-  return { topic: "", records: [], acks: 0 };
+  return { topic: "", records: [], acks: 0, condition: undefined };
 }
 
 export const AppendRequest: MessageFns<AppendRequest> = {
@@ -444,6 +599,11 @@ export const AppendRequest: MessageFns<AppendRequest> = {
     }
     if (message.acks !== 0) {
       writer.uint32(24).int32(message.acks);
+    }
+    switch (message.condition?.$case) {
+      case "expectedEnd":
+        ExpectedEnd.encode(message.condition.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -485,6 +645,14 @@ export const AppendRequest: MessageFns<AppendRequest> = {
             message.acks = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.condition = { $case: "expectedEnd", value: ExpectedEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -495,17 +663,6 @@ export const AppendRequest: MessageFns<AppendRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AppendRequest>): AppendRequest {
-    return AppendRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendRequest>): AppendRequest {
-    const message = createBaseAppendRequest();
-    message.topic = object.topic ?? "";
-    message.records = object.records?.map((e) => AppendRecord.fromPartial(e)) || [];
-    message.acks = object.acks ?? 0;
-    return message;
   },
 };
 
@@ -575,17 +732,6 @@ export const AppendResult: MessageFns<AppendResult> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AppendResult>): AppendResult {
-    return AppendResult.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendResult>): AppendResult {
-    const message = createBaseAppendResult();
-    message.partition = object.partition ?? 0;
-    message.offset = object.offset ?? undefined;
-    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
-    return message;
-  },
 };
 
 function createBaseAppendResponse(): AppendResponse {
@@ -631,15 +777,6 @@ export const AppendResponse: MessageFns<AppendResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AppendResponse>): AppendResponse {
-    return AppendResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendResponse>): AppendResponse {
-    const message = createBaseAppendResponse();
-    message.results = object.results?.map((e) => AppendResult.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -708,17 +845,6 @@ export const Cursor: MessageFns<Cursor> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Cursor>): Cursor {
-    return Cursor.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Cursor>): Cursor {
-    const message = createBaseCursor();
-    message.partition = object.partition ?? 0;
-    message.offset = object.offset ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    return message;
   },
 };
 
@@ -800,40 +926,6 @@ export const StartPoint: MessageFns<StartPoint> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<StartPoint>): StartPoint {
-    return StartPoint.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<StartPoint>): StartPoint {
-    const message = createBaseStartPoint();
-    switch (object.point?.$case) {
-      case "earliest": {
-        if (object.point?.value !== undefined && object.point?.value !== null) {
-          message.point = { $case: "earliest", value: object.point.value };
-        }
-        break;
-      }
-      case "latest": {
-        if (object.point?.value !== undefined && object.point?.value !== null) {
-          message.point = { $case: "latest", value: object.point.value };
-        }
-        break;
-      }
-      case "offset": {
-        if (object.point?.value !== undefined && object.point?.value !== null) {
-          message.point = { $case: "offset", value: object.point.value };
-        }
-        break;
-      }
-      case "timestampMs": {
-        if (object.point?.value !== undefined && object.point?.value !== null) {
-          message.point = { $case: "timestampMs", value: object.point.value };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -950,22 +1042,6 @@ export const ReadRequest: MessageFns<ReadRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReadRequest>): ReadRequest {
-    return ReadRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReadRequest>): ReadRequest {
-    const message = createBaseReadRequest();
-    message.topic = object.topic ?? "";
-    message.partitions = object.partitions?.map((e) => e) || [];
-    message.start = (object.start !== undefined && object.start !== null)
-      ? StartPoint.fromPartial(object.start)
-      : undefined;
-    message.cursors = object.cursors?.map((e) => Cursor.fromPartial(e)) || [];
-    message.maxRecords = object.maxRecords ?? 0;
-    message.follow = object.follow ?? false;
-    return message;
-  },
 };
 
 function createBaseReadRecord(): ReadRecord {
@@ -977,6 +1053,7 @@ function createBaseReadRecord(): ReadRecord {
     key: undefined,
     value: new Uint8Array(0),
     headers: [],
+    tombstone: false,
   };
 }
 
@@ -1002,6 +1079,9 @@ export const ReadRecord: MessageFns<ReadRecord> = {
     }
     for (const v of message.headers) {
       Header.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.tombstone !== false) {
+      writer.uint32(64).bool(message.tombstone);
     }
     return writer;
   },
@@ -1075,6 +1155,14 @@ export const ReadRecord: MessageFns<ReadRecord> = {
             message.headers.push(Header.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.tombstone = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1086,25 +1174,10 @@ export const ReadRecord: MessageFns<ReadRecord> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReadRecord>): ReadRecord {
-    return ReadRecord.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReadRecord>): ReadRecord {
-    const message = createBaseReadRecord();
-    message.partition = object.partition ?? 0;
-    message.offset = object.offset ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.timestampMs = object.timestampMs ?? 0;
-    message.key = object.key ?? undefined;
-    message.value = object.value ?? new Uint8Array(0);
-    message.headers = object.headers?.map((e) => Header.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseReadResponse(): ReadResponse {
-  return { records: [], cursors: [] };
+  return { records: [], cursors: [], losses: [] };
 }
 
 export const ReadResponse: MessageFns<ReadResponse> = {
@@ -1114,6 +1187,9 @@ export const ReadResponse: MessageFns<ReadResponse> = {
     }
     for (const v of message.cursors) {
       Cursor.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.losses) {
+      CrossedLoss.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1147,6 +1223,14 @@ export const ReadResponse: MessageFns<ReadResponse> = {
             message.cursors.push(Cursor.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.losses.push(CrossedLoss.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1157,16 +1241,6 @@ export const ReadResponse: MessageFns<ReadResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ReadResponse>): ReadResponse {
-    return ReadResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReadResponse>): ReadResponse {
-    const message = createBaseReadResponse();
-    message.records = object.records?.map((e) => ReadRecord.fromPartial(e)) || [];
-    message.cursors = object.cursors?.map((e) => Cursor.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1249,19 +1323,6 @@ export const ListOffsetsRequest: MessageFns<ListOffsetsRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ListOffsetsRequest>): ListOffsetsRequest {
-    return ListOffsetsRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ListOffsetsRequest>): ListOffsetsRequest {
-    const message = createBaseListOffsetsRequest();
-    message.topic = object.topic ?? "";
-    message.partitions = object.partitions?.map((e) => e) || [];
-    message.start = (object.start !== undefined && object.start !== null)
-      ? StartPoint.fromPartial(object.start)
-      : undefined;
-    return message;
   },
 };
 
@@ -1364,20 +1425,6 @@ export const PartitionOffset: MessageFns<PartitionOffset> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<PartitionOffset>): PartitionOffset {
-    return PartitionOffset.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PartitionOffset>): PartitionOffset {
-    const message = createBasePartitionOffset();
-    message.partition = object.partition ?? 0;
-    message.offset = object.offset ?? undefined;
-    message.logStart = object.logStart ?? 0;
-    message.highWaterMark = object.highWaterMark ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
-    return message;
-  },
 };
 
 function createBaseListOffsetsResponse(): ListOffsetsResponse {
@@ -1424,25 +1471,19 @@ export const ListOffsetsResponse: MessageFns<ListOffsetsResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ListOffsetsResponse>): ListOffsetsResponse {
-    return ListOffsetsResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ListOffsetsResponse>): ListOffsetsResponse {
-    const message = createBaseListOffsetsResponse();
-    message.offsets = object.offsets?.map((e) => PartitionOffset.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseInitProducerRequest(): InitProducerRequest {
-  return { name: "" };
+  return { name: "", expected: undefined };
 }
 
 export const InitProducerRequest: MessageFns<InitProducerRequest> = {
   encode(message: InitProducerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
+    }
+    if (message.expected !== undefined) {
+      ProducerIdentity.encode(message.expected, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1468,6 +1509,14 @@ export const InitProducerRequest: MessageFns<InitProducerRequest> = {
             message.name = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.expected = ProducerIdentity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1479,14 +1528,62 @@ export const InitProducerRequest: MessageFns<InitProducerRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<InitProducerRequest>): InitProducerRequest {
-    return InitProducerRequest.fromPartial(base ?? {});
+function createBaseProducerIdentity(): ProducerIdentity {
+  return { producerId: 0, producerEpoch: 0 };
+}
+
+export const ProducerIdentity: MessageFns<ProducerIdentity> = {
+  encode(message: ProducerIdentity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.producerId !== 0) {
+      writer.uint32(8).uint64(message.producerId);
+    }
+    if (message.producerEpoch !== 0) {
+      writer.uint32(16).uint32(message.producerEpoch);
+    }
+    return writer;
   },
-  fromPartial(object: DeepPartial<InitProducerRequest>): InitProducerRequest {
-    const message = createBaseInitProducerRequest();
-    message.name = object.name ?? "";
-    return message;
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProducerIdentity {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProducerIdentity();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.producerId = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.producerEpoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
@@ -1545,20 +1642,10 @@ export const InitProducerResponse: MessageFns<InitProducerResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<InitProducerResponse>): InitProducerResponse {
-    return InitProducerResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<InitProducerResponse>): InitProducerResponse {
-    const message = createBaseInitProducerResponse();
-    message.producerId = object.producerId ?? 0;
-    message.producerEpoch = object.producerEpoch ?? 0;
-    return message;
-  },
 };
 
 function createBaseProduceBatch(): ProduceBatch {
-  return { batchId: 0, topicId: new Uint8Array(0), partition: 0, frame: new Uint8Array(0) };
+  return { batchId: 0, topicId: new Uint8Array(0), partition: 0, frame: new Uint8Array(0), condition: undefined };
 }
 
 export const ProduceBatch: MessageFns<ProduceBatch> = {
@@ -1574,6 +1661,11 @@ export const ProduceBatch: MessageFns<ProduceBatch> = {
     }
     if (message.frame.length !== 0) {
       writer.uint32(34).bytes(message.frame);
+    }
+    switch (message.condition?.$case) {
+      case "expectedEnd":
+        ExpectedEnd.encode(message.condition.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1623,6 +1715,14 @@ export const ProduceBatch: MessageFns<ProduceBatch> = {
             message.frame = reader.bytes();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.condition = { $case: "expectedEnd", value: ExpectedEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1633,18 +1733,6 @@ export const ProduceBatch: MessageFns<ProduceBatch> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProduceBatch>): ProduceBatch {
-    return ProduceBatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProduceBatch>): ProduceBatch {
-    const message = createBaseProduceBatch();
-    message.batchId = object.batchId ?? 0;
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.frame = object.frame ?? new Uint8Array(0);
-    return message;
   },
 };
 
@@ -1702,16 +1790,6 @@ export const ProduceRequest: MessageFns<ProduceRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProduceRequest>): ProduceRequest {
-    return ProduceRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProduceRequest>): ProduceRequest {
-    const message = createBaseProduceRequest();
-    message.acks = object.acks ?? 0;
-    message.batches = object.batches?.map((e) => ProduceBatch.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1803,19 +1881,6 @@ export const ProduceResult: MessageFns<ProduceResult> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProduceResult>): ProduceResult {
-    return ProduceResult.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProduceResult>): ProduceResult {
-    const message = createBaseProduceResult();
-    message.batchId = object.batchId ?? 0;
-    message.baseOffset = object.baseOffset ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.duplicate = object.duplicate ?? false;
-    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
-    return message;
-  },
 };
 
 function createBaseProduceResponse(): ProduceResponse {
@@ -1872,16 +1937,6 @@ export const ProduceResponse: MessageFns<ProduceResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProduceResponse>): ProduceResponse {
-    return ProduceResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProduceResponse>): ProduceResponse {
-    const message = createBaseProduceResponse();
-    message.results = object.results?.map((e) => ProduceResult.fromPartial(e)) || [];
-    message.windowBytes = object.windowBytes ?? 0;
-    return message;
   },
 };
 
@@ -1991,20 +2046,6 @@ export const FetchSubscribe: MessageFns<FetchSubscribe> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<FetchSubscribe>): FetchSubscribe {
-    return FetchSubscribe.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FetchSubscribe>): FetchSubscribe {
-    const message = createBaseFetchSubscribe();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.offset = object.offset ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.allowFollower = object.allowFollower ?? false;
-    message.inSyncOnly = object.inSyncOnly ?? false;
-    return message;
-  },
 };
 
 function createBaseFetchUnsubscribe(): FetchUnsubscribe {
@@ -2061,16 +2102,6 @@ export const FetchUnsubscribe: MessageFns<FetchUnsubscribe> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<FetchUnsubscribe>): FetchUnsubscribe {
-    return FetchUnsubscribe.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FetchUnsubscribe>): FetchUnsubscribe {
-    const message = createBaseFetchUnsubscribe();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    return message;
   },
 };
 
@@ -2140,17 +2171,6 @@ export const FetchRequest: MessageFns<FetchRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<FetchRequest>): FetchRequest {
-    return FetchRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FetchRequest>): FetchRequest {
-    const message = createBaseFetchRequest();
-    message.subscribe = object.subscribe?.map((e) => FetchSubscribe.fromPartial(e)) || [];
-    message.unsubscribe = object.unsubscribe?.map((e) => FetchUnsubscribe.fromPartial(e)) || [];
-    message.creditBytes = object.creditBytes ?? 0;
-    return message;
-  },
 };
 
 function createBaseFetchPartition(): FetchPartition {
@@ -2161,6 +2181,7 @@ function createBaseFetchPartition(): FetchPartition {
     highWaterMark: 0,
     logStart: 0,
     error: undefined,
+    losses: [],
   };
 }
 
@@ -2183,6 +2204,9 @@ export const FetchPartition: MessageFns<FetchPartition> = {
     }
     if (message.error !== undefined) {
       Error.encode(message.error, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.losses) {
+      CrossedLoss.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2248,6 +2272,14 @@ export const FetchPartition: MessageFns<FetchPartition> = {
             message.error = Error.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.losses.push(CrossedLoss.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2258,20 +2290,6 @@ export const FetchPartition: MessageFns<FetchPartition> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<FetchPartition>): FetchPartition {
-    return FetchPartition.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FetchPartition>): FetchPartition {
-    const message = createBaseFetchPartition();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.frames = object.frames ?? new Uint8Array(0);
-    message.highWaterMark = object.highWaterMark ?? 0;
-    message.logStart = object.logStart ?? 0;
-    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
-    return message;
   },
 };
 
@@ -2319,23 +2337,15 @@ export const FetchResponse: MessageFns<FetchResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<FetchResponse>): FetchResponse {
-    return FetchResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FetchResponse>): FetchResponse {
-    const message = createBaseFetchResponse();
-    message.partitions = object.partitions?.map((e) => FetchPartition.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 /** Records in, records out. */
 export type LogServiceService = typeof LogServiceService;
 export const LogServiceService = {
   /**
-   * Appends records and answers for each of them. The broker that is asked batches them, writes as an idempotent producer and retries; at the
-   * deadline it answers OUTCOME_UNKNOWN. Nothing is atomic across partitions.
+   * Appends records and answers for each of them. The broker that is asked batches them, writes as
+   * an idempotent producer and retries; at the deadline it answers OUTCOME_UNKNOWN. Nothing is
+   * atomic across partitions.
    */
   append: {
     path: "/tidemark.v1.LogService/Append" as const,
@@ -2366,7 +2376,11 @@ export const LogServiceService = {
     responseSerialize: (value: ListOffsetsResponse): Buffer => asBuffer(ListOffsetsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListOffsetsResponse => ListOffsetsResponse.decode(value),
   },
-  /** Gives out a producer id and epoch. A name's new epoch fences its old one. */
+  /**
+   * Gives out a producer id and epoch. A name's new epoch fences its old ones: once this is
+   * answered, no leader gives a batch of an older epoch an offset any more, on any partition (while
+   * every broker is of a build that says so).
+   */
   initProducer: {
     path: "/tidemark.v1.LogService/InitProducer" as const,
     requestStream: false as const,
@@ -2401,104 +2415,26 @@ export const LogServiceService = {
 
 export interface LogServiceServer extends UntypedServiceImplementation {
   /**
-   * Appends records and answers for each of them. The broker that is asked batches them, writes as an idempotent producer and retries; at the
-   * deadline it answers OUTCOME_UNKNOWN. Nothing is atomic across partitions.
+   * Appends records and answers for each of them. The broker that is asked batches them, writes as
+   * an idempotent producer and retries; at the deadline it answers OUTCOME_UNKNOWN. Nothing is
+   * atomic across partitions.
    */
   append: handleUnaryCall<AppendRequest, AppendResponse>;
   /** Reads decoded records, merged over the asked partitions, in order within each. */
   read: handleServerStreamingCall<ReadRequest, ReadResponse>;
   /** Offsets of a point in each partition: earliest, latest or a timestamp. */
   listOffsets: handleUnaryCall<ListOffsetsRequest, ListOffsetsResponse>;
-  /** Gives out a producer id and epoch. A name's new epoch fences its old one. */
+  /**
+   * Gives out a producer id and epoch. A name's new epoch fences its old ones: once this is
+   * answered, no leader gives a batch of an older epoch an offset any more, on any partition (while
+   * every broker is of a build that says so).
+   */
   initProducer: handleUnaryCall<InitProducerRequest, InitProducerResponse>;
   /** Batch frames to the leaders of their partitions. */
   produce: handleBidiStreamingCall<ProduceRequest, ProduceResponse>;
   /** Batch frames from replicas, as they are committed. */
   fetch: handleBidiStreamingCall<FetchRequest, FetchResponse>;
 }
-
-export interface LogServiceClient extends Client {
-  /**
-   * Appends records and answers for each of them. The broker that is asked batches them, writes as an idempotent producer and retries; at the
-   * deadline it answers OUTCOME_UNKNOWN. Nothing is atomic across partitions.
-   */
-  append(
-    request: AppendRequest,
-    callback: (error: ServiceError | null, response: AppendResponse) => void,
-  ): ClientUnaryCall;
-  append(
-    request: AppendRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: AppendResponse) => void,
-  ): ClientUnaryCall;
-  append(
-    request: AppendRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: AppendResponse) => void,
-  ): ClientUnaryCall;
-  /** Reads decoded records, merged over the asked partitions, in order within each. */
-  read(request: ReadRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadResponse>;
-  read(request: ReadRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<ReadResponse>;
-  /** Offsets of a point in each partition: earliest, latest or a timestamp. */
-  listOffsets(
-    request: ListOffsetsRequest,
-    callback: (error: ServiceError | null, response: ListOffsetsResponse) => void,
-  ): ClientUnaryCall;
-  listOffsets(
-    request: ListOffsetsRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ListOffsetsResponse) => void,
-  ): ClientUnaryCall;
-  listOffsets(
-    request: ListOffsetsRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ListOffsetsResponse) => void,
-  ): ClientUnaryCall;
-  /** Gives out a producer id and epoch. A name's new epoch fences its old one. */
-  initProducer(
-    request: InitProducerRequest,
-    callback: (error: ServiceError | null, response: InitProducerResponse) => void,
-  ): ClientUnaryCall;
-  initProducer(
-    request: InitProducerRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: InitProducerResponse) => void,
-  ): ClientUnaryCall;
-  initProducer(
-    request: InitProducerRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: InitProducerResponse) => void,
-  ): ClientUnaryCall;
-  /** Batch frames to the leaders of their partitions. */
-  produce(): ClientDuplexStream<ProduceRequest, ProduceResponse>;
-  produce(options: Partial<CallOptions>): ClientDuplexStream<ProduceRequest, ProduceResponse>;
-  produce(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ProduceRequest, ProduceResponse>;
-  /** Batch frames from replicas, as they are committed. */
-  fetch(): ClientDuplexStream<FetchRequest, FetchResponse>;
-  fetch(options: Partial<CallOptions>): ClientDuplexStream<FetchRequest, FetchResponse>;
-  fetch(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<FetchRequest, FetchResponse>;
-}
-
-export const LogServiceClient = makeGenericClientConstructor(
-  LogServiceService,
-  "tidemark.v1.LogService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): LogServiceClient;
-  service: typeof LogServiceService;
-  serviceName: string;
-};
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
@@ -2514,8 +2450,6 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }
 
 /** The same bytes as a Buffer, without the copy that `Buffer.from(bytes)` makes. */

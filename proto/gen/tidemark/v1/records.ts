@@ -12,28 +12,54 @@ export const protobufPackage = "tidemark.v1";
 export const protobufFileName = "tidemark/v1/records.proto";
 
 /**
- * The payload of a record batch, before compression. Brokers never decode it on the way to disk or to a consumer;
- * the frame around it is specified in proto/batch/FORMAT.md.
+ * The payload of a record batch, before compression. Brokers never decode it on the way to disk or
+ * to a consumer; the frame around it is specified in wire/batch/FORMAT.md.
  */
 
-/** Records of one batch, in the order of their offsets: record i has the batch's base offset plus i. */
+/**
+ * Records of one batch, in the order of their offsets: record i has the batch's base offset plus i,
+ * plus the offset gaps up to it.
+ */
 export interface RecordSet {
-  /** 1 to 1048576 records; as many as the frame's record count says. */
+  /** At most 1048576 records; as many as the frame's record count says. */
   records: Record[];
 }
 
 /** One record. */
 export interface Record {
-  /** Chooses the partition, and the record that a compacted topic keeps. Absent and empty are different keys. */
+  /**
+   * Chooses the partition, and the record that a compacted topic keeps. Absent and empty are
+   * different keys.
+   */
   key?:
     | Uint8Array
     | undefined;
-  /** Whatever the application wrote; may be empty. */
+  /** Whatever the application wrote; may be empty, which is not absent: see tombstone. */
   value: Uint8Array;
   /** In the order in which they were written; names may repeat. */
   headers: Header[];
-  /** Milliseconds from the batch's base timestamp to the record's; may be negative. */
+  /**
+   * Milliseconds from the batch's base timestamp to the record's; may be negative, but the record's
+   * timestamp may not.
+   */
   timestampDeltaMs: number;
+  /**
+   * The record has no value, not even an empty one: on a compacted topic it deletes its key. Then
+   * `value` must be empty.
+   */
+  tombstone: boolean;
+  /**
+   * Checksum of the record by itself, of what its producer wrote; the one that outlives compaction.
+   * FORMAT.md says what it covers. Whoever reads it checks it.
+   */
+  crc?:
+    | number
+    | undefined;
+  /**
+   * Offsets between the record before (or the batch's base offset) and this one that hold no record
+   * any more. Only in sparse batches, which compaction writes.
+   */
+  offsetGap: number;
 }
 
 /** A named value beside a record's own. */
@@ -88,19 +114,18 @@ export const RecordSet: MessageFns<RecordSet> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RecordSet>): RecordSet {
-    return RecordSet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RecordSet>): RecordSet {
-    const message = createBaseRecordSet();
-    message.records = object.records?.map((e) => Record.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseRecord(): Record {
-  return { key: undefined, value: new Uint8Array(0), headers: [], timestampDeltaMs: 0 };
+  return {
+    key: undefined,
+    value: new Uint8Array(0),
+    headers: [],
+    timestampDeltaMs: 0,
+    tombstone: false,
+    crc: undefined,
+    offsetGap: 0,
+  };
 }
 
 export const Record: MessageFns<Record> = {
@@ -116,6 +141,15 @@ export const Record: MessageFns<Record> = {
     }
     if (message.timestampDeltaMs !== 0) {
       writer.uint32(32).sint64(message.timestampDeltaMs);
+    }
+    if (message.tombstone !== false) {
+      writer.uint32(40).bool(message.tombstone);
+    }
+    if (message.crc !== undefined) {
+      writer.uint32(53).fixed32(message.crc);
+    }
+    if (message.offsetGap !== 0) {
+      writer.uint32(56).uint32(message.offsetGap);
     }
     return writer;
   },
@@ -165,6 +199,30 @@ export const Record: MessageFns<Record> = {
             message.timestampDeltaMs = longToNumber(reader.sint64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.tombstone = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 53) {
+              break;
+            }
+
+            message.crc = reader.fixed32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.offsetGap = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -175,18 +233,6 @@ export const Record: MessageFns<Record> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Record>): Record {
-    return Record.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Record>): Record {
-    const message = createBaseRecord();
-    message.key = object.key ?? undefined;
-    message.value = object.value ?? new Uint8Array(0);
-    message.headers = object.headers?.map((e) => Header.fromPartial(e)) || [];
-    message.timestampDeltaMs = object.timestampDeltaMs ?? 0;
-    return message;
   },
 };
 
@@ -245,26 +291,7 @@ export const Header: MessageFns<Header> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Header>): Header {
-    return Header.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Header>): Header {
-    const message = createBaseHeader();
-    message.key = object.key ?? "";
-    message.value = object.value ?? new Uint8Array(0);
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
@@ -280,6 +307,4 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -163,13 +163,13 @@ describe('decodeImage()', () => {
     {
       title: 'a fraction',
       text: encodeImage(fullImage()).replace('"nextProducerId":1001', '"nextProducerId":1.5'),
-      message: 'Cannot read metadata: snapshot.nextProducerId is 1.5, must be a whole number',
+      message: 'Cannot read data: snapshot.nextProducerId is 1.5, must be a whole number',
     },
     {
       title: 'a field of a newer build',
       text: encodeImage(fullImage()).replace('"term":1', '"term":1,"mood":2'),
       message:
-        'Cannot read metadata: snapshot.mood is 2, must be absent: this build does not know the field',
+        'Cannot read data: snapshot.mood is 2, must be absent: this build does not know the field',
     },
     {
       title: 'a leader outside S',
@@ -271,6 +271,9 @@ describe('feature level 2', () => {
       'cordoned',
       'settings',
       'removedDirectories',
+      'replacedDirectories',
+      'cannotLead',
+      'start',
     ])
       expect(text).not.toContain(`"${field}"`);
   });
@@ -310,7 +313,7 @@ describe('decodeRecords()', () => {
 
   test('names a kind of a newer build', () => {
     expect(() => decodeRecords('[{"kind":"share-group"}]')).toThrow(
-      'Cannot read metadata: records[0].kind is "share-group", must be one that this build knows: it was written by a newer build',
+      'Cannot read data: records[0].kind is "share-group", must be one that this build knows: it was written by a newer build',
     );
   });
 

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ClockSkew, median } from '../../../../broker/metadata/clock-skew.ts';
+import { CLOCK_SKEW_MS_MAX, ClockSkew, median } from '../../../../broker/metadata/clock-skew.ts';
 
 describe('median()', () => {
   it.each([
@@ -12,15 +13,49 @@ describe('median()', () => {
 
 interface Row {
   readonly name: string;
+  /** Brokers 1 up to this one are registered. */
+  readonly registered: number;
   /** Broker, its wall clock and when it was heard; the last one is judged. */
   readonly heard: readonly (readonly [brokerId: number, wallMs: number, nowMs: number])[];
-  readonly skewMs: number;
+  readonly skewMs: number | null;
 }
 
+const MONTH_MS = 30 * 86_400_000;
+
 const ROWS: readonly Row[] = [
-  { name: 'a broker alone is right', heard: [[1, 5_000_000, 100]], skewMs: 0 },
+  { name: 'the only broker', registered: 1, heard: [[1, 5_000_000, 100]], skewMs: 0 },
+  { name: 'one heard of three', registered: 3, heard: [[1, MONTH_MS, 0]], skewMs: null },
   {
-    name: 'clocks that run together are right, whenever they are heard',
+    name: 'one heard again and again, of three',
+    registered: 3,
+    heard: [
+      [1, MONTH_MS, 0],
+      [1, MONTH_MS + 500, 500],
+      [1, MONTH_MS + 1_000, 1_000],
+    ],
+    skewMs: null,
+  },
+  {
+    name: 'two heard of three, in agreement',
+    registered: 3,
+    heard: [
+      [1, 0, 0],
+      [2, 40, 20],
+    ],
+    skewMs: 10,
+  },
+  {
+    name: 'two heard of four',
+    registered: 4,
+    heard: [
+      [1, 0, 0],
+      [2, 0, 0],
+    ],
+    skewMs: null,
+  },
+  {
+    name: 'clocks that run together, whenever they are heard',
+    registered: 3,
     heard: [
       [1, 1_000, 0],
       [2, 1_400, 400],
@@ -30,6 +65,7 @@ const ROWS: readonly Row[] = [
   },
   {
     name: 'one that is ahead of two',
+    registered: 3,
     heard: [
       [1, 1_000, 0],
       [2, 1_000, 0],
@@ -39,6 +75,7 @@ const ROWS: readonly Row[] = [
   },
   {
     name: 'one of the two that a third is behind of',
+    registered: 3,
     heard: [
       [3, -500_000, 0],
       [2, 1_000, 0],
@@ -47,15 +84,47 @@ const ROWS: readonly Row[] = [
     skewMs: 1,
   },
   {
-    name: 'of two that disagree neither is believed',
+    name: 'two that disagree',
+    registered: 2,
     heard: [
       [1, 0, 0],
       [2, 200_000, 0],
     ],
-    skewMs: 100_000,
+    skewMs: null,
   },
   {
-    name: 'a clock that was set back is heard anew',
+    name: 'two that disagree, of three',
+    registered: 3,
+    heard: [
+      [1, 0, 0],
+      [2, MONTH_MS, 0],
+    ],
+    skewMs: null,
+  },
+  {
+    name: 'two wrong ones and one right one, of five',
+    registered: 5,
+    heard: [
+      [1, 0, 0],
+      [2, MONTH_MS, 0],
+      [3, MONTH_MS, 0],
+    ],
+    skewMs: null,
+  },
+  {
+    name: 'a wrong one among three right ones, of five',
+    registered: 5,
+    heard: [
+      [1, 0, 0],
+      [2, 0, 0],
+      [4, 0, 0],
+      [3, MONTH_MS, 0],
+    ],
+    skewMs: MONTH_MS,
+  },
+  {
+    name: 'a clock that was set back',
+    registered: 3,
     heard: [
       [1, 0, 0],
       [2, 0, 0],
@@ -65,21 +134,79 @@ const ROWS: readonly Row[] = [
     skewMs: 0,
   },
   {
-    name: 'a broker that fell silent does not count',
+    name: 'one whose companion fell silent',
+    registered: 2,
     heard: [
       [1, 0, 0],
-      [2, 1_000_000, 0],
+      [2, 0, 0],
       [1, 60_001, 60_001],
     ],
-    skewMs: 0,
+    skewMs: null,
   },
+  {
+    name: 'one beside brokers that are not registered',
+    registered: 2,
+    heard: [
+      [7, MONTH_MS, 0],
+      [8, MONTH_MS, 0],
+      [2, MONTH_MS, 0],
+    ],
+    skewMs: null,
+  },
+  { name: 'one that is not registered', registered: 1, heard: [[7, 0, 0]], skewMs: null },
 ];
 
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+
 describe('ClockSkew.note()', () => {
-  it.each(ROWS)('says of $name', ({ heard, skewMs }) => {
+  it.each(ROWS)('says $skewMs of $name', ({ registered, heard, skewMs }) => {
     const skew = new ClockSkew();
     expect(
-      heard.map(([brokerId, wallMs, nowMs]) => skew.note(brokerId, wallMs, nowMs)).at(-1),
+      heard
+        .map(([brokerId, wallMs, nowMs]) => skew.note(brokerId, wallMs, nowMs, upTo(registered)))
+        .at(-1),
     ).toBe(skewMs);
+  });
+
+  it('never takes a wrong clock for a right one while most registered clocks are right', () => {
+    const wrongBy = fc.oneof(
+      fc.integer({ min: 3 * CLOCK_SKEW_MS_MAX + 1, max: MONTH_MS }),
+      fc.integer({ min: -MONTH_MS, max: -3 * CLOCK_SKEW_MS_MAX - 1 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 7 }).chain((registered) =>
+          fc.record({
+            registered: fc.constant(registered),
+            wrong: fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: registered }), wrongBy), {
+              maxLength: Math.ceil(registered / 2) - 1,
+              selector: ([brokerId]) => brokerId,
+            }),
+            // Each is heard at any moment and any number of times, by a controller that began to
+            // listen at 0.
+            heard: fc.array(
+              fc.tuple(
+                fc.integer({ min: 1, max: registered }),
+                fc.integer({ min: 0, max: 20_000 }),
+                fc.integer({ min: -CLOCK_SKEW_MS_MAX / 2, max: CLOCK_SKEW_MS_MAX / 2 }),
+              ),
+              { maxLength: 40 },
+            ),
+          }),
+        ),
+        ({ registered, wrong, heard }) => {
+          const skew = new ClockSkew();
+          const offsets = new Map(wrong);
+          let nowMs = 0;
+          for (const [brokerId, pauseMs, jitterMs] of heard) {
+            nowMs += pauseMs;
+            const wallMs = nowMs + (offsets.get(brokerId) ?? 0) + jitterMs;
+            const said = skew.note(brokerId, wallMs, nowMs, upTo(registered));
+            if (said !== null && offsets.has(brokerId))
+              expect(Math.abs(said)).toBeGreaterThan(CLOCK_SKEW_MS_MAX);
+          }
+        },
+      ),
+    );
   });
 });

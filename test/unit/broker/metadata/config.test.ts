@@ -6,7 +6,7 @@ import {
 } from '../../../../broker/metadata/config.ts';
 
 describe('validateTopicConfig()', () => {
-  test('fills absent settings from the defaults', () => {
+  test('fills absent configs from the defaults', () => {
     const { config, faults } = validateTopicConfig({ retentionMs: -1 }, TOPIC_CONFIG_DEFAULTS, {
       replicationFactor: 3,
     });
@@ -26,11 +26,22 @@ describe('validateTopicConfig()', () => {
       replicationFactor: 2,
     });
     expect(faults).toEqual([
-      'colour is not a setting, must be one of minInSyncReplicas, commitMode, retentionMs, retentionBytes, segmentBytes, segmentMs, batchBytesMax, uncleanElection',
+      'colour is not a config, must be one of minInSyncReplicas, commitMode, retentionMs, retentionBytes, segmentBytes, segmentMs, batchBytesMax, uncleanElection',
       'retentionMs is -2, must be -1 or a whole number from 0 to 9007199254740991',
       'segmentMs is 10, must be a whole number from 1000 to 31536000000',
       'minInSyncReplicas is 3, must be at most replicationFactor (2)',
       'commitMode is "quorum", must be "in-sync" while replicationFactor (2) is below 3',
+    ]);
+  });
+
+  test('leaves a value alone that an older build took, until it is given again', () => {
+    const old = { ...TOPIC_CONFIG_DEFAULTS, batchBytesMax: 16 * 1024 * 1024 };
+    const { batchBytesMax } = old;
+    expect(validateTopicConfig({ retentionMs: -1 }, old, { replicationFactor: 3 }).faults).toEqual(
+      [],
+    );
+    expect(validateTopicConfig({ batchBytesMax }, old, { replicationFactor: 3 }).faults).toEqual([
+      'batchBytesMax is 16777216, must be a whole number from 1024 to 8388608',
     ]);
   });
 

@@ -23,7 +23,7 @@ export function brokerState(brokerId: number, patch: Partial<BrokerState> = {}):
     stopping: false,
     cordoned: false,
     unfencedEpoch: brokerId + 1,
-    featureLevelMax: 3,
+    featureLevelMax: FEATURE_LEVEL_MAX,
     ...patch,
   };
 }
@@ -44,6 +44,7 @@ export function partitionState(patch: Partial<PartitionState> = {}): PartitionSt
     adding: [],
     removing: [],
     successor: -1,
+    cannotLead: [],
     ...patch,
   };
 }

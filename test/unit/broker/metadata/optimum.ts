@@ -1,4 +1,7 @@
-/** The most even spread of replicas there can be, found the slow and obvious way: one replica at a time to the broker that has fewest and may have more. */
+/**
+ * The most even spread of replicas there can be, found the slow and obvious way: one replica at a
+ * time to the broker that has fewest and may have more.
+ */
 import type { BrokerState } from '../../../../broker/metadata/types.ts';
 
 /** Squares of the counts summed up: the less, the more even. */
@@ -7,8 +10,9 @@ export function unevenness(counts: Iterable<number>): number {
 }
 
 /**
- * Replicas per broker when `partitions` partitions of `width` replicas each span as many racks as there are. A rack holds at most one replica of a partition
- * while racks suffice; where they do not, every rack holds at least one.
+ * Replicas per broker when `partitions` partitions of `width` replicas each span as many racks as
+ * there are. A rack holds at most one replica of a partition while racks suffice; where they do
+ * not, every rack holds at least one.
  */
 export function bestCounts(
   brokers: readonly BrokerState[],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../../../../broker/base/random.ts';
+import { Random } from '../../../../base/random.ts';
 import { placeReplicas } from '../../../../broker/metadata/placement.ts';
 import { brokerState, imageOf } from './fixtures.ts';
 import { bestCounts, unevenness } from './optimum.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../../../../broker/base/random.ts';
+import { Random } from '../../../../base/random.ts';
 import { placeReplicas } from '../../../../broker/metadata/placement.ts';
 import { planRebalance } from '../../../../broker/metadata/rebalance.ts';
 import type { RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
@@ -77,7 +77,8 @@ describe('planRebalance()', () => {
         (sum, count, index) => sum + Math.max(0, count - (had[index] ?? 0)),
         0,
       );
-      // Racks, and replicas of one partition that cannot share a broker, may need one to be passed on through a third; else nothing moves but what is gained.
+      // Racks, and replicas of one partition that cannot share a broker, may need one to be passed
+      // on through a third; else nothing moves but what is gained.
       if (racks === 1 && isJoin) expect(moved, at).toBe(gained);
       expect(moved, at).toBeLessThanOrEqual(2 * gained);
     }

@@ -18,7 +18,10 @@ interface SmallRow {
   readonly min: number;
 }
 
-/** Every row over brokers 0 to 2, with every set of them fenced, and every set asked for that touches S. */
+/**
+ * Every row over brokers 0 to 2, with every set of them fenced, and every set asked for that
+ * touches S.
+ */
 function smallRows(): SmallRow[] {
   const upTo = (bound: number): number[] => Array.from({ length: bound }, (_, index) => index + 1);
   const sets = subsets([0, 1, 2]);
@@ -36,8 +39,10 @@ function smallRows(): SmallRow[] {
 }
 
 /**
- * By brute force: writes go on if some set of the absent can leave S, one of q with each and never below min, such that enough members are left to count, to
- * acknowledge, and to elect a leader where the present one is gone. The last copy is gone if some set of q members may hold a record that nobody left has.
+ * By brute force: writes go on if some set of the absent can leave S, one of q with each and never
+ * below min, such that enough members are left to count, to acknowledge, and to elect a leader
+ * where the present one is gone. The last copy is gone if some set of q members may hold a record
+ * that nobody left has.
  */
 function model(row: {
   syncSet: number[];
@@ -73,7 +78,8 @@ describe('checkDisruption()', () => {
       );
       const [verdict] = checkDisruption(image, stopped, []).partitions;
       const left = counted.filter((id) => !stopped.includes(id)).length;
-      // All that are not there must leave S, or HW stands still: q may fall to min, and one trusted member must stay.
+      // All that are not there must leave S, or HW stands still: q may fall to min, and one trusted
+      // member must stay.
       const there = syncSet.filter((id) => !fenced.includes(id) && !stopped.includes(id)).length;
       const isBlocked = left < min || there < min;
       expect([verdict?.blocksWrites, verdict?.losesLastCopy]).toEqual([isBlocked, left === 0]);
@@ -150,7 +156,10 @@ describe('checkDisruption()', () => {
   });
 });
 
-/** Every sync set of three brokers with every choice of suspects, fenced and stopped brokers and minimum. */
+/**
+ * Every sync set of three brokers with every choice of suspects, fenced and stopped brokers and
+ * minimum.
+ */
 function smallCases() {
   const syncSets = subsets(IDS).filter((set) => set.length > 0);
   const trusted = syncSets.flatMap((syncSet) =>

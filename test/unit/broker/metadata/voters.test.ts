@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Random } from '../../../../broker/base/random.ts';
+import { Random } from '../../../../base/random.ts';
 import type { BrokerState, MetadataImage } from '../../../../broker/metadata/types.ts';
-import { nextVoters, votersWanted } from '../../../../broker/metadata/voters.ts';
+import { votersWanted } from '../../../../base/voters-wanted.ts';
+import { nextVoters } from '../../../../broker/metadata/voters.ts';
 import type { VoterId } from '../../../../broker/metadata/voters.ts';
 import { brokerState, imageOf } from './fixtures.ts';
 

@@ -1,5 +1,5 @@
 /** A runtime that records what the network tells it, and answers as it is told. */
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import type {
   ControllerReply,
   ControllerRequest,
@@ -28,6 +28,7 @@ export function peerOf(brokerId: number): Peer {
 export class FakeHandler implements PeerHandler {
   readonly brokerId: number;
   readonly raft: { readonly from: Peer; readonly to: Peer; readonly message: RaftMessage }[] = [];
+  readonly refused: string[] = [];
   readonly followers: { readonly link: FollowerLink; readonly targetEpoch: number }[] = [];
   readonly positions: { readonly partition: number; readonly position: Position }[] = [];
   readonly disconnected: number[] = [];
@@ -66,6 +67,11 @@ export class FakeHandler implements PeerHandler {
     this.notify();
   }
 
+  onRaftRefused(reason: string): void {
+    this.refused.push(reason);
+    this.notify();
+  }
+
   onFollower(link: FollowerLink, targetEpoch: number): void {
     if (this.refuseFollower !== null) throw this.refuseFollower;
     this.followers.push({ link, targetEpoch });
@@ -101,7 +107,8 @@ export class FakeHandler implements PeerHandler {
       directoryId: directoryOf(this.brokerId),
       clusterId: CLUSTER_ID,
       brokerEpoch: 10 + this.brokerId,
-      controller: -1,
+      controller: 3,
+      controllerAddress: { host: 'controller', port: 9_641 },
     };
   }
 

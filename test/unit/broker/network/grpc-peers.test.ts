@@ -2,10 +2,11 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import { ChannelPool } from '../../../../broker/network/channel-pool.ts';
 import { INITIAL_CREDIT_BYTES } from '../../../../broker/network/follower-stream.ts';
 import { GrpcPeers } from '../../../../broker/network/grpc-peers.ts';
+import { probe } from '../../../../broker/network/probe.ts';
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
 import type { RaftMessage } from '../../../../broker/raft/types.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
   PushedFrames,
   ReplicaStreamEvents,
 } from '../../../../broker/runtime/ports.ts';
+import { systemClock } from '../../../../process/system-clock.ts';
 import { CLUSTER_ID, directoryOf, FakeHandler, peerOf } from './fake-handler.ts';
 
 const TOPIC = '22222222-2222-4222-8222-222222222222';
@@ -38,9 +40,15 @@ const nodes: Node[] = [];
 async function start(brokerId: number, isServing = true): Promise<Node> {
   const handler = new FakeHandler(brokerId);
   const server = new GrpcServer();
-  const channels = new ChannelPool();
+  const channels = new ChannelPool(systemClock);
   const defects: unknown[] = [];
-  const peers = new GrpcPeers(server, channels, (error) => defects.push(error));
+  const peers = new GrpcPeers({
+    server,
+    channels,
+    probe,
+    clock: systemClock,
+    report: (error) => defects.push(error),
+  });
   if (isServing) peers.serve(handler);
   const port = await server.listen({ host: '127.0.0.1', port: 0 });
   const stop = async (): Promise<void> => {
@@ -92,6 +100,20 @@ describe('GrpcPeers raft', () => {
       to: peerOf(2),
       message: { ...HEARTBEAT, lastIndex: 0 },
     });
+  });
+
+  it('leaves out a message that it cannot read, and goes on with the stream', async () => {
+    const [one, two] = [await start(1), await start(2)];
+    introduce(one, two);
+    const unread = { brokerId: 1, directoryId: 'no UUID' };
+    one.peers.sendRaft(unread, { to: peerOf(2), message: HEARTBEAT });
+    one.peers.sendRaft(peerOf(1), { to: peerOf(2), message: HEARTBEAT });
+    await two.handler.until(() => two.handler.raft.length === 1);
+    expect(two.handler.raft[0]?.from).toEqual(peerOf(1));
+    expect(two.handler.refused).toEqual([
+      'from.directory_id is "no UUID", must be a UUID in lower case',
+    ]);
+    expect([one.handler.disconnected, two.handler.disconnected]).toEqual([[], []]);
   });
 
   it('drops messages to a broker without an address', async () => {
@@ -204,15 +226,15 @@ describe('GrpcPeers.callController()', () => {
   });
 
   it.each([
-    { name: 'no address', address: null },
-    { name: 'nothing listens', address: 'dead' },
-  ])('rejects with BROKER_NOT_READY: $name', async ({ address }) => {
+    { name: 'no address', address: null, code: 'BROKER_NOT_READY' },
+    { name: 'nothing listens', address: 'dead', code: 'UNREACHABLE' },
+  ])('rejects with $code: $name', async ({ address, code }) => {
     const one = await start(1);
     if (address !== null)
       one.peers.setAddresses(new Map([[5, { host: '127.0.0.1', port: await deadPort() }]]));
     await expect(
       one.peers.callController(5, { kind: 'init-producer', name: '' }, 60_000),
-    ).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    ).rejects.toMatchObject({ code });
   });
 
   it('rejects with BROKER_NOT_READY while the other runtime does not serve', async () => {
@@ -252,7 +274,8 @@ describe('GrpcPeers.probe()', () => {
       directoryId: directoryOf(2),
       clusterId: CLUSTER_ID,
       brokerEpoch: 12,
-      controller: -1,
+      controller: 3,
+      controllerAddress: { host: 'controller', port: 9_641 },
     });
   });
 
@@ -267,7 +290,7 @@ describe('GrpcPeers.probe()', () => {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
     await expect(one.peers.probe({ host: '127.0.0.1', port }, 100)).rejects.toMatchObject({
-      code: 'BROKER_NOT_READY',
+      code: 'UNREACHABLE',
     });
     await new Promise((resolve) => silent.close(resolve));
   });
@@ -353,12 +376,12 @@ describe('GrpcPeers.follow()', () => {
       endOffset: 5,
       syncedOffset: 1,
     };
-    stream.sendPosition(TOPIC, 0, position);
+    stream.sendPosition(TOPIC, 0, { ...position, resend: true });
     stream.sendPosition(TOPIC, 1, position);
     stream.sendPosition(TOPIC, 0, { ...position, endOffset: 9 });
     await leader.handler.until(() => leader.handler.positions.length === 2);
     expect(leader.handler.positions).toEqual([
-      { partition: 0, position: { ...position, endOffset: 9 } },
+      { partition: 0, position: { ...position, endOffset: 9, resend: true } },
       { partition: 1, position },
     ]);
   });
@@ -398,12 +421,12 @@ describe('GrpcPeers.follow()', () => {
     const { leader, follower, seen } = await followed();
     const { link } = leader.handler.followers[0]!;
     link.send(TOPIC, 0, { kind: 'diverged', to: 1, leaderEpoch: 3, epoch: 2, endOffset: 8 });
-    link.send(TOPIC, 1, { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6 });
+    link.send(TOPIC, 1, { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6, startEpoch: 2 });
     link.push([framesOf(0, Uint8Array.of(1))]);
     await follower.handler.until(() => seen.frames.length === 1);
     expect(seen.messages).toEqual([
       { kind: 'diverged', to: 1, leaderEpoch: 3, epoch: 2, endOffset: 8 },
-      { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6 },
+      { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6, startEpoch: 2 },
     ]);
   });
 

@@ -58,7 +58,7 @@ describe('EpochMap', () => {
   it('retire() keeps the epoch of the new first batch and moves its start', () => {
     const map = new EpochMap(STARTS);
 
-    map.retire(30);
+    map.retire(30, 50);
 
     expect(map.entries()).toEqual([
       { epoch: 3, startOffset: 30 },

@@ -1,6 +1,6 @@
 /** A client's batch header for tests: only what the case is about. */
-import type { BatchHeader } from '../../../../proto/batch/frame.ts';
-import { NO_SEQUENCE } from '../../../../proto/batch/frame.ts';
+import type { BatchHeader } from '../../../../wire/batch/frame.ts';
+import { NO_SEQUENCE } from '../../../../wire/batch/frame.ts';
 
 export function header(fields: Partial<BatchHeader> = {}): BatchHeader {
   const recordCount = fields.recordCount ?? 1;
@@ -12,6 +12,7 @@ export function header(fields: Partial<BatchHeader> = {}): BatchHeader {
     crc: 0,
     codec: 0,
     isControl: false,
+    isSparse: false,
     lastOffsetDelta: recordCount - 1,
     recordCount,
     baseSequence: NO_SEQUENCE,

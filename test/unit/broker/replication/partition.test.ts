@@ -1,13 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { BrokerError } from '../../../../base/errors.ts';
 import { HELD_MS_MAX } from '../../../../broker/replication/held-appends.ts';
-import { Partition } from '../../../../broker/replication/partition.ts';
+import { Partition, type PartitionOptions } from '../../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../../broker/replication/producers.ts';
-import type {
-  Assignment,
-  LogState,
-  PartitionOutput,
-  Position,
-} from '../../../../broker/replication/types.ts';
+import type { LogState, PartitionOutput, Position } from '../../../../broker/replication/types.ts';
+import { assignment } from './assignment.ts';
 import { header } from './header.ts';
 
 const EMPTY_LOG: LogState = {
@@ -18,34 +15,7 @@ const EMPTY_LOG: LogState = {
   syncedOffset: 0,
 };
 
-/** Brokers 1, 2, 3 registered under 11, 12, 13; broker 1 leads epoch 5 with S of 1 and 2. */
-function assignment(fields: Partial<Assignment> = {}): Assignment {
-  return {
-    leader: 1,
-    leaderEpoch: 5,
-    partitionEpoch: 1,
-    replicas: [1, 2, 3].map((brokerId) => ({
-      brokerId,
-      brokerEpoch: 10 + brokerId,
-      fenced: false,
-      stopping: false,
-    })),
-    syncSet: [1, 2],
-    quorum: 2,
-    suspects: [],
-    uncleanEpoch: 0,
-    successor: -1,
-    minInSyncReplicas: 2,
-    commitMode: 'in-sync',
-    batchBytesMax: 1_000,
-    ...fields,
-  };
-}
-
-function partition(
-  log: LogState = EMPTY_LOG,
-  fields: Partial<{ self: number; appendsPendingMax: number }> = {},
-): Partition {
+function partition(log: LogState = EMPTY_LOG, fields: Partial<PartitionOptions> = {}): Partition {
   const options = {
     self: 1,
     selfEpoch: 11,
@@ -55,7 +25,7 @@ function partition(
     nowMs: 0,
     ...fields,
   };
-  return new Partition(options, log, new ProducerTable({ producersMax: 10 }));
+  return new Partition(options, log, new ProducerTable({ producersMax: 10, nowMs: 0 }));
 }
 
 /** Leader of epoch 5 whose epoch start, at 0, is written and pushed to broker 2. */
@@ -141,6 +111,18 @@ describe('Partition.step() append', () => {
     append(led);
 
     expect(led.status()).toMatchObject({ logEnd: 2, isDrained: false });
+  });
+
+  it('has an unknown outcome once another leads, since it stands in this log', () => {
+    const led = leader();
+    append(led);
+
+    const { replies } = led.step({
+      kind: 'assign',
+      assignment: assignment({ leader: 2, leaderEpoch: 6, partitionEpoch: 2 }),
+    });
+
+    expect(replies[0]?.result).toMatchObject({ ok: false, error: { effect: 'unknown' } });
   });
 
   it('names the leader when it is another', () => {
@@ -279,6 +261,37 @@ describe('Partition.step() append between leaders', () => {
     });
   }
 
+  it('is refused when it has waited long enough while leadership is handed over (rule 22)', () => {
+    const led = leader();
+    led.pushed(2, 1, 0);
+    led.step(position());
+    led.step({ kind: 'assign', assignment: assignment({ partitionEpoch: 2, successor: 2 }) });
+    append(led);
+
+    const late = led.step({ kind: 'tick', nowMs: HELD_MS_MAX });
+
+    expect([refusal(late), led.status().logEnd]).toEqual([
+      'LEADER_UNKNOWN: Cannot append to topic/0 in epoch 5: leadership is being handed to broker 2',
+      1,
+    ]);
+  });
+
+  it('is judged by what metadata says of its producer when it is taken, not when it came', () => {
+    let epoch = 1;
+    const led = partition(EMPTY_LOG, {
+      producerFault: (_, producerEpoch) =>
+        producerEpoch < epoch ? new BrokerError('PRODUCER_FENCED', 'a newer one') : null,
+    });
+    led.step({ kind: 'assign', assignment: assignment() });
+    led.step({ kind: 'drain' });
+    const held = append(led, { producerId: 7, producerEpoch: 1, baseSequence: 0 });
+    epoch = 2;
+    const released = led.step({ kind: 'resume' });
+
+    expect([refusal(held), refusal(released)]).toEqual(['none', 'PRODUCER_FENCED: a newer one']);
+    expect(refusal(append(led, { producerId: 7, producerEpoch: 2, baseSequence: 0 }))).toBe('none');
+  });
+
   it('is refused at once past appendsPendingMax', () => {
     const led = leader();
     led.step({ kind: 'drain' });
@@ -341,7 +354,27 @@ describe('Partition.step() position', () => {
     expect(led.status().followers[0]).toMatchObject({ brokerId: 2, endOffset: null });
   });
 
-  // Raft thesis 3.6.2 and figure 8: batches of earlier epochs are committed only through one of the leader's own.
+  it('of a member of S that matches only below HW says that it has lost what it acknowledged (P7)', () => {
+    const led = leader();
+    led.step(position());
+    append(led);
+    led.step({ kind: 'written', writeId: 2 });
+    led.pushed(2, 2, 1);
+    led.step(position({ endOffset: 2 }));
+    const replicas = assignment().replicas.map((replica) =>
+      replica.brokerId === 2 ? { ...replica, brokerEpoch: 20 } : replica,
+    );
+    led.step({ kind: 'assign', assignment: assignment({ replicas }) });
+
+    const output = led.step(position({ brokerEpoch: 20, endOffset: 1 }));
+
+    expect(led.readEnd()).toBe(2);
+    expect(led.status().followers[0]).toMatchObject({ brokerId: 2, hasLost: true });
+    expect(output.proposal?.change).toEqual({ op: 'distrust', member: 2 });
+  });
+
+  // Raft thesis 3.6.2 and figure 8: batches of earlier epochs are committed only through one of the
+  // leader's own.
   it('at the end of earlier epochs commits nothing before the epoch start', () => {
     const led = partition({ ...EMPTY_LOG, endOffset: 4, epochs: [{ epoch: 3, startOffset: 0 }] });
     led.step({ kind: 'assign', assignment: assignment() });
@@ -367,10 +400,15 @@ describe('Partition.step() assign', () => {
 
     const output = restarted.step({ kind: 'assign', assignment: assignment() });
 
-    expect(output.stopped).toBe(
-      'topic/0: cannot lead epoch 5, the log holds batches of epoch 5: no offset may be given twice',
-    );
-    expect(output.writes).toEqual([]);
+    expect(restarted.status().role).toBe('spent');
+    expect([output.stopped, output.writes]).toEqual([null, []]);
+    expect(refusal(append(restarted))).toBe('none');
+    const next = restarted.step({ kind: 'assign', assignment: assignment({ leaderEpoch: 7 }) });
+    expect(restarted.status().role).toBe('leader');
+    expect(next.writes).toMatchObject([
+      { kind: 'epoch-start', baseOffset: 4, leaderEpoch: 7 },
+      { kind: 'append', baseOffset: 5 },
+    ]);
   });
 
   it('does not lead for another incarnation of itself', () => {
@@ -435,4 +473,44 @@ describe('Partition.divergence()', () => {
       expect(follower.divergence(epoch, offset)).toEqual(expected);
     });
   }
+});
+
+describe('Partition.step() position', () => {
+  it('pushes again from the stated end where what was pushed is lost', () => {
+    const led = leader();
+    led.step(position());
+    append(led);
+    led.step({ kind: 'written', writeId: 2 });
+    led.pushed(2, 2, 1);
+    expect(led.pushWindow(2)).toBe(null);
+
+    led.step(position({ endOffset: 1, resend: true }));
+
+    expect(led.pushWindow(2)).toMatchObject({ from: 1, upTo: 2 });
+  });
+});
+
+describe('Partition.step() sync-set-result', () => {
+  it('takes no answer to an earlier leadership of its own for one to the present', () => {
+    const led = leader();
+    led.pushed(3, 1, 0);
+    const earlier = led.step(position({ from: 3, brokerEpoch: 13 })).proposal;
+    led.step({ kind: 'assign', assignment: assignment({ leader: 2, leaderEpoch: 6 }) });
+    led.step({ kind: 'assign', assignment: assignment({ leaderEpoch: 7 }) });
+    led.step({ kind: 'written', writeId: 2 });
+    const stated = { leaderEpoch: 7, lastEpoch: 7, endOffset: 2 };
+    led.step(position(stated));
+    const present = led.step(position({ ...stated, from: 3, brokerEpoch: 13 })).proposal;
+    const error = new BrokerError('REFUSED', 'late');
+    const { leaderEpoch = 0, proposalId = 0 } = earlier ?? {};
+    led.step({ kind: 'sync-set-result', leaderEpoch, proposalId, error });
+    append(led);
+    led.step({ kind: 'written', writeId: 3 });
+    led.pushed(2, 3, 2);
+    led.step(position({ ...stated, endOffset: 3 }));
+
+    expect([earlier, present]).toMatchObject([{ leaderEpoch: 5 }, { leaderEpoch: 7 }]);
+    // Broker 3 may be in S by now (rule 12), and does not hold the batch.
+    expect(led.status().highWaterMark).toBe(2);
+  });
 });

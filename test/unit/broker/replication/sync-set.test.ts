@@ -1,30 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import { PROPOSAL_PAUSE_MS, SyncSetChanges } from '../../../../broker/replication/sync-set.ts';
 import type { MemberView } from '../../../../broker/replication/sync-set.ts';
 import type { Assignment } from '../../../../broker/replication/types.ts';
+import { assignment, replicas } from './assignment.ts';
 
-const BASE: Assignment = {
-  leader: 1,
-  leaderEpoch: 5,
-  partitionEpoch: 1,
-  replicas: [1, 2, 3, 4].map((brokerId) => ({
-    brokerId,
-    brokerEpoch: 10 + brokerId,
-    fenced: false,
-    stopping: false,
-  })),
-  syncSet: [1, 2, 3],
-  quorum: 3,
-  suspects: [],
-  uncleanEpoch: 0,
-  minInSyncReplicas: 2,
-  commitMode: 'in-sync',
-  batchBytesMax: 1_000,
-  successor: -1,
-};
+const BASE = assignment({ replicas: replicas(1, 2, 3, 4), syncSet: [1, 2, 3], quorum: 3 });
 
-/** `certified` members hold a certificate, `lagging` ones have not been caught up for long, `lossy` ones have lost what they acknowledged. */
+/**
+ * `certified` members hold a certificate, `lagging` ones have not been caught up for long, `lossy`
+ * ones have lost what they acknowledged.
+ */
 function view(
   certified: readonly number[],
   lagging: readonly number[] = [],
@@ -123,6 +109,46 @@ describe('SyncSetChanges.propose()', () => {
 
     expect(due.propose(view([2, 3, 4]), 60_000)).toBe(null);
   });
+
+  it('puts a refused change off, longer each time, and lets another one pass', () => {
+    const refused = new BrokerError('REFUSED', 'no');
+    const due = changes(BASE);
+    const addedAtMs: number[] = [];
+    const others: string[] = [];
+    for (let nowMs = 0; nowMs <= 10_000; nowMs += 250) {
+      const proposal = due.propose(view([2, 4], [3]), nowMs);
+      if (proposal === null) continue;
+      if (proposal.change.op === 'add') addedAtMs.push(nowMs);
+      else others.push(proposal.change.op);
+      due.result(proposal.proposalId, refused, nowMs);
+    }
+
+    const gaps = addedAtMs.slice(1).map((atMs, index) => atMs - (addedAtMs[index] ?? 0));
+    expect(gaps).toEqual(gaps.toSorted((a, b) => a - b));
+    expect(new Set(gaps).size).toBeGreaterThan(2);
+    expect(new Set(others)).toEqual(new Set(['remove']));
+  });
+
+  it('tries a refused change again as soon as the row is another', () => {
+    const due = changes(BASE);
+    const first = due.propose(view([2, 3, 4]), 0);
+    due.result(first?.proposalId ?? 0, new BrokerError('REFUSED', 'no'), 0);
+    due.assign({ ...BASE, partitionEpoch: 2 });
+
+    expect(due.propose(view([2, 3, 4]), PROPOSAL_PAUSE_MS)?.change.op).toBe('add');
+  });
+
+  it('cancels a raise of unknown outcome that can succeed no more', () => {
+    const due = changes({ ...BASE, quorum: 2 });
+    const first = due.propose(view([2, 3]), 0);
+    due.result(first?.proposalId ?? 0, new BrokerError('OUTCOME_UNKNOWN', 'no answer'), 0);
+
+    expect(due.rules).toEqual([
+      { syncSet: [1, 2, 3], quorum: 2 },
+      { syncSet: [1, 2, 3], quorum: 3 },
+    ]);
+    expect(due.propose(view([2]), PROPOSAL_PAUSE_MS)?.change).toEqual({ op: 'raise', quorum: 2 });
+  });
 });
 
 describe('SyncSetChanges.rules', () => {
@@ -136,7 +162,7 @@ describe('SyncSetChanges.rules', () => {
     },
     {
       name: 'an unknown outcome keeps it (rule 12)',
-      error: new BrokerError('BROKER_NOT_READY', 'no answer'),
+      error: new BrokerError('UNREACHABLE', 'no answer'),
       expected: [old, added],
     },
     { name: 'a success keeps it until the assignment comes', error: null, expected: [old, added] },
@@ -155,7 +181,7 @@ describe('SyncSetChanges.rules', () => {
   it('a refusal after an unknown outcome proves nothing about the first attempt', () => {
     const due = changes(BASE);
     const first = due.propose(view([2, 3, 4]), 0);
-    due.result(first?.proposalId ?? 0, new BrokerError('BROKER_NOT_READY', 'no answer'), 0);
+    due.result(first?.proposalId ?? 0, new BrokerError('UNREACHABLE', 'no answer'), 0);
     const second = due.propose(view([2, 3, 4]), PROPOSAL_PAUSE_MS);
 
     due.result(second?.proposalId ?? 0, new BrokerError('REFUSED', 'no'), PROPOSAL_PAUSE_MS);

@@ -1,5 +1,6 @@
 /** A clock whose time is moved by hand. */
-import type { Cancel, Clock } from '../../../../broker/runtime/ports.ts';
+import type { Cancel, Clock } from '../../../../base/clock.ts';
+import { every } from '../../../fixtures/every.ts';
 
 export class FakeClock implements Clock {
   nowMs = 0;
@@ -15,7 +16,7 @@ export class FakeClock implements Clock {
   }
 
   every(periodMs: number, callback: () => void): Cancel {
-    return this.after(periodMs, callback);
+    return every((delayMs, each) => this.after(delayMs, each), periodMs, callback);
   }
 
   after(delayMs: number, callback: () => void): Cancel {

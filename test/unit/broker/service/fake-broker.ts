@@ -1,34 +1,57 @@
-/** Brokers in memory behind real gRPC servers: logs as lists of stamped frames, one shared image, nothing replicated. */
+/**
+ * Brokers in memory behind real gRPC servers: logs as lists of stamped frames, one shared image,
+ * nothing replicated.
+ */
+import type { CallOptions } from '../../../../wire/grpc/calls.ts';
+import { randomUUID } from 'node:crypto';
+import { systemClock } from '../../../../process/system-clock.ts';
 import { crc32 } from 'node:zlib';
 
 import { Client, credentials } from '@grpc/grpc-js';
 
-import { BrokerError } from '../../../../broker/base/errors.ts';
-import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../broker/base/units.ts';
+import { BrokerError } from '../../../../base/errors.ts';
+import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../base/units.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from '../../../../broker/metadata/apply.ts';
 import type {
   ControllerReply,
   Decision,
   ControllerRequest,
 } from '../../../../broker/metadata/controller-types.ts';
+import { LEVEL_OF_EXPECTED_ENDS, requireLevel } from '../../../../broker/metadata/features.ts';
 import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
 import { reportSpread, type SpreadFault } from '../../../../broker/metadata/spread.ts';
 import type { MetadataImage, TopicConfig, TopicState } from '../../../../broker/metadata/types.ts';
 import { ChannelPool } from '../../../../broker/network/channel-pool.ts';
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
-import type { AckLevel, AppendResult } from '../../../../broker/replication/types.ts';
+import type {
+  AckLevel,
+  AppendResult,
+  AppendTerms,
+  ExpectedEnd,
+} from '../../../../broker/replication/types.ts';
 import type {
   BrokerApi,
   BrokerPhase,
   BrokerReport,
+  Explanation,
   ReplicaMarks,
   ReplicaRead,
 } from '../../../../broker/runtime/api.ts';
+import {
+  type CrossedLoss,
+  crossedLosses,
+  type ReaderWay,
+} from '../../../../broker/runtime/partitions/crossed-losses.ts';
 import type { NodeInfo } from '../../../../broker/runtime/ports.ts';
 import { publicServices } from '../../../../broker/service/public-services.ts';
-import { checkFrame, stampFrame, topicIdToBytes } from '../../../../proto/batch/frame.ts';
-import { CHANNEL_OPTIONS } from '../../../../proto/grpc/transport.ts';
+import {
+  checkFrame,
+  endOffsetOf,
+  stampFrame,
+  topicIdToBytes,
+} from '../../../../wire/batch/frame.ts';
+import { CHANNEL_OPTIONS } from '../../../../wire/grpc/transport.ts';
 
 export const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
 const CLUSTER_ID = '11111111-1111-4111-8111-111111111111';
@@ -71,6 +94,7 @@ export class FakeCluster {
     namedProducers: new Map(),
     losses: [],
     removedDirectories: [],
+    replacedDirectories: [],
   };
   nextProducerId = 100;
   decide: ((request: ControllerRequest) => Decision) | null = null;
@@ -86,12 +110,12 @@ export class FakeCluster {
   async add(brokerId: number): Promise<FakeBroker> {
     const broker = new FakeBroker(this, brokerId);
     const server = new GrpcServer();
-    const channels = new ChannelPool();
+    const channels = new ChannelPool(systemClock);
     const services = publicServices({
       broker,
       dial: (address, lane) => channels.dial(address, lane),
       version: '1.2.3',
-      wallMs: () => 1_700_000_000_000,
+      newUuid: randomUUID,
       traffic: broker,
       report: (error) => this.defects.push(error),
     });
@@ -135,6 +159,7 @@ export class FakeCluster {
       partitionEpoch: epoch,
       suspects: [],
       uncleanEpoch: 0,
+      cannotLead: [],
       adding: [],
       removing: [],
       successor: NO_BROKER,
@@ -177,10 +202,12 @@ export class FakeCluster {
 }
 
 export class FakeBroker implements BrokerApi {
+  readonly clock = systemClock;
   readonly brokerId: number;
   readonly #cluster: FakeCluster;
   port = 0;
   produceWindowBytes = 1 << 20;
+  readonly clusterWallMs = (): number => this.clock.wallMs();
   stopsCancelled = 0;
   /** Takes an append's place when set; null hands it on to the log. */
   intercept: ((frame: Uint8Array, done: (result: AppendResult) => void) => boolean) | null = null;
@@ -191,7 +218,10 @@ export class FakeBroker implements BrokerApi {
     readonly producerId: number;
     readonly baseSequence: number;
     readonly recordCount: number;
+    readonly expectedEnd?: ExpectedEnd | undefined;
   }[] = [];
+  /** What it remembers of any partition. */
+  explanation: Explanation = { summary: '', refusal: '', decisions: [], rememberedFrom: 0 };
   readonly logs = new Map<string, FakeLog>();
   readsFromDisk = false;
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -224,6 +254,10 @@ export class FakeBroker implements BrokerApi {
     return 'serving';
   }
 
+  isInformed(): boolean {
+    return true;
+  }
+
   nodeInfo(): NodeInfo {
     const [controller = NO_BROKER] = this.#cluster.brokers.keys();
     return {
@@ -232,6 +266,7 @@ export class FakeBroker implements BrokerApi {
       clusterId: CLUSTER_ID,
       brokerEpoch: this.brokerId + 10,
       controller,
+      controllerAddress: null,
     };
   }
 
@@ -262,12 +297,14 @@ export class FakeBroker implements BrokerApi {
       restartReason: 'same boot',
       replicas: [],
       freeBytes: 5.5,
+      diskFault: null,
       flushAgeMs: 1.4,
       stuckWriteMs: 0,
       uptimeMs: 10.6,
       raft,
+      metadataFault: null,
       clockSkewMs: -12.4,
-      isTimeRetentionPaused: false,
+      clockDoubt: null,
       options: [{ name: 'log-level', value: 'debug', source: 'cluster', isLive: true }],
     };
   }
@@ -283,16 +320,20 @@ export class FakeBroker implements BrokerApi {
     return { kind: 'init-producer', producerId: this.#cluster.nextProducerId, producerEpoch: 0 };
   }
 
+  requireExpectedEnds(): void {
+    requireLevel(this.image(), LEVEL_OF_EXPECTED_ENDS, 'append at an expected end');
+  }
+
   append(
     _topicId: string,
     partition: number,
     frame: Uint8Array,
-    ack: AckLevel,
+    { ack, expectedEnd }: AppendTerms,
     done: (result: AppendResult) => void,
   ): void {
     const header = checkFrame(frame, 0, crc32);
     const { producerId, baseSequence, recordCount } = header;
-    this.appends.push({ partition, ack, producerId, baseSequence, recordCount });
+    this.appends.push({ partition, ack, producerId, baseSequence, recordCount, expectedEnd });
     if (this.intercept?.(frame, done) === true) return;
     done(this.write(partition, frame));
   }
@@ -363,6 +404,24 @@ export class FakeBroker implements BrokerApi {
     return this.readsFromDisk ? Promise.resolve(read) : read;
   }
 
+  crossedLosses(topicId: string, partition: number, way: ReaderWay): readonly CrossedLoss[] {
+    const headers = this.log(partition).frames.map((frame) => checkFrame(frame, 0, crc32));
+    return crossedLosses(
+      this.image().losses.filter(
+        (loss) => loss.topicId === topicId && loss.partition === partition,
+      ),
+      way,
+      {
+        logEnd: this.log(partition).end,
+        epochBefore: (offset) =>
+          headers.findLast(({ baseOffset }) => baseOffset < offset)?.leaderEpoch ?? 0,
+        endOf: (epoch) =>
+          headers.find(({ leaderEpoch }) => leaderEpoch > epoch)?.baseOffset ??
+          this.log(partition).end,
+      },
+    );
+  }
+
   watch(topicId: string, partition: number, callback: () => void): () => void {
     const key = partitionKey(topicId, partition);
     if (this.image().topics.get(topicId)?.partitions[partition] === undefined)
@@ -394,8 +453,12 @@ export class FakeBroker implements BrokerApi {
     _topicId: string,
     partition: number,
     timestampMs: number,
-  ): Promise<number> {
-    return timestampMs === 0 ? 0 : this.log(partition).end;
+    fromOffset: number,
+  ): Promise<number | null> {
+    const found = this.log(partition)
+      .frames.map((frame) => checkFrame(frame, 0, crc32))
+      .find((header) => header.maxTimestampMs >= timestampMs && endOffsetOf(header) > fromOffset);
+    return found?.baseOffset ?? null;
   }
 
   watchImage(callback: () => void): () => void {
@@ -423,6 +486,10 @@ export class FakeBroker implements BrokerApi {
     return planRebalance(this.image(), sizes);
   }
 
+  explain(): Explanation {
+    return this.explanation;
+  }
+
   spreadFaults(): readonly SpreadFault[] {
     return reportSpread(this.image());
   }
@@ -441,4 +508,9 @@ export class FakeBroker implements BrokerApi {
     if (!isLeader) throw new BrokerError('NOT_LEADER', 'Not me', { leader, leaderEpoch });
     return { leaderEpoch };
   }
+}
+
+/** Options of a call that may take so long. */
+export function within(deadlineMs: number): CallOptions {
+  return { deadlineMs, clock: systemClock };
 }

@@ -1,10 +1,11 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import type { BrokerState, PartitionState } from '../../../../broker/metadata/types.ts';
 import { AdminServiceService, CommitMode } from '../../../../proto/gen/tidemark/v1/admin.ts';
-import { callUnary } from '../../../../proto/grpc/calls.ts';
+import { callUnary } from '../../../../wire/grpc/calls.ts';
+import { systemClock } from '../../../../process/system-clock.ts';
 import { type FakeBroker, FakeCluster, TOPIC_ID } from './fake-broker.ts';
 
 let cluster: FakeCluster;
@@ -27,7 +28,10 @@ function call<Request, Response>(
   method: MethodDefinition<Request, Response>,
   request: Request,
 ): Promise<Response> {
-  return callUnary(cluster.client(broker), method, request, { deadlineMs: 4_000 });
+  return callUnary(cluster.client(broker), method, request, {
+    deadlineMs: 4_000,
+    clock: systemClock,
+  });
 }
 
 /** "events" has one partition, its replica at broker 1. */
@@ -65,7 +69,13 @@ describe('placementCalls()', () => {
   it('reassigns, and answers once it shows', async () => {
     stand();
     cluster.decide = (request) => {
-      expect(request).toEqual({ kind: 'reassign', topic: 'events', partition: 0, replicas: [2] });
+      expect(request).toEqual({
+        kind: 'reassign',
+        topic: 'events',
+        partition: 0,
+        replicas: [2],
+        judged: { metadataIndex: cluster.image.index, topicId: TOPIC_ID, leaderEpoch: 1 },
+      });
       return cluster.decided({ kind: 'reassign' }, () =>
         change({ replicas: [1, 2], adding: [2], removing: [1], target: [2] }),
       );
@@ -119,15 +129,53 @@ describe('placementCalls()', () => {
     expect(partition).toMatchObject({ target: [3] });
   });
 
+  it('judges again what was late, once its metadata shows why', async () => {
+    stand();
+    const judged: number[] = [];
+    cluster.decide = (request) => {
+      if (request.kind === 'reassign') judged.push(request.judged?.metadataIndex ?? 0);
+      if (judged.length === 1) {
+        setImmediate(() => change({ leaderEpoch: 2 }));
+        throw new BrokerError('CONFLICT', 'The request came late');
+      }
+      return cluster.decided({ kind: 'reassign' }, () => change({ target: [2] }));
+    };
+    const before = cluster.image.index;
+    const request = { topic: 'events', partition: 0, replicas: [2] };
+
+    await call(one, AdminServiceService.reassignPartition, request);
+
+    expect(judged).toEqual([before, before + 1]);
+  });
+
+  it.each([
+    { name: 'an earlier attempt may have been carried out', effect: 'unknown' as const },
+    { name: 'its metadata shows nothing newer', effect: 'none' as const },
+  ])('tells of a conflict where $name', async ({ effect }) => {
+    stand();
+    cluster.decide = () => {
+      throw new BrokerError('CONFLICT', 'The request came late', { effect });
+    };
+    const request = { topic: 'events', partition: 0, replicas: [2] };
+
+    await expect(call(one, AdminServiceService.reassignPartition, request)).rejects.toMatchObject({
+      code: 'CONFLICT',
+      effect,
+    });
+  });
+
   it('does not pass off as shown what this broker has not heard of', async () => {
     stand();
     cluster.decide = () => cluster.decided({ kind: 'reassign' }, () => undefined);
     const request = { topic: 'events', partition: 0, replicas: [2] };
+    // Its connection stands: a call that never got there would be told as just that.
+    await call(one, AdminServiceService.describeCluster, {});
     await expect(
       callUnary(cluster.client(one), AdminServiceService.reassignPartition, request, {
         deadlineMs: 700,
+        clock: systemClock,
       }),
-    ).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    ).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
   });
 
   it('decommissions and recommissions a broker', async () => {

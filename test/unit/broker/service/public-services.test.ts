@@ -1,5 +1,4 @@
 import { crc32 } from 'node:zlib';
-
 import {
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -8,9 +7,8 @@ import {
 } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-
-import { BrokerError } from '../../../../broker/base/errors.ts';
-import { topicIdToBytes } from '../../../../proto/batch/frame.ts';
+import { BrokerError } from '../../../../base/errors.ts';
+import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
 import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
 import {
   type AppendRecord,
@@ -24,13 +22,14 @@ import {
   type ReadRequest,
   type ReadResponse,
 } from '../../../../proto/gen/tidemark/v1/log.ts';
-import { callUnary } from '../../../../proto/grpc/calls.ts';
-import { errorFromStatus } from '../../../../proto/grpc/errors.ts';
-import { encodeBatch } from '../../../../proto/records/batch.ts';
-import { CONFIG, type FakeBroker, FakeCluster, TOPIC_ID } from './fake-broker.ts';
+import { callUnary } from '../../../../wire/grpc/calls.ts';
+import { errorFromStatus } from '../../../../wire/grpc/errors.ts';
+import { encodeBatch } from '../../../../wire/records/batch.ts';
+import { CONFIG, type FakeBroker, FakeCluster, TOPIC_ID, within } from './fake-broker.ts';
 
 const TOPIC_BYTES = topicIdToBytes(TOPIC_ID);
 const DEADLINE_MS = 4_000;
+const BARE = { key: undefined, headers: [], timestampMs: 0, tombstone: false };
 
 let cluster: FakeCluster;
 let one: FakeBroker;
@@ -54,7 +53,7 @@ function call<Request, Response>(
   request: Request,
   deadlineMs = DEADLINE_MS,
 ): Promise<Response> {
-  return callUnary(cluster.client(broker), method, request, { deadlineMs });
+  return callUnary(cluster.client(broker), method, request, within(deadlineMs));
 }
 
 function text(value: string): Uint8Array {
@@ -62,11 +61,11 @@ function text(value: string): Uint8Array {
 }
 
 function record(value: string, partition?: number): AppendRecord {
-  return { partition, key: undefined, value: text(value), headers: [], timestampMs: 0 };
+  return { partition, value: text(value), ...BARE };
 }
 
 function appendRequest(records: readonly AppendRecord[]): AppendRequest {
-  return { topic: 'events', records: [...records], acks: 0 };
+  return { topic: 'events', records: [...records], acks: 0, condition: undefined };
 }
 
 function frame(...values: readonly string[]): Uint8Array {
@@ -108,7 +107,7 @@ describe('Produce', () => {
     bytes: Uint8Array,
     partition = 0,
   ): ProduceRequest['batches'][number] {
-    return { batchId, topicId: TOPIC_BYTES, partition, frame: bytes };
+    return { batchId, topicId: TOPIC_BYTES, partition, frame: bytes, condition: undefined };
   }
 
   async function results(
@@ -319,7 +318,6 @@ describe('Append', () => {
   });
 
   it('joins calls of the same time into one batch', async () => {
-    const client = cluster.client(one);
     await call(one, LogServiceService.append, appendRequest([record('warm', 0)]));
     const held: (() => void)[] = [];
     one.intercept = (bytes, done) => {
@@ -327,11 +325,11 @@ describe('Append', () => {
       return held.length === 1;
     };
     const calls = Array.from({ length: 20 }, (_, index) =>
-      callUnary(client, LogServiceService.append, appendRequest([record(`r${index}`, 0)]), {
-        deadlineMs: DEADLINE_MS,
-      }),
+      call(one, LogServiceService.append, appendRequest([record(`r${index}`, 0)])),
     );
     await expect.poll(() => held.length).toBe(1);
+    // On the same connection, so it is answered once the calls before it have arrived.
+    await call(one, AdminServiceService.describeCluster, {});
     held[0]?.();
     const offsets = (await Promise.all(calls)).map(({ results }) => results[0]?.offset);
     expect([...offsets].sort((left, right) => Number(left) - Number(right))).toEqual(
@@ -360,7 +358,7 @@ describe('Append', () => {
       tries += 1;
       if (tries > 1) return false;
       one.write(0, bytes);
-      done({ ok: false, error: new BrokerError('NOT_LEADER', 'resigned') });
+      done({ ok: false, error: new BrokerError('STALE_EPOCH', 'resigned') });
       return true;
     };
     const answer = await call(one, LogServiceService.append, appendRequest([record('once', 0)]));
@@ -388,9 +386,11 @@ describe('Append', () => {
   describe('at the deadline', () => {
     const DEADLINE_SHORT_MS = 300;
 
-    /** Its answer; the clock stands until the leader has the batch, and then goes on to just before the caller gives up. */
+    /**
+     * Its answer; the clock stands until the leader has the batch, and then goes on to just before
+     * the caller gives up.
+     */
     async function answerInTime(): Promise<AppendResponse> {
-      const client = cluster.client(one);
       const appended = new Promise<void>((resolve) => {
         const { intercept } = one;
         one.intercept = (bytes, done) => {
@@ -398,9 +398,8 @@ describe('Append', () => {
           return intercept?.(bytes, done) ?? false;
         };
       });
-      const answer = callUnary(client, LogServiceService.append, appendRequest([record('a', 0)]), {
-        deadlineMs: DEADLINE_SHORT_MS,
-      });
+      const request = appendRequest([record('a', 0)]);
+      const answer = call(one, LogServiceService.append, request, DEADLINE_SHORT_MS);
       await Promise.race([appended, answer]);
       await vi.advanceTimersByTimeAsync(DEADLINE_SHORT_MS - 1);
       return answer;
@@ -679,6 +678,7 @@ describe('AdminService', () => {
       brokerId: 2,
       version: '1.2.3',
       freeBytes: 5,
+      diskFault: '',
       uptimeMs: 11,
     });
     expect(await call(one, AdminServiceService.prepareStop, { brokerId: 2 })).toMatchObject({
@@ -737,7 +737,7 @@ describe('every method', () => {
             requestSerialize: () => Buffer.from(bytes),
             responseDeserialize: (answer: Buffer) => answer,
           };
-          await callUnary(client, raw, null, { deadlineMs: 150 }).then(
+          await callUnary(client, raw, null, within(150)).then(
             () => undefined,
             (error: unknown) => expect((error as BrokerError).code).not.toBe('INTERNAL'),
           );

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 
-import { type ClientReadableStream, Metadata } from '@grpc/grpc-js';
+import { type ClientReadableStream, Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import {
@@ -8,7 +8,9 @@ import {
   type ReadRequest,
   type ReadResponse,
 } from '../../../../proto/gen/tidemark/v1/log.ts';
-import { encodeBatch } from '../../../../proto/records/batch.ts';
+import { fromCall } from '../../../../client/errors.ts';
+import { encodeFrame, NO_SEQUENCE } from '../../../../wire/batch/frame.ts';
+import { encodeBatch } from '../../../../wire/records/batch.ts';
 import { type FakeBroker, FakeCluster } from './fake-broker.ts';
 
 const RECORDS = 20_000;
@@ -55,6 +57,43 @@ function read(partition: number, follow: boolean): ClientReadableStream<ReadResp
 }
 
 const OFFSETS = Array.from({ length: RECORDS }, (_, offset) => offset);
+
+/** A frame whose checksums are right, and whose three records are not there. */
+function garbage(): Uint8Array {
+  const fields = {
+    codec: 0 as const,
+    isControl: false,
+    lastOffsetDelta: 2,
+    recordCount: 3,
+    baseTimestampMs: 5,
+    maxTimestampMs: 5,
+    producerId: 0,
+    producerEpoch: 0,
+    baseSequence: NO_SEQUENCE,
+  };
+  return encodeFrame(fields, new Uint8Array([0xff, 0xff, 0xff]), crc32);
+}
+
+describe('ReadSession with a batch that nobody can decode', () => {
+  it('sends everything before it, and says that it is the data, where, and what is next', async () => {
+    const records = ['a', 'b'].map((value) => ({ value: Buffer.from(value), timestampMs: 5 }));
+    one.write(0, encodeBatch(records, { codec: 0 }, crc32));
+    one.write(0, garbage());
+    const offsets: number[] = [];
+    const reading = (async () => {
+      for await (const response of read(0, false) as AsyncIterable<ReadResponse>)
+        offsets.push(...response.records.map(({ offset }) => offset));
+    })();
+    const error: unknown = await reading.catch((failure: unknown) => failure);
+    expect(fromCall(error, 'broker')).toMatchObject({
+      code: 'UNDECODABLE',
+      retry: 'no',
+      message: expect.stringContaining('events/0 offset 2 (next is 5)') as string,
+    });
+    expect(error).toMatchObject({ code: status.DATA_LOSS });
+    expect(offsets).toEqual([0, 1]);
+  });
+});
 
 describe('ReadSession with a batch that holds much in few bytes', () => {
   it.each([

@@ -7,15 +7,17 @@ import { fileSystemWith, ioError, temporaryFolder } from './fixture.ts';
 
 const LINE = {
   startOffset: 2,
+  startEpoch: 1,
   highWaterMark: 8,
   syncedOffset: 6,
+  writtenOffset: 9,
   epochs: [{ epoch: 1, startOffset: 2 }],
 };
 
 describe('Checkpoint', () => {
   it('keeps lines of open and closed logs, and epochs up to the recovery point only', async () => {
     const path = join(temporaryFolder(), 'checkpoint.json');
-    const { checkpoint } = await Checkpoint.load(nodeFileSystem, path);
+    const checkpoint = await Checkpoint.load(nodeFileSystem, path);
     checkpoint.attach('open/0', () => ({
       ...LINE,
       epochs: [...LINE.epochs, { epoch: 2, startOffset: 6 }],
@@ -23,9 +25,13 @@ describe('Checkpoint', () => {
     checkpoint.attach('closed/0', () => LINE);
     checkpoint.detach('closed/0');
     checkpoint.attach('gone/0', () => LINE);
-    checkpoint.remove('gone/0');
+    checkpoint.beginDelete('gone/0');
     await checkpoint.sync();
-    const again = (await Checkpoint.load(nodeFileSystem, path)).checkpoint;
+    const again = await Checkpoint.load(nodeFileSystem, path);
+    expect([again.keys(), again.deleting()]).toEqual([['closed/0', 'open/0'], ['gone/0']]);
+    checkpoint.endDelete('gone/0');
+    await checkpoint.writeIfChanged();
+    expect((await Checkpoint.load(nodeFileSystem, path)).deleting()).toEqual([]);
     expect(['open/0', 'closed/0', 'gone/0'].map((key) => again.get(key))).toEqual([
       LINE,
       LINE,
@@ -33,14 +39,14 @@ describe('Checkpoint', () => {
     ]);
   });
 
-  it('takes a changed file as absent and says so', async () => {
+  it('takes nothing from a changed file and says so', async () => {
     const path = join(temporaryFolder(), 'checkpoint.json');
-    const { checkpoint } = await Checkpoint.load(nodeFileSystem, path);
+    const checkpoint = await Checkpoint.load(nodeFileSystem, path);
     checkpoint.attach('a/0', () => LINE);
     await checkpoint.sync();
     writeFileSync(path, readFileSync(path, 'utf8').replace('8', '9'));
     const again = await Checkpoint.load(nodeFileSystem, path);
-    expect([again.isLost, again.checkpoint.get('a/0')]).toEqual([true, null]);
+    expect([again.file, again.get('a/0')]).toEqual(['damaged', null]);
   });
 
   it('holds, when a sync resolves, every change made before it was asked', async () => {
@@ -52,7 +58,7 @@ describe('Checkpoint', () => {
         return nodeFileSystem.datasync(file);
       },
     });
-    const { checkpoint } = await Checkpoint.load(files, path);
+    const checkpoint = await Checkpoint.load(files, path);
     let highWaterMark = 0;
     checkpoint.attach('a/0', () => ({ ...LINE, highWaterMark }));
     await Promise.all(
@@ -60,7 +66,7 @@ describe('Checkpoint', () => {
         highWaterMark = index + 1;
         const wanted = highWaterMark;
         await checkpoint.sync();
-        const { checkpoint: stored } = await Checkpoint.load(nodeFileSystem, path);
+        const stored = await Checkpoint.load(nodeFileSystem, path);
         expect(stored.get('a/0')?.highWaterMark).toBeGreaterThanOrEqual(wanted);
       }),
     );
@@ -74,11 +80,11 @@ describe('Checkpoint', () => {
       rename: (from, to) =>
         isBroken ? Promise.reject(ioError('ENOSPC')) : nodeFileSystem.rename(from, to),
     });
-    const { checkpoint } = await Checkpoint.load(files, path);
+    const checkpoint = await Checkpoint.load(files, path);
     checkpoint.attach('a/0', () => LINE);
     await expect(checkpoint.sync()).rejects.toMatchObject({ code: 'DISK_FULL' });
     isBroken = false;
     await checkpoint.writeIfChanged();
-    expect((await Checkpoint.load(nodeFileSystem, path)).checkpoint.get('a/0')).toEqual(LINE);
+    expect((await Checkpoint.load(nodeFileSystem, path)).get('a/0')).toEqual(LINE);
   });
 });

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { lockDirectory } from '../../../../broker/storage/directory-lock.ts';
 import { temporaryFolder } from './fixture.ts';
 
@@ -19,8 +19,9 @@ describe('lockDirectory', () => {
   it('keeps another process out, and lets it in after the holder was killed', async () => {
     const dataDir = temporaryFolder();
     const module = join(import.meta.dirname, '../../../../broker/storage/directory-lock.ts');
-    const script = `import(${JSON.stringify(module)}).then(({ lockDirectory }) => { lockDirectory(${JSON.stringify(dataDir)}); console.log('locked'); setInterval(() => {}, 1000); })`;
+    const script = `import(${JSON.stringify(module)}).then(({ lockDirectory }) => { globalThis.release = lockDirectory(${JSON.stringify(dataDir)}); console.log('locked'); setInterval(() => {}, 1000); })`;
     const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    onTestFinished(() => void child.kill('SIGKILL'));
     await once(child.stdout, 'data');
     expect(() => lockDirectory(dataDir)).toThrow(expect.objectContaining({ code: 'REFUSED' }));
     child.kill('SIGKILL');

@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openDisk } from '../../../../broker/storage/disk.ts';
@@ -142,7 +142,7 @@ describe('openDisk', () => {
     log.noteHighWaterMark(3);
     clock.advance(3000);
     const path = join(dataDir, 'checkpoint.json');
-    await until(() => statSync(path, { throwIfNoEntry: false }) !== undefined);
+    await until(() => readFileSync(path, 'utf8').includes('[0,3,'));
     const again = await openTestDisk({ dataDir: crashCopy(dataDir) });
     expect(
       (await again.disk.openPartition(TOPIC, 0, LOG_OPTIONS)).recovery.state.highWaterMark,

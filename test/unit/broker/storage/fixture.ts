@@ -1,24 +1,18 @@
-/** What storage tests share: frames, a clock that stands still until it is told, and data directories of their own. */
+/**
+ * What storage tests share: frames, a clock that stands still until it is told, and data
+ * directories of their own.
+ */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { afterEach } from 'vitest';
-import {
-  encodeFrame,
-  NO_SEQUENCE,
-  readHeader,
-  stampFrame,
-  topicIdToBytes,
-} from '../../../../proto/batch/frame.ts';
-import type { BatchHeader } from '../../../../proto/batch/frame.ts';
-import type { Cancel, DirectoryMeta, Disk } from '../../../../broker/runtime/ports.ts';
+import type { Cancel } from '../../../../base/clock.ts';
+import type { DirectoryMeta, Disk } from '../../../../broker/runtime/ports.ts';
 import { openDisk } from '../../../../broker/storage/disk.ts';
 import type { DiskOptions } from '../../../../broker/storage/disk.ts';
 import { nodeFileSystem } from '../../../../broker/storage/file-system.ts';
 import type { FileSystem } from '../../../../broker/storage/file-system.ts';
 
-export const TOPIC = '01234567-89ab-4cde-8f01-23456789abcd';
 export const META: DirectoryMeta = {
   formatVersion: 1,
   clusterId: 'cluster',
@@ -29,11 +23,14 @@ export const LOG_OPTIONS = { segmentBytes: 1 << 20, segmentMs: 3_600_000 };
 export const MOUNT = { device: 1, fileSystemType: 2, metaInode: 3, metaChangedMs: 4 };
 export const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 
+export { bytesOf, control, frame, frames, headersOf, TOPIC } from '../../../fixtures/frames.ts';
+export type { TestFrame } from '../../../fixtures/frames.ts';
+
 const folders: string[] = [];
 const disks: Disk[] = [];
 
 afterEach(async () => {
-  for (const disk of disks.splice(0)) await disk.close().catch(() => undefined);
+  await Promise.all(disks.splice(0).map((disk) => disk.close().catch(() => undefined)));
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
@@ -45,7 +42,9 @@ export function temporaryFolder(): string {
 
 /** Time that moves when told; timers run in {@link TestClock.advance}. */
 export class TestClock {
-  nowMs = 1_700_000_000_000;
+  nowMs = 0;
+  /** The wall clock when the other is at 0. */
+  originMs = 1_700_000_000_000;
   #timers: { periodMs: number; dueMs: number; callback: () => void }[] = [];
 
   monotonicMs(): number {
@@ -53,7 +52,7 @@ export class TestClock {
   }
 
   wallMs(): number {
-    return this.nowMs;
+    return this.originMs + this.nowMs;
   }
 
   every(periodMs: number, callback: () => void): Cancel {
@@ -106,78 +105,15 @@ export async function startTestDisk(options: Partial<DiskOptions> = {}): Promise
   return opened;
 }
 
-export interface TestFrame {
-  readonly bytes: Uint8Array;
-  readonly header: BatchHeader;
-}
-
-/** A stamped frame. The payload is filled with a pattern of the offset. */
-export function frame(
-  baseOffset: number,
-  options: {
-    records?: number;
-    payloadBytes?: number;
-    epoch?: number;
-    timestampMs?: number;
-    partition?: number;
-    fill?: number;
-  } = {},
-): TestFrame {
-  const {
-    records = 1,
-    payloadBytes = 40,
-    epoch = 1,
-    timestampMs = 1000 + baseOffset,
-    partition = 0,
-    fill = baseOffset,
-  } = options;
-  const bytes = encodeFrame(
-    {
-      codec: 0,
-      isControl: false,
-      lastOffsetDelta: records - 1,
-      recordCount: records,
-      baseSequence: NO_SEQUENCE,
-      baseTimestampMs: timestampMs,
-      maxTimestampMs: timestampMs,
-      producerId: 0,
-      producerEpoch: 0,
-    },
-    new Uint8Array(payloadBytes).fill(fill & 0xff),
-    crc32,
-  );
-  stampFrame(
-    bytes,
-    0,
-    { baseOffset, leaderEpoch: epoch, topicIdBytes: topicIdToBytes(TOPIC), partition },
-    crc32,
-  );
-  return { bytes, header: readHeader(bytes, 0) };
-}
-
-/** Frames of one record each, from `from` to `to` (exclusive). */
-export function frames(
-  from: number,
-  to: number,
-  options: Parameters<typeof frame>[1] = {},
-): TestFrame[] {
-  return Array.from({ length: to - from }, (_, index) => frame(from + index, options));
-}
-
-export function bytesOf(list: readonly TestFrame[]): Uint8Array[] {
-  return list.map(({ bytes }) => bytes);
-}
-
-export function headersOf(list: readonly TestFrame[]): BatchHeader[] {
-  return list.map(({ header }) => header);
-}
-
 /** The real file system with some calls replaced. */
 export function fileSystemWith(replaced: Partial<FileSystem>): FileSystem {
   return { ...nodeFileSystem, ...replaced };
 }
 
-/** What a crash of the process leaves: a copy of the files as they are now, without the lock and the (large) quorum log. */
+/**
+ * What a crash of the process leaves: a copy of the files as they are now, without the lock and the
+ * (large) quorum log.
+ */
 export function crashCopy(dataDir: string): string {
   const copy = temporaryFolder();
   cpSync(dataDir, copy, {

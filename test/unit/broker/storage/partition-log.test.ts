@@ -1,13 +1,14 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readHeader, frameLength } from '../../../../proto/batch/frame.ts';
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { readHeader, frameLength } from '../../../../wire/batch/frame.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import type { LogRead, PartitionLog } from '../../../../broker/runtime/ports.ts';
 import { nodeFileSystem } from '../../../../broker/storage/file-system.ts';
 import {
   bytesOf,
+  control,
   fileSystemWith,
   frame,
   frames,
@@ -129,7 +130,7 @@ describe('FilePartitionLog.append', () => {
     expect(await outcome(append(log, [frame(2, { payloadBytes: 900 })]))).toBe('DISK_FULL');
     expect(await outcome(append(log, frames(3, 4)))).toBe('DISK_FULL');
     expect(await readAll(log, 0, 2)).toEqual([0, 1]);
-    expect(await outcome(log.retire(1))).toBe('ok');
+    expect(await outcome(log.retire(1, 1))).toBe('ok');
     freeBytes = 100_000;
     clock.advance(1000);
     await until(() => disk.freeBytes() > 1000);
@@ -149,7 +150,7 @@ describe('FilePartitionLog.append', () => {
         return await nodeFileSystem.writev(file, left === 0 ? [part] : buffers, position);
       },
     });
-    const { disk } = await startTestDisk({ files });
+    const { disk, clock } = await startTestDisk({ files });
     const failures: unknown[] = [];
     disk.onFailure((error) => failures.push(error));
     const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
@@ -157,6 +158,9 @@ describe('FilePartitionLog.append', () => {
     left = 50;
     expect(await outcome(append(log, frames(2, 3)))).toBe('DISK_FULL');
     left = Number.POSITIVE_INFINITY;
+    expect(disk.shortage()).toContain('below its reserve');
+    clock.advance(1000);
+    await until(() => disk.shortage() === null);
     await append(log, frames(2, 5));
     expect(failures).toEqual([]);
     expect((await log.headers(0)).map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2, 3, 4]);
@@ -201,7 +205,7 @@ describe('FilePartitionLog.read', () => {
     const { disk } = await startTestDisk();
     const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
     await append(log, frames(0, 4));
-    await log.retire(2);
+    await log.retire(2, 1);
     await expect(log.read(1, 4, 100)).rejects.toMatchObject({
       code: 'OFFSET_OUT_OF_RANGE',
       details: { logStart: 2, logEnd: 4 },
@@ -215,21 +219,41 @@ describe('FilePartitionLog.retire', () => {
     const { disk, dataDir } = await startTestDisk({ tailCacheBytes: 0 });
     const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 300 });
     for (let offset = 0; offset < 8; offset += 1) await append(log, frames(offset, offset + 1));
-    expect(log.sealedSegments()).toEqual([
+    expect(log.segments().slice(0, -1)).toEqual([
       { startOffset: 0, endOffset: 2, bytes: 216, maxTimestampMs: 1001 },
       { startOffset: 2, endOffset: 4, bytes: 216, maxTimestampMs: 1003 },
       { startOffset: 4, endOffset: 6, bytes: 216, maxTimestampMs: 1005 },
     ]);
-    await log.retire(5);
-    expect(log.sealedSegments().map(({ startOffset }) => startOffset)).toEqual([4]);
+    await log.retire(5, 1);
+    expect(
+      log
+        .segments()
+        .slice(0, -1)
+        .map(({ startOffset }) => startOffset),
+    ).toEqual([4]);
     expect(log.sizeBytes()).toBe(4 * 108);
     expect(
       readdirSync(join(dataDir, 'partitions', `${TOPIC}-0`)).filter((name) =>
         name.endsWith('.log'),
       ),
     ).toHaveLength(2);
-    await log.retire(3);
+    await log.retire(3, 1);
     expect(await readAll(log, 5, 8)).toEqual([5, 6, 7]);
+  });
+
+  it('begins a new segment where it is retired to its end, and goes on there', async () => {
+    const { disk, dataDir } = await startTestDisk({ tailCacheBytes: 0 });
+    let log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await append(log, frames(0, 4));
+    await log.retire(4, 1);
+    const names = readdirSync(join(dataDir, 'partitions', `${TOPIC}-0`));
+    expect(names.filter((name) => name.endsWith('.log'))).toEqual([`${'4'.padStart(20, '0')}.log`]);
+    expect(log.sizeBytes()).toBe(0);
+    await append(log, frames(4, 6));
+    await log.close();
+    log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(log.recovery).toMatchObject({ damage: null, state: { startOffset: 4, endOffset: 6 } });
+    expect(await readAll(log, 4, 6)).toEqual([4, 5]);
   });
 
   it('rolls by age', async () => {
@@ -240,7 +264,29 @@ describe('FilePartitionLog.retire', () => {
     await append(log, frames(1, 2));
     clock.advance(1);
     await append(log, frames(2, 3));
-    expect(log.sealedSegments().map(({ endOffset }) => endOffset)).toEqual([2]);
+    expect(
+      log
+        .segments()
+        .slice(0, -1)
+        .map(({ endOffset }) => endOffset),
+    ).toEqual([2]);
+  });
+
+  it.each([-1, 1])('rolls by age, not by the wall clock: %i month', async (months) => {
+    const { disk, clock } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentMs: 5000 });
+    await append(log, frames(0, 1));
+    clock.originMs += months * 30 * 86_400_000;
+    clock.advance(4999);
+    await append(log, frames(1, 2));
+    clock.advance(1);
+    await append(log, frames(2, 3));
+    expect(
+      log
+        .segments()
+        .slice(0, -1)
+        .map(({ endOffset }) => endOffset),
+    ).toEqual([2]);
   });
 });
 
@@ -256,12 +302,38 @@ describe('FilePartitionLog.offsetForTimestamp', () => {
     expect(
       await Promise.all([find(0), find(11), find(31), find(41), find(61), find(41, 5)]),
     ).toEqual([0, 1, 3, 5, null, null]);
-    await log.retire(2);
+    await log.retire(2, 1);
     expect(await find(0)).toBe(2);
   });
 });
 
+describe('FilePartitionLog.offsetForTimestamp, with control batches,', () => {
+  it('names batches of records alone, from any place on', async () => {
+    const { disk } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 300 });
+    // Of time 1, as an epoch start in this fixture is.
+    await append(log, [control(0, 1, 0)]);
+    for (const [at, timestampMs] of [0, 20, 30].entries())
+      await append(log, [frame(at + 1, { timestampMs })]);
+    expect(await log.offsetForTimestamp(1, 4)).toBe(2);
+    expect(await log.offsetForTimestamp(1, 2)).toBeNull();
+    expect(await log.offsetForTimestamp(1, 4, 3)).toBe(3);
+  });
+});
+
 describe('FilePartitionLog.truncate', () => {
+  it('cuts a batch as a whole, says where the log ends now, and takes appends there', async () => {
+    const { disk } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await append(log, [frame(0, { records: 3 }), frame(3, { records: 4 })]);
+    expect(await log.truncate(5, false)).toBe(3);
+    await append(log, [frame(3, { epoch: 2 })]);
+    expect(await log.truncate(9, false)).toBe(4);
+    await log.close();
+    const reopened = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(reopened.recovery).toMatchObject({ damage: null, state: { endOffset: 4 } });
+  });
+
   it('keeps the cut bytes aside when asked', async () => {
     const { disk, dataDir } = await startTestDisk();
     const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
@@ -269,6 +341,54 @@ describe('FilePartitionLog.truncate', () => {
     await log.truncate(2, true);
     const aside = join(dataDir, 'partitions', `${TOPIC}-0`, 'aside');
     expect(readdirSync(aside)).toHaveLength(1);
+  });
+});
+
+describe('FilePartitionLog, of what may stand in no other log,', () => {
+  /** Three full segments and one more, 0 to 7, with the producers saved as of the end. */
+  async function written() {
+    const { disk, dataDir } = await startTestDisk({ tailCacheBytes: 0 });
+    const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 300 });
+    for (let offset = 0; offset < 8; offset += 1) await append(log, frames(offset, offset + 1));
+    log.saveSnapshot(8, 1, 'producers');
+    const folder = join(dataDir, 'partitions', `${TOPIC}-0`);
+    const aside = (): number =>
+      readdirSync(join(folder, 'aside')).reduce(
+        (sum, name) => sum + statSync(join(folder, 'aside', name)).size,
+        0,
+      );
+    return { disk, log, aside };
+  }
+
+  it('keeps the bytes below a start that no retention reached, and no table that speaks of them', async () => {
+    const { disk, log, aside } = await written();
+
+    await log.retire(4, 1, true);
+    await log.close();
+
+    expect(aside()).toBe(4 * 108);
+    const { recovery } = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(recovery).toMatchObject({ snapshot: null, state: { startOffset: 4, retiredTo: 4 } });
+    expect(recovery.headers.map(({ baseOffset }) => baseOffset)).toEqual([4, 5, 6, 7]);
+  });
+
+  it('keeps everything when it is emptied', async () => {
+    const { log, aside } = await written();
+
+    await log.reset({ offset: 20, epoch: 1, retiredTo: 20 }, true);
+
+    expect(aside()).toBe(8 * 108);
+    expect(log.sizeBytes()).toBe(0);
+  });
+
+  it('keeps a table of what retention took', async () => {
+    const { disk, log } = await written();
+
+    await log.retire(4, 1);
+    await log.close();
+
+    const { recovery } = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(recovery.snapshot).toEqual({ offset: 8, text: 'producers' });
   });
 });
 
@@ -363,19 +483,20 @@ describe('FilePartitionLog', () => {
             } else if (action.kind === 'truncate') {
               epoch += 1;
               const left = Math.floor(action.at * model.length);
-              const to = model[left]?.header.baseOffset;
-              if (to === undefined || to < start) continue;
+              const cut = model[left]?.header;
+              if (cut === undefined || cut.baseOffset < start) continue;
               model = model.slice(0, left);
-              end = to;
-              await log.truncate(to, false);
+              end = cut.baseOffset;
+              const within = Math.floor(action.at * (cut.lastOffsetDelta + 1));
+              expect(await log.truncate(end + within, false)).toBe(end);
             } else if (action.kind === 'retire') {
               start = Math.max(start, start + Math.floor(action.at * (end - start)));
-              await log.retire(start);
+              await log.retire(start, 0);
             } else if (action.kind === 'reset') {
               start = end + action.skip;
               end = start;
               model = [];
-              await log.reset(start);
+              await log.reset({ offset: start, epoch: 0, retiredTo: start });
             } else {
               await log.close();
               log = await disk.openPartition(TOPIC, 0, options);

@@ -38,7 +38,13 @@ function snapshotOf(index: number, keepSuffix: boolean): RaftWrite {
 }
 
 function open(folder: string, files: FileSystem = nodeFileSystem): FileQuorumLog {
-  return new FileQuorumLog({ files, folder, isFormatted: true, onFailure: () => {} });
+  return new FileQuorumLog({
+    files,
+    folder,
+    isFormatted: true,
+    onFailure: () => {},
+    onShortage: () => {},
+  });
 }
 
 async function created(folder: string, files: FileSystem = nodeFileSystem): Promise<FileQuorumLog> {
@@ -96,6 +102,7 @@ describe('FileQuorumLog', () => {
       folder,
       isFormatted: false,
       onFailure: () => {},
+      onShortage: () => {},
     });
     expect(await log.load()).toEqual({
       hardState: { term: 0, vote: null },
@@ -115,6 +122,7 @@ describe('FileQuorumLog', () => {
       folder,
       isFormatted: false,
       onFailure: () => {},
+      onShortage: () => {},
     });
     await second.write([snapshotOf(1, false)]);
     expect(await second.load()).toMatchObject({
@@ -189,6 +197,26 @@ describe('FileQuorumLog', () => {
     await last.close();
   });
 
+  it('queues what comes while a snapshot changes the file', async () => {
+    const folder = temporaryFolder();
+    const late: Promise<void>[] = [];
+    const files = fileSystemWith({
+      open: (path, mode) => {
+        if (log !== null && path.endsWith('/log') && mode === 'write')
+          late.push(log.write([voteOf(late.length + 2)]));
+        return nodeFileSystem.open(path, mode);
+      },
+    });
+    let log: FileQuorumLog | null = null;
+    log = await created(folder, files);
+    await log.write([appendOf(1, 3), snapshotOf(2, true)]);
+    await log.write([snapshotOf(3, true)]);
+    await Promise.all(late);
+    await log.close();
+    expect(late.length).toBe(2);
+    expect((await loaded(folder)).hardState.term).toBe(3);
+  });
+
   it('rejects every write after a failed sync', async () => {
     let isBroken = false;
     const failures: unknown[] = [];
@@ -201,6 +229,7 @@ describe('FileQuorumLog', () => {
       folder: temporaryFolder(),
       isFormatted: true,
       onFailure: (error) => failures.push(error),
+      onShortage: () => {},
     });
     await log.create();
     isBroken = true;
@@ -213,7 +242,10 @@ describe('FileQuorumLog', () => {
 });
 
 describe('FileQuorumLog.load', () => {
-  /** Three groups of writes; the last may be torn because its confirmation is taken away, as power loss can. */
+  /**
+   * Three groups of writes; the last may be torn because its confirmation is taken away, as power
+   * loss can.
+   */
   async function threeGroups(): Promise<string> {
     const folder = temporaryFolder();
     const log = await created(folder);

@@ -1,16 +1,21 @@
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { frameLength, readHeader } from '../../../../proto/batch/frame.ts';
+import { frameLength, readHeader } from '../../../../wire/batch/frame.ts';
 import type { PartitionLog } from '../../../../broker/runtime/ports.ts';
+import { nodeFileSystem } from '../../../../broker/storage/file-system.ts';
 import { clipEpochs } from '../../../../broker/storage/recovery.ts';
 import {
   bytesOf,
+  control,
   crashCopy,
+  fileSystemWith,
   frame,
   frames,
   headersOf,
+  ioError,
   LOG_OPTIONS,
   openTestDisk,
   startTestDisk,
@@ -74,6 +79,8 @@ describe('recoverLog', () => {
     expect(log.recovery.damage).toBeNull();
     expect(log.recovery.state).toEqual({
       startOffset: 0,
+      startEpoch: 0,
+      retiredTo: 0,
       endOffset: 5,
       highWaterMark: 3,
       syncedOffset: 5,
@@ -81,6 +88,7 @@ describe('recoverLog', () => {
         { epoch: 1, startOffset: 0 },
         { epoch: 2, startOffset: 3 },
       ],
+      controls: [],
     });
     expect(log.recovery.headers.map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2, 3, 4]);
     expect(await readOffsets(log)).toEqual([0, 1, 2, 3, 4]);
@@ -234,7 +242,10 @@ describe('recoverLog', () => {
       expect(await readOffsets(log)).toEqual(Array.from({ length: 20 }, (_, offset) => offset));
       expect(await log.offsetForTimestamp(1013, 20)).toBe(13);
       expect(
-        log.sealedSegments().map(({ maxTimestampMs, endOffset }) => maxTimestampMs - endOffset),
+        log
+          .segments()
+          .slice(0, -1)
+          .map(({ maxTimestampMs, endOffset }) => maxTimestampMs - endOffset),
       ).toEqual([999, 999]);
     },
   );
@@ -249,26 +260,88 @@ describe('recoverLog', () => {
     }
   });
 
-  it('reports segments that are missing at the start or in the middle', async () => {
+  it('ends the log before a segment that is missing in the middle, and reports it', async () => {
     const options = { ...LOG_OPTIONS, segmentBytes: 250 };
-    const whole = await crashed(8, 0, options);
-    for (const [name, fromOffset] of [
-      [FIRST, 0],
-      [`${'2'.padStart(20, '0')}.log`, 2],
-    ] as const) {
-      const dataDir = crashCopy(whole);
-      rmSync(logPath(dataDir, name));
-      const { log } = await reopened(dataDir, { bootId: 'other boot' }, options);
-      expect(log.recovery.damage).toMatchObject({ fromOffset });
-      expect(log.recovery.state).toMatchObject({ startOffset: 0, endOffset: fromOffset });
-    }
+    const dataDir = crashCopy(await crashed(8, 0, options));
+    rmSync(logPath(dataDir, `${'2'.padStart(20, '0')}.log`));
+    const { log } = await reopened(dataDir, { bootId: 'other boot' }, options);
+    expect(log.recovery.damage).toMatchObject({ fromOffset: 2 });
+    expect(log.recovery.state).toMatchObject({ startOffset: 0, endOffset: 2 });
+  });
+
+  it.each([
+    { name: 'the journal knows what retention reached', isJournalLost: false },
+    { name: 'the journal is lost', isJournalLost: true },
+  ])(
+    'keeps and reports a log whose first segments are missing, where $name',
+    async ({ isJournalLost }) => {
+      const options = { ...LOG_OPTIONS, segmentBytes: 250 };
+      const dataDir = crashCopy(await crashed(8, 0, options));
+      rmSync(logPath(dataDir));
+      if (isJournalLost) rmSync(join(dataDir, 'checkpoint.json'));
+
+      const first = await reopened(dataDir, {}, options);
+
+      const expected = { startOffset: 2, startEpoch: 0, retiredTo: 0, endOffset: 8 };
+      expect(first.log.recovery.damage).toMatchObject({ fromOffset: 0 });
+      expect(first.log.recovery.state).toMatchObject(expected);
+      expect(await readOffsets(first.log)).toEqual([2, 3, 4, 5, 6, 7]);
+      // Nothing has vouched for that start since.
+      await first.disk.close();
+      const second = await reopened(dataDir, {}, options);
+      expect(second.log.recovery.damage).toMatchObject({ fromOffset: 0 });
+      expect(second.log.recovery.state).toMatchObject(expected);
+    },
+  );
+
+  it.each([
+    {
+      name: 'retired to its end',
+      change: (log: PartitionLog) => log.retire(5, 2),
+      expected: { startOffset: 5, startEpoch: 2, retiredTo: 5, endOffset: 5, epochs: [] },
+    },
+    {
+      name: 'reset',
+      change: (log: PartitionLog) => log.reset({ offset: 9, epoch: 7, retiredTo: 9 }),
+      expected: { startOffset: 9, startEpoch: 7, retiredTo: 9, endOffset: 9, epochs: [] },
+    },
+    {
+      name: 'retired, then cut to its start',
+      change: async (log: PartitionLog) => {
+        await log.retire(3, 1);
+        await log.truncate(3, false);
+      },
+      expected: { startOffset: 3, startEpoch: 1, retiredTo: 3, endOffset: 3, epochs: [] },
+    },
+  ])('remembers the epoch before the start of a log that was $name', async (variant) => {
+    const { log, disk, dataDir } = await reopened(await crashed(3, 2));
+    await variant.change(log);
+    await disk.close();
+
+    const again = await reopened(crashCopy(dataDir));
+
+    expect(again.log.recovery.damage).toBeNull();
+    expect(again.log.recovery.state).toMatchObject(variant.expected);
+  });
+
+  it('reads what the control batches say of the data below them', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    for (const one of [control(0, 1, 0), frame(1), control(2, 2, 2), control(3, 3, 2)])
+      await append(log, [one]);
+    const again = await reopened(crashCopy(dataDir));
+    expect(again.log.recovery.state.controls).toEqual([
+      { baseOffset: 0, dataEnd: 0 },
+      { baseOffset: 2, dataEnd: 2 },
+      { baseOffset: 3, dataEnd: 2 },
+    ]);
   });
 
   it('lets no record come back that was truncated, after a crash at once', async () => {
     const { disk, dataDir } = await startTestDisk();
     const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 250 });
     for (const one of frames(0, 6)) await append(log, [one]);
-    log.saveSnapshot(6, 'of six');
+    log.saveSnapshot(6, 1, 'of six');
     await log.truncate(3, false);
     await append(log, [frame(3, { epoch: 2 })]);
     const again = await reopened(crashCopy(dataDir));
@@ -283,11 +356,40 @@ describe('recoverLog', () => {
     expect(again.log.recovery.damage).toBeNull();
   });
 
+  it('takes no producer snapshot of a log that it was cut of, should a power loss bring it back', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await append(log, frames(0, 6));
+    log.saveSnapshot(6, 1, 'of six');
+    await log.close();
+    const path = logPath(dataDir, 'producers.snapshot');
+    const saved = readFileSync(path);
+    const cut = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await cut.truncate(3, false);
+    await append(cut, frames(3, 8, { epoch: 2 }));
+    writeFileSync(path, saved);
+    await cut.close();
+    const again = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(again.recovery.snapshot).toBeNull();
+    expect(again.recovery.headers).toHaveLength(8);
+  });
+
+  it('takes the producer snapshot of a build that did not state its epoch', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    await append(log, frames(0, 3));
+    await log.close();
+    const checksum = crc32('2\nof two').toString(16).padStart(8, '0');
+    writeFileSync(logPath(dataDir, 'producers.snapshot'), `${checksum} 2\nof two`);
+    const again = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    expect(again.recovery.snapshot).toEqual({ offset: 2, text: 'of two' });
+  });
+
   it('gives the producer snapshot and the headers behind it', async () => {
     const { disk } = await startTestDisk();
     let log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
     await append(log, frames(0, 3));
-    log.saveSnapshot(3, 'producers\nof three');
+    log.saveSnapshot(3, 1, 'producers\nof three');
     await append(log, frames(3, 5));
     await log.close();
     log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
@@ -310,5 +412,28 @@ describe('clipEpochs', () => {
     [30, 30, []],
   ])('keeps epochs of batches in [%i, %i)', (start, end, expected) => {
     expect(clipEpochs(epochs, start, end)).toEqual(expected);
+  });
+});
+
+describe('index files of what the log has lost', () => {
+  // Lost by power loss, or cut as damaged.
+  it.each([0, 10])('are no index of what is appended in its place, %i bytes on', async (more) => {
+    const dataDir = await crashed(6, 0);
+    truncateSync(logPath(dataDir), 2 * FRAME_BYTES + more);
+    const options = { ...LOG_OPTIONS, segmentBytes: 8 * FRAME_BYTES };
+    const files = fileSystemWith({
+      // Where the volume is full an index is not saved.
+      rename: (from, to) =>
+        to.endsWith('index') ? Promise.reject(ioError('ENOSPC')) : nodeFileSystem.rename(from, to),
+    });
+    const { log, disk } = await reopened(dataDir, { bootId: 'other boot', files }, options);
+    expect(log.recovery.state.endOffset).toBe(2);
+    const next = Array.from({ length: 8 }, (_, index) =>
+      frame(2 + index, { epoch: 2, timestampMs: 5000 + index, payloadBytes: 70 }),
+    );
+    for (const one of next) await append(log, [one]);
+    await log.close();
+    const again = await disk.openPartition(TOPIC, 0, options);
+    expect(await again.offsetForTimestamp(5001, 10)).toBe(3);
   });
 });

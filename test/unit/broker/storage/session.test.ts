@@ -45,8 +45,17 @@ describe('classify', () => {
       'of cluster "other"',
       { session: { ...SESSION, clusterId: 'other' }, cleanFlag: CLEAN },
     ],
+    ['lossy', 'the checkpoint is absent', { checkpoint: 'absent' as const, cleanFlag: CLEAN }],
+    ['lossy', 'the checkpoint is damaged', { checkpoint: 'damaged' as const }],
   ])('says %s because %s', (restartClass, reason, found) => {
-    const verdict = classify({ meta: META, session: SESSION, cleanFlag: null, now: NOW, ...found });
+    const usual = {
+      meta: META,
+      session: SESSION,
+      cleanFlag: null,
+      checkpoint: 'whole',
+      now: NOW,
+    } as const;
+    const verdict = classify({ ...usual, ...found });
     expect(verdict.restartClass).toBe(restartClass);
     expect(verdict.reason).toContain(reason);
   });

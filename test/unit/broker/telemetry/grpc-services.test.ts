@@ -20,7 +20,8 @@ import {
   healthDescriptors,
 } from '../../../../broker/telemetry/health.ts';
 import { REFLECTION_SERVICES, reflectionHandler } from '../../../../broker/telemetry/reflection.ts';
-import { callUnary } from '../../../../proto/grpc/calls.ts';
+import { systemClock } from '../../../../process/system-clock.ts';
+import { callUnary } from '../../../../wire/grpc/calls.ts';
 
 const SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
 const LISTED = [...SERVICES, HEALTH_SERVICE_NAME];
@@ -53,18 +54,33 @@ afterEach(async () => {
 
 describe('Health', () => {
   it.each(['', ...SERVICES])('Check answers for "%s"', async (service) => {
-    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(
-      1,
-    );
+    expect(
+      await callUnary(
+        client,
+        HEALTH_SERVICE.check,
+        { service },
+        { deadlineMs: 5_000, clock: systemClock },
+      ),
+    ).toBe(1);
     isServing = false;
-    expect(await callUnary(client, HEALTH_SERVICE.check, { service }, { deadlineMs: 5_000 })).toBe(
-      2,
-    );
+    expect(
+      await callUnary(
+        client,
+        HEALTH_SERVICE.check,
+        { service },
+        { deadlineMs: 5_000, clock: systemClock },
+      ),
+    ).toBe(2);
   });
 
   it('Check refuses a service that is not there', async () => {
     await expect(
-      callUnary(client, HEALTH_SERVICE.check, { service: 'other' }, { deadlineMs: 5_000 }),
+      callUnary(
+        client,
+        HEALTH_SERVICE.check,
+        { service: 'other' },
+        { deadlineMs: 5_000, clock: systemClock },
+      ),
     ).rejects.toThrow('No service is named "other"');
   });
 
@@ -143,6 +159,7 @@ describe.each(['v1', 'v1alpha'] as const)('reflection %s', (version) => {
     expect(files).toEqual([
       'tidemark/v1/log.proto',
       'tidemark/v1/errors.proto',
+      'tidemark/v1/losses.proto',
       'tidemark/v1/records.proto',
     ]);
   });

@@ -32,11 +32,13 @@ class FakeSource implements BrokerSource {
     restartClass: 'warm',
     replicas: [],
     freeBytes: 77,
+    diskFault: 'the data volume is 5 bytes below its reserve',
     flushAgeMs: 1500,
     stuckWriteMs: 0,
     raft: null,
+    metadataFault: null,
     clockSkewMs: null,
-    isTimeRetentionPaused: false,
+    clockDoubt: null,
   };
   offlineLeaders: readonly number[] = [];
 
@@ -75,8 +77,9 @@ describe('Metrics', () => {
     source.offlineLeaders = [1, -1, -1];
     source.sample = {
       ...source.sample,
+      metadataFault: 'metadata entry 7 cannot be read',
       clockSkewMs: -61_500,
-      isTimeRetentionPaused: true,
+      clockDoubt: 'off',
       raft: { role: 'leader', term: 3, commitIndex: 8 },
       replicas: [
         replica(0),
@@ -95,6 +98,7 @@ describe('Metrics', () => {
       tidemark_partitions_below_min: 1,
       tidemark_partitions_offline: 2,
       tidemark_loss_reports: 2,
+      tidemark_disk_full: 1,
       tidemark_replicas: 3,
       tidemark_replicas_stopped: 1,
       tidemark_replica_hw_lag_records_max: 20,
@@ -106,6 +110,7 @@ describe('Metrics', () => {
       tidemark_quorum_term: 3,
       tidemark_quorum_commit_index: 8,
       tidemark_quorum_is_leader: 1,
+      tidemark_metadata_unreadable: 1,
       tidemark_clock_skew_seconds: -61.5,
       tidemark_time_retention_paused: 1,
       tidemark_serving: 1,
@@ -113,6 +118,11 @@ describe('Metrics', () => {
       'tidemark_restart_class{class="clean"}': 0,
       'tidemark_restart_class{class="warm"}': 1,
       'tidemark_restart_class{class="lossy"}': 0,
+      'tidemark_clock_doubt{reason="not-compared"}': 0,
+      'tidemark_clock_doubt{reason="unheard"}': 0,
+      'tidemark_clock_doubt{reason="off"}': 1,
+      'tidemark_clock_doubt{reason="jumped"}': 0,
+      'tidemark_clock_doubt{reason="settling"}': 0,
       'tidemark_quorum_role{role="follower"}': 0,
       'tidemark_quorum_role{role="pre-candidate"}': 0,
       'tidemark_quorum_role{role="candidate"}': 0,

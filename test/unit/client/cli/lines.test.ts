@@ -13,7 +13,7 @@ describe('splitLines()', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(chunk), async (chunks) => {
         const parts: Uint8Array[] = [];
-        for await (const lines of splitLines(chunked(chunks), 10)) {
+        for await (const lines of splitLines(chunked(chunks), 10, 1000)) {
           for (const { bytes, isTerminated } of lines) {
             expect(bytes.includes(10)).toBe(false);
             parts.push(bytes, Uint8Array.from(isTerminated ? [10] : []));

@@ -15,13 +15,17 @@ const PARTITION: Topic['partitions'][number] = {
   leaderEpoch: 1,
   partitionEpoch: 1,
   suspects: [],
+  cannotLead: [],
   adding: [4],
   removing: [2],
   target: [1, 4],
 };
 
 interface Scene {
-  /** Records that broker 4 lacks of 1,000 records and 10,000 bytes; null: the leader does not know it. */
+  /**
+   * Records that broker 4 lacks of 1,000 records and 10,000 bytes; null: the leader does not know
+   * it.
+   */
   readonly lag?: number | null;
   readonly partition?: Partial<Topic['partitions'][number]>;
   readonly isSilent?: boolean;
@@ -46,7 +50,7 @@ function lookAt({ lag = 0, partition = {}, isSilent = false, isTargetDown = fals
     name: 'orders',
     topicId: 'id',
     replicationFactor: 2,
-    config: undefined,
+    config: {},
     partitions,
   };
   const brokers = [1, 2, 4].map((brokerId) => ({

@@ -1,7 +1,14 @@
+// cspell:ignore creat outptu
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Command } from 'commander';
+import { LOG_LEVEL_OPTION, NUMBER_OPTIONS } from '../../../../base/broker-options.ts';
+import { TOPIC_CONFIGS } from '../../../../broker/metadata/config.ts';
 import { buildProgram } from '../../../../client/cli/program.ts';
+import { parseDuration, parseSize } from '../../../../client/cli/units.ts';
 import { runCli } from './run.ts';
 
 const BAD: readonly {
@@ -33,7 +40,7 @@ const BAD: readonly {
     name: 'a count that is none',
     args: ['topic', 'create', 'x', '--partitions', 'many'],
     message:
-      "option '--partitions <count>' argument 'many' is invalid. Must be a whole number from 1 to 100000.",
+      "option '--partitions <count>' argument 'many' is invalid. Must be a whole number from 1 to 2000.",
   },
   {
     name: 'a duration without a known unit',
@@ -57,7 +64,7 @@ const BAD: readonly {
     name: 'a start that is none',
     args: ['read', 'x', '--from', 'yesterday'],
     message:
-      "option '--from <where>' argument 'yesterday' is invalid. Must be earliest, latest, an offset, @milliseconds or a date such as 2026-01-31T12:00:00Z.",
+      "option '--from <where>' argument 'yesterday' is invalid. Must be earliest, latest, an offset, @milliseconds or a date that there is, such as 2026-01-31, 2026-01-31T12:00Z or 2026-01-31T12:00:00.5+02:00.",
   },
   {
     name: 'two keys',
@@ -67,7 +74,7 @@ const BAD: readonly {
   {
     name: 'nothing to alter',
     args: ['topic', 'alter', 'x'],
-    message: 'nothing to alter: name at least one setting, for example --retention 7d',
+    message: 'nothing to alter: name at least one config, for example --retention 7d',
   },
   {
     name: 'neither replicas nor a cancellation',
@@ -156,7 +163,12 @@ describe('run()', () => {
     const { exitCode, stderr } = await runCli(['topic', 'create', '--output', 'json']);
     expect(exitCode).toBe(2);
     expect(JSON.parse(stderr)).toEqual({
-      error: { code: 'INVALID_ARGUMENT', message: "missing required argument 'name'", retry: 'no' },
+      error: {
+        code: 'INVALID_ARGUMENT',
+        message: "missing required argument 'name'",
+        retry: 'no',
+        effect: 'none',
+      },
     });
   });
 
@@ -166,7 +178,7 @@ describe('run()', () => {
     });
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(
-      /^tidemark: Cannot reach any of 127\.0\.0\.1:1, 127\.0\.0\.1:2; .* connection refused\n$/,
+      /^(Waiting: no answer yet from 127\.0\.0\.1:1,127\.0\.0\.1:2\n)?tidemark: Cannot reach any of 127\.0\.0\.1:1, 127\.0\.0\.1:2; .* connection refused\n$/,
     );
   });
 
@@ -180,12 +192,58 @@ describe('run()', () => {
     ['tidemark topic cr', 'create'],
     ['tidemark topic create x --commit-mode ', 'in-sync quorum'],
     ['tidemark append x --acks l', 'leader'],
+    ['tidemark completion f', 'fish'],
+    ['tidemark topic describe o', 'orders other'],
+    ['/opt/bin/tidemark append or', 'orders'],
+    ['npx tidemark topic delete p', 'payments'],
+    ['npx tidemark cluster decommission ', '1 2'],
+    ['npx tidemark cluster decommission --w', '--wait'],
+    ['tidemark append x --acks=', '--acks=none --acks=leader --acks=all'],
+    ['tidemark append x --acks = l', 'leader'],
+    ['tidemark read x --from ', 'earliest latest'],
+    ['tidemark topic list -o j', 'json'],
+    ['tidemark topic list ', '--help --output --profile --server'],
+    ['tidemark cluster decommission --server = a:1 7', '71'],
+    ['tidemark cluster decommission --profile home 8', '81'],
+    ['tidemark cluster decommission --server a:1 7', '71'],
+    ['tidemark topic create x --replication-f', '--replication-factor'],
   ])('completes "%s" in bash with %s', async (line, expected) => {
     const { stdout: script } = await runCli(['completion', 'bash']);
     const words = line.split(' ');
     const ask = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _tidemark; echo "\${COMPREPLY[*]}"`;
-    const answer = spawnSync('bash', ['-c', `${script}\n${ask}`], { encoding: 'utf8' });
-    expect(answer.stdout).toBe(`${expected}\n`);
+    // However the command is called, it is the one that is asked for names.
+    const called = line.startsWith('npx') ? 'npx tidemark' : words[0]!;
+    const fake = `fake() { case "$*" in '__complete topics') echo 'orders other payments' ;; '__complete brokers') echo '1 2' ;; '__complete brokers --server a:1') echo 71 ;; '__complete brokers --profile home') echo 81 ;; esac; }
+npx() { shift; fake "$@"; }
+${called.startsWith('npx') ? '' : `${called}() { fake "$@"; }`}`;
+    const answer = spawnSync('bash', ['-c', `${script}\n${fake}\n${ask}`], { encoding: 'utf8' });
+    const sorted = (text: string): string => text.trim().split(' ').toSorted().join(' ');
+    expect(sorted(answer.stdout)).toBe(sorted(expected));
+  });
+
+  it.for([
+    {
+      shell: 'zsh',
+      ask: `autoload -U compinit; compinit -u -D; source "$SCRIPT"; tidemark() { echo orders; }
+words=(tidemark topic describe ''); CURRENT=4; COMP_WORDS=("\${words[@]}"); COMP_CWORD=3; compgen -F _tidemark -- ''`,
+    },
+    {
+      shell: 'fish',
+      ask: `source $SCRIPT; function tidemark; echo orders; end; complete -C 'tidemark topic describe '
+complete -C 'npx tidemark topic describe '`,
+    },
+  ])('completes names in $shell', async ({ shell, ask }, { skip }) => {
+    const { stdout: script } = await runCli(['completion', shell]);
+    const folder = mkdtempSync(join(tmpdir(), 'tidemark-shell-'));
+    const file = join(folder, 'script');
+    writeFileSync(file, script);
+    const env = { ...process.env, SCRIPT: file, HOME: folder };
+    const args = shell === 'zsh' ? ['-f', '-c', ask] : ['-c', ask];
+    const answer = spawnSync(shell, args, { encoding: 'utf8', env });
+    rmSync(folder, { recursive: true, force: true });
+    if (answer.error !== undefined) skip(`no ${shell} here`);
+    expect(answer.stderr).toBe('');
+    expect(new Set(answer.stdout.trim().split('\n'))).toEqual(new Set(['orders']));
   });
 
   it('shows help with exit code 0 when asked, and 2 when no command was named', async () => {
@@ -193,6 +251,10 @@ describe('run()', () => {
     expect((await runCli([])).exitCode).toBe(2);
   });
 });
+
+function valueOf(text: string): number {
+  return text.endsWith('d') ? parseDuration(text) : parseSize(text);
+}
 
 function leaves(
   command: Command,
@@ -214,12 +276,16 @@ describe('the command tree', () => {
       'topic create',
       'topic list',
       'topic describe',
+      'topic offsets',
+      'topic export',
+      'topic import',
       'topic alter',
       'topic delete',
       'append',
       'read',
       'cluster describe',
       'cluster check-disruption',
+      'cluster health',
       'cluster rebalance',
       'cluster reassign',
       'cluster elect',
@@ -231,15 +297,52 @@ describe('the command tree', () => {
       'cluster remove-broker',
       'cluster config',
       'cluster defaults',
+      'why',
       'quorum describe',
       'local kill',
       'local start',
       'local status',
+      'log verify',
+      'debug bundle',
       'bench append',
       'bench read',
       'bench roundtrip',
+      'self-test',
+      'profile set',
+      'profile list',
+      'profile show',
+      'profile delete',
+      'profile use',
       'completion',
     ]);
+  });
+
+  it('has an option with a sentence and the default of every config of a topic', async () => {
+    const { stdout } = await runCli(['topic', 'create', '--help']);
+    const help = stdout.replaceAll(/\s+/g, ' ');
+    const shown: Readonly<Record<string, string>> = {
+      retentionMs: '7d',
+      retentionBytes: 'unlimited',
+      segmentBytes: '64MiB',
+      segmentMs: '1d',
+      batchBytesMax: '1MiB',
+    };
+    for (const [name, { default: fallback }] of Object.entries(TOPIC_CONFIGS)) {
+      const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      const stated = shown[name] ?? `${fallback}`;
+      if (typeof fallback === 'number' && name in shown)
+        expect(stated === 'unlimited' ? -1 : valueOf(stated), name).toBe(fallback);
+      expect(help, name).toMatch(
+        new RegExp(`${flag.replace('retention-ms', 'retention')} <\\w+> [^<]*default: ${stated}`),
+      );
+    }
+  });
+
+  it('says in a sentence what every option of a broker does', async () => {
+    const { stdout } = await runCli(['cluster', 'config', '--help']);
+    const help = stdout.replaceAll(/ +/g, ' ');
+    for (const { flag, meaning, isLive } of [LOG_LEVEL_OPTION, ...Object.values(NUMBER_OPTIONS)])
+      expect(help).toContain(` ${flag} ${isLive ? 'live' : 'restart'} ${meaning} (default: `);
   });
 
   it.each(leaves(program))('shows examples in the help of $path', async ({ path }) => {

@@ -3,9 +3,12 @@ import {
   formatAbout,
   formatBytes,
   formatDuration,
+  formatTime,
   parseCounts,
   parseDuration,
+  parseMilliseconds,
   parseRate,
+  parseRecordSize,
   parseSize,
   parseStart,
   parseWait,
@@ -17,14 +20,23 @@ describe('parseDuration()', () => {
     { text: '12h', ms: 43_200_000 },
     { text: '1.5m', ms: 90_000 },
     { text: '500ms', ms: 500 },
-    { text: '250', ms: 250 },
+    { text: '0', ms: 0 },
     { text: 'forever', ms: -1 },
     { text: '-1', ms: -1 },
   ])('reads $text', ({ text, ms }) => expect(parseDuration(text)).toBe(ms));
 
-  it.each(['', 'd', '7 d', '-7d', '1e3', '99999999999999999d'])('refuses "%s"', (text) =>
-    expect(() => parseDuration(text)).toThrow('Must be a number with'),
+  it.each(['', 'd', '5', '250', '7 d', '-7d', '1e3', '99999999999999999d'])(
+    'refuses "%s"',
+    (text) => expect(() => parseDuration(text)).toThrow('Must be a number with'),
   );
+});
+
+describe('parseMilliseconds()', () => {
+  it.each([
+    { text: '250', ms: 250 },
+    { text: '7d', ms: 604_800_000 },
+    { text: '-1', ms: -1 },
+  ])('reads $text', ({ text, ms }) => expect(parseMilliseconds(text)).toBe(ms));
 });
 
 describe('parseSize()', () => {
@@ -101,4 +113,29 @@ describe('formatBytes(), formatDuration() and formatAbout()', () => {
     { shown: formatAbout(125_000), expected: '2m 5s' },
     { shown: formatAbout(3_780_000), expected: '1h 3m' },
   ])('show $expected', ({ shown, expected }) => expect(shown).toBe(expected));
+});
+
+describe('formatTime()', () => {
+  it.each([
+    { ms: 0, text: '1970-01-01T00:00:00.000Z' },
+    { ms: 8_640_000_000_000_000, text: '+275760-09-13T00:00:00.000Z' },
+    { ms: 8_640_000_000_000_001, text: '@8640000000000001' },
+    { ms: Number.MAX_SAFE_INTEGER, text: '@9007199254740991' },
+  ])('shows $ms as $text', ({ ms, text }) => expect(formatTime(ms)).toBe(text));
+
+  it('shows what no date can show so that it can be read back', () => {
+    expect(parseStart(formatTime(Number.MAX_SAFE_INTEGER))).toEqual({
+      timestampMs: Number.MAX_SAFE_INTEGER,
+    });
+  });
+});
+
+describe('parseRecordSize()', () => {
+  it('takes what fits a batch', () => {
+    expect([parseRecordSize('1'), parseRecordSize('1MiB')]).toEqual([1, 1_048_576]);
+  });
+
+  it.each(['-1', 'unlimited', '0', '8MiB', '99999999999'])('refuses %s', (text) => {
+    expect(() => parseRecordSize(text)).toThrow(/^Must be 1 byte or more and below 8388608 bytes/);
+  });
 });

@@ -1,8 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ConsumerOptions, connect, type Tidemark } from '../../../../client/index.ts';
+import {
+  connect,
+  json,
+  type ReadOptions,
+  text as asText,
+  type Tidemark,
+  topic,
+} from '../../../../client/index.ts';
 import type { Consumer } from '../../../../client/consumer/consumer.ts';
 import { FakeCluster, TOPIC } from '../fake-cluster.ts';
-import { frameOf, names, text } from '../records.ts';
+import { crc32 } from 'node:zlib';
+import { encodeFrame, NO_SEQUENCE } from '../../../../wire/batch/frame.ts';
+import { encodeBatch } from '../../../../wire/records/batch.ts';
+import { bytes, frameOf, names, text } from '../records.ts';
 
 let cluster: FakeCluster;
 let client: Tidemark;
@@ -18,7 +28,7 @@ afterEach(async () => {
   cluster.stop();
 });
 
-function consumerOf(options: Partial<ConsumerOptions> = {}): Consumer {
+function consumerOf(options: Omit<ReadOptions, 'onLoss'> = {}): Consumer {
   return client.consumer({ topic: TOPIC, partitions: [0], ...options });
 }
 
@@ -30,6 +40,33 @@ async function take(consumer: Consumer, count = Number.POSITIVE_INFINITY): Promi
     if (found.length >= count) break;
   }
   return found;
+}
+
+async function allOf<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const value of values) found.push(value);
+  return found;
+}
+
+function timed(...records: readonly (readonly [number, string])[]): Uint8Array {
+  const inputs = records.map(([timestampMs, value]) => ({ value: bytes(value), timestampMs }));
+  return encodeBatch(inputs, { codec: 0 }, crc32);
+}
+
+/** A frame whose checksums are right, and whose three records are not there. */
+function garbage(): Uint8Array {
+  const fields = {
+    codec: 0 as const,
+    isControl: false,
+    lastOffsetDelta: 2,
+    recordCount: 3,
+    baseTimestampMs: 1,
+    maxTimestampMs: 1,
+    producerId: 0,
+    producerEpoch: 0,
+    baseSequence: NO_SEQUENCE,
+  };
+  return encodeFrame(fields, new Uint8Array([0xff, 0xff, 0xff]), crc32);
 }
 
 describe('Consumer', () => {
@@ -71,7 +108,8 @@ describe('Consumer', () => {
     const first = consumerOf();
     expect(await take(first, 2)).toEqual(['v0', 'v1']);
     const positions = first.positions();
-    expect(positions).toEqual([{ partition: 0, offset: 3, leaderEpoch: 2 }]);
+    const { topicId } = cluster;
+    expect(positions).toEqual([{ topic: TOPIC, topicId, partition: 0, offset: 3, leaderEpoch: 2 }]);
     expect(await take(consumerOf({ positions, follow: false }))).toEqual(['v2', 'v3']);
     expect(cluster.subscriptions.at(-1)).toEqual({
       broker: 1,
@@ -107,10 +145,169 @@ describe('Consumer', () => {
     expect(await take(consumerOf(), 2)).toEqual(['a', 'b']);
   });
 
-  it('throws CORRUPT_BATCH for a frame that stays damaged', async () => {
+  it('throws UNDECODABLE for a frame that stays damaged, and says why', async () => {
     cluster.damages = 100;
     cluster.append(0, frameOf('a'));
-    await expect(take(consumerOf(), 1)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' });
+    await expect(take(consumerOf(), 1)).rejects.toMatchObject({
+      code: 'UNDECODABLE',
+      cause: { code: 'CORRUPT_BATCH' },
+    });
+  });
+
+  it('goes on within a batch after a break, and runs nothing meanwhile', async () => {
+    cluster.append(0, frameOf(...names('v', 5)));
+    const consumer = consumerOf({ follow: false });
+    expect(await take(consumer, 2)).toEqual(['v0', 'v1']);
+    expect(consumer.state()).toMatchObject([{ offset: 2, state: 'waiting', brokerId: undefined }]);
+    await expect.poll(() => cluster.openFetches).toBe(0);
+    expect(await take(consumer, 2)).toEqual(['v2', 'v3']);
+    expect(await take(consumer)).toEqual(['v4']);
+    await expect.poll(() => cluster.openFetches).toBe(0);
+  });
+
+  it('tells how far it is, and what is left', async () => {
+    cluster.append(0, frameOf(...names('v', 5)));
+    const consumer = consumerOf();
+    const reading = consumer.records();
+    expect(consumer.lag()).toBeUndefined();
+    await consumer.start();
+    expect(consumer.lag()).toBe(5);
+    await reading.next();
+    expect(consumer.lag()).toBe(4);
+    expect(consumer.state()).toEqual([
+      { topic: TOPIC, partition: 0, offset: 1, end: 5, lag: 4, state: 'reading', brokerId: 1 },
+    ]);
+    for (let left = 4; left > 0; left -= 1) await reading.next();
+    expect(consumer.state()).toMatchObject([{ lag: 0, state: 'caught-up' }]);
+    await reading.return();
+  });
+
+  it('begins at the record of a time, not at its batch', async () => {
+    cluster.append(0, timed([10, 'a'], [20, 'b'], [15, 'c']));
+    cluster.append(0, timed([5, 'd']));
+    const from = { timestampMs: 20 };
+    expect(await take(consumerOf({ from, follow: false }))).toEqual(['b', 'c', 'd']);
+  });
+
+  it('ends with ABORTED when its signal is aborted, and goes on afterwards', async () => {
+    cluster.append(0, frameOf('a'));
+    const consumer = consumerOf();
+    const stop = new AbortController();
+    const found: string[] = [];
+    const reading = (async () => {
+      for await (const { value } of consumer.records({ signal: stop.signal })) {
+        found.push(text(value));
+        setImmediate(() => stop.abort());
+      }
+    })();
+    await expect(reading).rejects.toMatchObject({ code: 'ABORTED', effect: 'none' });
+    expect(found).toEqual(['a']);
+    cluster.append(0, frameOf('b'));
+    expect(await take(consumer, 1)).toEqual(['b']);
+  });
+
+  it('is a Web stream, which ends what it began', async () => {
+    cluster.append(0, frameOf('a', 'b', 'c'));
+    const consumer = consumerOf();
+    const stream = consumer.readable().getReader();
+    expect(text((await stream.read()).value!.value)).toBe('a');
+    await stream.cancel();
+    await expect.poll(() => cluster.openFetches).toBe(0);
+    const rest = await allOf(consumerOf({ follow: false }).readable());
+    expect(rest.map(({ value }) => text(value))).toEqual(['a', 'b', 'c']);
+  });
+
+  it.each([{ topic: TOPIC, topics: [TOPIC] }, {}, { topics: [] }, { topics: [TOPIC, TOPIC] }])(
+    'is not made of %j',
+    (topics) => {
+      expect(() => client.consumer(topics as never)).toThrow('Cannot make consumer: topic');
+    },
+  );
+
+  describe('with a position of a topic that was deleted and made again', () => {
+    const positions = [
+      { topic: TOPIC, topicId: 'an-older-one', partition: 0, offset: 2, leaderEpoch: 0 },
+    ];
+
+    it('refuses it', async () => {
+      cluster.append(0, frameOf('a', 'b', 'c'));
+      await expect(take(consumerOf({ positions, follow: false }))).rejects.toMatchObject({
+        code: 'POSITION_DIVERGED',
+        message: expect.stringContaining('topic id an-older-one, which was deleted') as string,
+      });
+    });
+
+    it('starts where onReset says', async () => {
+      cluster.append(0, frameOf('a', 'b', 'c'));
+      const consumer = consumerOf({ positions, follow: false, onReset: 'earliest' });
+      expect(await take(consumer)).toEqual(['a', 'b', 'c']);
+    });
+  });
+
+  describe('with a batch that nobody can decode', () => {
+    beforeEach(() => {
+      cluster.append(0, frameOf('a', 'b'));
+      cluster.append(0, garbage());
+      cluster.append(0, frameOf('d'));
+    });
+
+    it('names its place and the one behind it, once everything before it was handed out', async () => {
+      const found: string[] = [];
+      const reading = (async () => {
+        for await (const { value } of consumerOf().records()) found.push(text(value));
+      })();
+      await expect(reading).rejects.toMatchObject({
+        code: 'UNDECODABLE',
+        details: { topic: TOPIC, partition: 0, offset: 2, nextOffset: 5 },
+        cause: { code: 'CORRUPT_BATCH' },
+      });
+      expect(found).toEqual(['a', 'b']);
+    });
+
+    it('goes on behind it where the policy says so', async () => {
+      const consumer = consumerOf({ onUndecodable: 'skip', follow: false });
+      expect(await take(consumer)).toEqual(['a', 'b', 'd']);
+    });
+
+    it('can be read past it by position', async () => {
+      const positions = [{ partition: 0, offset: 5, leaderEpoch: 0 }];
+      expect(await take(consumerOf({ positions, follow: false }))).toEqual(['d']);
+    });
+  });
+
+  describe('with records that a codec refuses', () => {
+    const typed = topic(TOPIC, { value: json() });
+
+    it('hands out those before, and throws where the first one stands', async () => {
+      cluster.append(0, frameOf('1', '2', 'no json', '4'));
+      const consumer = client.consumer({ topic: typed, partitions: [0] });
+      const found: unknown[] = [];
+      const reading = (async () => {
+        for await (const { value } of consumer.records()) found.push(value);
+      })();
+      await expect(reading).rejects.toMatchObject({
+        code: 'UNDECODABLE',
+        details: { topic: TOPIC, partition: 0, offset: 2, nextOffset: 3 },
+      });
+      expect(found).toEqual([1, 2]);
+      expect(consumer.positions()).toMatchObject([{ offset: 2 }]);
+    });
+
+    it('passes over them where the policy says so', async () => {
+      cluster.append(0, frameOf('1', 'no json', '3'));
+      const options = { partitions: [0], follow: false, onUndecodable: 'skip' } as const;
+      const found = await allOf(client.consumer({ topic: typed, ...options }).records());
+      expect(found.map(({ value }) => value)).toEqual([1, 3]);
+    });
+
+    it('takes no bytes for text that are none', async () => {
+      cluster.append(
+        0,
+        encodeBatch([{ value: new Uint8Array([0xff]), timestampMs: 1 }], { codec: 0 }, crc32),
+      );
+      const consumer = client.consumer({ topic: topic(TOPIC, { value: asText }), partitions: [0] });
+      await expect(consumer.records().next()).rejects.toThrow('no valid UTF-8');
+    });
   });
 
   it.each(['POSITION_DIVERGED', 'OFFSET_OUT_OF_RANGE'] as const)(
@@ -154,7 +351,8 @@ describe('Consumer', () => {
     for (let batch = 0; batch < 100; batch += 1) cluster.append(0, Uint8Array.from(frame));
     await consumer.start();
     await expect.poll(() => cluster.fetchedBytes).toBeGreaterThanOrEqual(bufferBytesMax);
-    // Whatever more the broker would send has had every chance: it answers another client's call behind it.
+    // Whatever more the broker would send has had every chance: it answers another client's call
+    // behind it.
     await client.admin().describeCluster();
     expect(cluster.fetchedBytes).toBeLessThanOrEqual(bufferBytesMax + frame.length);
     expect(await take(consumer)).toHaveLength(100);

@@ -1,3 +1,4 @@
+import { backoffMs } from '../../../../client/connections.ts';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,8 +10,8 @@ import {
   PartitionQueue,
   type Settlement,
 } from '../../../../client/producer/partition-queue.ts';
-import { checkFrame } from '../../../../proto/batch/frame.ts';
-import { decodeBatch } from '../../../../proto/records/batch.ts';
+import { checkFrame } from '../../../../wire/batch/frame.ts';
+import { decodeBatch } from '../../../../wire/records/batch.ts';
 import { bytes, text } from '../records.ts';
 
 const DELIVERY_TIMEOUT_MS = 5_000;
@@ -24,6 +25,7 @@ function newQueue(): PartitionQueue {
   const queue = new PartitionQueue(
     { topic: 't', topicIdBytes: new Uint8Array(16), partition: 0 },
     settings,
+    (attempt) => backoffMs(attempt, 0.5),
   );
   queue.setIdentity({ producerId: 1, producerEpoch: 0 });
   return queue;
@@ -124,6 +126,65 @@ describe('PartitionQueue.onResult()', () => {
     queue.setIdentity({ producerId: 2, producerEpoch: 0 });
     expect(sequences(takeAll(queue))).toEqual(['2:0', '2:1']);
   });
+
+  it.each(['SEQUENCE_REUSED', 'DUPLICATE_SEQUENCE'])(
+    'starts over under a new id where somebody else has the sequence: %s',
+    (code) => {
+      const queue = newQueue();
+      append(queue, 'a');
+      const [batch] = takeAll(queue);
+      const { settled } = queue.onResult(batch!, 1, failed(code, 'no'), 0);
+      expect([settled, queue.needsIdentity]).toEqual([[], true]);
+      queue.setIdentity({ producerId: 2, producerEpoch: 0 });
+      expect(sequences(takeAll(queue))).toEqual(['2:0']);
+    },
+  );
+
+  it('takes a sequence that was used long ago for its own only after a try that may have used it', () => {
+    const queue = newQueue();
+    append(queue, 'a');
+    const [batch] = takeAll(queue);
+    queue.rewind(0);
+    takeAll(queue);
+    const { settled } = queue.onResult(batch!, 2, failed('DUPLICATE_SEQUENCE', 'no'), 0);
+    expect(settled.map(({ fate }) => fate)).toEqual([{ kind: 'delivered', baseOffset: -1 }]);
+  });
+
+  it('counts an append that the broker cannot account for as unknown', () => {
+    const queue = newQueue();
+    append(queue, 'a');
+    const [batch] = takeAll(queue);
+    const { settled } = queue.onResult(batch!, 1, failed('INTERNAL', 'no'), 0);
+    expect(settled).toMatchObject([{ fate: { error: { code: 'OUTCOME_UNKNOWN' } } }]);
+  });
+});
+
+describe('PartitionQueue.abandon()', () => {
+  const gone = new TidemarkError('UNKNOWN_TOPIC', 'gone');
+
+  it('knows what was never sent from what may be in the log', () => {
+    const queue = newQueue();
+    append(queue, 'a');
+    takeAll(queue);
+    append(queue, 'b');
+    const codes = queue
+      .abandon(gone)
+      .map(({ fate }) => (fate.kind === 'failed' ? fate.error.code : fate.kind));
+    expect(codes).toEqual(['OUTCOME_UNKNOWN', 'UNKNOWN_TOPIC']);
+  });
+
+  it('continues no sequence that it gave up, and takes what comes later', () => {
+    const queue = newQueue();
+    for (const value of ['a', 'b']) append(queue, value);
+    const [first] = takeAll(queue);
+    // One failed for good while the other one is unanswered: the queue was about to change its id.
+    queue.onResult(first!, 1, failed('BATCH_TOO_LARGE', 'no'), 0);
+    queue.abandon(gone);
+    append(queue, 'c');
+    expect(queue.needsIdentity).toBe(true);
+    queue.setIdentity({ producerId: 2, producerEpoch: 0 });
+    expect(sequences(takeAll(queue))).toEqual(['2:0']);
+  });
 });
 
 /** A leader's log, with the producer window of one partition. */
@@ -216,7 +277,7 @@ describe('PartitionQueue against a leader with every fault', () => {
           if (one.kind === 'append') append(queue, `v${appended++}`, nowMs);
           else if (one.kind === 'arrive') arrive(undefined, true);
           else if (one.kind === 'refuse') arrive(one.code, false);
-          else if (one.kind === 'append-and-refuse') arrive('NOT_LEADER', true);
+          else if (one.kind === 'append-and-refuse') arrive('STALE_EPOCH', true);
           else if (one.kind === 'wait') nowMs += one.ms;
           else {
             // Some of what was on the wire arrives, no answer does.

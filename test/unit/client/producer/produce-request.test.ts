@@ -8,6 +8,16 @@ const batch = fc.record({
   topicId: fc.uint8Array({ maxLength: 16 }),
   partition: fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
   frame: fc.uint8Array({ maxLength: 400 }),
+  condition: fc.option(
+    fc.record({
+      $case: fc.constant('expectedEnd' as const),
+      value: fc.record({
+        offset: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+        leaderEpoch: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      }),
+    }),
+    { nil: undefined },
+  ),
 });
 
 describe('encodeProduceRequest()', () => {

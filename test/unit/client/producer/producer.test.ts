@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   connect,
@@ -50,17 +51,52 @@ describe('Producer.send()', () => {
     ]);
   });
 
+  it.each([-1, Number.NaN, 0.5, Infinity, 8_640_000_000_000_001, Number.MAX_SAFE_INTEGER])(
+    'refuses a record of the time %d, which no date can show',
+    (timestampMs) => {
+      const producer = client.producer();
+      const record = { topic: TOPIC, value: bytes('a'), timestampMs };
+      return expect(producer.send(record)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    },
+  );
+
+  it('appends a record without a value, and refuses undefined', async () => {
+    const producer = client.producer();
+    await producer.send({ topic: TOPIC, key: bytes('k'), value: null });
+    const { value } = {} as { readonly value: null };
+    await expect(producer.send({ topic: TOPIC, value })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message:
+        'Cannot send record: value is undefined, must be a string, a Uint8Array, or null for a tombstone',
+    });
+    expect(logOf(cluster)).toEqual(['(none)']);
+  });
+
   it('learns by itself of partitions that were added', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] });
+    let aheadMs = 0;
+    const nowMs = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => nowMs() + aheadMs);
     const producer = client.producer();
     await producer.send({ topic: TOPIC, value: bytes('a') });
     cluster.addPartition();
     const toAdded = () => producer.send({ topic: TOPIC, partition: 1, value: bytes('b') });
     await expect(toAdded()).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
-    vi.setSystemTime(Date.now() + 5_001);
+    aheadMs = 5_001;
     await expect
       .poll(() => toAdded().catch(() => undefined))
       .toMatchObject({ partition: 1, offset: 0 });
+  });
+
+  it('takes another id for a topic that was made again, whatever a server that lags says', async () => {
+    const [older, newer] = [cluster.topicId, '00000000-0000-4000-8000-0000000000ab'];
+    const producer = client.producer();
+    for (const topicId of [older, newer, older, newer]) {
+      cluster.topicId = topicId;
+      await producer.lookUp(TOPIC);
+      await producer.send({ topic: TOPIC, value: bytes(topicId) });
+    }
+    // One id twice would begin again at sequence 0 in a log that knows its sequences already.
+    expect(new Set(cluster.arrivals.map(({ producerId }) => producerId)).size).toBe(4);
   });
 
   it('gathers records of one turn into one batch, in order', async () => {
@@ -87,9 +123,9 @@ describe('Producer.send()', () => {
     await expect(sent).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
   });
 
-  it('rejects BUFFER_FULL instead of growing when its caller never waits', async () => {
+  it('rejects BUFFER_FULL instead of growing where that was asked for', async () => {
     cluster.isHolding = true;
-    const producer = client.producer({ bufferBytesMax: 2 * 1024 * 1024 });
+    const producer = client.producer({ bufferBytesMax: 2 * 1024 * 1024, whenFull: 'fail' });
     const value = new Uint8Array(64 * 1024);
     const sent = Array.from({ length: 100 }, () => producer.send({ topic: TOPIC, value }));
     const refused = sent
@@ -101,6 +137,65 @@ describe('Producer.send()', () => {
     await Promise.allSettled(sent);
     await producer.flush();
     expect(producer.counters().bufferedBytes).toBe(0);
+  });
+
+  it('waits for room, in the order of the calls, and holds no more than its bound', async () => {
+    cluster.isHolding = true;
+    const producer = client.producer({ bufferBytesMax: 2 * 1024 * 1024 });
+    const wanted = names('v', 100);
+    const sent = wanted.map((value) =>
+      producer.send({ topic: TOPIC, value: value.padEnd(64 * 1024, '.') }),
+    );
+    const flushed = producer.flush();
+    await expect.poll(() => cluster.arrivals.length).toBeGreaterThan(0);
+    expect(producer.counters().bufferedBytes).toBeLessThanOrEqual(2 * 1024 * 1024);
+    cluster.isHolding = false;
+    cluster.releaseHeld();
+    const offsets = (await Promise.all(sent)).map(({ offset }) => offset);
+    expect(offsets).toEqual([...wanted.keys()]);
+    await flushed;
+    expect(values(logOf(cluster))).toEqual(wanted);
+    expect(producer.counters().bufferedBytes).toBe(0);
+  });
+
+  it('rejects what waits for room when the producer is closed without a flush', async () => {
+    cluster.isHolding = true;
+    const producer = client.producer({ bufferBytesMax: 2 * 1024 * 1024 });
+    const value = new Uint8Array(64 * 1024);
+    const sent = Array.from({ length: 40 }, () => producer.send({ topic: TOPIC, value }));
+    const settled = Promise.allSettled(sent);
+    await producer.close({ isAborted: true });
+    const last = (await settled).at(-1);
+    expect(last).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED', effect: 'none' } });
+    cluster.releaseHeld();
+  });
+
+  it('ends the waiting, not the append, when its signal is aborted', async () => {
+    cluster.isHolding = true;
+    const producer = client.producer({ bufferBytesMax: 2 * 1024 * 1024 });
+    const { signal } = new AbortController();
+    const stop = new AbortController();
+    const taken = producer.send({ topic: TOPIC, value: 'a' }, { signal: stop.signal });
+    const full = Array.from({ length: 40 }, () =>
+      producer.send({ topic: TOPIC, value: new Uint8Array(64 * 1024) }, { signal }),
+    );
+    const waiting = producer.send({ topic: TOPIC, value: 'b' }, { signal: stop.signal });
+    const settled = Promise.allSettled([taken, waiting]);
+    stop.abort(new Error('enough'));
+    expect(await settled).toMatchObject([
+      { reason: { code: 'ABORTED', effect: 'unknown', cause: { message: 'enough' } } },
+      { reason: { code: 'ABORTED', effect: 'none' } },
+    ]);
+    const before = producer.send({ topic: TOPIC, value: 'c' }, { signal: stop.signal });
+    await expect(before).rejects.toMatchObject({ code: 'ABORTED', effect: 'none' });
+    cluster.isHolding = false;
+    cluster.releaseHeld();
+    await Promise.all(full);
+    await producer.flush();
+    const log = logOf(cluster);
+    expect(log[0]).toBe('a');
+    expect(log).not.toContain('b');
+    expect(log).not.toContain('c');
   });
 
   it('rejects after close', async () => {
@@ -123,6 +218,25 @@ describe('Producer.send()', () => {
       ...Array.from({ length: 6 }, () => 'fulfilled'),
     ]);
     expect(values(logOf(cluster))).toEqual(['v0', 'v2', 'v3', 'v4', 'v5', 'v6', 'v7']);
+  });
+});
+
+describe('Producer.writable()', () => {
+  it('appends what is written, and is closed when all of it is', async () => {
+    const producer = client.producer();
+    const writer = producer.writable().getWriter();
+    for (const value of names('v', 5)) await writer.write({ topic: TOPIC, value });
+    await writer.close();
+    expect(logOf(cluster)).toEqual(names('v', 5));
+  });
+
+  it('fails with the first record that does', async () => {
+    cluster.faults = [{ kind: 'refuse', code: 'TIMESTAMP_IN_FUTURE' }];
+    const writer = client.producer().writable().getWriter();
+    await writer.write({ topic: TOPIC, value: 'a' });
+    const refused = { code: 'TIMESTAMP_IN_FUTURE' };
+    await expect(writer.closed).rejects.toMatchObject(refused);
+    await expect(writer.write({ topic: TOPIC, value: 'b' })).rejects.toMatchObject(refused);
   });
 });
 
@@ -166,6 +280,15 @@ describe('Producer.enqueue()', () => {
     ]);
   });
 
+  it('tells of each batch on a diagnostics channel too', async () => {
+    const told: unknown[] = [];
+    const hear = (message: unknown): number => told.push(message);
+    subscribe('tidemark:producer:delivery', hear);
+    await client.producer().send({ topic: TOPIC, value: 'a' });
+    unsubscribe('tidemark:producer:delivery', hear);
+    expect(told).toMatchObject([{ topic: TOPIC, recordCount: 1, error: undefined }]);
+  });
+
   it('says offset -1 with acks none', async () => {
     const producer = client.producer({ acks: 'none' });
     expect(await producer.send({ topic: TOPIC, value: bytes('a') })).toMatchObject({ offset: -1 });
@@ -180,7 +303,7 @@ const FAULTS: readonly {
   { name: 'a lost answer', faults: [undefined, undefined, { kind: 'append-then-drop' }] },
   {
     name: 'a retryable answer after the append',
-    faults: [{ kind: 'append-then-refuse', code: 'NOT_LEADER' }],
+    faults: [{ kind: 'append-then-refuse', code: 'STALE_EPOCH' }],
   },
   {
     name: 'a refusal in the middle of the window',

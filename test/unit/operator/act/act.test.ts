@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Actor, type Admin, type Api, type Basis } from '../../../../operator/act/act.ts';
 import { stopAtAction } from '../../../../operator/act/stop-at-action.ts';
 import type { KubeObject } from '../../../../operator/api/kinds.ts';
-import { planTemplate } from '../../../../operator/build/workload.ts';
+import { planTemplate } from '../../../../operator/objects/workload.ts';
 import type { Action } from '../../../../operator/decide/types.ts';
 import { observation } from '../../../fixtures/operator/observations.ts';
 
@@ -54,6 +54,7 @@ function perform(action: Action, with_: Basis = basis): Promise<void> {
     isLeading: () => isLeading,
     beforeAction: nothing,
     onWritten: nothing,
+    onApplied: nothing,
     onDeleted: (...deleted) => calls.push(['deleted', ...deleted]),
   });
   return actor.perform(action, with_, new AbortController().signal);
@@ -139,7 +140,7 @@ describe('Actor', () => {
 
   test('asks the controller, and the broker itself only to form the cluster', async () => {
     await perform({ kind: 'bootstrap', brokerId: 0, clusterId: 'id' });
-    await perform({ kind: 'prepare-stop', brokerId: 0 });
+    await perform({ kind: 'prepare-stop', brokerId: 0, brokerEpoch: 7 });
     await perform({ kind: 'limit-moves', moveBytesPerSecond: 1_000_000 });
     await perform({ kind: 'cancel-stop', brokerId: 1 });
     const topicDefaults = { replicationFactor: 3, commitMode: 'Quorum' } as const;
@@ -147,7 +148,7 @@ describe('Actor', () => {
     await perform({ kind: 'set-settings', change: { brokerOptions, topicDefaults } });
     expect(calls).toEqual([
       ['Bootstrap', '10.0.0.1:9641', { clusterId: 'id' }],
-      ['PrepareStop', '10.0.0.9:9641', { brokerId: 0 }],
+      ['PrepareStop', '10.0.0.9:9641', { brokerId: 0, brokerEpoch: 7 }],
       [
         'SetClusterSettings',
         '10.0.0.9:9641',
@@ -167,7 +168,10 @@ describe('Actor', () => {
       ],
     ]);
     await expect(
-      perform({ kind: 'prepare-stop', brokerId: 0 }, { ...basis, controllerAddress: null }),
+      perform(
+        { kind: 'prepare-stop', brokerId: 0, brokerEpoch: 7 },
+        { ...basis, controllerAddress: null },
+      ),
     ).rejects.toThrow('no broker answers as controller');
   });
 });

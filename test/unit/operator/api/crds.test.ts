@@ -1,19 +1,9 @@
 /** What the API server asks of a definition, and what we ask beyond that. */
 import { describe, expect, it } from 'vitest';
-import {
-  PARTITIONS_PER_TOPIC_MAX,
-  REPLICATION_FACTOR_MAX as BROKER_REPLICATION_FACTOR_MAX,
-  TOPIC_NAME_LENGTH_MAX as BROKER_TOPIC_NAME_LENGTH_MAX,
-  TOPIC_SETTINGS,
-} from '../../../../broker/metadata/config.ts';
+import { TOPIC_CONFIGS } from '../../../../broker/metadata/config.ts';
 import { definitions } from '../../../../operator/api/crds.ts';
-import {
-  logTopicSpecSchema,
-  PARTITIONS_MAX,
-  TOPIC_NAME_LENGTH_MAX,
-} from '../../../../operator/api/log-topic.ts';
+import { logTopicSpecSchema } from '../../../../operator/api/log-topic.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../../../../operator/api/quantity.ts';
-import { REPLICATION_FACTOR_MAX } from '../../../../operator/api/replication.ts';
 
 interface Node {
   readonly type?: string;
@@ -141,12 +131,9 @@ describe('definitions()', () => {
 
 describe("bounds of the broker's topic settings", () => {
   it('are those of LogTopic', () => {
-    expect(REPLICATION_FACTOR_MAX).toBe(BROKER_REPLICATION_FACTOR_MAX);
-    expect(PARTITIONS_MAX).toBe(PARTITIONS_PER_TOPIC_MAX);
-    expect(TOPIC_NAME_LENGTH_MAX).toBe(BROKER_TOPIC_NAME_LENGTH_MAX);
     const config = logTopicSpecSchema.properties?.['config']?.properties ?? {};
     for (const name of ['segmentBytes', 'segmentMs', 'batchBytesMax'] as const) {
-      const { min, max } = TOPIC_SETTINGS[name];
+      const { min, max } = TOPIC_CONFIGS[name];
       expect({ name, min: config[name]?.minimum, max: config[name]?.maximum }).toEqual({
         name,
         min,
@@ -155,13 +142,12 @@ describe("bounds of the broker's topic settings", () => {
     }
   });
 
-  it('have the defaults of retention', () => {
-    const retention = logTopicSpecSchema.properties?.['retention']?.properties ?? {};
-    expect(retentionTimeMs(retention['time']?.default as string)).toBe(
-      TOPIC_SETTINGS.retentionMs.default,
-    );
-    expect(retentionSizeBytes(retention['size']?.default as string)).toBe(
-      TOPIC_SETTINGS.retentionBytes.default,
-    );
+  it('say the defaults of retention and state none: what is absent stays as the topic has it', () => {
+    const { properties, description } = logTopicSpecSchema.properties!['retention']!;
+    expect(properties?.['time']?.default).toBeUndefined();
+    expect(properties?.['size']?.default).toBeUndefined();
+    expect(description).toContain('7d, unlimited');
+    expect(retentionTimeMs('7d')).toBe(TOPIC_CONFIGS.retentionMs.default);
+    expect(retentionSizeBytes('unlimited')).toBe(TOPIC_CONFIGS.retentionBytes.default);
   });
 });

@@ -147,9 +147,7 @@ describe('validateLogTopic()', () => {
       faults: [],
       spec: {
         clusterName: 'logs',
-        partitions: 1,
         acceptWriteStops: false,
-        retention: { time: '7d', size: 'unlimited' },
         config: {},
         deletionPolicy: 'Retain',
       },

@@ -19,18 +19,21 @@ import {
   topic,
 } from '../../../fixtures/operator/observations.ts';
 import type { Situation } from '../../../fixtures/operator/observations.ts';
+import { actionsOf, eventsOf } from '../../../fixtures/operator/plans.ts';
 
 function planFor(situation: Situation): Plan {
   return decide(observation(situation), NOW_MS);
 }
 
 function statusOf(plan: Plan): LogClusterStatus {
-  const written = plan.actions.find((action) => action.kind === 'write-status');
+  const written = actionsOf(plan).find((action) => action.kind === 'write-status');
   return written?.status ?? {};
 }
 
 function deeds(plan: Plan): Action[] {
-  return plan.actions.filter(({ kind }) => !kind.startsWith('write-') && kind !== 'apply-budget');
+  return actionsOf(plan).filter(
+    ({ kind }) => !kind.startsWith('write-') && kind !== 'apply-budget',
+  );
 }
 
 function condition(plan: Plan, type: Condition['type']): string {
@@ -84,7 +87,7 @@ describe('decide on a cluster at rest', () => {
       clusterId: CLUSTER_ID,
       version: '0.1.0',
       racks: ['z1', 'z2', 'z3'],
-      durability: 'survives any process crash and the loss of 1 disk; racks span: yes',
+      durability: 'survives any process crash and the loss of 2 disks; racks span: yes',
       losses: [],
     });
     expect(condition(plan, 'Ready')).toBe('True AsSpecified: the cluster is as the spec wants it');
@@ -93,7 +96,9 @@ describe('decide on a cluster at rest', () => {
   test('writes nothing where nothing is new', () => {
     const first = statusOf(planFor({}));
     const plan = decide(observation({ status: first }), NOW_MS + 60_000);
-    expect(plan).toEqual({ actions: [], events: [], blockedBy: null, requeueAfterMs: 5_000 });
+    expect(actionsOf(plan)).toEqual([]);
+    expect(eventsOf(plan)).toEqual([]);
+    expect(plan).toMatchObject({ blockedBy: null, requeueAfterMs: 5_000 });
   });
 
   test('does not touch a cluster whose spec is at fault', () => {
@@ -117,7 +122,7 @@ describe('decide on a cluster at rest', () => {
         services: { isBrokersCurrent: false, isClientsCurrent: false },
       }),
     });
-    expect(plan.actions.map(({ kind }) => kind)).toEqual(['write-status']);
+    expect(actionsOf(plan).map(({ kind }) => kind)).toEqual(['write-status']);
     expect(condition(plan, 'ReconciliationPaused')).toBe(
       'True All: spec.paused is All: nothing is changed',
     );
@@ -128,7 +133,7 @@ describe('decide on a cluster at rest', () => {
       deletionTimestamp: '2026-11-23T12:00:00Z',
       change: () => ({ workload: null }),
     });
-    expect(plan.actions).toEqual([]);
+    expect(actionsOf(plan)).toEqual([]);
   });
 });
 
@@ -147,14 +152,18 @@ describe('decide on a cluster that is not formed', () => {
         verdicts: [],
       }),
     });
-    expect(plan.actions.map(({ kind }) => kind)).toEqual([
+    expect(actionsOf(plan).map(({ kind }) => kind)).toEqual([
       'apply-brokers-service',
       'apply-clients-service',
       'apply-workload',
       'apply-budget',
       'write-status',
     ]);
-    expect(plan.actions[2]).toEqual({ kind: 'apply-workload', replicas: 3, resourceVersion: null });
+    expect(actionsOf(plan)[2]).toEqual({
+      kind: 'apply-workload',
+      replicas: 3,
+      resourceVersion: null,
+    });
     expect(statusOf(plan).waitingFor).toBe(
       'waiting for every broker to say what its volume holds: 0 of 0 brokers answered',
     );
@@ -163,7 +172,7 @@ describe('decide on a cluster that is not formed', () => {
   test('forms it on the lowest broker once all have empty volumes', () => {
     const plan = planFor(unformed({}));
     expect(deeds(plan)).toEqual([{ kind: 'bootstrap', brokerId: 0, clusterId: CLUSTER_ID }]);
-    expect(plan.events.map(({ note }) => note)).toEqual([
+    expect(eventsOf(plan).map(({ note }) => note)).toEqual([
       `Forming cluster ${CLUSTER_ID} on broker 0`,
     ]);
     expect(statusOf(plan).clusterId).toBeUndefined();
@@ -207,7 +216,7 @@ describe('decide on a cluster that is not formed', () => {
     expect(condition(plan, 'Degraded')).toBe(
       `True VolumesEmpty: cluster ${CLUSTER_ID} was formed before, and the volumes of all 3 brokers are empty: a new cluster in its place would hide the loss; restore the volumes, or delete the LogCluster and its volume claims and make a new one`,
     );
-    expect(plan.events).toHaveLength(1);
+    expect(eventsOf(plan)).toHaveLength(1);
   });
 
   test('refuses empty volumes where the spec says that there are kept ones', () => {
@@ -303,7 +312,7 @@ describe('decide on a roll', () => {
       waitingFor: 'waiting until broker 1 may stop: 1 partition would suffer: orders/0 (1 left)',
     });
     expect(statusOf(plan).disruption).toBeUndefined();
-    expect(plan.events.map(({ reason }) => reason)).toEqual(['WouldHarm']);
+    expect(eventsOf(plan).map(({ reason }) => reason)).toEqual(['WouldHarm']);
   });
 
   test('stops after the first pod of a broken image', () => {
@@ -318,7 +327,7 @@ describe('decide on a roll', () => {
     });
     expect(deeds(plan)).toEqual([]);
     expect(condition(plan, 'Degraded')).toBe(
-      'True BrokerOutOfService: broker 1 is not in service: pod tm-1 does not run (ImagePullBackOff: not found)',
+      'True ImageUnavailable: broker 1 is not in service: pod tm-1 does not run (ImagePullBackOff: not found)',
     );
     expect(statusOf(plan).disruption).toBeUndefined();
   });
@@ -358,7 +367,7 @@ describe('decide on a roll', () => {
       status: ledger(),
       change: (healthy) => ({
         ...outdated(1)(healthy),
-        answers: [answer(0), answer(1, { fault: 'no route' }), answer(2)],
+        answers: healthy.answers.with(1, answer(1, { fault: 'no route' })),
       }),
     });
     expect(deeds(plan)).toEqual([
@@ -383,7 +392,7 @@ describe('decide on a roll', () => {
     const plan = planFor({ status: ledger(), change: outdated(1, 2) });
     expect(deeds(plan)).toEqual([
       { kind: 'check-safe', brokerIds: [1] },
-      { kind: 'prepare-stop', brokerId: 1 },
+      { kind: 'prepare-stop', brokerId: 1, brokerEpoch: 11 },
       { kind: 'delete-pod', brokerId: 1, name: 'tm-1', uid: 'pod-1' },
     ]);
   });
@@ -445,7 +454,7 @@ describe('decide on a roll', () => {
   test('strikes the entry once the broker is as it was', () => {
     const plan = planFor({ status: ledger({ podUids: ['old'], brokerEpochs: [5] }) });
     expect(statusOf(plan).disruption).toBeUndefined();
-    expect(plan.events.map(({ reason }) => reason)).toEqual(['BrokerRestarted']);
+    expect(eventsOf(plan).map(({ reason }) => reason)).toEqual(['BrokerRestarted']);
   });
 
   test('strikes the entry where a gate refuses before anything happened', () => {
@@ -525,7 +534,7 @@ describe('decide on a scale-down', () => {
     expect(deeds(twice)).toEqual([
       { kind: 'confirm-empty', brokerId: 4 },
       { kind: 'check-safe', brokerIds: [4] },
-      { kind: 'prepare-stop', brokerId: 4 },
+      { kind: 'prepare-stop', brokerId: 4, brokerEpoch: 14 },
       { kind: 'apply-workload', replicas: 4, resourceVersion: '7' },
     ]);
   });
@@ -535,6 +544,7 @@ describe('decide on a scale-down', () => {
     resourceVersion: '8',
     replicas: 4,
     isCurrent: true,
+    templateHash: HASH,
     isObserved: true,
   };
   test.each<[string, NonNullable<Situation['change']>, Action[], string | undefined]>([
@@ -712,7 +722,7 @@ describe('decide on a changed minimum', () => {
 
 describe('decide on the disruption budget', () => {
   const budgetIn = (situation: Situation): Action | undefined =>
-    planFor(situation).actions.find(({ kind }) => kind === 'apply-budget');
+    actionsOf(planFor(situation)).find(({ kind }) => kind === 'apply-budget');
   test.each<[string, Situation, 0 | 1 | undefined]>([
     ['stays 1 while any one may go', {}, undefined],
     [

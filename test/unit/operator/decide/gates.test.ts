@@ -4,6 +4,8 @@ import {
   harmless,
   isWithin,
   leadersHome,
+  marksMove,
+  metadataHeard,
   nextOpening,
   notPaused,
   othersCaughtUp,
@@ -16,6 +18,7 @@ import {
   broker,
   harmful,
   HASH,
+  ledBy,
   NOW_MS,
   observation,
   partition,
@@ -38,6 +41,17 @@ const refused = (
   refusal: { gate: string; message: string },
   brokerIds = [1],
 ) => [name, gate, situation, brokerIds, refusal] as const;
+/** What broker 0 says of the partition that it should lead. */
+const word = (
+  change: Parameters<typeof ledBy>[2],
+  config: Parameters<typeof topic>[2] = {},
+): Situation => {
+  const topics = [topic('orders', [[0, 1, 2]], config)];
+  const led = answer(0, { replicas: ledBy(0, topics, change) });
+  return { topics, change: ({ answers: [, b, c] }) => ({ answers: [led, b!, c!] }) };
+};
+const followers = (...lags: number[]) =>
+  lags.map((lagMs, index) => ({ brokerId: index + 1, lagRecords: 1, lagMs, isInSync: true }));
 const window = { start: '02:30', durationMinutes: 60, days: ['Sat'] };
 
 describe('gates', () => {
@@ -144,16 +158,10 @@ describe('gates', () => {
         change: ({ answers: [, b, c] }) => ({
           answers: [
             answer(0, {
-              replicas: [
-                {
-                  topic: 'orders',
-                  partition: 0,
-                  isLeading: true,
-                  bytesPerRecord: 1_000,
-                  followers: [{ brokerId: 2, lagRecords: 41_000 }],
-                  stopped: '',
-                },
-              ],
+              replicas: ledBy(0, [behind], {
+                bytesPerRecord: 1_000,
+                followers: [{ brokerId: 2, lagRecords: 41_000, lagMs: 9_000, isInSync: false }],
+              }),
             }),
             b!,
             c!,
@@ -183,6 +191,63 @@ describe('gates', () => {
       leadersHome,
       withPartition({ leader: 2 }),
       [0],
+    ),
+    allowed('everybody hears the controller and leads by the newest metadata', metadataHeard),
+    refused(
+      'a voter hears another controller',
+      metadataHeard,
+      { change: ({ answers: [a, , c] }) => ({ answers: [a!, answer(1, { controller: 2 }), c!] }) },
+      {
+        gate: 'MetadataBehind',
+        message: 'waiting for broker 1 to hear broker 0, the controller',
+      },
+    ),
+    refused('a leader knows an older epoch', metadataHeard, word({ leaderEpoch: 0 }), {
+      gate: 'MetadataBehind',
+      message: 'waiting for the leader of 1 partition to lead by the newest metadata: orders/0',
+    }),
+    refused('a leader does not lead yet', metadataHeard, word({ isLeading: false }), {
+      gate: 'MetadataBehind',
+      message: 'waiting for the leader of 1 partition to lead by the newest metadata: orders/0',
+    }),
+    allowed('a leader is silent, which another gate says', metadataHeard, {
+      change: ({ answers: [, b, c] }) => ({
+        answers: [answer(0, { fault: 'no connection', replicas: [] }), b!, c!],
+      }),
+    }),
+    allowed('no record waits', marksMove, word({ followers: followers(60_000, 60_000) })),
+    allowed(
+      'records wait for followers that follow',
+      marksMove,
+      word({ logEnd: 11, followers: followers(20, 900) }),
+    ),
+    refused(
+      'records wait for one that does not',
+      marksMove,
+      word({ logEnd: 11, followers: followers(20, 9_000) }),
+      {
+        gate: 'AppendsStalled',
+        message:
+          'waiting for the followers of 1 partition, where records are not committed: orders/0',
+      },
+    ),
+    allowed(
+      'a majority follows, and no more is needed',
+      marksMove,
+      word({ logEnd: 11, followers: followers(20, 9_000) }, { commitMode: 'Quorum' }),
+    ),
+    refused(
+      'a majority follows, and the minimum is above it',
+      marksMove,
+      word(
+        { logEnd: 11, followers: followers(20, 9_000) },
+        { commitMode: 'Quorum', minInSyncReplicas: 3 },
+      ),
+      {
+        gate: 'AppendsStalled',
+        message:
+          'waiting for the followers of 1 partition, where records are not committed: orders/0',
+      },
     ),
     allowed('the stop harms nothing', harmless),
     refused(

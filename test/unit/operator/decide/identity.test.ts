@@ -12,6 +12,7 @@ import {
   pod,
 } from '../../../fixtures/operator/observations.ts';
 import type { Situation } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 const KEPT = '99999999-2222-4333-8444-555555555555';
 const OTHER = '88888888-2222-4333-8444-555555555555';
@@ -55,12 +56,12 @@ function planFor(situation: Situation): Plan {
 }
 
 function readyOf(plan: Plan): string {
-  const written = plan.actions.find((action) => action.kind === 'write-status');
+  const written = actionsOf(plan).find((action) => action.kind === 'write-status');
   const { status, reason, message } = written!.status.conditions![0]!;
   return `${status} ${reason}: ${message}`;
 }
 
-const workloads = ({ actions }: Plan) => actions.filter(({ kind }) => kind === 'apply-workload');
+const workloads = (plan: Plan) => actionsOf(plan).filter(({ kind }) => kind === 'apply-workload');
 
 describe('decide on kept volumes', () => {
   test('takes their cluster over', () => {
@@ -112,7 +113,7 @@ describe('decide on kept volumes', () => {
         verdicts: [],
       }),
     });
-    expect(plan.actions.filter(({ kind }) => kind === 'bootstrap')).toEqual([]);
+    expect(actionsOf(plan).filter(({ kind }) => kind === 'bootstrap')).toEqual([]);
     expect(readyOf(plan)).toMatch(/^False VolumesEmpty: cluster 99999999-/);
   });
 
@@ -141,7 +142,7 @@ describe('decide on kept volumes', () => {
         answers: [answer(0), answer(1, { clusterId: '' }), answer(2, { clusterId: null })],
       }),
     });
-    expect(plan.actions.filter(({ kind }) => kind === 'mark-claim')).toEqual([
+    expect(actionsOf(plan).filter(({ kind }) => kind === 'mark-claim')).toEqual([
       { kind: 'mark-claim', name: 'data-tm-0', clusterId: CLUSTER_ID },
     ]);
   });
@@ -152,6 +153,6 @@ describe('decide on kept volumes', () => {
       claim(3, { clusterId: OTHER }),
     ];
     const plan = planFor({ spec: { replicas: 4 }, change: () => ({ claims: foreign }) });
-    expect(plan.actions.filter(({ kind }) => kind === 'delete-claim')).toEqual([]);
+    expect(actionsOf(plan).filter(({ kind }) => kind === 'delete-claim')).toEqual([]);
   });
 });

@@ -12,6 +12,7 @@ import {
   pod,
   safe,
 } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 /** Of brokers 1 and 3, 1 was restarted; then the operator died. */
 function halfRolled(standing: readonly number[], verdicts: Observation['verdicts']): Observation {
@@ -48,16 +49,18 @@ function halfRolled(standing: readonly number[], verdicts: Observation['verdicts
 }
 
 test('a set of which some were restarted goes on with those that still stand, and asks about them alone', () => {
-  const { actions } = decide(
-    halfRolled(
-      [3],
-      [0, 1, 2, 3, 4].map((id) => safe(id)),
+  const actions = actionsOf(
+    decide(
+      halfRolled(
+        [3],
+        [0, 1, 2, 3, 4].map((id) => safe(id)),
+      ),
+      NOW_MS,
     ),
-    NOW_MS,
   );
   expect(actions.filter(({ kind }) => !['write-status', 'apply-budget'].includes(kind))).toEqual([
     { kind: 'check-safe', brokerIds: [3] },
-    { kind: 'prepare-stop', brokerId: 3 },
+    { kind: 'prepare-stop', brokerId: 3, brokerEpoch: 13 },
     { kind: 'delete-pod', brokerId: 3, name: 'tm-3', uid: 'pod-3' },
   ]);
 });
@@ -72,9 +75,14 @@ test('a restart that was written down for a pod which was gone already is over',
     [],
     [0, 1, 2, 3, 4].map((id) => safe(id)),
   );
-  const { actions } = decide(
-    { ...seen, metadata: { ...seen.metadata!, brokers: [0, 1, 2, 3, 4].map((id) => broker(id)) } },
-    NOW_MS,
+  const actions = actionsOf(
+    decide(
+      {
+        ...seen,
+        metadata: { ...seen.metadata!, brokers: [0, 1, 2, 3, 4].map((id) => broker(id)) },
+      },
+      NOW_MS,
+    ),
   );
   const [written] = actions.flatMap((action) =>
     action.kind === 'write-status' ? [action.status] : [],

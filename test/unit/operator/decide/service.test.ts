@@ -1,3 +1,4 @@
+// cspell:ignore onetwothree
 import { describe, expect, test } from 'vitest';
 import { shortened } from '../../../../operator/decide/service.ts';
 

@@ -4,6 +4,7 @@ import { settingsActions } from '../../../../operator/decide/settings.ts';
 import type { Observation, SettingsView } from '../../../../operator/decide/types.ts';
 import { validateLogCluster } from '../../../../operator/api/validate.ts';
 import { observation as observationOf } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 const USUAL: SettingsView = {
   brokerOptions: {},
@@ -65,7 +66,7 @@ describe('settings of the cluster', () => {
 
   test('are part of the plan', () => {
     const observation = seen({ config: { logLevel: 'debug' } }, USUAL);
-    expect(decide(observation, 0).actions).toContainEqual({
+    expect(actionsOf(decide(observation, 0))).toContainEqual({
       kind: 'set-settings',
       change: { brokerOptions: { 'log-level': 'debug' } },
     });

@@ -3,6 +3,7 @@ import type { Disruption } from '../../../../operator/api/types.ts';
 import { decide } from '../../../../operator/decide/decide.ts';
 import type { Observation } from '../../../../operator/decide/types.ts';
 import { observation as observationOf } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 /** Broker 1 was told to stop and stands. */
 function drained(change: (healthy: Observation) => Partial<Observation>): Observation {
@@ -27,8 +28,8 @@ function drained(change: (healthy: Observation) => Partial<Observation>): Observ
 }
 
 function kinds(observation: Observation): string[] {
-  return decide(observation, 0)
-    .actions.filter(({ kind }) => ['cancel-stop', 'prepare-stop', 'delete-pod'].includes(kind))
+  return actionsOf(decide(observation, 0))
+    .filter(({ kind }) => ['cancel-stop', 'prepare-stop', 'delete-pod'].includes(kind))
     .map((action) => `${action.kind} ${'brokerId' in action ? action.brokerId : ''}`);
 }
 
@@ -75,7 +76,7 @@ describe('a broker that was told to stop and stands', () => {
   ])('may lead again when $title, and the ledger is empty', ({ change }) => {
     const seen = drained(change);
     expect(kinds(seen)).toEqual(['cancel-stop 1']);
-    const status = decide(seen, 0).actions.find(({ kind }) => kind === 'write-status');
+    const status = actionsOf(decide(seen, 0)).find(({ kind }) => kind === 'write-status');
     expect(status).toMatchObject({ kind: 'write-status' });
     expect(status).not.toMatchObject({ status: { disruption: expect.anything() as unknown } });
   });
@@ -85,7 +86,7 @@ describe('a broker that was told to stop and stands', () => {
       metadata: metadata === null ? null : { ...metadata, settings: null },
     }));
     expect(kinds(seen)).toEqual([]);
-    expect(decide(seen, 0).actions.at(-1)).toMatchObject({
+    expect(actionsOf(decide(seen, 0)).at(-1)).toMatchObject({
       status: { disruption: { kind: 'Roll', brokerIds: [1] } },
     });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { topicActions } from '../../../../operator/decide/topics.ts';
+import { planTopic } from '../../../../operator/decide/topics.ts';
 import type { Action, LogTopicView } from '../../../../operator/decide/types.ts';
 import { logTopic, NOW_MS, observation, topic } from '../../../fixtures/operator/observations.ts';
 
@@ -11,7 +11,14 @@ function actionsFor(
   logTopics: readonly LogTopicView[],
   topics = [topic('orders', [[0, 1, 2]])],
 ): Action[] {
-  return topicActions(observation({ topics, change: () => ({ logTopics }) }), NOW_MS);
+  const seen = observation({ topics, change: () => ({ logTopics }) });
+  return logTopics.flatMap((view): Action[] => {
+    const { actions, status } = planTopic(seen, view, NOW_MS);
+    const { name } = view.resource.metadata;
+    return status === null
+      ? [...actions]
+      : [...actions, { kind: 'write-topic-status', name, status }];
+  });
 }
 
 function ready(actions: readonly Action[], name = 'orders'): string | undefined {
@@ -30,7 +37,7 @@ function ready(actions: readonly Action[], name = 'orders'): string | undefined 
 const deeds = (actions: readonly Action[]): Action[] =>
   actions.filter(({ kind }) => kind !== 'write-topic-status');
 
-describe('topicActions', () => {
+describe('planTopic', () => {
   test('makes a topic that is not there', () => {
     const actions = actionsFor([logTopic('orders', { partitions: 6 })], []);
     expect(deeds(actions)).toEqual([
@@ -42,12 +49,39 @@ describe('topicActions', () => {
         change: {
           minInSyncReplicas: 2,
           commitMode: 'InSync',
-          retentionMs: 604_800_000,
-          retentionBytes: -1,
         },
       },
     ]);
     expect(ready(actions)).toBe('False Creating: making topic orders with 6 partitions');
+  });
+
+  test('adopts one and changes nothing that the LogTopic does not spell out', () => {
+    const config = { retentionMs: -1, retentionBytes: 5, minInSyncReplicas: 1, segmentMs: 7 };
+    const kept = {
+      ...topic(
+        'orders',
+        [
+          [0, 1],
+          [1, 2],
+        ],
+        config,
+      ),
+      replicationFactor: 2,
+    };
+    const actions = actionsFor(
+      [logTopic('orders', { config: { segmentBytes: 1_048_576 } })],
+      [kept],
+    );
+    expect(deeds(actions)).toEqual([
+      {
+        kind: 'alter-topic',
+        name: 'orders',
+        partitions: 0,
+        replicationFactor: 0,
+        change: { segmentBytes: 1_048_576 },
+      },
+    ]);
+    expect(deeds(actionsFor([logTopic('orders')], [kept]))).toEqual([]);
   });
 
   test('adopts one that is there', () => {

@@ -3,28 +3,34 @@ import type { Condition, Disruption, LogClusterStatus } from '../../../../operat
 import { decide } from '../../../../operator/decide/decide.ts';
 import type { Action, Observation, Plan } from '../../../../operator/decide/types.ts';
 import {
-  answer,
-  broker,
-  claim,
   CLUSTER_ID,
   HASH,
   NOW_MS,
+  answer,
+  broker,
+  claim,
   observation,
+  partition,
   pod,
+  safe,
+  topic,
 } from '../../../fixtures/operator/observations.ts';
 import type { Situation } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 function planFor(situation: Situation): Plan {
   return decide(observation(situation), NOW_MS);
 }
 
 function statusOf(plan: Plan): LogClusterStatus {
-  const written = plan.actions.find((action) => action.kind === 'write-status');
+  const written = actionsOf(plan).find((action) => action.kind === 'write-status');
   return written?.status ?? {};
 }
 
 function deeds(plan: Plan): Action[] {
-  return plan.actions.filter(({ kind }) => !kind.startsWith('write-') && kind !== 'apply-budget');
+  return actionsOf(plan).filter(
+    ({ kind }) => !kind.startsWith('write-') && kind !== 'apply-budget',
+  );
 }
 
 function condition(plan: Plan, type: Condition['type']): string {
@@ -122,23 +128,20 @@ describe('decide on volumes', () => {
         budget: { ...budget!, maxUnavailable: 0 },
       }),
     });
-    expect(plan.actions.map(({ kind }) => kind)).toEqual(['apply-budget', 'write-status']);
+    expect(actionsOf(plan).map(({ kind }) => kind)).toEqual(['apply-budget', 'write-status']);
     expect(condition(plan, 'Ready')).toBe(
       'False GrowthRefused: claim data-tm-0 cannot grow to 20Gi: only some classes may',
     );
     expect(condition(plan, 'Degraded')).toMatch(/^False /);
   });
 
+  const GONE = { forMs: 120_000, sightings: 3 };
   const lost = (
     { metadata, pods: [a, b], answers: [x, y] }: Observation,
     isFenced = true,
   ): Partial<Observation> => ({
-    nodes: [
-      { name: 'n0', isCordoned: false },
-      { name: 'n1', isCordoned: false },
-    ],
     pods: [a!, b!, pod(2, { node: null, isReady: false, stuck: 'Unschedulable: no node fits' })],
-    claims: [claim(0), claim(1), claim(2, { node: 'n2' })],
+    claims: [claim(0), claim(1), claim(2, { node: 'h2', missing: GONE })],
     answers: [x!, y!, answer(2, { fault: 'its pod has no address yet' })],
     metadata: { ...metadata!, brokers: [broker(0), broker(1), broker(2, { isFenced })] },
   });
@@ -155,22 +158,55 @@ describe('decide on volumes', () => {
     expect(deeds(plan)).toEqual([]);
     expect(statusOf(plan).disruption).toMatchObject({ kind: 'ReplaceVolume', brokerIds: [2] });
     expect(deeds(planFor({ status: replacing, change: lost }))).toEqual([
+      { kind: 'keep-volume', name: 'pv-2' },
       { kind: 'delete-claim', name: 'data-tm-2', uid: 'claim-2' },
       { kind: 'delete-pod', brokerId: 2, name: 'tm-2', uid: 'pod-2' },
     ]);
   });
 
-  test('keeps it while the broker is not fenced, nodes are unknown, or the node is there', () => {
-    expect(statusOf(planFor({ change: (healthy) => lost(healthy, false) })).waitingFor).toBe(
-      'waiting for the controller to fence broker 2',
+  const missing = (missing: typeof GONE | null) => (healthy: Observation) => ({
+    ...lost(healthy),
+    claims: [claim(0), claim(1), claim(2, { node: 'h2', missing })],
+  });
+  test.each([
+    [
+      'the broker is not fenced',
+      { change: (healthy: Observation) => lost(healthy, false) },
+      'fence',
+    ],
+    ['it is missing for a moment', { change: missing({ ...GONE, forMs: 119_999 }) }, '120 s'],
+    ['it was missed in few looks', { change: missing({ ...GONE, sightings: 2 }) }, '120 s'],
+    ['the node is there', { change: missing(null) }, undefined],
+  ])('keeps it while %s', (_, situation, waitingFor) => {
+    const { disruption, waitingFor: words } = statusOf(planFor(situation));
+    expect(disruption).toBeUndefined();
+    if (waitingFor !== undefined) expect(words).toContain(waitingFor);
+    expect(deeds(planFor({ status: replacing, ...situation }))).toEqual([]);
+  });
+
+  test.each([
+    ['one copy', topic('one', [[2]], { minInSyncReplicas: 1 })],
+    [
+      'copies of which the others are behind',
+      { ...topic('one', [[1, 2]]), partitions: [partition(0, [1, 2], { syncSet: [2] })] },
+    ],
+    [
+      'copies of which the others are suspect',
+      { ...topic('one', [[1, 2]]), partitions: [partition(0, [1, 2], { suspects: [1] })] },
+    ],
+  ])('never gives up the last of %s, unless it is named', (_, one) => {
+    const topics = [topic('orders', [[0, 1, 2]]), one];
+    const verdicts = [safe(0), safe(1), safe(2)];
+    const change = (healthy: Observation) => ({ ...lost(healthy), verdicts });
+    const kept = planFor({ topics, change });
+    expect(statusOf(kept).disruption).toBeUndefined();
+    expect(condition(kept, 'Progressing')).toContain(
+      'claim data-tm-2 holds the last copy of 1 partition: one/0; annotation tidemark.dev/give-up-volume: data-tm-2 gives it up',
     );
-    expect(
-      statusOf(planFor({ change: (healthy) => ({ ...lost(healthy), nodes: null }) })).disruption,
-    ).toBeUndefined();
-    const there = [{ name: 'n2', isCordoned: true }];
-    expect(
-      statusOf(planFor({ change: (healthy) => ({ ...lost(healthy), nodes: there }) })).disruption,
-    ).toBeUndefined();
+    const annotations = { 'tidemark.dev/give-up-volume': 'data-tm-2' };
+    expect(statusOf(planFor({ topics, change, annotations })).disruption).toMatchObject({
+      kind: 'ReplaceVolume',
+    });
   });
 });
 

@@ -1,8 +1,8 @@
 import { Metadata, status as Status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
-import { BrokerError } from '../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../base/errors.ts';
 import { askBroker } from '../../../../operator/observe/brokers.ts';
-import { errorFromStatus } from '../../../../proto/grpc/errors.ts';
+import { errorFromStatus } from '../../../../wire/grpc/errors.ts';
 
 function transport(code: Status, details: string): BrokerError {
   return errorFromStatus({ code, details, metadata: new Metadata() });

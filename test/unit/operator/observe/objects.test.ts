@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../../../operator/api/kinds.ts';
 import {
   claimView,
-  holds,
   nodeOfVolume,
   ordinalOf,
   podAddress,
@@ -106,7 +105,7 @@ test('claimView tells sizes in bytes and why a resize does not go on', () => {
       conditions: [{ type: 'ControllerResizeError', status: 'True', message: 'quota' }],
     },
   };
-  expect(claimView(claim, 1, { node: null, growthRefusal: null })).toMatchObject({
+  expect(claimView(claim, 1, { node: null, missing: null, growthRefusal: null })).toMatchObject({
     requestedBytes: 2 ** 31,
     capacityBytes: 2 ** 30,
     resizeFault: 'ControllerResizeError: quota',
@@ -138,20 +137,5 @@ describe('nodeOfVolume', () => {
     ],
   ])('%s', (_, object, expected) => {
     expect(nodeOfVolume(object)).toBe(expected);
-  });
-});
-
-describe('holds', () => {
-  test.each([
-    ['what the API server adds', { a: 1, b: 2 }, { a: 1 }, true],
-    ['a value that differs', { a: 1 }, { a: 2 }, false],
-    ['a missing field', {}, { a: 1 }, false],
-    ['an empty object that is dropped', {}, { a: {} }, true],
-    ['a list with more items', { a: [1, 2] }, { a: [1] }, false],
-    ['defaults inside a list', { a: [{ x: 1, y: 2 }] }, { a: [{ x: 1 }] }, true],
-    ['another writing of a quantity', { memory: '1Gi' }, { memory: '1024Mi' }, true],
-    ['another quantity', { memory: '1Gi' }, { memory: '1G' }, false],
-  ])('%s', (_, live, wanted, expected) => {
-    expect(holds(live, wanted)).toBe(expected);
   });
 });

@@ -56,7 +56,7 @@ describe('OperatorMetrics', () => {
     let isLeading = false;
     metrics.attach({
       isLeading: () => isLeading,
-      nowMs: () => 9_000,
+      monotonicMs: () => 9_000,
       reflectors: () => [{ kind: 'Pod', hasSynced: true, stalenessMs: () => 1_500 }],
       depths: () => [{ controller: 'widgets', queued: 3, retrying: 2 }],
     });
@@ -89,7 +89,7 @@ describe('OperatorMetrics', () => {
     const metrics = new OperatorMetrics('op_');
     metrics.attach({
       isLeading: () => true,
-      nowMs: () => 9_000,
+      monotonicMs: () => 9_000,
       reflectors: () => [],
       depths: () => [],
     });

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { KubeError } from '../../../../operator/runtime/kube-error.ts';
+import { KubeError } from '../../../../operator/kube/kube-error.ts';
 import {
   type PassResult,
   Reconciler,

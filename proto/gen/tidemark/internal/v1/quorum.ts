@@ -6,20 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
   AlterTopicRequest,
   CreateTopicRequest,
@@ -29,6 +16,7 @@ import {
   TopicDefaults,
 } from "../../v1/admin.ts";
 import { Error } from "../../v1/errors.ts";
+import { LogStart } from "./replication.ts";
 
 export const protobufPackage = "tidemark.internal.v1";
 
@@ -274,6 +262,23 @@ export interface Register {
   rack: string;
   /** Highest feature level it can run. */
   featureLevelMax: number;
+  /** Name of the start of its process, nobody else's; empty: a build that does not say. */
+  startId: string;
+  /**
+   * Number of that start among those of the directory: rises with each, and goes back with the
+   * disk.
+   */
+  startNumber: number;
+}
+
+/** What a broker says of one of its replicas, where metadata says otherwise. */
+export interface ReplicaAbility {
+  /** Topic id. */
+  topicId: string;
+  /** Partition. */
+  partition: number;
+  /** Why the replica cannot lead; empty: it can. */
+  reason: string;
 }
 
 /** Proof of life. */
@@ -284,7 +289,7 @@ export interface Heartbeat {
   brokerEpoch: number;
   /** Ready to be unfenced. */
   wantsUnfence: boolean;
-  /** In an orderly stop. */
+  /** In an orderly stop, with everything committed that it leads: leaderships may move. */
   wantsStop: boolean;
   /** An I/O error happened. */
   lossy: boolean;
@@ -294,6 +299,12 @@ export interface Heartbeat {
   leaves: boolean;
   /** The orderly stop is taken back. */
   stays: boolean;
+  /** Metadata that this broker has applied, and judges appends by; 0: not stated. */
+  metadataIndex: number;
+  /** An orderly stop has begun, and what it leads still drains: give it nothing more to lead. */
+  drains: boolean;
+  /** Replicas of which metadata says something else than this broker; 1,000 at most. */
+  abilities: ReplicaAbility[];
 }
 
 /** A leader asks for a change of a sync set. */
@@ -412,6 +423,33 @@ export interface DecideRequest {
     /** See the message. */
     { $case: "setSettings"; value: ClusterSettings }
     | undefined;
+  /** What the broker that asks went by; absent: a build that does not say. */
+  judged:
+    | Judged
+    | undefined;
+  /**
+   * With init_producer of a name: granted only while the name has this identity. Absent: whatever
+   * it has.
+   */
+  expectedProducer: ExpectedProducer | undefined;
+}
+
+/** What the sender of a request went by: what has changed since makes the request late. */
+export interface Judged {
+  /** Of its metadata. */
+  metadataIndex: number;
+  /** The topic that the name in the request stood for; empty: none. */
+  topicId: string;
+  /** Of the partition in the request; 0: none. */
+  leaderEpoch: number;
+}
+
+/** What a name is expected to have. */
+export interface ExpectedProducer {
+  /** Producer id; 0: the name is not known. */
+  producerId: number;
+  /** Its newest epoch. */
+  producerEpoch: number;
 }
 
 /** A topic to be made. */
@@ -438,7 +476,10 @@ export interface HeartbeatReply {
   mayStop: boolean;
   /** Partitions it still leads. */
   leadersLeft: number;
-  /** How far the broker's clock is ahead of the median of all brokers' clocks, in milliseconds; absent while not known. */
+  /**
+   * How far the broker's clock is ahead of the median of all brokers' clocks, in milliseconds;
+   * absent while not known.
+   */
   clockSkewMs?: number | undefined;
 }
 
@@ -497,7 +538,10 @@ export interface DecideResponse {
   error:
     | Error
     | undefined;
-  /** Metadata index that the answer rests on: a broker that has come so far shows what was decided. 0: the controller's build does not say. */
+  /**
+   * Metadata index that the answer rests on: a broker that has come so far shows what was decided.
+   * 0: the controller's build does not say.
+   */
   metadataIndex: number;
 }
 
@@ -516,7 +560,16 @@ export interface IdentifyResponse {
   /** Registration; 0 while unregistered. */
   brokerEpoch: number;
   /** Controller, where known. */
-  controller?: number | undefined;
+  controller?:
+    | number
+    | undefined;
+  /**
+   * Where the controller can be dialled, as the metadata of the broker that answers has it: it may
+   * stand at no address that whoever asks was configured with. Empty: not known.
+   */
+  controllerHost: string;
+  /** Port of it. */
+  controllerPort: number;
 }
 
 /** Request of Inspect. */
@@ -527,7 +580,10 @@ export interface InspectRequest {
   partition: number;
   /** Epoch that seals: no older leader is acknowledged any more. */
   leaderEpoch: number;
-  /** Registration of the broker that is asked: another incarnation knows nothing of that one's log. 0: not stated. */
+  /**
+   * Registration of the broker that is asked: another incarnation knows nothing of that one's log.
+   * 0: not stated.
+   */
   brokerEpoch: number;
 }
 
@@ -540,7 +596,11 @@ export interface InspectResponse {
   /** End of its log. */
   endOffset: number;
   /** What it knows to be committed; absent: nothing. */
-  highWaterMark?: number | undefined;
+  highWaterMark?:
+    | number
+    | undefined;
+  /** Where its log starts; absent: a build that does not say. */
+  start: LogStart | undefined;
 }
 
 function createBasePeer(): Peer {
@@ -597,16 +657,6 @@ export const Peer: MessageFns<Peer> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Peer>): Peer {
-    return Peer.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Peer>): Peer {
-    const message = createBasePeer();
-    message.brokerId = object.brokerId ?? 0;
-    message.directoryId = object.directoryId ?? "";
-    return message;
   },
 };
 
@@ -687,18 +737,6 @@ export const Entry: MessageFns<Entry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Entry>): Entry {
-    return Entry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Entry>): Entry {
-    const message = createBaseEntry();
-    message.index = object.index ?? 0;
-    message.term = object.term ?? 0;
-    message.kind = object.kind ?? 0;
-    message.data = object.data ?? "";
-    return message;
-  },
 };
 
 function createBasePreVote(): PreVote {
@@ -766,17 +804,6 @@ export const PreVote: MessageFns<PreVote> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<PreVote>): PreVote {
-    return PreVote.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PreVote>): PreVote {
-    const message = createBasePreVote();
-    message.campaignTerm = object.campaignTerm ?? 0;
-    message.lastIndex = object.lastIndex ?? 0;
-    message.lastTerm = object.lastTerm ?? 0;
-    return message;
   },
 };
 
@@ -846,19 +873,6 @@ export const PreVoteReply: MessageFns<PreVoteReply> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<PreVoteReply>): PreVoteReply {
-    return PreVoteReply.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PreVoteReply>): PreVoteReply {
-    const message = createBasePreVoteReply();
-    message.campaignTerm = object.campaignTerm ?? 0;
-    message.granted = object.granted ?? false;
-    message.leader = (object.leader !== undefined && object.leader !== null)
-      ? Peer.fromPartial(object.leader)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseVote(): Vote {
@@ -927,17 +941,6 @@ export const Vote: MessageFns<Vote> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Vote>): Vote {
-    return Vote.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Vote>): Vote {
-    const message = createBaseVote();
-    message.lastIndex = object.lastIndex ?? 0;
-    message.lastTerm = object.lastTerm ?? 0;
-    message.transfer = object.transfer ?? false;
-    return message;
-  },
 };
 
 function createBaseVoteReply(): VoteReply {
@@ -983,15 +986,6 @@ export const VoteReply: MessageFns<VoteReply> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<VoteReply>): VoteReply {
-    return VoteReply.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<VoteReply>): VoteReply {
-    const message = createBaseVoteReply();
-    message.granted = object.granted ?? false;
-    return message;
   },
 };
 
@@ -1083,19 +1077,6 @@ export const AppendEntries: MessageFns<AppendEntries> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AppendEntries>): AppendEntries {
-    return AppendEntries.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendEntries>): AppendEntries {
-    const message = createBaseAppendEntries();
-    message.prevIndex = object.prevIndex ?? 0;
-    message.prevTerm = object.prevTerm ?? 0;
-    message.entries = object.entries?.map((e) => Entry.fromPartial(e)) || [];
-    message.commitIndex = object.commitIndex ?? 0;
-    message.round = object.round ?? 0;
-    return message;
-  },
 };
 
 function createBaseAppendAccepted(): AppendAccepted {
@@ -1152,16 +1133,6 @@ export const AppendAccepted: MessageFns<AppendAccepted> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AppendAccepted>): AppendAccepted {
-    return AppendAccepted.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendAccepted>): AppendAccepted {
-    const message = createBaseAppendAccepted();
-    message.matchIndex = object.matchIndex ?? 0;
-    message.round = object.round ?? 0;
-    return message;
   },
 };
 
@@ -1252,19 +1223,6 @@ export const AppendRejected: MessageFns<AppendRejected> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AppendRejected>): AppendRejected {
-    return AppendRejected.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AppendRejected>): AppendRejected {
-    const message = createBaseAppendRejected();
-    message.rejectedIndex = object.rejectedIndex ?? 0;
-    message.hintIndex = object.hintIndex ?? 0;
-    message.hintTerm = object.hintTerm ?? 0;
-    message.lastIndex = object.lastIndex ?? 0;
-    message.round = object.round ?? 0;
-    return message;
   },
 };
 
@@ -1367,20 +1325,6 @@ export const InstallSnapshot: MessageFns<InstallSnapshot> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<InstallSnapshot>): InstallSnapshot {
-    return InstallSnapshot.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<InstallSnapshot>): InstallSnapshot {
-    const message = createBaseInstallSnapshot();
-    message.snapshotIndex = object.snapshotIndex ?? 0;
-    message.snapshotTerm = object.snapshotTerm ?? 0;
-    message.voters = object.voters?.map((e) => Peer.fromPartial(e)) || [];
-    message.offset = object.offset ?? 0;
-    message.total = object.total ?? 0;
-    message.chunk = object.chunk ?? "";
-    return message;
-  },
 };
 
 function createBaseSnapshotReply(): SnapshotReply {
@@ -1438,16 +1382,6 @@ export const SnapshotReply: MessageFns<SnapshotReply> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SnapshotReply>): SnapshotReply {
-    return SnapshotReply.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SnapshotReply>): SnapshotReply {
-    const message = createBaseSnapshotReply();
-    message.snapshotIndex = object.snapshotIndex ?? 0;
-    message.received = object.received ?? 0;
-    return message;
-  },
 };
 
 function createBaseTimeoutNow(): TimeoutNow {
@@ -1482,14 +1416,6 @@ export const TimeoutNow: MessageFns<TimeoutNow> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TimeoutNow>): TimeoutNow {
-    return TimeoutNow.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<TimeoutNow>): TimeoutNow {
-    const message = createBaseTimeoutNow();
-    return message;
   },
 };
 
@@ -1548,16 +1474,6 @@ export const Follow: MessageFns<Follow> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Follow>): Follow {
-    return Follow.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Follow>): Follow {
-    const message = createBaseFollow();
-    message.lastIndex = object.lastIndex ?? 0;
-    message.lastTerm = object.lastTerm ?? 0;
-    return message;
-  },
 };
 
 function createBaseFollowReply(): FollowReply {
@@ -1603,17 +1519,6 @@ export const FollowReply: MessageFns<FollowReply> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<FollowReply>): FollowReply {
-    return FollowReply.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FollowReply>): FollowReply {
-    const message = createBaseFollowReply();
-    message.leader = (object.leader !== undefined && object.leader !== null)
-      ? Peer.fromPartial(object.leader)
-      : undefined;
-    return message;
   },
 };
 
@@ -1839,93 +1744,6 @@ export const ExchangeRequest: MessageFns<ExchangeRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ExchangeRequest>): ExchangeRequest {
-    return ExchangeRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ExchangeRequest>): ExchangeRequest {
-    const message = createBaseExchangeRequest();
-    message.from = (object.from !== undefined && object.from !== null) ? Peer.fromPartial(object.from) : undefined;
-    message.to = (object.to !== undefined && object.to !== null) ? Peer.fromPartial(object.to) : undefined;
-    message.term = object.term ?? 0;
-    message.incarnation = object.incarnation ?? 0;
-    message.toIncarnation = object.toIncarnation ?? 0;
-    switch (object.body?.$case) {
-      case "preVote": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "preVote", value: PreVote.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "preVoteReply": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "preVoteReply", value: PreVoteReply.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "vote": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "vote", value: Vote.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "voteReply": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "voteReply", value: VoteReply.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "append": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "append", value: AppendEntries.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "appendAccepted": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "appendAccepted", value: AppendAccepted.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "appendRejected": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "appendRejected", value: AppendRejected.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "snapshot": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "snapshot", value: InstallSnapshot.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "snapshotReply": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "snapshotReply", value: SnapshotReply.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "timeoutNow": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "timeoutNow", value: TimeoutNow.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "follow": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "follow", value: Follow.fromPartial(object.body.value) };
-        }
-        break;
-      }
-      case "followReply": {
-        if (object.body?.value !== undefined && object.body?.value !== null) {
-          message.body = { $case: "followReply", value: FollowReply.fromPartial(object.body.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseExchangeResponse(): ExchangeResponse {
@@ -1961,14 +1779,6 @@ export const ExchangeResponse: MessageFns<ExchangeResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ExchangeResponse>): ExchangeResponse {
-    return ExchangeResponse.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ExchangeResponse>): ExchangeResponse {
-    const message = createBaseExchangeResponse();
-    return message;
-  },
 };
 
 function createBaseRegister(): Register {
@@ -1982,6 +1792,8 @@ function createBaseRegister(): Register {
     port: 0,
     rack: "",
     featureLevelMax: 0,
+    startId: "",
+    startNumber: 0,
   };
 }
 
@@ -2013,6 +1825,12 @@ export const Register: MessageFns<Register> = {
     }
     if (message.featureLevelMax !== 0) {
       writer.uint32(72).uint32(message.featureLevelMax);
+    }
+    if (message.startId !== "") {
+      writer.uint32(82).string(message.startId);
+    }
+    if (message.startNumber !== 0) {
+      writer.uint32(88).uint64(message.startNumber);
     }
     return writer;
   },
@@ -2102,6 +1920,22 @@ export const Register: MessageFns<Register> = {
             message.featureLevelMax = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.startId = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.startNumber = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2113,22 +1947,73 @@ export const Register: MessageFns<Register> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<Register>): Register {
-    return Register.fromPartial(base ?? {});
+function createBaseReplicaAbility(): ReplicaAbility {
+  return { topicId: "", partition: 0, reason: "" };
+}
+
+export const ReplicaAbility: MessageFns<ReplicaAbility> = {
+  encode(message: ReplicaAbility, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicId !== "") {
+      writer.uint32(10).string(message.topicId);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
   },
-  fromPartial(object: DeepPartial<Register>): Register {
-    const message = createBaseRegister();
-    message.clusterId = object.clusterId ?? "";
-    message.brokerId = object.brokerId ?? 0;
-    message.directoryId = object.directoryId ?? "";
-    message.sessionEpoch = object.sessionEpoch ?? 0;
-    message.restartClass = object.restartClass ?? 0;
-    message.host = object.host ?? "";
-    message.port = object.port ?? 0;
-    message.rack = object.rack ?? "";
-    message.featureLevelMax = object.featureLevelMax ?? 0;
-    return message;
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplicaAbility {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplicaAbility();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
@@ -2142,6 +2027,9 @@ function createBaseHeartbeat(): Heartbeat {
     wallMs: 0,
     leaves: false,
     stays: false,
+    metadataIndex: 0,
+    drains: false,
+    abilities: [],
   };
 }
 
@@ -2170,6 +2058,15 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.stays !== false) {
       writer.uint32(64).bool(message.stays);
+    }
+    if (message.metadataIndex !== 0) {
+      writer.uint32(72).uint64(message.metadataIndex);
+    }
+    if (message.drains !== false) {
+      writer.uint32(80).bool(message.drains);
+    }
+    for (const v of message.abilities) {
+      ReplicaAbility.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -2251,6 +2148,30 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.stays = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.metadataIndex = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.drains = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.abilities.push(ReplicaAbility.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2261,22 +2182,6 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Heartbeat>): Heartbeat {
-    return Heartbeat.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Heartbeat>): Heartbeat {
-    const message = createBaseHeartbeat();
-    message.brokerId = object.brokerId ?? 0;
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.wantsUnfence = object.wantsUnfence ?? false;
-    message.wantsStop = object.wantsStop ?? false;
-    message.lossy = object.lossy ?? false;
-    message.wallMs = object.wallMs ?? 0;
-    message.leaves = object.leaves ?? false;
-    message.stays = object.stays ?? false;
-    return message;
   },
 };
 
@@ -2470,27 +2375,6 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AlterSyncSet>): AlterSyncSet {
-    return AlterSyncSet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AlterSyncSet>): AlterSyncSet {
-    const message = createBaseAlterSyncSet();
-    message.brokerId = object.brokerId ?? 0;
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.topicId = object.topicId ?? "";
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.partitionEpoch = object.partitionEpoch ?? 0;
-    message.add = object.add ?? undefined;
-    message.remove = object.remove ?? undefined;
-    message.trust = object.trust ?? undefined;
-    message.memberEpoch = object.memberEpoch ?? 0;
-    message.raise = object.raise ?? undefined;
-    message.handOver = object.handOver ?? undefined;
-    message.distrust = object.distrust ?? undefined;
-    return message;
-  },
 };
 
 function createBaseReassign(): Reassign {
@@ -2573,17 +2457,6 @@ export const Reassign: MessageFns<Reassign> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Reassign>): Reassign {
-    return Reassign.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Reassign>): Reassign {
-    const message = createBaseReassign();
-    message.topic = object.topic ?? "";
-    message.partition = object.partition ?? 0;
-    message.replicas = object.replicas?.map((e) => e) || [];
-    return message;
-  },
 };
 
 function createBaseDecommission(): Decommission {
@@ -2640,16 +2513,6 @@ export const Decommission: MessageFns<Decommission> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Decommission>): Decommission {
-    return Decommission.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Decommission>): Decommission {
-    const message = createBaseDecommission();
-    message.brokerId = object.brokerId ?? 0;
-    message.cancelled = object.cancelled ?? false;
-    return message;
   },
 };
 
@@ -2722,27 +2585,6 @@ export const ClusterSettings: MessageFns<ClusterSettings> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ClusterSettings>): ClusterSettings {
-    return ClusterSettings.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ClusterSettings>): ClusterSettings {
-    const message = createBaseClusterSettings();
-    message.moveBytesPerSecond = object.moveBytesPerSecond ?? undefined;
-    message.brokerOptions = (globalThis.Object.entries(object.brokerOptions ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    message.topicDefaults = (object.topicDefaults !== undefined && object.topicDefaults !== null)
-      ? TopicDefaults.fromPartial(object.topicDefaults)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseClusterSettings_BrokerOptionsEntry(): ClusterSettings_BrokerOptionsEntry {
@@ -2800,20 +2642,10 @@ export const ClusterSettings_BrokerOptionsEntry: MessageFns<ClusterSettings_Brok
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
-    return ClusterSettings_BrokerOptionsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ClusterSettings_BrokerOptionsEntry>): ClusterSettings_BrokerOptionsEntry {
-    const message = createBaseClusterSettings_BrokerOptionsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
-  },
 };
 
 function createBaseDecideRequest(): DecideRequest {
-  return { request: undefined };
+  return { request: undefined, judged: undefined, expectedProducer: undefined };
 }
 
 export const DecideRequest: MessageFns<DecideRequest> = {
@@ -2855,6 +2687,12 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "setSettings":
         ClusterSettings.encode(message.request.value, writer.uint32(98).fork()).join();
         break;
+    }
+    if (message.judged !== undefined) {
+      Judged.encode(message.judged, writer.uint32(162).fork()).join();
+    }
+    if (message.expectedProducer !== undefined) {
+      ExpectedProducer.encode(message.expectedProducer, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -2968,6 +2806,22 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             message.request = { $case: "setSettings", value: ClusterSettings.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.judged = Judged.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.expectedProducer = ExpectedProducer.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2979,87 +2833,130 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<DecideRequest>): DecideRequest {
-    return DecideRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DecideRequest>): DecideRequest {
-    const message = createBaseDecideRequest();
-    switch (object.request?.$case) {
-      case "register": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "register", value: Register.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "heartbeat": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "heartbeat", value: Heartbeat.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "alterSyncSet": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "alterSyncSet", value: AlterSyncSet.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "createTopic": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "createTopic", value: CreateTopicDecision.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "alterTopic": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "alterTopic", value: AlterTopicRequest.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "deleteTopic": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "deleteTopic", value: DeleteTopicRequest.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "initProducer": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "initProducer", value: object.request.value };
-        }
-        break;
-      }
-      case "electLeader": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "electLeader", value: ElectLeaderRequest.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "reassign": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "reassign", value: Reassign.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "decommission": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "decommission", value: Decommission.fromPartial(object.request.value) };
-        }
-        break;
-      }
-      case "removeBroker": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "removeBroker", value: object.request.value };
-        }
-        break;
-      }
-      case "setSettings": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = { $case: "setSettings", value: ClusterSettings.fromPartial(object.request.value) };
-        }
-        break;
-      }
+function createBaseJudged(): Judged {
+  return { metadataIndex: 0, topicId: "", leaderEpoch: 0 };
+}
+
+export const Judged: MessageFns<Judged> = {
+  encode(message: Judged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.metadataIndex !== 0) {
+      writer.uint32(8).uint64(message.metadataIndex);
     }
-    return message;
+    if (message.topicId !== "") {
+      writer.uint32(18).string(message.topicId);
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(24).uint32(message.leaderEpoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Judged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJudged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.metadataIndex = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topicId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leaderEpoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseExpectedProducer(): ExpectedProducer {
+  return { producerId: 0, producerEpoch: 0 };
+}
+
+export const ExpectedProducer: MessageFns<ExpectedProducer> = {
+  encode(message: ExpectedProducer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.producerId !== 0) {
+      writer.uint32(8).uint64(message.producerId);
+    }
+    if (message.producerEpoch !== 0) {
+      writer.uint32(16).uint32(message.producerEpoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExpectedProducer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExpectedProducer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.producerId = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.producerEpoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
@@ -3118,18 +3015,6 @@ export const CreateTopicDecision: MessageFns<CreateTopicDecision> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CreateTopicDecision>): CreateTopicDecision {
-    return CreateTopicDecision.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CreateTopicDecision>): CreateTopicDecision {
-    const message = createBaseCreateTopicDecision();
-    message.topicId = object.topicId ?? "";
-    message.request = (object.request !== undefined && object.request !== null)
-      ? CreateTopicRequest.fromPartial(object.request)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseRegistered(): Registered {
@@ -3186,16 +3071,6 @@ export const Registered: MessageFns<Registered> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Registered>): Registered {
-    return Registered.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Registered>): Registered {
-    const message = createBaseRegistered();
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.restartClass = object.restartClass ?? 0;
-    return message;
   },
 };
 
@@ -3276,18 +3151,6 @@ export const HeartbeatReply: MessageFns<HeartbeatReply> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HeartbeatReply>): HeartbeatReply {
-    return HeartbeatReply.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HeartbeatReply>): HeartbeatReply {
-    const message = createBaseHeartbeatReply();
-    message.fenced = object.fenced ?? false;
-    message.mayStop = object.mayStop ?? false;
-    message.leadersLeft = object.leadersLeft ?? 0;
-    message.clockSkewMs = object.clockSkewMs ?? undefined;
-    return message;
-  },
 };
 
 function createBaseProducerGranted(): ProducerGranted {
@@ -3344,16 +3207,6 @@ export const ProducerGranted: MessageFns<ProducerGranted> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProducerGranted>): ProducerGranted {
-    return ProducerGranted.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProducerGranted>): ProducerGranted {
-    const message = createBaseProducerGranted();
-    message.producerId = object.producerId ?? 0;
-    message.producerEpoch = object.producerEpoch ?? 0;
-    return message;
   },
 };
 
@@ -3412,16 +3265,6 @@ export const Elected: MessageFns<Elected> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Elected>): Elected {
-    return Elected.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Elected>): Elected {
-    const message = createBaseElected();
-    message.leader = object.leader ?? undefined;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    return message;
-  },
 };
 
 function createBaseDone(): Done {
@@ -3456,14 +3299,6 @@ export const Done: MessageFns<Done> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Done>): Done {
-    return Done.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<Done>): Done {
-    const message = createBaseDone();
-    return message;
   },
 };
 
@@ -3612,66 +3447,6 @@ export const DecideResponse: MessageFns<DecideResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DecideResponse>): DecideResponse {
-    return DecideResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DecideResponse>): DecideResponse {
-    const message = createBaseDecideResponse();
-    switch (object.reply?.$case) {
-      case "registered": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "registered", value: Registered.fromPartial(object.reply.value) };
-        }
-        break;
-      }
-      case "heartbeat": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "heartbeat", value: HeartbeatReply.fromPartial(object.reply.value) };
-        }
-        break;
-      }
-      case "partitionEpoch": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "partitionEpoch", value: object.reply.value };
-        }
-        break;
-      }
-      case "topicId": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "topicId", value: object.reply.value };
-        }
-        break;
-      }
-      case "done": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "done", value: Done.fromPartial(object.reply.value) };
-        }
-        break;
-      }
-      case "producer": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "producer", value: ProducerGranted.fromPartial(object.reply.value) };
-        }
-        break;
-      }
-      case "elected": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "elected", value: Elected.fromPartial(object.reply.value) };
-        }
-        break;
-      }
-      case "replicasLeft": {
-        if (object.reply?.value !== undefined && object.reply?.value !== null) {
-          message.reply = { $case: "replicasLeft", value: object.reply.value };
-        }
-        break;
-      }
-    }
-    message.error = (object.error !== undefined && object.error !== null) ? Error.fromPartial(object.error) : undefined;
-    message.metadataIndex = object.metadataIndex ?? 0;
-    return message;
-  },
 };
 
 function createBaseIdentifyRequest(): IdentifyRequest {
@@ -3707,18 +3482,18 @@ export const IdentifyRequest: MessageFns<IdentifyRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<IdentifyRequest>): IdentifyRequest {
-    return IdentifyRequest.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<IdentifyRequest>): IdentifyRequest {
-    const message = createBaseIdentifyRequest();
-    return message;
-  },
 };
 
 function createBaseIdentifyResponse(): IdentifyResponse {
-  return { brokerId: 0, directoryId: "", clusterId: "", brokerEpoch: 0, controller: undefined };
+  return {
+    brokerId: 0,
+    directoryId: "",
+    clusterId: "",
+    brokerEpoch: 0,
+    controller: undefined,
+    controllerHost: "",
+    controllerPort: 0,
+  };
 }
 
 export const IdentifyResponse: MessageFns<IdentifyResponse> = {
@@ -3737,6 +3512,12 @@ export const IdentifyResponse: MessageFns<IdentifyResponse> = {
     }
     if (message.controller !== undefined) {
       writer.uint32(40).uint32(message.controller);
+    }
+    if (message.controllerHost !== "") {
+      writer.uint32(50).string(message.controllerHost);
+    }
+    if (message.controllerPort !== 0) {
+      writer.uint32(56).uint32(message.controllerPort);
     }
     return writer;
   },
@@ -3794,6 +3575,22 @@ export const IdentifyResponse: MessageFns<IdentifyResponse> = {
             message.controller = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.controllerHost = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.controllerPort = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3804,19 +3601,6 @@ export const IdentifyResponse: MessageFns<IdentifyResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<IdentifyResponse>): IdentifyResponse {
-    return IdentifyResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<IdentifyResponse>): IdentifyResponse {
-    const message = createBaseIdentifyResponse();
-    message.brokerId = object.brokerId ?? 0;
-    message.directoryId = object.directoryId ?? "";
-    message.clusterId = object.clusterId ?? "";
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.controller = object.controller ?? undefined;
-    return message;
   },
 };
 
@@ -3897,22 +3681,10 @@ export const InspectRequest: MessageFns<InspectRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<InspectRequest>): InspectRequest {
-    return InspectRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<InspectRequest>): InspectRequest {
-    const message = createBaseInspectRequest();
-    message.topicId = object.topicId ?? "";
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    return message;
-  },
 };
 
 function createBaseInspectResponse(): InspectResponse {
-  return { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined };
+  return { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined, start: undefined };
 }
 
 export const InspectResponse: MessageFns<InspectResponse> = {
@@ -3928,6 +3700,9 @@ export const InspectResponse: MessageFns<InspectResponse> = {
     }
     if (message.highWaterMark !== undefined) {
       writer.uint32(32).uint64(message.highWaterMark);
+    }
+    if (message.start !== undefined) {
+      LogStart.encode(message.start, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -3977,6 +3752,14 @@ export const InspectResponse: MessageFns<InspectResponse> = {
             message.highWaterMark = longToNumber(reader.uint64());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.start = LogStart.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3987,18 +3770,6 @@ export const InspectResponse: MessageFns<InspectResponse> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<InspectResponse>): InspectResponse {
-    return InspectResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<InspectResponse>): InspectResponse {
-    const message = createBaseInspectResponse();
-    message.known = object.known ?? false;
-    message.lastEpoch = object.lastEpoch ?? 0;
-    message.endOffset = object.endOffset ?? 0;
-    message.highWaterMark = object.highWaterMark ?? undefined;
-    return message;
   },
 };
 
@@ -4015,7 +3786,10 @@ export const QuorumServiceService = {
     responseSerialize: (value: ExchangeResponse): Buffer => asBuffer(ExchangeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExchangeResponse => ExchangeResponse.decode(value),
   },
-  /** A request that the controller decides. Answered with NOT_CONTROLLER and a hint by any other broker. */
+  /**
+   * A request that the controller decides. Answered with NOT_CONTROLLER and a hint by any other
+   * broker.
+   */
   decide: {
     path: "/tidemark.internal.v1.QuorumService/Decide" as const,
     requestStream: false as const,
@@ -4050,86 +3824,16 @@ export const QuorumServiceService = {
 export interface QuorumServiceServer extends UntypedServiceImplementation {
   /** Raft messages, one way: each broker opens a stream to each peer it talks to. */
   exchange: handleBidiStreamingCall<ExchangeRequest, ExchangeResponse>;
-  /** A request that the controller decides. Answered with NOT_CONTROLLER and a hint by any other broker. */
+  /**
+   * A request that the controller decides. Answered with NOT_CONTROLLER and a hint by any other
+   * broker.
+   */
   decide: handleUnaryCall<DecideRequest, DecideResponse>;
   /** Who this broker is. Needs no cluster. */
   identify: handleUnaryCall<IdentifyRequest, IdentifyResponse>;
   /** Seals a replica at an epoch and reads the end of its log. */
   inspect: handleUnaryCall<InspectRequest, InspectResponse>;
 }
-
-export interface QuorumServiceClient extends Client {
-  /** Raft messages, one way: each broker opens a stream to each peer it talks to. */
-  exchange(): ClientDuplexStream<ExchangeRequest, ExchangeResponse>;
-  exchange(options: Partial<CallOptions>): ClientDuplexStream<ExchangeRequest, ExchangeResponse>;
-  exchange(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ExchangeRequest, ExchangeResponse>;
-  /** A request that the controller decides. Answered with NOT_CONTROLLER and a hint by any other broker. */
-  decide(
-    request: DecideRequest,
-    callback: (error: ServiceError | null, response: DecideResponse) => void,
-  ): ClientUnaryCall;
-  decide(
-    request: DecideRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: DecideResponse) => void,
-  ): ClientUnaryCall;
-  decide(
-    request: DecideRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: DecideResponse) => void,
-  ): ClientUnaryCall;
-  /** Who this broker is. Needs no cluster. */
-  identify(
-    request: IdentifyRequest,
-    callback: (error: ServiceError | null, response: IdentifyResponse) => void,
-  ): ClientUnaryCall;
-  identify(
-    request: IdentifyRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: IdentifyResponse) => void,
-  ): ClientUnaryCall;
-  identify(
-    request: IdentifyRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: IdentifyResponse) => void,
-  ): ClientUnaryCall;
-  /** Seals a replica at an epoch and reads the end of its log. */
-  inspect(
-    request: InspectRequest,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-  inspect(
-    request: InspectRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-  inspect(
-    request: InspectRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: InspectResponse) => void,
-  ): ClientUnaryCall;
-}
-
-export const QuorumServiceClient = makeGenericClientConstructor(
-  QuorumServiceService,
-  "tidemark.internal.v1.QuorumService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): QuorumServiceClient;
-  service: typeof QuorumServiceService;
-  serviceName: string;
-};
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
@@ -4145,8 +3849,6 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }
 
 /** The same bytes as a Buffer, without the copy that `Buffer.from(bytes)` makes. */

@@ -6,17 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type handleBidiStreamingCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 export const protobufPackage = "tidemark.internal.v1";
 
@@ -36,6 +26,16 @@ export interface ReplicaHello {
   targetEpoch: number;
 }
 
+/** Where a log starts. */
+export interface LogStart {
+  /** First offset. */
+  offset: number;
+  /** Epoch of the batch before it; 0: none, or unknown. */
+  epoch: number;
+  /** What retention is known to have reached; below `offset`: the log has lost its beginning. */
+  retiredTo: number;
+}
+
 /** Fetch position of one partition, which is its acknowledgement. */
 export interface ReplicaPosition {
   /** Topic id, 16 bytes. */
@@ -50,6 +50,12 @@ export interface ReplicaPosition {
   endOffset: number;
   /** End of what passed fdatasync. */
   syncedOffset: number;
+  /** Where its log starts; absent: a build that does not say. */
+  start:
+    | LogStart
+    | undefined;
+  /** What was pushed from this end on is lost: push it again. */
+  resend: boolean;
 }
 
 /** Follower to leader. */
@@ -104,6 +110,8 @@ export interface ReplicaReset {
   leaderEpoch: number;
   /** New start. */
   startOffset: number;
+  /** Epoch of the batch before it; 0: none, or unknown. */
+  startEpoch: number;
 }
 
 /** Leader to follower. */
@@ -193,22 +201,87 @@ export const ReplicaHello: MessageFns<ReplicaHello> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
+};
 
-  create(base?: DeepPartial<ReplicaHello>): ReplicaHello {
-    return ReplicaHello.fromPartial(base ?? {});
+function createBaseLogStart(): LogStart {
+  return { offset: 0, epoch: 0, retiredTo: 0 };
+}
+
+export const LogStart: MessageFns<LogStart> = {
+  encode(message: LogStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).uint64(message.offset);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.retiredTo !== 0) {
+      writer.uint32(24).uint64(message.retiredTo);
+    }
+    return writer;
   },
-  fromPartial(object: DeepPartial<ReplicaHello>): ReplicaHello {
-    const message = createBaseReplicaHello();
-    message.clusterId = object.clusterId ?? "";
-    message.brokerId = object.brokerId ?? 0;
-    message.brokerEpoch = object.brokerEpoch ?? 0;
-    message.targetEpoch = object.targetEpoch ?? 0;
-    return message;
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.retiredTo = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
   },
 };
 
 function createBaseReplicaPosition(): ReplicaPosition {
-  return { topicId: new Uint8Array(0), partition: 0, leaderEpoch: 0, lastEpoch: 0, endOffset: 0, syncedOffset: 0 };
+  return {
+    topicId: new Uint8Array(0),
+    partition: 0,
+    leaderEpoch: 0,
+    lastEpoch: 0,
+    endOffset: 0,
+    syncedOffset: 0,
+    start: undefined,
+    resend: false,
+  };
 }
 
 export const ReplicaPosition: MessageFns<ReplicaPosition> = {
@@ -230,6 +303,12 @@ export const ReplicaPosition: MessageFns<ReplicaPosition> = {
     }
     if (message.syncedOffset !== 0) {
       writer.uint32(48).uint64(message.syncedOffset);
+    }
+    if (message.start !== undefined) {
+      LogStart.encode(message.start, writer.uint32(58).fork()).join();
+    }
+    if (message.resend !== false) {
+      writer.uint32(64).bool(message.resend);
     }
     return writer;
   },
@@ -295,6 +374,22 @@ export const ReplicaPosition: MessageFns<ReplicaPosition> = {
             message.syncedOffset = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.start = LogStart.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.resend = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -305,20 +400,6 @@ export const ReplicaPosition: MessageFns<ReplicaPosition> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ReplicaPosition>): ReplicaPosition {
-    return ReplicaPosition.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicaPosition>): ReplicaPosition {
-    const message = createBaseReplicaPosition();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.lastEpoch = object.lastEpoch ?? 0;
-    message.endOffset = object.endOffset ?? 0;
-    message.syncedOffset = object.syncedOffset ?? 0;
-    return message;
   },
 };
 
@@ -387,19 +468,6 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ReplicateRequest>): ReplicateRequest {
-    return ReplicateRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicateRequest>): ReplicateRequest {
-    const message = createBaseReplicateRequest();
-    message.hello = (object.hello !== undefined && object.hello !== null)
-      ? ReplicaHello.fromPartial(object.hello)
-      : undefined;
-    message.positions = object.positions?.map((e) => ReplicaPosition.fromPartial(e)) || [];
-    message.creditBytes = object.creditBytes ?? 0;
-    return message;
   },
 };
 
@@ -509,20 +577,6 @@ export const ReplicaFrames: MessageFns<ReplicaFrames> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReplicaFrames>): ReplicaFrames {
-    return ReplicaFrames.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicaFrames>): ReplicaFrames {
-    const message = createBaseReplicaFrames();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.frames = object.frames ?? new Uint8Array(0);
-    message.highWaterMark = object.highWaterMark ?? 0;
-    message.logStart = object.logStart ?? 0;
-    return message;
-  },
 };
 
 function createBaseReplicaDiverged(): ReplicaDiverged {
@@ -613,23 +667,10 @@ export const ReplicaDiverged: MessageFns<ReplicaDiverged> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReplicaDiverged>): ReplicaDiverged {
-    return ReplicaDiverged.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicaDiverged>): ReplicaDiverged {
-    const message = createBaseReplicaDiverged();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.epoch = object.epoch ?? 0;
-    message.endOffset = object.endOffset ?? 0;
-    return message;
-  },
 };
 
 function createBaseReplicaReset(): ReplicaReset {
-  return { topicId: new Uint8Array(0), partition: 0, leaderEpoch: 0, startOffset: 0 };
+  return { topicId: new Uint8Array(0), partition: 0, leaderEpoch: 0, startOffset: 0, startEpoch: 0 };
 }
 
 export const ReplicaReset: MessageFns<ReplicaReset> = {
@@ -645,6 +686,9 @@ export const ReplicaReset: MessageFns<ReplicaReset> = {
     }
     if (message.startOffset !== 0) {
       writer.uint32(32).uint64(message.startOffset);
+    }
+    if (message.startEpoch !== 0) {
+      writer.uint32(40).uint32(message.startEpoch);
     }
     return writer;
   },
@@ -694,6 +738,14 @@ export const ReplicaReset: MessageFns<ReplicaReset> = {
             message.startOffset = longToNumber(reader.uint64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.startEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -704,18 +756,6 @@ export const ReplicaReset: MessageFns<ReplicaReset> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ReplicaReset>): ReplicaReset {
-    return ReplicaReset.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicaReset>): ReplicaReset {
-    const message = createBaseReplicaReset();
-    message.topicId = object.topicId ?? new Uint8Array(0);
-    message.partition = object.partition ?? 0;
-    message.leaderEpoch = object.leaderEpoch ?? 0;
-    message.startOffset = object.startOffset ?? 0;
-    return message;
   },
 };
 
@@ -785,17 +825,6 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ReplicateResponse>): ReplicateResponse {
-    return ReplicateResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ReplicateResponse>): ReplicateResponse {
-    const message = createBaseReplicateResponse();
-    message.frames = object.frames?.map((e) => ReplicaFrames.fromPartial(e)) || [];
-    message.diverged = object.diverged?.map((e) => ReplicaDiverged.fromPartial(e)) || [];
-    message.resets = object.resets?.map((e) => ReplicaReset.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 /** Replication. */
@@ -818,34 +847,6 @@ export interface ReplicationServiceServer extends UntypedServiceImplementation {
   replicate: handleBidiStreamingCall<ReplicateRequest, ReplicateResponse>;
 }
 
-export interface ReplicationServiceClient extends Client {
-  /** Positions and credits up, frames down. */
-  replicate(): ClientDuplexStream<ReplicateRequest, ReplicateResponse>;
-  replicate(options: Partial<CallOptions>): ClientDuplexStream<ReplicateRequest, ReplicateResponse>;
-  replicate(
-    metadata: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientDuplexStream<ReplicateRequest, ReplicateResponse>;
-}
-
-export const ReplicationServiceClient = makeGenericClientConstructor(
-  ReplicationServiceService,
-  "tidemark.internal.v1.ReplicationService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ReplicationServiceClient;
-  service: typeof ReplicationServiceService;
-  serviceName: string;
-};
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
-
-export type DeepPartial<T> = T extends Builtin ? T
-  : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64);
   if (num > globalThis.Number.MAX_SAFE_INTEGER) {
@@ -860,8 +861,6 @@ function longToNumber(int64: { toString(): string }): number {
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }
 
 /** The same bytes as a Buffer, without the copy that `Buffer.from(bytes)` makes. */

@@ -1,6 +1,9 @@
-/** A controller under test whose proposals are committed only when a test says so, and the requests that tests send it. */
+/**
+ * A controller under test whose proposals are committed only when a test says so, and the requests
+ * that tests send it.
+ */
 import { apply } from '../../../../../broker/metadata/apply.ts';
-import { BrokerError } from '../../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../../base/errors.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../../broker/metadata/config.ts';
 import { Controller } from '../../../../../broker/metadata/controller/controller.ts';
 import type {
@@ -9,7 +12,11 @@ import type {
   ControllerReply,
   ControllerRequest,
 } from '../../../../../broker/metadata/controller-types.ts';
-import type { MetadataImage, PartitionState } from '../../../../../broker/metadata/types.ts';
+import type {
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+} from '../../../../../broker/metadata/types.ts';
 
 /** A reply as tests compare it: the refusal's code and message, or the reply itself. */
 export type Answer = ControllerReply | BrokerError | undefined;
@@ -17,6 +24,12 @@ export type Answer = ControllerReply | BrokerError | undefined;
 export class Bench {
   image: MetadataImage;
   readonly controller: Controller;
+  /** What was committed, in order. */
+  readonly entries: {
+    readonly before: MetadataImage;
+    readonly after: MetadataImage;
+    readonly records: readonly MetadataRecord[];
+  }[] = [];
   readonly replies = new Map<number, ControllerReply | BrokerError>();
   last: ControllerOutput = { proposals: [], replies: [], probes: [], inspections: [], facts: [] };
   #proposals: ControllerOutput['proposals'][number][] = [];
@@ -57,8 +70,10 @@ export class Bench {
 
   commit(): void {
     for (let next = this.#proposals.shift(); next !== undefined; next = this.#proposals.shift()) {
-      this.image = apply(this.image, next.records, { index: this.image.index + 1, term: 1 });
-      this.step({ kind: 'committed', proposalId: next.proposalId });
+      const before = this.image;
+      this.image = apply(before, next.records, { index: before.index + 1, term: 1 });
+      this.entries.push({ before, after: this.image, records: next.records });
+      this.step({ kind: 'committed', proposalId: next.proposalId, index: this.image.index });
     }
   }
 

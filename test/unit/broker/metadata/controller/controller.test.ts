@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { apply } from '../../../../../broker/metadata/apply.ts';
-import { BrokerError } from '../../../../../broker/base/errors.ts';
+import { BrokerError } from '../../../../../base/errors.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../../broker/metadata/config.ts';
+import { FEATURE_LEVEL_MAX } from '../../../../../broker/metadata/features.ts';
 import { Controller } from '../../../../../broker/metadata/controller/controller.ts';
 import type {
   ControllerInput,
@@ -60,7 +61,7 @@ class Bench {
   commit(): void {
     for (let next = this.#proposals.shift(); next !== undefined; next = this.#proposals.shift()) {
       this.image = apply(this.image, next.records, { index: this.image.index + 1, term: 1 });
-      this.step({ kind: 'committed', proposalId: next.proposalId });
+      this.step({ kind: 'committed', proposalId: next.proposalId, index: this.image.index });
     }
   }
 
@@ -99,7 +100,7 @@ function register(
     host: 'h',
     port: 1,
     rack: 'r',
-    featureLevelMax: 3,
+    featureLevelMax: FEATURE_LEVEL_MAX,
     ...patch,
   };
 }
@@ -307,6 +308,22 @@ describe('Controller: sessions', () => {
 describe('Controller: sync sets', () => {
   const without2: Partial<PartitionState> = { syncSet: [0, 1] };
 
+  test.each([
+    { op: 'add', row: { ...without2, quorum: 2 } },
+    { op: 'trust', row: { suspects: [2] } },
+  ] as const)('refuses to $op who is fenced (rule 13)', ({ op, row }) => {
+    const brokers = [brokerState(0), brokerState(1), brokerState(2, { fenced: true })];
+    // Nobody can be spared, so nothing takes the member out again.
+    const topic = topicState([partitionState(row)], { minInSyncReplicas: 3 });
+    const reply = new Bench(imageOf(brokers, [topic])).ask(
+      alter({ op, member: 2, memberEpoch: 3 }),
+    );
+    expect(reply).toMatchObject({
+      code: 'REFUSED',
+      message: expect.stringContaining('broker 2 is fenced') as string,
+    });
+  });
+
   test.each<{
     title: string;
     row?: Partial<PartitionState>;
@@ -388,9 +405,23 @@ describe('Controller: sync sets', () => {
     {
       title: 'does not trust another incarnation',
       row: { suspects: [2] },
-      request: alter({ op: 'trust', member: 2, memberEpoch: 4 }),
+      request: alter({ op: 'trust', member: 2, memberEpoch: 2 }),
       code: 'REFUSED',
       after: { suspects: [2] },
+    },
+    {
+      title: 'judges no certificate of an incarnation that it does not know yet (rule 11)',
+      row: { suspects: [2] },
+      request: alter({ op: 'trust', member: 2, memberEpoch: 4 }),
+      code: 'NOT_CONTROLLER',
+      after: { suspects: [2] },
+    },
+    {
+      title: 'moves the partition epoch for a raise that is called off (rule 12)',
+      row: { quorum: 2 },
+      request: alter({ op: 'raise', quorum: 2 }),
+      code: 'ok',
+      after: { quorum: 2, partitionEpoch: 2 },
     },
     {
       title: 'distrusts a member that cannot be spared (P7)',
@@ -406,11 +437,11 @@ describe('Controller: sync sets', () => {
       after: { syncSet: [0, 1], quorum: 2, suspects: [] },
     },
     {
-      title: 'does not let a leader distrust itself',
+      title: 'gives a partition to another when its leader says that its log must not lead',
       row: without2,
       request: alter({ op: 'distrust', member: 0 }),
-      code: 'REFUSED',
-      after: { suspects: [] },
+      code: 'ok',
+      after: { suspects: [0], leader: 1, leaderEpoch: 2 },
     },
     {
       title: 'does not distrust a suspect again',
@@ -529,7 +560,8 @@ describe('Controller: elections that read logs', () => {
     {
       title: 'past somebody who is alive',
       givenUp: [1, 2],
-      message: 'Cannot elect a leader of t/0: brokers 1 are alive, only the dead can be given up',
+      message:
+        'Cannot elect a leader of t/0: brokers 1 are alive, only the dead, and replicas that cannot lead, can be given up',
     },
   ])('refuses an unclean wish $title', ({ givenUp, message }) => {
     const row = partitionState({ syncSet: [2], quorum: 1, leader: -1 });
@@ -657,6 +689,7 @@ describe('Controller: topics and producers', () => {
   test('gives an id once, over controllers, and a new epoch for a name', () => {
     const world = bench();
     const init = (name: string): ControllerRequest => ({ kind: 'init-producer', name });
+    for (const id of [0, 1, 2]) world.ask(heartbeat(id));
     expect([world.ask(init('')), world.ask(init(''))]).toMatchObject([
       { producerId: 1 },
       { producerId: 2 },

@@ -1,0 +1,142 @@
+/**
+ * Bounds that several parts must agree on, or that a user meets. One number each, with the reason.
+ * `docs/operations.md` lists {@link LIMITS}; a test compares them, and holds how they relate.
+ * Bounds that one file keeps for itself (queues, retries) stay there.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+// Brokers and topics
+
+/**
+ * Largest broker id: it is sent as a number and kept in lists, so only its size in text matters.
+ */
+export const BROKER_ID_MAX = 65_535;
+/** Brokers of a LogCluster. Assignments, voters and the safety function are tested up to here. */
+export const BROKERS_MAX = 100;
+/** Largest TCP port. */
+export const PORT_MAX = 65_535;
+/**
+ * Characters of a topic's or producer's name. A topic's is part of a path, and common file systems
+ * end at 255 bytes.
+ */
+export const NAME_LENGTH_MAX = 249;
+/**
+ * Partitions of one topic. Measured with 2,000 on three brokers (bench/results/2026-11-23.md):
+ * created in 0.3 s, 30 % of a core and 200 MB for each broker at rest. One record creates them all,
+ * and stays well under 1 MiB.
+ */
+export const PARTITIONS_PER_TOPIC_MAX = 2_000;
+/**
+ * Partitions of a whole cluster. Every broker holds the metadata of all, and works for those that
+ * it has replicas of: at the 2,000 replicas a broker that were measured, 30 brokers at replication
+ * factor 3 hold so many. More was not measured.
+ */
+export const PARTITIONS_PER_CLUSTER_MAX = 20_000;
+/** Replicas of a partition: each costs the leader a copy of every byte. */
+export const REPLICATION_FACTOR_MAX = 16;
+
+/**
+ * Replicas of which one heartbeat says whether they can lead; a broker that has more to say goes on
+ * with the next.
+ */
+export const ABILITIES_PER_HEARTBEAT_MAX = 1_000;
+
+// Batches and messages
+
+/**
+ * Largest batch frame of the format, header included. A topic's `batchBytesMax` sets a lower limit.
+ */
+export const FRAME_BYTES_MAX = 8 * MIB;
+/**
+ * Records of one batch: keeps a reader's memory in proportion when every record is empty, and
+ * offsets from being burnt.
+ */
+export const RECORDS_PER_BATCH_MAX = 1_048_576;
+/**
+ * Batches that a leader remembers for a producer in a partition, and so the most that may be in
+ * flight.
+ */
+export const PRODUCER_WINDOW_BATCHES = 5;
+/** Largest gRPC message: a frame of the largest size, and as much around it. */
+export const MESSAGE_BYTES_MAX = 16 * MIB;
+/** Bytes that a reader or a follower may ask for before it grants more. */
+export const CREDIT_BYTES_MAX = 256 * MIB;
+/**
+ * Offset that a log may reach. Offsets are exact up to 2^53 - 1; above this one a log has no room
+ * to go on, and nobody honest states it.
+ */
+export const OFFSET_MAX = Number.MAX_SAFE_INTEGER - 2 ** 40;
+
+/** Whether a number that somebody stated can be an offset. */
+export function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0 && value <= OFFSET_MAX;
+}
+/** Records of one `Append` call. */
+export const APPEND_RECORDS_MAX = 100_000;
+/** Bytes of the records of one `Append` call: what every generated client sends without options. */
+export const APPEND_BYTES_MAX = 4 * MIB;
+/**
+ * How far a record's timestamp may lie ahead of a broker's clock. Further ahead it would keep its
+ * segment from retention by time for ever.
+ */
+export const TIMESTAMP_AHEAD_MS_MAX = 3_600_000;
+
+/** Last moment that a date can show (ECMA-262, time values): no client writes a later one. */
+export const TIMESTAMP_MS_MAX = 8_640_000_000_000_000;
+
+// Producers
+
+/** Producers with a name, whose epochs metadata keeps. */
+export const NAMED_PRODUCERS_MAX = 100_000;
+/**
+ * Producers that a partition remembers, about 1 KiB each. While all of them wrote within the last
+ * hour, no other is admitted.
+ */
+export const PRODUCERS_PER_PARTITION_MAX = 10_000;
+
+// Configs of a topic
+
+/** Least `batchBytesMax` of a topic. */
+export const BATCH_BYTES_MIN = KIB;
+export const SEGMENT_BYTES_MIN = 64 * KIB;
+/** Positions in an index are 32 bits wide. */
+export const SEGMENT_BYTES_MAX = GIB;
+export const SEGMENT_MS_MIN = 1_000;
+export const SEGMENT_MS_MAX = 365 * DAY_MS;
+/**
+ * Least limit on the bytes that moves of replicas send: below it a move would hardly come nearer.
+ */
+export const MOVE_BYTES_PER_SECOND_MIN = 16 * KIB;
+
+/** What a user can meet, in words. */
+export const LIMITS: readonly {
+  readonly what: string;
+  readonly bound: number;
+  readonly unit: string;
+}[] = [
+  { what: 'Brokers of a LogCluster', bound: BROKERS_MAX, unit: 'brokers' },
+  { what: 'Broker id', bound: BROKER_ID_MAX, unit: '' },
+  { what: 'Name of a topic or producer', bound: NAME_LENGTH_MAX, unit: 'characters' },
+  { what: 'Partitions of a topic', bound: PARTITIONS_PER_TOPIC_MAX, unit: 'partitions' },
+  { what: 'Partitions of a cluster', bound: PARTITIONS_PER_CLUSTER_MAX, unit: 'partitions' },
+  { what: 'Replicas of a partition', bound: REPLICATION_FACTOR_MAX, unit: 'replicas' },
+  { what: 'Batch frame', bound: FRAME_BYTES_MAX, unit: 'bytes' },
+  { what: 'Records of a batch', bound: RECORDS_PER_BATCH_MAX, unit: 'records' },
+  { what: 'Batches in flight of a producer', bound: PRODUCER_WINDOW_BATCHES, unit: 'batches' },
+  { what: 'gRPC message', bound: MESSAGE_BYTES_MAX, unit: 'bytes' },
+  { what: 'Credit of a reader', bound: CREDIT_BYTES_MAX, unit: 'bytes' },
+  { what: 'Records of an `Append` call', bound: APPEND_RECORDS_MAX, unit: 'records' },
+  { what: 'Bytes of an `Append` call', bound: APPEND_BYTES_MAX, unit: 'bytes' },
+  { what: 'Timestamp ahead of the clock', bound: TIMESTAMP_AHEAD_MS_MAX, unit: 'ms' },
+  { what: 'Producers with a name', bound: NAMED_PRODUCERS_MAX, unit: 'producers' },
+  {
+    what: 'Producers that a partition remembers',
+    bound: PRODUCERS_PER_PARTITION_MAX,
+    unit: 'producers',
+  },
+  { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
+];

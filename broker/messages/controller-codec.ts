@@ -1,0 +1,465 @@
+/**
+ * Requests to the controller and its answers, between values and protobuf. Total both ways; what
+ * arrives is checked field by field.
+ */
+import {
+  ABILITIES_PER_HEARTBEAT_MAX,
+  PARTITIONS_PER_TOPIC_MAX,
+  PORT_MAX,
+  REPLICATION_FACTOR_MAX,
+} from '../../base/limits.ts';
+import { assertNever } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { NO_BROKER } from '../../base/units.ts';
+import type {
+  InitProducerRequest,
+  AbilityStatement,
+  AlterSyncSetRequest,
+  AskedRequest,
+  ControllerReply,
+  Decision,
+  ControllerRequest,
+  HeartbeatRequest,
+  RegisterRequest,
+} from '../metadata/controller-types.ts';
+import type { ProcessStart } from '../metadata/types.ts';
+import type {
+  AlterSyncSet,
+  DecideRequest,
+  DecideResponse,
+  Heartbeat,
+  HeartbeatReply,
+  Reassign,
+  Register,
+  ReplicaAbility,
+} from '../../proto/gen/tidemark/internal/v1/quorum.ts';
+import { errorFromMessage, errorToMessage } from '../../wire/grpc/errors.ts';
+import {
+  integerField,
+  presentField,
+  refuse,
+  textField,
+  topicNameField,
+  uuidField,
+} from './fields.ts';
+import { settingsField, settingsToMessage } from './settings.ts';
+import {
+  alterTopicField,
+  alterTopicToMessage,
+  brokerIdField,
+  createTopicField,
+  createTopicToMessage,
+  electLeaderField,
+  electLeaderToMessage,
+  restartClassField,
+  restartClassToMessage,
+} from './topics.ts';
+
+/** Requests that say what their sender went by. */
+const ASKED: ReadonlySet<ControllerRequest['kind']> = new Set([
+  'create-topic',
+  'alter-topic',
+  'delete-topic',
+  'elect-leader',
+  'reassign',
+  'decommission',
+  'remove-broker',
+  'set-settings',
+]);
+
+/** Characters of the reason why a replica cannot lead: it stands in every snapshot. */
+const REASON_UNITS_MAX = 40;
+
+/** Of a name that is not known: ids begin at 1. */
+const NO_PRODUCER = { producerId: 0, producerEpoch: 0 };
+
+/** A request as it travels. */
+export function requestToMessage(request: ControllerRequest): DecideRequest {
+  const judged = isAsked(request) ? request.judged : undefined;
+  const expected = request.kind === 'init-producer' ? request.expected : undefined;
+  return {
+    request: requestBody(request),
+    judged,
+    expectedProducer: expected === null ? NO_PRODUCER : expected,
+  };
+}
+
+/** A request as the controller takes it. Throws INVALID_ARGUMENT. */
+export function requestFromMessage(message: DecideRequest): ControllerRequest {
+  const value = requestValue(presentField('request', message.request));
+  const request =
+    value.kind === 'init-producer'
+      ? { ...value, ...expectedProducer(message.expectedProducer) }
+      : value;
+  return message.judged === undefined || !isAsked(request)
+    ? request
+    : { ...request, judged: message.judged };
+}
+
+function requestValue(request: NonNullable<DecideRequest['request']>): ControllerRequest {
+  switch (request.$case) {
+    case 'register':
+      return registerField(request.value);
+    case 'heartbeat':
+      return heartbeatField(request.value);
+    case 'alterSyncSet':
+      return alterSyncSetField(request.value);
+    case 'createTopic':
+      return createTopicField(
+        request.value.topicId,
+        presentField('create_topic.request', request.value.request),
+      );
+    case 'alterTopic':
+      return alterTopicField(request.value);
+    case 'deleteTopic':
+      return { kind: 'delete-topic', name: topicNameField('name', request.value.name) };
+    case 'initProducer':
+      return { kind: 'init-producer', name: textField('init_producer', request.value) };
+    case 'electLeader':
+      return electLeaderField(request.value);
+    case 'reassign':
+      return reassignField(request.value);
+    case 'decommission':
+      return {
+        kind: 'decommission',
+        brokerId: brokerIdField('broker_id', request.value.brokerId),
+        isCancelled: request.value.cancelled,
+      };
+    case 'removeBroker':
+      return { kind: 'remove-broker', brokerId: brokerIdField('remove_broker', request.value) };
+    case 'setSettings':
+      return { kind: 'set-settings', settings: settingsField('set_settings', request.value) };
+    default:
+      return assertNever(request);
+  }
+}
+
+function expectedProducer(
+  message: DecideRequest['expectedProducer'],
+): Pick<InitProducerRequest, 'expected'> {
+  if (message === undefined) return {};
+  return { expected: message.producerId === NO_PRODUCER.producerId ? null : { ...message } };
+}
+
+/** An answer as it travels. */
+export function replyToMessage(reply: Decision | BrokerError): DecideResponse {
+  if (reply instanceof BrokerError)
+    return { reply: undefined, error: errorToMessage(reply), metadataIndex: 0 };
+  return { reply: replyBody(reply), error: undefined, metadataIndex: reply.metadataIndex ?? 0 };
+}
+
+/**
+ * The answer to a request of this kind. Throws the controller's refusal, and INTERNAL for an answer
+ * to something else.
+ */
+export function replyFromMessage(
+  kind: ControllerRequest['kind'],
+  message: DecideResponse,
+): Decision {
+  const { error, metadataIndex } = message;
+  if (error !== undefined) throw errorFromMessage(error);
+  const reply = replyValue(kind, message.reply);
+  if (reply?.kind === kind) return metadataIndex === 0 ? reply : { ...reply, metadataIndex };
+  throw new BrokerError('INTERNAL', `Answer to "${kind}" is "${message.reply?.$case ?? 'absent'}"`);
+}
+
+function requestBody(request: ControllerRequest): NonNullable<DecideRequest['request']> {
+  switch (request.kind) {
+    case 'register': {
+      const { kind: _, restartClass, start, ...rest } = request;
+      return {
+        $case: 'register',
+        value: {
+          ...rest,
+          restartClass: restartClassToMessage(restartClass),
+          startId: start?.id ?? '',
+          startNumber: start?.number ?? 0,
+        },
+      };
+    }
+    case 'heartbeat': {
+      const { kind: _, wallMs = 0, leaves = false, stays = false, ...rest } = request;
+      const { metadataIndex = 0, drains = false, abilities = [], ...value } = rest;
+      return {
+        $case: 'heartbeat',
+        value: {
+          ...value,
+          wallMs: Math.trunc(wallMs),
+          leaves,
+          stays,
+          metadataIndex,
+          drains,
+          abilities: [...abilities],
+        },
+      };
+    }
+    case 'alter-sync-set':
+      return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
+    case 'create-topic':
+      return {
+        $case: 'createTopic',
+        value: { topicId: request.topicId, request: createTopicToMessage(request) },
+      };
+    case 'alter-topic':
+      return { $case: 'alterTopic', value: alterTopicToMessage(request) };
+    case 'delete-topic':
+      return { $case: 'deleteTopic', value: { name: request.name } };
+    case 'init-producer':
+      return { $case: 'initProducer', value: request.name };
+    case 'elect-leader':
+      return { $case: 'electLeader', value: electLeaderToMessage(request) };
+    case 'reassign':
+      return {
+        $case: 'reassign',
+        value: {
+          topic: request.topic,
+          partition: request.partition,
+          replicas: [...request.replicas],
+        },
+      };
+    case 'decommission':
+      return {
+        $case: 'decommission',
+        value: { brokerId: request.brokerId, cancelled: request.isCancelled },
+      };
+    case 'remove-broker':
+      return { $case: 'removeBroker', value: request.brokerId };
+    case 'set-settings':
+      return {
+        $case: 'setSettings',
+        value: settingsToMessage(request.settings),
+      };
+    default:
+      return assertNever(request);
+  }
+}
+
+function registerField(message: Register): RegisterRequest {
+  return {
+    kind: 'register',
+    clusterId: textField('cluster_id', message.clusterId),
+    brokerId: brokerIdField('broker_id', message.brokerId),
+    directoryId: uuidField('directory_id', message.directoryId),
+    sessionEpoch: message.sessionEpoch,
+    restartClass: restartClassField('restart_class', message.restartClass),
+    host:
+      message.host === ''
+        ? refuse('host', '', 'a host name or address')
+        : textField('host', message.host),
+    port: integerField('port', message.port, 1, PORT_MAX),
+    rack: textField('rack', message.rack),
+    featureLevelMax: message.featureLevelMax,
+    ...(message.startId === '' ? {} : { start: startField(message) }),
+  };
+}
+
+function startField({ startId, startNumber }: Register): ProcessStart {
+  return { id: textField('start_id', startId), number: startNumber };
+}
+
+function abilityField({ topicId, partition, reason }: ReplicaAbility): AbilityStatement {
+  return {
+    topicId: uuidField('abilities.topic_id', topicId),
+    partition: integerField('abilities.partition', partition, 0, PARTITIONS_PER_TOPIC_MAX - 1),
+    reason: textField('abilities.reason', reason, REASON_UNITS_MAX),
+  };
+}
+
+function heartbeatField(heartbeat: Heartbeat): HeartbeatRequest {
+  const { wallMs, leaves, stays, metadataIndex, drains, abilities, ...message } = heartbeat;
+  integerField('abilities length', abilities.length, 0, ABILITIES_PER_HEARTBEAT_MAX);
+  const brokerId = brokerIdField('broker_id', message.brokerId);
+  return {
+    kind: 'heartbeat',
+    ...message,
+    brokerId,
+    ...(wallMs === 0 ? {} : { wallMs }),
+    ...(leaves ? { leaves } : {}),
+    ...(stays ? { stays } : {}),
+    ...(metadataIndex === 0 ? {} : { metadataIndex }),
+    ...(drains ? { drains } : {}),
+    ...(abilities.length === 0 ? {} : { abilities: abilities.map(abilityField) }),
+  };
+}
+
+function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest): AlterSyncSet {
+  const message: AlterSyncSet = {
+    ...rest,
+    add: undefined,
+    remove: undefined,
+    trust: undefined,
+    memberEpoch: 0,
+    raise: undefined,
+    handOver: undefined,
+    distrust: undefined,
+  };
+  switch (change.op) {
+    case 'add':
+      return { ...message, add: change.member, memberEpoch: change.memberEpoch };
+    case 'trust':
+      return { ...message, trust: change.member, memberEpoch: change.memberEpoch };
+    case 'remove':
+      return { ...message, remove: change.member };
+    case 'raise':
+      return { ...message, raise: change.quorum };
+    case 'hand-over':
+      return { ...message, handOver: change.successor };
+    case 'distrust':
+      return { ...message, distrust: change.member };
+    default:
+      return assertNever(change);
+  }
+}
+
+function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
+  const { leaderEpoch, partitionEpoch, brokerEpoch } = message;
+  return {
+    kind: 'alter-sync-set',
+    brokerId: brokerIdField('broker_id', message.brokerId),
+    brokerEpoch,
+    topicId: uuidField('topic_id', message.topicId),
+    partition: integerField('partition', message.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1),
+    leaderEpoch,
+    partitionEpoch,
+    change: changeField(message),
+  };
+}
+
+function changeField({
+  add,
+  remove,
+  trust,
+  raise,
+  handOver,
+  distrust,
+  memberEpoch,
+}: AlterSyncSet): AlterSyncSetRequest['change'] {
+  const stated = [add, remove, trust, raise, handOver, distrust].filter(
+    (value) => value !== undefined,
+  );
+  integerField('changes (add, remove, trust, raise, hand_over, distrust)', stated.length, 1, 1);
+  if (add !== undefined) return { op: 'add', member: brokerIdField('add', add), memberEpoch };
+  if (trust !== undefined)
+    return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
+  if (remove !== undefined) return { op: 'remove', member: brokerIdField('remove', remove) };
+  if (distrust !== undefined)
+    return { op: 'distrust', member: brokerIdField('distrust', distrust) };
+  if (handOver !== undefined)
+    return { op: 'hand-over', successor: brokerIdField('hand_over', handOver) };
+  return { op: 'raise', quorum: presentField('raise', raise) };
+}
+
+function reassignField({ topic, partition, replicas }: Reassign): ControllerRequest {
+  integerField('replicas length', replicas.length, 0, REPLICATION_FACTOR_MAX);
+  return {
+    kind: 'reassign',
+    topic: topicNameField('topic', topic),
+    partition: integerField('partition', partition, 0, PARTITIONS_PER_TOPIC_MAX - 1),
+    replicas: replicas.map((brokerId, index) => brokerIdField(`replicas[${index}]`, brokerId)),
+  };
+}
+
+function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']> {
+  switch (reply.kind) {
+    case 'register':
+      return {
+        $case: 'registered',
+        value: {
+          brokerEpoch: reply.brokerEpoch,
+          restartClass: restartClassToMessage(reply.restartClass),
+        },
+      };
+    case 'heartbeat':
+      return { $case: 'heartbeat', value: heartbeatReplyToMessage(reply) };
+    case 'alter-sync-set':
+      return { $case: 'partitionEpoch', value: reply.partitionEpoch };
+    case 'create-topic':
+      return { $case: 'topicId', value: reply.topicId };
+    case 'alter-topic':
+    case 'delete-topic':
+    case 'reassign':
+    case 'remove-broker':
+    case 'set-settings':
+      return { $case: 'done', value: {} };
+    case 'init-producer':
+      return {
+        $case: 'producer',
+        value: { producerId: reply.producerId, producerEpoch: reply.producerEpoch },
+      };
+    case 'decommission':
+      return { $case: 'replicasLeft', value: reply.replicasLeft };
+    case 'elect-leader': {
+      const leader = reply.leader === NO_BROKER ? undefined : reply.leader;
+      return { $case: 'elected', value: { leader, leaderEpoch: reply.leaderEpoch } };
+    }
+    default:
+      return assertNever(reply);
+  }
+}
+
+function heartbeatReplyToMessage({
+  fenced,
+  mayStop,
+  leadersLeft,
+  clockSkewMs,
+}: Extract<ControllerReply, { kind: 'heartbeat' }>): HeartbeatReply {
+  return {
+    fenced,
+    mayStop,
+    leadersLeft,
+    clockSkewMs: clockSkewMs === undefined ? undefined : Math.round(clockSkewMs),
+  };
+}
+
+function replyValue(
+  kind: ControllerRequest['kind'],
+  reply: DecideResponse['reply'],
+): ControllerReply | null {
+  switch (reply?.$case) {
+    case undefined:
+      return null;
+    case 'registered': {
+      const { brokerEpoch, restartClass } = reply.value;
+      return {
+        kind: 'register',
+        brokerEpoch,
+        restartClass: restartClassField('restart_class', restartClass),
+      };
+    }
+    case 'heartbeat': {
+      const { clockSkewMs, ...rest } = reply.value;
+      return { kind: 'heartbeat', ...rest, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
+    }
+    case 'partitionEpoch':
+      return { kind: 'alter-sync-set', partitionEpoch: reply.value };
+    case 'topicId':
+      return { kind: 'create-topic', topicId: uuidField('topic_id', reply.value) };
+    case 'done':
+      return isDone(kind) ? { kind } : null;
+    case 'replicasLeft':
+      return { kind: 'decommission', replicasLeft: reply.value };
+    case 'producer':
+      return { kind: 'init-producer', ...reply.value };
+    case 'elected':
+      return {
+        kind: 'elect-leader',
+        leader: reply.value.leader ?? NO_BROKER,
+        leaderEpoch: reply.value.leaderEpoch,
+      };
+    default:
+      return assertNever(reply);
+  }
+}
+
+function isAsked(request: ControllerRequest): request is AskedRequest {
+  return ASKED.has(request.kind);
+}
+
+/** Kinds whose answer is success alone. */
+function isDone(
+  kind: ControllerRequest['kind'],
+): kind is 'alter-topic' | 'delete-topic' | 'reassign' | 'remove-broker' | 'set-settings' {
+  return ['alter-topic', 'delete-topic', 'reassign', 'remove-broker', 'set-settings'].includes(
+    kind,
+  );
+}

@@ -1,0 +1,70 @@
+/**
+ * What metadata says of producers with a name: a leader takes no batch of an epoch below the newest
+ * one given out (rule 20). Its metadata is the newest only while the controller hears this broker:
+ * InitProducer waits for every leader but those that were fenced, and a fenced one may not know it.
+ */
+import { BrokerError } from '../../../base/errors.ts';
+import { PRODUCER_ID_BLOCK } from '../../metadata/controller/producers.ts';
+import type { MetadataImage } from '../../metadata/types.ts';
+import type { ProducersGiven } from '../../replication/producers.ts';
+
+export class ProducerFence {
+  readonly #image: () => MetadataImage;
+  readonly #isHeard: () => boolean;
+  readonly #takeId: () => Promise<number>;
+  #named: MetadataImage['namedProducers'] | null = null;
+  #epochs = new Map<number, number>();
+
+  /** @param takeId asks the controller for a producer id that nobody has */
+  constructor(image: () => MetadataImage, isHeard: () => boolean, takeId: () => Promise<number>) {
+    this.#image = image;
+    this.#isHeard = isHeard;
+    this.#takeId = takeId;
+  }
+
+  /**
+   * Every producer that was given out before the call, and perhaps some later ones: an id that is
+   * new now lies above all of them. Rejects while the controller gives none; try again.
+   */
+  async given(): Promise<ProducersGiven> {
+    const { nextProducerId } = this.#image();
+    const idMax = await this.#takeId();
+    if (idMax < nextProducerId - PRODUCER_ID_BLOCK) {
+      throw new BrokerError(
+        'NOT_CONTROLLER',
+        `Producer id ${idMax} is of a controller that was replaced: ids below ${nextProducerId} are taken`,
+      );
+    }
+    return { idMax, epochs: this.#newest() };
+  }
+
+  /**
+   * Why a batch of this producer may not be appended now; null: metadata has nothing against it.
+   */
+  fault(producerId: number, producerEpoch: number): BrokerError | null {
+    const newest = this.#newest().get(producerId);
+    if (newest === undefined) return null;
+    if (producerEpoch < newest) {
+      return new BrokerError(
+        'PRODUCER_FENCED',
+        `Cannot append batch of producer ${producerId}, epoch ${producerEpoch}: epoch ${newest} was given out`,
+      );
+    }
+    if (this.#isHeard()) return null;
+    return new BrokerError(
+      'LEADER_UNKNOWN',
+      `Cannot append batch of producer ${producerId}: this broker has not heard from the controller for a session, so it may lead no more, and a newer epoch may have been given out`,
+    );
+  }
+
+  #newest(): ReadonlyMap<number, number> {
+    const { namedProducers } = this.#image();
+    if (namedProducers !== this.#named) {
+      this.#named = namedProducers;
+      this.#epochs = new Map(
+        [...namedProducers.values()].map((named) => [named.producerId, named.producerEpoch]),
+      );
+    }
+    return this.#epochs;
+  }
+}

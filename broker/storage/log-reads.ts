@@ -1,0 +1,161 @@
+/**
+ * What a partition's log consists of at the moment, and reads of it that run beside changes. A
+ * change that moves or removes bytes counts the layout up: a read that ran across one starts anew,
+ * so no reader takes a cut for damage.
+ */
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { assert } from '../../base/assert.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { Offset, WallMs } from '../../base/units.ts';
+import type { LogRead, LogSegment } from '../runtime/ports.ts';
+import { storageError } from './file-system.ts';
+import { collectHeaders, findByTimestamp, LogReader } from './log-reader.ts';
+import type { Segment } from './segment.ts';
+import type { PartitionTail } from './tail-cache.ts';
+
+/** Segments and bounds of one log. Changed by its owner alone. */
+export class LogLayout {
+  /** Oldest first; never empty; the last one is written to. */
+  segments: Segment[];
+  startOffset: Offset;
+  endOffset: Offset;
+  /** Counts changes that move or remove bytes. */
+  version = 0;
+
+  constructor(found: {
+    readonly segments: Segment[];
+    readonly startOffset: Offset;
+    readonly endOffset: Offset;
+  }) {
+    this.segments = found.segments;
+    this.startOffset = found.startOffset;
+    this.endOffset = found.endOffset;
+  }
+
+  get active(): Segment {
+    const active = this.segments.at(-1);
+    assert(active !== undefined, 'a log must have a segment');
+    return active;
+  }
+
+  /** As retention looks at them. */
+  report(): LogSegment[] {
+    return this.segments.map(({ baseOffset, endOffset, bytes, maxTimestampMs }) => ({
+      startOffset: baseOffset,
+      endOffset,
+      bytes,
+      maxTimestampMs,
+    }));
+  }
+
+  sizeBytes(): number {
+    return this.segments.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+}
+
+export interface LogReadsOptions {
+  /** Of the partition, for messages. */
+  readonly name: string;
+  readonly target: StampTarget;
+  readonly layout: LogLayout;
+  readonly tail: PartitionTail;
+  /** The disk failed under a read. */
+  readonly onFailure: (error: BrokerError) => void;
+}
+
+/** Reads of one log: see `PartitionLog` of `runtime/ports.ts`. */
+export class LogReads {
+  readonly #options: LogReadsOptions;
+  readonly #reader: LogReader;
+
+  constructor(options: LogReadsOptions) {
+    this.#options = options;
+    this.#reader = new LogReader(options.name, options.target);
+  }
+
+  /** Positions have changed: forget them. */
+  clear(): void {
+    this.#reader.clear();
+  }
+
+  read(fromOffset: Offset, upToOffset: Offset, bytesMax: number): LogRead | Promise<LogRead> {
+    const { layout, tail } = this.#options;
+    const limit = Math.min(upToOffset, layout.endOffset);
+    if (!this.#isWithin(fromOffset)) return Promise.reject(this.#outOfRange(fromOffset));
+    if (fromOffset >= limit) return { chunks: [], nextOffset: fromOffset };
+    return (
+      tail.read(fromOffset, limit, bytesMax) ?? this.#readFromDisk(fromOffset, limit, bytesMax)
+    );
+  }
+
+  async offsetForTimestamp(
+    timestampMs: WallMs,
+    upToOffset: Offset,
+    fromOffset: Offset,
+  ): Promise<Offset | null> {
+    const { name, layout } = this.#options;
+    return await this.#untorn(`find timestamp ${timestampMs} in ${name}`, async () => {
+      const range = {
+        startOffset: Math.max(fromOffset, layout.startOffset),
+        endOffset: Math.min(upToOffset, layout.endOffset),
+      };
+      const found = await findByTimestamp(name, [...layout.segments], range, timestampMs);
+      return found?.baseOffset ?? null;
+    });
+  }
+
+  async headers(fromOffset: Offset): Promise<readonly BatchHeader[]> {
+    const { name, layout } = this.#options;
+    if (!this.#isWithin(fromOffset)) throw this.#outOfRange(fromOffset);
+    return await this.#untorn(`read headers of ${name}`, () => {
+      const range = { startOffset: fromOffset, endOffset: layout.endOffset };
+      return collectHeaders(name, [...layout.segments], range);
+    });
+  }
+
+  #isWithin(offset: Offset): boolean {
+    const { startOffset, endOffset } = this.#options.layout;
+    return offset >= startOffset && offset <= endOffset;
+  }
+
+  #outOfRange(offset: Offset): BrokerError {
+    const { name, layout } = this.#options;
+    const range = { logStart: layout.startOffset, logEnd: layout.endOffset };
+    return new BrokerError(
+      'OFFSET_OUT_OF_RANGE',
+      `Cannot read ${name} at offset ${offset}: the log holds ${range.logStart} to ${range.logEnd}`,
+      range,
+    );
+  }
+
+  #readFromDisk(fromOffset: Offset, upToOffset: Offset, bytesMax: number): Promise<LogRead> {
+    const { name, layout } = this.#options;
+    return this.#untorn(`read ${name} at offset ${fromOffset}`, () => {
+      if (!this.#isWithin(fromOffset)) throw this.#outOfRange(fromOffset);
+      const segment = layout.segments.findLast(({ baseOffset }) => baseOffset <= fromOffset);
+      assert(segment !== undefined, `segment of offset ${fromOffset} of ${name} must exist`);
+      return this.#reader.read({
+        segment,
+        fromOffset,
+        upToOffset: Math.min(upToOffset, layout.endOffset),
+        bytesMax,
+      });
+    });
+  }
+
+  /** Runs a read; when bytes moved under it, its failure means nothing and it runs again. */
+  async #untorn<T>(action: string, read: () => T | Promise<T>): Promise<T> {
+    const { layout, onFailure } = this.#options;
+    for (;;) {
+      const { version } = layout;
+      try {
+        return await read();
+      } catch (error) {
+        if (version !== layout.version) continue;
+        const failure = storageError(action, error);
+        if (failure.code === 'STORAGE_FAILED') onFailure(failure);
+        throw failure;
+      }
+    }
+  }
+}

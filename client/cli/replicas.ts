@@ -1,0 +1,78 @@
+/** Every replica of a topic, by what its own broker says. */
+import type { Topic } from '../admin-types.ts';
+import { type Look, replicaReport } from './moves.ts';
+import type { Output } from './output.ts';
+import { formatBytes } from './units.ts';
+
+/** One replica; what is absent its broker does not say. */
+export interface ReplicaLine {
+  readonly partition: number;
+  readonly brokerId: number;
+  readonly role: 'leader' | 'follower';
+  readonly isInSync: boolean;
+  readonly logStart?: number;
+  readonly logEnd?: number;
+  readonly highWaterMark?: number;
+  readonly syncedOffset?: number;
+  readonly sizeBytes?: number;
+  /** Records behind the leader; absent also where the leader is silent. */
+  readonly lagRecords?: number;
+  /** Why it is stopped; empty when it is not. */
+  readonly stopped?: string;
+}
+
+/** In the order of partitions, preferred leader first. */
+export function replicasOf(topic: Topic, look: Pick<Look, 'reports'>): ReplicaLine[] {
+  return topic.partitions.flatMap((state) => {
+    const { partition, replicas, leader, syncSet } = state;
+    const said = (brokerId: number | undefined) => replicaReport(look, brokerId, topic, state);
+    const followers = said(leader)?.followers ?? [];
+    return replicas.map((brokerId): ReplicaLine => {
+      const role = brokerId === leader ? 'leader' : 'follower';
+      const isInSync = syncSet.includes(brokerId);
+      const line = { partition, brokerId, role, isInSync } as const;
+      const own = said(brokerId);
+      if (own === undefined) return line;
+      const { logStart, logEnd, highWaterMark, syncedOffset, sizeBytes, stopped } = own;
+      const lag = followers.find((one) => one.brokerId === brokerId)?.lagRecords;
+      const lagRecords = role === 'leader' ? 0 : lag;
+      return {
+        ...line,
+        ...{ logStart, logEnd, highWaterMark, syncedOffset, sizeBytes, stopped },
+        ...(lagRecords === undefined ? {} : { lagRecords }),
+      };
+    });
+  });
+}
+
+/** As a table. */
+export function showReplicas(replicas: readonly ReplicaLine[], out: Output): void {
+  out.table(
+    [
+      'PARTITION',
+      'BROKER',
+      'ROLE',
+      'IN SYNC',
+      'START',
+      'END',
+      'COMMITTED',
+      'SYNCED',
+      'LAG',
+      'SIZE',
+      'STATE',
+    ],
+    replicas.map((one) => [
+      one.partition,
+      one.brokerId,
+      one.role,
+      one.isInSync ? 'yes' : 'no',
+      one.logStart ?? '-',
+      one.logEnd ?? '-',
+      one.highWaterMark ?? '-',
+      one.syncedOffset ?? '-',
+      one.lagRecords ?? '-',
+      one.sizeBytes === undefined ? '-' : formatBytes(one.sizeBytes),
+      one.logEnd === undefined ? 'silent' : (one.stopped ?? '') === '' ? 'ok' : (one.stopped ?? ''),
+    ]),
+  );
+}

@@ -1,0 +1,164 @@
+/**
+ * What the operator tells as Kubernetes events, and why it refuses: the two tables behind
+ * docs/events.md. Pure data.
+ */
+
+interface Entry {
+  readonly type: 'Normal' | 'Warning';
+  /** What is done, CamelCase. */
+  readonly action: string;
+  readonly meaning: string;
+}
+
+/** Events of LogClusters and LogTopics by their reason. */
+export const KUBE_EVENTS = {
+  ClusterFormed: {
+    type: 'Normal',
+    action: 'Bootstrap',
+    meaning: 'Every disk was empty, and one broker is told to begin the cluster',
+  },
+  ClusterAdopted: {
+    type: 'Normal',
+    action: 'Adopt',
+    meaning: 'The volumes hold a cluster of another LogCluster, which `spec.clusterId` names',
+  },
+  BrokerRestarting: {
+    type: 'Normal',
+    action: 'Roll',
+    meaning: 'Every gate is open; the broker hands over its leaderships, and its pod is replaced',
+  },
+  BrokerRestarted: {
+    type: 'Normal',
+    action: 'Roll',
+    meaning: 'The broker is back in every sync set and leads what it should',
+  },
+  StuckPodReplaced: {
+    type: 'Normal',
+    action: 'DeletePod',
+    meaning: 'A pod that did not run and is not of the present template is deleted',
+  },
+  StopTakenBack: {
+    type: 'Normal',
+    action: 'CancelStop',
+    meaning: 'A broker had been told to stop and is not stopped now; it may lead again',
+  },
+  RebalanceStarted: {
+    type: 'Normal',
+    action: 'Rebalance',
+    meaning: 'Partitions move to brokers that hold few or none',
+  },
+  BrokerDecommissioning: {
+    type: 'Normal',
+    action: 'ScaleDown',
+    meaning: 'Everything is moved away from a broker that is too many',
+  },
+  BrokerStopped: {
+    type: 'Normal',
+    action: 'ScaleDown',
+    meaning: 'The broker holds nothing any more, and its pod is removed',
+  },
+  BrokerRemoved: {
+    type: 'Normal',
+    action: 'ScaleDown',
+    meaning: 'The cluster has forgotten the broker; its volume is kept',
+  },
+  VolumeReplaced: {
+    type: 'Warning',
+    action: 'ReplaceVolume',
+    meaning: 'A node is gone with its volume; the broker begins with an empty one and copies',
+  },
+  ImageUnavailable: {
+    type: 'Warning',
+    action: 'Observe',
+    meaning: 'The image of a broker cannot be pulled; no other broker is stopped for it',
+  },
+  BrokerCrashes: {
+    type: 'Warning',
+    action: 'Observe',
+    meaning: 'A broker ends again and again; its last words are in the note',
+  },
+  TemplateMutated: {
+    type: 'Warning',
+    action: 'Apply',
+    meaning: 'A policy or somebody keeps an object otherwise than it is applied; all else goes on',
+  },
+  TopicCreated: { type: 'Normal', action: 'CreateTopic', meaning: 'LogTopic: the topic was made' },
+  TopicChanged: {
+    type: 'Normal',
+    action: 'AlterTopic',
+    meaning: 'LogTopic: the topic was given what the spec wants',
+  },
+  TopicRefused: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning:
+      'LogTopic: brokers or API server refuse what it wants; it is tried again, less and less often',
+  },
+  TopicTaken: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogTopic: another LogTopic has this topic',
+  },
+  TopicReplaced: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogTopic: somebody deleted the topic and made another of its name',
+  },
+  TopicInvalid: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogTopic: the spec is at fault',
+  },
+  PartitionsCannotShrink: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogTopic: the topic has more partitions than the spec wants, and cannot lose any',
+  },
+} as const satisfies Record<string, Entry>;
+
+export type KubeEventReason = keyof typeof KUBE_EVENTS;
+
+/**
+ * Gates: why something that is wanted is not done now. A new refusal is told once, as a Warning
+ * with the gate as its reason, and stays in the conditions.
+ */
+export const GATE_MEANINGS = {
+  AppendsStalled: 'Records wait for followers that are in sync and do not follow',
+  ApprovalMissing: 'The rollout policy is Manual, and nobody has approved this template',
+  BrokerNotFenced: 'A lost volume is replaced only once the controller has fenced its broker',
+  BrokerOutOfService: 'Another broker does not serve',
+  ControllerUnknown: 'No broker answers as controller, so nothing is known',
+  ForeignVolume: 'Volumes hold another cluster than this one',
+  GrowthRefused: 'The storage class does not let volumes grow',
+  LastCopy: 'A lost volume holds the last copy of a partition, and nobody has given it up by name',
+  LeadersAway: 'Leaderships are not back where they belong after the last restart',
+  MetadataBehind:
+    'A voter does not hear the controller, or a leader has not seen the newest metadata',
+  MinAboveReplicationFactor: 'The new minimum is above the replication factor of a topic',
+  NameTaken: 'An object under one of our names is not of this LogCluster; it is not touched',
+  NodeMissing: 'A node is believed to be gone only once it has been missing for minutes',
+  OutsideWindow: 'The rollout window is closed',
+  Paused: 'Changes are paused by `spec.paused`',
+  ReplicasBehind: 'A sync set is not whole since the last restart',
+  TooFewBrokers: 'Topics need more brokers than a scale-down would leave',
+  Unknown: 'A pod is expected and not seen',
+  VerdictUnknown: 'No broker said what a stop would cost',
+  VolumesEmpty: 'The cluster was formed before, and every disk is empty',
+  WorkloadBehind: 'The StatefulSet is not yet as it should be',
+  WriteRefused: 'The API server or a broker refuses what is to be done',
+  WouldHarm: 'A stop would refuse appends, or take a last copy or the quorum',
+} as const satisfies Record<string, string>;
+
+export type GateName = keyof typeof GATE_MEANINGS;
+
+/** Type and action of the event with this reason. */
+export function kindOf(reason: KubeEventReason | GateName): {
+  readonly type: 'Normal' | 'Warning';
+  readonly action: string;
+} {
+  return isGate(reason) ? { type: 'Warning', action: 'Refuse' } : KUBE_EVENTS[reason];
+}
+
+function isGate(reason: string): reason is GateName {
+  return Object.hasOwn(GATE_MEANINGS, reason);
+}

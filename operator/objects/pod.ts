@@ -1,0 +1,180 @@
+/**
+ * The pod of a broker. Pure. It satisfies Kubernetes' restricted pod security standard, has no
+ * token for the API server, and learns what it is from its environment: the ordinal in its host
+ * name, its rack from the label that Kubernetes copies from the node.
+ */
+import { CONFIG_VARIABLES, stopTimeoutMs } from '../api/broker-config.ts';
+import {
+  BROKER_CONTAINER,
+  BROKER_HTTP_PORT,
+  BROKER_PORT,
+  brokersServiceName,
+  DATA_VOLUME,
+  objectLabels,
+  podHost,
+  selectorLabels,
+} from '../api/names.ts';
+import type { LogCluster, Rack } from '../api/types.ts';
+
+/** A Kubernetes PodTemplateSpec. */
+export interface PodTemplateSpec {
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+const DATA_PATH = '/var/lib/tidemark';
+/** The user of the image. */
+const USER_ID = 1_000;
+/** A broker finds the rest of the cluster through any one of these. */
+const SEEDS_MAX = 3;
+/**
+ * After leadership has moved: closing streams, a last sync of every log, and the session file that
+ * makes the stop an orderly one.
+ */
+const STOP_RESERVE_S = 40;
+/**
+ * Recovery reads the tail of every log: at 2 s a probe this allows half an hour of it before the
+ * kubelet gives up.
+ */
+const STARTUP_PROBE_FAILURES_MAX = 900;
+/**
+ * Data I/O uses fewer threads than the pool has, so that the sync of the quorum log always finds
+ * one free.
+ */
+const THREADS = 16;
+
+/**
+ * @param image of the brokers; see {@link import('./workload.ts').planTemplate} for which one that
+ * is
+ */
+export function buildPodTemplate(
+  cluster: LogCluster,
+  image: string,
+  clusterId: string,
+): PodTemplateSpec {
+  const { metadata, spec } = cluster;
+  const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
+  return {
+    metadata: {
+      labels: { ...labels, ...objectLabels(metadata.name) },
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    spec: {
+      ...podScheduling(scheduling),
+      topologySpreadConstraints:
+        topologySpreadConstraints ?? defaultSpread(metadata.name, spec.rack),
+      automountServiceAccountToken: false,
+      // A Service called tidemark would otherwise set variables that look like options.
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: Math.ceil(stopTimeoutMs(spec.config) / 1_000) + STOP_RESERVE_S,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: USER_ID,
+        runAsGroup: USER_ID,
+        fsGroup: USER_ID,
+        // A volume of many segments takes minutes to walk, and is walked only once.
+        fsGroupChangePolicy: 'OnRootMismatch',
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+      containers: [buildContainer(cluster, image, clusterId)],
+    },
+  };
+}
+
+function podScheduling({
+  imagePullPolicy: _,
+  ...scheduling
+}: LogCluster['spec']['podTemplate']): Record<string, unknown> {
+  return scheduling;
+}
+
+function buildContainer(
+  cluster: LogCluster,
+  image: string,
+  clusterId: string,
+): Record<string, unknown> {
+  const { imagePullPolicy } = cluster.spec.podTemplate;
+  return {
+    name: BROKER_CONTAINER,
+    image,
+    ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
+    args: ['broker'],
+    env: buildEnvironment(cluster, clusterId),
+    ports: [
+      { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
+      { name: 'metrics', containerPort: BROKER_HTTP_PORT, protocol: 'TCP' },
+    ],
+    resources: cluster.spec.resources,
+    startupProbe: {
+      ...probe('/livez'),
+      periodSeconds: 2,
+      failureThreshold: STARTUP_PROBE_FAILURES_MAX,
+    },
+    readinessProbe: { ...probe('/readyz'), periodSeconds: 2, failureThreshold: 2 },
+    livenessProbe: { ...probe('/livez'), periodSeconds: 10, failureThreshold: 6 },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    // Why it ended stands in the last line of its log, and is shown where a person looks first.
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [{ name: DATA_VOLUME, mountPath: DATA_PATH }],
+  };
+}
+
+function probe(path: string): Record<string, unknown> {
+  return { httpGet: { path, port: 'metrics', scheme: 'HTTP' }, timeoutSeconds: 5 };
+}
+
+function buildEnvironment(
+  { metadata, spec }: LogCluster,
+  clusterId: string,
+): Record<string, unknown>[] {
+  const { name, namespace } = metadata;
+  const service = `${brokersServiceName(name)}.${namespace}.svc`;
+  const seeds = Array.from(
+    { length: Math.min(spec.replicas, SEEDS_MAX) },
+    (_, id) => `${podHost(name, namespace, id)}:${BROKER_PORT}`,
+  );
+  const chosen = [...CONFIG_VARIABLES].flatMap(([field, variable]) => {
+    const value = spec.config[field];
+    return value === undefined ? [] : [{ name: variable, value: String(value) }];
+  });
+  return [
+    // Before its use: Kubernetes expands only variables that come earlier.
+    fromPod('POD_NAME', 'metadata.name'),
+    fromPod('TIDEMARK_POD_UID', 'metadata.uid'),
+    fromPod('TIDEMARK_RACK', `metadata.labels['${spec.rack.topologyKey}']`),
+    { name: 'TIDEMARK_ID', value: 'auto' },
+    { name: 'TIDEMARK_DATA', value: DATA_PATH },
+    { name: 'TIDEMARK_LISTEN', value: `0.0.0.0:${BROKER_PORT}` },
+    { name: 'TIDEMARK_ADVERTISE', value: `$(POD_NAME).${service}:${BROKER_PORT}` },
+    { name: 'TIDEMARK_SEEDS', value: seeds.join(',') },
+    { name: 'TIDEMARK_CLUSTER_ID', value: clusterId },
+    { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },
+    { name: 'UV_THREADPOOL_SIZE', value: String(THREADS) },
+    ...chosen,
+  ];
+}
+
+function fromPod(name: string, fieldPath: string): Record<string, unknown> {
+  return { name, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } } };
+}
+
+function defaultSpread(name: string, rack: Rack): Record<string, unknown>[] {
+  const whenUnsatisfiable = rack.spread === 'Required' ? 'DoNotSchedule' : 'ScheduleAnyway';
+  const keys = new Set([rack.topologyKey, 'kubernetes.io/hostname']);
+  return [...keys].map((topologyKey) => ({
+    maxSkew: 1,
+    topologyKey,
+    whenUnsatisfiable,
+    labelSelector: { matchLabels: selectorLabels(name) },
+    // A cordoned or tainted node is no place that a broker could go to, so it must not count as an
+    // empty one.
+    nodeTaintsPolicy: 'Honor',
+  }));
+}

@@ -1,0 +1,63 @@
+/** Services and PodDisruptionBudget of a LogCluster. Pure. */
+import { BROKER_HTTP_PORT, BROKER_PORT, brokersServiceName, selectorLabels } from '../api/names.ts';
+import type { LogCluster } from '../api/types.ts';
+import { objectMetadata } from './workload.ts';
+import type { Manifest } from './workload.ts';
+
+const GRPC_PORT = {
+  name: 'grpc',
+  port: BROKER_PORT,
+  targetPort: 'grpc',
+  protocol: 'TCP',
+  appProtocol: 'kubernetes.io/h2c',
+};
+
+/**
+ * Headless: gives every broker the name that it advertises, before it is ready, and Prometheus its
+ * targets.
+ */
+export function buildBrokersService(cluster: LogCluster): Manifest {
+  const { name } = cluster.metadata;
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: objectMetadata(cluster, brokersServiceName(name)),
+    spec: {
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+      selector: selectorLabels(name),
+      ports: [
+        GRPC_PORT,
+        { name: 'metrics', port: BROKER_HTTP_PORT, targetPort: 'metrics', protocol: 'TCP' },
+      ],
+    },
+  };
+}
+
+/** Where clients begin: any ready broker tells them of the others. */
+export function buildClientService(cluster: LogCluster): Manifest {
+  const { name } = cluster.metadata;
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: objectMetadata(cluster, name),
+    spec: { type: 'ClusterIP', selector: selectorLabels(name), ports: [GRPC_PORT] },
+  };
+}
+
+/** @param maxUnavailable brokers that may be evicted now, as the safety function has it */
+export function buildDisruptionBudget(cluster: LogCluster, maxUnavailable: number): Manifest {
+  const { name } = cluster.metadata;
+  return {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: objectMetadata(cluster, name),
+    spec: {
+      maxUnavailable,
+      selector: { matchLabels: selectorLabels(name) },
+      // A broker that recovers may hold the last copy of something: it is not to be evicted because
+      // it is not ready.
+      unhealthyPodEvictionPolicy: 'IfHealthyBudget',
+    },
+  };
+}

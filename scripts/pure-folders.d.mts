@@ -1,0 +1,1 @@
+export declare const PURE_FOLDERS: readonly string[];

@@ -1,0 +1,19 @@
+/** Every mutation. `docs/proof.md` shows this table. */
+import { APPEND_IF } from './append-if.ts';
+import { METADATA } from './metadata.ts';
+import { PARTITIONS } from './partitions.ts';
+import { RAFT } from './raft.ts';
+import { REPLICATION } from './replication.ts';
+import { RUNTIME } from './runtime.ts';
+import { STORAGE } from './storage.ts';
+import type { Mutation } from './types.ts';
+
+export const MUTATIONS: readonly Mutation[] = [
+  ...REPLICATION,
+  ...PARTITIONS,
+  ...APPEND_IF,
+  ...METADATA,
+  ...STORAGE,
+  ...RUNTIME,
+  ...RAFT,
+];

@@ -1,0 +1,106 @@
+/**
+ * What callers were told: every record that was handed in and its fate, and everything that readers
+ * were given.
+ */
+
+export interface Sent {
+  readonly value: string;
+  readonly topic: string;
+  /** Through the library's queues, by a plain call, under a producer's name, or in a race. */
+  readonly via: 'producer' | 'append' | 'named' | 'raced';
+  /** On the simulated clock. */
+  readonly sentMs: number;
+  fate: Fate | null;
+}
+
+export type Fate =
+  | {
+      readonly kind: 'acknowledged';
+      readonly partition: number;
+      readonly offset: number;
+      readonly atMs: number;
+    }
+  | { readonly kind: 'refused'; readonly code: string; readonly effect: string };
+
+/** One record as a reader got it. */
+export interface Seen {
+  readonly reader: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly value: string;
+}
+
+/** A reader went on to a record of another epoch, or was told of losses before it. */
+export interface Passage {
+  readonly reader: string;
+  readonly topic: string;
+  readonly partition: number;
+  /** Of the record before; 0: it began here. */
+  readonly fromEpoch: number;
+  readonly toEpoch: number;
+  /** Unclean epochs that it was told of in between. */
+  readonly told: readonly number[];
+}
+
+/** An end of the log at which a racer appended. */
+export interface ExpectedAt {
+  readonly racer: string;
+  readonly partition: number;
+  readonly end: number;
+}
+
+/** Something asked for that must end, whatever becomes of it. */
+export interface Pending {
+  readonly what: string;
+  readonly sinceMs: number;
+}
+
+/** A producer's name was given to somebody else, who was told then. */
+export interface Takeover {
+  readonly epoch: number;
+  /** On the simulated clock. */
+  readonly atMs: number;
+  /** Where the longest log of each partition ended at that time; null: not known. */
+  readonly ends: ReadonlyMap<number, number> | null;
+}
+
+export class History {
+  readonly takeovers: Takeover[] = [];
+  /** Producer epochs of what was written under a name, by value. */
+  readonly epochs = new Map<string, number>();
+  /** What racers expected, by value, in the order in which they tried. */
+  readonly expected = new Map<string, ExpectedAt>();
+  readonly sent: Sent[] = [];
+  readonly seen: Seen[] = [];
+  readonly passages: Passage[] = [];
+  readonly pending = new Set<Pending>();
+  /** Faults that readers met and that no reader of a sound log should meet. */
+  readonly readFaults: string[] = [];
+
+  send(value: string, topic: string, via: Sent['via'], sentMs: number): Sent {
+    const sent: Sent = { value, topic, via, sentMs, fate: null };
+    this.sent.push(sent);
+    return sent;
+  }
+
+  /** Follows a call to its end. */
+  async follow<T>(what: string, sinceMs: number, call: Promise<T>): Promise<T> {
+    const pending = { what, sinceMs };
+    this.pending.add(pending);
+    try {
+      return await call;
+    } finally {
+      this.pending.delete(pending);
+    }
+  }
+
+  /** When each value was handed in. */
+  sentMs(): ReadonlyMap<string, number> {
+    return new Map(this.sent.map(({ value, sentMs }) => [value, sentMs]));
+  }
+
+  get acknowledged(): number {
+    return this.sent.filter(({ fate }) => fate?.kind === 'acknowledged').length;
+  }
+}

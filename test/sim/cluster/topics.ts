@@ -1,0 +1,59 @@
+/** The topics of a run: two in all runs, and those that a strike of the profile is for. */
+import type { Admin, TopicConfig } from '../../../client/index.ts';
+import type { Profile } from './profile.ts';
+
+export interface SimTopic {
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  /** Records are retired while it runs. */
+  readonly isRetired: boolean;
+  /** It is deleted and made again while it runs. */
+  readonly isRemade: boolean;
+  /** It consents to unclean elections: what they report may be lost. */
+  readonly mayLose: boolean;
+  /** Stands over what all of them have. */
+  readonly config: TopicConfig;
+}
+
+const COMMON = { segmentBytes: 65_536, batchBytesMax: 16_384, minInSyncReplicas: 2 };
+/** Far longer than a run: whatever clocks do, nothing of it expires. */
+const KEPT = { retentionMs: 3_600_000, segmentMs: 1_000 };
+const RETIRED = { retentionMs: 4_000, segmentMs: 1_000, retentionBytes: 262_144 };
+
+export const PLAIN = {
+  partitions: 2,
+  replicationFactor: 3,
+  isRetired: false,
+  isRemade: false,
+  mayLose: false,
+  config: KEPT,
+};
+
+export const REMADE: SimTopic = { ...PLAIN, name: 'remade', isRemade: true };
+
+/** Racers append to it, and everybody else. */
+export const RACED: SimTopic = { ...PLAIN, name: 'raced' };
+
+/** Two replicas, of which one may go on alone: the death of one and the loss of the other do it. */
+export const UNCLEAN: SimTopic = {
+  ...PLAIN,
+  name: 'unclean',
+  replicationFactor: 2,
+  mayLose: true,
+  config: { ...KEPT, minInSyncReplicas: 1, uncleanElection: true },
+};
+
+export function topicsOf({ weights }: Pick<Profile, 'weights'>): readonly SimTopic[] {
+  return [
+    { ...PLAIN, name: 'kept' },
+    { ...PLAIN, name: 'retired', isRetired: true, config: RETIRED },
+    ...(weights.remake > 0 ? [REMADE] : []),
+    ...(weights.unclean > 0 ? [UNCLEAN] : []),
+  ];
+}
+
+export function creationOf(topic: SimTopic): Parameters<Admin['createTopic']>[0] {
+  const { name, partitions, replicationFactor, config } = topic;
+  return { name, partitions, replicationFactor, config: { ...COMMON, ...config } };
+}

@@ -1,0 +1,494 @@
+/**
+ * A whole cluster under one seed: production brokers, the real client, faults by the seed's
+ * profile; then healing, a bound within which everything must be well again, and the checkers.
+ */
+import { assert } from '../../../base/assert.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import { Random } from '../../../base/random.ts';
+import type { Admin, Position, Tidemark } from '../../../client/index.ts';
+import type { PartitionState } from '../../../broker/metadata/types.ts';
+import type { Broker } from '../../../broker/runtime/broker.ts';
+import { withoutGlobals } from '../kit/forbidden-globals.ts';
+import type { Trace } from '../kit/trace.ts';
+import {
+  checkAcknowledged,
+  checkCertainty,
+  checkEnded,
+  checkFenced,
+  checkLogStarts,
+  checkLosses,
+  checkTold,
+  checkOnce,
+  checkRaced,
+  checkReaders,
+  checkReadOnce,
+  checkReplicas,
+  type FinalLog,
+} from './checkers.ts';
+import { Faults } from './faults.ts';
+import { Ground } from './ground.ts';
+import { History } from './history.ts';
+import { drawProfile, type Profile } from './profile.ts';
+import { roll, type RolledPartition } from './roll.ts';
+import { addressOf, SimBroker } from './sim-broker.ts';
+import { Knowledge } from './knowledge.ts';
+import { creationOf, RACED, type SimTopic, topicsOf } from './topics.ts';
+import { Racers } from './racers.ts';
+import { NamedWriters } from './named-writers.ts';
+import { nameOf, Workload } from './workload.ts';
+
+export interface RunResult {
+  readonly seed: number;
+  readonly failures: readonly string[];
+  readonly hash: string;
+  readonly events: number;
+  readonly acknowledged: number;
+  readonly refused: number;
+  readonly seen: number;
+  /** Strikes of its schedule. */
+  readonly strikes: number;
+  readonly trace: Trace;
+}
+
+const FORM_MS = 30_000;
+/** After healing everything is well again within this. */
+const LIVENESS_MS = 90_000;
+const LOOK_MS = 60_000;
+const LOOKS_MAX = 6;
+const SETTLE_MS = 2_000;
+const BOOTSTRAP_MS = 200;
+const LOOK_AGAIN_MS = 50;
+const WATCH_MS = 100;
+const ROLL_MS = 600_000;
+const CALLS_END_MS = 60_000;
+const CLUSTER_ID = '11111111-1111-4111-8111-111111111111';
+
+/** What differs from what the seed alone would do. */
+export interface Choices {
+  readonly override?: (profile: Profile) => Profile;
+  /** Numbers of strikes that are left out. */
+  readonly skipped?: readonly number[];
+  readonly topics?: readonly SimTopic[];
+  /** So many append at expected ends, on each partition of a topic of theirs. */
+  readonly racers?: number;
+  /** Options of every broker, after those of every run. */
+  readonly options?: readonly string[];
+}
+
+export class World {
+  readonly profile: Profile;
+  readonly ground: Ground;
+  readonly history = new History();
+  readonly brokers: SimBroker[];
+  readonly workload: Workload;
+  readonly topics: readonly SimTopic[];
+  readonly knowledge = new Knowledge();
+  readonly #seed: number;
+  readonly #skipped: ReadonlySet<number>;
+  readonly #options: readonly string[];
+  readonly #racers: number;
+  #strikes = 0;
+  #lastBrokerId = 0;
+
+  constructor(seed: number, trace: Trace, choices: Choices = {}) {
+    const { override = (profile: Profile) => profile, skipped = [] } = choices;
+    this.#seed = seed;
+    this.#skipped = new Set(skipped);
+    this.profile = override(drawProfile(new Random(seed).fork('profile')));
+    this.#racers = choices.racers ?? 0;
+    const topics = choices.topics ?? topicsOf(this.profile);
+    this.topics = this.#racers > 0 ? [...topics, RACED] : topics;
+    const ids = Array.from({ length: this.profile.brokers }, (_, index) => index + 1);
+    this.#lastBrokerId = ids.length;
+    this.ground = new Ground(seed, this.profile, ids.map(addressOf).join(','), trace);
+    this.#options = [
+      '--disk-reserve-bytes',
+      '65536',
+      '--flush-interval-ms',
+      '500',
+      '--retention-check-ms',
+      '500',
+      ...(choices.options ?? []),
+    ];
+    this.brokers = ids.map((id) => new SimBroker(id, this.ground, this.#options));
+    this.workload = new Workload(this.ground, this.history, {
+      topics: this.topics,
+      brokers: ids.length,
+      appendEveryMs: this.profile.appendEveryMs,
+      valueBytesMax: this.profile.valueBytesMax,
+    });
+  }
+
+  async run(): Promise<RunResult> {
+    const failures = await withoutGlobals(() => this.#play());
+    const { ground, history } = this;
+    return {
+      seed: this.#seed,
+      failures,
+      hash: ground.trace.hash,
+      events: ground.time.events,
+      acknowledged: history.acknowledged,
+      refused: history.sent.filter(({ fate }) => fate?.kind === 'refused').length,
+      seen: history.seen.length,
+      strikes: this.#strikes,
+      trace: ground.trace,
+    };
+  }
+
+  async #play(): Promise<string[]> {
+    const { ground, history, profile, workload } = this;
+    const isFailed = (): boolean => ground.failure !== null;
+    const admin = workload.client('admin').tidemark.admin();
+    if (!(await this.form(admin)))
+      return [ground.failure ?? `the cluster did not form in ${FORM_MS} ms`];
+    ground.network.profile = profile.network;
+    workload.start();
+    const names = this.#namedWriters();
+    const racers = this.#raceOn();
+    const faults = new Faults({
+      seed: this.#seed,
+      skipped: this.#skipped,
+      ground,
+      history,
+      profile,
+      brokers: this.brokers,
+      topics: this.topics,
+      admin,
+      isWhole: () => this.isWhole(),
+      takeName: () => names.takeOver(),
+      makeBroker: () => this.#makeBroker(),
+      rowOf: (topic, partition) => this.#rowOf(topic, partition),
+    });
+    faults.start();
+    await ground.time.run(isFailed, profile.chaosMs);
+    workload.stopSending();
+    names.stop();
+    racers.stop();
+    faults.heal();
+    this.#strikes = faults.strikes;
+    const isWell = await ground.time.run(() => isFailed() || this.isWhole(), LIVENESS_MS);
+    if (ground.failure !== null) return [ground.failure];
+    if (!isWell) return [`${LIVENESS_MS} ms after healing: ${this.whatIsMissing()}`];
+    const rolled = profile.isRolled ? await this.#roll(admin) : [];
+    await ground.time.run(() => isFailed() || history.pending.size === 0, CALLS_END_MS);
+    return [
+      ...rolled,
+      ...(ground.failure === null ? [] : [ground.failure]),
+      ...(await this.check()),
+    ];
+  }
+
+  async #roll(admin: Admin): Promise<readonly string[]> {
+    const { ground, workload } = this;
+    let faults: readonly string[] | null = null;
+    const partitions = (): RolledPartition[] =>
+      [...(this.image()?.topics.values() ?? [])].flatMap(({ name, config, partitions: states }) =>
+        states.map((state) => ({
+          topic: name,
+          state,
+          minInSyncReplicas: config.minInSyncReplicas,
+        })),
+      );
+    const { tidemark } = workload.client('roller');
+    roll({
+      ground,
+      admin,
+      brokers: this.members,
+      partitions,
+      random: new Random(this.#seed).fork('roll'),
+      producerOf: (options) => tidemark.producer({ ...options, acks: 'all' }),
+      send: (producer, place) => workload.send('roller', producer, place),
+    }).then(
+      (found) => {
+        faults = found;
+      },
+      (error: unknown) => {
+        ground.fail(`the roll failed with ${String(error)}`);
+      },
+    );
+    await ground.time.run(() => faults !== null || ground.failure !== null, ROLL_MS);
+    return faults ?? ['the roll did not end'];
+  }
+
+  /** They write to a topic that every run has. */
+  #namedWriters(): NamedWriters {
+    const [topic] = this.topics;
+    assert(topic !== undefined, 'a run has topics');
+    const idOf = (): string | null =>
+      [...(this.image()?.topics.values() ?? [])].find(({ name }) => name === topic.name)?.topicId ??
+      null;
+    return new NamedWriters({
+      ground: this.ground,
+      history: this.history,
+      random: new Random(this.#seed).fork('names'),
+      topic,
+      topicId: idOf,
+      leaderOf: (partition) => this.#rowOf(topic.name, partition)?.leader ?? -1,
+      brokers: this.profile.brokers,
+      meanPauseMs: 4 * this.profile.appendEveryMs,
+      ends: () => this.#endsOf(idOf()),
+    });
+  }
+
+  #raceOn(): Racers {
+    const { ground, history, profile, workload } = this;
+    const racers = new Racers({
+      ground,
+      history,
+      random: new Random(this.#seed).fork('races'),
+      topic: RACED,
+      brokers: profile.brokers,
+      meanPauseMs: 2 * profile.appendEveryMs,
+      client: (host) => workload.client(host),
+    });
+    if (this.#racers > 0) racers.start(this.#racers);
+    return racers;
+  }
+
+  #endsOf(topicId: string | null): ReadonlyMap<number, number> | null {
+    if (!this.members.every(({ isServing }) => isServing)) return null;
+    const ends = new Map<number, number>();
+    for (const { broker } of this.members)
+      for (const replica of broker?.report().replicas ?? [])
+        if (replica.topicId === topicId) {
+          const { partition, status } = replica;
+          ends.set(partition, Math.max(ends.get(partition) ?? 0, status.logEnd));
+        }
+    return ends;
+  }
+
+  #makeBroker(): SimBroker {
+    this.#lastBrokerId += 1;
+    return new SimBroker(this.#lastBrokerId, this.ground, this.#options);
+  }
+
+  /** Starts all brokers, bootstraps on the first, waits for all, makes the topics. */
+  async form(admin: Admin): Promise<boolean> {
+    const { ground, history } = this;
+    this.#watch();
+    for (const broker of this.brokers) broker.start();
+    let isMade = false;
+    const make = async (): Promise<void> => {
+      for (const topic of this.topics) await admin.createTopic(creationOf(topic));
+      isMade = true;
+    };
+    const bootstrap = (): void => {
+      const [first] = this.brokers;
+      assert(first !== undefined, 'a cluster has brokers');
+      // A slow disk opens later.
+      if (first.broker === null) {
+        ground.time.after(LOOK_AGAIN_MS, bootstrap);
+        return;
+      }
+      history
+        .follow('bootstrap', ground.time.nowMs, first.broker.bootstrap(CLUSTER_ID))
+        .catch((error: unknown) => {
+          ground.fail(`bootstrap: ${String(error)}`);
+        });
+    };
+    ground.time.after(BOOTSTRAP_MS, bootstrap);
+    const areServing = await ground.time.run(
+      () => ground.failure !== null || this.brokers.every(({ isServing }) => isServing),
+      FORM_MS,
+    );
+    if (!areServing || ground.failure !== null) return false;
+    make().catch((error: unknown) => {
+      ground.fail(`create topics: ${String(error)}`);
+    });
+    return (
+      (await ground.time.run(
+        () => ground.failure !== null || (isMade && this.isWhole()),
+        FORM_MS,
+      )) && ground.failure === null
+    );
+  }
+
+  /** Newest metadata that any broker has. */
+  image(): ReturnType<Broker['image']> | null {
+    const images = this.brokers.flatMap(({ broker }) => (broker === null ? [] : [broker.image()]));
+    return images.length === 0
+      ? null
+      : images.reduce((left, right) => (left.index >= right.index ? left : right));
+  }
+
+  /** Brokers that were not removed. */
+  get members(): readonly SimBroker[] {
+    return this.brokers.filter(({ isRemoved }) => !isRemoved);
+  }
+
+  #rowOf(name: string, partition: number): PartitionState | null {
+    const topics = [...(this.image()?.topics.values() ?? [])];
+    return topics.find((topic) => topic.name === name)?.partitions[partition] ?? null;
+  }
+
+  /** Notes what all brokers know by now, as long as the run takes. */
+  #watch(): void {
+    const images = this.brokers
+      .filter(({ isRunning }) => isRunning)
+      .map(({ broker, isServing }) => (isServing && broker !== null ? broker.image() : null));
+    const { nowMs } = this.ground.time;
+    for (const { topic, partition, fromOffset } of this.knowledge.look(images, nowMs))
+      this.ground.note(`loss reported: ${topic}/${partition} from ${fromOffset}`);
+    this.ground.time.after(WATCH_MS, () => {
+      this.#watch();
+    });
+  }
+
+  isWhole(): boolean {
+    const image = this.image();
+    return (
+      image !== null &&
+      image.topics.size === this.topics.length &&
+      this.members.every(({ isServing }) => isServing) &&
+      [...image.topics.values()].every((topic) =>
+        topic.partitions.every((state) => isWholePartition(state)),
+      )
+    );
+  }
+
+  whatIsMissing(): string {
+    const image = this.image();
+    const silent = this.members
+      .filter(({ isServing }) => !isServing)
+      .map(({ brokerId, broker }) => `broker ${brokerId} is ${broker?.phase() ?? 'not running'}`);
+    const partial = [...(image?.topics.values() ?? [])].flatMap((topic) =>
+      topic.partitions
+        .filter((state) => !isWholePartition(state))
+        .map((state) => `${topic.name}/${state.partition} is ${JSON.stringify(state)}`),
+    );
+    return [...silent, ...partial].join('; ') || 'nothing is missing now';
+  }
+
+  /**
+   * Reads everything back as a program would, then replica by replica; damage that only these looks
+   * find is repaired in between.
+   */
+  async check(): Promise<string[]> {
+    const { ground, history } = this;
+    // What is read from now on may stand beyond the ends that the checkers know.
+    const seen = [...history.seen];
+    const logs = await this.#until('the logs cannot be read', () => this.#readAll());
+    if (logs === null) return [ground.failure ?? ''];
+    const replicaFaults = await this.#until('the replicas cannot be compared', () =>
+      checkReplicas(this.members.flatMap(({ broker }) => (broker === null ? [] : [broker]))),
+    );
+    if (replicaFaults === null) return [ground.failure ?? ''];
+    return [
+      ...checkAcknowledged(history, logs),
+      ...checkOnce(logs),
+      ...checkReadOnce(history, seen, logs),
+      ...checkCertainty(history, logs),
+      ...checkFenced(history, logs),
+      ...checkRaced(history, logs),
+      ...checkReaders(history, seen, logs),
+      ...checkLogStarts(logs, this.topics),
+      ...checkLosses(this.knowledge.losses, this.topics),
+      ...checkTold(history.passages, this.knowledge.losses, this.topics),
+      ...checkEnded(history, ground.time.nowMs),
+      ...replicaFaults,
+    ];
+  }
+
+  /**
+   * The result of `look`, which is tried again while the cluster mends what it met. Null: something
+   * failed for good.
+   */
+  async #until<T>(what: string, look: () => Promise<T>): Promise<T | null> {
+    const { ground } = this;
+    for (let attempt = 1; ; attempt += 1) {
+      let result: { readonly value: T } | { readonly error: unknown } | null = null;
+      look().then(
+        (value) => {
+          result = { value };
+        },
+        (error: unknown) => {
+          result = { error };
+        },
+      );
+      await ground.time.run(() => result !== null || ground.failure !== null, LOOK_MS);
+      const ended = result as { readonly value: T } | { readonly error: unknown } | null;
+      if (ended !== null && 'value' in ended) return ended.value;
+      const reason = ended === null ? `no end in ${LOOK_MS} ms` : textOf(ended.error);
+      ground.note(`${what}: ${reason}`);
+      if (attempt === LOOKS_MAX) ground.fail(`${what}: ${reason}`);
+      if (ground.failure !== null) return null;
+      await ground.time.run(() => false, SETTLE_MS);
+      await ground.time.run(() => ground.failure !== null || this.isWhole(), LIVENESS_MS);
+    }
+  }
+
+  async #readAll(): Promise<FinalLog[]> {
+    const { tidemark } = this.workload.client('checker');
+    const admin = tidemark.admin();
+    const logs: FinalLog[] = [];
+    for (const { name } of this.topics) {
+      const topic = await admin.describeTopic(name);
+      for (const { partition } of topic.partitions) {
+        const { values, position } = await readAll(tidemark, name, partition);
+        const leader = this.#leaderOf(topic.topicId, partition);
+        const { logStart } = leader.marks(topic.topicId, partition);
+        const sinceMs = this.#sinceMs(topic.topicId, name);
+        const losses = this.knowledge.losses.filter(
+          (loss) => loss.topicId === topic.topicId && loss.partition === partition,
+        );
+        const end = position?.offset ?? 0;
+        logs.push({ topic: name, partition, logStart, end, values, sinceMs, losses });
+      }
+    }
+    return logs;
+  }
+
+  /** Whatever is sent since then to the topic's name belongs to this topic. */
+  #sinceMs(topicId: string, name: string): number {
+    const isRemade = this.topics.some((topic) => topic.name === name && topic.isRemade);
+    return isRemade ? this.knowledge.knownSinceMs(topicId) : 0;
+  }
+
+  #leaderOf(topicId: string, partition: number): Broker {
+    const leaderId = this.image()?.topics.get(topicId)?.partitions[partition]?.leader;
+    const leader = this.brokers.find(({ brokerId }) => brokerId === leaderId)?.broker;
+    if (leader === undefined || leader === null)
+      throw new BrokerError('LEADER_UNKNOWN', `${topicId}/${partition} has no leader that runs`);
+    return leader;
+  }
+}
+
+/** A partition's records by offset, and the position behind them. */
+async function readAll(
+  tidemark: Tidemark,
+  topic: string,
+  partition: number,
+): Promise<{
+  readonly values: ReadonlyMap<number, string>;
+  readonly position: Position | undefined;
+}> {
+  const values = new Map<number, string>();
+  await using consumer = tidemark.consumer({
+    topic,
+    partitions: [partition],
+    follow: false,
+    onLoss: 'yield',
+  });
+  for await (const item of consumer.records())
+    if (!('kind' in item)) values.set(item.offset, nameOf(item.value));
+  return { values, position: consumer.positions()[0] };
+}
+
+function isWholePartition({
+  leader,
+  replicas,
+  syncSet,
+  suspects,
+  target,
+}: PartitionState): boolean {
+  return (
+    leader >= 0 &&
+    syncSet.length === replicas.length &&
+    suspects.length === 0 &&
+    target === undefined
+  );
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from '../../../broker/config.ts';
+
+const SOUND = ['--id', '1', '--data', '/d', '--listen', '127.0.0.1:9641'];
+const CLUSTER_ID = '0b9e2f3a-0000-4000-8000-00000000abcd';
+
+function faultsOf(argv: readonly string[], environment: Record<string, string> = {}): string[] {
+  try {
+    readConfig(argv, environment);
+    return [];
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message.split('\n');
+  }
+}
+
+describe('options of a broker', () => {
+  it('are read from flags, then from the environment, then by default', () => {
+    const config = readConfig(SOUND, {
+      TIDEMARK_LISTEN: '127.0.0.1:1',
+      TIDEMARK_CLUSTER_ID: CLUSTER_ID,
+      UV_THREADPOOL_SIZE: '16',
+    });
+    expect(config).toMatchObject({
+      brokerId: 1,
+      listen: { host: '127.0.0.1', port: 9641 },
+      clusterId: CLUSTER_ID,
+      poolThreads: 16,
+      heartbeatMs: 250,
+    });
+  });
+
+  it('tell only the faults that are there, all of them', () => {
+    const faults = faultsOf([...SOUND, '--sessions-timeout-ms', '1', '--heartbeat-ms', '1']);
+    expect(faults).toHaveLength(2);
+    expect(faults[0]).toMatch(
+      /^config: --sessions-timeout-ms is not an option, must be one of --id/,
+    );
+    expect(faults[1]).toBe("config: heartbeat-ms is '1', must be a whole number from 20 to 60000");
+  });
+
+  it.each(['not a uuid', CLUSTER_ID.toUpperCase(), `${CLUSTER_ID} `, '../x'])(
+    'refuse the cluster id %j',
+    (id) => {
+      expect(faultsOf([...SOUND, '--cluster-id', id])).toEqual([
+        `config: cluster-id is '${id}', must be a UUID in lower case, or empty`,
+      ]);
+    },
+  );
+
+  it.each(['abc', '', '1', '0', '-4', '1.5', '1025', '0x10'])(
+    'refuse %j threads, which libuv would take for another number',
+    (threads) => {
+      expect(faultsOf(SOUND, { UV_THREADPOOL_SIZE: threads })).toEqual([
+        `config: UV_THREADPOOL_SIZE is '${threads}', must be a whole number from 2 to 1024`,
+      ]);
+    },
+  );
+
+  it.each(['1e2', '0x10', ' 5', '+5', '-1', '1.0', '65536'])('refuse the broker id %j', (id) => {
+    expect(faultsOf(['--id', id, ...SOUND.slice(2)])).toEqual([
+      `config: id is '${id}', must be a whole number from 0 to 65535`,
+    ]);
+  });
+
+  it('show what cannot be printed by its code, each fault on its own line', () => {
+    expect(faultsOf([...SOUND, '--log-level', '\u001b[2J\nall is well'])).toEqual([
+      expect.stringContaining("log-level is '\\u001b[2J\\nall is well', must be one of"),
+    ]);
+  });
+});

@@ -1,0 +1,114 @@
+/** `topic offsets`, `topic describe --all`, `topic delete` on a terminal, ranges of `read`. */
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { confirm } from '../../../../client/cli/confirm.ts';
+import { FakeCluster, TOPIC } from '../fake-cluster.ts';
+import { frameOf } from '../records.ts';
+import { type Ran, runCli } from './run.ts';
+
+let cluster: FakeCluster;
+
+beforeEach(async () => {
+  cluster = new FakeCluster(2);
+  await cluster.start();
+});
+
+afterEach(() => cluster.stop());
+
+function cli(...args: string[]): Promise<Ran> {
+  return runCli(args, { env: { TIDEMARK_SERVER: cluster.servers.join(',') } });
+}
+
+describe('topic offsets', () => {
+  it('shows where each partition begins and ends', async () => {
+    cluster.append(1, frameOf('a', 'b'));
+    const { exitCode, stdout } = await cli('topic', 'offsets', TOPIC);
+    expect({ exitCode, stdout }).toEqual({
+      exitCode: 0,
+      stdout:
+        'PARTITION  START  END  EPOCH  ERROR\n' +
+        '        0      0    0      1  -\n' +
+        '        1      0    2      1  -\n',
+    });
+  });
+
+  it('shows what is at a moment, of the partitions asked', async () => {
+    const args = ['topic', 'offsets', TOPIC, '--at', '2026-01-31', '-p', '1', '-o', 'json'];
+    expect(JSON.parse((await cli(...args)).stdout)).toEqual([
+      { partition: 1, offset: 0, logStart: 0, highWaterMark: 0, leaderEpoch: 1 },
+    ]);
+  });
+
+  it('refuses a day that there is not', async () => {
+    expect(await cli('topic', 'offsets', TOPIC, '--at', '2026-02-30')).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("argument '2026-02-30' is invalid") as string,
+    });
+  });
+});
+
+describe('topic describe --all', () => {
+  it('names the replicas whose broker says nothing', async () => {
+    const { stdout } = await cli('topic', 'describe', TOPIC, '--all');
+    expect(stdout).toContain('PARTITION  BROKER  ROLE      IN SYNC  START');
+    expect(stdout).toMatch(/0 {7}1 {2}leader {4}yes/);
+    expect(stdout).toContain('silent');
+  });
+});
+
+describe('read', () => {
+  it('stops before an offset', async () => {
+    cluster.append(0, frameOf('a', 'b', 'c'));
+    expect((await cli('read', TOPIC, '--to', '2', '--follow', '-p', '0')).stdout).toBe('a\nb\n');
+  });
+
+  it.each(['earliest', 'latest', 'tomorrow', '2026-02-30'])('refuses --to %s', async (to) => {
+    expect((await cli('read', TOPIC, '--to', to)).exitCode).toBe(2);
+  });
+
+  it('keeps one key', async () => {
+    cluster.append(0, frameOf('a'));
+    expect((await cli('read', TOPIC, '--filter', 'key=k')).stdout).toBe('');
+    expect((await cli('read', TOPIC, '--filter', 'value=a')).exitCode).toBe(2);
+  });
+});
+
+describe('a question before what cannot be undone', () => {
+  function terminal(isTTY: boolean) {
+    const stream = (): PassThrough & { isTTY?: boolean } =>
+      Object.assign(new PassThrough(), { isTTY });
+    return {
+      stdin: stream(),
+      stdout: stream(),
+      stderr: stream(),
+      env: {},
+      interrupted: new AbortController().signal,
+    };
+  }
+
+  it.each([
+    ['orders', true],
+    ['yes', false],
+    ['', false],
+  ])('goes on after "%s": %s', async (typed, goesOn) => {
+    const around = terminal(true);
+    around.stdin.end(`${typed}\n`);
+    const asked = confirm('Delete topic "orders"?', 'orders', around);
+    if (goesOn) await asked;
+    else await expect(asked).rejects.toThrow('nothing was done');
+    const shown = around.stderr.end().setEncoding('utf8');
+    expect((await shown.toArray()).join('')).toContain('Delete topic "orders"? Type "orders"');
+  });
+
+  it('takes the end of input for no', async () => {
+    const around = terminal(true);
+    around.stdin.end();
+    await expect(confirm('Delete?', 'orders', around)).rejects.toThrow('nothing was done');
+  });
+
+  it('is not asked where nobody is there', async () => {
+    const around = terminal(false);
+    await confirm('Delete?', 'orders', around);
+    expect(around.stderr.read()).toBeNull();
+  });
+});

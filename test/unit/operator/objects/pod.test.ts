@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig } from '../../../../broker/config.ts';
+import { CONFIG_VARIABLES } from '../../../../operator/api/broker-config.ts';
+import { buildPodTemplate } from '../../../../operator/objects/pod.ts';
+import type { LogCluster } from '../../../../operator/api/types.ts';
+import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
+import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
+
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+}
+
+interface Pod {
+  readonly terminationGracePeriodSeconds: number;
+  readonly topologySpreadConstraints: readonly Readonly<Record<string, unknown>>[];
+  readonly containers: readonly {
+    readonly image: string;
+    readonly imagePullPolicy?: string;
+    readonly env: readonly Variable[];
+    readonly startupProbe: { readonly periodSeconds: number; readonly failureThreshold: number };
+  }[];
+}
+
+const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
+
+const podOf = (cluster: LogCluster): Pod =>
+  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID).spec as unknown as Pod;
+
+/**
+ * The environment that the kubelet makes of a pod: fields of the pod, then variables that come
+ * earlier.
+ */
+function environmentOf(
+  cluster: LogCluster,
+  pod: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const environment: Record<string, string> = { HOSTNAME: pod['metadata.name'] ?? '' };
+  for (const { name, value, valueFrom } of podOf(cluster).containers[0]!.env) {
+    const given = valueFrom === undefined ? value : pod[valueFrom.fieldRef.fieldPath];
+    environment[name] = (given ?? '').replaceAll(
+      /\$\((\w+)\)/g,
+      (whole, variable: string) => environment[variable] ?? whole,
+    );
+  }
+  return environment;
+}
+
+describe('buildPodTemplate()', () => {
+  it('gives a broker options that the broker accepts', () => {
+    const cluster = logCluster({
+      replicas: 5,
+      config: { sessionTimeoutMs: 5_000, diskReserveBytes: 0, logLevel: 'debug' },
+    });
+    const environment = environmentOf(cluster, {
+      'metadata.name': 'logs-4',
+      'metadata.uid': '7a1c',
+      "metadata.labels['topology.kubernetes.io/zone']": 'z2',
+    });
+    expect(readConfig([], environment)).toMatchObject({
+      brokerId: 4,
+      dataDir: '/var/lib/tidemark',
+      listen: { host: '0.0.0.0', port: 9641 },
+      advertised: { host: 'logs-4.logs-brokers.shop.svc', port: 9641 },
+      rack: 'z2',
+      seeds: [0, 1, 2].map((id) => ({ host: `logs-${id}.logs-brokers.shop.svc`, port: 9641 })),
+      clusterId: CLUSTER_ID,
+      podUid: '7a1c',
+      httpPort: 9642,
+      sessionTimeoutMs: 5_000,
+      // Live: it reaches brokers as a setting of their cluster, and no pod changes with it.
+      reserveBytes: 268_435_456,
+      logLevel: 'info',
+    });
+  });
+
+  it('passes every option that is read at the start on, under the name that the broker reads', () => {
+    const config = { heartbeatMs: 200, sessionTimeoutMs: 2_000, stopTimeoutMs: 11 };
+    const live = { votersMax: 1, flushBytes: 4_097, logLevel: 'debug' };
+    const names = podOf(logCluster({ config: { ...live, ...config } })).containers[0]!.env.map(
+      ({ name }) => name,
+    );
+    expect(names.slice(-4)).toEqual([
+      'UV_THREADPOOL_SIZE',
+      ...Object.keys(config).map((field) => CONFIG_VARIABLES.get(field)),
+    ]);
+    expect(Object.keys(live).map((field) => CONFIG_VARIABLES.get(field))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it.each([
+    { replicas: 1, seeds: 1 },
+    { replicas: 2, seeds: 2 },
+    { replicas: 3, seeds: 3 },
+    { replicas: 9, seeds: 3 },
+  ])('names $seeds seeds of $replicas brokers', ({ replicas, seeds }) => {
+    const cluster = logCluster({ replicas, replicationFactor: 1, minInSyncReplicas: 1 });
+    expect(environmentOf(cluster, {})['TIDEMARK_SEEDS']?.split(',')).toHaveLength(seeds);
+  });
+
+  it('outlasts the orderly stop', () => {
+    expect(podOf(logCluster()).terminationGracePeriodSeconds).toBe(60);
+    const slow = logCluster({ config: { stopTimeoutMs: 90_500 } });
+    expect(podOf(slow).terminationGracePeriodSeconds).toBe(131);
+  });
+
+  it('leaves half an hour for recovery', () => {
+    const { periodSeconds, failureThreshold } = podOf(logCluster()).containers[0]!.startupProbe;
+    expect(periodSeconds * failureThreshold).toBe(1_800);
+  });
+
+  it('keeps to the restricted pod security standard, whatever is added', () => {
+    const added = logCluster({ podTemplate: { tolerations: [{ operator: 'Exists' }] } });
+    expect(restrictedBreaches(podOf(logCluster()))).toEqual([]);
+    expect(restrictedBreaches(podOf(added))).toEqual([]);
+  });
+
+  it.each([
+    { spread: 'Preferred', whenUnsatisfiable: 'ScheduleAnyway' },
+    { spread: 'Required', whenUnsatisfiable: 'DoNotSchedule' },
+  ])('spreads over racks and nodes: $spread', ({ spread, whenUnsatisfiable }) => {
+    const cluster = logCluster({ rack: { topologyKey: 'example.com/row', spread } });
+    expect(podOf(cluster).topologySpreadConstraints).toMatchObject([
+      { topologyKey: 'example.com/row', whenUnsatisfiable },
+      { topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable },
+    ]);
+  });
+
+  it('adds what podTemplate says, and lets it take no label of the operator', () => {
+    const constraint = { maxSkew: 2, topologyKey: 'row', whenUnsatisfiable: 'ScheduleAnyway' };
+    const { metadata, spec } = buildPodTemplate(
+      logCluster({
+        podTemplate: {
+          labels: { team: 'shop', 'app.kubernetes.io/part-of': 'shop' },
+          annotations: { note: 'x' },
+          nodeSelector: { disk: 'fast' },
+          priorityClassName: 'high',
+          imagePullPolicy: 'Always',
+          topologySpreadConstraints: [constraint],
+        },
+      }),
+      'tidemark:1',
+      CLUSTER_ID,
+    );
+    expect(metadata).toEqual({
+      labels: {
+        team: 'shop',
+        'app.kubernetes.io/name': 'tidemark',
+        'app.kubernetes.io/instance': 'logs',
+        'app.kubernetes.io/component': 'broker',
+        'app.kubernetes.io/part-of': 'tidemark',
+        'app.kubernetes.io/managed-by': 'tidemark-operator',
+      },
+      annotations: { note: 'x' },
+    });
+    expect(spec).toMatchObject({
+      nodeSelector: { disk: 'fast' },
+      priorityClassName: 'high',
+      topologySpreadConstraints: [constraint],
+      containers: [{ imagePullPolicy: 'Always' }],
+    });
+    expect(spec).not.toHaveProperty('imagePullPolicy');
+  });
+});

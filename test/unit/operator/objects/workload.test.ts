@@ -1,0 +1,138 @@
+import { describe, expect, it } from 'vitest';
+import { TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL } from '../../../../operator/api/names.ts';
+import type { PodTemplateSpec } from '../../../../operator/objects/pod.ts';
+import {
+  buildStatefulSet,
+  imageOf,
+  planTemplate,
+  readRecord,
+} from '../../../../operator/objects/workload.ts';
+import type { Manifest } from '../../../../operator/objects/workload.ts';
+import type { LogCluster } from '../../../../operator/api/types.ts';
+import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
+import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
+
+const made = (cluster: LogCluster, image = 'tidemark:1'): Manifest =>
+  buildStatefulSet(cluster, cluster.spec.replicas, planTemplate(cluster, null, image), null);
+
+/** As the API server gives it back. */
+const existing = (manifest: Manifest): Parameters<typeof readRecord>[0] =>
+  JSON.parse(JSON.stringify(manifest)) as Parameters<typeof readRecord>[0];
+
+const labelsOf = ({ spec }: Manifest): Readonly<Record<string, string>> =>
+  (spec['template'] as PodTemplateSpec).metadata.labels;
+
+describe('planTemplate()', () => {
+  const cluster = logCluster();
+  const older = planTemplate(cluster, null, 'tidemark:1');
+  // What an older operator made: one variable fewer, from the same spec.
+  const recorded = {
+    inputs: older.inputs,
+    template: { ...older.template, spec: { ...older.template.spec, enableServiceLinks: true } },
+  };
+
+  it('keeps what an older operator made, while the spec asks for nothing else', () => {
+    const planned = planTemplate(cluster, recorded, 'tidemark:2');
+    expect(planned.template).toEqual(recorded.template);
+    expect(planned.hash).not.toBe(older.hash);
+    expect(planned.image).toBe('tidemark:1');
+  });
+
+  it('keeps it when only the number of brokers changes', () => {
+    const planned = planTemplate(logCluster({ replicas: 5 }), recorded, 'tidemark:2');
+    expect(planned.template).toEqual(recorded.template);
+  });
+
+  it('makes another for other options, and keeps the image', () => {
+    const changed = logCluster({ config: { heartbeatMs: 500 } });
+    const planned = planTemplate(changed, recorded, 'tidemark:2');
+    expect(planned.template.spec).toMatchObject({ enableServiceLinks: false });
+    expect(planned.image).toBe('tidemark:1');
+  });
+
+  it('takes the image that the spec names', () => {
+    const planned = planTemplate(logCluster({ image: 'tidemark:3' }), recorded, 'tidemark:2');
+    expect(planned.image).toBe('tidemark:3');
+  });
+
+  it('takes the default image for a cluster that is new', () => {
+    expect(imageOf(planTemplate(cluster, null, 'tidemark:2').template)).toBe('tidemark:2');
+  });
+});
+
+describe('buildStatefulSet()', () => {
+  it.each([
+    { name: 'minimal', cluster: logCluster() },
+    {
+      name: 'everything',
+      cluster: logCluster({
+        replicas: 5,
+        image: 'registry.example/tidemark@sha256:00',
+        clusterId: '00000000-0000-4000-8000-000000000001',
+        storage: { size: '1Ti', storageClassName: 'fast', whenDeleted: 'Delete' },
+        resources: { requests: { cpu: 2, memory: '4Gi' }, limits: { memory: '8Gi' } },
+        rack: { spread: 'Required' },
+        config: { sessionTimeoutMs: 6_000, stopTimeoutMs: 30_000, logLevel: 'warn' },
+        podTemplate: {
+          labels: { team: 'shop' },
+          annotations: { note: 'x' },
+          tolerations: [{ key: 'dedicated', operator: 'Exists' }],
+          imagePullSecrets: [{ name: 'pull' }],
+          priorityClassName: 'high',
+        },
+      }),
+    },
+  ])('makes of a LogCluster, $name, what the golden file has', async ({ name, cluster }) => {
+    const text = `${JSON.stringify(made(cluster), null, 2)}\n`;
+    await expect(text).toMatchFileSnapshot(
+      `../../../fixtures/operator/golden/stateful-set-${name}.json`,
+    );
+  });
+
+  it('marks pods with the hash of their template, which has no such label itself', () => {
+    const planned = planTemplate(logCluster(), null, 'tidemark:1');
+    expect(labelsOf(made(logCluster()))[TEMPLATE_HASH_LABEL]).toBe(planned.hash);
+    expect(planned.template.metadata.labels).not.toHaveProperty(TEMPLATE_HASH_LABEL);
+  });
+
+  it('comes out the same from what it recorded', () => {
+    const first = made(logCluster());
+    const record = readRecord(existing(first), logCluster());
+    const planned = planTemplate(logCluster(), record.template, 'tidemark:9');
+    expect(buildStatefulSet(logCluster(), 3, planned, record)).toEqual(first);
+  });
+
+  it('leaves the size in the claim template, which nobody may change, as it was made', () => {
+    const grown = logCluster({ storage: { size: '20Gi' } });
+    const record = readRecord(existing(made(logCluster())), grown);
+    const again = buildStatefulSet(grown, 3, planTemplate(grown, null, 'tidemark:1'), record);
+    expect(again.spec['volumeClaimTemplates']).toMatchObject([
+      { spec: { resources: { requests: { storage: '10Gi' } } } },
+    ]);
+  });
+
+  it('has as many pods as it is told, whatever the spec wants', () => {
+    const planned = planTemplate(logCluster(), null, 'tidemark:1');
+    expect(buildStatefulSet(logCluster(), 5, planned, null).spec['replicas']).toBe(5);
+  });
+
+  it('keeps to the restricted pod security standard', () => {
+    const { template } = made(logCluster()).spec as { template: PodTemplateSpec };
+    expect(restrictedBreaches(template.spec)).toEqual([]);
+  });
+});
+
+describe('readRecord()', () => {
+  it.each([
+    { name: 'gone', text: undefined },
+    { name: 'no JSON', text: '{' },
+    { name: 'no object', text: 'null' },
+    { name: 'no template', text: '{"metadata":{}}' },
+  ])('finds no template where the annotation is $name', ({ text }) => {
+    const manifest = made(logCluster());
+    const { [TEMPLATE_ANNOTATION]: _, ...others } = manifest.metadata.annotations ?? {};
+    const annotations = text === undefined ? others : { ...others, [TEMPLATE_ANNOTATION]: text };
+    const found = existing({ ...manifest, metadata: { ...manifest.metadata, annotations } });
+    expect(readRecord(found, logCluster())).toEqual({ template: null, claimSize: '10Gi' });
+  });
+});

@@ -1,0 +1,63 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ProbeServer } from '../../../process/probe-server.ts';
+
+let isAlive: boolean;
+let isReady: boolean;
+let metrics: () => Promise<string>;
+let server: ProbeServer;
+let url: string;
+beforeEach(async () => {
+  isAlive = true;
+  isReady = true;
+  metrics = () => Promise.resolve('m 1\n');
+  server = new ProbeServer({
+    whyDead: () => (isAlive ? null : 'a pass is stuck'),
+    whyNotReady: () => (isReady ? null : 'caches are not filled'),
+    metrics: () => metrics(),
+    metricsContentType: 'text/x',
+  });
+  url = `http://127.0.0.1:${await server.listen('127.0.0.1', 0)}`;
+});
+afterEach(() => server.close());
+
+async function got(path: string, init: RequestInit = {}): Promise<string> {
+  const response = await fetch(url + path, init);
+  return `${response.status} ${(await response.text()).trim()}`;
+}
+
+describe('ProbeServer', () => {
+  it('says whether it is alive and ready, apart', async () => {
+    expect([await got('/livez'), await got('/readyz')]).toEqual(['200 ok', '200 ok']);
+    isReady = false;
+    expect([await got('/livez'), await got('/readyz?verbose')]).toEqual([
+      '200 ok',
+      '503 caches are not filled',
+    ]);
+    isAlive = false;
+    expect(await got('/livez')).toBe('503 a pass is stuck');
+  });
+
+  it('shows metrics, or why not', async () => {
+    expect(await got('/metrics')).toBe('200 m 1');
+    expect((await fetch(`${url}/metrics`)).headers.get('content-type')).toBe('text/x');
+    metrics = () => Promise.reject(new Error('broken gauge'));
+    expect(await got('/metrics')).toBe('500 broken gauge');
+  });
+
+  it('knows nothing else', async () => {
+    expect(await got('/')).toBe('404 /livez, /readyz, /metrics');
+    expect(await got('/livez', { method: 'POST' })).toBe('405 only GET');
+  });
+
+  it('rejects a port that is taken', async () => {
+    const second = new ProbeServer({
+      whyDead: () => null,
+      whyNotReady: () => null,
+      metrics: () => metrics(),
+      metricsContentType: '',
+    });
+    await expect(second.listen('127.0.0.1', Number(new URL(url).port))).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+    });
+  });
+});

@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BrokerError } from '../../../../base/errors.ts';
+import { controlPayload, readControl } from '../../../../wire/batch/control.ts';
+
+describe('readControl()', () => {
+  test('gives back what controlPayload() wrote', () => {
+    fc.assert(
+      fc.property(fc.nat(0xffff_ffff), fc.maxSafeNat(), fc.maxSafeNat(), (brokerId, one, other) => {
+        const [dataEnd, baseOffset] = [Math.min(one, other), Math.max(one, other)];
+        expect(readControl(controlPayload({ brokerId, dataEnd }), baseOffset)).toEqual({
+          kind: 'epoch-start',
+          brokerId,
+          dataEnd,
+        });
+      }),
+    );
+  });
+
+  test('reads version 1, which did not say where the data ends', () => {
+    expect(readControl(Uint8Array.of(1, 0, 1, 0, 44, 1, 0, 0), 5)).toEqual({
+      kind: 'epoch-start',
+      brokerId: 300,
+      dataEnd: undefined,
+    });
+  });
+
+  test.each([
+    { name: 'no version', payload: [1, 0, 2], fault: 'control bytes is 3, must be 4 or more' },
+    {
+      name: 'a short payload of version 1',
+      payload: [1, 0, 1, 0, 1, 0, 0],
+      fault: 'control bytes is 7, must be 8',
+    },
+    {
+      name: 'a short payload of version 2',
+      payload: [1, 0, 2, 0, 1, 0, 0, 0],
+      fault: 'control bytes is 8, must be 16',
+    },
+    {
+      name: 'another kind',
+      payload: [2, 0, 1, 0, 1, 0, 0, 0],
+      fault: 'control kind is 2, must be 1 (epoch start): this build knows no other',
+    },
+    {
+      name: 'version 0',
+      payload: [1, 0, 0, 0, 1, 0, 0, 0],
+      fault: 'control version is 0, must be 1 to 2',
+    },
+    {
+      name: 'a version of the future',
+      payload: [1, 0, 3, 0, 1, 0, 0, 0],
+      fault: 'control version is 3, which is newer: this build reads up to 2',
+    },
+    {
+      name: 'data that ends above the batch',
+      payload: [1, 0, 2, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0],
+      fault: 'control dataEnd is 6, must be 0 to 5, the offset of the batch',
+    },
+  ])('refuses $name', ({ payload, fault }) => {
+    const message = `Cannot read batch at byte 0: ${fault}`;
+    expect(() => readControl(Uint8Array.from(payload), 5)).toThrow(
+      new BrokerError('CORRUPT_BATCH', message),
+    );
+  });
+
+  test('gives a record or CORRUPT_BATCH for any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 20 }), fc.maxSafeNat(), (payload, baseOffset) => {
+        try {
+          expect(readControl(payload, baseOffset).dataEnd ?? 0).toBeLessThanOrEqual(baseOffset);
+        } catch (error) {
+          if (!(error instanceof BrokerError)) throw error;
+          expect(error.code).toBe('CORRUPT_BATCH');
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
