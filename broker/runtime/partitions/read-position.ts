@@ -45,17 +45,13 @@ export function checkReadPosition(
       hint,
     );
   }
-  // A follower's end is not the log's: who has read further elsewhere waits here until it has
-  // come (rule 7 binds only the leader's word).
-  const end = marks.isLeader ? logEnd : Infinity;
-  if (offset < logStart || offset > end) {
-    throw new BrokerError(
+  const outOfRange = (): BrokerError =>
+    new BrokerError(
       'OFFSET_OUT_OF_RANGE',
       `Cannot read ${name} at offset ${offset}: it must be ${logStart} to ${highWaterMark}`,
       { logStart, logEnd: highWaterMark },
     );
-  }
-  if (epoch === 0) return;
+  if (offset < logStart) throw outOfRange();
   if (marks.isLeader && epoch > marks.leaderEpoch) {
     // Another leads by now and this broker has not heard of it, or no leader ever had it (rule 21).
     throw new BrokerError(
@@ -63,7 +59,9 @@ export function checkReadPosition(
       `Cannot read ${name} after a record of epoch ${epoch}: broker ${self} leads epoch ${marks.leaderEpoch} and knows no later one`,
     );
   }
-  const agreed = divergence(epoch, offset)?.endOffset ?? offset;
+  // First the epoch, then the end: a position that was cut off stays one, however short the log is
+  // by now.
+  const agreed = epoch === 0 ? offset : (divergence(epoch, offset)?.endOffset ?? offset);
   if (agreed < offset) {
     throw new BrokerError(
       'POSITION_DIVERGED',
@@ -71,4 +69,7 @@ export function checkReadPosition(
       { logStart, logEnd: agreed },
     );
   }
+  // A follower's end is not the log's: who has read further elsewhere waits here until it has
+  // come (rule 7 binds only the leader's word).
+  if (marks.isLeader && offset > logEnd) throw outOfRange();
 }

@@ -288,7 +288,7 @@ export class Workload {
 
 /** Whether a reader of the topic may find that what it had read is gone. */
 function mayStartOver({ isRetired, isRemade, mayLose }: SimTopic, code: string): boolean {
-  if (code === 'OFFSET_OUT_OF_RANGE') return isRetired || isRemade || mayLose;
+  if (code === 'OFFSET_OUT_OF_RANGE') return isRetired || isRemade;
   if (code === 'POSITION_DIVERGED') return isRemade || mayLose;
   return code === 'UNKNOWN_TOPIC' && isRemade;
 }

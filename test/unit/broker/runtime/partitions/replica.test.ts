@@ -167,6 +167,15 @@ describe('Replica.read() at a follower', () => {
       expect.objectContaining({ code: 'OFFSET_OUT_OF_RANGE' }) as Error,
     );
   });
+
+  it('tells whose position was cut off so, also where the log is shorter by now', () => {
+    expect(() => replicaOf({ leader: 2 }).read({ ...NEAR, offset: 13, epoch: 1 })).toThrow(
+      expect.objectContaining({
+        code: 'POSITION_DIVERGED',
+        details: { logStart: 0, logEnd: 10 },
+      }) as Error,
+    );
+  });
 });
 
 describe('Replica.inspect()', () => {
