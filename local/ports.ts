@@ -1,7 +1,7 @@
 /** Ports that brokers are to listen on: free, or who has them. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { basename } from 'node:path';
+import { basename, isAbsolute } from 'node:path';
 import { printable } from '../base/printable.ts';
 
 /** Of a command line, as much as tells programs apart. */
@@ -37,8 +37,8 @@ function holderOf(port: number): string {
     const sockets = new Set(['tcp', 'tcp6'].flatMap((name) => orNone(() => listeners(name, port))));
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
       if (!socketsOf(pid).some((inode) => sockets.has(inode))) continue;
-      const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      const shown = printable([basename(program), ...args].join(' ').trim());
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      const shown = printable(words.map(withoutFolder).join(' ').trim());
       const isLong = shown.length > COMMAND_LENGTH_MAX;
       return `process ${pid} (${isLong ? `${shown.slice(0, COMMAND_LENGTH_MAX)}…` : shown})`;
     }
@@ -46,6 +46,11 @@ function holderOf(port: number): string {
     // No Linux, or a process that ended meanwhile.
   }
   return 'another process';
+}
+
+/** Long folders would leave no room for the arguments, which tell one broker from the next. */
+function withoutFolder(word: string): string {
+  return isAbsolute(word) ? basename(word) : word;
 }
 
 /** Inodes of the sockets that listen on a port. */

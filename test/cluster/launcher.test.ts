@@ -146,7 +146,7 @@ describe('npm start', () => {
       const [first] = await status();
       expect(code).toBe(1);
       expect(stderr).toContain(`Cannot listen on 127.0.0.1:${port}: process ${first?.pid} (`);
-      expect(stderr).toContain('broker/main.ts --id 1');
+      expect(stderr).toContain('(node program.mjs broker/main.ts --id 1 ');
     } finally {
       rmSync(other, { recursive: true, force: true });
     }
