@@ -18,8 +18,7 @@ import { FollowerStreams } from './partitions/follower-streams.ts';
 import { ClusterClock } from './membership/cluster-clock.ts';
 import { Lifecycle } from './membership/lifecycle.ts';
 import { SpaceWatch, writeSession } from './membership/space.ts';
-import { standingOf } from './membership/registration-standing.ts';
-import type { Standing } from './membership/registration-standing.ts';
+import { standingOf, type Standing } from './membership/registration-standing.ts';
 import type { BrokerOptions } from './options.ts';
 import { PeerFinder } from './membership/peer-finder.ts';
 import { drainAll, isTakenForStopping, OrderlyStop } from './membership/orderly-stop.ts';
@@ -329,6 +328,9 @@ export class Member {
       },
       onReopened: (leader) => {
         this.#streams.restart(leader);
+      },
+      onLeaderReopened: (follower) => {
+        this.#pusher.close(follower, 'a replica that leads was opened again');
       },
       onFailure: (error) => {
         this.#host.onDiskFailed(error);

@@ -56,6 +56,11 @@ export interface ReplicasOptions {
   readonly onOpened: () => void;
   /** A replica of this leader was opened again: what was pushed to it in between is gone. */
   readonly onReopened: (leader: BrokerId) => void;
+  /**
+   * A replica that leads in the same epoch as before was opened again. It has forgotten how far
+   * this follower is, and one that had everything states its position no more on its stream.
+   */
+  readonly onLeaderReopened: (follower: BrokerId) => void;
   /** Opening or deleting failed: the broker must leave. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -409,8 +414,10 @@ export class Replicas {
     slot.replica.assign(assignmentOf(this.#image?.brokers ?? new Map(), topic, state));
     if (!slot.isReopened) return;
     slot.isReopened = false;
-    if (state.leader !== NO_BROKER && state.leader !== this.#options.self)
-      this.#options.onReopened(state.leader);
+    const { self, onReopened, onLeaderReopened } = this.#options;
+    if (state.leader === self)
+      state.replicas.filter((other) => other !== self).forEach(onLeaderReopened);
+    else if (state.leader !== NO_BROKER) onReopened(state.leader);
   }
 
   #delete(slot: Slot): void {

@@ -102,11 +102,14 @@ function onDisk(answer: (call: 'open' | 'delete', partition: number) => unknown)
   readonly clock: FakeClock;
   readonly failures: unknown[];
   readonly calls: string[];
+  /** Whose stream is to begin anew, and in which role. */
+  readonly restarted: string[];
   readonly space: { isShort: boolean };
 } {
   const clock = new FakeClock();
   const failures: unknown[] = [];
   const calls: string[] = [];
+  const restarted: string[] = [];
   const space = { isShort: false };
   const run = async (call: 'open' | 'delete', partition: number): Promise<unknown> => {
     calls.push(`${call} ${partition}`);
@@ -121,15 +124,27 @@ function onDisk(answer: (call: 'open' | 'delete', partition: number) => unknown)
       deletePartition: (_: string, partition: number) => run('delete', partition),
       shortage: () => (space.isShort ? 'no space' : null),
     },
-    host: { clock, crc32, onChanged: () => undefined, isHeard: () => true },
+    host: {
+      clock,
+      crc32,
+      onChanged: () => undefined,
+      onFact: () => undefined,
+      sendPosition: () => undefined,
+      producerFault: () => null,
+      producersGiven: () => 0,
+      proposeSyncSet: async () => undefined,
+      isHeard: () => true,
+    },
     lagMsMax: () => 1_000,
     appendsPendingMax: 10,
     producersMax: 10,
     onOpened: () => undefined,
+    onReopened: (leader: number) => restarted.push(`leader ${leader}`),
+    onLeaderReopened: (follower: number) => restarted.push(`follower ${follower}`),
     onFailure: (error: unknown) => failures.push(error),
   };
   const replicas = new Replicas(options as unknown as ConstructorParameters<typeof Replicas>[0]);
-  return { replicas, clock, failures, calls, space };
+  return { replicas, clock, failures, calls, restarted, space };
 }
 
 function logWith(damage: object | null): object {
@@ -143,6 +158,22 @@ function logWith(damage: object | null): object {
 }
 
 const FULL = new BrokerError('DISK_FULL', 'no space');
+
+/** Broker 1 as metadata has it where it leads. */
+const LEADING = {
+  brokerId: 1,
+  brokerEpoch: 11,
+  directoryId: '00000000-0000-4000-8000-000000000001',
+  host: '127.0.0.1',
+  port: 1,
+  rack: '',
+  restartClass: 'clean',
+  fenced: false,
+  stopping: false,
+  cordoned: false,
+  unfencedEpoch: 1,
+  featureLevelMax: 1,
+} as const;
 
 describe('Replicas with a disk that fails', () => {
   it('answers for no log that was found damaged after the start, and has the broker leave', async () => {
@@ -177,6 +208,31 @@ describe('Replicas with a disk that fails', () => {
     replicas.resume();
     await setImmediate();
     expect(replicas.get(TOPIC_ID, 2)).not.toBeNull();
+    expect(failures).toEqual([]);
+  });
+
+  it('has those who follow it state their positions again where a leader was opened again', async () => {
+    let isFull = true;
+    const append = async (): Promise<void> => {
+      if (isFull) throw FULL;
+    };
+    const { replicas, failures, clock, restarted } = onDisk(() => ({ ...logWith(null), append }));
+    const led = { replicas: [3, 1, 2], syncSet: [1], quorum: 1, leader: 1, leaderEpoch: 2 };
+    replicas.begin(
+      11,
+      changed({ ...imageOf(), brokers: new Map([[1, LEADING]]) }, (topic) => ({
+        ...topic,
+        partitions: [{ ...topic.partitions[0]!, ...led }],
+      })),
+    );
+    await setImmediate();
+    expect([replicas.get(TOPIC_ID, 0)?.isFull, restarted]).toEqual([true, []]);
+    isFull = false;
+    clock.advance(10_000);
+    replicas.resume();
+    await setImmediate();
+    expect(replicas.get(TOPIC_ID, 0)?.isLeader).toBe(true);
+    expect(restarted).toEqual(['follower 3', 'follower 2']);
     expect(failures).toEqual([]);
   });
 
