@@ -113,8 +113,11 @@ export class BrokerStrikes {
     if (this.#isBusy || broker.isHeld) return;
     this.#isBusy = true;
     const { patience, isWhole } = this.#parts;
+    // The copy is another's disk, or old by then: one lossy event, which others of the same window
+    // must not join. Whoever is held back is not whole, so it is asked before.
     const isClean = random.chance(0.4);
-    if (isClean) {
+    let mayRun = isWhole();
+    if (isClean && mayRun) {
       broker.isWanted = false;
       await broker.stop();
       broker.isWanted = true;
@@ -123,9 +126,9 @@ export class BrokerStrikes {
     const twin = broker.twin(random);
     if (!isClean) await this.#rest(random, 4_000);
     const isAlone = isClean || random.chance(0.5);
-    if (isAlone && !isClean) broker.hold();
-    // The copy is old by now: one lossy event, which others of the same window must not join.
-    const mayRun = patience.isOn() && (isClean || isWhole() || isAlone);
+    if (!isClean) mayRun = isWhole();
+    if (isAlone && mayRun && !isClean) broker.hold();
+    mayRun &&= patience.isOn();
     if (mayRun) {
       patience.ground.note(`b${broker.brokerId} runs twice`);
       twin.start();
