@@ -13,7 +13,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ROOT } from '../../cluster/harness/child.ts';
 import { run, tryRun } from './run.ts';
 import {
@@ -154,8 +154,7 @@ async function installNode(folder: string, root: string): Promise<void> {
   copyFileSync(join(folder, 'node_modules/node/bin/node'), node);
   chmodSync(node, 0o755);
   const modules = join(root, 'usr/local/lib/node_modules');
-  const npm = join((await run('npm', ['root', '--global'])).trim(), 'npm');
-  cpSync(npm, join(modules, 'npm'), { recursive: true, dereference: true });
+  cpSync(await npmFolder(), join(modules, 'npm'), { recursive: true, dereference: true });
   for (const name of ['npm', 'npx']) {
     const target = `../lib/node_modules/npm/bin/${name}-cli.js`;
     await run('ln', ['--symbolic', target, join(root, 'usr/local/bin', name)]);
@@ -163,6 +162,17 @@ async function installNode(folder: string, root: string): Promise<void> {
   // Where the way to the registry leads through a proxy with an authority of its own, the build has
   // to trust it too.
   if (existsSync(CERTIFICATES)) copyFileSync(CERTIFICATES, join(root, CERTIFICATES));
+}
+
+/**
+ * Where this machine's npm lies: what started this process says so. Asked for its global folder,
+ * npm answers by the Node that runs it, which need not be the one that it came with.
+ */
+async function npmFolder(): Promise<string> {
+  const program = process.env['npm_execpath'];
+  return program?.endsWith('npm-cli.js') === true
+    ? dirname(dirname(program))
+    : join((await run('npm', ['root', '--global'])).trim(), 'npm');
 }
 
 async function commitBase(root: string): Promise<void> {
