@@ -166,7 +166,10 @@ export class World {
     racers.stop();
     faults.heal();
     this.#strikes = faults.strikes;
-    const isWell = await ground.time.run(() => isFailed() || this.isWhole(), LIVENESS_MS);
+    // A process that still stands still counts for a session more.
+    const isAwake = (): boolean => this.members.every(({ process }) => process?.isStalled !== true);
+    const isSound = (): boolean => isAwake() && this.isWhole();
+    const isWell = await ground.time.run(() => isFailed() || isSound(), LIVENESS_MS);
     if (ground.failure !== null) return [ground.failure];
     if (!isWell) return [`${LIVENESS_MS} ms after healing: ${this.whatIsMissing()}`];
     const rolled = profile.isRolled ? await this.#roll(admin) : [];
