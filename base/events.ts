@@ -20,6 +20,12 @@ export const EVENTS = {
     meaning: 'The directory belongs to a cluster; its logs are recovered',
     fields: ['directoryId', 'clusterId', 'restartClass', 'reason'],
   },
+  'internal-listener-open': {
+    level: 'warn',
+    meaning:
+      'Other machines reach the internal listener, which authenticates nobody: whoever reaches it can act as a broker',
+    fields: ['host'],
+  },
   'seeds-disagree': {
     level: 'warn',
     meaning: 'The seeds know different clusters: this broker joins none',

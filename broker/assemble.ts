@@ -26,8 +26,8 @@ const APPENDS_PENDING_MAX = 100_000;
 export interface Parts {
   readonly clock: Clock;
   readonly disk: LiveDisk;
-  /** Internal services are added to it; it listens later. */
-  readonly server: ServiceHost;
+  /** The internal services are added to it; it listens later. */
+  readonly internalServer: ServiceHost;
   readonly channels: Channels;
   readonly probe: Peers['probe'];
   readonly seed: number;
@@ -41,7 +41,7 @@ export interface Parts {
 
 /** Not started yet. */
 export function assembleBroker(config: Config, parts: Parts): Broker {
-  const { clock, disk, server, channels, probe, seed, newUuid, report } = parts;
+  const { clock, disk, internalServer, channels, probe, seed, newUuid, report } = parts;
   const { onLiveValues, onFact, onExit } = parts;
   return new Broker({
     ...config,
@@ -55,7 +55,7 @@ export function assembleBroker(config: Config, parts: Parts): Broker {
     partitionsMax: PARTITIONS_PER_CLUSTER_MAX,
     clock,
     disk,
-    peers: new GrpcPeers({ server, channels, probe, clock, report }),
+    peers: new GrpcPeers({ server: internalServer, channels, probe, clock, report }),
     crc32,
     newUuid,
     onFact,

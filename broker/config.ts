@@ -27,8 +27,12 @@ import type { TopicConfig } from './metadata/types.ts';
 export interface Config {
   readonly brokerId: number;
   readonly dataDir: string;
+  /** Of clients. */
   readonly listen: Address;
   readonly advertised: Address;
+  /** Of brokers and the operator. */
+  readonly internalListen: Address;
+  readonly internalAdvertised: Address;
   readonly rack: string;
   readonly seeds: readonly Address[];
   readonly clusterId: string;
@@ -56,14 +60,23 @@ export interface Config {
   readonly options: readonly OptionReport[];
 }
 
+/** Every address of the machine. */
+const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '[::]'];
+/** Where nobody else on the network reaches it, and where it is looked for. */
+const INTERNAL_HOST = '127.0.0.1';
+const INTERNAL_PORT = 9_643;
+
 /** Text. */
 export const TEXT_OPTIONS = {
   id: 'number of this broker, 0 or greater; or `auto`: the number at the end of the host name',
   data: 'data directory',
-  listen: 'address to listen on, host:port',
-  advertise: 'address that clients and brokers dial, host:port; default: the listen address',
+  listen: 'address to listen on for clients, host:port',
+  advertise: 'address that clients dial, host:port; default: the listen address',
+  'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${INTERNAL_HOST}:${INTERNAL_PORT}; nobody is authenticated there, so any other host must be one that only they reach`,
+  'internal-advertise':
+    'address that other brokers dial, host:port; default: the internal listen address',
   rack: 'failure domain; empty when unknown',
-  seeds: 'addresses of brokers, host:port, separated by commas; may contain this one',
+  seeds: 'internal addresses of brokers, host:port, separated by commas; may contain this one',
   'cluster-id': 'cluster that the data directory must belong to; empty: any',
   'pod-uid': 'identity of the pod, part of the mount identity; empty outside Kubernetes',
   [LOG_LEVEL_OPTION.flag]: LOG_LEVEL_OPTION.meaning,
@@ -115,6 +128,7 @@ export function readConfig(
     listen,
     advertised:
       text('advertise') === '' ? listen : readAddress('advertise', text('advertise'), faults),
+    ...readInternal(text, faults),
     rack: text('rack'),
     seeds: text('seeds')
       .split(',')
@@ -148,7 +162,7 @@ export function readConfig(
       return { name: flag, value: given === '' ? String(fallback) : given, source, isLive };
     }),
   };
-  faults.push(...optionRelationFaults(config));
+  faults.push(...optionRelationFaults(config), ...internalFaults(config, text));
   if (faults.length > 0)
     throw new ConfigError(faults.map((fault) => `config: ${printable(fault)}`).join('\n'));
   return Object.freeze(config);
@@ -203,6 +217,46 @@ function readAddress(flag: string, given: string, faults: string[]): Address {
     return { host: match.groups?.['host'] ?? '', port };
   faults.push(`${flag} is '${given}', must be host:port with a port from 1 to ${PORT_MAX}`);
   return { host: '', port: 0 };
+}
+
+type Text = (flag: keyof typeof TEXT_OPTIONS) => string;
+
+function readInternal(
+  text: Text,
+  faults: string[],
+): Pick<Config, 'internalListen' | 'internalAdvertised'> {
+  const read = (flag: 'internal-listen' | 'internal-advertise', fallback: Address): Address =>
+    text(flag) === '' ? fallback : readAddress(flag, text(flag), faults);
+  const listen = read('internal-listen', { host: INTERNAL_HOST, port: INTERNAL_PORT });
+  return { internalListen: listen, internalAdvertised: read('internal-advertise', listen) };
+}
+
+/** A broker that others cannot reach would join nothing, and say only that it waits. */
+function internalFaults({ listen, internalListen, seeds }: Config, text: Text): string[] {
+  const own = spelled(internalListen);
+  const faults: string[] = [];
+  if (own === spelled(listen))
+    faults.push(`internal-listen is '${own}', must be another address than listen`);
+  if (WILDCARD_HOSTS.includes(internalListen.host) && text('internal-advertise') === '')
+    faults.push(
+      `internal-advertise is missing, must be host:port of this broker where internal-listen is every address ('${own}')`,
+    );
+  const far = seeds.find(({ host }) => !isLoopback(host));
+  if (text('internal-listen') === '' && far !== undefined)
+    faults.push(
+      `internal-listen is missing, must be host:port where seeds are on other machines ('${spelled(far)}'): by default only this machine reaches it, since nobody is authenticated there`,
+    );
+  return faults;
+}
+
+/** As it was given: an IPv6 host is read with its brackets. */
+function spelled({ host, port }: Address): string {
+  return `${host}:${port}`;
+}
+
+/** Does only this machine reach it? A name may stand for any address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function readPoolThreads(given: string | undefined, faults: string[]): number {

@@ -1,9 +1,15 @@
 /**
- * Every service of a broker's port, beside those that its peers use: the public API, health and
- * reflection. main.ts and tests add the same ones.
+ * Every service of a broker's two listeners, beside the internal ones (`network/grpc-peers.ts`): on
+ * that of clients the public API, health and reflection, on the internal one what brokers hand on
+ * to each other and the operator calls. main.ts and tests add the same ones.
  */
 import type { ServiceHost } from '../wire/grpc/channel.ts';
-import { publicServices, type PublicServicesOptions } from './service/public-services.ts';
+import {
+  addForwardedServices,
+  addPublicServices,
+  publicServices,
+  type PublicServicesOptions,
+} from './service/public-services.ts';
 import { readDescriptors } from './telemetry/descriptors.ts';
 import {
   Health,
@@ -16,14 +22,18 @@ import { REFLECTION_SERVICES, reflectionHandler } from './telemetry/reflection.t
 const PUBLIC_SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
 
 export interface FrontOptions extends PublicServicesOptions {
+  /** Of clients. */
   readonly server: ServiceHost;
+  /** Of brokers and the operator. */
+  readonly internalServer: ServiceHost;
   readonly isServing: () => boolean;
   /** The set of descriptors of our own services. */
   readonly descriptors: Uint8Array;
 }
 
 /** Adds them; whoever stops the broker closes both. */
-export function addServices({ server, isServing, descriptors, ...options }: FrontOptions) {
+export function addServices(given: FrontOptions) {
+  const { server, internalServer, isServing, descriptors, ...options } = given;
   const services = publicServices(options);
   const health = new Health({ isServing, services: PUBLIC_SERVICES });
   const reflection = reflectionHandler(
@@ -31,8 +41,8 @@ export function addServices({ server, isServing, descriptors, ...options }: Fron
     readDescriptors(Buffer.concat([descriptors, healthDescriptors()])),
     [...PUBLIC_SERVICES, HEALTH_SERVICE_NAME],
   );
-  server.add(services.log.definition, services.log.handlers);
-  server.add(services.admin.definition, services.admin.handlers);
+  addPublicServices(server, services);
+  addForwardedServices(internalServer, services);
   server.add(HEALTH_SERVICE, health.handlers());
   for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, reflection);
   return { services, health };

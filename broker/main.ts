@@ -8,12 +8,12 @@ import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { loggedLevel } from '../base/broker-options.ts';
 import { BrokerError } from '../base/errors.ts';
-import { EVENTS } from '../base/events.ts';
+import { EVENTS, type OnFact } from '../base/events.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { ProbeServer } from '../process/probe-server.ts';
 import { systemClock } from '../process/system-clock.ts';
 import { assembleBroker } from './assemble.ts';
-import { ConfigError, readConfig } from './config.ts';
+import { ConfigError, isLoopback, readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { addServices } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
@@ -41,15 +41,19 @@ async function run(config: Config, logger: Logger): Promise<void> {
     logger,
   });
   const server = new GrpcServer(report);
+  const internalServer = new GrpcServer(report);
   const channels = new ChannelPool(systemClock);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
     process.exit(comesBack ? EXIT_COMES_BACK : EXIT_FAULT);
   };
+  const onFact: OnFact = (event, fields) => {
+    logger[EVENTS[event].level](fields, event);
+  };
   const broker = assembleBroker(config, {
     clock: systemClock,
     disk,
-    server,
+    internalServer,
     channels,
     probe,
     seed: randomInt(2 ** 31),
@@ -57,20 +61,27 @@ async function run(config: Config, logger: Logger): Promise<void> {
     onLiveValues: (values) => {
       logger.level = loggedLevel(values.logLevel);
     },
-    onFact: (event, fields) => {
-      logger[EVENTS[event].level](fields, event);
-    },
+    onFact,
     onExit: end,
     report,
   });
-  const serving = serve(broker, { version, report, server, channels });
+  const serving = serve(broker, { version, report, server, internalServer, channels });
   broker.start();
+  // Brokers first: what clients ask is handed on to others, which ask back.
+  await internalServer.listen(config.internalListen);
   await server.listen(config.listen);
   if (config.httpPort !== 0) await serving.pages.listen(config.listen.host, config.httpPort);
   logger.info(
-    { listen: `${config.listen.host}:${config.listen.port}`, version, rack: config.rack },
+    {
+      listen: `${config.listen.host}:${config.listen.port}`,
+      internalListen: `${config.internalListen.host}:${config.internalListen.port}`,
+      version,
+      rack: config.rack,
+    },
     'listening',
   );
+  if (!isLoopback(config.internalListen.host))
+    onFact('internal-listener-open', { host: config.internalListen.host });
   // Written now, not at exit: a broker that is killed has no exit. The next start then skips the
   // compiler: half the time, 20 MB less.
   flushCompileCache();
@@ -79,7 +90,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
       serving.health.close();
       await broker.stop();
       serving.services.close();
-      await server.close(SERVER_GRACE_MS);
+      await Promise.all([server, internalServer].map((each) => each.close(SERVER_GRACE_MS)));
       channels.close();
       await serving.pages.close();
     };
@@ -96,16 +107,19 @@ interface Around {
   readonly version: string;
   readonly report: (error: unknown) => void;
   readonly server: GrpcServer;
+  readonly internalServer: GrpcServer;
   readonly channels: ChannelPool;
 }
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
-function serve(broker: Broker, { version, report, server, channels }: Around) {
+function serve(broker: Broker, around: Around) {
+  const { version, report, server, internalServer, channels } = around;
   const metrics = new Metrics(broker);
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
     broker,
     server,
+    internalServer,
     isServing,
     dial: (address, lane) => channels.dial(address, lane),
     descriptors: readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),

@@ -49,7 +49,9 @@ export async function formCluster(
   record: ClusterRecord,
   specs: readonly BrokerSpec[],
 ): Promise<void> {
-  const clients = specs.map(({ host, port }) => dial(`${host}:${port}`, { clock: systemClock }));
+  const clients = specs.map(({ host, internalPort }) =>
+    dial(`${host}:${internalPort}`, { clock: systemClock }),
+  );
   try {
     const end = Date.now() + FORM_DEADLINE_MS;
     while (Date.now() < end) {

@@ -49,11 +49,12 @@ function note(text: string): void {
   if (!isDrawing) console.log(line);
 }
 
-function specsOf({ brokers, port, httpPort }: LocalOptions): BrokerSpec[] {
+function specsOf({ brokers, port, internalPort, httpPort }: LocalOptions): BrokerSpec[] {
   return Array.from({ length: brokers }, (_, index) => ({
     brokerId: index + 1,
     host: '127.0.0.1',
     port: port + index,
+    internalPort: internalPort + index,
     rack: `rack-${index + 1}`,
     httpPort: httpPort === 0 ? 0 : httpPort + index,
   }));
@@ -67,10 +68,14 @@ async function main(): Promise<void> {
   }
   await takeFolder(options.dataDir);
   const specs = specsOf(options);
-  const ports = specs.flatMap(({ port, httpPort }) => (httpPort === 0 ? [port] : [port, httpPort]));
+  const ports = specs.flatMap(({ port, internalPort, httpPort }) =>
+    httpPort === 0 ? [port, internalPort] : [port, internalPort, httpPort],
+  );
   const faults = await portFaults('127.0.0.1', ports);
   if (faults.length > 0)
-    throw new Error(`${faults.join('\n')}\nChoose others with --port and --http-port`);
+    throw new Error(
+      `${faults.join('\n')}\nChoose others with --port, --internal-port and --http-port`,
+    );
   const record = readCluster(options.dataDir);
   const allFailed = Promise.withResolvers<never>();
   // Once the cluster is ready, brokers that end are for the person who watches.

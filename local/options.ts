@@ -16,6 +16,8 @@ export interface LocalOptions {
   readonly brokers: number;
   readonly dataDir: string;
   readonly port: number;
+  /** Of the first broker's listener for other brokers. */
+  readonly internalPort: number;
   /** Of the first broker's metrics; 0: none. */
   readonly httpPort: number;
   readonly isHelp: boolean;
@@ -29,7 +31,8 @@ export interface LocalOptions {
 const BROKERS_MAX = 15;
 /** Where the `tidemark` command looks by itself. */
 export const PORT_DEFAULT = 9_641;
-/** Metrics are this far above the port of the same broker. */
+/** These are so far above the port of the same broker. */
+const INTERNAL_PORT_STEP = 50;
 const HTTP_PORT_STEP = 100;
 const PORT_LAST = PORT_MAX - HTTP_PORT_STEP - BROKERS_MAX + 1;
 
@@ -38,7 +41,7 @@ const NUMBERS = Object.values(NUMBER_OPTIONS).filter(
   (option) => option !== NUMBER_OPTIONS.httpPort,
 );
 const PASSED_ON: readonly string[] = [...NUMBERS.map(({ flag }) => flag), LOG_LEVEL_OPTION.flag];
-const OWN = ['brokers', 'data', 'port', 'http-port'] as const;
+const OWN = ['brokers', 'data', 'port', 'internal-port', 'http-port'] as const;
 
 export const LOCAL_HELP = `npm start -- [options]
 
@@ -49,6 +52,10 @@ ${[
   ],
   ['data DIR', 'folder of all data; it survives a restart (default .tidemark)'],
   ['port P', `broker i listens on 127.0.0.1, port P + i - 1 (default ${PORT_DEFAULT})`],
+  [
+    'internal-port P',
+    `it listens for other brokers on port P + i - 1 (default --port + ${INTERNAL_PORT_STEP})`,
+  ],
   [
     'http-port P',
     `its /metrics, /livez and /readyz on port P + i - 1 (default --port + ${HTTP_PORT_STEP}); 0: nowhere`,
@@ -96,9 +103,14 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
   };
   const brokers = number('brokers', 3, [1, BROKERS_MAX]);
   const port = number('port', PORT_DEFAULT, [1, PORT_LAST]);
+  const internalPort = number('internal-port', port + INTERNAL_PORT_STEP, [
+    1,
+    PORT_MAX - BROKERS_MAX + 1,
+  ]);
   const httpPort = number('http-port', port + HTTP_PORT_STEP, [0, PORT_MAX - BROKERS_MAX + 1]);
-  if (httpPort !== 0 && Math.abs(httpPort - port) < brokers)
-    faults.push(`http-port is ${httpPort}, must be ${brokers} or more away from port (${port})`);
+  faults.push(
+    ...portClashes({ port, 'internal-port': internalPort, 'http-port': httpPort }, brokers),
+  );
   const passedOn = [...given.values].filter(([flag]) => PASSED_ON.includes(flag));
   faults.push(...brokerFaults(new Map(passedOn)));
   if (faults.length > 0) throw new Error(faults.map(printable).join('\n'));
@@ -111,12 +123,27 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
   return {
     brokers,
     port,
+    internalPort,
     httpPort,
     dataDir: resolve(given.values.get('data') ?? '.tidemark'),
     isHelp: given.switches.has('help'),
     votersMax: Number(asTold ?? fallback),
     brokerArguments,
   };
+}
+
+/** Each option is the first of as many neighbouring ports as there are brokers; 0: of none. */
+function portClashes(ports: Readonly<Record<string, number>>, brokers: number): string[] {
+  const used = Object.entries(ports).filter(([, port]) => port !== 0);
+  return used.flatMap(([name, port], index) =>
+    used
+      .slice(0, index)
+      .filter(([, other]) => Math.abs(port - other) < brokers)
+      .map(
+        ([otherName, other]) =>
+          `${name} is ${port}, must be ${brokers} or more away from ${otherName} (${other})`,
+      ),
+  );
 }
 
 /** Said here, or every broker would say the same in its log. */

@@ -15,6 +15,8 @@ export interface BrokerSpec {
   readonly brokerId: number;
   readonly host: string;
   readonly port: number;
+  /** Where other brokers reach it. */
+  readonly internalPort: number;
   readonly rack: string;
   /** Of metrics and probes; 0: none. */
   readonly httpPort: number;
@@ -136,7 +138,7 @@ export class Processes {
 
   #spawn(spec: BrokerSpec): void {
     const { dataDir, command, specs, clusterId, extraArguments, onEvent } = this.#options;
-    const seeds = specs.map(({ host, port }) => `${host}:${port}`).join(',');
+    const seeds = specs.map(({ host, internalPort }) => `${host}:${internalPort}`).join(',');
     const log = new LogFile(join(dataDir, 'logs', `broker-${spec.brokerId}.log`), onEvent);
     const child = spawn(
       process.execPath,
@@ -146,6 +148,8 @@ export class Processes {
         ...[
           '--listen',
           `${spec.host}:${spec.port}`,
+          '--internal-listen',
+          `${spec.host}:${spec.internalPort}`,
           '--rack',
           spec.rack,
           '--seeds',

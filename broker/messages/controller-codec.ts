@@ -10,6 +10,7 @@ import {
 } from '../../base/limits.ts';
 import { assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
+import type { HostPort } from '../../base/host-port.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type {
   InitProducerRequest,
@@ -166,7 +167,7 @@ export function replyFromMessage(
 function requestBody(request: ControllerRequest): NonNullable<DecideRequest['request']> {
   switch (request.kind) {
     case 'register': {
-      const { kind: _, restartClass, start, ...rest } = request;
+      const { kind: _, restartClass, internal, start, ...rest } = request;
       return {
         $case: 'register',
         value: {
@@ -174,6 +175,8 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
           restartClass: restartClassToMessage(restartClass),
           startId: start?.id ?? '',
           startNumber: start?.number ?? 0,
+          internalHost: internal?.host ?? '',
+          internalPort: internal?.port ?? 0,
         },
       };
     }
@@ -247,9 +250,17 @@ function registerField(message: Register): RegisterRequest {
         ? refuse('host', '', 'a host name or address')
         : textField('host', message.host),
     port: integerField('port', message.port, 1, PORT_MAX),
+    ...(message.internalHost === '' ? {} : { internal: internalField(message) }),
     rack: textField('rack', message.rack),
     featureLevelMax: message.featureLevelMax,
     ...(message.startId === '' ? {} : { start: startField(message) }),
+  };
+}
+
+function internalField({ internalHost, internalPort }: Register): HostPort {
+  return {
+    host: textField('internal_host', internalHost),
+    port: integerField('internal_port', internalPort, 1, PORT_MAX),
   };
 }
 

@@ -169,6 +169,7 @@ class Draft {
       directoryId: record.directoryId,
       host: record.host,
       port: record.port,
+      ...(record.internal === undefined ? {} : { internal: record.internal }),
       rack: record.rack,
       restartClass: record.restartClass,
       fenced: true,

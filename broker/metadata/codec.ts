@@ -21,6 +21,7 @@ import {
   string,
   textsByName,
 } from '../../base/shape.ts';
+import type { HostPort } from '../../base/host-port.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from './apply.ts';
 import { rowFault } from './leader-election.ts';
@@ -239,20 +240,34 @@ const topicState: Check<TopicState> = (value, path) => {
 
 const processStart = shape<ProcessStart>({ id: string, number: count });
 
-/** A start that is absent stays absent. */
-function withoutNullStart<T extends { readonly start: ProcessStart | null }>({
-  start,
-  ...rest
-}: T): Omit<T, 'start'> & { readonly start?: ProcessStart } {
-  return start === null ? rest : { ...rest, start };
+/** What a registration may lack. */
+interface Optional {
+  readonly internal: HostPort | null;
+  readonly start: ProcessStart | null;
 }
 
-const brokerFields = shape<Omit<BrokerState, 'start'> & { readonly start: ProcessStart | null }>({
+/** What is absent stays absent. */
+function withoutNulls<T extends Optional>({
+  internal,
+  start,
+  ...rest
+}: T): Omit<T, keyof Optional> & { readonly internal?: HostPort; readonly start?: ProcessStart } {
+  return {
+    ...rest,
+    ...(internal === null ? {} : { internal }),
+    ...(start === null ? {} : { start }),
+  };
+}
+
+const hostPort = shape<HostPort>({ host: string, port: count });
+
+const brokerFields = shape<Omit<BrokerState, keyof Optional> & Optional>({
   brokerId: count,
   brokerEpoch: count,
   directoryId: string,
   host: string,
   port: count,
+  internal: defaulted<HostPort | null>(hostPort, null),
   rack: string,
   restartClass: oneOf(RESTART_CLASSES),
   fenced: boolean,
@@ -263,8 +278,7 @@ const brokerFields = shape<Omit<BrokerState, 'start'> & { readonly start: Proces
   start: defaulted<ProcessStart | null>(processStart, null),
 });
 
-const brokerState: Check<BrokerState> = (value, path) =>
-  withoutNullStart(brokerFields(value, path));
+const brokerState: Check<BrokerState> = (value, path) => withoutNulls(brokerFields(value, path));
 
 const topicDefaults: Check<TopicDefaults> = (value, path) => {
   const fields = shape({
@@ -297,6 +311,7 @@ const registrationFields = shape({
   directoryId: string,
   host: string,
   port: count,
+  internal: defaulted<HostPort | null>(hostPort, null),
   rack: string,
   restartClass: oneOf(RESTART_CLASSES),
   featureLevelMax: count,
@@ -311,7 +326,7 @@ const RECORDS: {
   readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>>;
 } = {
   cluster: shape({ clusterId: string, featureLevel: count }),
-  'broker-registered': (value, path) => withoutNullStart(registrationFields(value, path)),
+  'broker-registered': (value, path) => withoutNulls(registrationFields(value, path)),
   'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),

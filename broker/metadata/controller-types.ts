@@ -4,6 +4,7 @@
  */
 import type { Fact } from '../../base/events.ts';
 import type { BrokerError } from '../../base/errors.ts';
+import type { HostPort } from '../../base/host-port.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -34,8 +35,11 @@ export interface RegisterRequest {
   /** Broker epoch in the session file of this start; 0 when there is none. */
   readonly sessionEpoch: BrokerEpoch;
   readonly restartClass: RestartClass;
+  /** Where clients dial it. */
   readonly host: string;
   readonly port: number;
+  /** Where brokers dial it; absent: the same. */
+  readonly internal?: HostPort;
   readonly rack: string;
   readonly featureLevelMax: number;
   /**

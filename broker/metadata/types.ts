@@ -3,6 +3,7 @@
  * only; `apply.ts` folds records into an image, `controller/` decides which records to propose. A
  * record is JSON in the log, so a person can read it.
  */
+import type { HostPort } from '../../base/host-port.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -50,9 +51,11 @@ export interface BrokerState {
   readonly brokerId: BrokerId;
   readonly brokerEpoch: BrokerEpoch;
   readonly directoryId: DirectoryId;
-  /** Address that clients and brokers dial. */
+  /** Address that clients dial. */
   readonly host: string;
   readonly port: number;
+  /** Address that brokers dial; absent: the same. See {@link internalAddress}. */
+  readonly internal?: HostPort;
   /** Empty when unknown. */
   readonly rack: string;
   readonly restartClass: RestartClass;
@@ -198,6 +201,7 @@ export type MetadataRecord =
       readonly directoryId: DirectoryId;
       readonly host: string;
       readonly port: number;
+      readonly internal?: HostPort;
       readonly rack: string;
       readonly restartClass: RestartClass;
       readonly featureLevelMax: number;

@@ -1,4 +1,4 @@
-/** The one port of a broker: hosts public and internal services. Knows nothing of what they do. */
+/** One listener of a broker: hosts services, and knows nothing of what they do. */
 import {
   Server,
   ServerCredentials,

@@ -5,6 +5,7 @@
  */
 import { liveOptionFaults } from '../../base/broker-options.ts';
 import { BrokerError } from '../../base/errors.ts';
+import { internalAddress } from '../../base/host-port.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
@@ -152,7 +153,7 @@ export class Broker implements BrokerApi {
       clusterId: this.#meta?.clusterId ?? '',
       brokerEpoch: member?.lifecycle.brokerEpoch ?? 0,
       controller,
-      controllerAddress: row === undefined ? null : { host: row.host, port: row.port },
+      controllerAddress: row === undefined ? null : internalAddress(row),
     };
   }
 

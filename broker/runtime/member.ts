@@ -365,7 +365,8 @@ export class Member {
   }
 
   #newLifecycle(restartClass: RestartClass): Lifecycle {
-    const { clock, heartbeatMs, sessionTimeoutMs, advertised, rack, brokerId } = this.#options;
+    const { clock, heartbeatMs, sessionTimeoutMs, rack, brokerId } = this.#options;
+    const { advertised, internalAdvertised } = this.#options;
     const { featureLevelMax, disk, onFact, onExit } = this.#options;
     const { clusterId, directoryId } = this.meta;
     const options = {
@@ -379,6 +380,7 @@ export class Member {
         sessionEpoch: disk.start.meta?.directoryId === directoryId ? disk.start.sessionEpoch : 0,
         host: advertised.host,
         port: advertised.port,
+        internal: internalAdvertised,
         rack,
         featureLevelMax,
         start: this.#start,

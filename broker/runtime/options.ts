@@ -10,9 +10,12 @@ import type { Address, Disk, Peers } from './ports.ts';
 
 export interface BrokerOptions {
   readonly brokerId: BrokerId;
-  /** Address that others dial. */
+  /** Address that clients dial. */
   readonly advertised: Address;
+  /** Address that brokers dial. */
+  readonly internalAdvertised: Address;
   readonly rack: string;
+  /** Where brokers are dialled by brokers. */
   readonly seeds: readonly Address[];
   /** Cluster that this broker must belong to; empty: any. */
   readonly clusterId: string;

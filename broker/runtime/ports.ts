@@ -5,6 +5,7 @@
  */
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import { BrokerError } from '../../base/errors.ts';
+import type { HostPort } from '../../base/host-port.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -227,11 +228,8 @@ export interface Disk {
   close(): Promise<void>;
 }
 
-/** Where a broker can be dialled. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+/** Where a listener of a broker can be dialled. */
+export type Address = HostPort;
 
 /** Frames on their way to one follower. */
 export interface PushedFrames {

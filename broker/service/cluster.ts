@@ -8,6 +8,7 @@ import { callUnary } from '../../wire/grpc/calls.ts';
 import type { Channel } from '../../wire/grpc/channel.ts';
 import type { Clock } from '../../base/clock.ts';
 import { BrokerError } from '../../base/errors.ts';
+import { internalAddress } from '../../base/host-port.ts';
 import { type BrokerId, NO_BROKER } from '../../base/units.ts';
 import type { BrokerState, MetadataImage, PartitionState, TopicState } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
@@ -123,7 +124,7 @@ export class Cluster {
    * Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it.
    */
   client(brokerId: BrokerId, lane: 'control' | 'data'): Channel {
-    return this.#dial(this.brokerState(brokerId), lane);
+    return this.#dial(internalAddress(this.brokerState(brokerId)), lane);
   }
 
   /** Hands a call on. Rejects with what that broker answered, or UNREACHABLE. */

@@ -1,5 +1,6 @@
 /** The public API of one broker, ready to be added to its server. */
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
@@ -20,6 +21,9 @@ export interface PublicServicesOptions {
   readonly report: ReportDefect;
 }
 
+/** What {@link publicServices} makes. */
+export type PublicServices = ReturnType<typeof publicServices>;
+
 /** Handlers and definitions by service; `close` ends streams to other brokers. */
 export function publicServices({
   broker,
@@ -39,4 +43,21 @@ export function publicServices({
     },
     close: () => appender.close(),
   };
+}
+
+/** Adds what a broker serves its clients. */
+export function addPublicServices(server: ServiceHost, { log, admin }: PublicServices): void {
+  server.add(log.definition, log.handlers);
+  server.add(admin.definition, admin.handlers);
+}
+
+/**
+ * Adds what a broker serves other brokers and the operator beside the internal services: calls that
+ * a broker hands on to the one that can answer them, and everything that administers. No broker
+ * hands on a plain append or read, and nobody else has a call to make here.
+ */
+export function addForwardedServices(server: ServiceHost, { log, admin }: PublicServices): void {
+  const { produce, fetch, listOffsets } = log.definition;
+  server.add({ produce, fetch, listOffsets }, log.handlers);
+  server.add(admin.definition, admin.handlers);
 }

@@ -41,7 +41,12 @@ export const KEPT_ANNOTATION = `${API_GROUP}/kept-of`;
  */
 export const CLUSTER_ID_LABEL = `${API_GROUP}/cluster-id`;
 
+/** Of clients. */
 export const BROKER_PORT = 9641;
+/** Of brokers and the operator. */
+export const BROKER_INTERNAL_PORT = 9643;
+/** Name of that port in a pod. */
+export const INTERNAL_PORT_NAME = 'internal';
 /** /livez, /readyz and /metrics. */
 export const BROKER_HTTP_PORT = 9642;
 export const BROKER_CONTAINER = 'broker';

@@ -7,9 +7,11 @@ import { CONFIG_VARIABLES, stopTimeoutMs } from '../api/broker-config.ts';
 import {
   BROKER_CONTAINER,
   BROKER_HTTP_PORT,
+  BROKER_INTERNAL_PORT,
   BROKER_PORT,
   brokersServiceName,
   DATA_VOLUME,
+  INTERNAL_PORT_NAME,
   objectLabels,
   podHost,
   selectorLabels,
@@ -105,6 +107,7 @@ function buildContainer(
     env: buildEnvironment(cluster, clusterId),
     ports: [
       { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
+      { name: INTERNAL_PORT_NAME, containerPort: BROKER_INTERNAL_PORT, protocol: 'TCP' },
       { name: 'metrics', containerPort: BROKER_HTTP_PORT, protocol: 'TCP' },
     ],
     resources: cluster.spec.resources,
@@ -138,7 +141,7 @@ function buildEnvironment(
   const service = `${brokersServiceName(name)}.${namespace}.svc`;
   const seeds = Array.from(
     { length: Math.min(spec.replicas, SEEDS_MAX) },
-    (_, id) => `${podHost(name, namespace, id)}:${BROKER_PORT}`,
+    (_, id) => `${podHost(name, namespace, id)}:${BROKER_INTERNAL_PORT}`,
   );
   const chosen = [...CONFIG_VARIABLES].flatMap(([field, variable]) => {
     const value = spec.config[field];
@@ -153,6 +156,12 @@ function buildEnvironment(
     { name: 'TIDEMARK_DATA', value: DATA_PATH },
     { name: 'TIDEMARK_LISTEN', value: `0.0.0.0:${BROKER_PORT}` },
     { name: 'TIDEMARK_ADVERTISE', value: `$(POD_NAME).${service}:${BROKER_PORT}` },
+    // By name, since the broker's own choice is to be reached from its machine alone.
+    { name: 'TIDEMARK_INTERNAL_LISTEN', value: `0.0.0.0:${BROKER_INTERNAL_PORT}` },
+    {
+      name: 'TIDEMARK_INTERNAL_ADVERTISE',
+      value: `$(POD_NAME).${service}:${BROKER_INTERNAL_PORT}`,
+    },
     { name: 'TIDEMARK_SEEDS', value: seeds.join(',') },
     { name: 'TIDEMARK_CLUSTER_ID', value: clusterId },
     { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },

@@ -1,15 +1,23 @@
 /** Services and PodDisruptionBudget of a LogCluster. Pure. */
-import { BROKER_HTTP_PORT, BROKER_PORT, brokersServiceName, selectorLabels } from '../api/names.ts';
+import {
+  BROKER_HTTP_PORT,
+  BROKER_INTERNAL_PORT,
+  BROKER_PORT,
+  brokersServiceName,
+  INTERNAL_PORT_NAME,
+  selectorLabels,
+} from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
 import { objectMetadata } from './workload.ts';
 import type { Manifest } from './workload.ts';
 
-const GRPC_PORT = {
-  name: 'grpc',
-  port: BROKER_PORT,
-  targetPort: 'grpc',
-  protocol: 'TCP',
-  appProtocol: 'kubernetes.io/h2c',
+const H2C = { protocol: 'TCP', appProtocol: 'kubernetes.io/h2c' };
+const GRPC_PORT = { name: 'grpc', port: BROKER_PORT, targetPort: 'grpc', ...H2C };
+const INTERNAL_PORT = {
+  name: INTERNAL_PORT_NAME,
+  port: BROKER_INTERNAL_PORT,
+  targetPort: INTERNAL_PORT_NAME,
+  ...H2C,
 };
 
 /**
@@ -28,6 +36,7 @@ export function buildBrokersService(cluster: LogCluster): Manifest {
       selector: selectorLabels(name),
       ports: [
         GRPC_PORT,
+        INTERNAL_PORT,
         { name: 'metrics', port: BROKER_HTTP_PORT, targetPort: 'metrics', protocol: 'TCP' },
       ],
     },

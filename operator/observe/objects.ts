@@ -4,7 +4,13 @@
  */
 import { hostPort } from '../../base/host-port.ts';
 import type { KubeObject } from '../api/kinds.ts';
-import { CLUSTER_ID_LABEL, TEMPLATE_HASH_LABEL } from '../api/names.ts';
+import {
+  BROKER_INTERNAL_PORT,
+  BROKER_PORT,
+  CLUSTER_ID_LABEL,
+  INTERNAL_PORT_NAME,
+  TEMPLATE_HASH_LABEL,
+} from '../api/names.ts';
 import { quantityValue } from '../api/quantity.ts';
 import { shortened } from '../decide/service.ts';
 import type { ClaimView, PodView } from '../decide/types.ts';
@@ -29,7 +35,10 @@ interface StatusCondition {
 }
 
 interface PodJson {
-  readonly spec?: { readonly nodeName?: string };
+  readonly spec?: {
+    readonly nodeName?: string;
+    readonly containers?: readonly { readonly ports?: readonly { readonly name?: string }[] }[];
+  };
   readonly status?: {
     readonly podIP?: string;
     readonly conditions?: readonly StatusCondition[];
@@ -67,11 +76,16 @@ export function podView(pod: KubeObject, brokerId: number): PodView {
   };
 }
 
-/** Address of the pod; null until it has one. */
-export function podAddress(pod: KubeObject, port: number): string | null {
-  const address = (pod as PodJson).status?.podIP;
+/**
+ * Where the operator dials a pod's broker; null until it has an address. A pod of a template from
+ * before the internal listener has one port for everything.
+ */
+export function podAddress(pod: KubeObject): string | null {
+  const { spec, status } = pod as PodJson;
+  const address = status?.podIP;
   if (address === undefined || address === '') return null;
-  return hostPort(address, port);
+  const names = (spec?.containers ?? []).flatMap(({ ports = [] }) => ports.map(({ name }) => name));
+  return hostPort(address, names.includes(INTERNAL_PORT_NAME) ? BROKER_INTERNAL_PORT : BROKER_PORT);
 }
 
 function stuckReason({ status }: PodJson): string | null {

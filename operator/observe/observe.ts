@@ -15,13 +15,7 @@ import {
   STATEFUL_SET,
   VOLUME,
 } from '../api/kinds.ts';
-import {
-  BROKER_CONTAINER,
-  BROKER_PORT,
-  brokersServiceName,
-  DATA_VOLUME,
-  selectorLabels,
-} from '../api/names.ts';
+import { BROKER_CONTAINER, brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
 import type { LogCluster, LogTopic } from '../api/types.ts';
 import { logClusterNameFaults, readLogClusterSpec, readLogTopicSpec } from '../api/validate.ts';
 import {
@@ -154,7 +148,7 @@ export async function observe(
   const objects = readObjects(options, cluster, allFaults.length > 0);
   const reached = await Promise.all(
     objects.pods.map(({ pod, view }) =>
-      askBroker(admin, { brokerId: view.brokerId, address: podAddress(pod, BROKER_PORT) }, signal),
+      askBroker(admin, { brokerId: view.brokerId, address: podAddress(pod) }, signal),
     ),
   );
   const whole = await askController(admin, reached, signal);

@@ -22,6 +22,12 @@ const CALL_MS = 2_000;
 const hostOf = (brokerId: number): string => `broker-${brokerId}`;
 const addressOf = (brokerId: number, life: number): string => `127.1.${brokerId}.${life}`;
 
+const portOf = (address: string): number => Number(address.split(':')[1]);
+
+function listeners(host: string, port: number, internalPort: number): string[] {
+  return ['--listen', `${host}:${port}`, '--internal-listen', `${host}:${internalPort}`];
+}
+
 // Whole 127.0.0.0/8 is this machine on Linux alone, and so is a full backlog that swallows SYNs.
 const isLinux = process.platform === 'linux';
 
@@ -50,9 +56,10 @@ describe.skipIf(!isLinux)('brokers that move (needs the loopback network of Linu
     cluster = await TestCluster.start({
       hostOf,
       env: names.env,
-      argsOf: (brokerId, port) => [
-        ...['--listen', `${addressOf(brokerId, 1)}:${port}`],
+      argsOf: (brokerId, port, internalPort) => [
+        ...listeners(addressOf(brokerId, 1), port, internalPort),
         ...['--advertise', `${hostOf(brokerId)}:${port}`],
+        ...['--internal-advertise', `${hostOf(brokerId)}:${internalPort}`],
       ],
     });
   });
@@ -79,13 +86,16 @@ describe.skipIf(!isLinux)('brokers that move (needs the loopback network of Linu
 
   async function move(brokerId: number, { topic, progress }: Scene): Promise<void> {
     const broker = cluster.broker(brokerId);
-    const port = Number(broker.address.split(':')[1]);
+    const [port, internalPort] = [portOf(broker.address), portOf(broker.internalAddress)];
     await broker.stop();
-    const hole = await BlackHole.open(addressOf(brokerId, 1), port);
-    holes.push(hole);
-    const timer = setTimeout(() => hole.close(), SWALLOWS_MS);
-    await cluster.wait('somebody to be swallowed', () => when(hole.waiting() > 0));
-    broker.options = ['--listen', `${addressOf(brokerId, 2)}:${port}`];
+    const opened = await Promise.all(
+      [port, internalPort].map((each) => BlackHole.open(addressOf(brokerId, 1), each)),
+    );
+    holes.push(...opened);
+    const timer = setTimeout(() => opened.forEach((hole) => hole.close()), SWALLOWS_MS);
+    // Brokers are sure to dial it; clients may learn in time that it has gone.
+    await cluster.wait('a broker to be swallowed', () => when((opened[1]?.waiting() ?? 0) > 0));
+    broker.options = listeners(addressOf(brokerId, 2), port, internalPort);
     const before = (await cluster.registered(brokerId)).brokerEpoch;
     broker.start();
     // Others learn of the new address last, as from a DNS server that remembers the old one.
@@ -96,7 +106,7 @@ describe.skipIf(!isLinux)('brokers that move (needs the loopback network of Linu
     await waitReplicating(brokerId);
     await progress();
     // Had anybody waited for TCP, the old address would no longer swallow.
-    expect(hole.isOpen).toBe(true);
+    expect(opened.map((hole) => hole.isOpen)).toEqual([true, true]);
     clearTimeout(timer);
   }
 

@@ -97,7 +97,7 @@ describe('data directory', () => {
       const before = await cluster.registered(3);
       const dataDir = `${original.dataDir}-copy`;
       cpSync(original.dataDir, dataDir, { recursive: true });
-      const copy = original.elsewhere(await freePorts(1), dataDir);
+      const copy = original.elsewhere(await freePorts(2), dataDir);
       copy.start();
       await cluster
         .wait('the copy to be refused', () => (copy.isRunning ? undefined : true))

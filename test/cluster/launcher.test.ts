@@ -19,10 +19,12 @@ interface LocalBroker {
 describe('npm start', () => {
   const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   let port = 0;
+  let internalPort = 0;
   let httpPort = 0;
   let launcher: Command | undefined;
   beforeAll(async () => {
     port = await freePorts(3);
+    internalPort = await freePorts(3);
     httpPort = await freePorts(3);
     launcher = await start();
   });
@@ -31,6 +33,10 @@ describe('npm start', () => {
     await launcher?.kill();
     rmSync(data, { recursive: true, force: true });
   });
+
+  function ports(): string[] {
+    return ['--port', `${port}`, '--internal-port', `${internalPort}`];
+  }
 
   /**
    * What the script `start` of package.json runs, without npm around it: a signal is for the
@@ -41,8 +47,14 @@ describe('npm start', () => {
       scripts: { start: string };
     };
     const [, ...script] = scripts.start.split(' ');
-    const ports = ['--port', `${port}`, '--http-port', `${httpPort}`];
-    const own = ['--data', data, ...ports, '--session-timeout-ms', '4000'];
+    const own = [
+      '--data',
+      data,
+      ...ports(),
+      '--http-port',
+      `${httpPort}`,
+      ...['--session-timeout-ms', '4000'],
+    ];
     const started = command(process.execPath, [...script, ...own]);
     await waitFor(
       'the launcher to be ready',
@@ -141,11 +153,12 @@ describe('npm start', () => {
     });
     const other = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
     try {
-      const taken = ['--data', other, '--port', `${port}`, '--brokers', '1', '--http-port', '0'];
+      const taken = ['--data', other, ...ports(), '--brokers', '1', '--http-port', '0'];
       const { code, stderr } = await again(...taken);
       const [first] = await status();
       expect(code).toBe(1);
-      expect(stderr).toContain(`Cannot listen on 127.0.0.1:${port}: process ${first?.pid} (`);
+      for (const each of [port, internalPort])
+        expect(stderr).toContain(`Cannot listen on 127.0.0.1:${each}: process ${first?.pid} (`);
       expect(stderr).toContain('(node program.mjs broker/main.ts --id 1 ');
     } finally {
       rmSync(other, { recursive: true, force: true });
@@ -276,8 +289,8 @@ describe('npm start whose brokers cannot start', () => {
 
   it('ends, and says where the reason stands', async () => {
     const program = join(ROOT, 'local', 'main.ts');
-    const port = await freePorts(3);
-    const ports = ['--port', `${port}`, '--http-port', '0'];
+    const port = await freePorts(6);
+    const ports = ['--port', `${port}`, '--internal-port', `${port + 3}`, '--http-port', '0'];
     const args = [program, '--data', data, ...ports, '--', '--session-timeout-ms', '0'];
     const { code, stderr } = await command(process.execPath, args).result;
     expect(stderr).toContain(

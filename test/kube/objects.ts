@@ -86,12 +86,18 @@ export interface BrokerSet {
 }
 
 export const BROKER_PORT = 9641;
+const INTERNAL_PORT = 9643;
 const HTTP_PORT = 9642;
 const DATA_DIR = '/var/lib/tidemark';
 
-/** Address under which a broker of the set is dialled. */
-export function brokerAddress({ name, namespace }: BrokerSet, ordinal: number): string {
-  return `${name}-${ordinal}.${name}-brokers.${namespace}.svc:${BROKER_PORT}`;
+/** Name under which a broker of the set is dialled. */
+function brokerHost({ name, namespace }: BrokerSet, ordinal: number): string {
+  return `${name}-${ordinal}.${name}-brokers.${namespace}.svc`;
+}
+
+/** Where clients dial it. */
+export function brokerAddress(set: BrokerSet, ordinal: number): string {
+  return `${brokerHost(set, ordinal)}:${BROKER_PORT}`;
 }
 
 export function brokerObjects(set: BrokerSet): object[] {
@@ -151,7 +157,11 @@ function brokerContainer(set: BrokerSet): object {
     name: 'broker',
     image: set.image,
     args: ['broker'],
-    ports: [{ containerPort: BROKER_PORT }, { containerPort: HTTP_PORT }],
+    ports: [
+      { containerPort: BROKER_PORT },
+      { containerPort: INTERNAL_PORT },
+      { containerPort: HTTP_PORT },
+    ],
     env: [
       { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
       { name: 'TIDEMARK_POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
@@ -163,10 +173,15 @@ function brokerContainer(set: BrokerSet): object {
         name: 'TIDEMARK_ADVERTISE',
         value: `$(POD_NAME).${set.name}-brokers.${set.namespace}.svc:${BROKER_PORT}`,
       },
+      { name: 'TIDEMARK_INTERNAL_LISTEN', value: `0.0.0.0:${INTERNAL_PORT}` },
+      {
+        name: 'TIDEMARK_INTERNAL_ADVERTISE',
+        value: `$(POD_NAME).${set.name}-brokers.${set.namespace}.svc:${INTERNAL_PORT}`,
+      },
       { name: 'TIDEMARK_CLUSTER_ID', value: set.clusterId },
       {
         name: 'TIDEMARK_SEEDS',
-        value: ordinals.map((ordinal) => brokerAddress(set, ordinal)).join(','),
+        value: ordinals.map((ordinal) => `${brokerHost(set, ordinal)}:${INTERNAL_PORT}`).join(','),
       },
       { name: 'TIDEMARK_HTTP_PORT', value: `${HTTP_PORT}` },
     ],

@@ -42,45 +42,55 @@ const FORM_MS = 20_000;
 /** Longest answer to a call that does no harm. */
 const CALM_MS = 10_000;
 
+/** The two listeners of a broker. */
+export type Door = 'client' | 'internal';
+
+/** A method, and where it is served. */
+export interface ServedMethod extends MethodDefinition<unknown, unknown> {
+  readonly door: Door;
+}
+
 /** One broker that leads a topic. */
 export class VictimBroker {
   /** Every method that it serves. */
-  readonly methods: MethodDefinition<unknown, unknown>[] = [];
+  readonly methods: ServedMethod[] = [];
   /** What no caller may bring about. */
   readonly defects: unknown[] = [];
   readonly #stops: (() => unknown)[] = [];
-  #client: Client | null = null;
+  #clients: Readonly<Record<Door, Client>> | null = null;
   #appended = 0;
 
   get client(): Client {
-    if (this.#client === null) throw new Error('the broker is not started');
-    return this.#client;
+    return this.#clientOf('client');
+  }
+
+  #clientOf(door: Door): Client {
+    if (this.#clients === null) throw new Error('the broker is not started');
+    return this.#clients[door];
   }
 
   async start(): Promise<void> {
     const dataDir = mkdtempSync(join(tmpdir(), 'tidemark-security-'));
     this.#stops.push(() => rmSync(dataDir, { recursive: true, force: true }));
-    const port = await freePort();
-    const listen = `127.0.0.1:${port}`;
+    const [listen, internalListen] = await freeAddresses();
     const config = readConfig(
-      ['--id', `${BROKER_ID}`, '--data', dataDir, '--listen', listen, '--disk-reserve-bytes', '0'],
+      [
+        ...['--id', `${BROKER_ID}`, '--data', dataDir, '--disk-reserve-bytes', '0'],
+        ...['--listen', listen, '--internal-listen', internalListen],
+      ],
       {},
     );
     const report = (error: unknown): void => {
       this.defects.push(error);
     };
     const disk = await openDisk({ ...config, clock: systemClock, logger: SILENT });
-    const server = new GrpcServer(report);
-    const add = server.add.bind(server);
-    server.add = (definition: ServiceDefinition, implementation) => {
-      this.methods.push(...Object.values(definition));
-      add(definition, implementation);
-    };
+    const server = this.#listener('client', report);
+    const internalServer = this.#listener('internal', report);
     const channels = new ChannelPool(systemClock);
     const broker = assembleBroker(config, {
       clock: systemClock,
       disk,
-      server,
+      internalServer,
       channels,
       probe,
       seed: 7,
@@ -93,6 +103,7 @@ export class VictimBroker {
     const { services, health } = addServices({
       broker,
       server,
+      internalServer,
       isServing: () => broker.phase() === 'serving',
       dial: (address, lane) => channels.dial(address, lane),
       descriptors: readFileSync(new URL('../../proto/tidemark.binpb', import.meta.url)),
@@ -102,17 +113,24 @@ export class VictimBroker {
       report,
     });
     broker.start();
+    await internalServer.listen(config.internalListen);
     await server.listen(config.listen);
-    this.#client = new Client(listen, credentials.createInsecure());
+    this.#clients = {
+      client: new Client(listen, credentials.createInsecure()),
+      internal: new Client(internalListen, credentials.createInsecure()),
+    };
     this.#stops.push(
       () => broker.stop(),
       () => {
         health.close();
         services.close();
         channels.close();
-        return server.close(0);
+        return Promise.all([server.close(0), internalServer.close(0)]);
       },
-      () => this.client.close(),
+      () => {
+        this.#clientOf('client').close();
+        this.#clientOf('internal').close();
+      },
     );
     await this.#form();
   }
@@ -121,15 +139,27 @@ export class VictimBroker {
     for (const stop of this.#stops.splice(0).toReversed()) await stop();
   }
 
+  /** A server that writes down what is added to it. */
+  #listener(door: Door, report: (error: unknown) => void): GrpcServer {
+    const server = new GrpcServer(report);
+    const add = server.add.bind(server);
+    server.add = (definition: ServiceDefinition, implementation) => {
+      this.methods.push(...Object.values(definition).map((method) => ({ ...method, door })));
+      add(definition, implementation);
+    };
+    return server;
+  }
+
   /** Sends bytes to a method; resolves with the status of the call, or null while it goes on. */
   throwAt(
-    method: MethodDefinition<unknown, unknown>,
+    { door, path }: Pick<ServedMethod, 'door' | 'path'>,
     messages: readonly Uint8Array[],
     waitMs: number,
   ): Promise<Status | null> {
     return new Promise((resolve) => {
       const asIs = (bytes: Buffer): Buffer => bytes;
-      const call = this.client.makeBidiStreamRequest(method.path, asIs, asIs, new Metadata(), {});
+      const client = this.#clientOf(door);
+      const call = client.makeBidiStreamRequest(path, asIs, asIs, new Metadata(), {});
       const timer = setTimeout(() => {
         call.cancel();
         resolve(null);
@@ -238,11 +268,18 @@ async function eventually(attempt: () => Promise<unknown>): Promise<void> {
   }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+async function freeAddresses(): Promise<[string, string]> {
+  const servers = [createServer(), createServer()];
+  const [first = '', second = ''] = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<string>((resolve) => {
+          server.listen(0, '127.0.0.1', () => {
+            resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return [first, second];
 }

@@ -8,6 +8,7 @@
 import type { Fact } from '../../../base/events.ts';
 import { assert, assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
+import { internalAddress } from '../../../base/host-port.ts';
 import type { BrokerId, MonotonicMs, WallMs } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
 import { apply } from '../apply.ts';
@@ -465,8 +466,7 @@ export class Controller {
       this.#output.probes.push({
         brokerId,
         brokerEpoch: broker.brokerEpoch,
-        host: broker.host,
-        port: broker.port,
+        ...internalAddress(broker),
       });
     }
   }

@@ -123,7 +123,7 @@ export function registrationRecord(
   request: RegisterRequest,
   restartClass: RestartClass,
 ): Extract<MetadataRecord, { kind: 'broker-registered' }> {
-  const { brokerId, directoryId, host, port, rack, featureLevelMax, start } = request;
+  const { brokerId, directoryId, host, port, internal, rack, featureLevelMax, start } = request;
   const isNamed = start !== undefined && hasLevel(image, LEVEL_OF_STARTS);
   return {
     kind: 'broker-registered',
@@ -132,6 +132,8 @@ export function registrationRecord(
     directoryId,
     host,
     port,
+    // At every level: without it no broker could reach this one.
+    ...(internal === undefined ? {} : { internal }),
     rack,
     restartClass,
     featureLevelMax,

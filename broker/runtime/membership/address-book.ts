@@ -3,6 +3,7 @@
  * address since it last registered. Without that exception a cluster whose addresses all changed
  * could never elect a controller to tell it the new ones.
  */
+import { internalAddress } from '../../../base/host-port.ts';
 import type { BrokerEpoch, BrokerId } from '../../../base/units.ts';
 import type { MetadataImage } from '../../metadata/types.ts';
 import type { Address, NodeInfo } from '../ports.ts';
@@ -34,8 +35,8 @@ export class AddressBook {
   /** Every other broker's address. */
   all(image: MetadataImage): ReadonlyMap<BrokerId, Address> {
     const addresses = new Map<BrokerId, Address>();
-    for (const { brokerId, host, port } of image.brokers.values())
-      addresses.set(brokerId, { host, port });
+    for (const broker of image.brokers.values())
+      addresses.set(broker.brokerId, internalAddress(broker));
     for (const [brokerId, { address, registration }] of this.#met) {
       if ((image.brokers.get(brokerId)?.brokerEpoch ?? 0) === registration)
         addresses.set(brokerId, address);

@@ -4,11 +4,15 @@
  * was registered last.
  */
 import { BrokerError } from '../../../base/errors.ts';
+import { internalAddress } from '../../../base/host-port.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { decodeImage, decodeRecords } from '../../metadata/codec.ts';
+import type { BrokerState } from '../../metadata/types.ts';
 import type { Durable } from '../../raft/types.ts';
 import type { BrokerOptions } from '../options.ts';
-import type { Address, DirectoryMeta } from '../ports.ts';
+import type { DirectoryMeta } from '../ports.ts';
+
+type Registered = Pick<BrokerState, 'host' | 'port' | 'internal'>;
 
 /** How long the process that may hold this directory has to answer. */
 const PROBE_DEADLINE_MS = 1_000;
@@ -18,13 +22,16 @@ const PROBE_DEADLINE_MS = 1_000;
  * one, and a broker on the same directory answers there.
  */
 export async function refuseCopy(
-  { brokerId, advertised, peers }: Pick<BrokerOptions, 'brokerId' | 'advertised' | 'peers'>,
+  given: Pick<BrokerOptions, 'brokerId' | 'advertised' | 'internalAdvertised' | 'peers'>,
   { directoryId }: DirectoryMeta,
   durable: Durable,
 ): Promise<void> {
-  const last = lastAddress(durable, brokerId);
-  if (last === null || (last.host === advertised.host && last.port === advertised.port)) return;
-  const holder = await peers.probe(last, PROBE_DEADLINE_MS).catch(() => null);
+  const { brokerId, advertised, internalAdvertised: own, peers } = given;
+  const last = lastRegistration(durable, brokerId);
+  if (last === null) return;
+  const internal = internalAddress(last);
+  if (internal.host === own.host && internal.port === own.port) return;
+  const holder = await peers.probe(internal, PROBE_DEADLINE_MS).catch(() => null);
   if (holder === null || holder.directoryId !== directoryId) return;
   throw new BrokerError(
     'REFUSED',
@@ -37,15 +44,13 @@ export async function refuseCopy(
  * Where a broker was registered last, as far as this log goes; committed or not does not matter for
  * a question.
  */
-function lastAddress({ snapshot, entries }: Durable, brokerId: BrokerId): Address | null {
+function lastRegistration({ snapshot, entries }: Durable, brokerId: BrokerId): Registered | null {
   for (const { kind, data } of entries.toReversed()) {
     const records = kind === 'data' ? decodeRecords(data) : [];
     for (const record of records.toReversed()) {
-      if (record.kind === 'broker-registered' && record.brokerId === brokerId)
-        return { host: record.host, port: record.port };
+      if (record.kind === 'broker-registered' && record.brokerId === brokerId) return record;
     }
   }
   if (snapshot === null || snapshot.data === '') return null;
-  const broker = decodeImage(snapshot.data).brokers.get(brokerId);
-  return broker === undefined ? null : { host: broker.host, port: broker.port };
+  return decodeImage(snapshot.data).brokers.get(brokerId) ?? null;
 }

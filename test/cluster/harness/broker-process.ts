@@ -9,6 +9,7 @@ export interface BrokerPlace {
   readonly host?: string;
   readonly port: number;
   readonly httpPort: number;
+  readonly internalPort: number;
   readonly dataDir: string;
   readonly logFile: string;
   /** Options of `broker/main.ts`. */
@@ -20,7 +21,10 @@ export interface BrokerPlace {
 export class BrokerProcess {
   readonly brokerId: number;
   readonly dataDir: string;
+  /** Of clients. */
   readonly address: string;
+  /** Of brokers. */
+  readonly internalAddress: string;
   /** Further options of the processes to come; they override those of its place. */
   options: readonly string[] = [];
   readonly #place: BrokerPlace;
@@ -30,7 +34,9 @@ export class BrokerProcess {
     this.#place = place;
     this.brokerId = place.brokerId;
     this.dataDir = place.dataDir;
-    this.address = `${place.host ?? '127.0.0.1'}:${place.port}`;
+    const host = place.host ?? '127.0.0.1';
+    this.address = `${host}:${place.port}`;
+    this.internalAddress = `${host}:${place.internalPort}`;
   }
 
   /** How the latest process ended; undefined while it runs. */
@@ -72,17 +78,22 @@ export class BrokerProcess {
     return this.#child.ended;
   }
 
-  /** A broker of the same id on another directory and port: not started. */
+  /** A broker of the same id on another directory, this port and the next: not started. */
   elsewhere(port: number, dataDir: string): BrokerProcess {
     const { brokerId, args, logFile } = this.#place;
     return new BrokerProcess({
       brokerId,
       port,
       httpPort: 0,
+      internalPort: port + 1,
       dataDir,
       logFile: `${logFile}.${port}`,
       // The last of options that are given twice counts.
-      args: [...args, '--data', dataDir, '--listen', `127.0.0.1:${port}`, '--http-port', '0'],
+      args: [
+        ...args,
+        ...['--data', dataDir, '--listen', `127.0.0.1:${port}`, '--http-port', '0'],
+        ...['--internal-listen', `127.0.0.1:${port + 1}`],
+      ],
     });
   }
 

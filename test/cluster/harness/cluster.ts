@@ -25,7 +25,7 @@ export interface ClusterOptions {
   /** Options of every broker. */
   readonly args?: readonly string[];
   /** Further options of one broker. */
-  readonly argsOf?: (brokerId: number, port: number) => readonly string[];
+  readonly argsOf?: (brokerId: number, port: number, internalPort: number) => readonly string[];
   /** How many are started at once, those with the lowest ids; default: all. */
   readonly initially?: number;
   /**
@@ -73,18 +73,31 @@ export class TestCluster {
   private constructor(options: ClusterOptions, firstPort: number) {
     const ids = Array.from({ length: options.brokers ?? 3 }, (_, index) => index + 1);
     const hostOf = options.hostOf ?? (() => '127.0.0.1');
-    const addresses = ids.map((id) => `${hostOf(id)}:${firstPort + id - 1}`);
+    const internal = (id: number): string => `${hostOf(id)}:${firstPort + 2 * ids.length + id - 1}`;
     this.brokers = ids.map((brokerId, index) => {
       const dataDir = options.dataDirOf?.(brokerId) ?? join(this.folder, `broker-${brokerId}`);
       const args = [
-        ...['--id', `${brokerId}`, '--data', dataDir, '--listen', addresses[index] ?? ''],
-        ...['--rack', `rack-${brokerId}`, '--seeds', addresses.join(',')],
+        ...[
+          '--id',
+          `${brokerId}`,
+          '--data',
+          dataDir,
+          '--listen',
+          `${hostOf(brokerId)}:${firstPort + index}`,
+        ],
+        ...['--internal-listen', internal(brokerId), '--seeds', ids.map(internal).join(',')],
+        ...['--rack', `rack-${brokerId}`],
         ...['--http-port', `${firstPort + ids.length + index}`],
         ...['--cluster-id', this.clusterId, ...(options.args ?? [])],
-        ...(options.argsOf?.(brokerId, firstPort + index) ?? []),
+        ...(options.argsOf?.(brokerId, firstPort + index, firstPort + 2 * ids.length + index) ??
+          []),
       ];
       const logFile = join(this.folder, `broker-${brokerId}.log`);
-      const ports = { port: firstPort + index, httpPort: firstPort + ids.length + index };
+      const ports = {
+        port: firstPort + index,
+        httpPort: firstPort + ids.length + index,
+        internalPort: firstPort + 2 * ids.length + index,
+      };
       const { env = {} } = options;
       const host = hostOf(brokerId);
       return new BrokerProcess({ brokerId, host, ...ports, dataDir, logFile, args, env });
@@ -98,8 +111,8 @@ export class TestCluster {
 
   /** Starts the brokers, forms the cluster, and resolves when all of them are in service. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
-    // One port for its services and one for its metrics.
-    const cluster = new TestCluster(options, await freePorts(2 * (options.brokers ?? 3)));
+    // For its clients, for its metrics, and for other brokers.
+    const cluster = new TestCluster(options, await freePorts(3 * (options.brokers ?? 3)));
     try {
       for (const broker of cluster.present) broker.start();
       await cluster.#bootstrap();

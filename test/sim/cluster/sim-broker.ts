@@ -11,7 +11,11 @@ import { readConfig } from '../../../broker/config.ts';
 import { nodeInfoFromMessage } from '../../../broker/network/quorum-service.ts';
 import type { Address, NodeInfo } from '../../../broker/runtime/ports.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
-import { publicServices } from '../../../broker/service/public-services.ts';
+import {
+  addForwardedServices,
+  addPublicServices,
+  publicServices,
+} from '../../../broker/service/public-services.ts';
 import { openDisk } from '../../../broker/storage/disk.ts';
 import { QuorumServiceService } from '../../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { callUnary } from '../../../wire/grpc/calls.ts';
@@ -22,6 +26,7 @@ import { SimServer } from '../kit/sim-server.ts';
 import type { Ground } from './ground.ts';
 
 const PORT = 9641;
+const INTERNAL_PORT = 9643;
 /** A process that ended comes back after this, as its supervisor would bring it. */
 const RESTART_MS_MIN = 200;
 const RESTART_MS_MAX = 2_000;
@@ -33,6 +38,11 @@ export function hostName(brokerId: number): string {
 
 export function addressOf(brokerId: number): string {
   return `${hostName(brokerId)}:${PORT}`;
+}
+
+/** Where other brokers dial it. */
+export function internalAddressOf(brokerId: number): string {
+  return `${hostName(brokerId)}:${INTERNAL_PORT}`;
 }
 
 /** What runs while the process lives. */
@@ -246,9 +256,11 @@ export class SimBroker {
     const { process } = running;
     const host = this.#host;
     const address = `${host}:${PORT}`;
+    const internalAddress = `${host}:${INTERNAL_PORT}`;
     const config = readConfig(
       [
         ...['--id', String(this.brokerId), '--data', '/data', '--listen', address],
+        ...['--internal-listen', internalAddress],
         ...['--rack', `r${this.brokerId % 3}`, '--seeds', this.#ground.seeds, ...this.#options],
       ],
       {},
@@ -266,6 +278,7 @@ export class SimBroker {
     });
     if (process.isDead) return;
     const server = new SimServer(process, network);
+    const internalServer = new SimServer(process, network);
     const channels = new Map<string, SimChannel>();
     const dial = ({ host: target, port }: Address, lane: string) => {
       const key = `${lane} ${target}:${port}`;
@@ -282,7 +295,7 @@ export class SimBroker {
     const broker = assembleBroker(config, {
       clock: process.clock,
       disk,
-      server,
+      internalServer,
       channels: { dial, retain: () => undefined },
       probe: (address, deadlineMs) => this.#probe(process, address, deadlineMs),
       seed: this.#random.next(),
@@ -307,9 +320,10 @@ export class SimBroker {
       report,
     });
     running.services = services;
-    server.add(services.log.definition, services.log.handlers);
-    server.add(services.admin.definition, services.admin.handlers);
+    addPublicServices(server, services);
+    addForwardedServices(internalServer, services);
     broker.start();
+    network.listen(internalAddress, internalServer);
     network.listen(address, server);
   }
 

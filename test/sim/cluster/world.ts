@@ -30,7 +30,7 @@ import { Ground } from './ground.ts';
 import { History } from './history.ts';
 import { drawProfile, type Profile } from './profile.ts';
 import { roll, type RolledPartition } from './roll.ts';
-import { addressOf, SimBroker } from './sim-broker.ts';
+import { internalAddressOf, SimBroker } from './sim-broker.ts';
 import { Knowledge } from './knowledge.ts';
 import { creationOf, RACED, type SimTopic, topicsOf } from './topics.ts';
 import { Racers } from './racers.ts';
@@ -100,7 +100,7 @@ export class World {
     this.topics = this.#racers > 0 ? [...topics, RACED] : topics;
     const ids = Array.from({ length: this.profile.brokers }, (_, index) => index + 1);
     this.#lastBrokerId = ids.length;
-    this.ground = new Ground(seed, this.profile, ids.map(addressOf).join(','), trace);
+    this.ground = new Ground(seed, this.profile, ids.map(internalAddressOf).join(','), trace);
     this.#options = [
       '--disk-reserve-bytes',
       '65536',

@@ -39,6 +39,38 @@ describe('options of a broker', () => {
     expect(faults[1]).toBe("config: heartbeat-ms is '1', must be a whole number from 20 to 60000");
   });
 
+  it('have a listener for brokers that only this machine reaches, unless one is named', () => {
+    const own = { host: '127.0.0.1', port: 9643 };
+    expect(readConfig(SOUND, {})).toMatchObject({ internalListen: own, internalAdvertised: own });
+    const named = ['--internal-listen', '0.0.0.0:7', '--internal-advertise', 'b1:7'];
+    expect(readConfig([...SOUND, ...named], {})).toMatchObject({
+      internalListen: { host: '0.0.0.0', port: 7 },
+      internalAdvertised: { host: 'b1', port: 7 },
+    });
+  });
+
+  it.each([
+    {
+      name: 'one address for both listeners',
+      argv: ['--internal-listen', '127.0.0.1:9641'],
+      fault: "internal-listen is '127.0.0.1:9641', must be another address than listen",
+    },
+    {
+      name: 'no host to dial',
+      argv: ['--internal-listen', '[::]:7'],
+      fault:
+        "internal-advertise is missing, must be host:port of this broker where internal-listen is every address ('[::]:7')",
+    },
+    {
+      name: 'seeds that cannot reach it',
+      argv: ['--seeds', '127.0.0.2:7,b2:9643'],
+      fault:
+        "internal-listen is missing, must be host:port where seeds are on other machines ('b2:9643'): by default only this machine reaches it, since nobody is authenticated there",
+    },
+  ])('refuse $name', ({ argv, fault }) => {
+    expect(faultsOf([...SOUND, ...argv])).toEqual([`config: ${fault}`]);
+  });
+
   it.each(['not a uuid', CLUSTER_ID.toUpperCase(), `${CLUSTER_ID} `, '../x'])(
     'refuse the cluster id %j',
     (id) => {

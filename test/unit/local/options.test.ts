@@ -7,6 +7,7 @@ describe('options of npm start', () => {
     expect(readLocalOptions(['--', '--log-level', 'debug', '--voters-max=1'])).toMatchObject({
       brokers: 3,
       port: 9641,
+      internalPort: 9691,
       httpPort: 9741,
       votersMax: 1,
       isHelp: false,
@@ -19,6 +20,7 @@ describe('options of npm start', () => {
     expect(readLocalOptions(argv)).toEqual({
       brokers: 5,
       port: 19_641,
+      internalPort: 19_691,
       httpPort: 0,
       dataDir: '/d',
       isHelp: true,
@@ -67,6 +69,11 @@ describe('options of npm start', () => {
       name: 'metrics where brokers listen',
       argv: ['--port', '9641', '--http-port', '9643'],
       message: /^http-port is 9643, must be 3 or more away from port \(9641\)$/,
+    },
+    {
+      name: 'one listener where the other is',
+      argv: ['--internal-port', '9742'],
+      message: /^http-port is 9741, must be 3 or more away from internal-port \(9742\)$/,
     },
   ])('refuse $name', ({ argv, message }) => {
     expect(() => readLocalOptions(argv)).toThrow(message);

@@ -80,6 +80,7 @@ function lookAt(scene: Scene): Look {
       brokerId,
       host: '127.0.0.1',
       port: 9_640 + brokerId,
+      internalPort: 9_690 + brokerId,
       httpPort: 9_740 + brokerId,
       rack: `rack-${brokerId}`,
       pid: 100 + brokerId,

@@ -1,7 +1,7 @@
 /** Who belongs to the cluster, and where it is found. */
 import { describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
-import { addressOf, hostName } from '../sim-broker.ts';
+import { addressOf, hostName, internalAddressOf } from '../sim-broker.ts';
 import { keptTopic, onStage, type Stage } from '../stage.ts';
 
 const KEPT = { topic: 'kept', partition: 0 };
@@ -147,6 +147,7 @@ describe('an address that swallows packets', () => {
       for (const id of [1, 2, 3]) {
         await stage.stop(id);
         network.swallow(addressOf(id));
+        network.swallow(internalAddressOf(id));
         time.after(300, () => {
           stage.start(id);
         });

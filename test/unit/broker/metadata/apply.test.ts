@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { internalAddress } from '../../../../base/host-port.ts';
 import {
   apply,
   CLUSTER_SETTINGS_DEFAULTS,
@@ -146,6 +147,21 @@ describe('apply()', () => {
     );
     const { losses } = apply(emptyImage(), records, AT);
     expect([losses.length, losses[0]?.fromOffset]).toEqual([LOSS_REPORTS_MAX, 1]);
+  });
+});
+
+describe('addresses of a broker', () => {
+  const internal = { host: 'i', port: 2 };
+
+  test.each([
+    { name: 'two', given: { internal }, dialled: internal },
+    { name: 'one for clients and brokers', given: {}, dialled: { host: 'h', port: 1 } },
+  ])('$name: through record and snapshot', ({ given, dialled }) => {
+    const records = decodeRecords(encodeRecords([{ ...REGISTERED, ...given }]));
+    const image = decodeImage(encodeImage(apply(emptyImage(), records, AT)));
+    const broker = image.brokers.get(1);
+    expect(broker).toMatchObject({ host: 'h', port: 1, ...given });
+    expect(broker === undefined ? null : internalAddress(broker)).toEqual(dialled);
   });
 });
 

@@ -87,11 +87,14 @@ describe('podView', () => {
 });
 
 test.each([
-  ['none yet', {}, null],
-  ['IPv4', { podIP: '10.0.0.7' }, '10.0.0.7:9641'],
-  ['IPv6', { podIP: 'fd00::7' }, '[fd00::7]:9641'],
-])('podAddress: %s', (_, status, expected) => {
-  expect(podAddress(podWith(status), 9641)).toBe(expected);
+  ['none yet', ['grpc', 'internal'], {}, null],
+  ['IPv4', ['grpc', 'internal'], { podIP: '10.0.0.7' }, '10.0.0.7:9643'],
+  ['IPv6', ['grpc', 'internal'], { podIP: 'fd00::7' }, '[fd00::7]:9643'],
+  ['of a template with one port', ['grpc'], { podIP: '10.0.0.7' }, '10.0.0.7:9641'],
+])('podAddress: %s', (_, names, status, expected) => {
+  const pod = podWith(status);
+  const containers = [{ ports: names.map((name) => ({ name })) }];
+  expect(podAddress({ ...pod, spec: { nodeName: 'n1', containers } })).toBe(expected);
 });
 
 test('claimView tells sizes in bytes and why a resize does not go on', () => {

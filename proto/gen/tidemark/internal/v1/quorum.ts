@@ -254,7 +254,7 @@ export interface Register {
   sessionEpoch: number;
   /** Class that it claims. */
   restartClass: RestartClass;
-  /** Address to be dialled at. */
+  /** Address to be dialled at by clients. */
   host: string;
   /** Port. */
   port: number;
@@ -269,6 +269,10 @@ export interface Register {
    * disk.
    */
   startNumber: number;
+  /** Address to be dialled at by brokers; empty: that of clients. */
+  internalHost: string;
+  /** Port. */
+  internalPort: number;
 }
 
 /** What a broker says of one of its replicas, where metadata says otherwise. */
@@ -1794,6 +1798,8 @@ function createBaseRegister(): Register {
     featureLevelMax: 0,
     startId: "",
     startNumber: 0,
+    internalHost: "",
+    internalPort: 0,
   };
 }
 
@@ -1831,6 +1837,12 @@ export const Register: MessageFns<Register> = {
     }
     if (message.startNumber !== 0) {
       writer.uint32(88).uint64(message.startNumber);
+    }
+    if (message.internalHost !== "") {
+      writer.uint32(98).string(message.internalHost);
+    }
+    if (message.internalPort !== 0) {
+      writer.uint32(104).uint32(message.internalPort);
     }
     return writer;
   },
@@ -1934,6 +1946,22 @@ export const Register: MessageFns<Register> = {
             }
 
             message.startNumber = longToNumber(reader.uint64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.internalHost = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.internalPort = reader.uint32();
             continue;
           }
         }

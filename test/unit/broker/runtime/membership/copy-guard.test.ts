@@ -6,9 +6,15 @@ import type { Address, NodeInfo, Peers } from '../../../../../broker/runtime/por
 
 const META = { formatVersion: 1, clusterId: 'c', brokerId: 2, directoryId: 'd' } as const;
 
-/** A log in which broker 2 registered at each of these ports, one after another. */
 function registeredAt(...ports: readonly number[]): Durable {
-  const entries = ports.map((port, at) => ({
+  return registered(ports.map((port) => ({ port })));
+}
+
+/** A log in which broker 2 registered at each of these places, one after another. */
+function registered(
+  places: readonly { readonly port: number; readonly internal?: Address }[],
+): Durable {
+  const entries = places.map((place, at) => ({
     index: at + 1,
     term: 1,
     kind: 'data' as const,
@@ -19,7 +25,7 @@ function registeredAt(...ports: readonly number[]): Durable {
         brokerEpoch: at + 1,
         directoryId: 'd',
         host: 'h',
-        port,
+        ...place,
         rack: 'r',
         restartClass: 'new',
         featureLevelMax: 1,
@@ -36,7 +42,8 @@ function at(port: number, holder: NodeInfo | null, asked: Address[] = []) {
       return Promise.resolve(holder);
     },
   } as unknown as Peers;
-  return { brokerId: 2, advertised: { host: 'h', port }, peers };
+  const internalAdvertised = { host: 'h', port };
+  return { brokerId: 2, advertised: { host: 'h', port: 9 }, internalAdvertised, peers };
 }
 
 const HOLDER: NodeInfo = {
@@ -51,7 +58,7 @@ const HOLDER: NodeInfo = {
 describe('refuseCopy()', () => {
   it('refuses a directory whose broker answers at the address that it was registered with last', async () => {
     await expect(refuseCopy(at(5, HOLDER), META, registeredAt(3, 4))).rejects.toThrow(
-      'Cannot start broker 2 at h:5: directory d is in use by the broker at h:4 (broker epoch 7), so this is a copy of it; ' +
+      'Cannot start broker 2 at h:9: directory d is in use by the broker at h:4 (broker epoch 7), so this is a copy of it; ' +
         'stop that broker to go on with the copy, or start here with an empty directory',
     );
   });
@@ -64,6 +71,14 @@ describe('refuseCopy()', () => {
     },
   ])('lets a broker move to another address where $name', async ({ holder }) => {
     await expect(refuseCopy(at(5, holder), META, registeredAt(4))).resolves.toBeUndefined();
+  });
+
+  it('asks where brokers dial, which may be elsewhere than clients do', async () => {
+    const asked: Address[] = [];
+    const internal = { host: 'i', port: 4 };
+    const start = refuseCopy(at(5, HOLDER, asked), META, registered([{ port: 3, internal }]));
+    await expect(start).rejects.toThrow('is in use by the broker at h:3 (broker epoch 7)');
+    expect(asked).toEqual([internal]);
   });
 
   it('asks nobody where the address is the same, or none is known', async () => {
