@@ -74,6 +74,12 @@ module.exports = {
       TRAVELS,
     ]),
     only('broker-front', '^broker/front[.]ts$', ['^broker/(?!(main|verify)[.])', BASE, TRAVELS]),
+    only('broker-tls', '^broker/tls[.]ts$', [
+      '^broker/(?!(main|verify)[.])',
+      PROCESS,
+      BASE,
+      TRAVELS,
+    ]),
     only('broker-main', '^broker/main[.]ts$', [
       '^broker/(?!(main|verify)[.])',
       PROCESS,
@@ -112,9 +118,9 @@ module.exports = {
       name: 'broker-top-level',
       severity: 'error',
       comment:
-        'Only main.ts, verify.ts, assemble.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
+        'Only main.ts, verify.ts, assemble.ts, front.ts, tls.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
       from: {
-        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|config[.]|operator[.]ts$)[^/]+$',
+        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|tls[.]|config[.]|operator[.]ts$)[^/]+$',
       },
       to: {},
     },

@@ -23,8 +23,18 @@ export const EVENTS = {
   'internal-listener-open': {
     level: 'warn',
     meaning:
-      'Other machines reach the internal listener, which authenticates nobody: whoever reaches it can act as a broker',
+      'Other machines reach the internal listener, which has no TLS: whoever reaches it can act as a broker',
     fields: ['host'],
+  },
+  'tls-loaded': {
+    level: 'info',
+    meaning: 'A listener takes this certificate for connections from now on',
+    fields: ['listener', 'subject', 'fingerprint', 'notAfter'],
+  },
+  'tls-refused': {
+    level: 'error',
+    meaning: 'Changed certificate files of a listener cannot be used; it keeps those it has',
+    fields: ['listener', 'reason'],
   },
   'seeds-disagree': {
     level: 'warn',

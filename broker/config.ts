@@ -15,6 +15,7 @@ import {
   optionVariable,
 } from '../base/broker-options.ts';
 import type { LogLevel, NumberOption } from '../base/broker-options.ts';
+import type { TlsPaths } from '../base/tls-paths.ts';
 import { printable } from '../base/printable.ts';
 import { readFlags } from '../base/flags.ts';
 import type { OptionReport } from './runtime/api.ts';
@@ -33,6 +34,9 @@ export interface Config {
   /** Of brokers and the operator. */
   readonly internalListen: Address;
   readonly internalAdvertised: Address;
+  /** Null: none. */
+  readonly tls: TlsPaths | null;
+  readonly internalTls: TlsPaths | null;
   readonly rack: string;
   readonly seeds: readonly Address[];
   readonly clusterId: string;
@@ -72,9 +76,17 @@ export const TEXT_OPTIONS = {
   data: 'data directory',
   listen: 'address to listen on for clients, host:port',
   advertise: 'address that clients dial, host:port; default: the listen address',
-  'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${INTERNAL_HOST}:${INTERNAL_PORT}; nobody is authenticated there, so any other host must be one that only they reach`,
+  'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${INTERNAL_HOST}:${INTERNAL_PORT}; without internal-tls-cert nobody is authenticated there, so any other host must be one that only they reach`,
   'internal-advertise':
     'address that other brokers dial, host:port; default: the internal listen address',
+  'tls-cert': 'certificate of the listener for clients, a PEM file; empty: no TLS there',
+  'tls-key': 'private key of that certificate, a PEM file',
+  'tls-client-ca':
+    'authorities of which clients must show a certificate, a PEM file; empty: they need none',
+  'internal-tls-cert':
+    'certificate for other brokers, a PEM file, with the URI tidemark://<cluster-id>/broker/<id>; empty: no TLS among brokers',
+  'internal-tls-key': 'private key of that certificate, a PEM file',
+  'internal-tls-ca': 'authorities of the certificates of brokers and operator, a PEM file',
   rack: 'failure domain; empty when unknown',
   seeds: 'internal addresses of brokers, host:port, separated by commas; may contain this one',
   'cluster-id': 'cluster that the data directory must belong to; empty: any',
@@ -129,6 +141,12 @@ export function readConfig(
     advertised:
       text('advertise') === '' ? listen : readAddress('advertise', text('advertise'), faults),
     ...readInternal(text, faults),
+    tls: readTls(['tls-cert', 'tls-key', 'tls-client-ca'], text, faults),
+    internalTls: readTls(
+      ['internal-tls-cert', 'internal-tls-key', 'internal-tls-ca'],
+      text,
+      faults,
+    ),
     rack: text('rack'),
     seeds: text('seeds')
       .split(',')
@@ -231,8 +249,28 @@ function readInternal(
   return { internalListen: listen, internalAdvertised: read('internal-advertise', listen) };
 }
 
+/** Certificate and key go together, and authorities are of no use without them. */
+function readTls(
+  [certFlag, keyFlag, caFlag]: readonly [
+    keyof typeof TEXT_OPTIONS,
+    keyof typeof TEXT_OPTIONS,
+    keyof typeof TEXT_OPTIONS,
+  ],
+  text: Text,
+  faults: string[],
+): TlsPaths | null {
+  const [cert, key, ca] = [text(certFlag), text(keyFlag), text(caFlag)];
+  const given = [certFlag, keyFlag, caFlag].filter((flag) => text(flag) !== '');
+  if (given.length === 0) return null;
+  for (const flag of [certFlag, keyFlag])
+    if (text(flag) === '')
+      faults.push(`${flag} is missing, must be given with ${given.join(' and ')}`);
+  return { cert, key, ca: ca === '' ? null : ca };
+}
+
 /** A broker that others cannot reach would join nothing, and say only that it waits. */
-function internalFaults({ listen, internalListen, seeds }: Config, text: Text): string[] {
+function internalFaults(config: Config, text: Text): string[] {
+  const { listen, internalListen, internalTls, clusterId, seeds } = config;
   const own = spelled(internalListen);
   const faults: string[] = [];
   if (own === spelled(listen))
@@ -241,10 +279,15 @@ function internalFaults({ listen, internalListen, seeds }: Config, text: Text): 
     faults.push(
       `internal-advertise is missing, must be host:port of this broker where internal-listen is every address ('${own}')`,
     );
+  // A certificate names its cluster: without an id there is nothing to hold it to.
+  if (internalTls !== null && clusterId === '')
+    faults.push('cluster-id is missing, must be a UUID where brokers use TLS (internal-tls-cert)');
+  if (internalTls?.ca === null)
+    faults.push('internal-tls-ca is missing, must be given with internal-tls-cert');
   const far = seeds.find(({ host }) => !isLoopback(host));
   if (text('internal-listen') === '' && far !== undefined)
     faults.push(
-      `internal-listen is missing, must be host:port where seeds are on other machines ('${spelled(far)}'): by default only this machine reaches it, since nobody is authenticated there`,
+      `internal-listen is missing, must be host:port where seeds are on other machines ('${spelled(far)}'): by default only this machine reaches it, since without internal-tls-cert nobody is authenticated there`,
     );
   return faults;
 }

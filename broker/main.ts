@@ -20,6 +20,7 @@ import { ChannelPool } from './network/channel-pool.ts';
 import { GrpcServer } from './network/grpc-server.ts';
 import { probe } from './network/probe.ts';
 import type { Broker } from './runtime/broker.ts';
+import { type BrokerTls, openTls } from './tls.ts';
 import { openDisk } from './storage/disk.ts';
 import { createLogger } from '../process/logger.ts';
 import type { Logger } from '../process/logger.ts';
@@ -35,27 +36,28 @@ async function run(config: Config, logger: Logger): Promise<void> {
   const report = (error: unknown): void => {
     logger.error({ err: error }, 'defect');
   };
+  const onFact: OnFact = (event, fields) => {
+    logger[EVENTS[event].level](fields, event);
+  };
+  const tls = await openTls(config, onFact);
   const disk = await openDisk({
     ...config,
     clock: systemClock,
     logger,
   });
-  const server = new GrpcServer(report);
-  const internalServer = new GrpcServer(report);
-  const channels = new ChannelPool(systemClock);
+  const server = new GrpcServer(report, tls.client);
+  const internalServer = new GrpcServer(report, tls.internal);
+  const channels = new ChannelPool(systemClock, tls.peers);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
     process.exit(comesBack ? EXIT_COMES_BACK : EXIT_FAULT);
-  };
-  const onFact: OnFact = (event, fields) => {
-    logger[EVENTS[event].level](fields, event);
   };
   const broker = assembleBroker(config, {
     clock: systemClock,
     disk,
     internalServer,
     channels,
-    probe,
+    probe: (address, deadlineMs) => probe(address, deadlineMs, tls.peers),
     seed: randomInt(2 ** 31),
     newUuid: randomUUID,
     onLiveValues: (values) => {
@@ -65,7 +67,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     onExit: end,
     report,
   });
-  const serving = serve(broker, { version, report, server, internalServer, channels });
+  const serving = serve(broker, { version, report, server, internalServer, channels, tls });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
   await internalServer.listen(config.internalListen);
@@ -80,7 +82,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     },
     'listening',
   );
-  if (!isLoopback(config.internalListen.host))
+  if (config.internalTls === null && !isLoopback(config.internalListen.host))
     onFact('internal-listener-open', { host: config.internalListen.host });
   // Written now, not at exit: a broker that is killed has no exit. The next start then skips the
   // compiler: half the time, 20 MB less.
@@ -92,6 +94,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
       serving.services.close();
       await Promise.all([server, internalServer].map((each) => each.close(SERVER_GRACE_MS)));
       channels.close();
+      tls.close();
       await serving.pages.close();
     };
     stopped().then(
@@ -109,19 +112,20 @@ interface Around {
   readonly server: GrpcServer;
   readonly internalServer: GrpcServer;
   readonly channels: ChannelPool;
+  readonly tls: BrokerTls;
 }
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, server, internalServer, channels } = around;
-  const metrics = new Metrics(broker);
+  const { version, report, server, internalServer, channels, tls } = around;
+  const metrics = new Metrics(broker, () => tls.certificates());
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
     broker,
     server,
     internalServer,
     isServing,
-    dial: (address, lane) => channels.dial(address, lane),
+    dial: (address, lane, brokerId) => channels.dial(address, lane, brokerId),
     descriptors: readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),
     version,
     newUuid: randomUUID,

@@ -183,6 +183,11 @@ export function fromCodec(error: unknown): TidemarkError {
 /** The cause inside grpc-js's account of it. */
 function transportReason(details: string): string {
   if (details.includes('ECONNREFUSED')) return 'connection refused';
+  // What a listener with TLS does to plain bytes, and OpenSSL's words for plain bytes.
+  if (details.includes('Failed to connect'))
+    return 'it closed the connection before it said anything: does it want TLS, and is dialled without TLS?';
+  if (details.includes('wrong version number'))
+    return 'it does not speak TLS, and is dialled with TLS';
   return details
     .replace(/^No connection established\. Last error: (Error: )?/, '')
     .replace(/\. Resolution note: *$/, '');

@@ -9,37 +9,44 @@ import type { Client } from '@grpc/grpc-js';
 import type { Clock } from '../../base/clock.ts';
 import { dial } from '../../wire/grpc/dial.ts';
 import { raiseHttp2Limits } from '../../wire/grpc/transport.ts';
+import type { BrokerId } from '../../base/units.ts';
 import type { Address } from '../runtime/ports.ts';
+import type { InternalTls } from './internal-tls.ts';
 
 /** Which of the two connections. */
 export type Lane = 'control' | 'data';
 
 export class ChannelPool {
   readonly #clock: Clock;
-  readonly #channels = new Map<string, Client>();
+  readonly #tls: InternalTls | null;
+  readonly #channels = new Map<string, { readonly address: Address; readonly channel: Client }>();
 
-  constructor(clock: Clock) {
+  /** @param tls null: none */
+  constructor(clock: Clock, tls: InternalTls | null = null) {
     raiseHttp2Limits();
     this.#clock = clock;
+    this.#tls = tls;
   }
 
-  /** The channel to an address; connects when first used. */
-  dial(address: Address, lane: Lane): Client {
-    const key = channelKey(address, lane);
+  /** The channel to a broker at an address; connects when first used. */
+  dial(address: Address, lane: Lane, brokerId: BrokerId): Client {
+    const key = `${lane} ${placeOf(address)} ${brokerId}`;
     const known = this.#channels.get(key);
-    if (known !== undefined) return known;
-    const channel = dial(targetOf(address), { clock: this.#clock });
-    this.#channels.set(key, channel);
+    if (known !== undefined) return known.channel;
+    const credentials = this.#tls?.credentials(brokerId);
+    const channel = dial(targetOf(address), {
+      clock: this.#clock,
+      ...(credentials === undefined ? {} : { credentials }),
+    });
+    this.#channels.set(key, { address, channel });
     return channel;
   }
 
   /** Closes connections to all other addresses. */
   retain(addresses: Iterable<Address>): void {
-    const kept = new Set<string>();
-    for (const address of addresses)
-      kept.add(channelKey(address, 'control')).add(channelKey(address, 'data'));
-    for (const [key, channel] of this.#channels) {
-      if (kept.has(key)) continue;
+    const kept = new Set([...addresses].map(placeOf));
+    for (const [key, { address, channel }] of this.#channels) {
+      if (kept.has(placeOf(address))) continue;
       channel.close();
       this.#channels.delete(key);
     }
@@ -55,6 +62,6 @@ function targetOf({ host, port }: Address): string {
   return host.includes(':') ? `ipv6:[${host}]:${port}` : `dns:///${host}:${port}`;
 }
 
-function channelKey({ host, port }: Address, lane: Lane): string {
-  return `${lane} ${host} ${port}`;
+function placeOf({ host, port }: Address): string {
+  return `${host} ${port}`;
 }

@@ -45,7 +45,7 @@ export interface GrpcPeersParts {
 /** Connections to other brokers: see channel-pool.ts. */
 export interface Channels {
   /** Do not keep it: the next call may need another. */
-  dial(address: Address, lane: Lane): Channel;
+  dial(address: Address, lane: Lane, brokerId: BrokerId): Channel;
   /** Closes connections to all other addresses. */
   retain(addresses: Iterable<Address>): void;
 }
@@ -173,7 +173,7 @@ export class GrpcPeers implements Peers {
 
   #dial(brokerId: BrokerId, lane: Lane): Channel | null {
     const address = this.#addresses.get(brokerId);
-    return address === undefined ? null : this.#parts.channels.dial(address, lane);
+    return address === undefined ? null : this.#parts.channels.dial(address, lane, brokerId);
   }
 
   #reach(brokerId: BrokerId): Channel {

@@ -10,6 +10,7 @@ import { COMMON_OPTIONS, raiseHttp2Limits } from '../../wire/grpc/transport.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { hostPort } from '../../base/host-port.ts';
 import type { Address } from '../runtime/ports.ts';
+import { admitting } from './admission.ts';
 import { guarded } from '../messages/guarded-service.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 
@@ -26,12 +27,22 @@ function stopTheProcess(error: unknown): void {
   });
 }
 
+/** What a listener asks of those who connect. */
+export interface ServerSecurity {
+  /** Default: no TLS. */
+  readonly credentials?: ServerCredentials;
+  /** Only brokers and the operator of this cluster may call: see `admission.ts`. */
+  readonly clusterId?: string;
+}
+
 export class GrpcServer {
   readonly #server: Server;
   readonly #report: ReportDefect;
+  readonly #security: ServerSecurity;
 
-  constructor(report: ReportDefect = stopTheProcess) {
+  constructor(report: ReportDefect = stopTheProcess, security: ServerSecurity = {}) {
     this.#report = report;
+    this.#security = security;
     raiseHttp2Limits();
     // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients
     // to leave.
@@ -48,7 +59,10 @@ export class GrpcServer {
     definition: ServiceDefinition<Implementation>,
     implementation: Implementation,
   ): void {
-    const service = guarded(definition, implementation, this.#report);
+    const { clusterId } = this.#security;
+    const judged =
+      clusterId === undefined ? implementation : admitting(definition, implementation, clusterId);
+    const service = guarded(definition, judged, this.#report);
     this.#server.addService(service.definition, service.implementation);
   }
 
@@ -59,7 +73,8 @@ export class GrpcServer {
   listen({ host, port }: Address): Promise<number> {
     const target = hostPort(host, port);
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
+      const credentials = this.#security.credentials ?? ServerCredentials.createInsecure();
+      this.#server.bindAsync(target, credentials, (error, bound) => {
         if (error === null) resolve(bound);
         else
           reject(

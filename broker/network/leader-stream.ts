@@ -26,6 +26,7 @@ import type { FollowerLink, PeerHandler, PushedFrames } from '../runtime/ports.t
 import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
 import { failCall } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
+import { requireSpeaker } from './admission.ts';
 import type { Link, Presence } from './presence.ts';
 
 /**
@@ -102,12 +103,9 @@ function greet(
       `Cannot replicate: cluster is "${hello.clusterId}", must be "${clusterId}"`,
     );
   }
-  const stream = new LeaderStream(
-    call,
-    brokerIdField('hello.broker_id', hello.brokerId),
-    hello.brokerEpoch,
-    clock,
-  );
+  const brokerId = brokerIdField('hello.broker_id', hello.brokerId);
+  requireSpeaker(call, brokerId);
+  const stream = new LeaderStream(call, brokerId, hello.brokerEpoch, clock);
   handler.onFollower(stream, hello.targetEpoch);
   return stream;
 }

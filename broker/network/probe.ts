@@ -13,6 +13,8 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { Address, NodeInfo } from '../runtime/ports.ts';
+import type { BrokerId } from '../../base/units.ts';
+import type { InternalTls } from './internal-tls.ts';
 import { nodeInfoFromMessage } from './quorum-service.ts';
 
 /** Flag and length before a gRPC message. */
@@ -20,8 +22,16 @@ const PREFIX_BYTES = 5;
 /** Far more than an answer takes. */
 const ANSWER_BYTES_MAX = 4_096;
 
-/** Null when the connection is refused; rejects with UNREACHABLE when nobody answers in time. */
-export function probe(address: Address, deadlineMs: number): Promise<NodeInfo | null> {
+/**
+ * Null when the connection is refused; rejects with UNREACHABLE when nobody answers in time.
+ *
+ * @param tls null: none
+ */
+export function probe(
+  address: Address,
+  deadlineMs: number,
+  tls: InternalTls | null = null,
+): Promise<NodeInfo | null> {
   return new Promise((resolve, reject) => {
     const socket = connectSocket(address);
     let session: ClientHttp2Session | null = null;
@@ -38,16 +48,33 @@ export function probe(address: Address, deadlineMs: number): Promise<NodeInfo | 
       if (session === null && isRefused(error)) finish(() => resolve(null));
       else fail(error.message, error);
     });
-    socket.once('connect', () => {
-      session = openSession(address, socket);
+    const ask = (connection: Socket, brokerId: BrokerId | null): void => {
+      session = openSession(address, connection);
       session.on('error', (error) => fail(error.message, error));
       session.on('close', () => fail('the connection was closed'));
       identify(session).then(
-        (info) => finish(() => resolve(info)),
-        (error: unknown) => fail(error instanceof Error ? error.message : String(error), error),
+        (info) => {
+          if (brokerId === null || info.brokerId === brokerId) finish(() => resolve(info));
+          else fail(`it says broker ${info.brokerId}, its certificate broker ${brokerId}`);
+        },
+        (error: unknown) => fail(reasonOf(error), error),
+      );
+    };
+    socket.once('connect', () => {
+      if (tls === null) {
+        ask(socket, null);
+        return;
+      }
+      tls.secure(socket, address.host).then(
+        (secure) => ask(secure, tls.brokerAt(secure)),
+        (error: unknown) => fail(reasonOf(error), error),
       );
     });
   });
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function openSession({ port }: Address, socket: Socket): ClientHttp2Session {

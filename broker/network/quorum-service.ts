@@ -13,13 +13,15 @@ import type {
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { type BrokerId, NO_BROKER } from '../../base/units.ts';
+import type { ControllerRequest } from '../metadata/controller-types.ts';
 import type { NodeInfo, PeerHandler } from '../runtime/ports.ts';
 import { remainingMs } from '../messages/deadline.ts';
 import { integerField, textField, uuidField } from '../messages/fields.ts';
 import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
 import { replyToMessage, requestFromMessage } from '../messages/controller-codec.ts';
+import { requireSpeaker } from './admission.ts';
 import type { Link, Presence } from './presence.ts';
 import { type Exchange, exchangeFromMessage } from '../messages/raft-codec.ts';
 
@@ -40,9 +42,12 @@ export function quorumService(
 ): QuorumServiceServer {
   return {
     exchange: (call) => takeExchange(call, handler, presence),
-    decide: unaryHandler(async (message) => {
+    decide: unaryHandler(async (message, call) => {
       try {
-        return replyToMessage(await handler().onController(requestFromMessage(message)));
+        const request = requestFromMessage(message);
+        const speaker = speakerOf(request);
+        if (speaker !== null) requireSpeaker(call, speaker);
+        return replyToMessage(await handler().onController(request));
       } catch (error) {
         // A refusal is an answer of the controller, told apart from a failed call: it is not
         // repeated.
@@ -67,6 +72,15 @@ export function quorumService(
         : { known: true, highWaterMark: undefined, start: undefined, ...log };
     }, report),
   };
+}
+
+/** The broker that a request is of; null where any broker hands on what somebody asked of it. */
+function speakerOf(request: ControllerRequest): BrokerId | null {
+  const isOwn =
+    request.kind === 'register' ||
+    request.kind === 'heartbeat' ||
+    request.kind === 'alter-sync-set';
+  return isOwn ? request.brokerId : null;
 }
 
 /** Who a broker is, as a message. */
@@ -123,6 +137,7 @@ function takeExchange(
   call.on('data', (request: ExchangeRequest) => {
     const exchange = readExchange(request, handler());
     if (exchange === null) return;
+    if (exchange.from.brokerId !== link?.brokerId) requireSpeaker(call, exchange.from.brokerId);
     link ??= presence.established(exchange.from.brokerId);
     handler().onRaft(exchange.from, exchange.to, exchange.message);
   });

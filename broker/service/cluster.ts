@@ -18,7 +18,7 @@ import { refuse } from '../messages/fields.ts';
 /**
  * Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`.
  */
-export type Dial = (address: Address, lane: 'control' | 'data') => Channel;
+export type Dial = (address: Address, lane: 'control' | 'data', brokerId: BrokerId) => Channel;
 
 /**
  * Set on calls that were handed on once, so that two brokers that disagree do not hand one to and
@@ -124,7 +124,7 @@ export class Cluster {
    * Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it.
    */
   client(brokerId: BrokerId, lane: 'control' | 'data'): Channel {
-    return this.#dial(internalAddress(this.brokerState(brokerId)), lane);
+    return this.#dial(internalAddress(this.brokerState(brokerId)), lane, brokerId);
   }
 
   /** Hands a call on. Rejects with what that broker answered, or UNREACHABLE. */

@@ -97,8 +97,11 @@ const SAMPLED = {
   readonly [string, (sample: BrokerSample, source: BrokerSource) => number]
 >;
 
+type Certificates = () => readonly { readonly listener: string; readonly notAfterMs: number }[];
+
 export class Metrics {
   readonly #source: BrokerSource;
+  readonly #certificates: Certificates;
   readonly #registry = new Registry();
   readonly #gauges = Object.entries(SAMPLED).map(([name, [help, read]]) => ({
     gauge: this.#gauge(name, help),
@@ -149,10 +152,17 @@ export class Metrics {
     'tidemark_fetch_reads_total',
     'Reads that gave frames to consumers',
   );
+  readonly #certificateEnd = this.#gauge(
+    'tidemark_tls_certificate_not_after_seconds',
+    'Unix time at which the certificate of a listener ends',
+    ['listener'],
+  );
   #epochs = new Map<string, ReplicaSample['status']>();
 
-  constructor(source: BrokerSource) {
+  /** @param certificates of listeners with TLS */
+  constructor(source: BrokerSource, certificates: Certificates = () => []) {
     this.#source = source;
+    this.#certificates = certificates;
     collectDefaultMetrics({ register: this.#registry });
   }
 
@@ -187,6 +197,8 @@ export class Metrics {
       this.#clockDoubt.set({ reason: name }, name === sample.clockDoubt ? 1 : 0);
     for (const name of ROLES)
       this.#quorumRole.set({ role: name }, name === sample.raft?.role ? 1 : 0);
+    for (const { listener, notAfterMs } of this.#certificates())
+      this.#certificateEnd.set({ listener }, notAfterMs / 1000);
     this.#countChanges(sample);
     return this.#registry.metrics();
   }

@@ -105,7 +105,7 @@ export class VictimBroker {
       server,
       internalServer,
       isServing: () => broker.phase() === 'serving',
-      dial: (address, lane) => channels.dial(address, lane),
+      dial: (address, lane, brokerId) => channels.dial(address, lane, brokerId),
       descriptors: readFileSync(new URL('../../proto/tidemark.binpb', import.meta.url)),
       version: '0.0.0',
       newUuid: randomUUID,

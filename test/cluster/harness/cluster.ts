@@ -2,6 +2,7 @@
  * A cluster of real broker processes on 127.0.0.1, formed as the launcher and the operator form
  * one: by one explicit call.
  */
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,6 +37,10 @@ export interface ClusterOptions {
   readonly hostOf?: (brokerId: number) => string;
   /** Beside the environment of the test. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Of the cluster's clients; default: no TLS. */
+  readonly credentials?: ChannelCredentials;
+  /** The cluster's id; default: a new one. */
+  readonly clusterId?: string;
   /** Where a broker keeps its data; default: below the cluster's temporary folder. */
   readonly dataDirOf?: (brokerId: number) => string | undefined;
 }
@@ -59,7 +64,9 @@ export interface Held {
 const FORM_CALL_MS = 2_000;
 
 export class TestCluster {
-  readonly clusterId = randomUUID();
+  readonly clusterId: string;
+  /** Of clients; undefined: no TLS. */
+  readonly credentials: ChannelCredentials | undefined;
   readonly folder = mkdtempSync(join(tmpdir(), 'tidemark-cluster-'));
   readonly brokers: readonly BrokerProcess[];
   readonly client: Tidemark;
@@ -71,6 +78,8 @@ export class TestCluster {
   #topics = 0;
 
   private constructor(options: ClusterOptions, firstPort: number) {
+    this.clusterId = options.clusterId ?? randomUUID();
+    this.credentials = options.credentials;
     const ids = Array.from({ length: options.brokers ?? 3 }, (_, index) => index + 1);
     const hostOf = options.hostOf ?? (() => '127.0.0.1');
     const internal = (id: number): string => `${hostOf(id)}:${firstPort + 2 * ids.length + id - 1}`;
@@ -146,7 +155,8 @@ export class TestCluster {
 
   /** A client with connections of its own. */
   connect(): Tidemark {
-    return connect({ servers: this.servers });
+    const { servers, credentials } = this;
+    return connect({ servers, ...(credentials === undefined ? {} : { credentials }) });
   }
 
   /** Ends all processes and removes their data. Safe to call at any time, more than once. */
@@ -393,7 +403,8 @@ export class TestCluster {
     const [first = ''] = this.servers;
     await this.wait('the first broker to form the cluster', async () => {
       const request = { clusterId: this.clusterId };
-      await callAt(first, AdminServiceService.bootstrap, request, FORM_CALL_MS);
+      const { bootstrap } = AdminServiceService;
+      await callAt(first, bootstrap, request, FORM_CALL_MS, this.credentials);
       return true;
     });
   }

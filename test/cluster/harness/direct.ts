@@ -2,7 +2,12 @@
  * Calls and streams to one broker and no other, whatever it leads: what the client library is there
  * to spare its users.
  */
-import { type ClientDuplexStream, Client, credentials } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  Client,
+  credentials,
+} from '@grpc/grpc-js';
 import { crc32 } from 'node:zlib';
 import { frameLength, topicIdToBytes } from '../../../wire/batch/frame.ts';
 import {
@@ -26,8 +31,8 @@ const CREDIT_BYTES = 64 * 1024 * 1024;
 type Method<Request, Response> = Parameters<typeof callUnary<Request, Response>>[1];
 
 /** A connection to one broker. */
-export function dial(address: string): Client {
-  return new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+export function dial(address: string, secure?: ChannelCredentials): Client {
+  return new Client(address, secure ?? credentials.createInsecure(), CHANNEL_OPTIONS);
 }
 
 /** One call to one broker. Rejects with a BrokerError. */
@@ -36,8 +41,9 @@ export async function callAt<Request, Response>(
   method: Method<Request, Response>,
   request: Request,
   deadlineMs: number,
+  secure?: ChannelCredentials,
 ): Promise<Response> {
-  const client = dial(address);
+  const client = dial(address, secure);
   try {
     return await callUnary(client, method, request, { deadlineMs, clock: systemClock });
   } finally {
@@ -102,8 +108,12 @@ export class DirectFetch {
   readonly #call: ClientDuplexStream<FetchRequest, FetchResponse>;
   #isOver = false;
 
-  constructor(address: string, place: { topicId: string; partition: number }) {
-    this.#client = dial(address);
+  constructor(
+    address: string,
+    place: { topicId: string; partition: number },
+    secure?: ChannelCredentials,
+  ) {
+    this.#client = dial(address, secure);
     const { path, requestSerialize, responseDeserialize } = LogServiceService.fetch;
     this.#call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
     this.#call.on('data', (response: FetchResponse) => this.#take(response));

@@ -65,10 +65,40 @@ describe('options of a broker', () => {
       name: 'seeds that cannot reach it',
       argv: ['--seeds', '127.0.0.2:7,b2:9643'],
       fault:
-        "internal-listen is missing, must be host:port where seeds are on other machines ('b2:9643'): by default only this machine reaches it, since nobody is authenticated there",
+        "internal-listen is missing, must be host:port where seeds are on other machines ('b2:9643'): by default only this machine reaches it, since without internal-tls-cert nobody is authenticated there",
     },
   ])('refuse $name', ({ argv, fault }) => {
     expect(faultsOf([...SOUND, ...argv])).toEqual([`config: ${fault}`]);
+  });
+
+  it('have TLS where certificates are named', () => {
+    expect(readConfig(SOUND, {})).toMatchObject({ tls: null, internalTls: null });
+    const client = ['--tls-cert', 'a', '--tls-key', 'b'];
+    const internal = ['--internal-tls-cert', 'c', '--internal-tls-key', 'd'];
+    const argv = [...SOUND, ...client, ...internal, '--internal-tls-ca', 'e'];
+    expect(readConfig([...argv, '--cluster-id', CLUSTER_ID], {})).toMatchObject({
+      tls: { cert: 'a', key: 'b', ca: null },
+      internalTls: { cert: 'c', key: 'd', ca: 'e' },
+    });
+  });
+
+  it.each([
+    {
+      argv: ['--tls-client-ca', 'c'],
+      faults: [
+        'tls-cert is missing, must be given with tls-client-ca',
+        'tls-key is missing, must be given with tls-client-ca',
+      ],
+    },
+    {
+      argv: ['--internal-tls-cert', 'a', '--internal-tls-key', 'b'],
+      faults: [
+        'cluster-id is missing, must be a UUID where brokers use TLS (internal-tls-cert)',
+        'internal-tls-ca is missing, must be given with internal-tls-cert',
+      ],
+    },
+  ])('refuse half of TLS: $argv', ({ argv, faults }) => {
+    expect(faultsOf([...SOUND, ...argv])).toEqual(faults.map((fault) => `config: ${fault}`));
   });
 
   it.each(['not a uuid', CLUSTER_ID.toUpperCase(), `${CLUSTER_ID} `, '../x'])(

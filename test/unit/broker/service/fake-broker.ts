@@ -113,7 +113,7 @@ export class FakeCluster {
     const channels = new ChannelPool(systemClock);
     const services = publicServices({
       broker,
-      dial: (address, lane) => channels.dial(address, lane),
+      dial: (address, lane, id) => channels.dial(address, lane, id),
       version: '1.2.3',
       newUuid: randomUUID,
       traffic: broker,

@@ -1,0 +1,35 @@
+/**
+ * Who a certificate of a cluster names: a broker by cluster and id, or the operator. It stands in
+ * the certificate as a URI among the subject's alternative names, as SPIFFE has it. Pure.
+ */
+import { BROKER_ID_MAX } from './limits.ts';
+import type { BrokerId } from './units.ts';
+
+/** The one that holds the private key. */
+export type Identity =
+  | { readonly kind: 'broker'; readonly clusterId: string; readonly brokerId: BrokerId }
+  | { readonly kind: 'operator'; readonly clusterId: string };
+
+const SCHEME = 'tidemark://';
+const FORM = /^tidemark:\/\/([0-9a-f-]{36})\/(?:(operator)|broker\/(0|[1-9]\d{0,9}))$/;
+
+/** `tidemark://<cluster id>/broker/<broker id>` or `tidemark://<cluster id>/operator`. */
+export function identityUri(identity: Identity): string {
+  const who = identity.kind === 'operator' ? 'operator' : `broker/${String(identity.brokerId)}`;
+  return `${SCHEME}${identity.clusterId}/${who}`;
+}
+
+/**
+ * The identity among these names; null where there is none, or more than one.
+ *
+ * @param names as Node shows them: `DNS:a, URI:b`, with what holds a comma in quotes
+ */
+export function readIdentity(names: string): Identity | null {
+  const uris = names.split(', ').filter((name) => name.startsWith(`URI:${SCHEME}`));
+  const match = uris.length === 1 ? FORM.exec(uris[0]?.slice('URI:'.length) ?? '') : null;
+  if (match === null) return null;
+  const [, clusterId = '', operator, digits = ''] = match;
+  if (operator !== undefined) return { kind: 'operator', clusterId };
+  const brokerId = Number(digits);
+  return brokerId <= BROKER_ID_MAX ? { kind: 'broker', clusterId, brokerId } : null;
+}

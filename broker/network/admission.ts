@@ -1,0 +1,96 @@
+/**
+ * Who may call what on an internal listener with TLS, and whom a caller may speak for: judged by
+ * its certificate, never by configuration or by what it says. Without TLS there is no certificate,
+ * and nothing is judged.
+ */
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { PeerCertificate } from 'node:tls';
+import { BrokerError } from '../../base/errors.ts';
+import { type Identity, identityUri, readIdentity } from '../../base/identity.ts';
+import type { BrokerId } from '../../base/units.ts';
+
+/** Beside brokers, the operator administers, and asks brokers who they are. It never appends. */
+const OF_OPERATOR =
+  /^\/(?:tidemark\.v1\.AdminService\/|tidemark\.internal\.v1\.QuorumService\/Identify$)/;
+
+interface Call {
+  getAuthContext?(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string } } | null;
+}
+
+type Handler = (call: unknown, ...rest: unknown[]) => unknown;
+
+/** Handlers that are reached only by who may. Throws REFUSED into the call. */
+export function admitting<Implementation extends UntypedServiceImplementation>(
+  definition: ServiceDefinition<Implementation>,
+  implementation: Implementation,
+  clusterId: string,
+): Implementation {
+  const handlers = Object.entries(definition as ServiceDefinition).flatMap(([name, { path }]) => {
+    const handler = implementation[name] as Handler | undefined;
+    if (handler === undefined) return [];
+    const judged: Handler = (call, ...rest) => {
+      judge(path, callerOf(call), clusterId);
+      return handler(call, ...rest);
+    };
+    return [[name, judged]];
+  });
+  return Object.fromEntries(handlers) as Implementation;
+}
+
+function judge(path: string, caller: Identity | null, clusterId: string): void {
+  if (caller === null)
+    throw new BrokerError('REFUSED', 'The certificate names no broker or operator of a cluster');
+  if (caller.clusterId !== clusterId)
+    throw new BrokerError(
+      'WRONG_CLUSTER',
+      `The certificate is of cluster "${caller.clusterId}", must be of "${clusterId}"`,
+    );
+  if (caller.kind !== 'broker' && !OF_OPERATOR.test(path))
+    throw new BrokerError('REFUSED', `The operator may not call ${path}`);
+}
+
+/** Whom the caller's certificate names; null without TLS. */
+export function callerOf(call: unknown): Identity | null {
+  const names = namesOf(call);
+  return names === null ? null : readIdentity(names);
+}
+
+/** Throws REFUSED where the certificate is of another than the broker that is claimed to speak. */
+export function requireSpeaker(call: unknown, brokerId: BrokerId): void {
+  const names = namesOf(call);
+  if (names === null) return;
+  const caller = readIdentity(names);
+  if (caller?.kind === 'broker' && caller.brokerId === brokerId) return;
+  const shown = caller === null ? 'nobody' : identityUri(caller);
+  throw new BrokerError(
+    'REFUSED',
+    `The certificate is of ${shown}, and cannot speak for broker ${String(brokerId)}`,
+  );
+}
+
+/** Null without TLS. */
+function namesOf(call: unknown): string | null {
+  const certificate = (call as Call).getAuthContext?.()?.sslPeerCertificate;
+  return certificate === undefined ? null : (certificate.subjectaltname ?? '');
+}
+
+/**
+ * Why a server's certificate is not that of the broker which was dialled.
+ *
+ * @param brokerId null: any broker of the cluster
+ */
+export function serverFault(
+  { subjectaltname = '' }: Pick<PeerCertificate, 'subjectaltname'>,
+  clusterId: string,
+  brokerId: BrokerId | null,
+): Error | undefined {
+  const identity = readIdentity(subjectaltname);
+  const isMeant =
+    identity?.kind === 'broker' &&
+    identity.clusterId === clusterId &&
+    (brokerId === null || identity.brokerId === brokerId);
+  if (isMeant) return undefined;
+  const shown = identity === null ? 'no broker' : identityUri(identity);
+  const wanted = brokerId === null ? 'a broker' : `broker ${String(brokerId)}`;
+  return new Error(`the certificate is of ${shown}, must be of ${wanted} of cluster ${clusterId}`);
+}

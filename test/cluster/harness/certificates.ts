@@ -1,0 +1,65 @@
+/** Certificates of a cluster of real processes, in files that a test changes while they run. */
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { identityUri } from '../../../base/identity.ts';
+import {
+  type KeyedCertificate,
+  newAuthority,
+  newCertificate,
+} from '../../../local/certificates.ts';
+
+export type Authority = KeyedCertificate & { readonly commonName: string };
+
+export function authority(commonName: string): Authority {
+  return { commonName, ...newAuthority({ commonName }) };
+}
+
+/** A certificate of a broker, for clients and brokers alike. */
+export function brokerCertificate(
+  signer: Authority,
+  clusterId: string,
+  brokerId: number,
+): KeyedCertificate {
+  const uri = identityUri({ kind: 'broker', clusterId, brokerId });
+  return newCertificate(signer, {
+    commonName: `broker-${brokerId}`,
+    names: ['localhost', '127.0.0.1', uri],
+  });
+}
+
+/** Files of one broker in a folder. */
+export class CertificateFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+
+  constructor(folder: string, name: string) {
+    this.cert = join(folder, `${name}.crt`);
+    this.key = join(folder, `${name}.key`);
+    this.ca = join(folder, `${name}.ca.crt`);
+  }
+
+  /** As a tool writes them: each at once, one after another. */
+  write({ cert, key }: KeyedCertificate): void {
+    replace(this.key, key);
+    replace(this.cert, cert);
+  }
+
+  trust(...authorities: readonly Authority[]): void {
+    replace(this.ca, authorities.map(({ cert }) => cert).join(''));
+  }
+
+  /** Options of a broker that uses them on both listeners. */
+  get args(): string[] {
+    return [
+      ...['--tls-cert', this.cert, '--tls-key', this.key],
+      ...['--internal-tls-cert', this.cert, '--internal-tls-key', this.key],
+      ...['--internal-tls-ca', this.ca],
+    ];
+  }
+}
+
+function replace(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
