@@ -65,4 +65,5 @@ export type {
   TypedRecord,
 } from './producer/types.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
+export type { TlsOptions } from './tls.ts';
 export type { Bytes, HeaderInput } from './values.ts';

@@ -4,7 +4,7 @@
 import { PORT_MAX } from '../base/limits.ts';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { Admin } from './admin.ts';
-import { checkArgument, fault, listOf, optional, shape, shown, text } from './check.ts';
+import { checkArgument, fault, listOf, named, optional, shape, shown, text } from './check.ts';
 import { Cluster } from './cluster.ts';
 import type { AnyTopic } from './codecs.ts';
 import { Connections } from './connections.ts';
@@ -12,6 +12,7 @@ import { systemPorts } from './ports.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions, KeyOf, LossOf, LossPolicy, ValueOf } from './consumer/types.ts';
 import { TidemarkError } from './errors.ts';
+import { tlsCredentials, type TlsOptions } from './tls.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/types.ts';
 
@@ -20,6 +21,8 @@ export interface ConnectOptions {
   /** `host:port`, comma-separated or as a list. One is enough; more survive its absence. */
   readonly servers: string | readonly string[];
   /** Default: no TLS. */
+  readonly tls?: TlsOptions;
+  /** In place of `tls`, whatever grpc-js can do. */
   readonly credentials?: ChannelCredentials;
 }
 
@@ -75,6 +78,14 @@ const OPTIONS = shape({
     if (!isList) return [fault(name, value, 'host:port[,host:port], or a list of them')];
     return typeof value === 'string' ? [] : listOf(text)(value, name);
   },
+  tls: optional(
+    shape({
+      ca: optional(named),
+      cert: optional(named),
+      key: optional(named),
+      serverName: optional(named),
+    }),
+  ),
   credentials: optional((value, name) =>
     value instanceof ChannelCredentials
       ? []
@@ -105,6 +116,13 @@ export function connect(options: ConnectOptions): Tidemark {
       `Cannot connect: servers holds ${given || 'nothing'}, must be host:port[,host:port]`,
     );
   }
-  const connections = new Connections(systemPorts(options.credentials));
+  const { tls, credentials } = options;
+  if (tls !== undefined && credentials !== undefined)
+    throw new TidemarkError(
+      'INVALID_ARGUMENT',
+      'Cannot connect: tls and credentials are both given, must be one of them',
+    );
+  const secure = tls === undefined ? credentials : tlsCredentials(tls);
+  const connections = new Connections(systemPorts(secure));
   return new Tidemark(connections, new Cluster(connections, list));
 }

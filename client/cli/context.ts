@@ -5,11 +5,15 @@ import { connect, type Tidemark } from '../index.ts';
 import { Patience } from './patience.ts';
 import { Output, type OutputFormat, type Surroundings } from './output.ts';
 import { chooseServers } from './servers.ts';
+import { readTls } from './tls.ts';
 
 /** Options that every such command has. */
 export interface CommonOptions {
   readonly server?: string;
   readonly profile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly output: OutputFormat;
 }
 
@@ -47,10 +51,11 @@ export async function withCluster<T>(
   around: Surroundings,
   body: (cluster: Tidemark, context: Context) => Promise<T>,
 ): Promise<T> {
-  const { server: servers } = await chooseServers(options, around);
+  const { server: servers, tls } = await chooseServers(options, around);
+  const secure = await readTls(tls);
   const opened: Tidemark[] = [];
   const connectTo = (to: string): Tidemark => {
-    const cluster = connect({ servers: to });
+    const cluster = connect({ servers: to, ...secure });
     opened.push(cluster);
     return cluster;
   };

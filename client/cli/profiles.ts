@@ -8,9 +8,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { type Check, fault, named, optional, recordOf, shape } from '../check.ts';
 import { CliError } from './exit.ts';
 import type { Surroundings } from './output.ts';
+import type { TlsPaths } from './tls.ts';
 
-/** What a profile says. */
-export interface Profile {
+/** What a profile says; of TLS, names of PEM files. */
+export interface Profile extends TlsPaths {
   /** `host:port,...` */
   readonly server: string;
 }
@@ -34,7 +35,14 @@ const version: Check = (value, name) =>
 const FILE = shape({
   version,
   use: optional(named),
-  profiles: recordOf(shape({ server: named })),
+  profiles: recordOf(
+    shape({
+      server: named,
+      tlsCa: optional(named),
+      tlsCert: optional(named),
+      tlsKey: optional(named),
+    }),
+  ),
 });
 
 const NONE: Profiles = { use: undefined, profiles: new Map() };

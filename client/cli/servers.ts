@@ -1,12 +1,16 @@
 /** Which servers a command tries, and who said so. */
 import { CliError } from './exit.ts';
 import type { Surroundings } from './output.ts';
+import { givenTls, type TlsPaths, tlsOfEnvironment } from './tls.ts';
 import { profileNamed, readProfiles } from './profiles.ts';
 
 /** What a command line may say of it. */
 export interface ServerOptions {
   readonly server?: string;
   readonly profile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 /** Servers, and where they come from. */
@@ -16,6 +20,8 @@ export interface ServerChoice {
   readonly source: 'option' | 'environment' | 'profile' | 'default';
   /** Name of the profile, where it is one's. */
   readonly profile: string | undefined;
+  /** Files of TLS; undefined: no TLS. */
+  readonly tls: TlsPaths | undefined;
 }
 
 /** Where `npm start` listens by default. */
@@ -26,20 +32,24 @@ const SERVERS_DEFAULT = '127.0.0.1:9641,127.0.0.1:9642,127.0.0.1:9643';
  * default. Throws INVALID_ARGUMENT for a profile that there is not.
  */
 export async function chooseServers(
-  { server, profile }: ServerOptions,
+  { server, profile, ...files }: ServerOptions,
   { env }: Pick<Surroundings, 'env'>,
 ): Promise<ServerChoice> {
   if (server !== undefined && profile !== undefined)
     throw new CliError('INVALID_ARGUMENT', 'option --server cannot be used with option --profile');
+  const own = givenTls(files);
+  const tls = own ?? tlsOfEnvironment(env);
   if (server !== undefined && server !== '')
-    return { server, source: 'option', profile: undefined };
+    return { server, source: 'option', profile: undefined, tls };
   const ofEnv = env['TIDEMARK_SERVER'] ?? '';
   if (profile === undefined && ofEnv !== '')
-    return { server: ofEnv, source: 'environment', profile: undefined };
+    return { server: ofEnv, source: 'environment', profile: undefined, tls };
   const profiles = await readProfiles(env);
   const nameOfEnv = env['TIDEMARK_PROFILE'] ?? '';
   const name = profile ?? (nameOfEnv === '' ? profiles.use : nameOfEnv);
-  return name === undefined
-    ? { server: SERVERS_DEFAULT, source: 'default', profile: undefined }
-    : { server: profileNamed(name, profiles).server, source: 'profile', profile: name };
+  if (name === undefined)
+    return { server: SERVERS_DEFAULT, source: 'default', profile: undefined, tls };
+  const { server: ofProfile, ...saved } = profileNamed(name, profiles);
+  // A profile says all of its cluster: another cluster's files are of no use there.
+  return { server: ofProfile, source: 'profile', profile: name, tls: own ?? givenTls(saved) };
 }

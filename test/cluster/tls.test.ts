@@ -32,6 +32,7 @@ import {
   brokerCertificate,
   CertificateFiles,
 } from './harness/certificates.ts';
+import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { callAt, dial } from './harness/direct.ts';
 import { underLoad } from './harness/scenario.ts';
@@ -117,6 +118,18 @@ describe('brokers with TLS', () => {
       await using outside = connect({ servers, ...given });
       await expect(outside.admin().describeCluster()).rejects.toThrow(reason);
     }
+  });
+
+  it('are reached by library and command with the files of their authority', async () => {
+    const { servers } = cluster;
+    await using inside = connect({ servers, tls: { ca: first.cert } });
+    await expect(inside.admin().describeCluster()).resolves.toMatchObject({ clusterId });
+    await using misnamed = connect({ servers, tls: { ca: first.cert, serverName: 'elsewhere' } });
+    await expect(misnamed.admin().describeCluster()).rejects.toThrow(/elsewhere/);
+    const { ca = '' } = files.get(1) ?? {};
+    const args = ['cluster', 'describe', '--server', servers.join(), '--tls-ca', ca];
+    const { code, stdout } = await tidemark(args).result;
+    expect({ code, isShown: stdout.includes(clusterId) }).toEqual({ code: 0, isShown: true });
   });
 
   it('let nobody in at their own listener but brokers and the operator of the cluster', async () => {

@@ -1,4 +1,5 @@
 /** Profiles: set, list, show, delete, use. */
+import { resolve } from 'node:path';
 import { connect } from '../../index.ts';
 import { CliError } from '../exit.ts';
 import { Output, type OutputFormat, type Surroundings } from '../output.ts';
@@ -11,6 +12,7 @@ import {
   writeProfiles,
 } from '../profiles.ts';
 import { chooseServers } from '../servers.ts';
+import { givenTls, readTls, type TlsPaths } from '../tls.ts';
 
 /** Options of every `profile` command. */
 export interface ProfileOptions {
@@ -18,7 +20,7 @@ export interface ProfileOptions {
 }
 
 /** Options of `profile set`. */
-export interface SetOptions extends ProfileOptions {
+export interface SetOptions extends ProfileOptions, TlsPaths {
   readonly server: string;
 }
 
@@ -29,15 +31,16 @@ export interface UseOptions extends ProfileOptions {
 
 export async function setProfile(
   name: string,
-  { server, output }: SetOptions,
+  { server, output, ...files }: SetOptions,
   around: Surroundings,
 ): Promise<void> {
   const wrong = faultOfName(name);
   if (wrong !== undefined) throw new CliError('INVALID_ARGUMENT', `Cannot set profile: ${wrong}`);
   // Opens nothing, and refuses what is no list of servers.
-  await connect({ servers: server }).close();
+  const tls = absolute(givenTls(files) ?? {});
+  await connect({ servers: server, ...(await readTls(givenTls(tls))) }).close();
   const { use, profiles } = await readProfiles(around.env);
-  const next = new Map(profiles).set(name, { server });
+  const next = new Map(profiles).set(name, { server, ...tls });
   await writeProfiles(around.env, { use, profiles: next });
   const out = new Output(output, around);
   out.result(rowOf(name, { use, profiles: next }), () =>
@@ -76,8 +79,10 @@ export async function showProfile(
   const file = profilesFile(around.env);
   if (name !== undefined) {
     const found = await readProfiles(around.env);
-    const { server } = profileNamed(name, found);
-    out.result({ ...rowOf(name, found), file }, () => out.line(`Profile "${name}" is ${server}`));
+    const { server, ...tls } = profileNamed(name, found);
+    out.result({ ...rowOf(name, found), ...tls, file }, () =>
+      out.line(`Profile "${name}" is ${server}`),
+    );
     return;
   }
   const { server, source, profile } = await chooseServers({}, around);
@@ -120,6 +125,13 @@ export async function useProfile(
   const out = new Output(output, around);
   out.result({ use: name ?? null }, () =>
     out.line(name === undefined ? 'No profile is in use' : `Profile "${name}" is in use`),
+  );
+}
+
+/** A command takes a profile wherever it is started. */
+function absolute(tls: TlsPaths): TlsPaths {
+  return Object.fromEntries(
+    Object.entries(tls).map(([name, file]) => [name, resolve(String(file))]),
   );
 }
 

@@ -22,6 +22,9 @@ ${SERVER_ORDER}`,
     .argument('<name>', '1 to 63 of a-z A-Z 0-9 . _ -')
     .description('make a profile, or give it other servers')
     .requiredOption('-s, --server <host:port,...>', 'servers to try')
+    .option('--tls-ca <file>', 'speak TLS; authorities of the servers, as PEM')
+    .option('--tls-cert <file>', 'certificate to show, as PEM')
+    .option('--tls-key <file>', 'its private key, as PEM')
     .addOption(format());
   examples(set, 'profile set staging --server log-0.staging:9641,log-1.staging:9641').action(
     async (name: string, options: SetOptions) => (await load()).setProfile(name, options, around),

@@ -19,6 +19,12 @@ export function common(command: Command): Command {
         'take the servers of this profile (tidemark profile)',
       ).conflicts('server'),
     )
+    .option(
+      '--tls-ca <file>',
+      'speak TLS; authorities of the servers, as PEM; default: TIDEMARK_TLS_CA',
+    )
+    .option('--tls-cert <file>', 'certificate to show, as PEM; default: TIDEMARK_TLS_CERT')
+    .option('--tls-key <file>', 'its private key, as PEM; default: TIDEMARK_TLS_KEY')
     .addOption(format());
 }
 

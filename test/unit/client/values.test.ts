@@ -146,7 +146,17 @@ const REFUSALS: readonly (readonly [string, () => unknown, string])[] = [
   [
     'connect',
     () => connect({ servers: 'a:1', server: 'b:2' } as never),
-    '"server" is not known, allowed are servers, credentials',
+    '"server" is not known, allowed are servers, tls, credentials',
+  ],
+  [
+    'connect with half a certificate',
+    () => connect({ servers: 'a:1', tls: { cert: 'c' } }),
+    'tls.key is absent',
+  ],
+  [
+    'connect with no PEM',
+    () => connect({ servers: 'a:1', tls: { ca: 1 } } as never),
+    'tls.ca is 1',
   ],
   ['connect to a number', () => connect({ servers: 9641 } as never), 'servers is 9641'],
   ['connect without options', () => connect(undefined as never), 'what was given is undefined'],

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newAuthority } from '../../../../local/certificates.ts';
 import { type Ran, runCli } from './run.ts';
 
 let home: string;
@@ -42,6 +43,22 @@ describe('profile', () => {
     await cli('profile use b');
     await cli('profile delete b');
     expect(await json('profile list')).toEqual([{ name: 'a', server: 'x:1', inUse: false }]);
+  });
+
+  it('keeps files of TLS with their cluster, wherever a command starts', async () => {
+    const ca = join(home, 'ca.crt');
+    const missing = await cli(`profile set a --server x:1 --tls-ca ${ca}`);
+    expect(missing).toMatchObject({ exitCode: 2 });
+    expect(missing.stderr).toContain(`Cannot read the TLS file "${ca}"`);
+    await writeFile(ca, newAuthority({ commonName: 'ca' }).cert);
+    expect(await cli(`profile set a --server x:1 --tls-ca ${ca}`)).toMatchObject({ exitCode: 0 });
+    expect(await json('profile show a')).toMatchObject({ server: 'x:1', tlsCa: ca });
+    // The profile's own file, not that of the environment.
+    await rm(ca);
+    const { stderr } = await cli('topic list --profile a', { TIDEMARK_TLS_CA: '/nowhere' });
+    expect(stderr).toContain(`Cannot read the TLS file "${ca}"`);
+    const other = await cli('topic list --server x:1', { TIDEMARK_TLS_CA: '/nowhere' });
+    expect(other.stderr).toContain('Cannot read the TLS file "/nowhere"');
   });
 
   it('prefers XDG_CONFIG_HOME, and follows a link', async () => {
