@@ -17,6 +17,8 @@ const RECORDS = '^wire/records/';
 const PORTS = '^broker/runtime/ports(/|[.]ts$)';
 const MESSAGES = '^broker/messages/';
 const PROCESS = '^process/';
+/** What the page is told: types alone. */
+const SNAPSHOT = '^page/snapshot[.]ts$';
 /** The machine's own clock, which a library needs as much as a program. */
 const SYSTEM_CLOCK = '^process/system-clock[.]ts$';
 const TELEMETRY = '^broker/telemetry/';
@@ -87,7 +89,8 @@ module.exports = {
       TRAVELS,
     ]),
     only('broker-verify', '^broker/verify[.]ts$', ['^broker/storage/', BASE]),
-    only('client-travels', '^client/', [BASE, SYSTEM_CLOCK, TRAVELS, RECORDS]),
+    only('client-travels', '^client/', [BASE, SYSTEM_CLOCK, TRAVELS, RECORDS, SNAPSHOT]),
+    only('page-alone', '^page/'),
     only('records-travel', RECORDS, [TRAVELS, BASE]),
     only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
     only('generated-alone', GENERATED),
@@ -188,7 +191,7 @@ module.exports = {
       name: 'no-development-package',
       severity: 'error',
       comment: 'The image holds production dependencies only',
-      from: { path: '^(base|wire|process|proto|broker|operator|client)/' },
+      from: { path: '^(base|wire|process|proto|broker|operator|client|page)/' },
       to: {
         dependencyTypes: ['npm-dev', 'npm-optional', 'npm-no-pkg'],
         dependencyTypesNot: ['type-only'],

@@ -8,6 +8,8 @@ import { dirname, join } from 'node:path';
 import { connect } from '../client/index.ts';
 import { look } from '../client/cli/look.ts';
 import { hasColour, painted } from '../client/cli/output.ts';
+import { looksAt } from '../client/cli/page/looks.ts';
+import { pageFolder, PageServer } from '../client/cli/page/server.ts';
 import type { Tidemark } from '../client/index.ts';
 import { EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { votersWanted } from '../base/voters-wanted.ts';
@@ -41,6 +43,8 @@ let isDrawing = false;
 
 /** What a command in another terminal needs to find these brokers; empty: nothing. */
 let hint = '';
+/** Where the page is; empty: nowhere. */
+let pageHint = '';
 
 function note(text: string): void {
   const line = `${new Date().toISOString().slice(11, 23)}  ${text}`;
@@ -117,7 +121,9 @@ async function main(): Promise<void> {
     throw error;
   }
   greet(options, specs);
-  await watch(processes, connect({ servers: specs.map(({ host, port }) => `${host}:${port}`) }));
+  const tidemark = connect({ servers: specs.map(({ host, port }) => `${host}:${port}`) });
+  await showPage(options.pagePort, tidemark);
+  await watch(processes, tidemark);
 }
 
 /**
@@ -180,6 +186,19 @@ function greet(options: LocalOptions, specs: readonly BrokerSpec[]): void {
   console.log(hint);
 }
 
+/** The cluster is there without its page: what hinders that is told, and no more. */
+async function showPage(port: number, tidemark: Tidemark): Promise<void> {
+  const folder = pageFolder();
+  if (port === 0 || folder === null) return;
+  try {
+    const url = await new PageServer(folder, looksAt(tidemark.admin())).listen(port);
+    pageHint = `open ${url}`;
+    note(pageHint);
+  } catch (error) {
+    note(`no page: ${error instanceof Error ? error.message : String(error)} (--page-port)`);
+  }
+}
+
 async function lookAt(processes: Processes, tidemark: Tidemark): Promise<Look> {
   const cluster = await look(tidemark.admin(), LOOK_PATIENCE_MS).catch(() => null);
   return { atMs: performance.now(), processes: processes.status(), cluster };
@@ -189,8 +208,8 @@ async function lookAt(processes: Processes, tidemark: Tidemark): Promise<Look> {
 function draw(now: Look, before: Look | null): void {
   const { columns, rows } = { ...SIZE_DEFAULT, ...sizeOf(process.stdout) };
   const isColoured = hasColour(process.stdout, process.env);
-  const lines = render(now, before, { events, hint }, { columns, rows }).map(({ text, colour }) =>
-    colour === undefined || !isColoured ? text : painted(colour, text),
+  const lines = render(now, before, { events, hint, pageHint }, { columns, rows }).map(
+    ({ text, colour }) => (colour === undefined || !isColoured ? text : painted(colour, text)),
   );
   process.stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`);
 }

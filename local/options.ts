@@ -20,6 +20,8 @@ export interface LocalOptions {
   readonly internalPort: number;
   /** Of the first broker's metrics; 0: none. */
   readonly httpPort: number;
+  /** Of the page that shows the cluster; 0: none. */
+  readonly pagePort: number;
   readonly isHelp: boolean;
   /** Most metadata voters that the brokers were told of. */
   readonly votersMax: number;
@@ -41,7 +43,7 @@ const NUMBERS = Object.values(NUMBER_OPTIONS).filter(
   (option) => option !== NUMBER_OPTIONS.httpPort,
 );
 const PASSED_ON: readonly string[] = [...NUMBERS.map(({ flag }) => flag), LOG_LEVEL_OPTION.flag];
-const OWN = ['brokers', 'data', 'port', 'internal-port', 'http-port'] as const;
+const OWN = ['brokers', 'data', 'port', 'internal-port', 'http-port', 'page-port'] as const;
 
 export const LOCAL_HELP = `npm start -- [options]
 
@@ -60,6 +62,7 @@ ${[
     'http-port P',
     `its /metrics, /livez and /readyz on port P + i - 1 (default --port + ${HTTP_PORT_STEP}); 0: nowhere`,
   ],
+  ['page-port P', 'a page that shows the cluster on port P (default --port - 1); 0: nowhere'],
   ['help', 'this text'],
 ]
   .map(([name = '', meaning]) => `  --${name.padEnd(24)} ${meaning}`)
@@ -108,6 +111,7 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
     PORT_MAX - BROKERS_MAX + 1,
   ]);
   const httpPort = number('http-port', port + HTTP_PORT_STEP, [0, PORT_MAX - BROKERS_MAX + 1]);
+  const pagePort = number('page-port', port - 1, [0, PORT_MAX]);
   faults.push(
     ...portClashes({ port, 'internal-port': internalPort, 'http-port': httpPort }, brokers),
   );
@@ -125,6 +129,7 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
     port,
     internalPort,
     httpPort,
+    pagePort,
     dataDir: resolve(given.values.get('data') ?? '.tidemark'),
     isHelp: given.switches.has('help'),
     votersMax: Number(asTold ?? fallback),

@@ -29,6 +29,8 @@ export interface News {
   readonly events: readonly string[];
   /** What a command in another terminal needs; empty: nothing. */
   readonly hint: string;
+  /** Where the page is; empty: nowhere. */
+  readonly pageHint?: string;
 }
 
 /** One line of the picture. */
@@ -54,10 +56,12 @@ const NAME_LENGTH_MAX = 20;
 export function render(
   look: Look,
   before: Look | null,
-  { events, hint }: News,
+  { events, hint, pageHint = '' }: News,
   { columns, rows }: Size,
 ): Line[] {
-  const hints: Line[] = hint === '' ? [] : [{ text: hint, colour: 'dim' }];
+  const hints = [pageHint, hint]
+    .filter((text) => text !== '')
+    .map((text): Line => ({ text, colour: 'dim' }));
   const head = [
     ...healthLines(look, before),
     ...hints,

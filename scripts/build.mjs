@@ -37,7 +37,24 @@ const STARTED_BY = {
   'local/main.ts': ['broker/main.ts'],
 };
 /** Folders of the programs' sources. */
-const FOLDERS = ['base', 'wire', 'process', 'proto', 'broker', 'operator', 'client', 'local'];
+const FOLDERS = [
+  'base',
+  'wire',
+  'process',
+  'proto',
+  'broker',
+  'operator',
+  'client',
+  'local',
+  'page',
+];
+/** Programs that serve the page, which lies beside them. */
+const SHOW_PAGE = ['client/cli/main.ts', 'local/main.ts'];
+/** Sources of the page that are bundled, and those that are served as they are. */
+const PAGE_BUNDLED = ['page/main.tsx', 'page/main.css'];
+const PAGE_COPIED = ['page/index.html', 'page/icon.svg'];
+/** Files of the built page; the program is last. */
+const PAGE_FILES = [...PAGE_COPIED, 'page/main.css', 'page/main.js'];
 /** Read by programs while they run, each at the place that it has beside the sources. */
 const READ = ['package.json', 'proto/tidemark.binpb'];
 /** What a build depends on besides. */
@@ -69,7 +86,8 @@ export function sourcesKey(root) {
   for (const path of AROUND) add(path);
   for (const folder of FOLDERS) {
     const paths = readdirSync(join(root, folder), { recursive: true });
-    for (const path of paths.sort()) if (/\.(ts|binpb)$/.test(path)) add(`${folder}/${path}`);
+    for (const path of paths.sort())
+      if (/\.(tsx?|binpb|css|html|svg)$/.test(path)) add(`${folder}/${path}`);
   }
   return hash.digest('hex').slice(0, 32);
 }
@@ -97,7 +115,11 @@ export function bundle(esbuild, root, programs, folder) {
     metafile: true,
     logLevel: 'silent',
   });
-  const inputs = Object.keys(metafile.inputs);
+  const shows = programs.some((program) => SHOW_PAGE.includes(program));
+  const inputs = [
+    ...Object.keys(metafile.inputs),
+    ...(shows ? bundlePage(esbuild, root, folder) : []),
+  ];
   const packages = inputs.map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
   const strange = inputs.filter(
     (path, at) => packages[at] === undefined && !FOLDERS.includes(path.split('/')[0]),
@@ -112,6 +134,27 @@ export function bundle(esbuild, root, programs, folder) {
     copyFileSync(join(root, path), join(folder, path));
   }
   return [...new Set(packages)].filter((name) => name !== undefined).sort();
+}
+
+/** Makes the page in `folder`, for browsers. Returns the paths of all that went into it. */
+export function bundlePage(esbuild, root, folder) {
+  const { metafile } = esbuild.buildSync({
+    absWorkingDir: root,
+    entryPoints: PAGE_BUNDLED,
+    outdir: join(folder, 'page'),
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2023',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    legalComments: 'none',
+    metafile: true,
+    logLevel: 'silent',
+  });
+  for (const path of PAGE_COPIED) copyFileSync(join(root, path), join(folder, path));
+  return Object.keys(metafile.inputs);
 }
 
 /**
@@ -171,7 +214,8 @@ async function build(root, program, key, load) {
     const folder = join(buildsOf(root), key);
     // A program comes last: where it is, everything that it reads is.
     const built = programs.map(javascript).flatMap((path) => [`${path}.map`, path]);
-    for (const path of [...READ, ...built]) {
+    const page = programs.some((path) => SHOW_PAGE.includes(path)) ? PAGE_FILES : [];
+    for (const path of [...READ, ...page, ...built]) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       renameSync(join(draft, path), join(folder, path));
     }

@@ -50,6 +50,7 @@ const CHECKS = [
   { name: 'lint', run: tool('eslint', '.') },
   { name: 'types', run: tool('tsc', '--project', 'tsconfig.json') },
   { name: 'types of the pure folders', run: tool('tsc', '--project', 'tsconfig.pure.json') },
+  { name: 'types of the page', run: tool('tsc', '--project', 'page/tsconfig.json') },
   {
     name: 'imports between folders',
     run: tool('depcruise', '--config', 'dependency-cruiser.cjs', ...SOURCE_FOLDERS),

@@ -159,7 +159,11 @@ function partitionFindings(look: HealthLook): Finding[] {
 }
 
 /** Why a partition takes no appends now; undefined where it does. */
-function refusalOf(look: HealthLook, topic: Topic, partition: Partition): string | undefined {
+export function refusalOf(
+  look: HealthLook,
+  topic: Topic,
+  partition: Partition,
+): string | undefined {
   const { leader, syncSet, quorum } = partition;
   if (leader === undefined) return 'has no leader';
   if (!look.reports.has(leader)) return `takes no appends: its leader, broker ${leader}, is silent`;

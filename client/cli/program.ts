@@ -7,6 +7,7 @@ import { addBench } from './tree/bench.ts';
 import { addCluster, addCompletion, addLocal, addQuorum, addWhy } from './tree/cluster.ts';
 import { addDebug } from './tree/debug.ts';
 import { addLog } from './tree/log.ts';
+import { addPage } from './tree/page.ts';
 import { addRecords } from './tree/records.ts';
 import { addProfile } from './tree/profile.ts';
 import { addSelfTest } from './tree/self-test.ts';
@@ -60,6 +61,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   addTopic(program, around, finish);
   addRecords(program, around);
   addCluster(program, around, finish);
+  addPage(program, around);
   addWhy(program, around);
   addQuorum(program, around, finish);
   addLocal(program, around);

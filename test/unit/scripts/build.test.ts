@@ -32,6 +32,10 @@ const SOURCES = {
   'proto/tidemark.binpb': '',
   'broker/verify.ts': '',
   'base/answer.ts': 'export const answer: number = 41;\n',
+  'page/main.tsx': '',
+  'page/main.css': '',
+  'page/index.html': '',
+  'page/icon.svg': '',
   'client/cli/main.ts':
     "import { answer } from '../../base/answer.ts';\n\nconsole.log(process.argv.slice(2), answer);\n",
 };

@@ -297,6 +297,7 @@ describe('the command tree', () => {
       'cluster remove-broker',
       'cluster config',
       'cluster defaults',
+      'page',
       'why',
       'quorum describe',
       'local kill',

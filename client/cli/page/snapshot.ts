@@ -1,0 +1,107 @@
+/** What the page is told: one look at a cluster as JSON. Pure. */
+import type { ReplicaStatus } from '../../../proto/gen/tidemark/v1/admin.ts';
+import type { BrokerSeen, PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
+import { healthOf, partitionFaults, refusalOf } from '../health.ts';
+import type { ClusterLook } from '../look.ts';
+import { type MoveProgress, movesUnderWay } from '../moves.ts';
+import { lossSentence } from '../units.ts';
+
+/** A look, and when it was taken: milliseconds since 1970-01-01 UTC. */
+export interface TimedLook {
+  readonly look: ClusterLook;
+  readonly atMs: number;
+}
+
+/** @param before an earlier look, for the rates of moves */
+export function snapshotOf({ look, atMs }: TimedLook, before?: TimedLook): Snapshot {
+  const { level, sentence } = healthOf(look);
+  const { cluster, topics } = look;
+  const replicas = replicasByBroker(look);
+  const limit = cluster.settings?.moveBytesPerSecond ?? -1;
+  const earlier =
+    before === undefined || atMs <= before.atMs
+      ? undefined
+      : { look: before.look, elapsedMs: atMs - before.atMs };
+  return {
+    atMs,
+    level,
+    sentence,
+    cluster: {
+      clusterId: cluster.clusterId,
+      controller: cluster.controller ?? null,
+      answeredBy: cluster.answeredBy,
+      brokers: cluster.brokers.map(({ brokerId, host, port, rack, voter, brokerEpoch }) => ({
+        brokerId,
+        address: `${host}:${port}`,
+        rack,
+        state: stateOf(look, brokerId),
+        voter,
+        brokerEpoch,
+      })),
+      partitions: topics.flatMap((topic) =>
+        topic.partitions.map(
+          (partition): PartitionSeen => ({
+            topic: topic.name,
+            topicId: topic.topicId,
+            partition: partition.partition,
+            leader: partition.leader ?? null,
+            leaderEpoch: partition.leaderEpoch,
+            minInSync: topic.config.minInSyncReplicas ?? 1,
+            syncSet: partition.syncSet,
+            suspects: partition.suspects,
+            refusal: refusalOf(look, topic, partition) ?? '',
+            faults: partitionFaults(look, topic, partition),
+            replicas: partition.replicas.map((brokerId) => ({
+              brokerId,
+              adding: partition.adding.includes(brokerId),
+              log: logOf(replicas.get(brokerId)?.get(`${topic.topicId}/${partition.partition}`)),
+            })),
+          }),
+        ),
+      ),
+      moves: movesUnderWay(look, limit, earlier).map(moveOf),
+      losses: cluster.losses.map(lossSentence),
+    },
+  };
+}
+
+/** Where nobody answers. */
+export function unreachable(atMs: number, reason: string): Snapshot {
+  return { atMs, level: 'failing', sentence: reason, cluster: null };
+}
+
+function stateOf({ brokers, reports }: ClusterLook, id: number): BrokerSeen['state'] {
+  const broker = brokers.find(({ brokerId }) => brokerId === id);
+  if (broker?.stopping === true) return 'stopping';
+  if (broker?.fenced === true) return 'fenced';
+  const report = reports.get(id);
+  if (report === undefined) return 'silent';
+  return report.diskFault === '' ? 'up' : 'disk full';
+}
+
+function replicasByBroker({ reports }: ClusterLook): Map<number, Map<string, ReplicaStatus>> {
+  return new Map(
+    [...reports].map(([id, { replicas }]) => [
+      id,
+      new Map(replicas.map((one) => [`${one.topicId}/${one.partition}`, one])),
+    ]),
+  );
+}
+
+function logOf(status: ReplicaStatus | undefined) {
+  if (status === undefined) return null;
+  const { logStart, logEnd, highWaterMark, leaderEpoch, sizeBytes, stopped } = status;
+  return {
+    start: logStart,
+    end: logEnd,
+    committed: highWaterMark,
+    leaderEpoch,
+    sizeBytes,
+    stopped,
+  };
+}
+
+function moveOf({ topic, partition, adding, removing, ...rest }: MoveProgress) {
+  const { bytesLeft = null, etaMs = null, stalled = '' } = rest;
+  return { topic, partition, adding, removing, bytesLeft, etaMs, stalled };
+}

@@ -1,0 +1,163 @@
+/**
+ * What successive snapshots tell together: rates, waits for a commit, and what changed between two.
+ * Pure; both lists have a bound.
+ */
+import type { ClusterSeen, PartitionSeen, Snapshot } from '../snapshot.ts';
+import { keyOf } from './tiles.ts';
+
+/** What changed. */
+export interface Mark {
+  /** Clock of the snapshot that showed it first. */
+  readonly atMs: number;
+  readonly kind: 'election' | 'fence' | 'sync set' | 'controller' | 'loss';
+  readonly text: string;
+}
+
+/** One point of the plots. */
+export interface Point {
+  readonly atMs: number;
+  /** Records committed in a second, all partitions together; null where nobody knows. */
+  readonly perSecond: number | null;
+  /**
+   * Longest time for which a partition that has records to commit has committed none, as far as
+   * snapshots tell.
+   */
+  readonly waitMs: number;
+}
+
+/** What is remembered. */
+export interface History {
+  readonly points: readonly Point[];
+  /** Oldest first. */
+  readonly marks: readonly Mark[];
+  readonly last: Snapshot | null;
+  /** By partition: what was committed when, as last seen to grow. */
+  readonly progress: ReadonlyMap<string, Progress>;
+}
+
+interface Progress {
+  readonly committed: number;
+  readonly grewMs: number;
+}
+
+/** Five minutes of a snapshot a second. */
+const POINTS_MAX = 300;
+const MARKS_MAX = 200;
+/** Changes of one kind between two snapshots that are told in full. */
+const TOLD_MAX = 3;
+
+export const NO_HISTORY: History = { points: [], marks: [], last: null, progress: new Map() };
+
+/** With one more snapshot. */
+export function remember(before: History, now: Snapshot): History {
+  const { progress, gained, waitMs } = progressOf(before, now);
+  const elapsedMs = now.atMs - (before.last?.atMs ?? now.atMs);
+  const isKnown = now.cluster !== null && before.last?.cluster != null && elapsedMs > 0;
+  const perSecond = isKnown ? (gained * 1_000) / elapsedMs : null;
+  const marks = before.last === null ? [] : changesBetween(before.last, now);
+  return {
+    points: [...before.points, { atMs: now.atMs, perSecond, waitMs }].slice(-POINTS_MAX),
+    marks: [...before.marks, ...marks].slice(-MARKS_MAX),
+    last: now,
+    progress,
+  };
+}
+
+function progressOf(
+  before: History,
+  { atMs, cluster }: Snapshot,
+): { progress: ReadonlyMap<string, Progress>; gained: number; waitMs: number } {
+  // Nobody answers: what waited goes on waiting.
+  if (cluster === null) {
+    const waits = [...before.progress.values()].map(({ grewMs }) => atMs - grewMs);
+    const waitMs = waits.reduce((longest, each) => Math.max(longest, each), 0);
+    return { progress: before.progress, gained: 0, waitMs };
+  }
+  const progress = new Map<string, Progress>();
+  let [gained, waitMs] = [0, 0];
+  for (const partition of cluster.partitions) {
+    const key = keyOf(partition);
+    const then = before.progress.get(key);
+    const log = leaderLog(partition);
+    const committed = Math.max(log?.committed ?? 0, then?.committed ?? 0);
+    const grew = then === undefined || committed > then.committed;
+    const hasWork = log === null ? then !== undefined : log.end > log.committed;
+    // What has nothing to commit waits for nothing.
+    const grewMs = grew || !hasWork ? atMs : then.grewMs;
+    if (then !== undefined) gained += committed - then.committed;
+    waitMs = Math.max(waitMs, atMs - grewMs);
+    progress.set(key, { committed, grewMs });
+  }
+  return { progress, gained, waitMs };
+}
+
+/** What the leader says of its own log; null where there is none, or it is silent. */
+function leaderLog({ leader, replicas }: PartitionSeen) {
+  return replicas.find(({ brokerId }) => brokerId === leader)?.log ?? null;
+}
+
+/** What happened between two snapshots, told in words. */
+export function changesBetween(before: Snapshot, now: Snapshot): Mark[] {
+  if (before.cluster === null || now.cluster === null) return [];
+  const mark = (kind: Mark['kind']) => (text: string) => ({ atMs: now.atMs, kind, text });
+  const [then, cluster] = [before.cluster, now.cluster];
+  const { elections, syncSets } = partitionChanges(then, cluster);
+  const controller =
+    cluster.controller === then.controller || cluster.controller === null
+      ? []
+      : [`broker ${cluster.controller} is the controller`];
+  const losses = cluster.losses.filter((loss) => !then.losses.includes(loss));
+  return [
+    ...joined(brokerChanges(then, cluster)).map(mark('fence')),
+    ...controller.map(mark('controller')),
+    ...joined(elections).map(mark('election')),
+    ...joined(syncSets).map(mark('sync set')),
+    ...joined(losses).map(mark('loss')),
+  ];
+}
+
+function brokerChanges(before: ClusterSeen, now: ClusterSeen): string[] {
+  const then = new Map(before.brokers.map(({ brokerId, state }) => [brokerId, state]));
+  return now.brokers.flatMap(({ brokerId, state }) => {
+    const old = then.get(brokerId);
+    return old === state
+      ? []
+      : [`broker ${brokerId} is ${state}${old === undefined ? '' : `, was ${old}`}`];
+  });
+}
+
+function partitionChanges(
+  before: ClusterSeen,
+  now: ClusterSeen,
+): { elections: string[]; syncSets: string[] } {
+  const then = new Map(before.partitions.map((one) => [keyOf(one), one]));
+  const [elections, syncSets]: [string[], string[]] = [[], []];
+  for (const partition of now.partitions) {
+    const old = then.get(keyOf(partition));
+    if (old === undefined) continue;
+    const { topic, partition: number, leader, leaderEpoch, syncSet } = partition;
+    const name = `${topic}/${number}`;
+    if (leader !== old.leader)
+      elections.push(
+        leader === null
+          ? `${name} has no leader`
+          : `${name} is led by ${leader}, epoch ${leaderEpoch}`,
+      );
+    const change = setChange(old.syncSet, syncSet);
+    if (change !== '') syncSets.push(`${name} in sync: ${change}`);
+  }
+  return { elections, syncSets };
+}
+
+function setChange(before: readonly number[], now: readonly number[]): string {
+  const left = before.filter((id) => !now.includes(id)).map((id) => `−${id}`);
+  const came = now.filter((id) => !before.includes(id)).map((id) => `+${id}`);
+  return [...left, ...came].join(' ');
+}
+
+/** One text of all where they are few, else of the first and how many more there are. */
+function joined(texts: readonly string[]): string[] {
+  if (texts.length === 0) return [];
+  const more = texts.length - TOLD_MAX;
+  return [`${texts.slice(0, TOLD_MAX).join('; ')}${more > 0 ? `; and ${more} more` : ''}`];
+}
