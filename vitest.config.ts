@@ -58,6 +58,18 @@ export default defineConfig({
       },
       {
         extends: true,
+        // A real cluster, and a real browser that looks at it.
+        test: {
+          name: 'page',
+          include: ['test/page/**/*.test.ts'],
+          globalSetup: ['test/cluster/harness/build.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
         // One Kubernetes for all files; the folder `long` holds what takes minutes. Times are those
         // of images, pods and nodes that come and go.
         test: {

@@ -13,6 +13,11 @@ export function bundleForImage(
   root: string,
   folder: string,
 ): string[];
+export function bundlePage(
+  bundler: Pick<typeof esbuild, 'buildSync'>,
+  root: string,
+  folder: string,
+): string[];
 export function builtProgram(
   root: string,
   program: string,

@@ -1,7 +1,7 @@
 /**
  * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. The
  * last line is `N passed, N failed, N skipped`; the exit code is 0 only where nothing failed and
- * every level ran a test, but for `kube`, which a machine may be unable to run.
+ * every level ran a test, but for `page` and `kube`, which a machine may be unable to run.
  */
 import { mkdtempSync, readFileSync, existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -56,6 +56,7 @@ const LEVELS = {
   chart: () => runVitest('chart'),
   security: () => runVitest('security'),
   cluster: () => runVitest('cluster'),
+  page: () => runVitest('page'),
   kube: () => runVitest('kube'),
 };
 /** Levels that run only where they are named. */
@@ -64,7 +65,7 @@ const NAMED_LEVELS = {
   'kube-all': () => runVitest('kube', { TIDEMARK_KUBE_SCENARIOS: 'all', TIDEMARK_KUBE_BUILD: '1' }),
 };
 /** Levels that not every machine can run; elsewhere they say why they did not. */
-const OPTIONAL = ['kube'];
+const OPTIONAL = ['page', 'kube'];
 
 async function runLevel(level, total, isNamed) {
   console.log(`\n== ${level}`);

@@ -14,11 +14,14 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { builtProgram, bundle, bundleForImage } from '../../../scripts/build.mjs';
 import { ROOT } from '../../fixtures/sources.ts';
 
+/** Of the whole page, gzipped. */
+const PAGE_BYTES_MAX = 150_000;
 const PROGRAM = 'client/cli/main.ts';
 const SOURCES = {
   'package.json': '{"type":"module"}',
@@ -189,6 +192,13 @@ describe('bundleForImage()', () => {
     expect(named).toEqual(packages);
     expect(packages).toContain('@grpc/grpc-js');
     expect(packages).not.toContain('@kubernetes/client-node');
+  });
+
+  it('holds the page, small enough for a slow line', () => {
+    const files = ['index.html', 'main.css', 'main.js', 'icon.svg'];
+    const bytes = files.map((name) => gzipSync(readFileSync(join(folder, 'page', name))).length);
+    const sum = bytes.reduce((total, each) => total + each, 0);
+    expect(sum).toBeLessThan(PAGE_BYTES_MAX);
   });
 
   it.for([
