@@ -19,8 +19,8 @@ export interface Point {
   /** Records committed in a second, all partitions together; null where nobody knows. */
   readonly perSecond: number | null;
   /**
-   * Longest time for which a partition that has records to commit has committed none, as far as
-   * snapshots tell.
+   * Longest time for which a partition that has records to commit, or no leader, has committed
+   * none: from the first snapshot that showed it, so at least so long.
    */
   readonly waitMs: number;
 }
@@ -31,13 +31,15 @@ export interface History {
   /** Oldest first. */
   readonly marks: readonly Mark[];
   readonly last: Snapshot | null;
-  /** By partition: what was committed when, as last seen to grow. */
+  /** By partition. */
   readonly progress: ReadonlyMap<string, Progress>;
 }
 
 interface Progress {
+  /** The largest high-water mark that was seen. */
   readonly committed: number;
-  readonly grewMs: number;
+  /** First snapshot since the last growth that showed records to commit, or no leader. */
+  readonly waitsSinceMs: number | null;
 }
 
 /** Five minutes of a snapshot a second. */
@@ -67,27 +69,27 @@ function progressOf(
   before: History,
   { atMs, cluster }: Snapshot,
 ): { progress: ReadonlyMap<string, Progress>; gained: number; waitMs: number } {
-  // Nobody answers: what waited goes on waiting.
-  if (cluster === null) {
-    const waits = [...before.progress.values()].map(({ grewMs }) => atMs - grewMs);
-    const waitMs = waits.reduce((longest, each) => Math.max(longest, each), 0);
-    return { progress: before.progress, gained: 0, waitMs };
-  }
   const progress = new Map<string, Progress>();
-  let [gained, waitMs] = [0, 0];
-  for (const partition of cluster.partitions) {
+  let gained = 0;
+  // Where nobody answers, every partition waits.
+  if (cluster === null)
+    for (const [key, { committed, waitsSinceMs }] of before.progress)
+      progress.set(key, { committed, waitsSinceMs: waitsSinceMs ?? atMs });
+  for (const partition of cluster?.partitions ?? []) {
     const key = keyOf(partition);
     const then = before.progress.get(key);
     const log = leaderLog(partition);
     const committed = Math.max(log?.committed ?? 0, then?.committed ?? 0);
-    const grew = then === undefined || committed > then.committed;
-    const hasWork = log === null ? then !== undefined : log.end > log.committed;
-    // What has nothing to commit waits for nothing.
-    const grewMs = grew || !hasWork ? atMs : then.grewMs;
-    if (then !== undefined) gained += committed - then.committed;
-    waitMs = Math.max(waitMs, atMs - grewMs);
-    progress.set(key, { committed, grewMs });
+    const growth = then === undefined ? 0 : committed - then.committed;
+    const waits = log === null || log.end > log.committed;
+    // Records seen for the first time have only just begun to wait, as far as anybody can tell.
+    const sinceMs = growth > 0 ? atMs : (then?.waitsSinceMs ?? atMs);
+    gained += growth;
+    progress.set(key, { committed, waitsSinceMs: waits ? sinceMs : null });
   }
+  let waitMs = 0;
+  for (const { waitsSinceMs } of progress.values())
+    waitMs = Math.max(waitMs, atMs - (waitsSinceMs ?? atMs));
   return { progress, gained, waitMs };
 }
 

@@ -28,7 +28,17 @@ describe('remember()', () => {
 
   it('measures how long records wait for a commit, and stops when they are committed', () => {
     const points = pointsOf(at(0, 10, 10), at(1_000, 15, 10), at(3_000, 20, 10), at(4_000, 20, 20));
-    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 1_000, 3_000, 0]);
+    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 0, 2_000, 0]);
+  });
+
+  it('takes records that are seen for the first time for new ones', () => {
+    const points = pointsOf(at(0, 10, 10), at(60_000, 11, 10), at(61_000, 12, 11));
+    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 0, 0]);
+  });
+
+  it('lets every partition wait where nobody answers', () => {
+    const points = pointsOf(at(0, 10, 10), snapshot(2_000, null), snapshot(4_000, null));
+    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 0, 2_000]);
   });
 
   it('does not let a partition wait that has nothing to commit', () => {
@@ -38,7 +48,7 @@ describe('remember()', () => {
   it('goes on waiting without a leader, and where nobody answers', () => {
     const cluster = clusterSeen({ partitions: [partitionSeen({ leader: null })] });
     const points = pointsOf(at(0, 10, 10), snapshot(2_000, cluster), snapshot(5_000, null));
-    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 2_000, 5_000]);
+    expect(points.map(({ waitMs }) => waitMs)).toEqual([0, 0, 3_000]);
     expect(points.at(-1)?.perSecond).toBeNull();
   });
 
