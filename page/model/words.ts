@@ -47,8 +47,9 @@ export function moveText({ bytesLeft, etaMs, stalled }: MoveSeen): string {
   return etaMs === null ? left : `${left}, about ${durationText(etaMs)}`;
 }
 
-/** The first letter large. */
+/** The first letter large, but for the name of a partition, which is as it is. */
 export function capital(text: string): string {
+  if (/^\S*\//.test(text)) return text;
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
