@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from '@grpc/grpc-js';
+import type { ChannelCredentials, Client } from '@grpc/grpc-js';
 import { QuorumServiceService } from '../proto/gen/tidemark/internal/v1/quorum.ts';
 import type { IdentifyResponse } from '../proto/gen/tidemark/internal/v1/quorum.ts';
 import { AdminServiceService } from '../proto/gen/tidemark/v1/admin.ts';
@@ -48,9 +48,11 @@ export async function formCluster(
   dataDir: string,
   record: ClusterRecord,
   specs: readonly BrokerSpec[],
+  credentials?: ChannelCredentials,
 ): Promise<void> {
+  const secure = credentials === undefined ? {} : { credentials };
   const clients = specs.map(({ host, internalPort }) =>
-    dial(`${host}:${internalPort}`, { clock: systemClock }),
+    dial(`${host}:${internalPort}`, { clock: systemClock, ...secure }),
   );
   try {
     const end = Date.now() + FORM_DEADLINE_MS;

@@ -5,7 +5,7 @@
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { connect } from '../client/index.ts';
+import { connect, type ConnectOptions } from '../client/index.ts';
 import { look } from '../client/cli/look.ts';
 import { hasColour, painted } from '../client/cli/output.ts';
 import { looksAt } from '../client/cli/page/looks.ts';
@@ -21,6 +21,7 @@ import type { LocalOptions } from './options.ts';
 import { portFaults } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { BrokerSpec } from './processes.ts';
+import { type LocalCertificates, takeCertificates } from './secure.ts';
 import { render } from './view.ts';
 import type { Look } from './view.ts';
 
@@ -81,6 +82,14 @@ async function main(): Promise<void> {
       `${faults.join('\n')}\nChoose others with --port, --internal-port and --http-port`,
     );
   const record = readCluster(options.dataDir);
+  const ids = specs.map(({ brokerId }) => brokerId);
+  const certificates = options.isSecure
+    ? takeCertificates(options.dataDir, record.clusterId, ids)
+    : null;
+  const how = {
+    servers: specs.map(({ host, port }) => `${host}:${port}`),
+    ...(certificates === null ? {} : { tls: { ca: certificates.ca } }),
+  };
   const allFailed = Promise.withResolvers<never>();
   // Once the cluster is ready, brokers that end are for the person who watches.
   allFailed.promise.catch(() => undefined);
@@ -90,6 +99,7 @@ async function main(): Promise<void> {
     specs,
     clusterId: record.clusterId,
     extraArguments: options.brokerArguments,
+    argumentsOf: (brokerId) => certificates?.argumentsOf(brokerId) ?? [],
     onEvent: note,
     onAllFailed: () => {
       allFailed.reject(
@@ -113,15 +123,18 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop);
   for (const spec of specs) processes.start(spec.brokerId);
   try {
-    await Promise.race([formCluster(options.dataDir, record, specs), allFailed.promise]);
-    await Promise.race([waitUntilServing(specs, options.votersMax), allFailed.promise]);
+    await Promise.race([
+      formCluster(options.dataDir, record, specs, certificates?.credentials),
+      allFailed.promise,
+    ]);
+    await Promise.race([waitUntilServing(how, options), allFailed.promise]);
   } catch (error) {
     processes.killAll();
     cleanUp();
     throw error;
   }
-  greet(options, specs);
-  const tidemark = connect({ servers: specs.map(({ host, port }) => `${host}:${port}`) });
+  greet(options, specs, certificates);
+  const tidemark = connect(how);
   await showPage(options.pagePort, tidemark);
   await watch(processes, tidemark);
 }
@@ -156,15 +169,18 @@ function stopper(processes: Processes, cleanUp: () => void): () => void {
   };
 }
 
-async function waitUntilServing(specs: readonly BrokerSpec[], votersMax: number): Promise<void> {
-  const tidemark = connect({ servers: specs.map(({ host, port }) => `${host}:${port}`) });
+async function waitUntilServing(
+  how: ConnectOptions,
+  { brokers, votersMax }: LocalOptions,
+): Promise<void> {
+  const tidemark = connect(how);
   try {
     for (;;) {
       const cluster = await tidemark.admin().describeCluster();
       const inService = cluster.brokers.filter(({ fenced }) => !fenced).length;
       const voters = cluster.brokers.filter(({ voter }) => voter).length;
       // Before all its voters are there, a cluster does not survive the loss of the first.
-      if (inService === specs.length && voters >= votersWanted(specs.length, votersMax)) return;
+      if (inService === brokers && voters >= votersWanted(brokers, votersMax)) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   } finally {
@@ -172,7 +188,11 @@ async function waitUntilServing(specs: readonly BrokerSpec[], votersMax: number)
   }
 }
 
-function greet(options: LocalOptions, specs: readonly BrokerSpec[]): void {
+function greet(
+  options: LocalOptions,
+  specs: readonly BrokerSpec[],
+  certificates: LocalCertificates | null,
+): void {
   const servers = specs.map(({ host, port }) => `${host}:${port}`).join(',');
   note(
     `${specs.length} brokers ready after ${((Date.now() - startedMs) / 1000).toFixed(1)} s: ${servers}`,
@@ -181,8 +201,13 @@ function greet(options: LocalOptions, specs: readonly BrokerSpec[]): void {
   const metrics = first === last ? first : `${first} to ${last}`;
   if (first !== 0) note(`metrics: http://127.0.0.1:${first}/metrics (ports ${metrics})`);
   note(`data in ${options.dataDir}; in another terminal: npx tidemark --help`);
-  if (options.port === PORT_DEFAULT) return;
-  hint = `export TIDEMARK_SERVER=${servers.split(',').slice(0, SERVERS_NAMED_MAX).join(',')}`;
+  const named = servers.split(',').slice(0, SERVERS_NAMED_MAX).join(',');
+  const exports = [
+    ...(options.port === PORT_DEFAULT ? [] : [`TIDEMARK_SERVER=${named}`]),
+    ...(certificates === null ? [] : [`TIDEMARK_TLS_CA='${certificates.caFile}'`]),
+  ];
+  if (exports.length === 0) return;
+  hint = `export ${exports.join(' ')}`;
   console.log(hint);
 }
 

@@ -23,6 +23,8 @@ export interface LocalOptions {
   /** Of the page that shows the cluster; 0: none. */
   readonly pagePort: number;
   readonly isHelp: boolean;
+  /** TLS, with certificates that the launcher makes. */
+  readonly isSecure: boolean;
   /** Most metadata voters that the brokers were told of. */
   readonly votersMax: number;
   /** Passed on to every broker. */
@@ -63,6 +65,7 @@ ${[
     `its /metrics, /livez and /readyz on port P + i - 1 (default --port + ${HTTP_PORT_STEP}); 0: nowhere`,
   ],
   ['page-port P', 'a page that shows the cluster on port P (default --port - 1); 0: nowhere'],
+  ['secure', 'TLS, with certificates made in the folder of all data'],
   ['help', 'this text'],
 ]
   .map(([name = '', meaning]) => `  --${name.padEnd(24)} ${meaning}`)
@@ -91,7 +94,7 @@ What follows a further -- goes to every broker as it is.
 export function readLocalOptions(argv: readonly string[]): LocalOptions {
   const split = argv.indexOf('--');
   const own = split < 0 ? argv : argv.slice(0, split);
-  const given = readFlags(own, { values: [...OWN, ...PASSED_ON], switches: ['help'] });
+  const given = readFlags(own, { values: [...OWN, ...PASSED_ON], switches: ['help', 'secure'] });
   const faults = [...given.faults];
   const number = (
     name: (typeof OWN)[number],
@@ -132,6 +135,7 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
     pagePort,
     dataDir: resolve(given.values.get('data') ?? '.tidemark'),
     isHelp: given.switches.has('help'),
+    isSecure: given.switches.has('secure'),
     votersMax: Number(asTold ?? fallback),
     brokerArguments,
   };

@@ -37,6 +37,8 @@ export interface ProcessesOptions {
   readonly specs: readonly BrokerSpec[];
   readonly clusterId: string;
   readonly extraArguments: readonly string[];
+  /** Of one broker. */
+  readonly argumentsOf?: (brokerId: number) => readonly string[];
   /** A person should know: a broker started, ended or was signalled. */
   readonly onEvent: (text: string) => void;
   /** The last one ended by a fault of its own, and none is to be started again. */
@@ -159,6 +161,7 @@ export class Processes {
           '--http-port',
           String(spec.httpPort),
         ],
+        ...(this.#options.argumentsOf?.(spec.brokerId) ?? []),
         ...extraArguments,
       ],
       // A group of its own: Ctrl-C reaches the launcher alone, which then stops the brokers in

@@ -283,6 +283,35 @@ function killIfRunning(pid: number | null): void {
   if (pid !== null && isRunning(pid)) process.kill(pid, 'SIGKILL');
 }
 
+describe('npm start -- --secure', () => {
+  const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  let launcher: Command | undefined;
+  afterAll(async () => {
+    await launcher?.kill();
+    rmSync(data, { recursive: true, force: true });
+  });
+
+  it('has TLS everywhere, and prints how to come in', async () => {
+    const program = join(ROOT, 'local', 'main.ts');
+    const port = await freePorts(6);
+    const server = `127.0.0.1:${port}`;
+    const ports = ['--port', `${port}`, '--internal-port', `${port + 3}`, '--http-port', '0'];
+    launcher = command(process.execPath, [program, '--data', data, ...ports, '--secure']);
+    const ca = join(data, 'tls', 'ca.crt');
+    await waitFor('the line to export', () =>
+      launcher?.printed().includes(` TIDEMARK_TLS_CA='${ca}'\n`) === true ? true : undefined,
+    );
+    const describe = ['cluster', 'describe', '--server', server];
+    const { code, stdout } = await tidemark([...describe, '--tls-ca', ca]).result;
+    expect({ code, brokers: stdout.toString().match(/rack-\d/g) }).toMatchObject({
+      code: 0,
+      brokers: ['rack-1', 'rack-2', 'rack-3'],
+    });
+    launcher.signal('SIGINT');
+    expect(await launcher.result).toMatchObject({ code: 0 });
+  });
+});
+
 describe('npm start whose brokers cannot start', () => {
   const data = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   afterAll(() => rmSync(data, { recursive: true, force: true }));

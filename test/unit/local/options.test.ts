@@ -17,7 +17,8 @@ describe('options of npm start', () => {
   });
 
   it('are read', () => {
-    const argv = ['--brokers', '5', '--port=19641', '--data', '/d', '--help', '--http-port', '0'];
+    const rest = ['--help', '--secure', '--http-port', '0'];
+    const argv = ['--brokers', '5', '--port=19641', '--data', '/d', ...rest];
     expect(readLocalOptions(argv)).toEqual({
       brokers: 5,
       port: 19_641,
@@ -26,6 +27,7 @@ describe('options of npm start', () => {
       pagePort: 19_640,
       dataDir: '/d',
       isHelp: true,
+      isSecure: true,
       votersMax: 3,
       brokerArguments: [],
     });
@@ -60,7 +62,8 @@ describe('options of npm start', () => {
     {
       name: 'an option that there is not',
       argv: ['--broker', '5'],
-      message: /^--broker is not an option, must be one of --brokers, --data, --port, .*--help$/,
+      message:
+        /^--broker is not an option, must be one of --brokers, --data, --port, .*--help, --secure$/,
     },
     {
       name: 'two that do not go together',
