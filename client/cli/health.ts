@@ -214,7 +214,8 @@ function soundSentence({ brokers, topics, losses = [] }: HealthLook): string {
   return `${safe}${lost}`;
 }
 
-/** A sentence of health as the first of a page. */
+/** A sentence of health as the first of a page; the name of a partition stays as it is. */
 export function capital(sentence: string): string {
+  if (/^\S*\//.test(sentence)) return sentence;
   return `${sentence.slice(0, 1).toUpperCase()}${sentence.slice(1)}`;
 }
