@@ -4,8 +4,7 @@
  * in the cores; this file only carries one part's output to another's input.
  */
 import { BrokerError } from '../../base/errors.ts';
-import type { BrokerEpoch, BrokerId } from '../../base/units.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { type BrokerEpoch, type BrokerId, NO_BROKER } from '../../base/units.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { Comparison } from '../metadata/clock-trust.ts';
 import type { MetadataImage, ProcessStart, RestartClass } from '../metadata/types.ts';
@@ -26,8 +25,7 @@ import type { Cancel } from '../../base/clock.ts';
 import type { DirectoryMeta, PeerHandler } from './ports.ts';
 import { Pusher } from './partitions/pusher.ts';
 import { loadQuorum } from './controller/load-quorum.ts';
-import { Quorum } from './controller/quorum.ts';
-import type { UnreadableMetadata } from './controller/quorum.ts';
+import { Quorum, type UnreadableMetadata } from './controller/quorum.ts';
 import { ProducerFence } from './partitions/producer-fence.ts';
 import { Replicas } from './partitions/replicas.ts';
 import type { Replica, ReplicaHost } from './partitions/replica.ts';
