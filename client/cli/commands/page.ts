@@ -20,7 +20,13 @@ export async function page(options: PageOptions, around: Surroundings): Promise<
     );
   await withCluster(options, around, async (client, { out }) => {
     const server = new PageServer(folder, looksAt(client.admin()));
-    const url = await server.listen(options.port);
+    const url = await server.listen(options.port).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new CliError(
+        'INVALID_ARGUMENT',
+        `--port is ${options.port}, must be one that is free: ${reason}`,
+      );
+    });
     try {
       out.result({ url }, () => out.line(`open ${url}`));
       if (!around.interrupted.aborted) await once(around.interrupted, 'abort');

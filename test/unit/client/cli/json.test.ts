@@ -80,7 +80,7 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
   ['profile delete a'],
 ];
 
-/** What the fake cluster cannot answer, reads folders, or talks to a launcher or to a shell. */
+/** What the fake cluster cannot answer, reads folders, goes on, or talks to launcher or shell. */
 const ELSEWHERE = new Set([
   'topic create',
   'topic import',
@@ -90,6 +90,7 @@ const ELSEWHERE = new Set([
   'why',
   'log verify',
   'debug bundle',
+  'page',
   'local kill',
   'local start',
   'local status',
