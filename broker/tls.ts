@@ -12,6 +12,7 @@ import { LiveServerCredentials } from '../wire/grpc/tls.ts';
 import type { Config } from './config.ts';
 import type { ServerSecurity } from './network/grpc-server.ts';
 import { InternalTls } from './network/internal-tls.ts';
+import { reasonOf } from '../base/reason.ts';
 
 export interface BrokerTls {
   readonly client: ServerSecurity;
@@ -82,7 +83,7 @@ async function openListener(
   };
   const given = { paths, minVersion, fault, onLoaded, onRefused };
   const files = await TlsFiles.open(given).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new BrokerError(
       'INVALID_ARGUMENT',
       `Cannot use the TLS files of the ${listener} listener: ${reason}`,

@@ -10,6 +10,7 @@ import { printable } from '../base/printable.ts';
 import { RetryAdvice, Error as WireError } from '../proto/gen/tidemark/v1/errors.ts';
 import { effectOf, isErrorCode } from '../wire/grpc/errors.ts';
 import type { LossRange } from './losses.ts';
+import { reasonOf } from '../base/reason.ts';
 
 /** `no`: never helps; `same`: the same call after a pause; `refresh`: look up the leader first. */
 export type Retry = 'no' | 'same' | 'refresh';
@@ -145,7 +146,7 @@ export function fromWire(error: WireError): TidemarkError {
 export function fromCall(error: unknown, peer: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
   if (!isServiceError(error)) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     return new TidemarkError('INTERNAL', `Cannot call ${peer}: ${reason}`, 'no', {}, error);
   }
   const detail = detailOf(error);

@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { ChannelCredentials } from '@grpc/grpc-js';
 import { tlsChannelCredentials } from '../wire/grpc/tls.ts';
 import { TidemarkError } from './errors.ts';
+import { reasonOf } from '../base/reason.ts';
 
 /** What a program knows of its cluster's certificates. Texts are PEM, not names of files. */
 export interface TlsOptions {
@@ -33,7 +34,7 @@ export function tlsCredentials({ ca, cert, key, serverName }: TlsOptions): Chann
     const named = serverName === undefined ? {} : { serverName };
     return tlsChannelCredentials({ context: () => context, ...named });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new TidemarkError(
       'INVALID_ARGUMENT',
       `Cannot connect: tls cannot be used: ${reason}`,

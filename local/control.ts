@@ -5,6 +5,7 @@
 import { createServer } from 'node:net';
 import type { Server } from 'node:net';
 import type { KillSignal, Processes } from './processes.ts';
+import { reasonOf } from '../base/reason.ts';
 
 /** Longest command line accepted. */
 const LINE_BYTES_MAX = 4_096;
@@ -49,7 +50,7 @@ function run(line: string, processes: Processes): Answer {
       throw new Error('the command is not a JSON object');
     return carryOut(command as Record<string, unknown>, processes);
   } catch (error) {
-    return { ok: false, error: error instanceof Error ? error.message : String(error) };
+    return { ok: false, error: reasonOf(error) };
   }
 }
 

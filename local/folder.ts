@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:f
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import { reasonOf } from '../base/reason.ts';
 
 /** Path of a unix socket: the kernel allows 108 bytes. */
 const SOCKET_PATH_BYTES_MAX = 100;
@@ -27,7 +28,7 @@ export async function takeFolder(dataDir: string): Promise<void> {
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new Error(
-      `Cannot use the folder ${dataDir}: ${reasonOf(error, dataDir)}, choose another with --data`,
+      `Cannot use the folder ${dataDir}: ${whyNot(error, dataDir)}, choose another with --data`,
       { cause: error },
     );
   }
@@ -35,13 +36,12 @@ export async function takeFolder(dataDir: string): Promise<void> {
     throw new Error(`Brokers run in ${dataDir} already: ${launcherOf(dataDir)} started them`);
 }
 
-function reasonOf(error: unknown, dataDir: string): string {
+function whyNot(error: unknown, dataDir: string): string {
   const code = error instanceof Error && 'code' in error ? error.code : '';
   if (code === 'EEXIST' || code === 'ENOTDIR') return 'a file is in its place';
   if (code === 'ENOSPC') return 'the disk is full';
   if (code === 'EROFS') return 'its file system is read-only';
-  if (code !== 'EACCES' && code !== 'EPERM')
-    return error instanceof Error ? error.message : String(error);
+  if (code !== 'EACCES' && code !== 'EPERM') return reasonOf(error);
   return `it belongs to user ${ownerOf(dataDir)}, this is user ${userInfo().uid}`;
 }
 

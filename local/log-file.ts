@@ -3,6 +3,7 @@
  * never waits for its log, and goes on.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { reasonOf } from '../base/reason.ts';
 
 export class LogFile {
   readonly #path: string;
@@ -25,7 +26,7 @@ export class LogFile {
       while (written < bytes.length) written += writeSync(this.#file, bytes, written);
     } catch (error) {
       this.#bytesLost += bytes.length - written;
-      if (!this.#isTold) this.#onEvent(`${this.#path} is not written: ${reasonOf(error)}`);
+      if (!this.#isTold) this.#onEvent(`${this.#path} is not written: ${whyNot(error)}`);
       this.#isTold = true;
       return;
     }
@@ -41,8 +42,8 @@ export class LogFile {
   }
 }
 
-function reasonOf(error: unknown): string {
+function whyNot(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : '';
   if (code === 'ENOSPC') return 'the disk is full';
-  return error instanceof Error ? error.message : String(error);
+  return reasonOf(error);
 }

@@ -24,6 +24,7 @@ import type { BrokerSpec } from './processes.ts';
 import { type LocalCertificates, takeCertificates } from './secure.ts';
 import { render } from './view.ts';
 import type { Look } from './view.ts';
+import { reasonOf } from '../base/reason.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
 /** A broker that says nothing for so long is shown as silent. */
@@ -220,7 +221,7 @@ async function showPage(port: number, tidemark: Tidemark): Promise<void> {
     pageHint = `open ${url}`;
     note(pageHint);
   } catch (error) {
-    note(`no page: ${error instanceof Error ? error.message : String(error)} (--page-port)`);
+    note(`no page: ${reasonOf(error)} (--page-port)`);
   }
 }
 
@@ -265,7 +266,7 @@ async function watch(processes: Processes, tidemark: Tidemark): Promise<never> {
 }
 
 function fail(error: unknown): never {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(reasonOf(error));
   process.exit(EXIT_FAULT);
 }
 

@@ -6,7 +6,8 @@
 import type { Logger } from 'pino';
 import { Actor, type ActorOptions, type Basis, OutdatedError } from './act/act.ts';
 import { Attempts } from './act/attempts.ts';
-import { carryOut, isUnreachable, messageOf } from './act/carry-out.ts';
+import { reasonOf } from '../base/reason.ts';
+import { carryOut, isUnreachable } from './act/carry-out.ts';
 import type { Kind, KubeObject } from './api/kinds.ts';
 import {
   CLAIM,
@@ -382,7 +383,7 @@ export class Operator {
       for (const action of plan.actions) await perform(action);
     } catch (error) {
       const isTold = !signal.aborted && !(error instanceof OutdatedError) && !isUnreachable(error);
-      if (isTold) await conclude(refusedTopic(observation, view, messageOf(error), clock.wallMs()));
+      if (isTold) await conclude(refusedTopic(observation, view, reasonOf(error), clock.wallMs()));
       throw error;
     }
     await conclude(plan);

@@ -3,6 +3,7 @@
  * flood of calls does not hide a living process.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { reasonOf } from '../base/reason.ts';
 
 /** What is shown. */
 export interface ProbePages {
@@ -58,8 +59,7 @@ function answer(pages: ProbePages, request: IncomingMessage, response: ServerRes
     case '/metrics':
       pages.metrics().then(
         (text) => send(response, 200, text, pages.metricsContentType),
-        (error: unknown) =>
-          send(response, 500, `${error instanceof Error ? error.message : String(error)}\n`),
+        (error: unknown) => send(response, 500, `${reasonOf(error)}\n`),
       );
       return;
     default:

@@ -7,6 +7,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { TlsPaths } from '../base/tls-paths.ts';
+import { reasonOf } from '../base/reason.ts';
 
 /** What was read, and fits together. */
 export interface TlsMaterial {
@@ -78,7 +79,7 @@ export class TlsFiles {
       this.#seen = seen;
       this.#options.onLoaded(this.#material);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       if (seen === '') seen = reason;
       if (seen === this.#seen) return;
       this.#seen = seen;
@@ -111,7 +112,7 @@ function within<T>(file: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`${file}: ${reasonOf(error)}`, {
       cause: error,
     });
   }

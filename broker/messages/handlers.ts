@@ -14,6 +14,7 @@ import type {
 import { AssertionError } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { asBrokerError, errorToStatus } from '../../wire/grpc/errors.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** A message up to this size is decoded whatever it holds: 32,768 empty submessages at most. */
 const UNBOUNDED_BYTES_MAX = 65_536;
@@ -129,7 +130,7 @@ function checkedDeserialize(
           : bytes;
       return method.requestDeserialize(input);
     } catch (error) {
-      return new MalformedRequest(error instanceof Error ? error.message : String(error));
+      return new MalformedRequest(reasonOf(error));
     }
   };
 }

@@ -16,6 +16,8 @@ import type { Address, NodeInfo } from '../runtime/ports.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type { InternalTls } from './internal-tls.ts';
 import { nodeInfoFromMessage } from './quorum-service.ts';
+import { hostPort } from '../../base/host-port.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Flag and length before a gRPC message. */
 const PREFIX_BYTES = 5;
@@ -73,10 +75,6 @@ export function probe(
   });
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 function openSession({ port }: Address, socket: Socket): ClientHttp2Session {
   // The name is for the request's authority only: a host that is an IPv6 address would have to be
   // bracketed, and nobody reads it.
@@ -120,7 +118,8 @@ async function readAnswer(stream: ClientHttp2Stream): Promise<Buffer> {
 }
 
 function unreachable({ host, port }: Address, reason: string, cause: unknown): BrokerError {
-  return new BrokerError('UNREACHABLE', `Cannot reach ${host}:${port}: ${reason}`, {}, cause);
+  const message = `Cannot reach ${hostPort(host, port)}: ${reason}`;
+  return new BrokerError('UNREACHABLE', message, {}, cause);
 }
 
 /** A name with several addresses fails with all their errors: refused only if each of them was. */

@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { BrokerError } from '../../base/errors.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /**
  * Gives the lock back. Whoever drops it does so too, as soon as it is collected: keep it for as
@@ -30,7 +31,7 @@ export function lockDirectory(dataDir: string): ReleaseLock {
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     database?.close();
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = reasonOf(error);
     throw new BrokerError(
       'REFUSED',
       `Cannot open data directory "${dataDir}": its lock is taken by another process (${detail})`,
@@ -57,7 +58,7 @@ export function isDirectoryHeld(dataDir: string): boolean {
     return false;
   } catch (error) {
     if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) return true;
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = reasonOf(error);
     throw new BrokerError('REFUSED', `Cannot ask for the lock "${path}": ${detail}`, {}, error);
   } finally {
     database?.close();

@@ -10,6 +10,7 @@
 import fs from 'node:fs';
 import { AssertionError } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** What stat tells that storage uses. */
 export interface FileStatus {
@@ -225,7 +226,7 @@ export function storageError(action: string, error: unknown): BrokerError {
   if (error instanceof BrokerError) return error;
   // A mistake of ours is no fault of the disk.
   if (error instanceof AssertionError) throw error;
-  const text = error instanceof Error ? error.message : String(error);
+  const text = reasonOf(error);
   const code = isOutOfSpace(error)
     ? 'DISK_FULL'
     : BUSY_CODES.has(codeOf(error))
@@ -240,7 +241,7 @@ export function storageError(action: string, error: unknown): BrokerError {
  */
 export function syncError(action: string, error: unknown): BrokerError {
   if (!isOutOfSpace(error)) return storageError(action, error);
-  const text = error instanceof Error ? error.message : String(error);
+  const text = reasonOf(error);
   return new BrokerError('STORAGE_FAILED', `Cannot ${action}: ${text}`, {}, error);
 }
 

@@ -16,6 +16,7 @@ import { BrokerError } from '../../base/errors.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
 import type { LogRead } from '../runtime/ports.ts';
 import type { Segment } from './segment.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Sequential readers of one log that are remembered. */
 const HINTS_MAX = 16;
@@ -159,7 +160,7 @@ export class LogReader {
     try {
       header = checkFrame(bytes, at, crc32);
     } catch (error) {
-      return this.#refuse(offset, error instanceof Error ? error.message : String(error), error);
+      return this.#refuse(offset, reasonOf(error), error);
     }
     if (!isStamped(bytes, at, this.#target, crc32))
       this.#refuse(offset, "the leader's checksum does not match this partition and place");

@@ -27,6 +27,7 @@ import {
   FRAMES_AT,
   readQuorumFile,
 } from './quorum-file.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 export interface QuorumLogOptions {
   readonly files: FileSystem;
@@ -417,10 +418,6 @@ export class FileQuorumLog implements QuorumLog {
     }
     return this.#failure;
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function checksum(bytes: Uint8Array): string {

@@ -4,6 +4,7 @@
  */
 
 import { printable } from '../../base/printable.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** All is well. */
 export const EXIT_OK = 0;
@@ -67,7 +68,7 @@ export function errorJson(error: unknown): Omit<ErrorReport, 'exitCode'> {
 
 /** Reads any error. */
 export function reportOf(error: unknown): ErrorReport {
-  const words = (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ');
+  const words = reasonOf(error).replaceAll('\n', ' ');
   const message = printable(words);
   const code =
     error instanceof Error && 'code' in error && typeof error.code === 'string'

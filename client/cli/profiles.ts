@@ -9,6 +9,7 @@ import { type Check, fault, named, optional, recordOf, shape } from '../check.ts
 import { CliError } from './exit.ts';
 import type { Surroundings } from './output.ts';
 import type { TlsPaths } from './tls.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** What a profile says; of TLS, names of PEM files. */
 export interface Profile extends TlsPaths {
@@ -161,8 +162,4 @@ async function replace(file: string, content: string): Promise<void> {
     await rm(temporary, { force: true });
     throw error;
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

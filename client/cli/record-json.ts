@@ -9,6 +9,7 @@ import { FRAME_BYTES_MAX, TIMESTAMP_MS_MAX } from '../../base/limits.ts';
 import { type Check, count, listOf, optional, shape, shown, size, text, whole } from '../check.ts';
 import type { ConsumedRecord, HeaderInput, ProducerRecord } from '../index.ts';
 import { CliError } from './exit.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Longest line: every byte of the largest record as an escape such as `\u0000`, and the rest. */
 export const JSON_LINE_BYTES_MAX = 6 * FRAME_BYTES_MAX + 1024 * 1024;
@@ -124,7 +125,7 @@ export function parsedObject(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(buffer.toString('utf8')) as unknown;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw refused([
       buffer.length === 0 ? 'it is empty, must be a JSON object' : `it is no JSON: ${reason}`,
     ]);

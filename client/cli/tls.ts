@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { ConnectOptions } from '../index.ts';
 import { CliError } from './exit.ts';
 import type { Surroundings } from './output.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Names of PEM files. */
 export interface TlsPaths {
@@ -54,7 +55,7 @@ async function contentOf(file: string | undefined): Promise<string | undefined> 
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new CliError('INVALID_ARGUMENT', `Cannot read the TLS file "${file}": ${reason}`);
   }
 }

@@ -8,6 +8,7 @@ import { parseMoment } from './moments.ts';
 import type { StartFrom } from '../consumer/types.ts';
 import type { LossRange } from '../losses.ts';
 import type { HeaderInput } from '../values.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 const DURATION_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -188,9 +189,7 @@ export function parsePattern(text: string): RegExp {
   try {
     return new RegExp(text, 'u');
   } catch (error) {
-    throw new InvalidArgumentError(
-      `Must be a regular expression: ${error instanceof Error ? error.message : String(error)}.`,
-    );
+    throw new InvalidArgumentError(`Must be a regular expression: ${reasonOf(error)}.`);
   }
 }
 

@@ -3,6 +3,7 @@ import { channel } from 'node:diagnostics_channel';
 import { frameLastOffset, HEADER_BYTES } from '../../wire/batch/frame.ts';
 import { TidemarkError } from '../errors.ts';
 import type { Reader } from './partition-reader.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Every batch and record that a consumer passed over; see docs/client.md. */
 const skipped = channel('tidemark:consumer:skipped');
@@ -33,7 +34,7 @@ interface UnreadPlace {
 /** UNDECODABLE. `what` cannot be read, as `cause` says. */
 export function unreadable(place: UnreadPlace, what: string, cause: unknown): TidemarkError {
   const { topic, partition, offset, nextOffset } = place;
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = reasonOf(cause);
   const after = nextOffset === undefined ? 'what follows cannot be told' : `next is ${nextOffset}`;
   const message = `Cannot decode ${what} at ${topic}/${partition} offset ${offset} (${after}): ${reason}`;
   return new TidemarkError('UNDECODABLE', message, 'no', { ...place }, cause);

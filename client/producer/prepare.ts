@@ -7,6 +7,7 @@ import { fault, shown } from '../check.ts';
 import type { AnyTopic, Codec } from '../codecs.ts';
 import { TidemarkError } from '../errors.ts';
 import { bytesOf, headersOf, refusal } from '../values.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** A record that is the producer's own: nobody else holds its arrays. */
 export interface PreparedRecord {
@@ -125,7 +126,7 @@ function encoded(
   if (codec === undefined) return bytesOf(value, field);
   const refuse = (cause: unknown): never => {
     if (cause instanceof TidemarkError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     const message = `Cannot send record to "${topic}": ${field} does not fit ${codec.name}: ${reason}`;
     throw new TidemarkError('INVALID_ARGUMENT', message, 'no', {}, cause);
   };

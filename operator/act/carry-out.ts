@@ -7,6 +7,7 @@ import type { Action, EventNote, Part, Plan } from '../decide/types.ts';
 import { KubeError } from '../kube/kube-error.ts';
 import { OutdatedError } from './act.ts';
 import type { Attempts } from './attempts.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 export interface CarryOutOptions {
   readonly perform: (action: Action) => Promise<void>;
@@ -61,7 +62,7 @@ async function carryOutPart(part: Part, options: CarryOutOptions): Promise<boole
       onError(action, error);
       const isOutdated =
         error instanceof OutdatedError || (error instanceof KubeError && error.status === 409);
-      const message = isOutdated ? null : `${labelOf(action)}: ${messageOf(error)}`;
+      const message = isOutdated ? null : `${labelOf(action)}: ${reasonOf(error)}`;
       attempts.failed(part, monotonicMs(), message, isRefusal(error));
       return false;
     }
@@ -80,10 +81,6 @@ export function isRefusal(error: unknown): boolean {
 /** No call would get anywhere now. */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof KubeError && (error.status === 0 || error.status === 429);
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** `apply-budget`, `grow-claim data-orders-1`. */

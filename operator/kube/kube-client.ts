@@ -15,6 +15,7 @@ import {
   type ResourceType,
 } from './kube-object.ts';
 import type { KubeAnswer, KubeRequest, KubeTransport } from './kube-transport.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 export interface CallOptions {
   /** Ends the call with reason `Cancelled`. */
@@ -414,7 +415,7 @@ class Attempt {
         });
       case undefined:
         if (error instanceof KubeError) return error;
-        return new KubeError(`${call}: ${error instanceof Error ? error.message : String(error)}`, {
+        return new KubeError(`${call}: ${reasonOf(error)}`, {
           status: 0,
           reason: 'Unreachable',
           cause: error,

@@ -20,6 +20,7 @@ import {
   Error as ErrorMessage,
   RetryAdvice,
 } from '../../proto/gen/tidemark/v1/errors.ts';
+import { reasonOf } from '../../base/reason.ts';
 
 /** Trailer of the rich error. */
 export const DETAILS_TRAILER = 'grpc-status-details-bin';
@@ -72,7 +73,7 @@ const UNCERTAIN_WHEN_UNSTATED: ReadonlySet<ErrorCode> = new Set([
 /** Anything thrown, as a BrokerError: unknown things become INTERNAL and keep their cause. */
 export function asBrokerError(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown;
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  const text = reasonOf(thrown);
   return new BrokerError('INTERNAL', `Unexpected failure: ${text}`, {}, thrown);
 }
 

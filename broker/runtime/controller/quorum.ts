@@ -30,6 +30,7 @@ import type { Cancel, Clock } from '../../../base/clock.ts';
 import type { Peers, QuorumLog } from '../ports.ts';
 import { StepQueue } from '../step-queue.ts';
 import { DecisionLog } from './decision-log.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 /** Period of the core's tick. */
 export const RAFT_TICK_MS = 10;
@@ -361,6 +362,6 @@ function faultOf(read: () => void): string | null {
     read();
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return reasonOf(error);
   }
 }

@@ -13,12 +13,13 @@ import type { FileSystem } from '../file-system.ts';
 import { partitionOf, partitionOfFolder } from '../partition-folders.ts';
 import type { PartitionId } from '../partition-folders.ts';
 import { loadCleanFlag, loadSession } from '../session.ts';
-import { Findings, wordsOf } from './findings.ts';
+import { Findings } from './findings.ts';
 import { checkPartition } from './partition-check.ts';
 import type { PartitionCheck, PartitionReport } from './partition-check.ts';
 import { checkQuorum } from './quorum-check.ts';
 import type { QuorumReport } from './quorum-check.ts';
 import { namesIn, readOnly } from './read-only.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 export interface DirectoryCheck {
   /** A data directory or a partition's folder, without a slash at its end. */
@@ -63,7 +64,7 @@ export async function checkDirectory(check: DirectoryCheck): Promise<DirectoryRe
   const { path } = check;
   const id = partitionOfFolder(path.slice(path.lastIndexOf('/') + 1));
   const names = await namesIn(files, path).catch((error: unknown) => {
-    throw new BrokerError('INVALID_ARGUMENT', `Cannot verify "${path}": ${wordsOf(error)}`);
+    throw new BrokerError('INVALID_ARGUMENT', `Cannot verify "${path}": ${reasonOf(error)}`);
   });
   if (names === null)
     throw new BrokerError('INVALID_ARGUMENT', `Cannot verify "${path}": there is no such folder`);
@@ -212,7 +213,7 @@ async function loadCheckpoint(
     const found = checkpoint.file === 'absent' ? 'no file' : 'its checksum or content fails';
     findings?.fault(name, null, found, 'what must be there of each log');
   } catch (error) {
-    findings?.fault(name, null, wordsOf(error), 'a file that can be read');
+    findings?.fault(name, null, reasonOf(error), 'a file that can be read');
   }
   return null;
 }
@@ -255,7 +256,7 @@ async function readJson(
     if (typeof value !== 'object' || value === null) return 'no object';
     return value as Readonly<Record<string, unknown>>;
   } catch (error) {
-    return wordsOf(error);
+    return reasonOf(error);
   }
 }
 

@@ -41,8 +41,3 @@ export class Findings {
     if (this.list.length < FINDINGS_MAX) this.list.push(finding);
   }
 }
-
-/** What an error says. */
-export function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -14,10 +14,11 @@ import type { FileSystem } from '../file-system.ts';
 import { loadProducerSnapshot, producerSnapshotPath } from '../producer-snapshot.ts';
 import { clipEpochs } from '../recovery.ts';
 import { segmentBaseOf } from '../segment.ts';
-import { Findings, wordsOf } from './findings.ts';
+import { Findings } from './findings.ts';
 import { IndexCheck } from './index-check.ts';
 import { namesIn, withReader } from './read-only.ts';
 import { scanSegment } from './segment-check.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 export interface PartitionCheck {
   readonly files: FileSystem;
@@ -139,7 +140,12 @@ class Checker {
       const endOffset = await this.#scan(file, bytes, isSealed);
       return { ...file, bytes, endOffset };
     } catch (error) {
-      this.#findings.fault(this.#shown(file.name), null, wordsOf(error), 'a file that can be read');
+      this.#findings.fault(
+        this.#shown(file.name),
+        null,
+        reasonOf(error),
+        'a file that can be read',
+      );
       return { ...file, bytes: 0, endOffset: file.baseOffset };
     }
   }
@@ -197,7 +203,7 @@ class Checker {
       try {
         return await readFile(files, `${folder}/${file}`);
       } catch (error) {
-        this.#findings.fault(this.#shown(file), null, wordsOf(error), 'a file that can be read');
+        this.#findings.fault(this.#shown(file), null, reasonOf(error), 'a file that can be read');
         return null;
       }
     };
@@ -290,7 +296,7 @@ class Checker {
       else if (snapshot.offset < startOffset || snapshot.offset > endOffset)
         this.#findings.note(this.#shown(name), `a table as of offset ${snapshot.offset}`, expected);
     } catch (error) {
-      this.#findings.fault(this.#shown(name), null, wordsOf(error), 'a file that can be read');
+      this.#findings.fault(this.#shown(name), null, reasonOf(error), 'a file that can be read');
     }
   }
 

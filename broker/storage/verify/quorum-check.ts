@@ -7,9 +7,9 @@ import { decodeHead, decodeSnapshot, decodeWrites, requireFollows } from '../quo
 import type { Head, LogWrite } from '../quorum-content.ts';
 import { FRAMES_AT, readQuorumFile } from '../quorum-file.ts';
 import type { QuorumFrame } from '../quorum-file.ts';
-import { wordsOf } from './findings.ts';
 import type { Findings } from './findings.ts';
 import { namesIn } from './read-only.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 export interface QuorumReport {
   readonly term: number;
@@ -50,7 +50,7 @@ export async function checkQuorum(
       frames: content.frames.length,
     };
   } catch (error) {
-    findings.fault(shown, null, wordsOf(error), 'a file that can be read');
+    findings.fault(shown, null, reasonOf(error), 'a file that can be read');
     return null;
   }
 }
@@ -76,7 +76,7 @@ function replay(frames: readonly QuorumFrame[], findings: Findings): Replayed | 
     const { term, entries } = state;
     return { term, lastIndex: (snapshot?.index ?? 0) + entries.length, snapshot };
   } catch (error) {
-    findings.fault('quorum/log', position, wordsOf(error), 'what a broker of this build writes');
+    findings.fault('quorum/log', position, reasonOf(error), 'what a broker of this build writes');
     return null;
   }
 }
@@ -130,6 +130,6 @@ async function checkSnapshots(
   try {
     decodeSnapshot(Buffer.from(body).toString(), snapshot);
   } catch (error) {
-    findings.fault(shown, 9, wordsOf(error), 'a snapshot of this build');
+    findings.fault(shown, 9, reasonOf(error), 'a snapshot of this build');
   }
 }

@@ -11,6 +11,7 @@ import { type Line, splitLines, untilInterrupted } from '../lines.ts';
 import type { Surroundings } from '../output.ts';
 import { JSON_LINE_BYTES_MAX } from '../record-json.ts';
 import { PRODUCER_BATCH_BYTES_MAX } from '../units.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 /** Options of `append`. */
 export interface AppendOptions extends CommonOptions, RecordOptions {
@@ -285,10 +286,7 @@ async function sizeOf(files: readonly string[]): Promise<number | undefined> {
       if (found.isDirectory()) throw new Error('it is a folder');
       bytes += found.size;
     } catch (error) {
-      throw new CliError(
-        'INVALID_ARGUMENT',
-        `cannot read "${file}": ${error instanceof Error ? error.message : String(error)}`,
-      );
+      throw new CliError('INVALID_ARGUMENT', `cannot read "${file}": ${reasonOf(error)}`);
     }
   }
   return files.length === 0 || files.includes('-') ? undefined : bytes;

@@ -18,6 +18,7 @@ import { tarOf, type TarFile } from '../tar.ts';
 import { formatBytes } from '../units.ts';
 import { version } from '../version.ts';
 import { askWhy, parsePartition } from './why.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 /** Options of `debug bundle`. */
 export interface BundleOptions extends CommonOptions {
@@ -74,7 +75,7 @@ async function write(file: string, archive: Uint8Array): Promise<void> {
     // Nothing that is there is written over.
     await writeFile(file, archive, { flag: 'wx' });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new CliError('INVALID_ARGUMENT', `cannot write the bundle "${file}": ${reason}`);
   }
 }

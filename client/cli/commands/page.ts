@@ -5,6 +5,7 @@ import { looksAt } from '../page/looks.ts';
 import { pageFolder, PageServer } from '../page/server.ts';
 import { CliError } from '../exit.ts';
 import type { Surroundings } from '../output.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 /** Options of `page`. */
 export interface PageOptions extends CommonOptions {
@@ -21,7 +22,7 @@ export async function page(options: PageOptions, around: Surroundings): Promise<
   await withCluster(options, around, async (client, { out }) => {
     const server = new PageServer(folder, looksAt(client.admin()));
     const url = await server.listen(options.port).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new CliError(
         'INVALID_ARGUMENT',
         `--port is ${options.port}, must be one that is free: ${reason}`,

@@ -10,6 +10,7 @@ import { Random } from '../../../base/random.ts';
 import { Trace } from '../kit/trace.ts';
 import { drawProfile, type Fault, FAULTS, type Profile, withMixture } from './profile.ts';
 import { type RunResult, World } from './world.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 const TAIL_LINES = 60;
 /** Runs that shrinking may take. */
@@ -131,7 +132,7 @@ function readOptions() {
     });
     return values;
   } catch (error) {
-    throw new Error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`, {
+    throw new Error(`${reasonOf(error)}\n\n${USAGE}`, {
       cause: error,
     });
   }
@@ -171,6 +172,6 @@ async function main(): Promise<void> {
 }
 
 await main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(reasonOf(error));
   process.exitCode = 2;
 });

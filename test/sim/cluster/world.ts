@@ -36,6 +36,7 @@ import { creationOf, RACED, type SimTopic, topicsOf } from './topics.ts';
 import { Racers } from './racers.ts';
 import { NamedWriters } from './named-writers.ts';
 import { nameOf, Workload } from './workload.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 export interface RunResult {
   readonly seed: number;
@@ -411,7 +412,7 @@ export class World {
       await ground.time.run(() => result !== null || ground.failure !== null, LOOK_MS);
       const ended = result as { readonly value: T } | { readonly error: unknown } | null;
       if (ended !== null && 'value' in ended) return ended.value;
-      const reason = ended === null ? `no end in ${LOOK_MS} ms` : textOf(ended.error);
+      const reason = ended === null ? `no end in ${LOOK_MS} ms` : reasonOf(ended.error);
       ground.note(`${what}: ${reason}`);
       if (attempt === LOOKS_MAX) ground.fail(`${what}: ${reason}`);
       if (ground.failure !== null) return null;
@@ -490,8 +491,4 @@ function isWholePartition({
     suspects.length === 0 &&
     target === undefined
   );
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

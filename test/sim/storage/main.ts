@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util';
 import { StorageWorld } from './world.ts';
 import type { WorldOptions } from './world.ts';
+import { reasonOf } from '../../../base/reason.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,9 +37,7 @@ for (let seed = first; seed < first + count; seed += 1) {
     process.stdout.write(`seed ${seed}: ${JSON.stringify(result)}\n`);
   } catch (error) {
     failures += 1;
-    process.stdout.write(
-      `seed ${seed}: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
+    process.stdout.write(`seed ${seed}: ${reasonOf(error)}\n`);
   }
 }
 process.exitCode = failures === 0 ? 0 : 1;
