@@ -16,6 +16,7 @@ import {
 } from '../base/broker-options.ts';
 import type { LogLevel, NumberOption } from '../base/broker-options.ts';
 import type { TlsPaths } from '../base/tls-paths.ts';
+import { hostPort } from '../base/host-port.ts';
 import { printable } from '../base/printable.ts';
 import { readFlags } from '../base/flags.ts';
 import type { OptionReport } from './runtime/api.ts';
@@ -65,10 +66,9 @@ export interface Config {
 }
 
 /** Every address of the machine. */
-const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '[::]'];
+const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::'];
 /** Where nobody else on the network reaches it, and where it is looked for. */
-const INTERNAL_HOST = '127.0.0.1';
-const INTERNAL_PORT = 9_643;
+const INTERNAL_LISTEN: Address = { host: '127.0.0.1', port: 9_643 };
 
 /** Text. */
 export const TEXT_OPTIONS = {
@@ -76,7 +76,7 @@ export const TEXT_OPTIONS = {
   data: 'data directory',
   listen: 'address to listen on for clients, host:port',
   advertise: 'address that clients dial, host:port; default: the listen address',
-  'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${INTERNAL_HOST}:${INTERNAL_PORT}; without internal-tls-cert nobody is authenticated there, so any other host must be one that only they reach`,
+  'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${hostPort(INTERNAL_LISTEN.host, INTERNAL_LISTEN.port)}; without internal-tls-cert nobody is authenticated there, so any other host must be one that only they reach`,
   'internal-advertise':
     'address that other brokers dial, host:port; default: the internal listen address',
   'tls-cert': 'certificate of the listener for clients, a PEM file; empty: no TLS there',
@@ -126,10 +126,13 @@ export function readConfig(
 ): Config {
   const faults: string[] = [];
   const { values, sources } = readValues(argv, environment, faults);
-  const text = (flag: keyof typeof TEXT_OPTIONS): string => values.get(flag) ?? '';
+  const text: Text = (flag) => values.get(flag) ?? '';
   const number = (name: keyof typeof NUMBER_OPTIONS): number =>
     readNumber(NUMBER_OPTIONS[name], values, faults);
+  const address = (flag: TextFlag, fallback: Address): Address =>
+    text(flag) === '' ? fallback : readAddress(flag, text(flag), faults);
   const listen = readAddress('listen', text('listen'), faults);
+  const internalListen = address('internal-listen', INTERNAL_LISTEN);
   const levelText = text('log-level') === '' ? LOG_LEVEL_OPTION.fallback : text('log-level');
   const levelFault = logLevelFault(levelText);
   if (levelFault !== null) faults.push(levelFault);
@@ -138,9 +141,9 @@ export function readConfig(
     brokerId: readBrokerId(text('id'), environment['HOSTNAME'] ?? '', faults),
     dataDir: text('data'),
     listen,
-    advertised:
-      text('advertise') === '' ? listen : readAddress('advertise', text('advertise'), faults),
-    ...readInternal(text, faults),
+    advertised: address('advertise', listen),
+    internalListen,
+    internalAdvertised: address('internal-advertise', internalListen),
     tls: readTls(['tls-cert', 'tls-key', 'tls-client-ca'], text, faults),
     internalTls: readTls(
       ['internal-tls-cert', 'internal-tls-key', 'internal-tls-ca'],
@@ -228,34 +231,22 @@ function readNumber(
   return option.fallback;
 }
 
+/** The brackets of an IPv6 address are spelling, and no part of the host. */
 function readAddress(flag: string, given: string, faults: string[]): Address {
-  const match = /^(?<host>[^:\s]+|\[[0-9a-fA-F:]+\]):(?<port>\d{1,5})$/.exec(given);
+  const match = /^(?:(?<host>[^:\s]+)|\[(?<ipv6>[0-9a-fA-F:]+)\]):(?<port>\d{1,5})$/.exec(given);
   const port = Number(match?.groups?.['port'] ?? 0);
   if (match !== null && port >= 1 && port <= PORT_MAX)
-    return { host: match.groups?.['host'] ?? '', port };
+    return { host: match.groups?.['host'] ?? match.groups?.['ipv6'] ?? '', port };
   faults.push(`${flag} is '${given}', must be host:port with a port from 1 to ${PORT_MAX}`);
   return { host: '', port: 0 };
 }
 
-type Text = (flag: keyof typeof TEXT_OPTIONS) => string;
-
-function readInternal(
-  text: Text,
-  faults: string[],
-): Pick<Config, 'internalListen' | 'internalAdvertised'> {
-  const read = (flag: 'internal-listen' | 'internal-advertise', fallback: Address): Address =>
-    text(flag) === '' ? fallback : readAddress(flag, text(flag), faults);
-  const listen = read('internal-listen', { host: INTERNAL_HOST, port: INTERNAL_PORT });
-  return { internalListen: listen, internalAdvertised: read('internal-advertise', listen) };
-}
+type TextFlag = keyof typeof TEXT_OPTIONS;
+type Text = (flag: TextFlag) => string;
 
 /** Certificate and key go together, and authorities are of no use without them. */
 function readTls(
-  [certFlag, keyFlag, caFlag]: readonly [
-    keyof typeof TEXT_OPTIONS,
-    keyof typeof TEXT_OPTIONS,
-    keyof typeof TEXT_OPTIONS,
-  ],
+  [certFlag, keyFlag, caFlag]: readonly [TextFlag, TextFlag, TextFlag],
   text: Text,
   faults: string[],
 ): TlsPaths | null {
@@ -271,9 +262,9 @@ function readTls(
 /** A broker that others cannot reach would join nothing, and say only that it waits. */
 function internalFaults(config: Config, text: Text): string[] {
   const { listen, internalListen, internalTls, clusterId, seeds } = config;
-  const own = spelled(internalListen);
+  const own = hostPort(internalListen.host, internalListen.port);
   const faults: string[] = [];
-  if (own === spelled(listen))
+  if (own === hostPort(listen.host, listen.port))
     faults.push(`internal-listen is '${own}', must be another address than listen`);
   if (WILDCARD_HOSTS.includes(internalListen.host) && text('internal-advertise') === '')
     faults.push(
@@ -287,19 +278,14 @@ function internalFaults(config: Config, text: Text): string[] {
   const far = seeds.find(({ host }) => !isLoopback(host));
   if (text('internal-listen') === '' && far !== undefined)
     faults.push(
-      `internal-listen is missing, must be host:port where seeds are on other machines ('${spelled(far)}'): by default only this machine reaches it, since without internal-tls-cert nobody is authenticated there`,
+      `internal-listen is missing, must be host:port where seeds are on other machines ('${hostPort(far.host, far.port)}'): by default only this machine reaches it, since without internal-tls-cert nobody is authenticated there`,
     );
   return faults;
 }
 
-/** As it was given: an IPv6 host is read with its brackets. */
-function spelled({ host, port }: Address): string {
-  return `${host}:${port}`;
-}
-
 /** Does only this machine reach it? A name may stand for any address. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host);
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
 function readPoolThreads(given: string | undefined, faults: string[]): number {

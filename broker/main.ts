@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { loggedLevel } from '../base/broker-options.ts';
 import { BrokerError } from '../base/errors.ts';
+import { hostPort } from '../base/host-port.ts';
 import { EVENTS, type OnFact } from '../base/events.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { ProbeServer } from '../process/probe-server.ts';
@@ -75,8 +76,8 @@ async function run(config: Config, logger: Logger): Promise<void> {
   if (config.httpPort !== 0) await serving.pages.listen(config.listen.host, config.httpPort);
   logger.info(
     {
-      listen: `${config.listen.host}:${config.listen.port}`,
-      internalListen: `${config.internalListen.host}:${config.internalListen.port}`,
+      listen: hostPort(config.listen.host, config.listen.port),
+      internalListen: hostPort(config.internalListen.host, config.internalListen.port),
       version,
       rack: config.rack,
     },

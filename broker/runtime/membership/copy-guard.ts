@@ -4,7 +4,7 @@
  * was registered last.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import { internalAddress } from '../../../base/host-port.ts';
+import { hostPort, internalAddress } from '../../../base/host-port.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { decodeImage, decodeRecords } from '../../metadata/codec.ts';
 import type { BrokerState } from '../../metadata/types.ts';
@@ -35,7 +35,7 @@ export async function refuseCopy(
   if (holder === null || holder.directoryId !== directoryId) return;
   throw new BrokerError(
     'REFUSED',
-    `Cannot start broker ${brokerId} at ${advertised.host}:${advertised.port}: directory ${directoryId} is in use by the broker at ${last.host}:${last.port} ` +
+    `Cannot start broker ${brokerId} at ${hostPort(advertised.host, advertised.port)}: directory ${directoryId} is in use by the broker at ${hostPort(last.host, last.port)} ` +
       `(broker epoch ${holder.brokerEpoch}), so this is a copy of it; stop that broker to go on with the copy, or start here with an empty directory`,
   );
 }

@@ -49,6 +49,16 @@ describe('options of a broker', () => {
     });
   });
 
+  it('take IPv6 addresses in brackets, which are no part of the host', () => {
+    const listeners = ['--listen', '[::1]:5', '--internal-listen', '[::1]:6'];
+    expect(readConfig([...SOUND, ...listeners, '--seeds', '[::1]:6'], {})).toMatchObject({
+      listen: { host: '::1', port: 5 },
+      advertised: { host: '::1', port: 5 },
+      internalAdvertised: { host: '::1', port: 6 },
+      seeds: [{ host: '::1', port: 6 }],
+    });
+  });
+
   it.each([
     {
       name: 'one address for both listeners',
