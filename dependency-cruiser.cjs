@@ -90,7 +90,7 @@ module.exports = {
     ]),
     only('broker-verify', '^broker/verify[.]ts$', ['^broker/storage/', BASE]),
     only('client-travels', '^client/', [BASE, SYSTEM_CLOCK, TRAVELS, RECORDS, SNAPSHOT]),
-    only('page-alone', '^page/'),
+    only('page', '^page/', [BASE]),
     only('records-travel', RECORDS, [TRAVELS, BASE]),
     only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
     only('generated-alone', GENERATED),

@@ -2,7 +2,9 @@
  * The live picture of a local cluster, in the words of `tidemark cluster describe`. Pure: from what
  * was found in two looks to lines that fit a terminal.
  */
-import { capital, healthOf } from '../client/cli/health.ts';
+import { hostPort } from '../base/host-port.ts';
+import { capital } from '../base/sentence.ts';
+import { healthOf } from '../client/cli/health.ts';
 import { type ClusterLook, HEALTH_COLOURS } from '../client/cli/look.ts';
 import { replicaReport } from '../client/cli/moves.ts';
 import type { Cell, Colour } from '../client/cli/output.ts';
@@ -103,7 +105,7 @@ function brokerLines({ processes, cluster }: Look): Line[] {
     const said = cluster?.cluster.brokers.find((each) => each.brokerId === brokerId);
     const cells: Cell[] =
       cluster === null || broker === undefined || said === undefined
-        ? [brokerId, `${host}:${port}`, rack, 'starting', '-', '-', '-', '-']
+        ? [brokerId, hostPort(host, port), rack, 'starting', '-', '-', '-', '-']
         : brokerRow(said, cluster);
     if (state !== 'running') return { cells: cells.with(3, state), colour: 'yellow' };
     return cells[3] === 'up' ? { cells } : { cells, colour: 'yellow' };

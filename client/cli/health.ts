@@ -120,19 +120,34 @@ function quorumFinding(look: HealthLook): Finding[] {
     : [];
 }
 
+/** What keeps a broker from being up; the first of them that is so. */
+export type BrokerHealth = 'stopping' | 'fenced' | 'disk full' | 'silent' | 'up';
+
+const BROKER_WORDS: Readonly<Record<BrokerHealth, string>> = {
+  stopping: 'is stopping',
+  fenced: 'is fenced',
+  'disk full': 'has no room on its disk',
+  silent: 'is silent',
+  up: 'is up',
+};
+
+/** Judges one broker. */
+export function brokerHealth(
+  look: HealthLook,
+  { brokerId, fenced, stopping }: HealthLook['brokers'][number],
+): BrokerHealth {
+  if (stopping) return 'stopping';
+  if (fenced) return 'fenced';
+  if (isFull(look, brokerId)) return 'disk full';
+  return look.reports.has(brokerId) ? 'up' : 'silent';
+}
+
 function brokerFindings(look: HealthLook): Finding[] {
   return look.brokers
     .filter(({ brokerId }) => isAway(look, brokerId) || isFull(look, brokerId))
-    .map(({ brokerId, fenced, stopping }) => {
-      const state = stopping
-        ? 'is stopping'
-        : fenced
-          ? 'is fenced'
-          : isFull(look, brokerId)
-            ? 'has no room on its disk'
-            : 'is silent';
-      const text = `broker ${brokerId} ${state}`;
-      return { level: 'degraded', subject: 'broker', name: String(brokerId), text };
+    .map((broker) => {
+      const text = `broker ${broker.brokerId} ${BROKER_WORDS[brokerHealth(look, broker)]}`;
+      return { level: 'degraded', subject: 'broker', name: String(broker.brokerId), text };
     });
 }
 
@@ -212,10 +227,4 @@ function soundSentence({ brokers, topics, losses = [] }: HealthLook): string {
       ? 'every append is taken; one broker alone is never safe to lose'
       : `safe to lose one broker${except}`;
   return `${safe}${lost}`;
-}
-
-/** A sentence of health as the first of a page; the name of a partition stays as it is. */
-export function capital(sentence: string): string {
-  if (/^\S*\//.test(sentence)) return sentence;
-  return `${sentence.slice(0, 1).toUpperCase()}${sentence.slice(1)}`;
 }

@@ -1,4 +1,5 @@
 /** A broker and a partition, a line each, as `cluster describe` and `npm start` show them. Pure. */
+import { hostPort } from '../../base/host-port.ts';
 import {
   type Broker,
   type DescribeBrokerResponse,
@@ -64,7 +65,7 @@ export function brokerRow(broker: Broker, { cluster, topics, reports }: ClusterL
   const report = reports.get(brokerId);
   return [
     brokerId,
-    `${host}:${port}`,
+    hostPort(host, port),
     rack === '' ? '-' : rack,
     stateOf(broker, report),
     role,

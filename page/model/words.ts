@@ -47,12 +47,6 @@ export function moveText({ bytesLeft, etaMs, stalled }: MoveSeen): string {
   return etaMs === null ? left : `${left}, about ${durationText(etaMs)}`;
 }
 
-/** The first letter large, but for the name of a partition, which is as it is. */
-export function capital(text: string): string {
-  if (/^\S*\//.test(text)) return text;
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
-}
-
 /** Where there is no topic. */
 export function nextWords(): string {
   return 'No topics yet: npx tidemark topic create orders --partitions 3 --replication-factor 3';

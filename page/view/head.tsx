@@ -1,6 +1,7 @@
 /** The first line: one sentence, and the numbers beside it. */
+import { capital } from '../../base/sentence.ts';
 import type { Point } from '../model/history.ts';
-import { capital, counted, durationText, LEVEL_WORDS, rateText } from '../model/words.ts';
+import { counted, durationText, LEVEL_WORDS, rateText } from '../model/words.ts';
 import type { Snapshot } from '../snapshot.ts';
 
 interface HeadProps {

@@ -1,4 +1,5 @@
 /** The cluster as a person wants to see it. */
+import { hostPort } from '../../../base/host-port.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DescribeQuorumResponse } from '../../../proto/gen/tidemark/v1/admin.ts';
 import type { DescribeSpreadResponse } from '../../../proto/gen/tidemark/v1/balance.ts';
@@ -6,7 +7,8 @@ import type { Admin } from '../../index.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
 import type { Output, Surroundings } from '../output.ts';
-import { capital, healthOf } from '../health.ts';
+import { capital } from '../../../base/sentence.ts';
+import { healthOf } from '../health.ts';
 import { type ClusterLook, HEALTH_COLOURS, look } from '../look.ts';
 import { type MoveProgress, movesUnderWay } from '../moves.ts';
 import { BROKER_HEAD, brokerRow, PARTITION_HEAD, partitionRow, RESTART_CLASSES } from '../rows.ts';
@@ -84,7 +86,7 @@ export async function describeQuorum(
       .filter(({ voter }) => voter)
       .map(({ brokerId, host, port }) => ({
         brokerId,
-        address: `${host}:${port}`,
+        address: hostPort(host, port),
         answers: now.reports.has(brokerId),
       }));
     out.result({ leader: null, reason: health.sentence, voters }, () => {

@@ -1,7 +1,8 @@
 /** What the page is told: one look at a cluster as JSON. Pure. */
 import type { ReplicaStatus } from '../../../proto/gen/tidemark/v1/admin.ts';
-import type { BrokerSeen, PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
-import { healthOf, partitionFaults, refusalOf } from '../health.ts';
+import type { PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
+import { hostPort } from '../../../base/host-port.ts';
+import { brokerHealth, healthOf, partitionFaults, refusalOf } from '../health.ts';
 import type { ClusterLook } from '../look.ts';
 import { type MoveProgress, movesUnderWay } from '../moves.ts';
 import { lossSentence } from '../units.ts';
@@ -30,13 +31,13 @@ export function snapshotOf({ look, atMs }: TimedLook, before?: TimedLook): Snaps
       clusterId: cluster.clusterId,
       controller: cluster.controller ?? null,
       answeredBy: cluster.answeredBy,
-      brokers: cluster.brokers.map(({ brokerId, host, port, rack, voter, brokerEpoch }) => ({
-        brokerId,
-        address: `${host}:${port}`,
-        rack,
-        state: stateOf(look, brokerId),
-        voter,
-        brokerEpoch,
+      brokers: cluster.brokers.map((broker) => ({
+        brokerId: broker.brokerId,
+        address: hostPort(broker.host, broker.port),
+        rack: broker.rack,
+        state: brokerHealth(look, broker),
+        voter: broker.voter,
+        brokerEpoch: broker.brokerEpoch,
       })),
       partitions: topics.flatMap((topic) =>
         topic.partitions.map(
@@ -68,15 +69,6 @@ export function snapshotOf({ look, atMs }: TimedLook, before?: TimedLook): Snaps
 /** Where nobody answers. */
 export function unreachable(atMs: number, reason: string): Snapshot {
   return { atMs, level: 'failing', sentence: reason, cluster: null };
-}
-
-function stateOf({ brokers, reports }: ClusterLook, id: number): BrokerSeen['state'] {
-  const broker = brokers.find(({ brokerId }) => brokerId === id);
-  if (broker?.stopping === true) return 'stopping';
-  if (broker?.fenced === true) return 'fenced';
-  const report = reports.get(id);
-  if (report === undefined) return 'silent';
-  return report.diskFault === '' ? 'up' : 'disk full';
 }
 
 function replicasByBroker({ reports }: ClusterLook): Map<number, Map<string, ReplicaStatus>> {

@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DescribeBrokerResponse } from '../../../../proto/gen/tidemark/v1/admin.ts';
 import type { Topic } from '../../../../client/admin-types.ts';
-import {
-  capital,
-  type HealthLook,
-  healthOf,
-  partitionFaults,
-} from '../../../../client/cli/health.ts';
+import { type HealthLook, healthOf, partitionFaults } from '../../../../client/cli/health.ts';
 
 interface Scene {
   readonly brokers?: number;
@@ -228,17 +223,5 @@ describe('health', () => {
     const look = lookAt(scene);
     const [topic] = look.topics;
     expect(partitionFaults(look, topic!, topic!.partitions[0]!)).toEqual(faults);
-  });
-});
-
-describe('the first sentence of a page', () => {
-  it.each([
-    [
-      'no controller: 2 of 3 voters are silent (1, 3)',
-      'No controller: 2 of 3 voters are silent (1, 3)',
-    ],
-    ['orders/3 has no leader', 'orders/3 has no leader'],
-  ])('of %j is %j', (sentence, shown) => {
-    expect(capital(sentence)).toBe(shown);
   });
 });

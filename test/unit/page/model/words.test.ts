@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  bytesText,
-  capital,
-  durationText,
-  moveText,
-  rateText,
-} from '../../../../page/model/words.ts';
+import { bytesText, durationText, moveText, rateText } from '../../../../page/model/words.ts';
 
 describe('words', () => {
   it('tell bytes, rates and durations', () => {
@@ -17,11 +11,6 @@ describe('words', () => {
     ]);
     expect([null, 0, 0.2, 2_000].map(rateText)).toEqual(['–', '0', '<1', '2,000']);
     expect([400, 59_000, 120_000].map(durationText)).toEqual(['0 s', '59 s', '2 min']);
-  });
-
-  it('begin with a large letter, but for names', () => {
-    expect(capital('no controller')).toBe('No controller');
-    expect(capital('orders/3 has no leader')).toBe('orders/3 has no leader');
   });
 
   it('tell what is left of a move, or why it stalls', () => {
