@@ -45,12 +45,8 @@ export function takeCertificates(
     cert: ca,
     key: readFileSync(file('ca.key'), 'utf8'),
   };
-  for (const brokerId of brokerIds) {
-    const uri = identityUri({ kind: 'broker', clusterId, brokerId });
-    const names = ['localhost', '127.0.0.1', uri];
-    const name = `broker-${brokerId}`;
-    keep(name, newCertificate(authority, { commonName: name, names }));
-  }
+  for (const brokerId of brokerIds)
+    keep(nameOf(brokerId), brokerCertificate(authority, clusterId, brokerId));
   const own = newCertificate(authority, {
     commonName: 'launcher',
     names: [identityUri({ kind: 'operator', clusterId })],
@@ -61,11 +57,35 @@ export function takeCertificates(
     ca,
     credentials: tlsChannelCredentials({ context: () => context }),
     argumentsOf: (brokerId) => {
-      const [cert, key] = [file(`broker-${brokerId}.crt`), file(`broker-${brokerId}.key`)];
-      return [
-        ...['--tls-cert', cert, '--tls-key', key, '--internal-tls-ca', caFile],
-        ...['--internal-tls-cert', cert, '--internal-tls-key', key],
-      ];
+      const name = nameOf(brokerId);
+      return tlsArguments({ cert: file(`${name}.crt`), key: file(`${name}.key`), ca: caFile });
     },
   };
+}
+
+/** Of a broker that clients and brokers dial on this machine. */
+export function brokerCertificate(
+  authority: KeyedCertificate & { readonly commonName: string },
+  clusterId: string,
+  brokerId: number,
+): KeyedCertificate {
+  const uri = identityUri({ kind: 'broker', clusterId, brokerId });
+  const names = ['localhost', '127.0.0.1', uri];
+  return newCertificate(authority, { commonName: nameOf(brokerId), names });
+}
+
+/** Options of a broker that uses these files on both listeners. */
+export function tlsArguments({
+  cert,
+  key,
+  ca,
+}: Readonly<Record<'cert' | 'key' | 'ca', string>>): string[] {
+  return [
+    ...['--tls-cert', cert, '--tls-key', key, '--internal-tls-ca', ca],
+    ...['--internal-tls-cert', cert, '--internal-tls-key', key],
+  ];
+}
+
+function nameOf(brokerId: number): string {
+  return `broker-${brokerId}`;
 }

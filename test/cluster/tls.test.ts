@@ -2,6 +2,7 @@
  * Brokers with TLS on both listeners: who is let in, whom a certificate lets speak for whom, and
  * certificates and authorities that are replaced while records flow.
  */
+import { brokerCertificate } from '../../local/secure.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
@@ -26,12 +27,7 @@ import {
 } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { AdminServiceService, RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { tlsChannelCredentials } from '../../wire/grpc/tls.ts';
-import {
-  type Authority,
-  authority,
-  brokerCertificate,
-  CertificateFiles,
-} from './harness/certificates.ts';
+import { type Authority, authority, CertificateFiles } from './harness/certificates.ts';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
 import { callAt, dial } from './harness/direct.ts';

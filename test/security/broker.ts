@@ -4,8 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { freePorts } from '../cluster/harness/ports.ts';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -72,7 +71,8 @@ export class VictimBroker {
   async start(): Promise<void> {
     const dataDir = mkdtempSync(join(tmpdir(), 'tidemark-security-'));
     this.#stops.push(() => rmSync(dataDir, { recursive: true, force: true }));
-    const [listen, internalListen] = await freeAddresses();
+    const port = await freePorts(2);
+    const [listen, internalListen] = [`127.0.0.1:${port}`, `127.0.0.1:${port + 1}`];
     const config = readConfig(
       [
         ...['--id', `${BROKER_ID}`, '--data', dataDir, '--disk-reserve-bytes', '0'],
@@ -266,20 +266,4 @@ async function eventually(attempt: () => Promise<unknown>): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function freeAddresses(): Promise<[string, string]> {
-  const servers = [createServer(), createServer()];
-  const [first = '', second = ''] = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<string>((resolve) => {
-          server.listen(0, '127.0.0.1', () => {
-            resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return [first, second];
 }

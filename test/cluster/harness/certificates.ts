@@ -1,30 +1,13 @@
 /** Certificates of a cluster of real processes, in files that a test changes while they run. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { identityUri } from '../../../base/identity.ts';
-import {
-  type KeyedCertificate,
-  newAuthority,
-  newCertificate,
-} from '../../../local/certificates.ts';
+import { type KeyedCertificate, newAuthority } from '../../../local/certificates.ts';
+import { tlsArguments } from '../../../local/secure.ts';
 
 export type Authority = KeyedCertificate & { readonly commonName: string };
 
 export function authority(commonName: string): Authority {
   return { commonName, ...newAuthority({ commonName }) };
-}
-
-/** A certificate of a broker, for clients and brokers alike. */
-export function brokerCertificate(
-  signer: Authority,
-  clusterId: string,
-  brokerId: number,
-): KeyedCertificate {
-  const uri = identityUri({ kind: 'broker', clusterId, brokerId });
-  return newCertificate(signer, {
-    commonName: `broker-${brokerId}`,
-    names: ['localhost', '127.0.0.1', uri],
-  });
 }
 
 /** Files of one broker in a folder. */
@@ -51,11 +34,7 @@ export class CertificateFiles {
 
   /** Options of a broker that uses them on both listeners. */
   get args(): string[] {
-    return [
-      ...['--tls-cert', this.cert, '--tls-key', this.key],
-      ...['--internal-tls-cert', this.cert, '--internal-tls-key', this.key],
-      ...['--internal-tls-ca', this.ca],
-    ];
+    return tlsArguments(this);
   }
 }
 

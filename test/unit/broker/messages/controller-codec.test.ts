@@ -24,32 +24,22 @@ const ALTER = {
   partitionEpoch: 5,
 } as const;
 
+const register = {
+  kind: 'register',
+  clusterId: UUID,
+  brokerId: 0,
+  directoryId: UUID,
+  sessionEpoch: 0,
+  restartClass: 'lossy',
+  host: 'pod-0',
+  port: 9_000,
+  rack: '',
+  featureLevelMax: 1,
+} as const;
+
 const requests: ControllerRequest[] = [
-  {
-    kind: 'register',
-    clusterId: UUID,
-    brokerId: 0,
-    directoryId: UUID,
-    sessionEpoch: 0,
-    restartClass: 'lossy',
-    host: 'pod-0',
-    port: 9_000,
-    rack: '',
-    featureLevelMax: 1,
-  },
-  {
-    kind: 'register',
-    clusterId: UUID,
-    brokerId: 0,
-    directoryId: UUID,
-    sessionEpoch: 0,
-    restartClass: 'lossy',
-    host: 'pod-0',
-    port: 9_000,
-    internal: { host: 'pod-0.internal', port: 9_001 },
-    rack: '',
-    featureLevelMax: 1,
-  },
+  register,
+  { ...register, internal: { host: 'pod-0.internal', port: 9_001 } },
   {
     kind: 'heartbeat',
     brokerId: 0,

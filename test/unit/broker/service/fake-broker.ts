@@ -21,7 +21,12 @@ import { LEVEL_OF_EXPECTED_ENDS, requireLevel } from '../../../../broker/metadat
 import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
 import { reportSpread, type SpreadFault } from '../../../../broker/metadata/spread.ts';
-import type { MetadataImage, TopicConfig, TopicState } from '../../../../broker/metadata/types.ts';
+import type {
+  BrokerState,
+  MetadataImage,
+  TopicConfig,
+  TopicState,
+} from '../../../../broker/metadata/types.ts';
 import { ChannelPool } from '../../../../broker/network/channel-pool.ts';
 import { GrpcServer } from '../../../../broker/network/grpc-server.ts';
 import type {
@@ -76,6 +81,24 @@ interface FakeLog {
   readonly known: Map<string, number>;
 }
 
+/** A broker as metadata has it: registered, in service, its epoch ten above its id. */
+export function brokerState(brokerId: number, port: number): BrokerState {
+  return {
+    brokerId,
+    brokerEpoch: brokerId + 10,
+    directoryId: `00000000-0000-4000-8000-00000000000${brokerId}`,
+    host: '127.0.0.1',
+    port,
+    rack: 'a',
+    restartClass: 'clean',
+    fenced: false,
+    stopping: false,
+    cordoned: false,
+    unfencedEpoch: 1,
+    featureLevelMax: 1,
+  };
+}
+
 /** What all brokers of a test agree on. */
 export class FakeCluster {
   readonly brokers = new Map<number, FakeBroker>();
@@ -124,20 +147,7 @@ export class FakeCluster {
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     broker.port = port;
     this.brokers.set(brokerId, broker);
-    const state = {
-      brokerId,
-      brokerEpoch: brokerId + 10,
-      directoryId: `00000000-0000-4000-8000-00000000000${brokerId}`,
-      host: '127.0.0.1',
-      port,
-      rack: 'a',
-      restartClass: 'clean',
-      fenced: false,
-      stopping: false,
-      cordoned: false,
-      unfencedEpoch: 1,
-      featureLevelMax: 1,
-    } as const;
+    const state = brokerState(brokerId, port);
     this.change({ brokers: new Map([...this.image.brokers, [brokerId, state]]) });
     this.#stops.push(async () => {
       services.close();

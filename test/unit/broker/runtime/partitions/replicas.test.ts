@@ -5,7 +5,7 @@ import { BrokerError } from '../../../../../base/errors.ts';
 import { FEATURE_LEVEL_MAX } from '../../../../../broker/metadata/features.ts';
 import type { MetadataImage, TopicState } from '../../../../../broker/metadata/types.ts';
 import { Replicas } from '../../../../../broker/runtime/partitions/replicas.ts';
-import { CONFIG, FakeCluster, TOPIC_ID } from '../../service/fake-broker.ts';
+import { brokerState, CONFIG, FakeCluster, TOPIC_ID } from '../../service/fake-broker.ts';
 import { FakeClock } from '../fake-clock.ts';
 
 const STATE = { startOffset: 0, endOffset: 0, epochs: [], highWaterMark: 0, syncedOffset: 0 };
@@ -159,22 +159,6 @@ function logWith(damage: object | null): object {
 
 const FULL = new BrokerError('DISK_FULL', 'no space');
 
-/** Broker 1 as metadata has it where it leads. */
-const LEADING = {
-  brokerId: 1,
-  brokerEpoch: 11,
-  directoryId: '00000000-0000-4000-8000-000000000001',
-  host: '127.0.0.1',
-  port: 1,
-  rack: '',
-  restartClass: 'clean',
-  fenced: false,
-  stopping: false,
-  cordoned: false,
-  unfencedEpoch: 1,
-  featureLevelMax: 1,
-} as const;
-
 describe('Replicas with a disk that fails', () => {
   it('answers for no log that was found damaged after the start, and has the broker leave', async () => {
     const damage = { fromOffset: 0, reason: 'all its files are missing' };
@@ -220,7 +204,7 @@ describe('Replicas with a disk that fails', () => {
     const led = { replicas: [3, 1, 2], syncSet: [1], quorum: 1, leader: 1, leaderEpoch: 2 };
     replicas.begin(
       11,
-      changed({ ...imageOf(), brokers: new Map([[1, LEADING]]) }, (topic) => ({
+      changed({ ...imageOf(), brokers: new Map([[1, brokerState(1, 1)]]) }, (topic) => ({
         ...topic,
         partitions: [{ ...topic.partitions[0]!, ...led }],
       })),
