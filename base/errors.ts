@@ -158,7 +158,7 @@ export const ERROR_TABLE = {
     retry: 'same',
     effect: 'none',
     meaning:
-      'The leader cannot vouch for the end of the log: it has committed nothing in its epoch yet, hands over, or has not heard from the controller for a session; or its log does not reach as far as an append expects',
+      'The leader cannot vouch for the end of the log: it has committed nothing in its epoch yet, hands over, or has not heard from the controller for a session; or its log does not reach as far as an append expects; or a trim that is not committed yet decides whether what is asked for is there',
   },
   UNKNOWN_PRODUCER: {
     status: 'FAILED_PRECONDITION',

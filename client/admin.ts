@@ -34,7 +34,7 @@ import {
   topicFromWire,
   type TopicRequest,
 } from './admin-types.ts';
-import { checkArgument, count, listOf, named, optional, present, shape } from './check.ts';
+import { checkArgument, count, listOf, named, optional, present, shape, size } from './check.ts';
 import type { CallOptions, Cluster } from './cluster.ts';
 import type { UnaryMethod } from './connections.ts';
 import { START } from './consumer/options.ts';
@@ -63,6 +63,19 @@ export interface ListedOffset extends Omit<PartitionOffset, 'error'> {
   readonly error?: TidemarkError;
 }
 
+/** Where a partition is to begin: see {@link Admin.trimTopic}. */
+export interface TrimRequest {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** Where a partition begins now; without an error it is set. */
+export interface Trimmed {
+  readonly partition: number;
+  readonly logStart?: number;
+  readonly error?: TidemarkError;
+}
+
 /** Options of {@link Admin.explainPartition}. */
 export interface ExplainOptions {
   /** Whose memory is asked. */
@@ -72,6 +85,8 @@ export interface ExplainOptions {
 const EXPLAIN = shape({ brokerId: optional(count) });
 
 const OFFSETS = shape({ at: optional(START), partitions: optional(listOf(count)) });
+
+const TRIMS = listOf(shape({ partition: count, offset: size }));
 
 const IDS = listOf(count);
 
@@ -185,6 +200,39 @@ export class Admin {
   async deleteTopic(name: string, control?: Control): Promise<void> {
     checkArgument('delete topic', named, name, 'name');
     await this.#call('delete topic', Admins.deleteTopic, { name }, control);
+  }
+
+  /**
+   * Makes partitions begin at these offsets, each at most the end of what is committed. Resolves
+   * with where each begins: within a batch, where that begins, and at or above the offset where
+   * the log began above already. It holds whoever leads from then on, and may be repeated. What
+   * lies below is gone at once for readers, and from disks with the segments that end there.
+   * Partitions fail apart from each other: one that was not trimmed has an `error`.
+   */
+  async trimTopic(
+    topic: string,
+    trims: readonly TrimRequest[],
+    control?: Control,
+  ): Promise<Trimmed[]> {
+    const doing = 'trim topic';
+    checkArgument(doing, named, topic, 'topic');
+    checkArgument(doing, TRIMS, trims, 'trims');
+    // A topic that is made anew under the name meanwhile is another one.
+    const { topicId } = await this.describeTopic(topic, control);
+    const id = Buffer.from(topicId.replaceAll('-', ''), 'hex');
+    return Promise.all(
+      trims.map(async ({ partition, offset }) => {
+        const request = { topic, topicId: id, partition, offset };
+        try {
+          const { logStart } = await this.#call(doing, Admins.trimTopic, request, control);
+          return { partition, logStart };
+        } catch (error) {
+          const isAborted = control?.signal?.aborted === true;
+          if (isAborted || !(error instanceof TidemarkError)) throw error;
+          return { partition, error };
+        }
+      }),
+    );
   }
 
   /** Moves leadership of a partition. */

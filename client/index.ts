@@ -1,5 +1,12 @@
 /** The client library: everything that programs import. */
-export { Admin, type ExplainOptions, type ListedOffset, type ListOffsetsOptions } from './admin.ts';
+export {
+  Admin,
+  type ExplainOptions,
+  type ListedOffset,
+  type ListOffsetsOptions,
+  type Trimmed,
+  type TrimRequest,
+} from './admin.ts';
 export type {
   ClusterDescription,
   ClusterSettings,

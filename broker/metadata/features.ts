@@ -31,6 +31,10 @@ export const FEATURE_LEVELS = [
     level: 6,
     adds: 'appends that expect an end of the log: every broker judges it, and none appends without looking',
   },
+  {
+    level: 7,
+    adds: 'trims: every broker reads them in a log, and begins it there',
+  },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -51,6 +55,9 @@ export const LEVEL_OF_STARTS = 4;
 
 /** Level of appends that expect an end of the log. */
 export const LEVEL_OF_EXPECTED_ENDS = 6;
+
+/** Level of trims, which are batches that earlier builds cannot read. */
+export const LEVEL_OF_TRIMS = 7;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {

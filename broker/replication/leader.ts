@@ -18,6 +18,7 @@ import { positionFault } from './peer-faults.ts';
 import { Progress } from './progress.ts';
 import { SyncSetChanges } from './sync-set.ts';
 import type { MemberView } from './sync-set.ts';
+import { trimFault } from './trims.ts';
 import type { Assignment, PartitionInput, Position, PushWindow, ReplicaInfo } from './types.ts';
 
 export interface LeaderOptions {
@@ -74,7 +75,7 @@ export class Leader implements MemberView {
     this.#assignment = assignment;
     this.#changes = new SyncSetChanges(options, assignment);
     this.#appends = new PendingAppends(options.appendsPendingMax, output);
-    this.#epochStart = log.appendEpochStart(assignment.leaderEpoch);
+    this.#epochStart = log.appendControl(assignment.leaderEpoch);
     log.producers.beginLeading();
     this.#askProducers();
     this.assign(assignment);
@@ -263,6 +264,30 @@ export class Leader implements MemberView {
    */
   retire(offset: Offset): void {
     this.#log.retire(offset, false);
+    this.#resetPassed();
+  }
+
+  /**
+   * Makes the log begin at `offset`, or where it does if that is above. A trim is answered, and
+   * takes effect, when it is committed as any record is: then no replica that may lead is without
+   * it (docs/rules.md#trims).
+   */
+  trim(requestId: number, offset: Offset): void {
+    const { leaderEpoch } = this.#assignment;
+    const where = `Cannot trim ${this.#key} to ${offset} in epoch ${leaderEpoch}`;
+    const refusal = this.#standing(where) ?? trimFault(offset, this.#log, this.isEndKnown, where);
+    if (refusal !== null) {
+      this.#output.refuse(requestId, refusal);
+      return;
+    }
+    const trimTo = Math.max(offset, this.#log.startOffset);
+    const baseOffset = this.#log.appendControl(leaderEpoch, trimTo);
+    const placed = { baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: false };
+    this.#appends.add(requestId, 'all', placed);
+  }
+
+  /** Who was to be sent what is gone now starts anew at the log start. */
+  #resetPassed(): void {
     for (const progress of this.#progress.values()) {
       if (!progress.isMatched || progress.sentOffset >= this.#log.startOffset) continue;
       progress.isMatched = false;
@@ -373,8 +398,29 @@ export class Leader implements MemberView {
   /** Why the batch may not be appended; null if it may. Nothing of a refused batch stays. */
   #refusal(input: AppendInput): BrokerError | null {
     const { header } = input;
-    const { leaderEpoch, minInSyncReplicas, batchBytesMax } = this.#assignment;
+    const { leaderEpoch, batchBytesMax } = this.#assignment;
     const where = `Cannot append to ${this.#key} in epoch ${leaderEpoch}`;
+    const standing = this.#standing(where);
+    if (standing !== null) return standing;
+    if (header.length > batchBytesMax) {
+      return new BrokerError(
+        'BATCH_TOO_LARGE',
+        `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`,
+      );
+    }
+    if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
+      const allowed = input.wallMs + TIMESTAMP_AHEAD_MS_MAX;
+      return new BrokerError(
+        'TIMESTAMP_IN_FUTURE',
+        `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`,
+      );
+    }
+    return conditionFault(input, where) ?? clientFault(header) ?? this.#fencedFault(header);
+  }
+
+  /** Why nothing may be appended now, whatever it is; null: it may. */
+  #standing(where: string): BrokerError | null {
+    const { leaderEpoch, minInSyncReplicas } = this.#assignment;
     if (this.#isDraining)
       return new BrokerError(
         'BROKER_NOT_READY',
@@ -398,20 +444,7 @@ export class Leader implements MemberView {
         'OVERLOADED',
         `${where}: ${this.#appends.count} appends are pending, the most allowed`,
       );
-    if (header.length > batchBytesMax) {
-      return new BrokerError(
-        'BATCH_TOO_LARGE',
-        `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`,
-      );
-    }
-    if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
-      const allowed = input.wallMs + TIMESTAMP_AHEAD_MS_MAX;
-      return new BrokerError(
-        'TIMESTAMP_IN_FUTURE',
-        `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`,
-      );
-    }
-    return conditionFault(input, where) ?? clientFault(header) ?? this.#fencedFault(header);
+    return null;
   }
 
   #fencedFault({ producerId, producerEpoch }: BatchHeader): BrokerError | null {
@@ -479,7 +512,10 @@ export class Leader implements MemberView {
     if (quorum < minInSyncReplicas) return;
     // Never past what is written here, whatever others say they hold (rule 9).
     const end = Math.min(committedEnd(this.#changes.rules, this.#endOf), this.#log.writtenEnd);
+    const { startOffset } = this.#log;
     if (end <= this.#epochStart || !this.#log.raiseHighWaterMark(end)) return;
+    // A trim was committed.
+    if (this.#log.startOffset > startOffset) this.#resetPassed();
     this.#appends.committed(end);
   }
 

@@ -11,6 +11,7 @@ import { EpochMap } from './epochs.ts';
 import type { EpochEnd } from './epochs.ts';
 import type { OutputBuilder } from './output.ts';
 import type { ProducerTable } from './producers.ts';
+import { Trims } from './trims.ts';
 import type { LogStart, LogState } from './types.ts';
 
 /** A change on its way to the disk. After it, everything below `endOffset` is written. */
@@ -28,6 +29,7 @@ const QUEUE_SLACK = 256;
 export class ReplicaLog {
   readonly epochs: EpochMap;
   readonly dataEnds: DataEnds;
+  readonly trims: Trims;
   readonly producers: ProducerTable;
   readonly #output: OutputBuilder;
   #startOffset: Offset;
@@ -49,6 +51,7 @@ export class ReplicaLog {
     );
     this.epochs = new EpochMap(state.epochs, state.startEpoch);
     this.dataEnds = new DataEnds(state);
+    this.trims = new Trims(state.controls);
     this.producers = producers;
     this.#output = output;
     this.#startOffset = state.startOffset;
@@ -62,6 +65,7 @@ export class ReplicaLog {
       state.endOffset,
     );
     producers.commit(this.#highWaterMark);
+    this.#commitTrims();
   }
 
   get startOffset(): Offset {
@@ -156,15 +160,19 @@ export class ReplicaLog {
     return baseOffset;
   }
 
-  /** Leader: the control batch that opens an epoch. Returns its offset. */
-  appendEpochStart(leaderEpoch: LeaderEpoch): Offset {
+  /**
+   * Leader: the control batch that opens an epoch, or, with `trimTo`, a trim. Returns its offset.
+   */
+  appendControl(leaderEpoch: LeaderEpoch, trimTo?: Offset): Offset {
     const baseOffset = this.#endOffset;
     const { dataEnd } = this;
     this.epochs.note(leaderEpoch, baseOffset);
     this.dataEnds.noteControl(baseOffset, dataEnd);
+    this.trims.note(baseOffset, trimTo);
     this.#endOffset = baseOffset + 1;
     const writeId = this.#enqueue();
-    this.#output.write({ kind: 'epoch-start', writeId, baseOffset, leaderEpoch, dataEnd });
+    const trim = trimTo === undefined ? {} : { trimTo };
+    this.#output.write({ kind: 'control', writeId, baseOffset, leaderEpoch, dataEnd, ...trim });
     return baseOffset;
   }
 
@@ -174,7 +182,10 @@ export class ReplicaLog {
       const header = headers[index] as BatchHeader;
       this.epochs.note(header.leaderEpoch, header.baseOffset);
       this.producers.apply(header);
-      if (header.isControl) this.dataEnds.noteControl(header.baseOffset, header.dataEnd);
+      if (header.isControl) {
+        this.dataEnds.noteControl(header.baseOffset, header.dataEnd);
+        this.trims.note(header.baseOffset, header.trimTo);
+      }
       this.#endOffset = endOffsetOf(header);
     }
     this.#output.write({
@@ -211,6 +222,7 @@ export class ReplicaLog {
   #endAt(endOffset: Offset): void {
     this.epochs.truncate(endOffset);
     this.dataEnds.truncate(endOffset);
+    this.trims.truncate(endOffset);
     if (!this.producers.truncate(endOffset)) this.#output.rebuildProducers();
     this.#endOffset = endOffset;
     this.#writtenEnd = endOffset;
@@ -231,6 +243,7 @@ export class ReplicaLog {
     );
     this.epochs.reset(epoch);
     this.dataEnds.reset(offset);
+    this.trims.truncate(0);
     this.producers.clear(offset);
     this.#startOffset = offset;
     this.#retiredTo = retiredTo;
@@ -325,6 +338,12 @@ export class ReplicaLog {
     this.#highWaterMark = offset;
     this.producers.commit(offset);
     this.#output.changed();
+    this.#commitTrims();
+  }
+
+  /** Trims below HW take effect. */
+  #commitTrims(): void {
+    this.retire(this.trims.commit(this.#highWaterMark), false);
   }
 
   #enqueue(): number {

@@ -78,6 +78,11 @@ export interface PartitionStatus {
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
   readonly logStart: Offset;
+  /**
+   * Below it nothing is certain, neither that it is there nor that it is gone: a trim is not
+   * committed yet. 0: none.
+   */
+  readonly undecidedTo: Offset;
   /** With what is on its way to the disk. */
   readonly logEnd: Offset;
   readonly writtenEnd: Offset;
@@ -101,6 +106,11 @@ export interface PartitionStatus {
   readonly isDrained: boolean;
   /** Follower: its log is a prefix of the leader's. */
   readonly isMatched: boolean;
+}
+
+/** A replica that failed changes nothing more, and still says so to whoever asks. */
+function isHeardFailed({ kind }: PartitionInput): boolean {
+  return kind === 'append' || kind === 'trim' || kind === 'assign';
 }
 
 export class Partition {
@@ -135,8 +145,7 @@ export class Partition {
   }
 
   step(input: PartitionInput): PartitionOutput {
-    if (this.#idle !== 'failed' || input.kind === 'append' || input.kind === 'assign')
-      this.#step(input);
+    if (this.#idle !== 'failed' || isHeardFailed(input)) this.#step(input);
     if (this.#held.count > 0 && !this.#isBetweenLeaders())
       for (const held of this.#held.takeAll()) this.#judge(held);
     return this.#output.take();
@@ -263,6 +272,7 @@ export class Partition {
       leaderEpoch: assignment?.leaderEpoch ?? 0,
       partitionEpoch: assignment?.partitionEpoch ?? 0,
       logStart: this.#log.startOffset,
+      undecidedTo: this.#log.trims.undecidedTo,
       logEnd: this.#log.endOffset,
       writtenEnd: this.#log.writtenEnd,
       highWaterMark: this.#log.highWaterMark,
@@ -309,6 +319,9 @@ export class Partition {
       case 'retire':
         // Only the leader retires; a follower's log start follows with the frames.
         return this.#leader?.retire(input.offset);
+      case 'trim':
+        if (this.#leader !== null) return this.#leader.trim(input.requestId, input.offset);
+        return this.#output.refuse(input.requestId, this.#notLeader('Cannot trim'));
       case 'producers-given':
         // Asked for under an earlier leadership, it may lack what another leader has taken since.
         if (this.#leader !== null && input.leaderEpoch === this.#assignment?.leaderEpoch)

@@ -73,6 +73,8 @@ export function frameFault(
     if (baseOffset !== end) return `base offset ${baseOffset}, must be ${end}`;
     if (!isEpoch(header.leaderEpoch, leaderEpoch) || header.leaderEpoch < epoch)
       return `epoch ${header.leaderEpoch}, must be ${epoch} to ${leaderEpoch}`;
+    if (header.trimTo !== undefined && !(header.trimTo >= 0 && header.trimTo <= baseOffset))
+      return `a trim to ${header.trimTo}, must be 0 to ${baseOffset}, where it stands`;
     epoch = header.leaderEpoch;
     end = endOffset;
     if (!header.isControl) dataEnd = end;

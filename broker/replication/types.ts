@@ -22,11 +22,13 @@ export interface EpochStart {
   readonly startOffset: Offset;
 }
 
-/** A control batch, and the end of data below it that it states. */
+/** A control batch, and what it states. */
 export interface ControlMark {
   readonly baseOffset: Offset;
-  /** Undefined: its leader was of a build that does not say. */
+  /** End of the data below it; undefined: its leader was of a build that does not say. */
   readonly dataEnd: Offset | undefined;
+  /** Of a trim: where the log is to begin. */
+  readonly trimTo?: Offset | undefined;
 }
 
 /** Where a log starts, as its replica tells others. */
@@ -54,7 +56,7 @@ export interface LogState {
   readonly endOffset: Offset;
   /** Epochs of the batches at or above the log start. */
   readonly epochs: readonly EpochStart[];
-  /** Control batches that recovery has read; absent: none. */
+  /** Control batches that recovery has read, in the order of the log; absent: none. */
   readonly controls?: readonly ControlMark[];
   /** min(checkpoint, end). */
   readonly highWaterMark: Offset;
@@ -141,6 +143,11 @@ export type PartitionInput =
       readonly wallMs: WallMs;
       readonly expectedEnd?: ExpectedEnd | undefined;
     }
+  /**
+   * Somebody wants the log to begin at `offset`, or at its start where that lies above: where a
+   * batch begins, or HW.
+   */
+  | { readonly kind: 'trim'; readonly requestId: number; readonly offset: Offset }
   /** All writes up to `writeId` passed write(2) in full. */
   | {
       readonly kind: 'written';
@@ -218,14 +225,16 @@ export type LogWrite =
       readonly baseOffset: Offset;
       readonly leaderEpoch: LeaderEpoch;
     }
-  /** Leader: append an epoch-start control batch. */
+  /** Leader: append a control batch, which opens its epoch, or trims. */
   | {
-      readonly kind: 'epoch-start';
+      readonly kind: 'control';
       readonly writeId: number;
       readonly baseOffset: Offset;
       readonly leaderEpoch: LeaderEpoch;
       /** End of the data below it. */
       readonly dataEnd: Offset;
+      /** Of a trim: where the log is to begin. */
+      readonly trimTo?: Offset;
     }
   /** Follower: append frames `first` to `last` (exclusive) of the `frames` input in hand. */
   | {

@@ -36,6 +36,8 @@ export interface ReplicaMarks {
   readonly highWaterMark: Offset;
   /** Null: not known until the epoch start is committed (rule 7). */
   readonly latest: Offset | null;
+  /** The log start; null while a trim that is not committed may raise it. */
+  readonly earliest: Offset | null;
 }
 
 /** A read, with the marks of the same moment. */
@@ -137,6 +139,12 @@ export interface BrokerApi {
    * would append in any case.
    */
   requireExpectedEnds(): void;
+  /**
+   * Makes the log begin at `offset`, or where its batch does, if this broker leads the partition.
+   * Resolves with the log start once that is committed, so that it holds whoever leads. May be
+   * repeated. Rejects with REFUSED while some broker could not read it.
+   */
+  trim(topicId: TopicId, partition: number, offset: Offset): Promise<Offset>;
   /**
    * Committed frames from `offset` on, at most `bytesMax` but at least one when there is one.
    * `epoch`: leader epoch of the record before `offset`, 0 when not known; where the log disagrees:

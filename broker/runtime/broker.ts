@@ -11,7 +11,7 @@ import { NO_BROKER } from '../../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import { presentOf } from '../metadata/explain.ts';
-import { LEVEL_OF_EXPECTED_ENDS, requireLevel } from '../metadata/features.ts';
+import { LEVEL_OF_EXPECTED_ENDS, LEVEL_OF_TRIMS, requireLevel } from '../metadata/features.ts';
 import { planRebalance } from '../metadata/rebalance.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import { checkDisruption } from '../metadata/safety.ts';
@@ -217,6 +217,19 @@ export class Broker implements BrokerApi {
 
   requireExpectedEnds(): void {
     requireLevel(this.image(), LEVEL_OF_EXPECTED_ENDS, 'append at an expected end');
+  }
+
+  async trim(topicId: TopicId, partition: number, offset: Offset): Promise<Offset> {
+    requireLevel(this.image(), LEVEL_OF_TRIMS, 'trim a log');
+    const member = this.#requireMember();
+    const replica = member.replicas.require(topicId, partition);
+    try {
+      return await replica.trim(offset);
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === 'DATA_CORRUPT')
+        member.readFailed(replica, error);
+      throw error;
+    }
   }
 
   read(

@@ -39,6 +39,7 @@ import {
 } from './describe.ts';
 import { explainCalls } from './explain.ts';
 import { placementCalls } from './placement-calls.ts';
+import { trimCalls } from './trims.ts';
 
 /** Copies of a partition when the caller states none. */
 const REPLICATION_FACTOR_DEFAULT = 3;
@@ -85,6 +86,7 @@ export function adminService({
     ...topicCalls(cluster, newUuid, report),
     ...placementCalls(cluster, version, report),
     ...explainCalls(cluster, report),
+    ...trimCalls(cluster, report),
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
       const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);

@@ -155,10 +155,15 @@ async function offsetOfPoint(
   partition: number,
   point: Point,
 ): Promise<number> {
-  const { logStart, latest } = broker.marks(topicId, partition);
+  const { earliest, latest } = broker.marks(topicId, partition);
   switch (point.$case) {
     case 'earliest':
-      return logStart;
+      if (earliest === null)
+        throw new BrokerError(
+          'OFFSET_NOT_AVAILABLE',
+          `The earliest offset of partition ${partition} is not certain: a trim is not committed yet`,
+        );
+      return earliest;
     case 'latest':
       if (latest === null)
         throw new BrokerError(

@@ -1,8 +1,9 @@
 /** Changes of one log that wait for their turn, and which of them may share a write. */
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import { BrokerError } from '../../base/errors.ts';
-import type { PartitionKey } from '../../base/units.ts';
-import { isRoomLeft } from './segment.ts';
+import type { MonotonicMs, PartitionKey } from '../../base/units.ts';
+import type { PartitionLogOptions } from '../runtime/ports.ts';
+import { isRoomLeft, type Segment } from './segment.ts';
 
 /** Frames for the end of the log. */
 export interface AppendChange {
@@ -35,6 +36,22 @@ export type Change = (AppendChange | OtherChange) & Waiter;
  */
 const WRITE_BYTES_MAX = 4 * 1024 * 1024;
 const WRITE_FRAMES_MAX = 1024;
+
+/**
+ * Whether an append begins a new segment. A trim does, so that what lies before it can go whole:
+ * files are removed, never shortened from the front.
+ */
+export function isRollDue(
+  active: Pick<Segment, 'bytes' | 'createdMs'>,
+  append: Pick<AppendChange, 'headers' | 'bytes'>,
+  { segmentMs, segmentBytes }: Pick<PartitionLogOptions, 'segmentMs' | 'segmentBytes'>,
+  nowMs: MonotonicMs,
+): boolean {
+  if (active.bytes === 0) return false;
+  const isTrim = append.headers[0]?.trimTo !== undefined;
+  const isOld = nowMs - active.createdMs >= segmentMs;
+  return isTrim || isOld || !isRoomLeft(active.bytes, append.bytes, segmentBytes);
+}
 
 /**
  * Takes the appends at the head that go out together, one at least: within the bounds of a write

@@ -51,6 +51,17 @@ export interface PartitionCheckpoint {
   readonly isResetting?: true;
   /** Epochs that start below `syncedOffset`. */
   readonly epochs: readonly EpochStart[];
+  /** Trims that stand below `syncedOffset`, the newest ones; absent: none. */
+  readonly trims?: readonly TrimMark[];
+}
+
+/** A trim in the log: a control batch whose payload a start may have no need to read. */
+export interface TrimMark {
+  readonly baseOffset: Offset;
+  /** End of the data below it. */
+  readonly dataEnd: Offset;
+  /** Where the log is to begin. */
+  readonly trimTo: Offset;
 }
 
 /** The line of a log that is cut to end at `endOffset`. */
@@ -61,6 +72,7 @@ export function cutLine(line: PartitionCheckpoint, endOffset: Offset): Partition
     syncedOffset: Math.min(line.syncedOffset, endOffset),
     writtenOffset: endOffset,
     epochs: line.epochs.filter(({ startOffset }) => startOffset < endOffset),
+    trims: line.trims?.filter(({ baseOffset }) => baseOffset < endOffset) ?? [],
   };
 }
 
@@ -100,7 +112,8 @@ type Packed = [
   startEpoch?: LeaderEpoch,
   writtenOffset?: Offset,
   state?: 'resetting' | null,
-  logStartOffset?: Offset,
+  logStartOffset?: Offset | null,
+  trims?: [baseOffset: Offset, dataEnd: Offset, trimTo: Offset][],
 ];
 
 interface Body {
@@ -265,7 +278,11 @@ function pack(line: PartitionCheckpoint): Packed {
   const state = line.isResetting === true ? 'resetting' : null;
   const packed: Packed = [startOffset, highWaterMark, syncedOffset, pairs, startEpoch];
   packed.push(writtenOffset);
-  if (line.logStartOffset !== undefined) packed.push(state, line.logStartOffset);
+  const { logStartOffset = null, trims = [] } = line;
+  if (trims.length > 0) {
+    const triples = trims.map(({ baseOffset, dataEnd, trimTo }) => [baseOffset, dataEnd, trimTo]);
+    packed.push(state, logStartOffset, triples as NonNullable<Packed[8]>);
+  } else if (logStartOffset !== null) packed.push(state, logStartOffset);
   else if (state !== null) packed.push(state);
   return packed;
 }
@@ -281,9 +298,17 @@ const readLine: Check<PartitionCheckpoint> = (value, path) => {
   const line = { startOffset, startEpoch, highWaterMark, syncedOffset, writtenOffset, epochs };
   return {
     ...line,
-    ...(packed[7] === undefined ? {} : { logStartOffset: field(7) }),
+    ...(packed[7] === undefined || packed[7] === null ? {} : { logStartOffset: field(7) }),
     ...(packed[6] === 'resetting' ? { isResetting: true } : {}),
+    ...(packed[8] === undefined ? {} : { trims: listOf(trimMark)(packed[8], `${path}[8]`) }),
   };
+};
+
+const trimMark: Check<TrimMark> = (value, path) => {
+  const [baseOffset, dataEnd, trimTo] = listOf(count)(value, path);
+  return baseOffset === undefined || dataEnd === undefined || trimTo === undefined
+    ? refuseValue(path, value, 'three offsets')
+    : { baseOffset, dataEnd, trimTo };
 };
 
 const epochStart: Check<EpochStart> = (value, path) => {

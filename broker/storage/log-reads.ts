@@ -8,10 +8,17 @@ import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
 import type { LogRead, LogSegment } from '../runtime/ports.ts';
+import type { TrimMark } from './checkpoint.ts';
 import { storageError } from './file-system.ts';
 import { collectHeaders, findByTimestamp, LogReader } from './log-reader.ts';
 import type { Segment } from './segment.ts';
 import type { PartitionTail } from './tail-cache.ts';
+
+/**
+ * Trims of a log that the journal names. Fewer than these wait to take effect; the others tell only
+ * where the data ends, for logs that are cut back behind them.
+ */
+const TRIMS_JOURNALLED_MAX = 64;
 
 /** Segments and bounds of one log. Changed by its owner alone. */
 export class LogLayout {
@@ -21,21 +28,47 @@ export class LogLayout {
   endOffset: Offset;
   /** Counts changes that move or remove bytes. */
   version = 0;
+  /** Trims in the log, oldest first: those of the journal, and what was appended since. */
+  #trims: TrimMark[];
 
   constructor(found: {
     readonly segments: Segment[];
     readonly startOffset: Offset;
     readonly endOffset: Offset;
+    readonly headers: readonly BatchHeader[];
+    readonly trims: readonly TrimMark[];
   }) {
     this.segments = found.segments;
     this.startOffset = found.startOffset;
     this.endOffset = found.endOffset;
+    this.#trims = [...found.trims];
+    this.noteTrims(found.headers);
   }
 
   get active(): Segment {
     const active = this.segments.at(-1);
     assert(active !== undefined, 'a log must have a segment');
     return active;
+  }
+
+  /** These batches stand at the end of the log. */
+  noteTrims(headers: readonly BatchHeader[]): void {
+    const [first] = headers;
+    // What stood here, or above, was cut off meanwhile.
+    while (first !== undefined && (this.#trims.at(-1)?.baseOffset ?? -1) >= first.baseOffset)
+      this.#trims.pop();
+    for (const { baseOffset, dataEnd = 0, trimTo } of headers)
+      if (trimTo !== undefined) this.#trims.push({ baseOffset, dataEnd, trimTo });
+    if (this.#trims.length > TRIMS_JOURNALLED_MAX)
+      this.#trims = this.#trims.slice(-TRIMS_JOURNALLED_MAX);
+  }
+
+  /** For the journal: a start does not read what is below. */
+  trimsBelow(offset: Offset): TrimMark[] {
+    return this.#trims.filter(
+      ({ baseOffset }) =>
+        baseOffset >= this.startOffset && baseOffset < Math.min(offset, this.endOffset),
+    );
   }
 
   /** As retention looks at them. */

@@ -8,6 +8,7 @@ import { BrokerError } from '../../base/errors.ts';
 import { partitionKey } from '../../base/units.ts';
 import type { Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
+import type { ControlMark } from '../replication/types.ts';
 import type { PartitionRecovery } from '../runtime/ports.ts';
 import { storageError } from './file-system.ts';
 import { collectHeaders } from './log-reader.ts';
@@ -63,9 +64,7 @@ async function recover(
     const { startOffset, startEpoch, retiredTo, endOffset, highWaterMark, syncedOffset, damage } =
       recovered;
     const epochs = [...recovered.epochs];
-    const controls = headers
-      .filter(({ isControl }) => isControl)
-      .map(({ baseOffset, dataEnd }) => ({ baseOffset, dataEnd }));
+    const controls = controlsOf(recovered, headers);
     const state = {
       startOffset,
       startEpoch,
@@ -83,6 +82,22 @@ async function recover(
     for (const segment of recovered.segments) await segment.closeWriter();
     return await recover({ ...request, restartClass: 'lossy' }, target, key);
   }
+}
+
+/** Control batches, in order: payloads were read of those that stand above the recovery point. */
+function controlsOf(
+  { trims, headers }: RecoveredLog,
+  gathered: readonly BatchHeader[],
+): ControlMark[] {
+  const marks = new Map<Offset, ControlMark>();
+  const take = (found: readonly BatchHeader[]): void => {
+    for (const { isControl, baseOffset, dataEnd, trimTo } of found)
+      if (isControl) marks.set(baseOffset, { baseOffset, dataEnd, trimTo });
+  };
+  take(gathered);
+  for (const trim of trims) marks.set(trim.baseOffset, trim);
+  take(headers);
+  return [...marks.values()].sort((one, other) => one.baseOffset - other.baseOffset);
 }
 
 async function gatherHeaders(

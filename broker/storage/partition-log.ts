@@ -20,7 +20,7 @@ import type {
   PartitionRecovery,
 } from '../runtime/ports.ts';
 import { keepAside, rangesFrom } from './aside.ts';
-import { gapRefusal, takeAppends } from './change-queue.ts';
+import { gapRefusal, isRollDue, takeAppends } from './change-queue.ts';
 import type { AppendChange, Change, OtherChange, Waiter } from './change-queue.ts';
 import { cutLine, resetLine, startLine } from './checkpoint.ts';
 import type { PartitionCheckpoint } from './checkpoint.ts';
@@ -31,7 +31,7 @@ import type { PartitionLogContext } from './log-context.ts';
 import { ProducerSnapshots } from './producer-snapshot.ts';
 import { clipEpochs } from './recovery.ts';
 import type { RecoveredLog } from './recovery.ts';
-import { isRoomLeft, Segment } from './segment.ts';
+import { Segment } from './segment.ts';
 import { PartitionTail } from './tail-cache.ts';
 import { Turns } from './turns.ts';
 import type { Volume } from './volume.ts';
@@ -248,6 +248,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       syncedOffset: this.#syncedOffset,
       writtenOffset: this.#layout.endOffset,
       epochs: this.#epochs,
+      trims: this.#layout.trimsBelow(this.#syncedOffset),
     };
   }
 
@@ -348,6 +349,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
         this.#epochs.push({ epoch: header.leaderEpoch, startOffset: header.baseOffset });
     }
     this.#layout.endOffset = this.#layout.active.endOffset;
+    this.#layout.noteTrims(headers);
     this.#context.flusher.noteWritten(this, bytes);
   }
 
@@ -381,10 +383,9 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   }
 
   async #rollIfDue(next: Change | undefined): Promise<void> {
-    const active = this.#layout.active;
-    if (next?.kind !== 'append' || active.bytes === 0) return;
-    const isOld = this.#volume.clock.monotonicMs() - active.createdMs >= this.#options.segmentMs;
-    if (!isOld && isRoomLeft(active.bytes, next.bytes, this.#options.segmentBytes)) return;
+    const { active } = this.#layout;
+    const nowMs = this.#volume.clock.monotonicMs();
+    if (next?.kind !== 'append' || !isRollDue(active, next, this.#options, nowMs)) return;
     await this.#addSegment(this.#layout.endOffset);
     await active.saveIndex(0);
     active.unloadIndex();

@@ -19,7 +19,7 @@ import { assert } from '../../base/assert.ts';
 import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { EpochStart } from '../replication/types.ts';
-import type { PartitionCheckpoint } from './checkpoint.ts';
+import type { PartitionCheckpoint, TrimMark } from './checkpoint.ts';
 import { keepAside, moveAside } from './aside.ts';
 import type { CutRange } from './aside.ts';
 import { folderOf } from './file-system.ts';
@@ -61,6 +61,8 @@ export interface RecoveredLog {
   /** Equals the end: what is re-exposed has been synced (P6). */
   readonly syncedOffset: Offset;
   readonly damage: Damage | null;
+  /** Trims below `headersFrom`, as journalled. */
+  readonly trims: readonly TrimMark[];
   /** Headers that were read on the way, from `headersFrom` to the end. */
   readonly headers: readonly BatchHeader[];
   readonly headersFrom: Offset;
@@ -134,6 +136,9 @@ class Recovery {
       ),
       syncedOffset: endOffset,
       damage: this.#damage,
+      trims: (checkpoint?.trims ?? []).filter(
+        ({ baseOffset }) => baseOffset >= this.#startOffset && baseOffset < headersFrom,
+      ),
       headers: this.#headers,
       headersFrom,
     };

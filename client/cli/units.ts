@@ -164,6 +164,13 @@ export function parseEnd(text: string): StartFrom {
   throw new InvalidArgumentError('Must be an offset, @milliseconds or a date.');
 }
 
+/** Where a log is to begin: as {@link parseStart}, but for `earliest`, which changes nothing. */
+export function parseTrimTo(text: string): StartFrom {
+  const to = text === 'earliest' ? undefined : parseStart(text);
+  if (to !== undefined) return to;
+  throw new InvalidArgumentError('Must be an offset, latest, @milliseconds or a date.');
+}
+
 /** `key=` and the key. */
 export function parseFilter(text: string): Uint8Array {
   if (text.startsWith('key=')) return Buffer.from(text.slice('key='.length));

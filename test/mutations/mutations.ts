@@ -6,12 +6,14 @@ import { RAFT } from './raft.ts';
 import { REPLICATION } from './replication.ts';
 import { RUNTIME } from './runtime.ts';
 import { STORAGE } from './storage.ts';
+import { TRIMS } from './trims.ts';
 import type { Mutation } from './types.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
   ...REPLICATION,
   ...PARTITIONS,
   ...APPEND_IF,
+  ...TRIMS,
   ...METADATA,
   ...STORAGE,
   ...RUNTIME,

@@ -84,6 +84,8 @@ export interface BatchHeader extends BatchFields {
   readonly isSparse: boolean;
   /** Of a control batch whose payload was read as well: see `control.ts`. */
   readonly dataEnd?: Offset | undefined;
+  /** As `dataEnd`, of a trim: where the log is to begin. */
+  readonly trimTo?: Offset | undefined;
 }
 
 /** The partition that a frame belongs to, as the leader's checksum covers it. */
@@ -431,13 +433,14 @@ export function frameEpoch(bytes: Uint8Array, at: number): LeaderEpoch {
 }
 
 /**
- * The control batch that a leader appends first in its epoch (rule 3); it takes one offset and is
- * stamped like any other frame.
+ * A control batch: the one that a leader appends first in its epoch (rule 3), or, with `trimTo`, a
+ * trim. It takes one offset and is stamped like any other frame.
  */
 export function controlFrame(
   control: {
     readonly brokerId: BrokerId;
     readonly dataEnd: Offset;
+    readonly trimTo?: Offset | undefined;
     readonly leaderEpoch: LeaderEpoch;
     readonly timestampMs: WallMs;
   },
@@ -466,7 +469,11 @@ export function controlFrame(
 export function withControl(bytes: Uint8Array, at: number, header: BatchHeader): BatchHeader {
   if (!header.isControl) return header;
   const payload = bytes.subarray(at + HEADER_BYTES, at + header.length);
-  return { ...header, dataEnd: readControl(payload, header.baseOffset).dataEnd };
+  const control = readControl(payload, header.baseOffset);
+  const { dataEnd } = control;
+  return control.kind === 'trim'
+    ? { ...header, dataEnd, trimTo: control.trimTo }
+    : { ...header, dataEnd };
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

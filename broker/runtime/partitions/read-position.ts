@@ -52,6 +52,14 @@ export function checkReadPosition(
       { logStart, logEnd: highWaterMark },
     );
   if (offset < logStart) throw outOfRange();
+  if (offset < status.undecidedTo) {
+    // An earlier leader may have answered it: nobody may see what is below, or be told that it is
+    // gone.
+    throw new BrokerError(
+      'OFFSET_NOT_AVAILABLE',
+      `Cannot read ${name} at offset ${offset}: a trim to ${status.undecidedTo} is not committed yet`,
+    );
+  }
   if (marks.isLeader && epoch > marks.leaderEpoch) {
     // Another leads by now and this broker has not heard of it, or no leader ever had it (rule 21).
     throw new BrokerError(

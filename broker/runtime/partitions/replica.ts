@@ -10,6 +10,7 @@ import {
   readHeader,
   stampFrame,
   topicIdToBytes,
+  withControl,
 } from '../../../wire/batch/frame.ts';
 import type { BatchHeader, Crc32, StampTarget } from '../../../wire/batch/frame.ts';
 import { assert, assertNever } from '../../../base/assert.ts';
@@ -41,6 +42,7 @@ import { PendingAppends } from './pending-appends.ts';
 import { ReplicaProducers } from './replica-producers.ts';
 import { checkReadPosition, type ReadPosition } from './read-position.ts';
 import { receiveFrames } from './received-frames.ts';
+import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
 import type { ReceivedFrames } from './received-frames.ts';
 import { StepQueue } from '../step-queue.ts';
@@ -234,6 +236,19 @@ export class Replica {
     this.#step({ kind: 'retire', offset });
   }
 
+  /** See BrokerApi.trim. */
+  async trim(offset: Offset): Promise<Offset> {
+    this.#refuseIfStopped();
+    const to = await batchStart(this.log, offset, this.#core.readEnd());
+    return new Promise((resolve, reject) => {
+      const requestId = this.#pending.add(new Uint8Array(0), (result) => {
+        if (result.ok) resolve(this.#core.status().logStart);
+        else reject(result.error);
+      });
+      this.#step({ kind: 'trim', requestId, offset: to });
+    });
+  }
+
   position(position: Position): void {
     this.#step({ kind: 'position', position });
   }
@@ -314,12 +329,13 @@ export class Replica {
   }
 
   marks(): ReplicaMarks {
-    const { leader, leaderEpoch, logStart } = this.#core.status();
+    const { leader, leaderEpoch, logStart, undecidedTo } = this.#core.status();
     return {
       isLeader: leader === this.#self,
       leader,
       leaderEpoch,
       logStart,
+      earliest: undecidedTo > logStart ? null : logStart,
       highWaterMark: this.#core.readEnd(),
       // Who may have been replaced unheard knows what is committed, but not where that ends.
       latest: this.#host.isHeard() ? this.#core.latest() : null,
@@ -503,14 +519,9 @@ export class Replica {
     switch (write.kind) {
       case 'append':
         return this.#appendStamped(this.#pending.frameOf(write.requestId), write);
-      case 'epoch-start': {
-        const timestampMs = this.#host.clock.wallMs();
-        const { leaderEpoch, dataEnd } = write;
-        const frame = controlFrame(
-          { leaderEpoch, dataEnd, timestampMs, brokerId: this.#self },
-          this.#host.crc32,
-        );
-        return this.#appendStamped(frame, write);
+      case 'control': {
+        const control = { ...write, timestampMs: this.#host.clock.wallMs(), brokerId: this.#self };
+        return this.#appendStamped(controlFrame(control, this.#host.crc32), write);
       }
       case 'replicate':
         return this.#replicate(write, received);
@@ -541,7 +552,7 @@ export class Replica {
     const { baseOffset, leaderEpoch } = write;
     stampFrame(frame, 0, { baseOffset, leaderEpoch, ...this.#place }, this.#host.crc32);
     this.#batchesSinceSnapshot += 1;
-    return this.log.append([frame], [readHeader(frame, 0)]);
+    return this.log.append([frame], [withControl(frame, 0, readHeader(frame, 0))]);
   }
 
   #replicate(

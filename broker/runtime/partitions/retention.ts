@@ -33,7 +33,7 @@ export function retireOffset(
   segments: readonly LogSegment[],
   now: {
     readonly config: TopicConfig;
-    readonly marks: ReplicaMarks;
+    readonly marks: Pick<ReplicaMarks, 'logStart' | 'highWaterMark'>;
     readonly nowMs: WallMs;
     readonly sizeBytes: number;
     /** False: this broker's clock is too far off to say what is old. */

@@ -7,6 +7,7 @@ import {
 import { type Command, Option } from 'commander';
 import type { ImportOptions } from '../commands/import.ts';
 import type { OffsetsOptions } from '../commands/offsets.ts';
+import type { TrimOptions } from '../commands/trim.ts';
 import type {
   AlterOptions,
   CreateOptions,
@@ -22,12 +23,13 @@ import {
   parseMilliseconds,
   parseSize,
   parseStart,
+  parseTrimTo,
   parseWait,
 } from '../units.ts';
 import { compression, deliveryTimeout } from './records.ts';
 import { common, examples } from './shared.ts';
 
-/** Adds `topic create|list|describe|offsets|export|import|alter|delete`. */
+/** Adds `topic create|list|describe|offsets|export|import|alter|trim|delete`. */
 export function addTopic(
   program: Command,
   around: Surroundings,
@@ -96,6 +98,8 @@ export function addTopic(
     (await load()).alterTopic(name, options, around),
   );
 
+  addTrim(topic, around, finish);
+
   const remove = common(topic.command('delete').argument('<name>'))
     .description('delete a topic and its records')
     .option('--if-exists', 'succeed when there is no such topic')
@@ -126,6 +130,29 @@ function addLooks(topic: Command, around: Surroundings, finish: (exitCode: numbe
   examples(offsets, 'topic offsets orders', 'topic offsets orders --at 2026-01-31T12:00Z').action(
     async (name: string, options: OffsetsOptions) =>
       finish(await (await import('../commands/offsets.ts')).topicOffsets(name, options, around)),
+  );
+}
+
+function addTrim(topic: Command, around: Surroundings, finish: (exitCode: number) => void): void {
+  const trim = common(topic.command('trim').argument('<name>'))
+    .description('drop the oldest records for good: partitions begin later than they do')
+    .addOption(
+      new Option(
+        '--to <where>',
+        'what is older goes: an offset, latest (everything committed now), @milliseconds or a date of ISO 8601 (without a zone: UTC)',
+      )
+        .argParser(parseTrimTo)
+        .makeOptionMandatory(),
+    )
+    .option('-p, --partition <number>', 'only this partition; may be repeated', parseCounts(0))
+    .option('-y, --yes', 'do not ask; nothing asks where input is no terminal');
+  examples(
+    trim,
+    'topic trim orders --to 1200 --partition 0',
+    'topic trim orders --to 2026-01-31',
+    'topic trim orders --to latest --yes',
+  ).action(async (name: string, options: TrimOptions) =>
+    finish(await (await import('../commands/trim.ts')).trimTopic(name, options, around)),
   );
 }
 

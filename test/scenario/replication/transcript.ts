@@ -4,7 +4,7 @@
  * positions and pushes between the brokers it names until all is quiet.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import { Partition } from '../../../broker/replication/partition.ts';
+import { Partition, type PartitionStatus } from '../../../broker/replication/partition.ts';
 import type {
   AppendResult,
   Assignment,
@@ -62,6 +62,12 @@ export class Transcript {
     else if (name === 'restart') this.#restart(id, args);
     else if (name === 'retire')
       this.#step(this.#broker(id), { kind: 'retire', offset: number(args, 'offset') });
+    else if (name === 'trim')
+      this.#step(this.#broker(id), {
+        kind: 'trim',
+        requestId: number(args, 'request'),
+        offset: number(args, 'to'),
+      });
     else if (name === 'inspect')
       for (const each of ids) this.#inspect(this.#broker(each), number(args, 'epoch'));
     else if (name === 'fence') this.#fenced.add(id);
@@ -280,8 +286,8 @@ export class Transcript {
   #headersOf(write: LogWrite, input: PartitionInput, id: number): readonly BatchHeader[] {
     if (write.kind === 'replicate' && input.kind === 'frames')
       return input.headers.slice(write.first, write.last);
-    if (write.kind === 'epoch-start')
-      return [controlHeader(write.baseOffset, write.leaderEpoch, id)];
+    if (write.kind === 'control')
+      return [{ ...controlHeader(write.baseOffset, write.leaderEpoch, id), trimTo: write.trimTo }];
     if (write.kind !== 'append') return [];
     const header = this.#requests.get(write.requestId) as BatchHeader;
     return [{ ...header, baseOffset: write.baseOffset, leaderEpoch: write.leaderEpoch }];
@@ -293,7 +299,7 @@ export class Transcript {
       .map((header) => `${header.baseOffset}:${header.leaderEpoch}${header.isControl ? '!' : ''}`)
       .join(' ');
     this.#lines.push(
-      `${id} ${status.role} epoch=${status.leaderEpoch} end=${status.logEnd} hw=${status.highWaterMark} latest=${partition.latest()} log [${log}]`,
+      `${id} ${status.role} epoch=${status.leaderEpoch} end=${status.logEnd} hw=${status.highWaterMark} latest=${partition.latest()} log [${log}]${describeTrim(status)}`,
     );
   }
 
@@ -311,7 +317,16 @@ function describeWrite(write: LogWrite, headers: readonly BatchHeader[]): string
     return `reset start=${write.start.offset} after epoch=${write.start.epoch}`;
   if (write.kind === 'retire')
     return `retire start=${write.startOffset} after epoch=${write.startEpoch}`;
+  if (write.kind === 'control') {
+    const kind = write.trimTo === undefined ? 'epoch-start' : `trim to=${write.trimTo}`;
+    return `${kind} ${write.baseOffset}..${write.baseOffset + 1}`;
+  }
   return `${write.kind} ${headers.map((header) => `${header.baseOffset}..${endOf(header)}`).join(' ')}`;
+}
+
+/** Empty for a log that was never trimmed. */
+function describeTrim({ logStart, undecidedTo }: PartitionStatus): string {
+  return undecidedTo === 0 ? '' : ` start=${logStart} undecided to=${undecidedTo}`;
 }
 
 function describeResult(answer: AppendResult): string {

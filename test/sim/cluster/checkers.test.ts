@@ -12,6 +12,7 @@ import {
   checkLogStarts,
   checkLosses,
   checkTold,
+  checkTrims,
   checkOnce,
   checkRaced,
   checkReaders,
@@ -254,6 +255,32 @@ describe('checkReaders', () => {
     const history = new History();
     history.readFaults.push('r1: DATA_CORRUPT');
     expect(checkReaders(history, history.seen, [log({})])).toEqual(['r1: DATA_CORRUPT']);
+  });
+});
+
+describe('checkTrims', () => {
+  function trimmed(logStart: number | null): History {
+    const history = new History();
+    history.trims.push({ topic: 't', partition: 0, offset: 6, logStart });
+    return history;
+  }
+
+  it.each([
+    { answered: 5, start: 5 },
+    { answered: 5, start: 6 },
+    { answered: null, start: 0 },
+    { answered: null, start: 6 },
+  ])('takes a log at $start after an answer of $answered', ({ answered, start }) => {
+    expect(checkTrims(trimmed(answered), [log({}, start)])).toEqual([]);
+  });
+
+  it.each([
+    { answered: 5, start: 4, allowed: '5 to 6' },
+    { answered: null, start: 7, allowed: '0 to 6' },
+  ])('finds a log at $start after an answer of $answered', ({ answered, start, allowed }) => {
+    expect(checkTrims(trimmed(answered), [log({}, start)])).toEqual([
+      `t/0 starts at ${start}, trims allow ${allowed}`,
+    ]);
   });
 });
 

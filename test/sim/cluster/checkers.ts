@@ -163,6 +163,23 @@ export function checkLogStarts(logs: readonly FinalLog[], topics: readonly SimTo
 }
 
 /**
+ * A log that was trimmed, and whose trim was answered, begins there or above; and at most where
+ * somebody asked.
+ */
+export function checkTrims(history: History, logs: readonly FinalLog[]): string[] {
+  return logs
+    .filter(({ topic }) => history.trims.some((trim) => trim.topic === topic))
+    .flatMap(({ topic, partition, logStart }) => {
+      const least = history.trimmedTo(topic, partition);
+      const most = history.trims
+        .filter((trim) => trim.topic === topic && trim.partition === partition)
+        .reduce((found, { offset }) => Math.max(found, offset), 0);
+      if (logStart >= least && logStart <= most) return [];
+      return [`${topic}/${partition} starts at ${logStart}, trims allow ${least} to ${most}`];
+    });
+}
+
+/**
  * Once a name has a newer epoch, no batch of an older one gets an offset: neither one that was made
  * since, nor one that was on its way (rule 20).
  */

@@ -207,15 +207,16 @@ export class Faults {
 
   /** Those of several steps. */
   #longActs() {
-    const { admin, brokers, ground, rowOf, isWhole, makeBroker } = this.#parts;
+    const { admin, brokers, ground, history, rowOf, isWhole, makeBroker } = this.#parts;
     const patience = new Patience(ground, admin, () => this.#isOn);
-    const topics = new TopicStrikes(patience, brokers, rowOf);
+    const topics = new TopicStrikes(patience, history, brokers, rowOf);
     const places = new BrokerStrikes({ patience, brokers, isWhole, makeBroker });
     return {
       remake: ({ random }: Strike) => this.#follow('remake', topics.remake(random)),
       remove: ({ broker, random }: Strike) => this.#follow('remove', places.remove(broker, random)),
       double: ({ broker, random }: Strike) => this.#follow('double', places.double(broker, random)),
       'take-name': () => this.#follow('take-name', this.#parts.takeName()),
+      trim: ({ random }: Strike) => this.#follow('trim', topics.trim(random)),
       unclean: ({ random }: Strike) => this.#follow('unclean', topics.loseLast(random)),
     };
   }

@@ -65,7 +65,17 @@ export interface Takeover {
   readonly ends: ReadonlyMap<number, number> | null;
 }
 
+/** Somebody asked that a log begin later. */
+export interface Trim {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** Where it begins, as was answered; null: not answered. */
+  logStart: number | null;
+}
+
 export class History {
+  readonly trims: Trim[] = [];
   readonly takeovers: Takeover[] = [];
   /** Producer epochs of what was written under a name, by value. */
   readonly epochs = new Map<string, number>();
@@ -93,6 +103,13 @@ export class History {
     } finally {
       this.pending.delete(pending);
     }
+  }
+
+  /** Where somebody was told that a log begins, at least. */
+  trimmedTo(topic: string, partition: number): number {
+    return this.trims
+      .filter((trim) => trim.topic === topic && trim.partition === partition)
+      .reduce((most, { logStart }) => Math.max(most, logStart ?? 0), 0);
   }
 
   /** When each value was handed in. */

@@ -36,12 +36,15 @@ export const FAULTS = [
   'remove',
   'double',
   'take-name',
+  'trim',
 ] as const;
 
 export type Fault = (typeof FAULTS)[number];
 
 /** Strikes that a run is made for: with topics, programs or brokers of their own. */
 const RARE: readonly Fault[] = ['remake', 'unclean', 'remove', 'double', 'take-name'];
+/** Such ones, drawn after all else: what seeds drew before these were there stays. */
+const RARE_AND_LATE: readonly Fault[] = ['trim'];
 
 export interface Profile {
   readonly brokers: number;
@@ -85,7 +88,8 @@ export function withMixture(profile: Profile, faults: readonly Fault[]): Profile
 export function drawProfile(random: Random): Profile {
   const weights = Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as Record<Fault, number>;
   for (const fault of FAULTS)
-    if (!RARE.includes(fault) && random.chance(0.5)) weights[fault] = 1 + random.below(4);
+    if (!RARE.includes(fault) && !RARE_AND_LATE.includes(fault) && random.chance(0.5))
+      weights[fault] = 1 + random.below(4);
   // Damage that nobody has met yet is not repaired: for as long as it lies there, it is the one
   // lossy event of its window.
   if (weights['bit-flip'] > 0)
@@ -123,5 +127,8 @@ export function drawProfile(random: Random): Profile {
     const weight = random.chance(RARE_CHANCE) ? 1 + random.below(4) : 0;
     if (weights['bit-flip'] === 0 || !LOSSY.includes(fault)) weights[fault] = weight;
   }
-  return { ...profile, isRolled: random.chance(RARE_CHANCE) };
+  const isRolled = random.chance(RARE_CHANCE);
+  for (const fault of RARE_AND_LATE)
+    weights[fault] = random.chance(RARE_CHANCE) ? 1 + random.below(4) : 0;
+  return { ...profile, isRolled };
 }

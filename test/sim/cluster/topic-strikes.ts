@@ -1,8 +1,10 @@
 /** Strikes on a topic as a whole: it is made again, or loses what only one replica held. */
 import type { Random } from '../../../base/random.ts';
+import { TidemarkError } from '../../../client/index.ts';
 import type { Patience, RowOf } from './patience.ts';
 import type { SimBroker } from './sim-broker.ts';
-import { creationOf, REMADE, UNCLEAN } from './topics.ts';
+import type { History } from './history.ts';
+import { creationOf, REMADE, TRIMMED, UNCLEAN } from './topics.ts';
 
 /** Until it is done, healing or not; the bound of liveness is longer. */
 const REMAKE_MS = 60_000;
@@ -13,11 +15,13 @@ export class TopicStrikes {
   readonly #patience: Patience;
   readonly #brokers: readonly SimBroker[];
   readonly #rowOf: RowOf;
+  readonly #history: History;
   #isRemaking = false;
   #isLosing = false;
 
-  constructor(patience: Patience, brokers: readonly SimBroker[], rowOf: RowOf) {
+  constructor(patience: Patience, history: History, brokers: readonly SimBroker[], rowOf: RowOf) {
     this.#patience = patience;
+    this.#history = history;
     this.#brokers = brokers;
     this.#rowOf = rowOf;
   }
@@ -34,6 +38,29 @@ export class TopicStrikes {
     const make = () => admin.createTopic(creationOf(REMADE));
     await this.#patience.insist(`create ${name}`, make, 'TOPIC_EXISTS', REMAKE_MS);
     this.#isRemaking = false;
+  }
+
+  /** A log is made to begin somewhere between its start and its end, once. */
+  async trim(random: Random): Promise<void> {
+    const { name, partitions } = TRIMMED;
+    const partition = random.below(partitions);
+    const share = random.pick([0.2, 0.6, 1]);
+    const { admin, ground } = this.#patience;
+    try {
+      const [found] = await admin.listOffsets(name, { partitions: [partition] });
+      if (found === undefined || found.error !== undefined) return;
+      const { logStart: start, highWaterMark: end } = found;
+      const offset = start + Math.floor((end - start) * share);
+      const trim = { topic: name, partition, offset, logStart: null as number | null };
+      this.#history.trims.push(trim);
+      const [done] = await admin.trimTopic(name, [{ partition, offset }]);
+      trim.logStart = done?.logStart ?? null;
+      const answer = done?.error?.code ?? `begins at ${trim.logStart}`;
+      ground.note(`trim ${name}/${partition} to ${offset}: ${answer}`);
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      ground.note(`trim ${name}/${partition}: ${error.code} ${error.message.slice(0, 120)}`);
+    }
   }
 
   /**

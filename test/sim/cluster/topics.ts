@@ -32,6 +32,9 @@ export const PLAIN = {
 
 export const REMADE: SimTopic = { ...PLAIN, name: 'remade', isRemade: true };
 
+/** Its logs are made to begin later, at offsets that somebody names. */
+export const TRIMMED: SimTopic = { ...PLAIN, name: 'trimmed', isRetired: true };
+
 /** Racers append to it, and everybody else. */
 export const RACED: SimTopic = { ...PLAIN, name: 'raced' };
 
@@ -50,6 +53,7 @@ export function topicsOf({ weights }: Pick<Profile, 'weights'>): readonly SimTop
     { ...PLAIN, name: 'retired', isRetired: true, config: RETIRED },
     ...(weights.remake > 0 ? [REMADE] : []),
     ...(weights.unclean > 0 ? [UNCLEAN] : []),
+    ...(weights.trim > 0 ? [TRIMMED] : []),
   ];
 }
 

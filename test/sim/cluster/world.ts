@@ -18,6 +18,7 @@ import {
   checkLogStarts,
   checkLosses,
   checkTold,
+  checkTrims,
   checkOnce,
   checkRaced,
   checkReaders,
@@ -333,9 +334,27 @@ export class World {
     const { nowMs } = this.ground.time;
     for (const { topic, partition, fromOffset } of this.knowledge.look(images, nowMs))
       this.ground.note(`loss reported: ${topic}/${partition} from ${fromOffset}`);
+    this.#watchTrims();
     this.ground.time.after(WATCH_MS, () => {
       this.#watch();
     });
+  }
+
+  /** No leader of now shows what was trimmed, and answered. */
+  #watchTrims(): void {
+    const { ground, history } = this;
+    if (history.trims.length === 0) return;
+    for (const topic of this.image()?.topics.values() ?? [])
+      for (const { partition, leader, leaderEpoch } of topic.partitions) {
+        const trimmedTo = history.trimmedTo(topic.name, partition);
+        const broker = this.brokers.find(({ brokerId }) => brokerId === leader)?.broker;
+        const marks = trimmedTo > 0 ? marksOf(broker, topic.topicId, partition) : null;
+        if (marks === null || !marks.isLeader || marks.leaderEpoch !== leaderEpoch) continue;
+        if (marks.earliest !== null && marks.earliest < trimmedTo)
+          ground.fail(
+            `${topic.name}/${partition} begins at ${marks.earliest} on ${leader}, trimmed was to ${trimmedTo}`,
+          );
+      }
   }
 
   isWhole(): boolean {
@@ -386,6 +405,7 @@ export class World {
       ...checkRaced(history, logs),
       ...checkReaders(history, seen, logs),
       ...checkLogStarts(logs, this.topics),
+      ...checkTrims(history, logs),
       ...checkLosses(this.knowledge.losses, this.topics),
       ...checkTold(history.passages, this.knowledge.losses, this.topics),
       ...checkEnded(history, ground.time.nowMs),
@@ -454,6 +474,20 @@ export class World {
     if (leader === undefined || leader === null)
       throw new BrokerError('LEADER_UNKNOWN', `${topicId}/${partition} has no leader that runs`);
     return leader;
+  }
+}
+
+/** Null where the broker does not hold it now. */
+function marksOf(
+  broker: Broker | null | undefined,
+  topicId: string,
+  partition: number,
+): ReturnType<Broker['marks']> | null {
+  try {
+    return broker?.marks(topicId, partition) ?? null;
+  } catch (error) {
+    if (error instanceof BrokerError) return null;
+    throw error;
   }
 }
 

@@ -145,9 +145,7 @@ export class ModelBroker implements Observed {
   #headersOf(write: LogWrite, input: PartitionInput): readonly BatchHeader[] {
     if (write.kind === 'replicate' && input.kind === 'frames')
       return input.headers.slice(write.first, write.last);
-    if (write.kind === 'epoch-start') {
-      return [controlHeader(write, this.incarnation)];
-    }
+    if (write.kind === 'control') return [controlHeader(write, this.incarnation)];
     if (write.kind !== 'append') return [];
     const header = this.requests.get(write.requestId) as BatchHeader;
     return [{ ...header, baseOffset: write.baseOffset, leaderEpoch: write.leaderEpoch }];
@@ -191,12 +189,13 @@ export class ModelBroker implements Observed {
 }
 
 function controlHeader(
-  write: Extract<LogWrite, { kind: 'epoch-start' }>,
+  write: Extract<LogWrite, { kind: 'control' }>,
   incarnation: number,
 ): BatchHeader {
-  const { baseOffset, leaderEpoch, dataEnd } = write;
+  const { baseOffset, leaderEpoch, dataEnd, trimTo } = write;
   return {
     dataEnd,
+    trimTo,
     baseOffset,
     leaderEpoch,
     length: 100,

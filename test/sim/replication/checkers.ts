@@ -54,10 +54,13 @@ export class Checkers {
   readonly #handedOver = new Set<string>();
   /** Greatest offset that a leader's retention reached, or that an unclean election gave up. */
   #retention = 0;
+  /** The greatest start that somebody was told of, and in which epoch. */
+  #trimmed = { to: 0, leaderEpoch: 0 };
   /** Start of a log that was elected uncleanly: what is committed from then on may begin there. */
   #begunAt = 0;
   commits = 0;
   acknowledged = 0;
+  trimmed = 0;
 
   get committedEnd(): number {
     const last = this.#ledger.at(-1);
@@ -79,6 +82,27 @@ export class Checkers {
   logStart({ id, disk }: Observed, logStart: number): void {
     if (logStart > Math.max(this.#retention, disk.lostTo))
       fail('p', `log of ${id} starts at ${logStart}, retention reached ${this.#retention}`);
+  }
+
+  /** Somebody is told that a log begins where they asked. */
+  trims(trimTo: number, result: AppendResult): void {
+    if (!result.ok) return;
+    const committed = this.#ledger[this.#indexOf(result.baseOffset)];
+    if (committed?.baseOffset !== result.baseOffset || (committed.trimTo ?? -1) < trimTo)
+      fail(
+        't',
+        `a trim to ${trimTo} is answered, ${describe(committed)} is committed in its place`,
+      );
+    if (trimTo <= this.#trimmed.to) return;
+    this.#trimmed = { to: trimTo, leaderEpoch: result.leaderEpoch };
+    this.trimmed += 1;
+  }
+
+  /** (t): what was trimmed, and answered, no later leader shows. */
+  shows(id: number, { logStart, undecidedTo, leaderEpoch }: PartitionStatus): void {
+    const { to, leaderEpoch: since } = this.#trimmed;
+    if (leaderEpoch >= since && Math.max(logStart, undecidedTo) < to)
+      fail('t', `leader ${id} of epoch ${leaderEpoch} begins at ${logStart}, trimmed was to ${to}`);
   }
 
   /** A log that has lost its beginning starts anew. */
@@ -329,6 +353,8 @@ export class Checkers {
     // Nobody knows what stood in the beginning that is gone.
     if (disk.start > this.#retention) this.#sequences.clear();
     this.#retention = Math.max(this.#retention, disk.start);
+    // A trim may be lost as any record.
+    this.#trimmed = { to: 0, leaderEpoch: 0 };
     this.#begunAt = Math.max(this.#begunAt, disk.start);
     let kept = 0;
     while (kept < this.#ledger.length && this.#isHeld(this.#ledger[kept] as BatchHeader, disk))
@@ -351,6 +377,8 @@ export class Checkers {
   converged(brokers: readonly Observed[]): void {
     for (const { id, disk } of brokers) {
       if (disk.start > disk.retiredTo) fail('l', `log of ${id} still lacks its beginning`);
+      if (disk.start < this.#trimmed.to)
+        fail('t', `log of ${id} starts at ${disk.start}, trimmed was to ${this.#trimmed.to}`);
       if (disk.end !== this.committedEnd)
         fail('l', `log of ${id} ends at ${disk.end}, committed is ${this.committedEnd}`);
       for (const header of disk.batches) {
@@ -391,6 +419,7 @@ export class Checkers {
     this.#ledger.push(header);
     this.#committedIn.set(header.baseOffset, leaderEpoch);
     this.commits += 1;
+    if (header.trimTo !== undefined) this.retired(header.trimTo);
     if (header.producerId === 0) return;
     const producer = `${header.producerId}/${header.producerEpoch}`;
     const isUnknown = this.#begunAt > 0 && !this.#sequences.has(producer);

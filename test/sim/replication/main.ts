@@ -1,7 +1,7 @@
 /**
  * `node test/sim/replication/main.ts --seed 7` replays one seed with its trace;
  * `--from 1 --count 1000 [--bail]` runs many. `--racers 3`: so many append only where nothing was
- * appended since they looked.
+ * appended since they looked. `--trims`: somebody trims the log.
  */
 import { parseArgs } from 'node:util';
 import { World } from './world.ts';
@@ -13,14 +13,15 @@ const { values } = parseArgs({
     count: { type: 'string', default: '200' },
     bail: { type: 'boolean', default: false },
     racers: { type: 'string', default: '0' },
+    trims: { type: 'boolean', default: false },
   },
 });
 
-const racers = Number(values.racers);
+const extras = { racers: Number(values.racers), trims: values.trims };
 
 function replay(seed: number): void {
   try {
-    const result = new World(seed, (line) => process.stdout.write(`${line}\n`), racers).run();
+    const result = new World(seed, (line) => process.stdout.write(`${line}\n`), extras).run();
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } catch (error) {
     // Not thrown on: the process would end before the trace is out.
@@ -34,6 +35,7 @@ function runMany(from: number, count: number): void {
   const totals = {
     commits: 0,
     acknowledged: 0,
+    trimmed: 0,
     elections: 0,
     uncleanElections: 0,
     lostBatches: 0,
@@ -41,7 +43,7 @@ function runMany(from: number, count: number): void {
   };
   for (let seed = from; seed < from + count; seed += 1) {
     try {
-      const result = new World(seed, undefined, racers).run();
+      const result = new World(seed, undefined, extras).run();
       for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += result[key];
     } catch (error) {
       failures.push(

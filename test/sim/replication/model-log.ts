@@ -144,6 +144,9 @@ export class ModelLog {
       retiredTo: this.retiredTo,
       endOffset,
       epochs,
+      controls: this.held
+        .filter(({ trimTo }) => trimTo !== undefined)
+        .map(({ baseOffset, dataEnd, trimTo }) => ({ baseOffset, dataEnd, trimTo })),
       highWaterMark: Math.min(this.checkpoint, endOffset),
       syncedOffset: this.synced,
     };

@@ -21,9 +21,16 @@ describe('Partition under faults', () => {
   it('lets one win of those who append where nothing was appended, and none spin', () => {
     let racesWon = 0;
     for (let seed = 1; seed <= 10; seed += 1)
-      racesWon += new World(seed, undefined, 3).run().racesWon;
+      racesWon += new World(seed, undefined, { racers: 3 }).run().racesWon;
     // Where others append all the time, who appends only at the end may lose each race of a seed.
     expect(racesWon).toBeGreaterThan(100);
+  });
+
+  it('begins where somebody was told that it begins, whoever leads', () => {
+    let trimmed = 0;
+    for (let seed = 1; seed <= 40; seed += 1)
+      trimmed += new World(seed, undefined, { trims: true }).run().trimmed;
+    expect(trimmed).toBeGreaterThan(400);
   });
 
   it('replays a seed exactly', () => {

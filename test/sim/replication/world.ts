@@ -56,12 +56,22 @@ export interface Result {
   readonly settings: string;
   readonly commits: number;
   readonly acknowledged: number;
+  /** Trims that were answered, each further than those before. */
+  readonly trimmed: number;
   readonly elections: number;
   /** Appends of racers that were acknowledged to them. */
   readonly racesWon: number;
   readonly uncleanElections: number;
   readonly lostBatches: number;
   readonly crashes: number;
+}
+
+/** What a world does besides: it draws from chances of its own. */
+export interface Extras {
+  /** So many append only where nothing was appended since they looked. */
+  readonly racers?: number;
+  /** Somebody trims the log again and again. */
+  readonly trims?: boolean;
 }
 
 export class World {
@@ -119,6 +129,10 @@ export class World {
   /** No metadata reaches the broker until then. */
   readonly #deafUntilMs: number[] = [];
   readonly #answers = new Map<number, (result: AppendResult) => void>();
+  /** Trims that are not answered, and to where. */
+  readonly #trims = new Map<number, number>();
+  #trimming: Random | null;
+  readonly #hasTrims: boolean;
   #isFaulty = true;
   #quiet: { readonly broker: ModelBroker; readonly untilMs: number } | null = null;
   #ids = 0;
@@ -128,11 +142,17 @@ export class World {
   #lostBatches = 0;
   #crashes = 0;
 
-  constructor(seed: number, trace: (line: string) => void = () => {}, racers = 0) {
+  constructor(
+    seed: number,
+    trace: (line: string) => void = () => {},
+    { racers = 0, trims = false }: Extras = {},
+  ) {
     this.#seed = seed;
     this.#trace = trace;
     this.random = new Random(seed);
     const { random } = this;
+    this.#hasTrims = trims;
+    this.#trimming = trims ? new Random(seed).fork('trims') : null;
     this.brokerCount = 3 + random.below(3);
     this.#settings = {
       min: random.chance(0.8) ? 2 : 1 + random.below(3),
@@ -226,11 +246,13 @@ export class World {
     });
     this.#every(50, () => {
       if (this.#isFaulty) this.#fault();
+      if (this.#trimming !== null) this.#trim(this.#trimming);
     });
     this.scheduler.run(FAULTS_MS);
     this.#heal();
     this.scheduler.run(FAULTS_MS + HEAL_MS);
     for (const client of this.#clients) client.close();
+    this.#trimming = null;
     const contested = this.#wins;
     this.scheduler.run(FAULTS_MS + HEAL_MS + RACE_MS);
     // Beside others who append without looking, a racer may lose for ever.
@@ -244,6 +266,7 @@ export class World {
       settings: `${this.brokerCount} brokers ${JSON.stringify(this.#settings)}`,
       commits: this.checkers.commits,
       acknowledged: this.checkers.acknowledged,
+      trimmed: this.checkers.trimmed,
       elections: this.#elections,
       racesWon: this.#racers.reduce((sum, racer) => sum + racer.wins, 0),
       uncleanElections: this.#uncleanElections,
@@ -266,9 +289,9 @@ export class World {
     const status = partition.status();
     for (const write of output.writes)
       if (write.kind === 'reset') this.checkers.reset(broker, write.start.offset);
-    this.checkers.logStart(broker, status.logStart);
     const ledEpoch = status.role === 'leader' ? status.leaderEpoch : null;
     if (ledEpoch !== null) this.checkers.leads(broker, ledEpoch);
+    if (ledEpoch !== null) this.checkers.shows(broker.id, status);
     if (!broker.isCutting)
       this.checkers.dataEnd(`${broker.id}`, broker.emitted, partition.dataEnd(), ledEpoch);
     if (output.writes.some(({ kind }) => kind === 'append')) this.checkers.appends(broker);
@@ -276,6 +299,7 @@ export class World {
       if (ledEpoch !== null) this.checkers.commitsWith(broker, status.highWaterMark, this.#brokers);
       this.checkers.elections(this.#controller.state, this.#brokers);
     }
+    this.checkers.logStart(broker, status.logStart);
     for (const { requestId, result } of output.replies) this.#reply(broker, requestId, result);
     for (const message of output.messages)
       this.#streams.toFollower(broker.id, message.to, { ...message, from: broker.id });
@@ -419,7 +443,8 @@ export class World {
     const isCalm =
       replicas.every(({ fenced }) => !fenced) &&
       this.#brokers.every((other) => other.partition !== null && !this.#isCut(other)) &&
-      this.#brokers[leader]?.partition?.status().role === 'leader';
+      // One that has committed nothing yet cannot tell what a member must hold.
+      this.#brokers[leader]?.partition?.latest() != null;
     const isMember = leader !== broker.id && syncSet.includes(broker.id) && suspects.length === 0;
     // A member that lags proves nothing where q may be below |S|.
     const isInSync = this.#settings.mode === 'in-sync' && !this.#settings.switches;
@@ -629,7 +654,24 @@ export class World {
     });
   }
 
+  #trim(trimming: Random): void {
+    if (!trimming.chance(0.2)) return;
+    const broker = trimming.pick(this.#brokers);
+    const readEnd = broker.partition?.readEnd() ?? 0;
+    // Mostly a little, else the log is always empty.
+    const index = Math.floor(broker.disk.indexOf(readEnd) * trimming.pick([0.1, 0.5, 1]));
+    const offset = broker.disk.batches[index]?.baseOffset ?? readEnd;
+    const requestId = (this.#ids += 1);
+    this.#trims.set(requestId, Math.min(offset, readEnd));
+    broker.step({ kind: 'trim', requestId, offset: Math.min(offset, readEnd) });
+  }
+
   #reply(broker: ModelBroker, requestId: number, result: AppendResult): void {
+    const trimTo = this.#trims.get(requestId);
+    if (trimTo !== undefined) {
+      this.#trims.delete(requestId);
+      return this.checkers.trims(trimTo, result);
+    }
     const header = broker.requests.get(requestId);
     const answer = this.#answers.get(requestId);
     if (header === undefined || answer === undefined)
@@ -648,7 +690,7 @@ export class World {
 
   #refused(error: BrokerError): void {
     const { retire, keep } = this.#settings;
-    const isExcused = this.#uncleanElections > 0 || retire || keep >= 0;
+    const isExcused = this.#uncleanElections > 0 || retire || keep >= 0 || this.#hasTrims;
     if (!isExcused)
       throw new Violation(`(refused) an acknowledged sequence was refused: ${error.message}`);
   }

@@ -47,6 +47,7 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../../proto/gen/tidemark/v1/log.ts';
+import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
 
 export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
@@ -215,6 +216,8 @@ export class FakeCluster {
         else if (memory === undefined) fail(done, 'UNKNOWN_BROKER');
         else done(null, memory);
       },
+      trimTopic: ({ request }: { request: TrimTopicRequest }, done: sendUnaryData<unknown>) =>
+        this.#trim(request, done),
       ...this.#changes(),
     });
     const port = await new Promise<number>((resolve, reject) => {
@@ -402,6 +405,16 @@ export class FakeCluster {
       return { partition, offset, logStart, highWaterMark: end, leaderEpoch, error: undefined };
     });
     done(null, { offsets });
+  }
+
+  /** Batches are of any length here: a log begins where it is told. */
+  #trim(request: TrimTopicRequest, done: sendUnaryData<unknown>): void {
+    this.adminCalls.push({ method: 'trimTopic', request });
+    const { partition, offset, topicId } = request;
+    const one = this.partitions[partition]!;
+    if (offset > one.end) return fail(done, 'OFFSET_OUT_OF_RANGE');
+    one.logStart = Math.max(one.logStart, offset);
+    done(null, { topicId, logStart: one.logStart });
   }
 
   #initProducer(done: sendUnaryData<unknown>): void {

@@ -289,6 +289,16 @@ const ADMIN_REFUSALS: readonly (readonly [string, (admin: Admin) => Promise<unkn
   ['electLeader', (admin) => admin.electLeader({ topic: 'a' } as never), 'partition is undefined'],
   ['checkDisruption', (admin) => admin.checkDisruption([1.5]), 'brokerIds[0] is 1.5'],
   [
+    'trimTopic',
+    (admin) => admin.trimTopic('a', [{ partition: 0, offset: -1 }]),
+    'trims[0].offset is -1',
+  ],
+  [
+    'trimTopic with more',
+    (admin) => admin.trimTopic('a', [{ partition: 0, offset: 1, all: true } as never]),
+    '"trims[0].all" is not known',
+  ],
+  [
     'reassignPartition',
     (admin) => admin.reassignPartition('a', 0, [null] as never),
     'replicas[0] is null',

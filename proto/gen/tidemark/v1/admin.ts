@@ -17,6 +17,7 @@ import { Error } from "./errors.ts";
 import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
 import { LossReport } from "./losses.ts";
 import { BrokerOption } from "./options.ts";
+import { TrimTopicRequest, TrimTopicResponse } from "./trims.ts";
 
 export const protobufPackage = "tidemark.v1";
 
@@ -4372,6 +4373,19 @@ export const AdminServiceService = {
       asBuffer(ExplainPartitionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExplainPartitionResponse => ExplainPartitionResponse.decode(value),
   },
+  /**
+   * Makes a partition begin at an offset; what lies below is gone for readers at once, and from
+   * disks with the segments that end there.
+   */
+  trimTopic: {
+    path: "/tidemark.v1.AdminService/TrimTopic" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TrimTopicRequest): Buffer => asBuffer(TrimTopicRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TrimTopicRequest => TrimTopicRequest.decode(value),
+    responseSerialize: (value: TrimTopicResponse): Buffer => asBuffer(TrimTopicResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TrimTopicResponse => TrimTopicResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -4439,6 +4453,11 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * sync set, and when appends were refused, each with the rule that asked for it.
    */
   explainPartition: handleUnaryCall<ExplainPartitionRequest, ExplainPartitionResponse>;
+  /**
+   * Makes a partition begin at an offset; what lies below is gone for readers at once, and from
+   * disks with the segments that end there.
+   */
+  trimTopic: handleUnaryCall<TrimTopicRequest, TrimTopicResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {

@@ -200,7 +200,7 @@ export class CoreReplica {
       const { records } = decodeBatch(frame, 0, crc32);
       const values = records.map(({ value }) => Buffer.from(value ?? '').toString());
       this.log.push({ header: { ...header, baseOffset, leaderEpoch }, values });
-    } else if (write.kind === 'epoch-start') {
+    } else if (write.kind === 'control') {
       const { baseOffset, leaderEpoch } = write;
       this.log.push({ header: epochStart(baseOffset, leaderEpoch), values: [] });
     } else if (write.kind === 'replicate') {

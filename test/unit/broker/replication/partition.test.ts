@@ -229,7 +229,7 @@ describe('Partition.step() append between leaders', () => {
     });
 
     expect(writes).toMatchObject([
-      { kind: 'epoch-start' },
+      { kind: 'control' },
       { kind: 'append', requestId: 7 },
       { kind: 'append', requestId: 8 },
     ]);
@@ -406,7 +406,7 @@ describe('Partition.step() assign', () => {
     const next = restarted.step({ kind: 'assign', assignment: assignment({ leaderEpoch: 7 }) });
     expect(restarted.status().role).toBe('leader');
     expect(next.writes).toMatchObject([
-      { kind: 'epoch-start', baseOffset: 4, leaderEpoch: 7 },
+      { kind: 'control', baseOffset: 4, leaderEpoch: 7 },
       { kind: 'append', baseOffset: 5 },
     ]);
   });

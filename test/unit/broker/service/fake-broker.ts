@@ -17,7 +17,11 @@ import type {
   Decision,
   ControllerRequest,
 } from '../../../../broker/metadata/controller-types.ts';
-import { LEVEL_OF_EXPECTED_ENDS, requireLevel } from '../../../../broker/metadata/features.ts';
+import {
+  LEVEL_OF_EXPECTED_ENDS,
+  LEVEL_OF_TRIMS,
+  requireLevel,
+} from '../../../../broker/metadata/features.ts';
 import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
 import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
 import { reportSpread, type SpreadFault } from '../../../../broker/metadata/spread.ts';
@@ -121,6 +125,12 @@ export class FakeCluster {
   };
   nextProducerId = 100;
   decide: ((request: ControllerRequest) => Decision) | null = null;
+  /** What a leader makes of a trim. */
+  trim: (brokerId: number, partition: number, offset: number) => Promise<number> = (
+    _brokerId,
+    _partition,
+    offset,
+  ) => Promise.resolve(offset);
   readonly #clients: Client[] = [];
   readonly #stops: (() => Promise<void>)[] = [];
 
@@ -334,6 +344,11 @@ export class FakeBroker implements BrokerApi {
     requireLevel(this.image(), LEVEL_OF_EXPECTED_ENDS, 'append at an expected end');
   }
 
+  async trim(_topicId: string, partition: number, offset: number): Promise<number> {
+    requireLevel(this.image(), LEVEL_OF_TRIMS, 'trim a log');
+    return this.#cluster.trim(this.brokerId, partition, offset);
+  }
+
   append(
     _topicId: string,
     partition: number,
@@ -456,6 +471,7 @@ export class FakeBroker implements BrokerApi {
       logStart: 0,
       highWaterMark: end,
       latest: end,
+      earliest: 0,
     };
   }
 

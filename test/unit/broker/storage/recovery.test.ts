@@ -337,6 +337,47 @@ describe('recoverLog', () => {
     ]);
   });
 
+  it('finds a trim again that has not taken effect, also below the recovery point', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    for (const one of [...frames(0, 4), control(4, 1, 4, 2), frame(5), control(6, 1, 6, 3)])
+      await append(log, [one]);
+    // Closing syncs, so a start has no need to read what is there.
+    await disk.close();
+    const again = await reopened(dataDir);
+    expect(again.log.recovery.state.syncedOffset).toBe(7);
+    expect(again.log.recovery.state.controls).toEqual([
+      { baseOffset: 4, dataEnd: 4, trimTo: 2 },
+      { baseOffset: 6, dataEnd: 6, trimTo: 3 },
+    ]);
+    // It took effect: it still says that no data stands there.
+    await again.log.retire(2, 1);
+    await again.disk.close();
+    const { log: third } = await reopened(dataDir);
+    expect(third.recovery.state).toMatchObject({ startOffset: 2, controls: [{}, {}] });
+  });
+
+  it.each([
+    { name: 'before it was synced', isSynced: false },
+    { name: 'after it was synced', isSynced: true },
+  ])('forgets a trim that was cut off $name', async ({ isSynced }) => {
+    const { disk, dataDir } = await startTestDisk();
+    let log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    for (const one of [...frames(0, 4), control(4, 1, 4, 2)]) await append(log, [one]);
+    if (isSynced) {
+      await log.close();
+      log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    }
+    await log.truncate(4, false);
+    const short = await reopened(crashCopy(dataDir));
+    expect(short.log.recovery.state.controls).toEqual([]);
+    // Something else stands in its place.
+    for (const one of frames(4, 6, { epoch: 2 })) await append(log, [one]);
+    await disk.close();
+    const { log: long } = await reopened(dataDir);
+    expect(long.recovery.state).toMatchObject({ endOffset: 6, controls: [] });
+  });
+
   it('lets no record come back that was truncated, after a crash at once', async () => {
     const { disk, dataDir } = await startTestDisk();
     const log = await disk.openPartition(TOPIC, 0, { ...LOG_OPTIONS, segmentBytes: 250 });

@@ -51,6 +51,7 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
   [`topic describe ${TOPIC}`],
   [`topic describe ${TOPIC} --all`],
   [`topic offsets ${TOPIC}`],
+  [`topic trim ${TOPIC} --to latest`],
   [`topic alter ${TOPIC} --retention 7d`],
   ['topic delete nothing --if-exists'],
   [`topic export ${TOPIC}`],

@@ -280,6 +280,7 @@ describe('the command tree', () => {
       'topic export',
       'topic import',
       'topic alter',
+      'topic trim',
       'topic delete',
       'append',
       'read',

@@ -2,6 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { confirm } from '../../../../client/cli/confirm.ts';
+import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
 import { FakeCluster, TOPIC } from '../fake-cluster.ts';
 import { frameOf } from '../records.ts';
 import { type Ran, runCli } from './run.ts';
@@ -44,6 +45,65 @@ describe('topic offsets', () => {
       exitCode: 2,
       stderr: expect.stringContaining("argument '2026-02-30' is invalid") as string,
     });
+  });
+});
+
+describe('topic trim', () => {
+  const asked = (): unknown[] =>
+    cluster.adminCalls.map(({ request }) => {
+      const { partition, offset } = request as { partition: number; offset: number };
+      return { partition, offset };
+    });
+
+  beforeEach(() => {
+    cluster.append(0, frameOf('a', 'b', 'c'));
+    cluster.append(1, frameOf('d'));
+  });
+
+  it('makes a partition begin at an offset', async () => {
+    const { exitCode, stdout } = await cli('topic', 'trim', TOPIC, '--to', '2', '-p', '0');
+    expect({ exitCode, stdout }).toEqual({
+      exitCode: 0,
+      stdout: 'PARTITION  START BEFORE  START  ERROR\n        0             0      2  -\n',
+    });
+    expect(asked()).toEqual([{ partition: 0, offset: 2 }]);
+    expect(cluster.adminCalls[0]?.request).toMatchObject({
+      topicId: Buffer.from(topicIdToBytes('00000000-0000-4000-8000-0000000000aa')),
+    });
+  });
+
+  it('looks up once where everything of now ends', async () => {
+    const { stdout } = await cli('topic', 'trim', TOPIC, '--to', 'latest', '-o', 'json');
+    expect(JSON.parse(stdout)).toEqual([
+      { partition: 0, startBefore: 0, start: 3 },
+      { partition: 1, startBefore: 0, start: 1 },
+    ]);
+    expect(asked()).toEqual([
+      { partition: 0, offset: 3 },
+      { partition: 1, offset: 1 },
+    ]);
+  });
+
+  it('says which partition was not trimmed', async () => {
+    const args = ['topic', 'trim', TOPIC, '--to', '2', '-p', '0', '-p', '1', '-o', 'json'];
+    const { exitCode, stdout } = await cli(...args);
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject([
+      { partition: 0, start: 2 },
+      { partition: 1, error: { code: 'OFFSET_OUT_OF_RANGE' } },
+    ]);
+  });
+
+  it.each([
+    { args: ['--to', '2'], stderr: 'has 2 partitions: name each with --partition' },
+    { args: ['--to', 'earliest'], stderr: 'Must be an offset, latest' },
+    { args: ['--to', '2026-02-30'], stderr: 'is invalid' },
+    { args: [], stderr: "required option '--to <where>' not specified" },
+  ])('refuses $args, and trims nothing', async ({ args, stderr }) => {
+    const ran = await cli('topic', 'trim', TOPIC, ...args);
+    expect(ran.exitCode).toBe(2);
+    expect(ran.stderr).toContain(stderr);
+    expect(cluster.adminCalls).toEqual([]);
   });
 });
 

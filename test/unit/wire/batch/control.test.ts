@@ -8,11 +8,13 @@ describe('readControl()', () => {
     fc.assert(
       fc.property(fc.nat(0xffff_ffff), fc.maxSafeNat(), fc.maxSafeNat(), (brokerId, one, other) => {
         const [dataEnd, baseOffset] = [Math.min(one, other), Math.max(one, other)];
-        expect(readControl(controlPayload({ brokerId, dataEnd }), baseOffset)).toEqual({
+        const start = { brokerId, dataEnd };
+        expect(readControl(controlPayload(start), baseOffset)).toEqual({
           kind: 'epoch-start',
-          brokerId,
-          dataEnd,
+          ...start,
         });
+        const trim = { ...start, trimTo: dataEnd };
+        expect(readControl(controlPayload(trim), baseOffset)).toEqual({ kind: 'trim', ...trim });
       }),
     );
   });
@@ -39,8 +41,8 @@ describe('readControl()', () => {
     },
     {
       name: 'another kind',
-      payload: [2, 0, 1, 0, 1, 0, 0, 0],
-      fault: 'control kind is 2, must be 1 (epoch start): this build knows no other',
+      payload: [3, 0, 1, 0, 1, 0, 0, 0],
+      fault: 'control kind is 3, must be 1 (epoch start) or 2 (trim): this build knows no other',
     },
     {
       name: 'version 0',
@@ -51,6 +53,21 @@ describe('readControl()', () => {
       name: 'a version of the future',
       payload: [1, 0, 3, 0, 1, 0, 0, 0],
       fault: 'control version is 3, which is newer: this build reads up to 2',
+    },
+    {
+      name: 'a trim of the future',
+      payload: [2, 0, 2, 0, 1, 0, 0, 0],
+      fault: 'control version is 2, which is newer: this build reads up to 1',
+    },
+    {
+      name: 'a short trim',
+      payload: [2, 0, 1, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0],
+      fault: 'control bytes is 16, must be 24',
+    },
+    {
+      name: 'a trim to above the batch',
+      payload: [2, 0, 1, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0],
+      fault: 'control trimTo is 6, must be 0 to 5, the offset of the batch',
     },
     {
       name: 'data that ends above the batch',
@@ -66,7 +83,7 @@ describe('readControl()', () => {
 
   test('gives a record or CORRUPT_BATCH for any bytes', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 20 }), fc.maxSafeNat(), (payload, baseOffset) => {
+      fc.property(fc.uint8Array({ maxLength: 30 }), fc.maxSafeNat(), (payload, baseOffset) => {
         try {
           expect(readControl(payload, baseOffset).dataEnd ?? 0).toBeLessThanOrEqual(baseOffset);
         } catch (error) {

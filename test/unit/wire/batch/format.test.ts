@@ -55,7 +55,7 @@ const plain: BatchFields = {
   baseSequence: 0xffff_ffff,
 };
 
-test.each(['plain', 'gzip', 'zstd', 'control', 'tombstone', 'sparse', 'gap'])(
+test.each(['plain', 'gzip', 'zstd', 'control', 'trim', 'tombstone', 'sparse', 'gap'])(
   'the hex of frame "%s" in FORMAT.md is the golden file',
   (name) => {
     const hex = new RegExp(`\`\`\`hex ${name}\\n([0-9a-f\\n]+)\`\`\``)
@@ -97,6 +97,19 @@ test('the stamped epoch start is the golden file, and both its checksums hold', 
     kind: 'epoch-start',
     brokerId: 1,
     dataEnd: 1002,
+  });
+});
+
+test('the stamped trim is the golden file, and both its checksums hold', () => {
+  const trim = { brokerId: 1, dataEnd: 1007, trimTo: 1003 };
+  const bytes = controlFrame({ ...trim, leaderEpoch: 4, timestampMs: 1_767_225_600_020 }, crc32);
+  stampFrame(bytes, 0, { ...target, baseOffset: 1008, leaderEpoch: 4 }, crc32);
+  expect(bytes).toEqual(golden('trim'));
+  checkFrame(golden('trim'), 0, crc32);
+  checkStamp(golden('trim'), 0, target, crc32);
+  expect(readControl(golden('trim').subarray(HEADER_BYTES), 1008)).toEqual({
+    kind: 'trim',
+    ...trim,
   });
 });
 

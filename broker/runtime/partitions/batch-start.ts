@@ -1,0 +1,23 @@
+/** Where the batch of an offset begins: a log can begin only there. */
+import { frameBaseOffset } from '../../../wire/batch/frame.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { Offset } from '../../../base/units.ts';
+import type { PartitionLog } from '../ports.ts';
+
+/**
+ * Of an offset that the log does not hold below `readEnd`, that offset. Rejects as the log does
+ * where it cannot be read.
+ */
+export async function batchStart(
+  log: Pick<PartitionLog, 'read'>,
+  offset: Offset,
+  readEnd: Offset,
+): Promise<Offset> {
+  try {
+    const [chunk] = (await log.read(offset, readEnd, 1)).chunks;
+    return chunk === undefined ? offset : frameBaseOffset(chunk, 0);
+  } catch (error) {
+    if (error instanceof BrokerError && error.code === 'OFFSET_OUT_OF_RANGE') return offset;
+    throw error;
+  }
+}
