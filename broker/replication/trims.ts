@@ -8,7 +8,6 @@
  */
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset } from '../../base/units.ts';
-import type { ReplicaLog } from './log.ts';
 import type { ControlMark } from './types.ts';
 
 /** Trims of a partition that may wait to be committed: each is remembered until then. */
@@ -63,13 +62,21 @@ export class Trims {
   }
 }
 
+/** Marks of a leader's log. */
+interface TrimmableLog {
+  readonly startOffset: Offset;
+  readonly endOffset: Offset;
+  readonly highWaterMark: Offset;
+  readonly trims: Trims;
+}
+
 /**
  * Why a leader may not trim its log to `offset`, or null. `isEndKnown`: what lies above HW is not
  * there, rather than not committed yet.
  */
 export function trimFault(
   offset: Offset,
-  log: Pick<ReplicaLog, 'startOffset' | 'endOffset' | 'highWaterMark' | 'trims'>,
+  log: TrimmableLog,
   isEndKnown: boolean,
   where: string,
 ): BrokerError | null {

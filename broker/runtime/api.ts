@@ -40,6 +40,11 @@ export interface ReplicaMarks {
   readonly earliest: Offset | null;
 }
 
+/** A decision, and the name of its topic. */
+export interface NamedDecision extends SeenDecision {
+  readonly topic: string;
+}
+
 /** A read, with the marks of the same moment. */
 export interface ReplicaRead extends LogRead {
   readonly marks: ReplicaMarks;
@@ -198,6 +203,10 @@ export interface BrokerApi {
   planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan;
   /** How a partition stands, and what this broker has seen decided about it, oldest first. */
   explain(topicId: TopicId, partition: number): Explanation;
+  /** This broker leads the metadata quorum, as far as it knows. */
+  isController(): boolean;
+  /** What it has seen decided in later entries of the metadata log, of topics that there are. */
+  decisionsAfter(index: number): readonly NamedDecision[];
   /** Partitions whose replicas share a rack, and why, from committed metadata. */
   spreadFaults(): readonly SpreadFault[];
   /**

@@ -25,6 +25,7 @@ import type {
   BrokerPhase,
   BrokerReport,
   Explanation,
+  NamedDecision,
   OptionReport,
   ReplicaMarks,
   ReplicaRead,
@@ -308,6 +309,18 @@ export class Broker implements BrokerApi {
       decisions: decisions.of(topicId, partition),
       rememberedFrom: decisions.rememberedFrom,
     };
+  }
+
+  isController(): boolean {
+    return this.#member?.quorum.status.role === 'leader';
+  }
+
+  decisionsAfter(index: number): NamedDecision[] {
+    const { image, decisions } = this.#requireMember().quorum;
+    return decisions.after(index).flatMap((decision) => {
+      const topic = image.topics.get(decision.topicId)?.name;
+      return topic === undefined ? [] : [{ ...decision, topic }];
+    });
   }
 
   spreadFaults(): readonly SpreadFault[] {

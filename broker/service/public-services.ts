@@ -7,6 +7,7 @@ import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
+import { DecisionKeeper } from './decision-keeper.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface PublicServicesOptions {
@@ -35,13 +36,17 @@ export function publicServices({
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
   const appender = new Appender(cluster, report);
+  const keeper = new DecisionKeeper(cluster, appender, report);
   return {
     log: { definition: LOG_SERVICE, handlers: logService({ cluster, appender, traffic, report }) },
     admin: {
       definition: AdminServiceService,
       handlers: adminService({ cluster, version, newUuid, report }),
     },
-    close: () => appender.close(),
+    close: () => {
+      keeper.close();
+      appender.close();
+    },
   };
 }
 

@@ -2,6 +2,7 @@
  * `tidemark why` on real brokers: each election, shrink and refusal shows with its reason, also
  * when the controller has changed since, and when the broker that is asked has not seen it.
  */
+import { DECISIONS_TOPIC } from '../../base/kept-decisions.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { command, ROOT } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
@@ -103,6 +104,28 @@ describe('why', () => {
 
     await cluster.restart(controller);
     await cluster.waitInSync(name);
+  });
+
+  it('tells after a restart of everything what is kept in the topic for it', async () => {
+    await cluster.admin.createTopic({ name: DECISIONS_TOPIC, config: { minInSyncReplicas: 2 } });
+    await cluster.waitInSync(DECISIONS_TOPIC);
+    const [leader = 0, ...others] = cluster.brokers.map(({ brokerId }) => brokerId);
+    const { name } = await cluster.createTopic({ assignments: [[leader, ...others]] });
+    await cluster.broker(leader).kill();
+    const rule = 'sync-set-and-q';
+    const gone = new RegExp(`^broker ${leader} is fenced`);
+    await waitReason(name, 'the death of the leader', gone, rule);
+    await cluster.restart(leader);
+    await cluster.waitInSync(name);
+    await cluster.killAll();
+    await cluster.restart(...cluster.brokers.map(({ brokerId }) => brokerId));
+    await cluster.waitInSync(name);
+    const told = await waitReason(name, 'what is kept', gone, rule);
+    const election = told.decisions.find(({ reasons }) =>
+      reasons.some(({ text }) => gone.test(text)),
+    );
+    // Of what lies in their logs brokers know no time: this one comes from the topic.
+    expect(election?.atMs).toBeGreaterThan(0);
   });
 
   it('tells that appends are refused below the minimum, and taken again', async () => {

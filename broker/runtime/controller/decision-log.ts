@@ -62,6 +62,13 @@ export class DecisionLog {
     }
   }
 
+  /** Those of later entries that this broker has seen applied itself, in any order. */
+  after(index: number): SeenDecision[] {
+    return [...this.#byPartition.values()]
+      .flat()
+      .filter((decision) => decision.index > index && decision.atMs !== null);
+  }
+
   of(topicId: TopicId, partition: number): readonly SeenDecision[] {
     return [...(this.#byPartition.get(partitionKey(topicId, partition)) ?? [])];
   }

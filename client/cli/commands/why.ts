@@ -1,8 +1,10 @@
 /**
  * Why a partition is led as it is: how it stands, and what was decided about it. Each broker
- * remembers what it has seen since it started, so all are asked and their memories joined.
+ * remembers what it has seen since it started, so all are asked and their memories joined, with
+ * what is kept in a topic.
  */
-import type { Admin } from '../../index.ts';
+import { DECISIONS_TOPIC, type KeptStand } from '../../../base/kept-decisions.ts';
+import type { Admin, Tidemark } from '../../index.ts';
 import type {
   ExplainPartitionResponse,
   PartitionDecision,
@@ -11,6 +13,7 @@ import type {
 import { printable } from '../../../base/printable.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { CliError, reportOf } from '../exit.ts';
+import { type Kept, readKept } from '../kept-decisions.ts';
 import type { Output, Surroundings } from '../output.ts';
 import { formatTime } from '../units.ts';
 
@@ -55,8 +58,48 @@ export async function why(
   const asked = parsePartition(name);
   await withCluster(options, around, async (cluster, { out }) => {
     const told = await askWhy(cluster.admin(), asked, around.interrupted);
-    out.result(told, () => show(told, out));
+    const whole = withKept(told, await keptOf(cluster, asked, out, around.interrupted));
+    out.result(whole, () => show(whole, out));
   });
+}
+
+/** Null where nothing is kept, or what is kept cannot be read, which is noted. */
+async function keptOf(
+  cluster: Tidemark,
+  { topic, partition }: PartitionName,
+  out: Output,
+  interrupted: AbortSignal,
+): Promise<Kept | null> {
+  const signal = AbortSignal.any([interrupted, AbortSignal.timeout(ANSWER_MS_MAX)]);
+  try {
+    const { topicId } = await cluster.admin().describeTopic(topic, { signal });
+    return await readKept(cluster, { topicId, partition }, signal);
+  } catch (error) {
+    const { message } = reportOf(error);
+    out.note(`What is kept in the topic ${DECISIONS_TOPIC} is missing: ${printable(message)}`);
+    return null;
+  }
+}
+
+/** What brokers remember stands first: they told it themselves. */
+function withKept(told: Why, kept: Kept | null): Why {
+  if (kept === null) return told;
+  const byIndex = new Map(told.decisions.map((decision) => [decision.index, decision]));
+  for (const { index, atMs, before, after, reasons } of kept.decisions) {
+    const known = byIndex.get(index);
+    const stands = { before: before === null ? undefined : standOf(before), after: standOf(after) };
+    if (known === undefined) byIndex.set(index, { index, atMs, ...stands, reasons: [...reasons] });
+    else if (known.atMs === undefined) byIndex.set(index, { ...known, atMs });
+  }
+  return {
+    ...told,
+    rememberedFrom: Math.min(told.rememberedFrom, kept.from),
+    decisions: [...byIndex.values()].sort((a, b) => a.index - b.index),
+  };
+}
+
+function standOf({ leader, syncSet, suspects, ...stand }: KeptStand): PartitionStand {
+  return { ...stand, leader: leader ?? undefined, syncSet: [...syncSet], suspects: [...suspects] };
 }
 
 /** Asks every broker. Rejects where none answers, and for an unknown partition. */

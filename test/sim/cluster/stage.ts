@@ -343,6 +343,20 @@ export class Stage {
     return await this.end('a read', readAll());
   }
 
+  /** As {@link read}, whole values as texts, in order. */
+  async readTexts({ topic, partition }: Place): Promise<readonly string[]> {
+    this.#callers += 1;
+    const { tidemark } = this.world.workload.client(`t${this.#callers}`);
+    const readAll = async (): Promise<readonly string[]> => {
+      const texts: string[] = [];
+      await using consumer = tidemark.consumer({ topic, partitions: [partition], follow: false });
+      for await (const { value } of consumer.records())
+        texts.push(new TextDecoder().decode(value ?? undefined));
+      return texts;
+    };
+    return await this.end('a read', readAll());
+  }
+
   /** Gives a partition these replicas, of which the first leads. */
   async assign(place: Place, replicas: readonly number[]): Promise<void> {
     const { topic, partition } = place;

@@ -44,6 +44,7 @@ import type {
   BrokerPhase,
   BrokerReport,
   Explanation,
+  NamedDecision,
   ReplicaMarks,
   ReplicaRead,
 } from '../../../../broker/runtime/api.ts';
@@ -242,6 +243,9 @@ export class FakeBroker implements BrokerApi {
   }[] = [];
   /** What it remembers of any partition. */
   explanation: Explanation = { summary: '', refusal: '', decisions: [], rememberedFrom: 0 };
+  controls = false;
+  /** What it has seen decided. */
+  decided: NamedDecision[] = [];
   readonly logs = new Map<string, FakeLog>();
   readsFromDisk = false;
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -514,6 +518,14 @@ export class FakeBroker implements BrokerApi {
 
   explain(): Explanation {
     return this.explanation;
+  }
+
+  isController(): boolean {
+    return this.controls;
+  }
+
+  decisionsAfter(index: number): readonly NamedDecision[] {
+    return this.decided.filter((decision) => decision.index > index);
   }
 
   spreadFaults(): readonly SpreadFault[] {
