@@ -8,7 +8,7 @@
 import { DECISIONS_TOPIC, type KeptDecision, type KeptStand } from '../../base/kept-decisions.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type { Cancel } from '../../base/clock.ts';
-import { BrokerError } from '../../base/errors.ts';
+import type { BrokerError } from '../../base/errors.ts';
 import { AckLevel } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorFromMessage } from '../../wire/grpc/errors.ts';
 import type { Stand } from '../metadata/explain.ts';
