@@ -47,6 +47,7 @@ const SIMULATED = [
 ];
 /** Programs, and the adapters that join ports to the machine. process/system-clock.ts is the Clock. */
 const ON_THE_MACHINE = [
+  'broker/network/costs.ts',
   'broker/network/grpc-server.ts',
   'broker/network/probe.ts',
   'client/cli/**/*.ts',

@@ -36,6 +36,24 @@ export const EVENTS = {
     meaning: 'Changed certificate files of a listener cannot be used; it keeps those it has',
     fields: ['listener', 'reason'],
   },
+  'connection-refused': {
+    level: 'warn',
+    meaning:
+      'A connection was closed as it came, by a bound on what clients may cost; told at most once in ten seconds, with how many there were',
+    fields: ['reason', 'address', 'count'],
+  },
+  'call-refused': {
+    level: 'warn',
+    meaning:
+      'A call or a batch was refused with OVERLOADED: too much is held for clients; told as above',
+    fields: ['reason', 'address', 'count'],
+  },
+  'connection-closed': {
+    level: 'warn',
+    meaning:
+      'The greediest connection was closed: more was held for clients than may be; told as above',
+    fields: ['reason', 'address', 'count', 'bytes'],
+  },
   'seeds-disagree': {
     level: 'warn',
     meaning: 'The seeds know different clusters: this broker joins none',

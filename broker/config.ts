@@ -55,6 +55,13 @@ export interface Config {
   readonly tailCacheBytes: number;
   readonly reserveBytes: number;
   readonly produceWindowBytes: number;
+  readonly memoryBudgetBytes: number;
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly streamsMax: number;
+  readonly streamsPerConnectionMax: number;
+  readonly headerBytesMax: number;
+  readonly connectionIdleMs: number;
   readonly stopTimeoutMs: number;
   readonly retentionCheckMs: number;
   readonly featureLevelMax: number;
@@ -169,6 +176,13 @@ export function readConfig(
     tailCacheBytes: number('tailCacheBytes'),
     reserveBytes: number('reserveBytes'),
     produceWindowBytes: number('produceWindowBytes'),
+    memoryBudgetBytes: number('memoryBudgetBytes'),
+    connectionsMax: number('connectionsMax'),
+    connectionsPerAddressMax: number('connectionsPerAddressMax'),
+    streamsMax: number('streamsMax'),
+    streamsPerConnectionMax: number('streamsPerConnectionMax'),
+    headerBytesMax: number('headerBytesMax'),
+    connectionIdleMs: number('connectionIdleMs'),
     stopTimeoutMs: number('stopTimeoutMs'),
     retentionCheckMs: number('retentionCheckMs'),
     featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),

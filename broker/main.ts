@@ -18,13 +18,17 @@ import { ConfigError, isLoopback, readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { addServices } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
+import { Budget, type Door } from './network/budget.ts';
+import { budgetLimits, type Costs, costsOf, thisMachine } from './network/costs.ts';
 import { GrpcServer } from './network/grpc-server.ts';
+import { PressureLog } from './network/pressure-log.ts';
 import { probe } from './network/probe.ts';
 import type { Broker } from './runtime/broker.ts';
 import { type BrokerTls, openTls } from './tls.ts';
 import { openDisk } from './storage/disk.ts';
 import { createLogger } from '../process/logger.ts';
 import type { Logger } from '../process/logger.ts';
+import type { CostSource } from './telemetry/broker-source.ts';
 import { Metrics } from './telemetry/metrics.ts';
 
 /** Calls that run when the broker stops get so long to finish. */
@@ -46,8 +50,11 @@ async function run(config: Config, logger: Logger): Promise<void> {
     clock: systemClock,
     logger,
   });
-  const server = new GrpcServer(report, tls.client);
-  const internalServer = new GrpcServer(report, tls.internal);
+  const budget = new Budget(budgetLimits(config, thisMachine()));
+  const pressure = new PressureLog(onFact, systemClock);
+  const costs = (door: Door): Costs => costsOf(door, config, budget, pressure);
+  const server = new GrpcServer(report, tls.client, costs('client'));
+  const internalServer = new GrpcServer(report, tls.internal, costs('internal'));
   const channels = new ChannelPool(systemClock, tls.peers);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
@@ -68,7 +75,9 @@ async function run(config: Config, logger: Logger): Promise<void> {
     onExit: end,
     report,
   });
-  const serving = serve(broker, { version, report, server, internalServer, channels, tls });
+  const serving = serve(broker, {
+    ...{ version, report, server, internalServer, channels, tls, costs: { budget, pressure } },
+  });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
   await internalServer.listen(config.internalListen);
@@ -114,12 +123,13 @@ interface Around {
   readonly internalServer: GrpcServer;
   readonly channels: ChannelPool;
   readonly tls: BrokerTls;
+  readonly costs: CostSource;
 }
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, server, internalServer, channels, tls } = around;
-  const metrics = new Metrics(broker, () => tls.certificates());
+  const { version, report, server, internalServer, channels, tls, costs } = around;
+  const metrics = new Metrics(broker, () => tls.certificates(), costs);
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
     broker,

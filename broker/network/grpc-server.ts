@@ -1,24 +1,31 @@
 /** One listener of a broker: hosts services, and knows nothing of what they do. */
+import { lookup } from 'node:dns/promises';
+import { createServer, isIP, type Server as NetServer } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import {
+  type ConnectionInjector,
   Server,
   ServerCredentials,
+  type ServerInterceptor,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
 import { COMMON_OPTIONS, raiseHttp2Limits } from '../../wire/grpc/transport.ts';
+import { errorToStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { hostPort } from '../../base/host-port.ts';
+import { reasonOf } from '../../base/reason.ts';
 import type { Address } from '../runtime/ports.ts';
 import { admitting } from './admission.ts';
+import { type Costs, defaultCosts } from './costs.ts';
+import { Connections } from './connections.ts';
 import { guarded } from '../messages/guarded-service.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
+import { HELD, overloaded } from '../messages/held.ts';
 
-/**
- * Calls that one connection may have open: far above any client's need, far below what exhausts
- * memory.
- */
-const STREAMS_PER_CONNECTION_MAX = 1_000;
+/** Pause between looks for connections that do nothing. */
+const SWEEP_MS = 1_000;
 
 /** A defect that nobody is told of must not pass. */
 function stopTheProcess(error: unknown): void {
@@ -35,23 +42,40 @@ export interface ServerSecurity {
   readonly clusterId?: string;
 }
 
+type Handler = (call: { getPeer(): string }, ...rest: unknown[]) => unknown;
+
 export class GrpcServer {
   readonly #server: Server;
   readonly #report: ReportDefect;
   readonly #security: ServerSecurity;
+  readonly #connections: Connections;
+  readonly #unaryPaths = new Set<string>();
+  readonly #listeners: NetServer[] = [];
+  #sweep: NodeJS.Timeout | undefined;
 
-  constructor(report: ReportDefect = stopTheProcess, security: ServerSecurity = {}) {
+  constructor(
+    report: ReportDefect = stopTheProcess,
+    security: ServerSecurity = {},
+    costs: Costs = defaultCosts(),
+  ) {
     this.#report = report;
     this.#security = security;
+    const { streamsPerConnection, ...counted } = costs;
     raiseHttp2Limits();
     // Without channelz, grpc-js 1.14 forgets its sessions, and a forced shutdown waits for clients
     // to leave.
     const options = {
       ...COMMON_OPTIONS,
       'grpc.enable_channelz': 1,
-      'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
+      'grpc.max_concurrent_streams': streamsPerConnection,
+      interceptors: [this.#refusing],
     };
     this.#server = new Server(options);
+    this.#connections = new Connections({
+      ...counted,
+      isUnary: (path) => this.#unaryPaths.has(path),
+      nowMs: () => performance.now(),
+    });
   }
 
   /** Adds a service. Before {@link listen}. */
@@ -62,7 +86,11 @@ export class GrpcServer {
     const { clusterId } = this.#security;
     const judged =
       clusterId === undefined ? implementation : admitting(definition, implementation, clusterId);
-    const service = guarded(definition, judged, this.#report);
+    const service = guarded(definition, this.#counting(judged), this.#report);
+    for (const { path, requestStream, responseStream } of Object.values<ServiceDefinition[string]>(
+      definition as ServiceDefinition,
+    ))
+      if (!requestStream && !responseStream) this.#unaryPaths.add(path);
     this.#server.addService(service.definition, service.implementation);
   }
 
@@ -70,28 +98,91 @@ export class GrpcServer {
    * Starts to answer; resolves with the port, which differs from the asked one only when that is 0.
    * Rejects when it is taken.
    */
-  listen({ host, port }: Address): Promise<number> {
-    const target = hostPort(host, port);
-    return new Promise((resolve, reject) => {
-      const credentials = this.#security.credentials ?? ServerCredentials.createInsecure();
-      this.#server.bindAsync(target, credentials, (error, bound) => {
-        if (error === null) resolve(bound);
-        else
-          reject(
-            new BrokerError('INTERNAL', `Cannot listen on ${target}: ${error.message}`, {}, error),
-          );
-      });
-    });
+  async listen({ host, port }: Address): Promise<number> {
+    const credentials = this.#security.credentials ?? ServerCredentials.createInsecure();
+    const injector = this.#server.createConnectionInjector(credentials);
+    this.#sweep = setInterval(() => this.#connections.sweep(), SWEEP_MS).unref();
+    let bound = port;
+    try {
+      for (const address of await addressesOf(host))
+        bound = await this.#listenOn(address, bound, injector);
+    } catch (error) {
+      throw new BrokerError(
+        'INTERNAL',
+        `Cannot listen on ${hostPort(host, port)}: ${reasonOf(error)}`,
+        {},
+        error,
+      );
+    }
+    return bound;
   }
 
   /** Takes no new calls, lets those that run finish for `graceMs`, then cuts what is left. */
   close(graceMs: number): Promise<void> {
+    clearInterval(this.#sweep);
+    for (const listener of this.#listeners) listener.close();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs);
+      const cut = (): void => {
+        this.#server.forceShutdown();
+        this.#connections.cut();
+      };
+      const timer = setTimeout(cut, graceMs);
       this.#server.tryShutdown(() => {
         clearTimeout(timer);
+        this.#connections.close();
         resolve();
       });
     });
   }
+
+  /** Connections are taken here and not by gRPC, so that one too many costs nothing. */
+  #listenOn(host: string, port: number, injector: ConnectionInjector): Promise<number> {
+    const listener = createServer((socket) => {
+      if (this.#connections.accept(socket)) injector.injectConnection(socket);
+    });
+    this.#listeners.push(listener);
+    return new Promise((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen({ host, port }, () => {
+        listener.off('error', reject);
+        // What a connection suffers before it is one is its peer's to notice.
+        listener.on('error', () => undefined);
+        const address = listener.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : port);
+      });
+    });
+  }
+
+  /** Before anything of a call is read: a refused one costs its headers. */
+  readonly #refusing: ServerInterceptor = (_, call) => {
+    const excess = this.#connections.refusal(call.getPeer());
+    if (excess !== null) {
+      const what = excess === 'streams' ? 'Too many calls are open' : 'Too much memory is held';
+      call.sendStatus(errorToStatus(overloaded(what)));
+    }
+    // As it is: what the type asks for stands between a call and each of its messages.
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- alike
+    return call as ReturnType<ServerInterceptor>;
+  };
+
+  /** Handlers that can count with its connection what their call holds. */
+  #counting<Implementation extends UntypedServiceImplementation>(
+    implementation: Implementation,
+  ): Implementation {
+    const handlers = Object.entries(implementation).map(([name, handler]) => {
+      const counting: Handler = (call, ...rest) => {
+        Object.assign(call, { [HELD]: this.#connections.held(call.getPeer()) });
+        return (handler as Handler)(call, ...rest);
+      };
+      return [name, counting] as const;
+    });
+    return Object.fromEntries(handlers) as unknown as Implementation;
+  }
+}
+
+/** All that a name stands for, as it resolves here. */
+async function addressesOf(host: string): Promise<readonly string[]> {
+  if (isIP(host) !== 0) return [host];
+  const found = await lookup(host, { all: true });
+  return [...new Set(found.map(({ address }) => address))];
 }

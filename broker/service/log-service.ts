@@ -14,6 +14,7 @@ import {
 } from '../../proto/gen/tidemark/v1/log.ts';
 import { type FetchParts, serializeFetch } from '../../wire/grpc/frame-messages.ts';
 import { textField, topicNameField } from '../messages/fields.ts';
+import { heldOf } from '../messages/held.ts';
 import { expected, failCall, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import type { Appender } from './appender.ts';
 import { remainingMs } from '../messages/deadline.ts';
@@ -120,6 +121,7 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
       topic,
       ranges,
       recordsMax: request.maxRecords,
+      held: heldOf(call),
       send: (response) => call.write(response),
       finish: (error) => (error === null ? call.end() : failCall(call, error)),
     });

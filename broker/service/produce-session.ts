@@ -19,6 +19,7 @@ import type { AckLevel, AppendResult } from '../replication/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, refuse, topicIdField } from '../messages/fields.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
+import { heldOf, overloaded } from '../messages/held.ts';
 import { expectedEndField } from './expected-end.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -90,10 +91,17 @@ export class ProduceSession {
       this.#answer(failure(batchId, new BrokerError('OVERLOADED', message)));
       return;
     }
+    const held = heldOf(this.#call);
+    if (!held.tryAdd(bytes)) {
+      const error = overloaded(`${this.#bytesInFlight} bytes are unanswered on this stream`);
+      this.#answer(failure(batchId, error));
+      return;
+    }
     const startedMs = this.#broker.clock.monotonicMs();
     this.#bytesInFlight += bytes;
     this.#batchesInFlight += 1;
     const done = (result: AppendResult): void => {
+      held.add(-bytes);
       this.#bytesInFlight -= bytes;
       this.#batchesInFlight -= 1;
       this.#traffic.appended(

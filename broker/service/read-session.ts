@@ -18,6 +18,7 @@ import type { BrokerId, LeaderEpoch, Offset } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { Cancel } from '../../base/clock.ts';
 import { topicIdBytes } from '../messages/fields.ts';
+import type { Held } from '../messages/held.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from './cluster.ts';
 import { type Feed, type FeedEvents, openFeed } from './feeds.ts';
@@ -51,6 +52,8 @@ export interface ReadOptions {
   readonly recordsMax: number;
   readonly traffic: Traffic;
   readonly report: ReportDefect;
+  /** Where frames are counted that wait for the client. */
+  readonly held: Held;
   /** False: nothing more until {@link ReadSession.onDrain}. */
   readonly send: (response: ReadResponse) => boolean;
   /** Called once, after the last message; null when all was read. */
@@ -90,6 +93,7 @@ export class ReadSession {
   readonly #feeds = new Map<BrokerId, Feed>();
   readonly #cancelWatch: Cancel;
   #queue: QueuedFrames[] = [];
+  #heldBytes = 0;
   #sending: Sending | null = null;
   #recordsLeft: number;
   #isFull = false;
@@ -126,6 +130,12 @@ export class ReadSession {
     for (const { cancelRetry } of this.#cursors.values()) cancelRetry?.();
     this.#queue = [];
     this.#sending = null;
+    this.#hold(-this.#heldBytes);
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#options.held.add(bytes);
   }
 
   #finish(error: BrokerError | null): void {
@@ -177,8 +187,10 @@ export class ReadSession {
         const cursor = this.#cursors.get(part.partition);
         if (this.#isClosed || cursor?.source !== brokerId) return;
         if (part.error !== undefined) return this.#failed(cursor, errorFromMessage(part.error));
-        for (const chunk of part.frames)
+        for (const chunk of part.frames) {
           this.#queue.push({ cursor, source: brokerId, chunk, losses: part.losses });
+          this.#hold(chunk.length);
+        }
         this.#schedule();
       },
       onClosed: (error) => {
@@ -228,6 +240,7 @@ export class ReadSession {
   }
 
   #returnCredit(brokerId: BrokerId, bytes: number): void {
+    this.#hold(-bytes);
     this.#feeds.get(brokerId)?.request({ subscribe: [], unsubscribe: [], creditBytes: bytes });
   }
 

@@ -66,3 +66,16 @@ export interface BrokerSource {
   report(): BrokerSample;
   image(): MetadataSample;
 }
+
+/** What clients cost. */
+export interface CostSource {
+  readonly budget: {
+    readonly bytes: number;
+    readonly streams: number;
+    readonly limits: { readonly bytes: number };
+    connections(door: 'client' | 'internal'): number;
+  };
+  readonly pressure: {
+    totals(): readonly { readonly what: string; readonly reason: string; readonly count: number }[];
+  };
+}

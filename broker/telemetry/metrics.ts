@@ -5,7 +5,8 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-import type { BrokerSample, BrokerSource, ReplicaSample } from './broker-source.ts';
+import type { BrokerSample, BrokerSource, CostSource, ReplicaSample } from './broker-source.ts';
+import { watchCosts } from './cost-metrics.ts';
 
 /** From a loopback round trip to a client's patience. */
 const LATENCY_BUCKETS_S = [
@@ -159,9 +160,17 @@ export class Metrics {
   );
   #epochs = new Map<string, ReplicaSample['status']>();
 
-  /** @param certificates of listeners with TLS */
-  constructor(source: BrokerSource, certificates: Certificates = () => []) {
+  /**
+   * @param certificates of listeners with TLS
+   * @param costs null: nobody counts what clients cost
+   */
+  constructor(
+    source: BrokerSource,
+    certificates: Certificates = () => [],
+    costs: CostSource | null = null,
+  ) {
     this.#source = source;
+    if (costs !== null) watchCosts(this.#registry, costs);
     this.#certificates = certificates;
     collectDefaultMetrics({ register: this.#registry });
   }

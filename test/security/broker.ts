@@ -17,10 +17,13 @@ import {
   type status as Status,
 } from '@grpc/grpc-js';
 import { assembleBroker } from '../../broker/assemble.ts';
-import { readConfig } from '../../broker/config.ts';
+import { type Config, readConfig } from '../../broker/config.ts';
 import { addServices } from '../../broker/front.ts';
 import { ChannelPool } from '../../broker/network/channel-pool.ts';
+import { Budget } from '../../broker/network/budget.ts';
+import { budgetLimits, costsOf, thisMachine } from '../../broker/network/costs.ts';
 import { GrpcServer } from '../../broker/network/grpc-server.ts';
+import { PressureLog } from '../../broker/network/pressure-log.ts';
 import { probe } from '../../broker/network/probe.ts';
 import { openDisk } from '../../broker/storage/disk.ts';
 import { Metrics } from '../../broker/telemetry/metrics.ts';
@@ -32,7 +35,7 @@ import { callUnary } from '../../wire/grpc/calls.ts';
 
 export const BROKER_ID = 5;
 /** Is appended to and read after each blow. */
-const TOPIC = 'calm';
+export const TOPIC = 'calm';
 /** What is thrown may name it, and delete it. */
 export const OTHER_TOPIC = 'storm';
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
@@ -55,9 +58,47 @@ export class VictimBroker {
   readonly methods: ServedMethod[] = [];
   /** What no caller may bring about. */
   readonly defects: unknown[] = [];
+  /** What its connections hold, as it counts. */
+  readonly budget: Budget;
+  readonly pressure: PressureLog;
+  readonly #config: Config;
   readonly #stops: (() => unknown)[] = [];
   #clients: Readonly<Record<Door, Client>> | null = null;
   #appended = 0;
+
+  private constructor(config: Config) {
+    this.#config = config;
+    this.budget = new Budget(budgetLimits(config, thisMachine()));
+    this.pressure = new PressureLog(() => {}, systemClock);
+  }
+
+  /** @param args further options of it */
+  static async start(args: readonly string[] = []): Promise<VictimBroker> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'tidemark-security-'));
+    const port = await freePorts(2);
+    const config = readConfig(
+      [
+        ...['--id', `${BROKER_ID}`, '--data', dataDir, '--disk-reserve-bytes', '0'],
+        ...['--listen', `127.0.0.1:${port}`, '--internal-listen', `127.0.0.1:${port + 1}`],
+        ...args,
+      ],
+      {},
+    );
+    const victim = new VictimBroker(config);
+    victim.#stops.push(() => rmSync(dataDir, { recursive: true, force: true }));
+    try {
+      await victim.#start();
+      return victim;
+    } catch (error) {
+      await victim.stop();
+      throw error;
+    }
+  }
+
+  /** Of its listener for clients. */
+  get port(): number {
+    return this.#config.listen.port;
+  }
 
   get client(): Client {
     return this.#clientOf('client');
@@ -68,18 +109,8 @@ export class VictimBroker {
     return this.#clients[door];
   }
 
-  async start(): Promise<void> {
-    const dataDir = mkdtempSync(join(tmpdir(), 'tidemark-security-'));
-    this.#stops.push(() => rmSync(dataDir, { recursive: true, force: true }));
-    const port = await freePorts(2);
-    const [listen, internalListen] = [`127.0.0.1:${port}`, `127.0.0.1:${port + 1}`];
-    const config = readConfig(
-      [
-        ...['--id', `${BROKER_ID}`, '--data', dataDir, '--disk-reserve-bytes', '0'],
-        ...['--listen', listen, '--internal-listen', internalListen],
-      ],
-      {},
-    );
+  async #start(): Promise<void> {
+    const config = this.#config;
     const report = (error: unknown): void => {
       this.defects.push(error);
     };
@@ -116,8 +147,8 @@ export class VictimBroker {
     await internalServer.listen(config.internalListen);
     await server.listen(config.listen);
     this.#clients = {
-      client: new Client(listen, credentials.createInsecure()),
-      internal: new Client(internalListen, credentials.createInsecure()),
+      client: new Client(`127.0.0.1:${this.port}`, credentials.createInsecure()),
+      internal: new Client(`127.0.0.1:${config.internalListen.port}`, credentials.createInsecure()),
     };
     this.#stops.push(
       () => broker.stop(),
@@ -141,7 +172,8 @@ export class VictimBroker {
 
   /** A server that writes down what is added to it. */
   #listener(door: Door, report: (error: unknown) => void): GrpcServer {
-    const server = new GrpcServer(report);
+    const costs = costsOf(door, this.#config, this.budget, this.pressure);
+    const server = new GrpcServer(report, {}, costs);
     const add = server.add.bind(server);
     server.add = (definition: ServiceDefinition, implementation) => {
       this.methods.push(...Object.values(definition).map((method) => ({ ...method, door })));
@@ -184,6 +216,12 @@ export class VictimBroker {
     if (status !== 1) throw new Error(`Health says ${status}`);
     this.#appended += 1;
     const value = Buffer.from(`record ${this.#appended}`);
+    await this.#read(value, await this.append(value));
+    if (this.defects.length > 0) throw new AggregateError(this.defects, 'defects were reported');
+  }
+
+  /** Resolves with the record's offset. */
+  async append(value: Buffer): Promise<number> {
     const { results } = await callUnary(
       this.client,
       LogServiceService.append,
@@ -193,12 +231,11 @@ export class VictimBroker {
         acks: AckLevel.ACK_LEVEL_ALL,
         condition: undefined,
       },
-      options,
+      { deadlineMs: CALM_MS, clock: systemClock },
     );
     const error = results[0]?.error;
     if (error !== undefined) throw new Error(`append is answered with ${error.code}`);
-    await this.#read(value, results[0]?.offset ?? 0);
-    if (this.defects.length > 0) throw new AggregateError(this.defects, 'defects were reported');
+    return results[0]?.offset ?? 0;
   }
 
   #read(value: Buffer, offset: number): Promise<void> {

@@ -13,10 +13,12 @@ const PATIENCE_MS = 300;
 const AT_ONCE = 20;
 
 describe('every method of every service', () => {
-  const victim = new VictimBroker();
+  let victim: VictimBroker;
   const shapes = new Shapes(IMAGE);
 
-  beforeAll(() => victim.start(), 60_000);
+  beforeAll(async () => {
+    victim = await VictimBroker.start();
+  }, 60_000);
   afterAll(() => victim.stop(), 60_000);
 
   it('stands what no honest client sends', async () => {

@@ -38,8 +38,10 @@ const METHODS: readonly { readonly path: string; readonly doors: readonly Door[]
 ];
 
 describe('the listeners of a broker', () => {
-  const victim = new VictimBroker();
-  beforeAll(() => victim.start(), 60_000);
+  let victim: VictimBroker;
+  beforeAll(async () => {
+    victim = await VictimBroker.start();
+  }, 60_000);
   afterAll(() => victim.stop(), 60_000);
 
   it('serve every method that there is', () => {

@@ -16,6 +16,8 @@ export interface BrokerPlace {
   readonly args: readonly string[];
   /** Beside the environment of the test. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A shell's line that each of its processes runs first. */
+  readonly before?: string | undefined;
 }
 
 export class BrokerProcess {
@@ -39,6 +41,11 @@ export class BrokerProcess {
     this.internalAddress = `${host}:${place.internalPort}`;
   }
 
+  /** Of the latest process; 0: none was started. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   /** How the latest process ended; undefined while it runs. */
   get ending(): Ending | undefined {
     return this.#child?.ending;
@@ -50,8 +57,9 @@ export class BrokerProcess {
 
   start(): void {
     if (this.isRunning) throw new Error(`broker ${this.brokerId} is running already`);
-    const { logFile, args: placeArgs, env } = this.#place;
-    this.#child = new Child('broker/main.ts', [...placeArgs, ...this.options], logFile, env);
+    const { logFile, args: placeArgs, env, before = null } = this.#place;
+    const args = [...placeArgs, ...this.options];
+    this.#child = new Child('broker/main.ts', args, logFile, env, before);
   }
 
   /**

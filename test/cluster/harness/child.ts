@@ -33,18 +33,24 @@ export class Child {
   /**
    * Runs a program of this checkout as `npm start` and `tidemark` do, on the Node that runs the
    * test, its output appended to `logFile`.
+   *
+   * @param before a shell's line that the process runs first, such as a limit of its own
    */
   constructor(
     program: string,
     args: readonly string[],
     logFile: string,
     env: Readonly<Record<string, string>> = {},
+    before: string | null = null,
   ) {
     const log = openSync(logFile, 'a');
     this.logFile = logFile;
     // Brokers end in order when the channel closes, so that none outlives a test that was killed
     // itself.
-    this.#child = spawn(process.execPath, [RUNNER, program, ...args], {
+    const line = [process.execPath, RUNNER, program, ...args];
+    const [file = '', ...rest] =
+      before === null ? line : ['/bin/sh', '-c', `${before} && exec "$@"`, 'sh', ...line];
+    this.#child = spawn(file, rest, {
       cwd: ROOT,
       env: { ...environment(), ...env },
       stdio: ['ignore', log, log, 'ipc'],

@@ -37,6 +37,8 @@ export interface ClusterOptions {
   readonly hostOf?: (brokerId: number) => string;
   /** Beside the environment of the test. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A shell's line that each broker's process runs first, such as a limit of its own. */
+  readonly before?: string;
   /** Of the cluster's clients; default: no TLS. */
   readonly credentials?: ChannelCredentials;
   /** The cluster's id; default: a new one. */
@@ -107,9 +109,11 @@ export class TestCluster {
         httpPort: firstPort + ids.length + index,
         internalPort: firstPort + 2 * ids.length + index,
       };
-      const { env = {} } = options;
+      const { env = {}, before } = options;
       const host = hostOf(brokerId);
-      return new BrokerProcess({ brokerId, host, ...ports, dataDir, logFile, args, env });
+      return new BrokerProcess({
+        ...{ brokerId, host, ...ports, dataDir, logFile, args, env, before },
+      });
     });
     const initially = options.initially ?? ids.length;
     for (const id of ids.slice(initially)) this.#absent.add(id);

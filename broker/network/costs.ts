@@ -1,0 +1,119 @@
+/**
+ * What one listener may cost, from the options of the broker and from what the machine gives it: so
+ * much of the container's memory, so many of the process's descriptors.
+ */
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { NUMBER_OPTIONS } from '../../base/broker-options.ts';
+import { Budget, type BudgetLimits, type Door } from './budget.ts';
+import type { Pressure } from './connections.ts';
+
+/** Options of a broker that bound what its clients cost. */
+export interface CostOptions {
+  /** 0: {@link MEMORY_SHARE} of the container's memory. */
+  readonly memoryBudgetBytes: number;
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  readonly streamsPerConnectionMax: number;
+  readonly streamsMax: number;
+  readonly headerBytesMax: number;
+  readonly connectionIdleMs: number;
+}
+
+/** Of one listener. */
+export interface Costs {
+  readonly door: Door;
+  /** Of the process: all listeners have the same. */
+  readonly budget: Budget;
+  readonly pressure: Pressure;
+  readonly streamsPerConnection: number;
+  readonly headerBytes: number;
+  readonly idleMs: number;
+  readonly unusedMs: number;
+}
+
+/** What the machine gives. */
+export interface Machine {
+  readonly memoryBytes: number;
+  /** Infinity: not known. */
+  readonly descriptors: number;
+}
+
+/**
+ * The rest is for the program itself (100 MiB at rest), newest batches (`tail-cache-bytes`), what
+ * is on its way to a disk, and what no longer counts and is not collected yet.
+ */
+const MEMORY_SHARE = 1 / 6;
+/** The rest is for logs, channels to other brokers, and the program itself. */
+const CLIENT_DESCRIPTORS_SHARE = 3 / 8;
+const INTERNAL_DESCRIPTORS_SHARE = 1 / 8;
+/** Far above two lanes from each of a hundred brokers, and the operator. */
+const INTERNAL_CONNECTIONS_MAX = 1_024;
+/** Between a connection and its first call, with the handshakes of TLS. */
+const UNUSED_MS_MAX = 20_000;
+
+export function budgetLimits(options: CostOptions, machine: Machine): BudgetLimits {
+  const { descriptors, memoryBytes } = machine;
+  const share = (part: number): number => Math.max(1, Math.floor(descriptors * part));
+  return {
+    bytes: options.memoryBudgetBytes || Math.floor(memoryBytes * MEMORY_SHARE),
+    streams: options.streamsMax,
+    connections: Math.min(options.connectionsMax, share(CLIENT_DESCRIPTORS_SHARE)),
+    connectionsPerAddress: options.connectionsPerAddressMax,
+    internalConnections: Math.min(INTERNAL_CONNECTIONS_MAX, share(INTERNAL_DESCRIPTORS_SHARE)),
+  };
+}
+
+export function costsOf(
+  door: Door,
+  options: CostOptions,
+  budget: Budget,
+  pressure: Pressure,
+): Costs {
+  const idleMs = options.connectionIdleMs;
+  return {
+    door,
+    budget,
+    pressure,
+    streamsPerConnection: options.streamsPerConnectionMax,
+    headerBytes: options.headerBytesMax,
+    // The end of a broker's connection is news of its death.
+    idleMs: door === 'internal' ? 0 : idleMs,
+    unusedMs: Math.min(idleMs, UNUSED_MS_MAX),
+  };
+}
+
+/** The container's memory, or the machine's; the process's descriptors. */
+export function thisMachine(): Machine {
+  // Where nothing bounds it, version 1 of control groups names a number larger than any machine.
+  const bound = process.constrainedMemory();
+  const memoryBytes = bound > 0 ? Math.min(bound, totalmem()) : totalmem();
+  return { memoryBytes, descriptors: descriptorsMax() };
+}
+
+/** Node raises the soft limit to the hard one as it starts. */
+function descriptorsMax(): number {
+  try {
+    const found = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+    return Number(found?.[1] ?? Number.POSITIVE_INFINITY);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+const IGNORED: Pressure = { refused: () => {}, closed: () => {}, idle: () => {} };
+
+/** As a broker has them that was given no options; nobody is told of what is refused. */
+export function defaultCosts(door: Door = 'client'): Costs {
+  const fallback = (name: keyof CostOptions): number => NUMBER_OPTIONS[name].fallback;
+  const options: CostOptions = {
+    memoryBudgetBytes: fallback('memoryBudgetBytes'),
+    connectionsMax: fallback('connectionsMax'),
+    connectionsPerAddressMax: fallback('connectionsPerAddressMax'),
+    streamsPerConnectionMax: fallback('streamsPerConnectionMax'),
+    streamsMax: fallback('streamsMax'),
+    headerBytesMax: fallback('headerBytesMax'),
+    connectionIdleMs: fallback('connectionIdleMs'),
+  };
+  return costsOf(door, options, new Budget(budgetLimits(options, thisMachine())), IGNORED);
+}

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { Budget } from '../../../../broker/network/budget.ts';
+import {
+  budgetLimits,
+  type CostOptions,
+  costsOf,
+  defaultCosts,
+  thisMachine,
+} from '../../../../broker/network/costs.ts';
+
+const MIB = 1024 * 1024;
+const OPTIONS: CostOptions = {
+  memoryBudgetBytes: 0,
+  connectionsMax: 4_096,
+  connectionsPerAddressMax: 1_024,
+  streamsPerConnectionMax: 256,
+  streamsMax: 16_384,
+  headerBytesMax: 16_384,
+  connectionIdleMs: 300_000,
+};
+
+describe('budgetLimits', () => {
+  it('takes a sixth of the memory, unless an option says how much', () => {
+    const machine = { memoryBytes: 300 * MIB, descriptors: 20_000 };
+    expect(budgetLimits(OPTIONS, machine).bytes).toBe(50 * MIB);
+    expect(budgetLimits({ ...OPTIONS, memoryBudgetBytes: 5 * MIB }, machine).bytes).toBe(5 * MIB);
+  });
+
+  it.each([
+    [128, { connections: 48, internalConnections: 16 }],
+    [4_096, { connections: 1_536, internalConnections: 512 }],
+    [Number.POSITIVE_INFINITY, { connections: 4_096, internalConnections: 1_024 }],
+  ])('leaves half of %d descriptors to the logs', (descriptors, expected) => {
+    const limits = budgetLimits(OPTIONS, { memoryBytes: 300 * MIB, descriptors });
+    expect(limits).toMatchObject(expected);
+  });
+});
+
+describe('costsOf', () => {
+  const { budget, pressure } = defaultCosts();
+
+  it('closes idle connections of clients, and none of brokers', () => {
+    const idleOf = (door: 'client' | 'internal') => costsOf(door, OPTIONS, budget, pressure).idleMs;
+    expect([idleOf('client'), idleOf('internal')]).toEqual([300_000, 0]);
+  });
+
+  it('waits less for the first call than between calls', () => {
+    const unusedOf = (connectionIdleMs: number) =>
+      costsOf('client', { ...OPTIONS, connectionIdleMs }, budget, pressure).unusedMs;
+    expect([unusedOf(300_000), unusedOf(5_000)]).toEqual([20_000, 5_000]);
+  });
+});
+
+describe('thisMachine', () => {
+  it('has memory and descriptors', () => {
+    const { memoryBytes, descriptors } = thisMachine();
+    expect(memoryBytes).toBeGreaterThan(MIB);
+    expect(memoryBytes).toBeLessThan(2 ** 50);
+    expect(descriptors).toBeGreaterThan(10);
+    expect(new Budget(budgetLimits(OPTIONS, thisMachine())).bytes).toBe(0);
+  });
+});
