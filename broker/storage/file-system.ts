@@ -25,6 +25,8 @@ export interface FileStatus {
 export interface VolumeStatus {
   readonly type: number;
   readonly freeBytes: number;
+  /** Of the whole volume. */
+  readonly totalBytes: number;
 }
 
 /** `read`: must exist. `write`: read and write, made when absent. */
@@ -81,8 +83,8 @@ export const nodeFileSystem: FileSystem = {
     };
   },
   async volume(path) {
-    const status = await fs.promises.statfs(path);
-    return { type: status.type, freeBytes: status.bavail * status.bsize };
+    const { type, bavail, blocks, bsize } = await fs.promises.statfs(path);
+    return { type, freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   },
   rename: (from, to) => fs.promises.rename(from, to),
   remove: (path) => fs.promises.rm(path, { force: true, recursive: true }),

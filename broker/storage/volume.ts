@@ -25,6 +25,8 @@ export interface VolumeOptions {
 
 /** Files open for reading at one time, over all partitions. */
 const READERS_MAX = 256;
+/** Largest part of a volume that is a reserve. */
+const RESERVE_SHARE_MAX = 1 / 4;
 /**
  * Indexes of segments in memory that were loaded for a reader, over all partitions; some 128 KiB
  * each for segments of 1 GiB.
@@ -49,6 +51,9 @@ export class Volume {
   readonly #failureCallbacks: ((error: Error) => void)[] = [];
   #failure: Error | null = null;
   #freeBytes = Number.MAX_SAFE_INTEGER;
+  #totalBytes = Number.MAX_SAFE_INTEGER;
+  /** As it was set, whatever the volume is. */
+  #askedReserveBytes: number;
   #writtenSinceLook = 0;
 
   constructor(options: VolumeOptions) {
@@ -59,6 +64,7 @@ export class Volume {
     this.#gate = options.gate;
     this.#dataDir = options.dataDir;
     const { files, dataDir, logger, reserveBytes } = options;
+    this.#askedReserveBytes = reserveBytes;
     this.#reserve = new Reserve({ files, path: `${dataDir}/reserve`, logger, bytes: reserveBytes });
     this.control = this.#reserve.files;
     this.#readers = new ReaderCache(options.files);
@@ -133,9 +139,10 @@ export class Volume {
     oldest.unloadIndex();
   }
 
-  /** Another reserve; in force at once. */
+  /** Another reserve; in force at once. A part of the volume at most. */
   setReserve(reserveBytes: number): void {
-    this.#reserve.setBytes(reserveBytes);
+    this.#askedReserveBytes = reserveBytes;
+    this.#boundReserve();
   }
 
   get reserveBytes(): number {
@@ -145,6 +152,22 @@ export class Volume {
   /** Free bytes as of the last look, less what was written since, less what the reserve lacks. */
   freeBytes(): number {
     return this.#freeBytes - this.#writtenSinceLook - this.#reserve.missingBytes;
+  }
+
+  /**
+   * A reserve as large as the volume would refuse every append, and one live setting is for brokers
+   * with volumes of any size.
+   */
+  #boundReserve(): void {
+    const reserveBytesMax = Math.floor(this.#totalBytes * RESERVE_SHARE_MAX);
+    const reserveBytes = Math.min(this.#askedReserveBytes, reserveBytesMax);
+    if (reserveBytes === this.#reserve.bytes) return;
+    if (reserveBytes < this.#askedReserveBytes)
+      this.logger.warn(
+        { askedBytes: this.#askedReserveBytes, reserveBytes, volumeBytes: this.#totalBytes },
+        'the reserve is a quarter of the volume: more was asked',
+      );
+    this.#reserve.setBytes(reserveBytes);
   }
 
   /** Looks at the volume again, and lets the reserve grow where there is room. */
@@ -159,8 +182,10 @@ export class Volume {
     try {
       await this.#reserve.look();
       const written = this.#writtenSinceLook;
-      const { freeBytes } = await this.files.volume(this.#dataDir);
+      const { freeBytes, totalBytes } = await this.files.volume(this.#dataDir);
       this.#freeBytes = freeBytes;
+      this.#totalBytes = totalBytes;
+      this.#boundReserve();
       // What was written while statfs ran may be missing in its answer.
       this.#writtenSinceLook -= written;
     } catch (error) {

@@ -111,7 +111,8 @@ export class SimVolume {
 
   status(path: string): VolumeStatus {
     this.#find(path, 'statfs');
-    return { type: VOLUME_TYPE, freeBytes: this.freeBytes };
+    const { freeBytes } = this;
+    return { type: VOLUME_TYPE, freeBytes, totalBytes: this.#capacityBytes };
   }
 
   get usedBytes(): number {

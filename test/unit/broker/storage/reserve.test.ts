@@ -7,6 +7,7 @@ import { nodeFileSystem } from '../../../../broker/storage/file-system.ts';
 import {
   bytesOf,
   control,
+  fileSystemWith,
   frames,
   headersOf,
   ioError,
@@ -47,7 +48,7 @@ class SmallVolume {
       this.#resize(file, bytes);
       return nodeFileSystem.truncate(file, bytes);
     },
-    volume: () => Promise.resolve({ type: 1, freeBytes: this.freeBytes }),
+    volume: () => Promise.resolve({ type: 1, freeBytes: this.freeBytes, totalBytes: 1024 * MIB }),
   };
 
   constructor(freeBytes: number) {
@@ -59,6 +60,21 @@ class SmallVolume {
     this.#sizes.set(file, bytes);
   }
 }
+
+describe('a reserve larger than its volume allows', () => {
+  it.each([
+    { asked: 8 * MIB, reserveBytes: 8 * MIB },
+    { asked: 2 ** 40, reserveBytes: 16 * MIB },
+  ])('of $asked bytes on 64 MiB is $reserveBytes', async ({ asked, reserveBytes }) => {
+    const totalBytes = 64 * MIB;
+    const volume = () => Promise.resolve({ type: 1, freeBytes: 40 * MIB, totalBytes });
+    const files = fileSystemWith({ volume });
+    const { disk } = await startTestDisk({ files, reserveBytes: asked });
+    expect(disk.shortage()).toBeNull();
+    expect(disk.freeBytes()).toBe(40 * MIB - reserveBytes);
+    await disk.close();
+  });
+});
 
 describe('a volume that others have filled', () => {
   it('has room for control batches, checkpoint, session and metadata, and none for data', async () => {
