@@ -291,6 +291,35 @@ describe('charts/tidemark, rendered', () => {
     ).toEqual([]);
   });
 
+  it('runs two copies of the operator, on different nodes, of which one may be evicted', () => {
+    const objects = render();
+    const deployment = one(objects, 'Deployment').spec as unknown as Deployment;
+    const { spec, metadata } = deployment.template;
+    expect(deployment.replicas).toBe(2);
+    expect(spec.topologySpreadConstraints).toEqual([
+      {
+        maxSkew: 1,
+        topologyKey: 'kubernetes.io/hostname',
+        whenUnsatisfiable: 'DoNotSchedule',
+        nodeTaintsPolicy: 'Honor',
+        matchLabelKeys: ['pod-template-hash'],
+        labelSelector: deployment.selector,
+      },
+    ]);
+    const budget = one(objects, 'PodDisruptionBudget').spec;
+    expect(budget).toEqual({
+      maxUnavailable: 1,
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
+      selector: deployment.selector,
+    });
+    expect(metadata.labels).toMatchObject(deployment.selector.matchLabels);
+  });
+
+  it('lets a node with the only copy of the operator be drained', () => {
+    const budgets = render({ replicas: 1 }).filter(({ kind }) => kind === 'PodDisruptionBudget');
+    expect(budgets).toEqual([]);
+  });
+
   it('has the dashboard as it is', () => {
     const { data } = one(render(EVERYTHING), 'ConfigMap');
     expect(data?.['tidemark.json']?.trimEnd()).toBe(
@@ -334,6 +363,15 @@ describe('charts/tidemark, rendered', () => {
     ]);
   });
 });
+
+interface Deployment {
+  readonly replicas: number;
+  readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
+  readonly template: {
+    readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+    readonly spec: { readonly topologySpreadConstraints: unknown };
+  };
+}
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;

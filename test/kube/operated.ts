@@ -219,15 +219,17 @@ export class OperatedCluster {
   }
 
   /**
-   * Every action that the operator that runs now has begun, in its order; one that was begun
-   * several times in a row counts once.
+   * Every action that the copies of the operator that run now have begun, in its order; one that
+   * was begun several times in a row counts once.
    */
   async acts(...actions: readonly string[]): Promise<Act[]> {
-    const log = await this.#kube.kubectl('logs', `deployment/${RELEASE}`, '--tail=-1');
+    const selector = `app.kubernetes.io/instance=${RELEASE},app.kubernetes.io/component=operator`;
+    const log = await this.#kube.kubectl('logs', `--selector=${selector}`, '--tail=-1');
     const all = log
       .split('\n')
       .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Partial<Act>)
+      .map((line) => JSON.parse(line) as Partial<Act> & { readonly time: string })
+      .sort((left, right) => Date.parse(left.time) - Date.parse(right.time))
       .flatMap(({ action, brokerId, brokerIds, name, replicas }): Act[] =>
         action === undefined || !actions.includes(action)
           ? []

@@ -20,7 +20,7 @@ describe('two operators', () => {
   const scene = useKube(
     async (kube) => {
       const cluster = new OperatedCluster(kube);
-      await cluster.start({}, 'replicas=2');
+      await cluster.start();
       return { kube, cluster };
     },
     { needs: 'launched' },

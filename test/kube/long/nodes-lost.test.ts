@@ -29,7 +29,7 @@ describe('a LogCluster that loses a node', () => {
     async (kube) => {
       const cluster = new OperatedCluster(kube);
       // Two copies of the operator: the node that is lost may have one of them.
-      await cluster.start({ rack: { spread: 'Required' } }, 'rbac.nodes=true', 'replicas=2');
+      await cluster.start({ rack: { spread: 'Required' } }, 'rbac.nodes=true');
       return { kube, cluster };
     },
     { needs: 'launched' },
