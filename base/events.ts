@@ -196,6 +196,17 @@ export const EVENTS = {
     meaning: 'The orderly stop was called off; the broker may lead again',
     fields: [],
   },
+  'stop-waits': {
+    level: 'warn',
+    meaning:
+      'The pod is to be deleted, and a stop now would refuse appends, or take a last copy or the quorum: the broker makes it wait',
+    fields: ['reason'],
+  },
+  'stop-unsafe': {
+    level: 'warn',
+    meaning: 'That wait is over without avail; the broker is stopped all the same',
+    fields: ['reason', 'waitedMs'],
+  },
   'stop-deadline-passed': {
     level: 'warn',
     meaning: 'The broker stops although it still leads: the time for an orderly stop is over',

@@ -24,6 +24,7 @@ import { GrpcServer } from './network/grpc-server.ts';
 import { PressureLog } from './network/pressure-log.ts';
 import { probe } from './network/probe.ts';
 import type { Broker } from './runtime/broker.ts';
+import { StopGate } from './service/stop-gate.ts';
 import { type BrokerTls, openTls } from './tls.ts';
 import { openDisk } from './storage/disk.ts';
 import { createLogger } from '../process/logger.ts';
@@ -76,7 +77,8 @@ async function run(config: Config, logger: Logger): Promise<void> {
     report,
   });
   const serving = serve(broker, {
-    ...{ version, report, server, internalServer, channels, tls, costs: { budget, pressure } },
+    ...{ version, report, onFact, server, internalServer, channels, tls },
+    costs: { budget, pressure },
   });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
@@ -119,6 +121,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
 interface Around {
   readonly version: string;
   readonly report: (error: unknown) => void;
+  readonly onFact: OnFact;
   readonly server: GrpcServer;
   readonly internalServer: GrpcServer;
   readonly channels: ChannelPool;
@@ -128,7 +131,7 @@ interface Around {
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, server, internalServer, channels, tls, costs } = around;
+  const { version, report, onFact, server, internalServer, channels, tls, costs } = around;
   const metrics = new Metrics(broker, () => tls.certificates(), costs);
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
@@ -143,6 +146,7 @@ function serve(broker: Broker, around: Around) {
     traffic: metrics,
     report,
   });
+  const stopGate = new StopGate(services.cluster, onFact);
   const pages = new ProbeServer({
     // Shallow on purpose: a restart cures a loop that hangs, and nothing else that a broker may
     // suffer from.
@@ -153,6 +157,7 @@ function serve(broker: Broker, around: Around) {
       return diskFault === null ? phase : `${phase}; ${diskFault}`;
     },
     metrics: () => metrics.text(),
+    whenMayStop: () => stopGate.whenOpen(),
     metricsContentType: metrics.contentType,
   });
   return { services, health, pages };

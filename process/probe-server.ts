@@ -1,9 +1,10 @@
 /**
- * The port for probes and scrapes: /livez, /readyz, /metrics. Apart from the gRPC port, so that a
- * flood of calls does not hide a living process.
+ * The port for probes and scrapes: /livez, /readyz, /metrics, and /may-stop of a broker. Apart from
+ * the gRPC port, so that a flood of calls does not hide a living process.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { reasonOf } from '../base/reason.ts';
+import { STOP_PAGE } from '../base/stop-veto.ts';
 
 /** What is shown. */
 export interface ProbePages {
@@ -15,17 +16,22 @@ export interface ProbePages {
   readonly whyNotReady: () => string | null;
   readonly metrics: () => Promise<string>;
   readonly metricsContentType: string;
+  /** Resolves once this process may be stopped, or no wait helps; absent: there is no such page. */
+  readonly whenMayStop?: () => Promise<void>;
 }
 
 /** A request arrives within this or not at all: a probe that stalls must not hold a socket. */
 const REQUEST_MS_MAX = 5_000;
+/** Requests that wait for leave to stop: the kubelet sends one. */
+const STOP_WAITERS_MAX = 8;
 
 export class ProbeServer {
   readonly #server: Server;
 
   constructor(pages: ProbePages) {
     const limits = { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX };
-    this.#server = createServer(limits, (request, response) => answer(pages, request, response));
+    const bounded = { ...pages, ...bounds(pages) };
+    this.#server = createServer(limits, (request, response) => answer(bounded, request, response));
   }
 
   /** Resolves with the port. Rejects when it is taken. */
@@ -48,6 +54,23 @@ export class ProbeServer {
   }
 }
 
+/** So many may wait and no more: whoever comes then is told at once. */
+function bounds({ whenMayStop }: ProbePages): Pick<ProbePages, 'whenMayStop'> {
+  if (whenMayStop === undefined) return {};
+  let waiting = 0;
+  return {
+    whenMayStop: async () => {
+      if (waiting >= STOP_WAITERS_MAX) throw new Error(`${STOP_WAITERS_MAX} wait already`);
+      waiting += 1;
+      await whenMayStop().finally(() => {
+        waiting -= 1;
+      });
+    },
+  };
+}
+
+const PAGES = '/livez, /readyz, /metrics\n';
+
 function answer(pages: ProbePages, request: IncomingMessage, response: ServerResponse): void {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return send(response, 405, 'only GET\n');
@@ -62,8 +85,15 @@ function answer(pages: ProbePages, request: IncomingMessage, response: ServerRes
         (error: unknown) => send(response, 500, `${reasonOf(error)}\n`),
       );
       return;
+    case STOP_PAGE:
+      if (pages.whenMayStop === undefined) return send(response, 404, PAGES);
+      pages.whenMayStop().then(
+        () => send(response, 200, 'ok\n'),
+        (error: unknown) => send(response, 503, `${reasonOf(error)}\n`),
+      );
+      return;
     default:
-      return send(response, 404, '/livez, /readyz, /metrics\n');
+      return send(response, 404, PAGES);
   }
 }
 

@@ -62,6 +62,65 @@ export function checkDisruption(
   return { isSafe, partitions, quorum };
 }
 
+/** Why a broker should not stop yet. */
+export interface StopVeto {
+  /** In words. */
+  readonly reason: string;
+  /** Replicas on brokers that are there catch up: a matter of time. */
+  readonly isRecovering: boolean;
+}
+
+/** Fewer voters have a quorum that takes no loss: waiting for more is in vain. */
+const VOTERS_FOR_MAJORITY = 3;
+
+/**
+ * Whether broker `self`, which was told to stop by somebody who may not have asked, should wait:
+ * null where its stop, together with those that are under way, harms nothing. What no waiting could
+ * avoid is no harm either: a partition that by its own settings stops with any of its replicas, and
+ * has them all.
+ */
+export function stopVeto(
+  image: MetadataImage,
+  self: BrokerId,
+  voters: readonly BrokerId[],
+): StopVeto | null {
+  const isThere = (id: BrokerId): boolean => {
+    const broker = image.brokers.get(id);
+    return broker !== undefined && !broker.fenced && !broker.stopping;
+  };
+  const leaving = [...image.brokers.values()]
+    .filter(({ brokerId, stopping }) => stopping && brokerId !== self)
+    .map(({ brokerId }) => brokerId);
+  const { partitions, quorum } = checkDisruption(image, [self, ...leaving], voters);
+  const hurt = partitions.flatMap(({ topicId, topic, partition, reasons }) => {
+    const state = image.topics.get(topicId)?.partitions[partition];
+    const min = image.topics.get(topicId)?.config.minInSyncReplicas ?? 0;
+    if (state === undefined || reasons.length === 0 || !state.syncSet.includes(self)) return [];
+    const isInSync = (id: BrokerId): boolean =>
+      state.syncSet.includes(id) && !state.suspects.includes(id);
+    const others = state.replicas.filter((id) => id !== self);
+    const isUnavoidable =
+      min >= state.replicas.length && others.every((id) => isThere(id) && isInSync(id));
+    if (isUnavoidable) return [];
+    const isRecovering = others.some((id) => isThere(id) && !isInSync(id));
+    return [{ name: `${topic}/${String(partition)} (${reasons.join('; ')})`, isRecovering }];
+  });
+  const takesQuorum =
+    quorum.losesQuorum && voters.includes(self) && voters.length >= VOTERS_FOR_MAJORITY;
+  const [first] = hurt;
+  if (first === undefined && !takesQuorum) return null;
+  const named =
+    first === undefined
+      ? []
+      : [
+          `${String(hurt.length)} partitions would suffer: ${first.name}${hurt.length > 1 ? ' …' : ''}`,
+        ];
+  return {
+    reason: [...(takesQuorum ? [quorum.reason] : []), ...named].join('; '),
+    isRecovering: hurt.some(({ isRecovering }) => isRecovering),
+  };
+}
+
 function judgePartition(
   image: MetadataImage,
   topic: TopicState,

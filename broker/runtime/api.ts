@@ -6,7 +6,7 @@ import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
-import type { DisruptionVerdict } from '../metadata/safety.ts';
+import type { DisruptionVerdict, StopVeto } from '../metadata/safety.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { Present } from '../metadata/explain.ts';
@@ -196,6 +196,8 @@ export interface BrokerApi {
   watchImage(callback: () => void): Cancel;
   /** Pure verdict on stopping these brokers together, from committed metadata. */
   checkDisruption(brokerIds: readonly BrokerId[]): DisruptionVerdict;
+  /** Why this broker should not stop yet, from committed metadata; null where it may. */
+  stopVeto(): StopVeto | null;
   /**
    * The moves that would balance the cluster, from committed metadata. `sizes`: bytes of one
    * replica; partitions that are absent count as empty.

@@ -14,8 +14,8 @@ import { presentOf } from '../metadata/explain.ts';
 import { LEVEL_OF_EXPECTED_ENDS, LEVEL_OF_TRIMS, requireLevel } from '../metadata/features.ts';
 import { planRebalance } from '../metadata/rebalance.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
-import { checkDisruption } from '../metadata/safety.ts';
-import type { DisruptionVerdict } from '../metadata/safety.ts';
+import { checkDisruption, stopVeto } from '../metadata/safety.ts';
+import type { DisruptionVerdict, StopVeto } from '../metadata/safety.ts';
 import { reportSpread } from '../metadata/spread.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
@@ -289,6 +289,12 @@ export class Broker implements BrokerApi {
     const { quorum } = this.#requireMember();
     const voters = quorum.status.voters.map((voter) => voter.brokerId);
     return checkDisruption(quorum.image, brokerIds, voters);
+  }
+
+  stopVeto(): StopVeto | null {
+    const { quorum } = this.#requireMember();
+    const voters = quorum.status.voters.map((voter) => voter.brokerId);
+    return stopVeto(quorum.image, this.brokerId, voters);
   }
 
   planRebalance(sizes: ReadonlyMap<PartitionKey, number>): RebalancePlan {

@@ -7,7 +7,6 @@ import {
   AdminServiceService,
   type AdminServiceServer,
   type CreateTopicRequest as CreateTopicMessage,
-  type DescribeQuorumResponse,
   type PrepareStopResponse,
   type Topic as TopicMessage,
 } from '../../proto/gen/tidemark/v1/admin.ts';
@@ -33,12 +32,12 @@ import {
   describeBrokers,
   describeCluster,
   describeDisruption,
-  describeQuorum,
   describeSelf,
   describeTopic,
 } from './describe.ts';
 import { explainCalls } from './explain.ts';
 import { placementCalls } from './placement-calls.ts';
+import { askQuorum } from './quorum-call.ts';
 import { trimCalls } from './trims.ts';
 
 /** Copies of a partition when the caller states none. */
@@ -80,7 +79,7 @@ export function adminService({
       );
     }, report),
     describeQuorum: unaryHandler(
-      (_, call) => quorum(cluster, isForwarded(call), remainingMs(call, cluster.clock)),
+      (_, call) => askQuorum(cluster, isForwarded(call), remainingMs(call, cluster.clock)),
       report,
     ),
     ...topicCalls(cluster, newUuid, report),
@@ -210,25 +209,6 @@ function withDefaults(
     partitions: request.partitions === 0 ? partitions : request.partitions,
     replicationFactor: request.replicationFactor === 0 ? copies : request.replicationFactor,
   };
-}
-
-async function quorum(
-  cluster: Cluster,
-  isSecondHand: boolean,
-  deadlineMs: number,
-): Promise<DescribeQuorumResponse> {
-  const { broker } = cluster;
-  const status = broker.report().raft;
-  if (status?.role === 'leader') return describeQuorum(status, broker.brokerId);
-  const { controller } = broker.nodeInfo();
-  if (isSecondHand || controller === NO_BROKER || cluster.isSelf(controller)) {
-    throw new BrokerError(
-      'NOT_CONTROLLER',
-      `Broker ${broker.brokerId} is not the controller`,
-      controller === NO_BROKER ? {} : { controller },
-    );
-  }
-  return cluster.forward(controller, AdminServiceService.describeQuorum, {}, deadlineMs);
 }
 
 /** A request that was on its way for long may meet the process that came after the one it meant. */

@@ -38,6 +38,7 @@ export function publicServices({
   const appender = new Appender(cluster, report);
   const keeper = new DecisionKeeper(cluster, appender, report);
   return {
+    cluster,
     log: { definition: LOG_SERVICE, handlers: logService({ cluster, appender, traffic, report }) },
     admin: {
       definition: AdminServiceService,

@@ -3,6 +3,7 @@
  * token for the API server, and learns what it is from its environment: the ordinal in its host
  * name, its rack from the label that Kubernetes copies from the node.
  */
+import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../base/stop-veto.ts';
 import { CONFIG_VARIABLES, stopTimeoutMs } from '../api/broker-config.ts';
 import {
   BROKER_CONTAINER,
@@ -71,7 +72,8 @@ export function buildPodTemplate(
       automountServiceAccountToken: false,
       // A Service called tidemark would otherwise set variables that look like options.
       enableServiceLinks: false,
-      terminationGracePeriodSeconds: Math.ceil(stopTimeoutMs(spec.config) / 1_000) + STOP_RESERVE_S,
+      terminationGracePeriodSeconds:
+        Math.ceil((STOP_VETO_MS_MAX + stopTimeoutMs(spec.config)) / 1_000) + STOP_RESERVE_S,
       securityContext: {
         runAsNonRoot: true,
         runAsUser: USER_ID,
@@ -118,6 +120,8 @@ function buildContainer(
     },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 2, failureThreshold: 2 },
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, failureThreshold: 6 },
+    // Whoever deletes the pod may not have asked what that would stop: the broker makes it wait.
+    lifecycle: { preStop: httpGet(STOP_PAGE) },
     securityContext: {
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -130,7 +134,11 @@ function buildContainer(
 }
 
 function probe(path: string): Record<string, unknown> {
-  return { httpGet: { path, port: 'metrics', scheme: 'HTTP' }, timeoutSeconds: 5 };
+  return { ...httpGet(path), timeoutSeconds: 5 };
+}
+
+function httpGet(path: string): Record<string, unknown> {
+  return { httpGet: { path, port: 'metrics', scheme: 'HTTP' } };
 }
 
 function buildEnvironment(

@@ -1,6 +1,7 @@
 /** Planned stops, and what each level of acknowledgement promises. */
 import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { STOP_PAGE } from '../../base/stop-veto.ts';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import { AckLevel, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { encodeBatch } from '../../wire/records/batch.ts';
@@ -32,6 +33,34 @@ describe('orderly stops and acknowledgements', () => {
     console.log(
       `rolling restart: ${verdict.acknowledged} appends with acks=all, longest gap between two acknowledgements of a partition ${longestGapMs.toFixed(0)} ms, ${retries} batches sent again by the library`,
     );
+  });
+
+  it('makes a deletion of its pod wait while appends would stop with it', async () => {
+    const topic = await cluster.createTopic({ partitions: 1 });
+    const [asked, gone] = [cluster.broker(1), cluster.broker(3)];
+    expect((await asked.page(STOP_PAGE)).status).toBe(200);
+    await gone.kill();
+    await cluster.wait('the sync set without it', async (note) => {
+      const { syncSet } = await cluster.partition(topic.name);
+      note(syncSet);
+      return syncSet.length === 2 ? true : undefined;
+    });
+    let isAnswered = false;
+    const answer = asked.page(STOP_PAGE).then(({ status }) => {
+      isAnswered = true;
+      return status;
+    });
+    await cluster.wait('the broker to say that it waits', (note) => {
+      const log = asked.logTail();
+      note(log);
+      return log.includes('stop-waits') ? true : undefined;
+    });
+    expect(isAnswered).toBe(false);
+    await cluster.restart(3);
+    expect(await answer).toBe(200);
+    expect(asked.logTail()).not.toContain('stop-unsafe');
+    const { syncSet } = await cluster.partition(topic.name);
+    expect(syncSet).toHaveLength(3);
   });
 
   it('keeps records that only their leader acknowledged over a rolling restart', async () => {

@@ -41,6 +41,43 @@ describe('a drain', () => {
     return begun;
   }
 
+  it('while no operator runs takes no second broker before the first is back in sync', async () => {
+    const { kube, cluster } = scene();
+    const operator = ['scale', 'deployment/tidemark'];
+    await kube.wait('the budget to be open', async (note) => {
+      const budget = await kube.get<Budget>('poddisruptionbudget', cluster.name);
+      note(budget);
+      return when(budget.status?.disruptionsAllowed === 1);
+    });
+    await kube.kubectl(...operator, '--replicas=0');
+    await kube.kubectl('wait', '--for=delete', 'pod', '-l', 'app.kubernetes.io/component=operator');
+    try {
+      const spared = await kube.nodeOf(TOOLS_POD);
+      const verdict = await cluster.underLoad(
+        'unwatched',
+        async ({ progress }) => {
+          const before = await cluster.podUids();
+          // One after the other, each as soon as the API server lets it go: it asks nobody else.
+          for (const brokerId of [0, 1, 2]) {
+            await kube.evict(cluster.podName(brokerId));
+            await progress();
+          }
+          await kube.wait('every broker to be another pod, in sync', async (note) => {
+            const uids = await cluster.podUids();
+            note(uids);
+            return when(uids.length === 3 && uids.every((uid) => !before.includes(uid)));
+          });
+          await cluster.waitInSync('unwatched');
+        },
+        { node: spared },
+      );
+      expect(verdict).toMatchObject(UNHARMED);
+    } finally {
+      await kube.kubectl(...operator, '--replicas=2');
+      await cluster.waitReady();
+    }
+  });
+
   it('of two nodes at once takes one broker, and the other when the first is back', async () => {
     const { kube, cluster } = scene();
     const spared = await kube.nodeOf(TOOLS_POD);

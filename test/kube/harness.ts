@@ -153,6 +153,22 @@ export class Kube {
     return stderr.trim();
   }
 
+  /** Evicts a pod as a drain does: again and again until its budget lets it go. */
+  async evict(pod: string): Promise<void> {
+    const body = JSON.stringify({
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name: pod, namespace: this.namespace },
+    });
+    const path = `/api/v1/namespaces/${this.namespace}/pods/${pod}/eviction`;
+    const command = ['create', '--raw', path, '--filename=-'];
+    await this.wait(`pod ${pod} to be evicted`, async (note) => {
+      const { code, stderr } = await this.#try('kubectl', command, body);
+      note(stderr);
+      return when(code === 0);
+    });
+  }
+
   /** Node on which a pod runs. */
   async nodeOf(pod: string): Promise<string> {
     const { spec } = await this.get<Pod>('pod', pod);

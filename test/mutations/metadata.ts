@@ -6,7 +6,43 @@ const SYNC_SET = 'broker/metadata/controller/sync-set.ts';
 const REGISTRATION = 'broker/metadata/controller/registration.ts';
 const LOG_ELECTIONS = 'broker/metadata/controller/leadership/log-elections.ts';
 
+const SAFETY = 'broker/metadata/safety.ts';
+const STOP_VETO = { level: 'unit', file: 'test/unit/broker/metadata/stop-veto.test.ts' } as const;
+
 export const METADATA: readonly Mutation[] = [
+  {
+    id: 'stop-beside-another',
+    rule: 'docs/rules.md#careful-operator',
+    what: 'a broker that is to stop does not count those that are stopping already',
+    edits: [
+      {
+        file: SAFETY,
+        find: 'checkDisruption(image, [self, ...leaving], voters)',
+        replace: 'checkDisruption(image, [self], voters)',
+      },
+    ],
+    caughtBy: [STOP_VETO],
+  },
+  {
+    id: 'stop-with-the-quorum',
+    rule: 'docs/rules.md#careful-operator',
+    what: 'a broker that is to stop does not ask what becomes of the quorum',
+    edits: [
+      {
+        file: SAFETY,
+        find: 'if (first === undefined && !takesQuorum) return null;',
+        replace: 'if (first === undefined) return null;',
+      },
+    ],
+    caughtBy: [STOP_VETO],
+  },
+  {
+    id: 'stop-waits-in-vain',
+    rule: 'docs/rules.md#careful-operator',
+    what: 'a broker that is to stop waits for what no waiting avoids',
+    edits: [{ file: SAFETY, find: 'if (isUnavoidable) return [];', replace: '' }],
+    caughtBy: [STOP_VETO],
+  },
   {
     id: 'no-compare-and-set',
     rule: 'rule 11',

@@ -115,13 +115,18 @@ export class BrokerProcess {
    * there is no such metric.
    */
   async metric(name: string): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.#place.httpPort}/metrics`);
+    const response = await this.page('/metrics');
     const values = (await response.text())
       .split('\n')
       .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
       .map((line) => Number(line.slice(line.lastIndexOf(' ') + 1)));
     if (values.length === 0) throw new Error(`broker ${this.brokerId} has no metric ${name}`);
     return values.reduce((sum, value) => sum + value, 0);
+  }
+
+  /** A page of its port for probes. */
+  page(path: string): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.#place.httpPort}${path}`);
   }
 
   logTail(lines?: number): string {

@@ -159,6 +159,34 @@ export class Brokers {
     return process !== undefined && this.#isReached(process) && process.epoch > 0;
   }
 
+  /** What the process says to its preStop hook, by the rule of broker/metadata/safety.ts. */
+  stopVeto(podUid: string): 'recovering' | 'away' | null {
+    const process = this.processes.get(podUid);
+    if (process === undefined || !this.isReady(podUid)) return null;
+    const { brokerId: self } = process;
+    if (this.#controller === null) return 'away';
+    const leaving = [...this.registrations.values()]
+      .filter(({ id, isStopping }) => isStopping && id !== self)
+      .map(({ id }) => id);
+    const isThere = (id: number): boolean => this.isLive(id) && !leaving.includes(id);
+    const hurt = this.partitions.filter((partition) => {
+      const { syncSet, replicas } = partition;
+      const others = replicas.filter((id) => id !== self);
+      const isUnavoidable =
+        minOf(partition) >= replicas.length &&
+        others.every((id) => isThere(id) && syncSet.includes(id));
+      const left = this.left(partition, [self, ...leaving]);
+      return syncSet.includes(self) && left < minOf(partition) && !isUnavoidable;
+    });
+    const takesQuorum =
+      this.voters.length >= 3 && this.voters.includes(self) && this.takesQuorum([self, ...leaving]);
+    if (hurt.length === 0 && !takesQuorum) return null;
+    const isRecovering = hurt.some(({ replicas, syncSet }) =>
+      replicas.some((id) => isThere(id) && !syncSet.includes(id)),
+    );
+    return isRecovering ? 'recovering' : 'away';
+  }
+
   /** Registered, up and not fenced. */
   isLive(id: number): boolean {
     const registered = this.registrations.get(id);

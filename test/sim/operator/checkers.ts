@@ -42,6 +42,8 @@ export interface CheckersOptions {
   readonly brokers: Brokers;
   readonly kubernetes: () => Kubernetes;
   readonly cluster: () => KubeObject | undefined;
+  /** A copy of the operator runs, or soon will; else budget and status are as the last one left. */
+  readonly isWatched: () => boolean;
   readonly fault: (text: string) => void;
 }
 
@@ -102,9 +104,10 @@ export class Checkers {
   }
 
   evicted(brokerId: number): void {
+    const isWatched = this.#options.isWatched();
     const isUnnoticed = this.#now - Math.max(this.#adverseMs, this.#hinderedMs) < NOTICE_MS;
     const harm = this.#harm(brokerId);
-    if (harm !== null && !isUnnoticed)
+    if (harm !== null && isWatched && !isUnnoticed)
       this.#fault(`the disruption budget let broker ${brokerId} be evicted: ${harm}`);
     this.adverse();
   }
@@ -276,7 +279,8 @@ export class Checkers {
 
   /** Once a second. */
   #watch(): void {
-    const { cluster, time } = this.#options;
+    const { cluster, time, isWatched } = this.#options;
+    if (!isWatched()) this.hindered();
     const resource = cluster();
     const { paused } = (resource?.['spec'] ?? {}) as Partial<LogClusterSpec>;
     this.#pausedMs = paused === undefined ? null : (this.#pausedMs ?? this.#now);

@@ -3,6 +3,7 @@
  * scheduler, a kubelet on each node, the controller of nodes, eviction. Each looks at the store
  * when its turn comes and does one thing; turns come at random.
  */
+import { STOP_VETO_AWAY_MS_MAX, STOP_VETO_MS_MAX } from '../../../base/stop-veto.ts';
 import type { KubeObject } from '../../../operator/kube/kube-object.ts';
 import { quantityValue } from '../../../operator/api/quantity.ts';
 import { ApiFailure } from '../../fixtures/kube/api-failure.ts';
@@ -60,6 +61,8 @@ interface Node {
 interface PodRun {
   state: 'bound' | 'running' | 'stopping';
   untilMs: number;
+  /** Since when its preStop hook runs. */
+  askedMs?: number;
 }
 
 export class Kubernetes {
@@ -178,6 +181,15 @@ export class Kubernetes {
 
   /** The eviction API. False where the budget refuses. */
   evict(brokerId: number): boolean {
+    const pod = this.pod(brokerId);
+    if (pod === undefined || !this.isEvictable(brokerId)) return false;
+    this.#options.onEvict(brokerId);
+    this.#options.store.delete(POD, pod.metadata, { gracePeriodSeconds: 120 });
+    return true;
+  }
+
+  /** Whether the budget lets this broker's pod be evicted. */
+  isEvictable(brokerId: number): boolean {
     const { store } = this.#options;
     const pod = this.pod(brokerId);
     const budget = store.list(BUDGET, NAMESPACE)[0]?.['spec'] as
@@ -187,11 +199,7 @@ export class Kubernetes {
     if (pod === undefined || budget === undefined || set === undefined) return false;
     const healthy = this.pods().filter((each) => isReady(each) && !isTerminating(each)).length;
     const wanted = set.replicas - budget.maxUnavailable;
-    if (isTerminating(pod) || (isReady(pod) ? healthy - 1 < wanted : healthy < wanted))
-      return false;
-    this.#options.onEvict(brokerId);
-    store.delete(POD, pod.metadata, { gracePeriodSeconds: 60 });
-    return true;
+    return !isTerminating(pod) && (isReady(pod) ? healthy - 1 >= wanted : healthy >= wanted);
   }
 
   /** The end of this pod's container hangs. */
@@ -253,7 +261,7 @@ export class Kubernetes {
           labels: template.metadata.labels,
           ownerReferences: [{ apiVersion: 'apps/v1', kind: 'StatefulSet', name: owner, uid }],
         },
-        spec: { image: container?.image ?? '' },
+        spec: { image: container?.image ?? '', lifecycle: container?.lifecycle ?? {} },
       });
     }
   }
@@ -395,6 +403,7 @@ export class Kubernetes {
     };
     this.#runs.set(uid, run);
     if (isTerminating(pod) && run.state !== 'stopping') {
+      if (this.#isVetoed(pod, run)) return;
       brokers.terminate(uid);
       run.state = 'stopping';
       run.untilMs = Math.max(now + between(random, ...slowness.stopMs), this.#stuck.get(uid) ?? 0);
@@ -404,6 +413,17 @@ export class Kubernetes {
     if (run.state === 'bound') return this.#startContainer(pod, run, ordinal(name), zone);
     const isServing = brokers.isReady(uid);
     if (isServing !== isReady(pod)) this.#condition(pod, 'Ready', isServing ? 'True' : 'False', '');
+  }
+
+  /** Its preStop hook has not come back yet: the broker has its stop wait. */
+  #isVetoed(pod: KubeObject, run: PodRun): boolean {
+    const { lifecycle = {} } = pod['spec'] as { lifecycle?: { preStop?: object } };
+    if (run.state !== 'running' || lifecycle.preStop === undefined) return false;
+    const { time, brokers } = this.#options;
+    run.askedMs ??= time.monotonicMs;
+    const veto = brokers.stopVeto(pod.metadata.uid ?? '');
+    const mostMs = veto === 'recovering' ? STOP_VETO_MS_MAX : STOP_VETO_AWAY_MS_MAX;
+    return veto !== null && time.monotonicMs - run.askedMs < mostMs;
   }
 
   #startContainer(pod: KubeObject, run: PodRun, brokerId: number, zone: string): void {
@@ -476,7 +496,9 @@ interface SetSpec {
   readonly replicas: number;
   readonly template: {
     readonly metadata: { readonly labels: Readonly<Record<string, string>> };
-    readonly spec: { readonly containers: readonly { readonly image: string }[] };
+    readonly spec: {
+      readonly containers: readonly { readonly image: string; readonly lifecycle?: Json }[];
+    };
   };
   readonly volumeClaimTemplates: readonly {
     readonly metadata: { readonly labels: Readonly<Record<string, string>> };

@@ -349,6 +349,36 @@ async function drainInScaleDown(world: World): Promise<void> {
   brokers.isFetchHeld = false;
 }
 
+/**
+ * The operator is away for ten minutes, its budget left open. Whoever evicts one broker after
+ * another meets the brokers' own veto: nobody stops while the one before is behind.
+ */
+async function unwatched(world: World): Promise<void> {
+  const { kubernetes, brokers } = world;
+  const uidOf = (id: number): string | undefined => kubernetes.pod(id)?.metadata.uid;
+  const isServing = (id: number): boolean => brokers.isReady(uidOf(id) ?? '');
+  await world.until('the budget is open', () => kubernetes.isEvictable(0));
+  world.desert();
+  const goneMs = world.time.monotonicMs;
+  for (const id of [0, 1, 2]) {
+    const before = uidOf(id);
+    brokers.isFetchHeld = true;
+    await world.until(`broker ${id} is evicted`, () => kubernetes.evict(id));
+    for (let second = 0; second < 40; second += 1) {
+      await world.sleep(1_000);
+      const closed = brokers.partitions.filter((partition) => brokers.left(partition, []) < 2);
+      demand(world, `appends go on: ${closed[0]?.name} is below min`, closed.length === 0);
+    }
+    brokers.isFetchHeld = false;
+    await world.until(
+      `broker ${id} has another pod`,
+      () => uidOf(id) !== undefined && uidOf(id) !== before && isServing(id),
+    );
+  }
+  await world.sleep(Math.max(0, 600_000 - (world.time.monotonicMs - goneMs)));
+  world.returns();
+}
+
 /** A leader that has not seen the newest metadata, then marks that stand still: no roll begins. */
 async function stallThenRoll(world: World): Promise<void> {
   const { brokers } = world;
@@ -444,6 +474,7 @@ export const STRANGERS: readonly Scenario[] = [
     title: 'a leader without the newest metadata, and marks that stand still',
     play: stallThenRoll,
   },
+  { title: 'evictions while nobody watches', play: unwatched },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },
 ];

@@ -77,6 +77,7 @@ export class World {
   calls = 0;
   /** What the hostile parts did, by kind. */
   readonly happened = new Map<string, number>();
+  #isDeserted = false;
 
   constructor(options: WorldOptions) {
     const { seed, copies = 1, slowness = BRISK, trace } = options;
@@ -108,6 +109,7 @@ export class World {
       brokers,
       kubernetes: () => this.kubernetes,
       cluster: () => this.cluster,
+      isWatched: () => !this.#isDeserted,
       fault,
     });
     this.network = new Network({
@@ -250,6 +252,18 @@ export class World {
     this.hinder(`kill ${process.name}`, () => process.kill());
   }
 
+  /** Every copy of the operator goes, and none comes back until it {@link returns}. */
+  desert(): void {
+    this.#isDeserted = true;
+    for (const process of this.processes) this.kill(process);
+  }
+
+  /** The operator is there again. */
+  returns(): void {
+    this.#isDeserted = false;
+    this.hinder('return of the operator', () => this.#startProcess());
+  }
+
   /** Runs for `ms`, less where a fault is found. */
   async sleep(ms: number): Promise<void> {
     await this.time.run(() => this.faults.length > 0, ms);
@@ -289,7 +303,10 @@ export class World {
       onEnd: (self) => {
         this.#processes.delete(self);
         this.checkers.hindered();
-        this.time.wake(between(this.random, 300, 3_000), () => this.#startProcess());
+        if (this.#isDeserted) return;
+        this.time.wake(between(this.random, 300, 3_000), () => {
+          if (!this.#isDeserted) this.#startProcess();
+        });
       },
       trace,
     });

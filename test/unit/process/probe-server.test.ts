@@ -44,8 +44,39 @@ describe('ProbeServer', () => {
     expect(await got('/metrics')).toBe('500 broken gauge');
   });
 
+  it('lets whoever asks for leave to stop wait, and no more than a few', async () => {
+    let mayStop = (): void => undefined;
+    const stop = new Promise<void>((resolve) => {
+      mayStop = resolve;
+    });
+    let asked = 0;
+    const gated = new ProbeServer({
+      whyDead: () => null,
+      whyNotReady: () => null,
+      metrics: () => metrics(),
+      metricsContentType: '',
+      whenMayStop: () => {
+        asked += 1;
+        return stop;
+      },
+    });
+    const port = await gated.listen('127.0.0.1', 0);
+    try {
+      const page = `http://127.0.0.1:${port}/may-stop`;
+      const all = Array.from({ length: 9 }, () => fetch(page).then(({ status }) => status));
+      expect(await Promise.race(all)).toBe(503);
+      mayStop();
+      expect((await Promise.all(all)).sort()).toEqual([...Array<number>(8).fill(200), 503]);
+      expect(asked).toBe(8);
+      expect((await fetch(page)).status).toBe(200);
+    } finally {
+      await gated.close();
+    }
+  });
+
   it('knows nothing else', async () => {
     expect(await got('/')).toBe('404 /livez, /readyz, /metrics');
+    expect(await got('/may-stop')).toBe('404 /livez, /readyz, /metrics');
     expect(await got('/livez', { method: 'POST' })).toBe('405 only GET');
   });
 

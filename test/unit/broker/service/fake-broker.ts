@@ -23,7 +23,7 @@ import {
   requireLevel,
 } from '../../../../broker/metadata/features.ts';
 import { planRebalance, type RebalancePlan } from '../../../../broker/metadata/rebalance.ts';
-import type { DisruptionVerdict } from '../../../../broker/metadata/safety.ts';
+import type { DisruptionVerdict, StopVeto } from '../../../../broker/metadata/safety.ts';
 import { reportSpread, type SpreadFault } from '../../../../broker/metadata/spread.ts';
 import type {
   BrokerState,
@@ -230,6 +230,7 @@ export class FakeBroker implements BrokerApi {
   produceWindowBytes = 1 << 20;
   readonly clusterWallMs = (): number => this.clock.wallMs();
   stopsCancelled = 0;
+  veto: StopVeto | null = null;
   /** Takes an append's place when set; null hands it on to the log. */
   intercept: ((frame: Uint8Array, done: (result: AppendResult) => void) => boolean) | null = null;
   /** Frames of every append, in order. */
@@ -494,6 +495,10 @@ export class FakeBroker implements BrokerApi {
   watchImage(callback: () => void): () => void {
     this.#imageWatchers.add(callback);
     return () => void this.#imageWatchers.delete(callback);
+  }
+
+  stopVeto(): StopVeto | null {
+    return this.veto;
   }
 
   checkDisruption(brokerIds: readonly number[]): DisruptionVerdict {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../../../base/stop-veto.ts';
 import { readConfig } from '../../../../broker/config.ts';
 import { CONFIG_VARIABLES } from '../../../../operator/api/broker-config.ts';
 import { buildPodTemplate } from '../../../../operator/objects/pod.ts';
@@ -19,6 +20,7 @@ interface Pod {
     readonly image: string;
     readonly imagePullPolicy?: string;
     readonly env: readonly Variable[];
+    readonly lifecycle: { readonly preStop: { readonly httpGet: unknown } };
     readonly startupProbe: { readonly periodSeconds: number; readonly failureThreshold: number };
   }[];
 }
@@ -105,9 +107,20 @@ describe('buildPodTemplate()', () => {
   });
 
   it('outlasts the orderly stop', () => {
-    expect(podOf(logCluster()).terminationGracePeriodSeconds).toBe(60);
+    expect(podOf(logCluster()).terminationGracePeriodSeconds).toBe(120);
     const slow = logCluster({ config: { stopTimeoutMs: 90_500 } });
-    expect(podOf(slow).terminationGracePeriodSeconds).toBe(131);
+    expect(podOf(slow).terminationGracePeriodSeconds).toBe(191);
+  });
+
+  it('asks the broker before it is stopped, and leaves time for the longest wait', () => {
+    const [container] = podOf(logCluster({ config: { stopTimeoutMs: 1_000 } })).containers;
+    expect(container?.lifecycle.preStop.httpGet).toEqual({
+      path: STOP_PAGE,
+      port: 'metrics',
+      scheme: 'HTTP',
+    });
+    const { terminationGracePeriodSeconds } = podOf(logCluster());
+    expect(terminationGracePeriodSeconds * 1_000 - STOP_VETO_MS_MAX).toBeGreaterThanOrEqual(60_000);
   });
 
   it('leaves half an hour for recovery', () => {
