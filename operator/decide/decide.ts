@@ -85,7 +85,10 @@ function keepGoing(
   const { doing, waitingFor, refusal } = step;
   const refusals = refusal === null ? untouched.refusals : [refusal];
   const outcome = { ...untouched, disruption, doing, waitingFor, refusals };
-  const budget = budgetActions(observation, evictable(observation, disruption ?? before));
+  // What is held up stops nobody, whatever the ledger says: who may be evicted follows from what is
+  // seen alone. An entry that nobody may finish would else keep nodes from being drained for ever.
+  const underWay = step === NOTHING ? null : (disruption ?? before);
+  const budget = budgetActions(observation, evictable(observation, underWay));
   const back = isPaused ? NOTHING : stays(observation, step.actions);
   return [[...single(budget), ...single(back.actions, back.events)], step, outcome];
 }

@@ -1,6 +1,7 @@
 /** Every mutation. `docs/proof.md` shows this table. */
 import { APPEND_IF } from './append-if.ts';
 import { METADATA } from './metadata.ts';
+import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
 import { RAFT } from './raft.ts';
 import { REPLICATION } from './replication.ts';
@@ -18,4 +19,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...STORAGE,
   ...RUNTIME,
   ...RAFT,
+  ...OPERATOR,
 ];

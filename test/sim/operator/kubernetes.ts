@@ -72,6 +72,7 @@ export class Kubernetes {
   #addresses = 0;
   /** Pods whose end hangs until then. */
   readonly #stuck = new Map<string, number>();
+  readonly #crashing = new Set<string>();
 
   constructor(options: KubernetesOptions) {
     this.#options = options;
@@ -177,6 +178,12 @@ export class Kubernetes {
     this.#options.brokers.end(pod.metadata.uid ?? '');
     run.state = 'bound';
     run.untilMs = this.#options.time.monotonicMs + between(this.#options.random, 200, 4_000);
+  }
+
+  /** This very pod's process dies whenever it runs; the kubelet waits longer and longer. */
+  crashAlways(brokerId: number): void {
+    const uid = this.pod(brokerId)?.metadata.uid;
+    if (uid !== undefined) this.#crashing.add(uid);
   }
 
   /** The eviction API. False where the budget refuses. */
@@ -411,8 +418,18 @@ export class Kubernetes {
     if (now < run.untilMs) return;
     if (run.state === 'stopping') return this.#finish(pod);
     if (run.state === 'bound') return this.#startContainer(pod, run, ordinal(name), zone);
+    if (this.#crashing.has(uid)) return this.#crashLoop(pod);
     const isServing = brokers.isReady(uid);
     if (isServing !== isReady(pod)) this.#condition(pod, 'Ready', isServing ? 'True' : 'False', '');
+  }
+
+  #crashLoop(pod: KubeObject): void {
+    const { uid = '' } = pod.metadata;
+    this.#options.brokers.end(uid);
+    if (isReady(pod)) this.#condition(pod, 'Ready', 'False', '');
+    const waiting = { reason: 'CrashLoopBackOff', message: 'back-off 10s' };
+    const patch = { status: { containerStatuses: [{ state: { waiting } }] } };
+    this.#patch(POD, pod, patch, 'status');
   }
 
   /** Its preStop hook has not come back yet: the broker has its stop wait. */

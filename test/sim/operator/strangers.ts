@@ -379,6 +379,41 @@ async function unwatched(world: World): Promise<void> {
   world.returns();
 }
 
+/** A roll is held up midway, by a pause or a spec at fault: nodes are drained all the same. */
+const drainHeldUp =
+  (spec: Json, back: Json): Scenario['play'] =>
+  async (world) => {
+    const { kubernetes } = world;
+    const before = podUids(world);
+    world.edit({ image: 'tidemark:2' });
+    await world.until('a broker is restarted', () => podUids(world) !== before);
+    world.edit(spec);
+    await world.until('it is seen', () => {
+      const { observedGeneration } = world.status;
+      return observedGeneration === world.cluster?.metadata.generation;
+    });
+    for (const id of [0, 1, 2])
+      await world.until(`broker ${id} is evicted`, () => kubernetes.evict(id), 120_000);
+    world.edit(back);
+  };
+
+/** A broker crashes again and again, and nobody needs it: its own node is drained, no other. */
+async function drainPastCrashes(world: World): Promise<void> {
+  const { kubernetes } = world;
+  const uid = kubernetes.pod(1)?.metadata.uid;
+  world.harm('broker 1 crashes again and again', () => kubernetes.crashAlways(1));
+  await world.until('it is said', () =>
+    world.condition('Degraded').startsWith('True BrokerCrashes'),
+  );
+  await world.sleep(20_000);
+  demand(world, 'nobody else is evicted', !kubernetes.isEvictable(0) && !kubernetes.isEvictable(2));
+  await world.until('its node is drained', () => kubernetes.evict(1), 60_000);
+  await world.until('it has another pod', () => {
+    const now = kubernetes.pod(1)?.metadata.uid;
+    return now !== undefined && now !== uid;
+  });
+}
+
 /** A leader that has not seen the newest metadata, then marks that stand still: no roll begins. */
 async function stallThenRoll(world: World): Promise<void> {
   const { brokers } = world;
@@ -474,6 +509,15 @@ export const STRANGERS: readonly Scenario[] = [
     title: 'a leader without the newest metadata, and marks that stand still',
     play: stallThenRoll,
   },
+  {
+    title: 'drains while a roll is paused',
+    play: drainHeldUp({ paused: 'All' }, { paused: null }),
+  },
+  {
+    title: 'drains while the spec of a roll is at fault',
+    play: drainHeldUp({ replicas: 1 }, { replicas: 3 }),
+  },
+  { title: 'a drain past a broker that crashes', play: drainPastCrashes },
   { title: 'evictions while nobody watches', play: unwatched },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
 import type { Disruption } from '../../../../operator/api/types.ts';
+import { decide } from '../../../../operator/decide/decide.ts';
 import { evictable } from '../../../../operator/decide/drain.ts';
 import type { Observation } from '../../../../operator/decide/types.ts';
 import {
   answer,
+  CLUSTER_ID,
   HASH,
   harmful,
   observation,
@@ -13,6 +15,7 @@ import {
   topic,
 } from '../../../fixtures/operator/observations.ts';
 import type { Situation } from '../../../fixtures/operator/observations.ts';
+import { actionsOf } from '../../../fixtures/operator/plans.ts';
 
 const entry = (kind: Disruption['kind'], phase: Disruption['phase']): Disruption => ({
   kind,
@@ -67,4 +70,16 @@ test.each<[string, Situation, Disruption | null, 0 | 1]>([
   ],
 ])('the budget is %s', (_, situation, disruption, expected) => {
   expect(evictable(observation(situation), disruption)).toBe(expected);
+});
+
+test.each<[string, Partial<Observation>]>([
+  ['a pause', {}],
+  ['a spec at fault', { faults: ['spec.replicas is 1'] }],
+])('%s that holds up a roll does not keep nodes from being drained', (_, fault) => {
+  const seen = observation({
+    spec: 'faults' in fault ? {} : { paused: 'All' },
+    status: { clusterId: CLUSTER_ID, disruption: entry('Roll', 'stop') },
+    change: (healthy) => ({ ...fault, budget: { ...healthy.budget!, maxUnavailable: 0 } }),
+  });
+  expect(actionsOf(decide(seen, 0))).toContainEqual({ kind: 'apply-budget', maxUnavailable: 1 });
 });
