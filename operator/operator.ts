@@ -19,7 +19,7 @@ import {
   SERVICE,
   STATEFUL_SET,
 } from './api/kinds.ts';
-import { FIELD_MANAGER, podName, TOPIC_FINALIZER } from './api/names.ts';
+import { claimName, FIELD_MANAGER, podName, TOPIC_FINALIZER } from './api/names.ts';
 import type { OperatorConfig } from './config.ts';
 import { decide, statusAfter } from './decide/decide.ts';
 import { kindOf } from './decide/events.ts';
@@ -30,6 +30,7 @@ import { observe, observeTopic, type TopicSeen } from './observe/observe.ts';
 import { Applications } from './observe/applied.ts';
 import { Sightings } from './observe/sightings.ts';
 import type { Random } from './kube/backoff.ts';
+import { Claims } from './kube/claims.ts';
 import { ObjectCache } from './kube/cache.ts';
 import type { Clock } from '../base/clock.ts';
 import { EventRecorder } from './kube/events.ts';
@@ -72,6 +73,8 @@ const TOPIC_RETRY_MS_MAX = 30_000;
  * long.
  */
 const CATCH_UP_MS = 100;
+/** Between looks at a claim that another operator has. */
+const CLAIM_LOOK_MS = 5_000;
 const FLUSH_MS_MAX = 3_000;
 const WATCHED: readonly Kind[] = [
   LOG_CLUSTER,
@@ -113,6 +116,7 @@ export class Operator {
   /** Where a pass over a cluster last found its controller, by key; null: nowhere. */
   readonly #controllers = new Map<string, string | null>();
   readonly #memories = new Map<string, Memory>();
+  readonly #claims: Claims;
   readonly #lease: LeaderLease;
 
   constructor(config: OperatorSettings, ports: OperatorPorts) {
@@ -129,6 +133,12 @@ export class Operator {
       observer: metrics,
     });
     this.#client = client;
+    this.#claims = new Claims({
+      client,
+      holder: `${config.podNamespace}/${config.leaseName}`,
+      clock,
+      onForbidden: (error) => logger.warn({ err: error }, 'LogClusters cannot be claimed'),
+    });
     this.#cache = new ObjectCache((error) => logger.error({ err: error }, 'defect'));
     this.#expectations = new Expectations(this.#cache);
     this.#reflectors = this.#makeReflectors(machinery);
@@ -268,6 +278,8 @@ export class Operator {
       this.#logger.debug({ key, pending }, 'waiting for own writes');
       return { requeueAfterMs: CATCH_UP_MS };
     }
+    const rival = await this.#claims.take(resource, claimName(resource.metadata.name), signal);
+    if (rival !== null) return this.#refrain(key, resource, rival);
     const { brokerImage, canReadNodes } = this.#config;
     const memory = this.#memories.get(key) ?? newMemory();
     this.#memories.set(key, memory);
@@ -319,7 +331,19 @@ export class Operator {
     return { requeueAfterMs, hasFailed: failures.length > 0 };
   }
 
+  /** Another operator looks after this cluster: it alone writes, its status too. */
+  #refrain(key: string, resource: KubeObject, rival: string): PassResult {
+    const { metrics, clock } = this.#ports;
+    this.#controllers.delete(key);
+    metrics.blocked(key, 'ManagedElsewhere', clock.monotonicMs());
+    const holder = `${this.#config.podNamespace}/${this.#config.leaseName}`;
+    const note = `operator ${rival} looks after this LogCluster (Lease ${claimName(resource.metadata.name)}), so operator ${holder} does nothing: let each watch namespaces of its own`;
+    if (rival !== '') this.#tell(resource, [{ reason: 'ManagedElsewhere', note }]);
+    return { requeueAfterMs: CLAIM_LOOK_MS };
+  }
+
   #passWithout(key: string): PassResult {
+    this.#claims.forget(key);
     this.#expectations.forget(key);
     this.#controllers.delete(key);
     this.#memories.delete(key);
@@ -371,7 +395,8 @@ export class Operator {
       record: null,
       addresses: new Map(),
     };
-    const perform = this.#performer(own, basis, signal);
+    const clusterKey = keyOf(observation.cluster.metadata);
+    const perform = this.#performer(own, basis, signal, clusterKey);
     const conclude = async ({
       events,
       status,
@@ -406,8 +431,13 @@ export class Operator {
     return {};
   }
 
-  #performer(key: string, basis: Basis, signal: AbortSignal): (action: Action) => Promise<void> {
-    const actor = this.#actor(key);
+  #performer(
+    key: string,
+    basis: Basis,
+    signal: AbortSignal,
+    clusterKey = key,
+  ): (action: Action) => Promise<void> {
+    const actor = this.#actor(key, clusterKey);
     return (action) => {
       this.#logger.debug({ key, action }, 'action');
       if (!action.kind.startsWith('write-'))
@@ -416,11 +446,11 @@ export class Operator {
     };
   }
 
-  #actor(key: string): Actor {
+  #actor(key: string, clusterKey: string): Actor {
     return new Actor({
       api: this.#client,
       admin: this.#ports.admin,
-      isLeading: () => this.#lease.isLeading(),
+      isLeading: () => this.#lease.isLeading() && this.#claims.isHeld(clusterKey),
       beforeAction: this.#ports.beforeAction,
       onWritten: (type, object) => this.#expectations.expectWrite(key, type, object),
       onApplied: (id, text, fields) =>

@@ -70,6 +70,11 @@ export function brokersServiceName(cluster: string): string {
   return `${cluster}${BROKERS_SUFFIX}`;
 }
 
+/** The Lease that says which operator looks after a cluster. */
+export function claimName(cluster: string): string {
+  return `logcluster-${cluster}`;
+}
+
 export function podName(cluster: string, brokerId: number): string {
   return `${cluster}-${brokerId}`;
 }

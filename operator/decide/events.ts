@@ -132,6 +132,7 @@ export const GATE_MEANINGS = {
   GrowthRefused: 'The storage class does not let volumes grow',
   LastCopy: 'A lost volume holds the last copy of a partition, and nobody has given it up by name',
   LeadersAway: 'Leaderships are not back where they belong after the last restart',
+  ManagedElsewhere: 'Another operator has claimed this LogCluster: this one does nothing',
   MetadataBehind:
     'A voter does not hear the controller, or a leader has not seen the newest metadata',
   MinAboveReplicationFactor: 'The new minimum is above the replication factor of a topic',

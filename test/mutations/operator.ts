@@ -42,6 +42,22 @@ export const OPERATOR: readonly Mutation[] = [
     ],
   },
   {
+    id: 'claim-of-nobody',
+    rule: RULE,
+    what: 'an operator acts on a cluster that another has claimed',
+    edits: [
+      {
+        file: 'operator/kube/claims.ts',
+        find: 'if (!isOurs && nowMs - claim.seenMs < DURATION_MS) return holderIdentity;',
+        replace: 'if (!isOurs) return null;',
+      },
+    ],
+    caughtBy: [
+      stranger('two operators with leases of their own'),
+      { level: 'unit', file: 'test/unit/operator/kube/claims.test.ts' },
+    ],
+  },
+  {
     id: 'shut-behind-a-broken-broker',
     rule: RULE,
     what: 'nobody may be evicted where one broker does not run, that one included',

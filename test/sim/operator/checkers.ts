@@ -6,7 +6,8 @@
  *   every partition keeps its minimum and the quorum its majority. Excused is harm that came
  *   between the operator's last question and its act: it cannot stop the world.
  * - One disruption at a time.
- * - Only the holder of the lease writes.
+ * - Only the holder of the lease writes, and of several operators only the one that has claimed the
+ *   cluster.
  * - A volume claim is deleted only where its machine is gone for good, which keeps the volume and
  *   never the last copy unless a person named it; or where its broker was removed.
  * - A status speaks of a generation that exists, never of an older one than before, and says Ready
@@ -28,9 +29,10 @@ import {
   VOLUME,
 } from './kubernetes.ts';
 import type { Call } from './network.ts';
-import { LEASE_NAME, NAMESPACE, type Process } from './process.ts';
+import { NAMESPACE, type Process } from './process.ts';
 import type { SimulatedTime } from './time.ts';
 
+const CLUSTER_NAME = 'tm';
 /** How long the operator may need to notice something, where nothing disturbs it. */
 const NOTICE_MS = 20_000;
 const READY_WRONG_MS = 40_000;
@@ -78,12 +80,19 @@ export class Checkers {
 
   sent(process: Process, { isWrite, title }: Call): void {
     if (!isWrite) return;
-    const lease = this.#options.store
-      .list(builtIn(LEASE.kind), NAMESPACE)
-      .find(({ metadata }) => metadata.name === LEASE_NAME);
-    const holder = (lease?.['spec'] as { holderIdentity?: string } | undefined)?.holderIdentity;
+    const holder = this.#holder(process.leaseName);
     if (holder?.startsWith(`${process.name}_`) !== true)
       this.#fault(`${process.name} sent ${title} while ${holder ?? 'nobody'} holds the lease`);
+    const claimant = this.#holder(`logcluster-${CLUSTER_NAME}`);
+    if (claimant !== `${NAMESPACE}/${process.leaseName}`)
+      this.#fault(`${process.name} sent ${title} while ${claimant ?? 'nobody'} has the cluster`);
+  }
+
+  #holder(leaseName: string): string | undefined {
+    const lease = this.#options.store
+      .list(builtIn(LEASE.kind), NAMESPACE)
+      .find(({ metadata }) => metadata.name === leaseName);
+    return (lease?.['spec'] as { holderIdentity?: string } | undefined)?.holderIdentity;
   }
 
   arrived({ title, request }: Call): void {

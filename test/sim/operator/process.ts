@@ -21,6 +21,8 @@ export interface ProcessOptions {
   readonly time: SimulatedTime;
   readonly random: Random;
   readonly podName: string;
+  /** Copies of one operator have one. */
+  readonly leaseName: string;
   readonly canReadNodes: boolean;
   readonly transportOf: (process: Process) => KubeTransport;
   readonly adminOf: (process: Process) => Pick<BrokerAdmin, 'call' | 'close'>;
@@ -31,6 +33,7 @@ export interface ProcessOptions {
 
 export class Process implements Clock {
   readonly name: string;
+  readonly leaseName: string;
   readonly #options: ProcessOptions;
   readonly #operator: Operator;
   #isDead = false;
@@ -39,6 +42,7 @@ export class Process implements Clock {
 
   constructor(options: ProcessOptions) {
     this.name = options.podName;
+    this.leaseName = options.leaseName;
     this.#options = options;
     const { random, podName, canReadNodes, trace } = options;
     const tell = (fields: object, text: string): void =>
@@ -48,7 +52,7 @@ export class Process implements Clock {
         podName,
         podNamespace: NAMESPACE,
         namespaces: [],
-        leaseName: LEASE_NAME,
+        leaseName: this.leaseName,
         brokerImage: 'tidemark:1',
         canReadNodes,
       },

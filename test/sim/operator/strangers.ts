@@ -414,6 +414,25 @@ async function drainPastCrashes(world: World): Promise<void> {
   });
 }
 
+/** Two operators that know nothing of each other, installed for the same namespaces. */
+async function rivals(world: World): Promise<void> {
+  world.edit({ image: 'tidemark:2' });
+  await world.until('the roll is over', () => world.isCalm);
+  world.edit({ replicas: 4 });
+  await world.until('it is scaled', () => world.isCalm);
+  world.arm(undefined);
+  await world.sleep(300_000);
+  demand(world, `few writes for nothing, not ${world.writes}`, world.writes < 10);
+  demand(world, 'one of them is refused, and it is told', world.reasons.has('ManagedElsewhere'));
+  // The one that looks after the cluster is uninstalled; the other takes over.
+  const holder = world.claimant;
+  for (const process of world.processes)
+    if (holder.endsWith(`/${process.leaseName}`)) world.uninstall(process);
+  await world.sleep(1_000);
+  world.edit({ image: 'tidemark:3', replicas: 3 });
+  await world.until('the other one takes over', () => world.claimant !== holder);
+}
+
 /** A leader that has not seen the newest metadata, then marks that stand still: no roll begins. */
 async function stallThenRoll(world: World): Promise<void> {
   const { brokers } = world;
@@ -518,6 +537,7 @@ export const STRANGERS: readonly Scenario[] = [
     play: drainHeldUp({ replicas: 1 }, { replicas: 3 }),
   },
   { title: 'a drain past a broker that crashes', play: drainPastCrashes },
+  { title: 'two operators with leases of their own', world: { operators: 2 }, play: rivals },
   { title: 'evictions while nobody watches', play: unwatched },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },

@@ -13,7 +13,7 @@ import { type BrokerProcess, Brokers } from './brokers.ts';
 import { Checkers } from './checkers.ts';
 import { CLAIM, Kubernetes, NODE, type Slowness } from './kubernetes.ts';
 import { type Call, Network } from './network.ts';
-import { NAMESPACE, Process } from './process.ts';
+import { LEASE_NAME, NAMESPACE, Process } from './process.ts';
 import { between, type Random, randomOf, SimulatedTime } from './time.ts';
 
 const CRD = { hasStatus: true, hasGeneration: true } as const;
@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** Copies of the operator. Default 1. */
   readonly copies?: number;
+  /** Operators with leases of their own, each of `copies`. Default 1. */
+  readonly operators?: number;
   readonly slowness?: Slowness;
   readonly isLocal?: boolean;
   readonly isRenamed?: boolean;
@@ -78,9 +80,10 @@ export class World {
   /** What the hostile parts did, by kind. */
   readonly happened = new Map<string, number>();
   #isDeserted = false;
+  readonly #uninstalled = new Set<Process>();
 
   constructor(options: WorldOptions) {
-    const { seed, copies = 1, slowness = BRISK, trace } = options;
+    const { seed, copies = 1, operators = 1, slowness = BRISK, trace } = options;
     const { isLocal = false, isRenamed = false, nodes = 3 } = options;
     const { time } = this;
     const random = randomOf(seed);
@@ -122,7 +125,8 @@ export class World {
       onArrived: (_, call) => this.checkers.arrived(call),
       onDone: (process, call, error) => this.#done(process, call, error),
     });
-    for (let copy = 0; copy < copies; copy += 1) this.#startProcess();
+    for (let copy = 0; copy < copies * operators; copy += 1)
+      this.#startProcess(copy < copies ? LEASE_NAME : `${LEASE_NAME}-${Math.floor(copy / copies)}`);
   }
 
   get cluster(): KubeObject | undefined {
@@ -258,6 +262,20 @@ export class World {
     for (const process of this.processes) this.kill(process);
   }
 
+  /** This copy goes for good. */
+  uninstall(process: Process): void {
+    this.#uninstalled.add(process);
+    this.kill(process);
+  }
+
+  /** Operator that has claimed the cluster: `namespace/lease`; empty: none. */
+  get claimant(): string {
+    const lease = this.handler.store
+      .list(builtIn('Lease'), NAMESPACE)
+      .find(({ metadata }) => metadata.name === `logcluster-${NAME.name}`);
+    return (lease?.['spec'] as { holderIdentity?: string } | undefined)?.holderIdentity ?? '';
+  }
+
   /** The operator is there again. */
   returns(): void {
     this.#isDeserted = false;
@@ -290,22 +308,23 @@ export class World {
   }
 
   /** A Deployment: what ends is started again. */
-  #startProcess(): void {
+  #startProcess(leaseName = LEASE_NAME): void {
     this.#started += 1;
     const trace = this.#trace === undefined ? undefined : (line: string) => this.say(line);
     const process = new Process({
       time: this.time,
       random: randomOf(Math.floor(this.random() * 2 ** 32)),
       podName: `op-${this.#started}`,
+      leaseName,
       canReadNodes: true,
       transportOf: (self) => this.network.transportOf(self),
       adminOf: (self) => this.network.adminOf(self),
       onEnd: (self) => {
         this.#processes.delete(self);
         this.checkers.hindered();
-        if (this.#isDeserted) return;
+        if (this.#isDeserted || this.#uninstalled.has(self)) return;
         this.time.wake(between(this.random, 300, 3_000), () => {
-          if (!this.#isDeserted) this.#startProcess();
+          if (!this.#isDeserted) this.#startProcess(leaseName);
         });
       },
       trace,
