@@ -21,6 +21,9 @@ import {
 } from './api/kinds.ts';
 import { claimName, FIELD_MANAGER, podName, TOPIC_FINALIZER } from './api/names.ts';
 import type { OperatorConfig } from './config.ts';
+import { DEPARTED_MAX } from './api/status.ts';
+import type { DepartedTopic, LogTopic } from './api/types.ts';
+import { departed, departing } from './decide/departed.ts';
 import { decide, statusAfter } from './decide/decide.ts';
 import { kindOf } from './decide/events.ts';
 import { planTopic, refusedTopic, topicsToVisit } from './decide/topics.ts';
@@ -73,6 +76,8 @@ const TOPIC_RETRY_MS_MAX = 30_000;
  * long.
  */
 const CATCH_UP_MS = 100;
+/** Of one cluster; older ones are kept after all. */
+const DEPARTED_REMEMBERED_MAX = 5_000;
 /** Between looks at a claim that another operator has. */
 const CLAIM_LOOK_MS = 5_000;
 const FLUSH_MS_MAX = 3_000;
@@ -117,6 +122,8 @@ export class Operator {
   readonly #controllers = new Map<string, string | null>();
   readonly #memories = new Map<string, Memory>();
   readonly #claims: Claims;
+  /** Topics whose LogTopics went, until the status of their cluster has them. */
+  readonly #departed = new Map<string, readonly DepartedTopic[]>();
   readonly #lease: LeaderLease;
 
   constructor(config: OperatorSettings, ports: OperatorPorts) {
@@ -212,7 +219,10 @@ export class Operator {
 
   /** Starts once. */
   start(): void {
-    this.#cache.subscribe(({ object }) => this.#changed(object));
+    this.#cache.subscribe((change) => {
+      if (change.kind === 'deleted' && change.isSeen) this.#departs(change.object);
+      this.#changed(change.object);
+    });
     for (const reflector of this.#reflectors) reflector.start();
     this.#lease.start();
   }
@@ -246,6 +256,16 @@ export class Operator {
       scopes.map((namespace) => new Reflector({ ...common, type, namespace })),
     );
     return canReadNodes ? [...namespaced, new Reflector({ ...common, type: NODE })] : namespaced;
+  }
+
+  /** A LogTopic is gone, as it last was: its topic may have to go too. */
+  #departs(object: KubeObject): void {
+    const name = object.kind === LOG_TOPIC.kind ? clusterOf(object) : undefined;
+    const topic = name === undefined ? null : departing(object as unknown as LogTopic);
+    if (name === undefined || topic === null) return;
+    const key = keyOf({ namespace: object.metadata.namespace, name });
+    const before = this.#departed.get(key) ?? [];
+    this.#departed.set(key, [...before, topic].slice(-DEPARTED_REMEMBERED_MAX));
   }
 
   /** Which cluster a changed object belongs to. */
@@ -290,6 +310,7 @@ export class Operator {
         admin: this.#ports.admin,
         imageDefault: brokerImage,
         canReadNodes,
+        departed: this.#departed.get(key) ?? [],
         ...memory,
         monotonicMs: () => this.#ports.clock.monotonicMs(),
       },
@@ -318,6 +339,11 @@ export class Operator {
       .map(({ message }): EventNote => ({ reason: 'WriteRefused', note: message }));
     this.#tell(resource, [...plan.events, ...events, ...told]);
     if (status !== null) await perform({ kind: 'write-status', status });
+    const tooMany = departed(observation).slice(DEPARTED_MAX);
+    const unwritten = (this.#departed.get(key) ?? []).filter(
+      (each) => !observation.departed.includes(each) || tooMany.includes(each),
+    );
+    this.#departed.set(key, unwritten);
     for (const name of topicsToVisit(observation, clock.wallMs()))
       this.#topics.nudge(keyOf({ namespace: resource.metadata.namespace, name }));
     const retryMs = attempts.nextMs();
@@ -344,6 +370,7 @@ export class Operator {
 
   #passWithout(key: string): PassResult {
     this.#claims.forget(key);
+    this.#departed.delete(key);
     this.#expectations.forget(key);
     this.#controllers.delete(key);
     this.#memories.delete(key);

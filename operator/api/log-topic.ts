@@ -103,7 +103,7 @@ export const logTopicSpecSchema: Schema = object<LogTopicSpec>(
     retention: retentionSchema,
     config: configSchema,
     deletionPolicy: choice(
-      'What becomes of the topic and its records when the LogTopic is deleted.',
+      'What becomes of the topic and its records when the LogTopic is deleted. Delete: an operator that sees the LogTopic go deletes them; without one they stay, and the LogTopic goes all the same.',
       ['Retain', 'Delete'],
       'Retain',
     ),

@@ -8,6 +8,7 @@ import { choice, integer, list, object, text, time } from './schema.ts';
 import type { Schema } from './schema.ts';
 import type {
   Condition,
+  DepartedTopic,
   Disruption,
   LogClusterStatus,
   LogTopicStatus,
@@ -18,6 +19,8 @@ import type {
 export const MESSAGE_LENGTH_MAX = 4_096;
 /** Newest loss reports in the status; the cluster itself keeps more. */
 export const LOSSES_MAX = 20;
+/** Topics in the status that are still to be deleted; more wait until some are gone. */
+export const DEPARTED_MAX = 500;
 const RACKS_MAX = 100;
 const CONDITION_TYPES = [
   'Ready',
@@ -114,6 +117,12 @@ const lossSchema = object<LossReport>(
   { required: ['topic', 'partition', 'leaderEpoch', 'fromOffset', 'at'] },
 );
 
+const departedSchema = object<DepartedTopic>(
+  'A topic that is to be deleted.',
+  { topic: text('Topic.', 249), topicId: text('UUID that it must have.', 36) },
+  { required: ['topic', 'topicId'] },
+);
+
 export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was last observed.', {
   observedGeneration: generation('Generation of the spec that this status speaks of.'),
   conditions: conditions(
@@ -140,6 +149,11 @@ export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was
   racks: list('Racks of the brokers.', text('Rack.', 63), RACKS_MAX, { listType: 'set' }),
   disruption: disruptionSchema,
   losses: list('Newest first.', lossSchema, LOSSES_MAX),
+  topicsToDelete: list(
+    'Topics whose LogTopics were deleted with deletionPolicy Delete, until they are gone.',
+    departedSchema,
+    DEPARTED_MAX,
+  ),
 });
 
 export const logTopicStatusSchema: Schema = object<LogTopicStatus>('What was last observed.', {

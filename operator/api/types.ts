@@ -226,6 +226,14 @@ export interface LogClusterStatus {
   readonly disruption?: Disruption;
   /** Newest first. */
   readonly losses?: readonly LossReport[];
+  /** Their LogTopics were deleted, and wanted them deleted too. */
+  readonly topicsToDelete?: readonly DepartedTopic[];
+}
+
+/** A topic that is to go, by the id that it must still have. */
+export interface DepartedTopic {
+  readonly topic: string;
+  readonly topicId: string;
 }
 
 export interface LogTopicStatus {

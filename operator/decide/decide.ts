@@ -4,6 +4,7 @@
  */
 import type { Disruption, LogClusterStatus } from '../api/types.ts';
 import { adoptionEvents, bootstrap } from './bootstrap.ts';
+import { departures } from './departed.ts';
 import { budgetActions, evictable } from './drain.ts';
 import { markClaims } from './identity.ts';
 import { followMin } from './min.ts';
@@ -127,6 +128,7 @@ function operate(
   const isHeld = base.some(({ kind }) => kind === 'apply-workload' || kind === 'delete-claim');
   const last = isHeld && step.actions.length > 0 ? NO_PART : step;
   const back = stays(observation, last.actions);
+  const gone = departures(observation);
   const parts = [
     ...single(budget),
     ...single(base),
@@ -143,6 +145,7 @@ function operate(
     ...single(moves.actions, moves.events),
     ...single(heal.actions, heal.events),
     ...single(back.actions, back.events),
+    ...single(gone.actions, gone.events),
     ...single(settingsActions(observation, [min.given, ...min.pending])),
   ];
   const plan = conclude(observation, parts, last, outcome, nowMs);

@@ -88,6 +88,11 @@ export const KUBE_EVENTS = {
     action: 'AlterTopic',
     meaning: 'LogTopic: the topic was given what the spec wants',
   },
+  TopicDeleted: {
+    type: 'Normal',
+    action: 'DeleteTopic',
+    meaning: 'A LogTopic that wanted its topic deleted with it is gone, and so is the topic now',
+  },
   TopicRefused: {
     type: 'Warning',
     action: 'Refuse',

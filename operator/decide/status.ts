@@ -3,9 +3,10 @@
  * nothing new is not written.
  */
 import { selectorText } from '../api/names.ts';
-import { LOSSES_MAX } from '../api/status.ts';
+import { DEPARTED_MAX, LOSSES_MAX } from '../api/status.ts';
 import type { LogClusterStatus } from '../api/types.ts';
 import { withConditions, type ConditionNow } from './conditions.ts';
+import { departed } from './departed.ts';
 import {
   brokersNamed,
   catchUpFault,
@@ -61,12 +62,17 @@ export function nextStatus(
     ...optional('step', outcome.doing ?? undefined),
     ...optional('waitingFor', outcome.waitingFor ?? undefined),
     ...optional('disruption', outcome.disruption ?? undefined),
+    ...optional('topicsToDelete', listedOrNone(departed(observation).slice(0, DEPARTED_MAX))),
     ...(metadata === null ? optional('racks', before.racks) : { racks }),
     ...(metadata === null
       ? optional('losses', before.losses)
       : { losses: losses(metadata.losses) }),
   };
   return isSame(next, before) ? null : next;
+}
+
+function listedOrNone<Item>(items: readonly Item[]): readonly Item[] | undefined {
+  return items.length === 0 ? undefined : items;
 }
 
 function optional<Name extends keyof LogClusterStatus>(

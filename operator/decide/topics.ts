@@ -68,27 +68,13 @@ export function planTopic(
 ): TopicPlan {
   const { resource } = view;
   const { name, finalizers = [], deletionTimestamp, resourceVersion } = resource.metadata;
-  const hasFinalizer = finalizers.includes(TOPIC_FINALIZER);
-  const setFinalizers = (kept: readonly string[]): Action => ({
-    kind: 'set-topic-finalizer',
-    name,
-    resourceVersion,
-    finalizers: kept,
-  });
   const only = (actions: readonly Action[]): TopicPlan => ({ actions, events: [], status: null });
-  const others = finalizers.filter((each) => each !== TOPIC_FINALIZER);
-  if (deletionTimestamp !== undefined)
-    return only(
-      hasFinalizer
-        ? [
-            ...deletions(observation, resource),
-            ...releases(observation, resource, setFinalizers(others)),
-          ]
-        : [],
-    );
-  const wantsFinalizer = resource.spec.deletionPolicy === 'Delete';
-  if (wantsFinalizer !== hasFinalizer)
-    return only([setFinalizers(wantsFinalizer ? [...others, TOPIC_FINALIZER] : others)]);
+  // An earlier operator held it with this: see departed.ts for why none does any more.
+  if (finalizers.includes(TOPIC_FINALIZER)) {
+    const others = finalizers.filter((each) => each !== TOPIC_FINALIZER);
+    return only([{ kind: 'set-topic-finalizer', name, resourceVersion, finalizers: others }]);
+  }
+  if (deletionTimestamp !== undefined) return only([]);
   const verdict = judge(observation, view);
   const { status, events } = conclude(observation, resource, verdict, nowMs);
   return { actions: verdict.actions, events: [...(verdict.events ?? []), ...events], status };
@@ -128,29 +114,6 @@ function conclude(
 
 function nameOfTopic({ metadata, spec }: LogTopic): string {
   return spec.topicName ?? metadata.name;
-}
-
-function deletions({ metadata }: TopicObservation, resource: LogTopic): Action[] {
-  const topic = metadata?.topics.find(({ name }) => name === nameOfTopic(resource));
-  const isOurs = topic !== undefined && topic.topicId === resource.status?.topicId;
-  return isOurs && resource.spec.deletionPolicy === 'Delete'
-    ? [{ kind: 'delete-topic', name: topic.name }]
-    : [];
-}
-
-/** The finalizer goes once nobody knows the topic any more; what cannot be asked is waited for. */
-function releases(
-  { metadata, cluster }: TopicObservation,
-  resource: LogTopic,
-  release: Action,
-): Action[] {
-  if (cluster.metadata.deletionTimestamp !== undefined || resource.spec.deletionPolicy === 'Retain')
-    return [release];
-  if (metadata === null) return [];
-  const isThere = metadata.topics.some(
-    ({ name, topicId }) => name === nameOfTopic(resource) && topicId === resource.status?.topicId,
-  );
-  return isThere ? [] : [release];
 }
 
 function judge(observation: TopicObservation, { resource, faults }: LogTopicView): Verdict {

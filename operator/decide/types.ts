@@ -5,6 +5,7 @@
  */
 import type { GateName, KubeEventReason } from './events.ts';
 import type {
+  DepartedTopic,
   Disruption,
   LogCluster,
   LogClusterStatus,
@@ -44,6 +45,8 @@ export interface Observation {
   /** Moves that would balance the cluster; null where nobody asked. */
   readonly rebalance: readonly Move[] | null;
   readonly logTopics: readonly LogTopicView[];
+  /** Topics whose LogTopics were seen to go, and that may not stand in the status yet. */
+  readonly departed: readonly DepartedTopic[];
 }
 
 export interface TemplateView {

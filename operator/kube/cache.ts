@@ -21,8 +21,11 @@ export interface CacheScope {
 export type CacheChange =
   | { readonly kind: 'added'; readonly object: KubeObject }
   | { readonly kind: 'modified'; readonly object: KubeObject; readonly previous: KubeObject }
-  /** `object` is the last that was seen of it. */
-  | { readonly kind: 'deleted'; readonly object: KubeObject };
+  /**
+   * `object` is the last that was seen of it. `isSeen`: it was that when it went; else it is
+   * missing from a list, and may have changed before.
+   */
+  | { readonly kind: 'deleted'; readonly object: KubeObject; readonly isSeen: boolean };
 
 export type CacheListener = (change: CacheChange) => void;
 
@@ -109,7 +112,7 @@ export class ObjectCache {
 
   /** `object` as the DELETED event shows it: its version is that of the deletion. */
   remove(scope: CacheScope, object: KubeObject): void {
-    this.#drop(this.#kind(scope.type), keyOf(object.metadata));
+    this.#drop(this.#kind(scope.type), keyOf(object.metadata), true);
     this.advance(scope, object.metadata.resourceVersion ?? '');
   }
 
@@ -155,12 +158,12 @@ export class ObjectCache {
     );
   }
 
-  #drop(kind: Kind, key: string): void {
+  #drop(kind: Kind, key: string, isSeen = false): void {
     const object = kind.objects.get(key);
     if (object === undefined) return;
     kind.objects.delete(key);
     this.#disown(key, object);
-    this.#tell({ kind: 'deleted', object });
+    this.#tell({ kind: 'deleted', object, isSeen });
   }
 
   #own(key: string, object: KubeObject): void {

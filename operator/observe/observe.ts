@@ -16,7 +16,7 @@ import {
   VOLUME,
 } from '../api/kinds.ts';
 import { BROKER_CONTAINER, brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
-import type { LogCluster, LogTopic } from '../api/types.ts';
+import type { DepartedTopic, LogCluster, LogTopic } from '../api/types.ts';
 import { logClusterNameFaults, readLogClusterSpec, readLogTopicSpec } from '../api/validate.ts';
 import {
   buildBrokersService,
@@ -83,6 +83,8 @@ export interface UncachedSource {
 }
 
 export interface ObserverOptions {
+  /** Topics whose LogTopics were seen to go. */
+  readonly departed: readonly DepartedTopic[];
   readonly cache: ObjectSource;
   readonly client: UncachedSource;
   readonly admin: BrokerCalls;
@@ -174,6 +176,7 @@ export async function observe(
     answers: reached.map(({ answer }) => answer),
     metadata: whole?.metadata ?? null,
     logTopics: readLogTopics(options.cache, cluster),
+    departed: options.departed,
   };
   const address = whole?.address ?? null;
   const verdicts =

@@ -107,7 +107,7 @@ export class Kube {
    */
   async close(): Promise<void> {
     for (const release of this.#releases) {
-      // Whoever takes a finalizer off must still be there.
+      // Brokers go before whoever looks after them.
       await this.kubectl('delete', 'logtopic,logcluster', '--all', '--wait', '--timeout=90s');
       await this.helm('uninstall', release, '--wait', '--timeout=90s');
     }

@@ -58,6 +58,45 @@ export const OPERATOR: readonly Mutation[] = [
     ],
   },
   {
+    id: 'topic-deleted-unnoted',
+    rule: RULE,
+    what: 'a topic is deleted with its LogTopic before the status says so',
+    edits: [
+      {
+        file: 'operator/decide/departed.ts',
+        find: 'noted.some((each) => each.topicId === topicId),\n        );',
+        replace: 'noted.every((each) => each.topicId === topicId),\n        );',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/operator/decide/departed.test.ts' }],
+  },
+  {
+    id: 'topic-deleted-that-is-wanted',
+    rule: RULE,
+    what: 'a topic is deleted although a LogTopic for it was applied again',
+    edits: [
+      {
+        file: 'operator/decide/departed.ts',
+        find: 'isThere(each) && !isWanted(each)',
+        replace: 'isThere(each)',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/operator/decide/departed.test.ts' }],
+  },
+  {
+    id: 'topic-deleted-unseen',
+    rule: RULE,
+    what: 'a LogTopic that is missing from a list counts as one that was seen to go',
+    edits: [
+      {
+        file: 'operator/kube/cache.ts',
+        find: '#drop(kind: Kind, key: string, isSeen = false)',
+        replace: '#drop(kind: Kind, key: string, isSeen = true)',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/operator/kube/cache.test.ts' }],
+  },
+  {
     id: 'shut-behind-a-broken-broker',
     rule: RULE,
     what: 'nobody may be evicted where one broker does not run, that one included',

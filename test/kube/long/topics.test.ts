@@ -24,7 +24,11 @@ describe('a LogTopic', () => {
     expect(changed?.partitions).toHaveLength(4);
     expect(changed?.config).toMatchObject({ minInSyncReplicas: 1, retentionMs: 3_600_000 });
     await kube.kubectl('delete', 'logtopic', 'letters', '--wait', '--timeout=60s');
-    expect(await cluster.topics()).toEqual([]);
+    await kube.wait('the topic to go with it', async (note) => {
+      const left = await cluster.topics();
+      note(left);
+      return when(left.length === 0);
+    });
   });
 
   it('adopts a topic with its records, and leaves it behind', async () => {

@@ -8,7 +8,7 @@ import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
 import { BROKEN_IMAGE, SET } from './kubernetes.ts';
 import { NAMESPACE } from './process.ts';
-import { NAME, type World } from './world.ts';
+import { NAME, TOPIC_TYPE, type World } from './world.ts';
 
 /** A claim about the world that must hold now. */
 export function demand(world: World, what: string, holds: boolean): void {
@@ -414,6 +414,25 @@ async function drainPastCrashes(world: World): Promise<void> {
   });
 }
 
+/** After an uninstall nothing holds a LogTopic; a topic whose end nobody saw is kept. */
+async function topicUnwatched(world: World): Promise<void> {
+  const { store } = world.handler;
+  for (const name of ['seen', 'unseen'])
+    world.applyTopic(name, { clusterName: 'tm', deletionPolicy: 'Delete' });
+  const isReady = (name: string): boolean => world.readyOfTopic(name).startsWith('True');
+  await world.until('both are made', () => isReady('seen') && isReady('unseen'));
+  store.delete(TOPIC_TYPE, { namespace: NAMESPACE, name: 'seen' });
+  await world.until('its topic goes with it', () => !world.brokers.topics.has('seen'));
+  await world.until('it is forgotten', () => world.status.topicsToDelete === undefined);
+  demand(world, 'it is told', world.reasons.has('TopicDeleted'));
+  world.desert();
+  store.delete(TOPIC_TYPE, { namespace: NAMESPACE, name: 'unseen' });
+  demand(world, 'nothing holds a LogTopic', store.list(TOPIC_TYPE, NAMESPACE).length === 0);
+  world.returns();
+  await world.sleep(60_000);
+  demand(world, 'a topic whose end nobody saw is kept', world.brokers.topics.has('unseen'));
+}
+
 /** Two operators that know nothing of each other, installed for the same namespaces. */
 async function rivals(world: World): Promise<void> {
   world.edit({ image: 'tidemark:2' });
@@ -537,6 +556,7 @@ export const STRANGERS: readonly Scenario[] = [
     play: drainHeldUp({ replicas: 1 }, { replicas: 3 }),
   },
   { title: 'a drain past a broker that crashes', play: drainPastCrashes },
+  { title: 'LogTopics deleted with and without an operator', play: topicUnwatched },
   { title: 'two operators with leases of their own', world: { operators: 2 }, play: rivals },
   { title: 'evictions while nobody watches', play: unwatched },
   { title: 'a policy that changes what is applied', play: mutations },

@@ -28,6 +28,19 @@ function recorded() {
 }
 
 describe('ObjectCache', () => {
+  it('tells an object that was seen to go from one that is missing', () => {
+    const { cache } = recorded();
+    const gone: string[] = [];
+    cache.subscribe((change) => {
+      if (change.kind === 'deleted')
+        gone.push(`${change.object.metadata.name} ${change.isSeen ? 'seen' : 'missing'}`);
+    });
+    cache.replace(ALL, [at('a', '1'), at('b', '2')], '2');
+    cache.remove(ALL, at('a', '3'));
+    cache.replace(ALL, [], '4');
+    expect(gone).toEqual(['a seen', 'b missing']);
+  });
+
   it('finds by name, by namespace and by owner', () => {
     const { cache } = recorded();
     const ownerReferences = [{ apiVersion: 'v1', kind: 'X', name: 'x', uid: 'uid-x' }];
