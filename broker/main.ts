@@ -151,16 +151,20 @@ function serve(broker: Broker, around: Around) {
     // Shallow on purpose: a restart cures a loop that hangs, and nothing else that a broker may
     // suffer from.
     whyDead: () => null,
-    whyNotReady: () => {
-      if (isServing()) return null;
-      const { phase, diskFault } = broker.report();
-      return diskFault === null ? phase : `${phase}; ${diskFault}`;
-    },
+    whyNotReady: () => whyNotServing(broker),
+    // A pod that is deleted is no place to dial from that moment on; a no would only be a warning.
+    whyNotReadyInPod: () => (broker.phase() === 'stopping' ? null : whyNotServing(broker)),
     metrics: () => metrics.text(),
     whenMayStop: () => stopGate.whenOpen(),
     metricsContentType: metrics.contentType,
   });
   return { services, health, pages };
+}
+
+function whyNotServing(broker: Broker): string | null {
+  if (broker.phase() === 'serving') return null;
+  const { phase, diskFault } = broker.report();
+  return diskFault === null ? phase : `${phase}; ${diskFault}`;
 }
 
 /**

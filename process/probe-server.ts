@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { reasonOf } from '../base/reason.ts';
+import { READY_PAGE_OF_PODS } from '../base/ready-page.ts';
 import { STOP_PAGE } from '../base/stop-veto.ts';
 
 /** What is shown. */
@@ -16,22 +17,33 @@ export interface ProbePages {
   readonly whyNotReady: () => string | null;
   readonly metrics: () => Promise<string>;
   readonly metricsContentType: string;
+  /**
+   * The same for whoever follows the pod besides, and takes no work to it once it is to go; absent:
+   * the same.
+   */
+  readonly whyNotReadyInPod?: () => string | null;
   /** Resolves once this process may be stopped, or no wait helps; absent: there is no such page. */
   readonly whenMayStop?: () => Promise<void>;
 }
 
 /** A request arrives within this or not at all: a probe that stalls must not hold a socket. */
 const REQUEST_MS_MAX = 5_000;
+/** Before a no to a kubelet, which waits for longer; and between looks. */
+const READY_WAIT_MS = 4_000;
+const READY_LOOK_MS = 50;
 /** Requests that wait for leave to stop: the kubelet sends one. */
 const STOP_WAITERS_MAX = 8;
 
 export class ProbeServer {
   readonly #server: Server;
 
-  constructor(pages: ProbePages) {
+  /** @param readyWaitMs before a no to a kubelet */
+  constructor(pages: ProbePages, readyWaitMs = READY_WAIT_MS) {
     const limits = { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX };
     const bounded = { ...pages, ...bounds(pages) };
-    this.#server = createServer(limits, (request, response) => answer(bounded, request, response));
+    this.#server = createServer(limits, (request, response) =>
+      answer(bounded, request, response, readyWaitMs),
+    );
   }
 
   /** Resolves with the port. Rejects when it is taken. */
@@ -71,14 +83,20 @@ function bounds({ whenMayStop }: ProbePages): Pick<ProbePages, 'whenMayStop'> {
 
 const PAGES = '/livez, /readyz, /metrics\n';
 
-function answer(pages: ProbePages, request: IncomingMessage, response: ServerResponse): void {
+function answer(
+  pages: ProbePages,
+  request: IncomingMessage,
+  response: ServerResponse,
+  readyWaitMs: number,
+): void {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return send(response, 405, 'only GET\n');
   switch (request.url?.split('?')[0] ?? '') {
     case '/livez':
       return state(response, pages.whyDead());
     case '/readyz':
-      return state(response, pages.whyNotReady());
+      if (request.url !== READY_PAGE_OF_PODS) return state(response, pages.whyNotReady());
+      return readyInPod(pages, response, Math.ceil(readyWaitMs / READY_LOOK_MS));
     case '/metrics':
       pages.metrics().then(
         (text) => send(response, 200, text, pages.metricsContentType),
@@ -95,6 +113,16 @@ function answer(pages: ProbePages, request: IncomingMessage, response: ServerRes
     default:
       return send(response, 404, PAGES);
   }
+}
+
+/** The yes at once, the no after so many looks. */
+function readyInPod(pages: ProbePages, response: ServerResponse, looksLeft: number): void {
+  const { whyNotReady, whyNotReadyInPod = whyNotReady } = pages;
+  const fault = whyNotReadyInPod();
+  if (fault === null || looksLeft <= 0) return state(response, fault);
+  setTimeout(() => {
+    if (!response.destroyed) readyInPod(pages, response, looksLeft - 1);
+  }, READY_LOOK_MS);
 }
 
 function state(response: ServerResponse, fault: string | null): void {

@@ -3,6 +3,7 @@
  * token for the API server, and learns what it is from its environment: the ordinal in its host
  * name, its rack from the label that Kubernetes copies from the node.
  */
+import { READY_PAGE_OF_PODS } from '../../base/ready-page.ts';
 import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../base/stop-veto.ts';
 import { CONFIG_VARIABLES, stopTimeoutMs } from '../api/broker-config.ts';
 import {
@@ -113,12 +114,15 @@ function buildContainer(
       { name: 'metrics', containerPort: BROKER_HTTP_PORT, protocol: 'TCP' },
     ],
     resources: cluster.spec.resources,
+    // A no makes a warning among the pod's events: so the first question comes when the process
+    // listens, and the answer on readiness comes when it is a yes, if that is soon.
     startupProbe: {
       ...probe('/livez'),
+      initialDelaySeconds: 2,
       periodSeconds: 2,
       failureThreshold: STARTUP_PROBE_FAILURES_MAX,
     },
-    readinessProbe: { ...probe('/readyz'), periodSeconds: 2, failureThreshold: 2 },
+    readinessProbe: { ...probe(READY_PAGE_OF_PODS), periodSeconds: 2, failureThreshold: 2 },
     livenessProbe: { ...probe('/livez'), periodSeconds: 10, failureThreshold: 6 },
     // Whoever deletes the pod may not have asked what that would stop: the broker makes it wait.
     lifecycle: { preStop: httpGet(STOP_PAGE) },

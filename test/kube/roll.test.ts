@@ -16,9 +16,10 @@ describe('a roll', () => {
   });
 
   it('restarts one broker after the other, drained and the controller last, and no append fails', async () => {
-    const { cluster } = scene();
+    const { kube, cluster } = scene();
     const { controller = -1 } = await cluster.described();
     const others = [0, 1, 2].filter((id) => id !== controller);
+    await kube.kubectl('delete', 'events', '--all');
     const verdict = await cluster.underLoad('config', async () => {
       await cluster.change({ config: { heartbeatMs: 300 } });
       await cluster.waitReady();
@@ -28,6 +29,8 @@ describe('a roll', () => {
     expect(acts.map(({ action, brokerId }) => `${action} ${brokerId}`)).toEqual(
       [...others, controller].flatMap((id) => [`prepare-stop ${id}`, `delete-pod ${id}`]),
     );
+    // The operator's own events are to be found among those of the pods.
+    expect(await cluster.notes('Unhealthy')).toEqual([]);
   });
 
   it('is not made for a live option, which takes effect all the same', async () => {

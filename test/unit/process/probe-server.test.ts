@@ -44,6 +44,38 @@ describe('ProbeServer', () => {
     expect(await got('/metrics')).toBe('500 broken gauge');
   });
 
+  it('says no to a kubelet only where that lasts, and nothing of a stop', async () => {
+    isReady = false;
+    const [kubelet, other] = [got('/readyz?pod'), got('/readyz')];
+    expect(await other).toBe('503 caches are not filled');
+    isReady = true;
+    expect(await kubelet).toBe('200 ok');
+    const stopping = new ProbeServer({
+      whyDead: () => null,
+      whyNotReady: () => 'stopping',
+      whyNotReadyInPod: () => null,
+      metrics: () => metrics(),
+      metricsContentType: '',
+    });
+    url = `http://127.0.0.1:${await stopping.listen('127.0.0.1', 0)}`;
+    try {
+      expect([await got('/readyz'), await got('/readyz?pod')]).toEqual(['503 stopping', '200 ok']);
+    } finally {
+      await stopping.close();
+    }
+  });
+
+  it('says no to a kubelet in the end', async () => {
+    const pages = { whyDead: () => null, metrics: () => metrics(), metricsContentType: '' };
+    const starting = new ProbeServer({ ...pages, whyNotReady: () => 'recovering' }, 100);
+    url = `http://127.0.0.1:${await starting.listen('127.0.0.1', 0)}`;
+    try {
+      expect(await got('/readyz?pod')).toBe('503 recovering');
+    } finally {
+      await starting.close();
+    }
+  });
+
   it('lets whoever asks for leave to stop wait, and no more than a few', async () => {
     let mayStop = (): void => undefined;
     const stop = new Promise<void>((resolve) => {

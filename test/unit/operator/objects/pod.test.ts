@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { READY_PAGE_OF_PODS } from '../../../../base/ready-page.ts';
 import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../../../base/stop-veto.ts';
 import { readConfig } from '../../../../broker/config.ts';
 import { CONFIG_VARIABLES } from '../../../../operator/api/broker-config.ts';
@@ -21,7 +22,12 @@ interface Pod {
     readonly imagePullPolicy?: string;
     readonly env: readonly Variable[];
     readonly lifecycle: { readonly preStop: { readonly httpGet: unknown } };
-    readonly startupProbe: { readonly periodSeconds: number; readonly failureThreshold: number };
+    readonly readinessProbe: unknown;
+    readonly startupProbe: {
+      readonly initialDelaySeconds: number;
+      readonly periodSeconds: number;
+      readonly failureThreshold: number;
+    };
   }[];
 }
 
@@ -121,6 +127,17 @@ describe('buildPodTemplate()', () => {
     });
     const { terminationGracePeriodSeconds } = podOf(logCluster());
     expect(terminationGracePeriodSeconds * 1_000 - STOP_VETO_MS_MAX).toBeGreaterThanOrEqual(60_000);
+  });
+
+  it('asks for readiness so that the answer may wait, for less long than the kubelet does', () => {
+    const [container] = podOf(logCluster()).containers;
+    expect(container?.readinessProbe).toEqual({
+      httpGet: { path: READY_PAGE_OF_PODS, port: 'metrics', scheme: 'HTTP' },
+      timeoutSeconds: 5,
+      periodSeconds: 2,
+      failureThreshold: 2,
+    });
+    expect(container?.startupProbe.initialDelaySeconds).toBe(2);
   });
 
   it('leaves half an hour for recovery', () => {
