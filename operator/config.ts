@@ -7,6 +7,8 @@ import { printable } from '../base/printable.ts';
 import { PORT_MAX } from '../base/limits.ts';
 import { LOG_LEVELS, type LogLevel } from '../base/broker-options.ts';
 
+const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
+
 export interface OperatorConfig {
   /** This copy, among those that may lead. */
   readonly podName: string;
@@ -17,6 +19,11 @@ export interface OperatorConfig {
   readonly leaseName: string;
   /** Image of brokers whose LogCluster names none. */
   readonly brokerImage: string;
+  /** How it is pulled where a LogCluster does not say. */
+  readonly brokerPull: {
+    readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+    readonly imagePullSecrets?: readonly { readonly name: string }[];
+  };
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
   readonly httpPort: number;
@@ -62,15 +69,28 @@ export function readOperatorConfig(
       faults.push(`${name} is "${given}", must be one of ${allowed.join(', ')}`);
     return chosen ?? fallback;
   };
+  const listed = (name: string): string[] =>
+    (environment[name] ?? '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '');
+  const pullSecrets = listed('TIDEMARK_BROKER_PULL_SECRETS');
   const config: OperatorConfig = {
     podName: text('POD_NAME', environment['HOSTNAME']),
     podNamespace: text('POD_NAMESPACE'),
-    namespaces: (environment['TIDEMARK_NAMESPACES'] ?? '')
-      .split(',')
-      .map((name) => name.trim())
-      .filter((name) => name !== ''),
+    namespaces: listed('TIDEMARK_NAMESPACES'),
     leaseName: text('TIDEMARK_LEASE_NAME', 'tidemark-operator'),
     brokerImage: text('TIDEMARK_BROKER_IMAGE'),
+    brokerPull: {
+      ...((environment['TIDEMARK_BROKER_PULL_POLICY'] ?? '') === ''
+        ? {}
+        : {
+            imagePullPolicy: choice('TIDEMARK_BROKER_PULL_POLICY', PULL_POLICIES, 'IfNotPresent'),
+          }),
+      ...(pullSecrets.length === 0
+        ? {}
+        : { imagePullSecrets: pullSecrets.map((name) => ({ name })) }),
+    },
     canReadNodes: choice('TIDEMARK_READ_NODES', ['true', 'false'], 'false') === 'true',
     httpPort: whole('TIDEMARK_HTTP_PORT', 9643, PORT_MAX),
     logLevel: choice('TIDEMARK_LOG_LEVEL', LOG_LEVELS, 'info'),

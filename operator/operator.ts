@@ -49,7 +49,13 @@ import { Reflector } from './kube/reflector.ts';
 /** The part of the options that does not concern the process. */
 export type OperatorSettings = Pick<
   OperatorConfig,
-  'podName' | 'podNamespace' | 'namespaces' | 'leaseName' | 'brokerImage' | 'canReadNodes'
+  | 'podName'
+  | 'podNamespace'
+  | 'namespaces'
+  | 'leaseName'
+  | 'brokerImage'
+  | 'brokerPull'
+  | 'canReadNodes'
 >;
 
 /** Everything outside. */
@@ -300,7 +306,7 @@ export class Operator {
     }
     const rival = await this.#claims.take(resource, claimName(resource.metadata.name), signal);
     if (rival !== null) return this.#refrain(key, resource, rival);
-    const { brokerImage, canReadNodes } = this.#config;
+    const { brokerImage, brokerPull, canReadNodes } = this.#config;
     const memory = this.#memories.get(key) ?? newMemory();
     this.#memories.set(key, memory);
     const basis = await observe(
@@ -309,6 +315,7 @@ export class Operator {
         client: this.#client,
         admin: this.#ports.admin,
         imageDefault: brokerImage,
+        pullDefaults: brokerPull,
         canReadNodes,
         departed: this.#departed.get(key) ?? [],
         ...memory,

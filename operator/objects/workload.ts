@@ -12,7 +12,7 @@ import {
   TEMPLATE_HASH_LABEL,
   TEMPLATE_INPUTS_ANNOTATION,
 } from '../api/names.ts';
-import type { LogCluster, LogClusterSpec } from '../api/types.ts';
+import type { LogCluster, LogClusterSpec, PodTemplate } from '../api/types.ts';
 import { buildPodTemplate } from './pod.ts';
 import type { PodTemplateSpec } from './pod.ts';
 import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
@@ -48,6 +48,12 @@ export interface PlannedTemplate extends RecordedTemplate {
   readonly image: string;
 }
 
+/**
+ * Of the operator's own image, for brokers of LogClusters that say nothing else. Like a new default
+ * image they restart nobody: both sides of a comparison are rendered with them.
+ */
+export type PullDefaults = Pick<PodTemplate, 'imagePullPolicy' | 'imagePullSecrets'>;
+
 /** What stands on a StatefulSet that exists, as {@link readRecord} reads it. */
 export interface WorkloadRecord {
   readonly template: RecordedTemplate | null;
@@ -65,16 +71,22 @@ export interface WorkloadRecord {
  *
  * @param imageDefault where neither spec nor record names one
  * @param clusterId that a new template gives to brokers
+ * @param pull how a new template has its image pulled where the spec does not say
  */
 export function planTemplate(
   cluster: LogCluster,
   recorded: RecordedTemplate | null,
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
+  pull: PullDefaults = {},
 ): PlannedTemplate {
   const imageBefore = recorded === null ? imageDefault : imageOf(recorded.template);
   const render = (spec: LogClusterSpec): PodTemplateSpec =>
-    buildPodTemplate({ ...cluster, spec }, spec.image ?? imageBefore, clusterId);
+    buildPodTemplate(
+      { ...cluster, spec: { ...spec, podTemplate: { ...pull, ...spec.podTemplate } } },
+      spec.image ?? imageBefore,
+      clusterId,
+    );
   const kept =
     recorded !== null && isMadeFrom(recorded.inputs, cluster.spec, render) ? recorded : null;
   const inputs = kept?.inputs ?? templateInputs(cluster.spec);

@@ -26,7 +26,12 @@ import {
 import { differences } from '../objects/compare.ts';
 import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned, planTemplate, readRecord } from '../objects/workload.ts';
-import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
+import type {
+  Manifest,
+  PlannedTemplate,
+  PullDefaults,
+  WorkloadRecord,
+} from '../objects/workload.ts';
 import { isControlledBy, ownersOf } from '../objects/owners.ts';
 import { wantedClusterId } from '../decide/identity.ts';
 import { jointSets } from '../decide/roll.ts';
@@ -90,6 +95,7 @@ export interface ObserverOptions {
   readonly admin: BrokerCalls;
   /** Of clusters that name none. */
   readonly imageDefault: string;
+  readonly pullDefaults: PullDefaults;
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
   /** Of nodes that are missing. */
@@ -240,7 +246,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
   const recorded = record?.template ?? null;
   const template = isFaulty
     ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
-    : planTemplate(cluster, recorded, image, clusterId);
+    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
   const standing = (object: KubeObject, manifest: Manifest): Standing => {

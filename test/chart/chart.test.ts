@@ -280,6 +280,18 @@ describe('charts/tidemark, rendered', () => {
     expect([containers[0]?.image, broker]).toEqual(expected);
   });
 
+  it('has brokers pull their image as the operator does', () => {
+    const image = { pullPolicy: 'Always', pullSecrets: ['one', 'two'] };
+    const { spec } = one(render({ image }), 'Deployment');
+    const environment = Object.fromEntries(
+      environmentOf(spec).map(({ name, value = 'from the pod' }) => [name, value]),
+    );
+    expect(readOperatorConfig(environment).brokerPull).toEqual({
+      imagePullPolicy: 'Always',
+      imagePullSecrets: [{ name: 'one' }, { name: 'two' }],
+    });
+  });
+
   it('links every alert to its section, and asks only for metrics that exist', () => {
     const all = alerts();
     expect(all.map(({ annotations }) => annotations.runbook_url)).toEqual(

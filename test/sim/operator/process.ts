@@ -54,6 +54,7 @@ export class Process implements Clock {
         namespaces: [],
         leaseName: this.leaseName,
         brokerImage: 'tidemark:1',
+        brokerPull: {},
         canReadNodes,
       },
       {

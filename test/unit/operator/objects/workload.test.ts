@@ -8,6 +8,7 @@ import {
   readRecord,
 } from '../../../../operator/objects/workload.ts';
 import type { Manifest } from '../../../../operator/objects/workload.ts';
+import type { RecordedTemplate } from '../../../../operator/objects/template.ts';
 import type { LogCluster } from '../../../../operator/api/types.ts';
 import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
 import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
@@ -109,6 +110,39 @@ describe('buildStatefulSet()', () => {
     expect(again.spec['volumeClaimTemplates']).toMatchObject([
       { spec: { resources: { requests: { storage: '10Gi' } } } },
     ]);
+  });
+
+  describe("with an image that is pulled like the operator's", () => {
+    const pull = { imagePullPolicy: 'Always', imagePullSecrets: [{ name: 'key' }] } as const;
+    const pulled = (cluster: LogCluster, recorded: RecordedTemplate | null = null) => {
+      const { hash, template, inputs } = planTemplate(cluster, recorded, 'tidemark:1', 'c', pull);
+      const { imagePullSecrets, containers } = template.spec as unknown as {
+        imagePullSecrets?: unknown;
+        containers: { imagePullPolicy?: string }[];
+      };
+      return { hash, template, inputs, imagePullSecrets, policy: containers[0]?.imagePullPolicy };
+    };
+
+    it('says so where the spec does not', () => {
+      expect(pulled(logCluster())).toMatchObject({
+        policy: 'Always',
+        imagePullSecrets: [{ name: 'key' }],
+      });
+      const podTemplate = { imagePullPolicy: 'Never', imagePullSecrets: [] } as const;
+      expect(pulled(logCluster({ podTemplate }))).toMatchObject({
+        policy: 'Never',
+        imagePullSecrets: [],
+      });
+    });
+
+    it('moves no pod that was made before', () => {
+      const before = planTemplate(logCluster(), null, 'tidemark:1', 'c');
+      expect(pulled(logCluster(), before).hash).toBe(before.hash);
+      // Recorded under a schema without a field that has a default now.
+      const older = { ...before, inputs: before.inputs.replace('"spread":"Preferred",', '') };
+      expect(older.inputs).not.toBe(before.inputs);
+      expect(pulled(logCluster(), older).hash).toBe(before.hash);
+    });
   });
 
   it('has as many pods as it is told, whatever the spec wants', () => {
