@@ -358,6 +358,14 @@ describe('charts/tidemark, rendered', () => {
     expect(output).toContain(at);
   });
 
+  it('tries the LogCluster that README and notes make', () => {
+    const made = /kind: LogCluster\n\s+metadata: \{name: (?<name>\w+)\}/.exec(text('README.md'));
+    const { env } = (
+      one(render(), 'Pod').spec?.['containers'] as { env: { value: string }[] }[]
+    )[0]!;
+    expect(env[0]?.value).toBe(`${made?.groups?.['name']}.shop.svc:9641`);
+  });
+
   it('gives the three next commands', () => {
     const { output } = helm([
       'install',

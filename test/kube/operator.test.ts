@@ -2,6 +2,7 @@
  * The operator as a person meets it: `helm install`, ten lines of manifest, and a Service to append
  * to.
  */
+import type { ListTopicsResponse } from '../../proto/gen/tidemark/v1/admin.ts';
 import { describe, expect, it } from 'vitest';
 import { BAD_LOG_CLUSTERS } from '../fixtures/operator/bad-log-clusters.ts';
 import { BAD_LOG_TOPICS } from '../fixtures/operator/bad-log-topics.ts';
@@ -38,6 +39,13 @@ describe('operator', () => {
     await kube.tidemark(SERVER, ['append', 'letters'], `${lines.join('\n')}\n`);
     const read = await kube.tidemark(SERVER, ['read', 'letters', '--format', 'raw']);
     expect(read.trimEnd().split('\n').sort()).toEqual(lines.sort());
+  });
+
+  it('passes its own test, as the notes say, and leaves no topic behind', async () => {
+    const kube = scene();
+    await kube.helm('test', 'tidemark', '--timeout=120s');
+    const [found] = await kube.call<ListTopicsResponse>('listTopics', [SERVER], { names: [] });
+    expect(found?.topics.map(({ name }) => name)).toEqual(['letters']);
   });
 
   it('leaves every bad manifest to the API server, which refuses it and says why', async () => {
