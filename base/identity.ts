@@ -25,11 +25,25 @@ export function identityUri(identity: Identity): string {
  * @param names as Node shows them: `DNS:a, URI:b`, with what holds a comma in quotes
  */
 export function readIdentity(names: string): Identity | null {
-  const uris = names.split(', ').filter((name) => name.startsWith(`URI:${SCHEME}`));
-  const match = uris.length === 1 ? FORM.exec(uris[0]?.slice('URI:'.length) ?? '') : null;
+  const uris = uriNames(names).filter((uri) => uri.startsWith(SCHEME));
+  const match = uris.length === 1 ? FORM.exec(uris[0] ?? '') : null;
   if (match === null) return null;
   const [, clusterId = '', operator, digits = ''] = match;
   if (operator !== undefined) return { kind: 'operator', clusterId };
   const brokerId = Number(digits);
   return brokerId <= BROKER_ID_MAX ? { kind: 'broker', clusterId, brokerId } : null;
+}
+
+/**
+ * The URIs among a certificate's names. What stands in quotes is one name, whatever it looks like;
+ * a URI there holds what none of ours does, and is shown with its quotes.
+ *
+ * @param names as Node shows them
+ */
+export function uriNames(names: string): readonly string[] {
+  const each = names.match(/(?:[^",]|"(?:[^"\\]|\\.)*"?)+/gu) ?? [];
+  return each
+    .map((name) => name.trimStart())
+    .filter((name) => name.startsWith('URI:'))
+    .map((name) => name.slice('URI:'.length));
 }

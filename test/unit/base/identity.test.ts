@@ -21,6 +21,8 @@ describe('readIdentity()', () => {
     { name: 'two', names: `URI:${uri}, URI:${identityUri(OPERATOR)}` },
     { name: 'the same twice', names: `URI:${uri}, URI:${uri}` },
     { name: 'one inside a quoted name', names: `DNS:"a, URI:${uri}"` },
+    { name: 'the middle of a quoted name', names: `DNS:"a, URI:${uri}, b"` },
+    { name: 'a quoted name with a quote in it', names: `DNS:"a\\", URI:${uri}, b"` },
     { name: 'something behind it', names: `URI:${uri}/x` },
     { name: 'another scheme', names: `URI:https://${CLUSTER}/broker/7` },
     { name: 'no UUID', names: 'URI:tidemark://c/broker/7' },
