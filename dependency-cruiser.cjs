@@ -6,7 +6,7 @@ const { PURE_FOLDERS } = require('./scripts/pure-folders.mjs');
 
 /** Folders that import no package and no part of Node. */
 const PURE = `^(${PURE_FOLDERS.join('|')})/`;
-const CORES = ['raft', 'metadata', 'replication', 'groups'];
+const CORES = ['raft', 'metadata', 'replication', 'access', 'groups'];
 const ANY_CORE = `^broker/(${CORES.join('|')})/`;
 const BASE = '^base/';
 const BATCH = '^wire/batch/';
@@ -134,7 +134,7 @@ module.exports = {
       from: {
         path: '^broker/[^/]+/',
         pathNot:
-          '^broker/(raft|metadata|replication|groups|runtime|storage|network|service|telemetry|messages)/',
+          '^broker/(raft|metadata|replication|access|groups|runtime|storage|network|service|telemetry|messages)/',
       },
       to: {},
     },

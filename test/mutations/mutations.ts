@@ -1,4 +1,5 @@
 /** Every mutation. `docs/proof.md` shows this table. */
+import { ACCESS } from './access.ts';
 import { APPEND_IF } from './append-if.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
@@ -20,4 +21,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...RUNTIME,
   ...RAFT,
   ...OPERATOR,
+  ...ACCESS,
 ];

@@ -1,0 +1,99 @@
+/**
+ * What each call of the public API needs: an operation, and on which resources of its request. One
+ * row a method, so that a method without one is served to nobody. Must not know messages beyond the
+ * names of these fields, nor who asks.
+ */
+import type { AccessKind, AccessOperation } from '../../base/access.ts';
+
+/** Where in a request the resources stand. */
+export type Reach =
+  | { readonly of: 'cluster' }
+  /** A name in this field. */
+  | { readonly of: 'name'; readonly kind: AccessKind; readonly field: string }
+  /** Names in this field. None: everything that the caller may describe; the answer holds no more. */
+  | { readonly of: 'names'; readonly kind: AccessKind; readonly field: string }
+  /**
+   * In each message of the stream, parts in this field, each with the id of a topic. Each part is
+   * judged, and answered, by itself.
+   */
+  | { readonly of: 'topic-ids'; readonly field: string }
+  /**
+   * A name in this field; where it is empty, nothing of anybody's is touched, and it is enough to
+   * have something to do this for.
+   */
+  | {
+      readonly of: 'own-name';
+      readonly kind: AccessKind;
+      readonly field: string;
+      readonly for: AccessKind;
+    }
+  /** Nothing of anybody's: whoever is known may ask. */
+  | { readonly of: 'nothing' };
+
+export interface MethodAccess {
+  readonly operation: AccessOperation;
+  readonly reach: Reach;
+  /** Told line by line in the audit, whoever calls it: it changes something for others. */
+  readonly isAudited: boolean;
+}
+
+const CLUSTER: Reach = { of: 'cluster' };
+const topicIn = (field: string): Reach => ({ of: 'name', kind: 'topic', field });
+const data = (operation: AccessOperation, reach: Reach): MethodAccess => ({
+  operation,
+  reach,
+  isAudited: false,
+});
+const audited = (operation: AccessOperation, reach: Reach): MethodAccess => ({
+  operation,
+  reach,
+  isAudited: true,
+});
+
+const LOG = '/tidemark.v1.LogService/';
+const ADMIN = '/tidemark.v1.AdminService/';
+
+const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
+  [`${LOG}Append`, data('append', topicIn('topic'))],
+  [`${LOG}Read`, data('read', topicIn('topic'))],
+  [`${LOG}ListOffsets`, data('describe', topicIn('topic'))],
+  [
+    `${LOG}InitProducer`,
+    data('append', { of: 'own-name', kind: 'producer', field: 'name', for: 'topic' }),
+  ],
+  [`${LOG}Produce`, data('append', { of: 'topic-ids', field: 'batches' })],
+  [`${LOG}Fetch`, data('read', { of: 'topic-ids', field: 'subscribe' })],
+  [`${ADMIN}Bootstrap`, audited('administer', CLUSTER)],
+  // Every client begins with these two. Of topics they show what may be described.
+  [`${ADMIN}DescribeCluster`, data('describe', { of: 'nothing' })],
+  [`${ADMIN}ListTopics`, data('describe', { of: 'names', kind: 'topic', field: 'names' })],
+  // These name topics of all kinds.
+  [`${ADMIN}DescribeBroker`, data('describe', CLUSTER)],
+  [`${ADMIN}DescribeQuorum`, data('describe', CLUSTER)],
+  [`${ADMIN}CheckDisruption`, data('describe', CLUSTER)],
+  [`${ADMIN}PlanRebalance`, data('describe', CLUSTER)],
+  [`${ADMIN}DescribeSpread`, data('describe', CLUSTER)],
+  [`${ADMIN}ExplainPartition`, data('describe', topicIn('topic'))],
+  [`${ADMIN}CreateTopic`, audited('create', topicIn('name'))],
+  [`${ADMIN}AlterTopic`, audited('alter', topicIn('name'))],
+  [`${ADMIN}DeleteTopic`, audited('delete', topicIn('name'))],
+  // Where copies lie and who leads is the cluster's business: it costs the neighbours.
+  [`${ADMIN}ElectLeader`, audited('administer', CLUSTER)],
+  [`${ADMIN}ReassignPartition`, audited('administer', CLUSTER)],
+  [`${ADMIN}PrepareStop`, audited('administer', CLUSTER)],
+  [`${ADMIN}CancelStop`, audited('administer', CLUSTER)],
+  [`${ADMIN}Decommission`, audited('administer', CLUSTER)],
+  [`${ADMIN}Recommission`, audited('administer', CLUSTER)],
+  [`${ADMIN}RemoveBroker`, audited('administer', CLUSTER)],
+  [`${ADMIN}SetClusterSettings`, audited('administer', CLUSTER)],
+];
+
+const BY_PATH: ReadonlyMap<string, MethodAccess> = new Map(ROWS);
+
+/** What a method needs, by its path; undefined: it has no row, so nobody may call it. */
+export function accessOf(path: string): MethodAccess | undefined {
+  return BY_PATH.get(path);
+}
+
+/** Paths that have a row. */
+export const METHODS_WITH_ACCESS: readonly string[] = ROWS.map(([path]) => path);

@@ -1,0 +1,85 @@
+/** Of who may do what. */
+import type { Mutation } from './types.ts';
+
+const RULES = 'broker/access/rules.ts';
+const PATTERNS = 'broker/access/patterns.ts';
+const PRINCIPALS = 'broker/access/principals.ts';
+const JUDGE = { level: 'unit', file: 'test/unit/broker/access/rules.test.ts' } as const;
+const NAMES = { level: 'unit', file: 'test/unit/broker/access/principals.test.ts' } as const;
+
+export const ACCESS: readonly Mutation[] = [
+  {
+    id: 'any-operation-allows-all',
+    rule: 'docs/rules.md#access',
+    what: 'a rule for one operation allows every other',
+    edits: [
+      {
+        file: RULES,
+        find: ': operations.includes(operation);',
+        replace: ': operations.length > 0;',
+      },
+    ],
+    caughtBy: [JUDGE],
+    inGate: true,
+  },
+  {
+    id: 'describe-is-not-implied',
+    rule: 'docs/rules.md#access',
+    what: 'whoever may append to a topic may not learn that it is there',
+    edits: [
+      {
+        file: RULES,
+        find: "operation === 'describe' ? operations.length > 0 : ",
+        replace: '',
+      },
+    ],
+    caughtBy: [JUDGE],
+  },
+  {
+    id: 'exact-texts-are-beginnings',
+    rule: 'docs/rules.md#access',
+    what: 'an exact text stands for all that begin with it',
+    edits: [
+      {
+        file: PATTERNS,
+        find: "const isBeginning = pattern.endsWith('*');",
+        replace: 'const isBeginning = true;',
+      },
+      {
+        file: PATTERNS,
+        find: 'isBeginning ? pattern.slice(0, -1) : pattern',
+        replace: "pattern.replace(/[*]$/, '')",
+      },
+    ],
+    caughtBy: [JUDGE],
+    inGate: true,
+  },
+  {
+    id: 'kinds-not-told-apart',
+    rule: 'docs/rules.md#access',
+    what: 'a rule for a topic allows the same on a producer of that name',
+    edits: [
+      {
+        file: RULES,
+        find: 'this.#byKind.get(kind)?.of(name) ?? []',
+        replace: '[...this.#byKind.values()].flatMap((names) => names.of(name))',
+      },
+    ],
+    caughtBy: [JUDGE],
+  },
+  {
+    id: 'two-spiffe-ids',
+    rule: 'docs/rules.md#access',
+    what: 'of a certificate that names two workloads the first one counts',
+    edits: [{ file: PRINCIPALS, find: 'ids.length === 1 && ', replace: '' }],
+    caughtBy: [NAMES],
+  },
+  {
+    id: 'accounts-of-any-issuer',
+    rule: 'docs/rules.md#access',
+    what: 'an issuer that is not Kubernetes may name accounts of pods',
+    edits: [{ file: PRINCIPALS, find: 'alias === KUBERNETES_ALIAS && ', replace: '' }],
+    caughtBy: [NAMES],
+    inGate: true,
+  },
+];

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { ACCESS_RESOURCES } from '../../../../base/access.ts';
+import { accessOf, METHODS_WITH_ACCESS } from '../../../../broker/access/methods.ts';
+import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
+
+interface Method {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly requestDeserialize: (bytes: Buffer) => unknown;
+}
+
+const METHODS = [LogServiceService, AdminServiceService].flatMap(
+  (service) => Object.values(service) as unknown as Method[],
+);
+
+describe('the table of methods', () => {
+  it('has every method of the public services, and no other', () => {
+    const paths = METHODS.map(({ path }) => path);
+    expect([...METHODS_WITH_ACCESS].toSorted()).toEqual(paths.toSorted());
+    expect(new Set(METHODS_WITH_ACCESS).size).toBe(METHODS_WITH_ACCESS.length);
+    expect(accessOf('/tidemark.v1.AdminService/Unheard')).toBeUndefined();
+  });
+
+  it.each(METHODS)('names fields that the request of $path has', (method) => {
+    const access = accessOf(method.path);
+    const reach = access?.reach ?? { of: 'nothing' };
+    const request = method.requestDeserialize(Buffer.alloc(0)) as Record<string, unknown>;
+    const field = 'field' in reach ? request[reach.field] : null;
+    const isList = reach.of === 'names' || reach.of === 'topic-ids';
+    expect(Array.isArray(field)).toBe(isList);
+    if (reach.of === 'name' || reach.of === 'own-name') expect(field).toBe('');
+    // A stream is judged message by message.
+    expect(method.requestStream).toBe(reach.of === 'topic-ids');
+  });
+
+  it.each(METHODS)('asks for $path what its resource knows', ({ path }) => {
+    const { operation, reach } = accessOf(path) ?? { operation: 'group', reach: { of: 'nothing' } };
+    const kind = 'kind' in reach ? reach.kind : reach.of === 'cluster' ? 'cluster' : 'topic';
+    expect(ACCESS_RESOURCES[kind]).toContain(operation);
+  });
+});
