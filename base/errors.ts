@@ -9,6 +9,8 @@ import { printable } from './printable.ts';
 /** gRPC status names used by the table (https://grpc.io/docs/guides/status-codes). */
 export type StatusName =
   | 'INVALID_ARGUMENT'
+  | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
   | 'FAILED_PRECONDITION'
@@ -50,6 +52,19 @@ export const ERROR_TABLE = {
     effect: 'none',
     meaning:
       'A field has a value that is not allowed; the message names field, value and what is allowed',
+  },
+  UNAUTHENTICATED: {
+    status: 'UNAUTHENTICATED',
+    retry: 'no',
+    effect: 'none',
+    meaning:
+      'The listener does not know who the caller is: a certificate or token is missing, wrong or over',
+  },
+  PERMISSION_DENIED: {
+    status: 'PERMISSION_DENIED',
+    retry: 'no',
+    effect: 'none',
+    meaning: 'No rule of access lets the caller do this; it says nothing of what is there',
   },
   CORRUPT_BATCH: {
     status: 'INVALID_ARGUMENT',

@@ -98,6 +98,14 @@ export const NAMED_PRODUCERS_MAX = 100_000;
  */
 export const PRODUCERS_PER_PARTITION_MAX = 10_000;
 
+// Access
+
+/**
+ * Rules of access. Every broker holds all of them, 0.5 KiB each at their longest, and a grant
+ * copies the table.
+ */
+export const ACCESS_RULES_MAX = 10_000;
+
 // Configs of a topic
 
 /** Least `batchBytesMax` of a topic. */
@@ -138,5 +146,6 @@ export const LIMITS: readonly {
     bound: PRODUCERS_PER_PARTITION_MAX,
     unit: 'producers',
   },
+  { what: 'Rules of access', bound: ACCESS_RULES_MAX, unit: 'rules' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

@@ -12,6 +12,7 @@ import type { Config } from './config.ts';
 import type { ReportDefect } from './messages/handlers.ts';
 import { type Channels, GrpcPeers } from './network/grpc-peers.ts';
 import { Broker } from './runtime/broker.ts';
+import { LiveAccess } from './runtime/live-access.ts';
 import { LiveOptions } from './runtime/live-options.ts';
 import type { BrokerOptions } from './runtime/options.ts';
 import type { Peers } from './runtime/ports.ts';
@@ -49,6 +50,7 @@ export function assembleBroker(config: Config, parts: Parts): Broker {
       disk.setBounds(values);
       onLiveValues(values);
     }),
+    access: new LiveAccess(config.authAdministrators),
     seed,
     appendsPendingMax: APPENDS_PENDING_MAX,
     producersMax: PRODUCERS_PER_PARTITION_MAX,

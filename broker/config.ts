@@ -3,6 +3,7 @@
  * environment, then the default. Every fault is reported at once; nothing is repaired. `main.ts` is
  * the only caller that hands in argv and environment.
  */
+import { principalFault } from '../base/access.ts';
 import { BROKER_ID_MAX, PORT_MAX } from '../base/limits.ts';
 import {
   LOG_LEVEL_OPTION,
@@ -38,6 +39,8 @@ export interface Config {
   /** Null: none. */
   readonly tls: TlsPaths | null;
   readonly internalTls: TlsPaths | null;
+  /** Patterns of principals that may do everything. */
+  readonly authAdministrators: readonly string[];
   readonly rack: string;
   readonly seeds: readonly Address[];
   readonly clusterId: string;
@@ -94,6 +97,8 @@ export const TEXT_OPTIONS = {
     'certificate for other brokers, a PEM file, with the URI tidemark://<cluster-id>/broker/<id>; empty: no TLS among brokers',
   'internal-tls-key': 'private key of that certificate, a PEM file',
   'internal-tls-ca': 'authorities of the certificates of brokers and operator, a PEM file',
+  'auth-administrators':
+    'principals that may do everything, separated by ; (a \\; belongs to a subject), or with * at the end all that begin so',
   rack: 'failure domain; empty when unknown',
   seeds: 'internal addresses of brokers, host:port, separated by commas; may contain this one',
   'cluster-id': 'cluster that the data directory must belong to; empty: any',
@@ -157,6 +162,7 @@ export function readConfig(
       text,
       faults,
     ),
+    authAdministrators: readPrincipals('auth-administrators', text, faults),
     rack: text('rack'),
     seeds: text('seeds')
       .split(',')
@@ -300,6 +306,19 @@ function internalFaults(config: Config, text: Text): string[] {
 /** Does only this machine reach it? A name may stand for any address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+function readPrincipals(flag: TextFlag, text: Text, faults: string[]): readonly string[] {
+  const principals = text(flag)
+    .split(/(?<!\\);/)
+    .map((principal) => principal.trim())
+    .filter((principal) => principal !== '');
+  for (const principal of principals) {
+    // All that there are would be no list.
+    const fault = principalFault(principal);
+    if (fault !== null) faults.push(`${flag}: ${fault}`);
+  }
+  return principals;
 }
 
 function readPoolThreads(given: string | undefined, faults: string[]): number {

@@ -19,6 +19,18 @@ import type {
   PlanRebalanceResponse,
 } from '../proto/gen/tidemark/v1/balance.ts';
 import type { ExplainPartitionResponse } from '../proto/gen/tidemark/v1/explain.ts';
+import {
+  ACCESS_QUESTION,
+  ACCESS_REVOCATION,
+  ACCESS_RULE,
+  type AccessAnswer,
+  type AccessQuestion,
+  type AccessRevocation,
+  type AccessRule,
+  operationsToWire,
+  resourceToWire,
+  ruleFromWire,
+} from './access.ts';
 import { aborted, type CallControl, CONTROL, orAborted } from './abort.ts';
 import {
   type ClusterDescription,
@@ -352,6 +364,54 @@ export class Admin {
     checkArgument(doing, EXPLAIN, options);
     const request = { topic, partition, brokerId: options.brokerId };
     return this.#call(doing, Admins.explainPartition, request, control, READ);
+  }
+
+  /** Lets a principal do more; resolves with all that it may do there. */
+  async grantAccess(rule: AccessRule, control?: Control): Promise<AccessRule> {
+    const doing = 'grant access';
+    checkArgument(doing, ACCESS_RULE, rule);
+    const wire = {
+      principal: rule.principal,
+      resource: resourceToWire(rule.resource),
+      operations: operationsToWire(rule.operations),
+    };
+    const answer = await this.#call(doing, Admins.grantAccess, { rule: wire }, control);
+    return ruleFromWire(answer.rule ?? wire);
+  }
+
+  /** Takes operations of a rule back; resolves with what is left of it. */
+  async revokeAccess(rule: AccessRevocation, control?: Control): Promise<AccessRule | undefined> {
+    const doing = 'revoke access';
+    checkArgument(doing, ACCESS_REVOCATION, rule);
+    const request = {
+      principal: rule.principal,
+      resource: resourceToWire(rule.resource),
+      operations: operationsToWire(rule.operations ?? []),
+    };
+    const answer = await this.#call(doing, Admins.revokeAccess, request, control);
+    return answer.rule === undefined ? undefined : ruleFromWire(answer.rule);
+  }
+
+  /** All rules, and who may do everything by the options of the broker that answers. */
+  async listAccess(
+    control?: Control,
+  ): Promise<{ readonly rules: AccessRule[]; readonly administrators: string[] }> {
+    const answer = await this.#call('list access', Admins.listAccess, {}, control, READ);
+    return { rules: answer.rules.map(ruleFromWire), administrators: answer.administrators };
+  }
+
+  /** Whether a principal may do something, and why. */
+  async checkAccess(question: AccessQuestion, control?: Control): Promise<AccessAnswer> {
+    const doing = 'check access';
+    checkArgument(doing, ACCESS_QUESTION, question);
+    const request = {
+      principal: question.principal ?? '',
+      operation: operationsToWire([question.operation])[0] ?? 0,
+      resource: resourceToWire(question.resource),
+    };
+    const answer = await this.#call(doing, Admins.checkAccess, request, control, READ);
+    const { rule, ...rest } = answer;
+    return rule === undefined ? rest : { ...rest, rule: ruleFromWire(rule) };
   }
 
   #ofBroker<Response>(

@@ -17,6 +17,13 @@ export type {
   TopicDefaults,
   TopicRequest,
 } from './admin-types.ts';
+export type {
+  AccessAnswer,
+  AccessOperation,
+  AccessQuestion,
+  AccessRevocation,
+  AccessRule,
+} from './access.ts';
 export type { CallControl } from './abort.ts';
 export {
   type AnyTopic,

@@ -10,7 +10,7 @@ export type Reach =
   | { readonly of: 'cluster' }
   /** A name in this field. */
   | { readonly of: 'name'; readonly kind: AccessKind; readonly field: string }
-  /** Names in this field. None: everything that the caller may describe; the answer holds no more. */
+  /** Names in this field. None: all that the caller may describe; the answer holds no more. */
   | { readonly of: 'names'; readonly kind: AccessKind; readonly field: string }
   /**
    * In each message of the stream, parts in this field, each with the id of a topic. Each part is
@@ -27,6 +27,11 @@ export type Reach =
       readonly field: string;
       readonly for: AccessKind;
     }
+  /**
+   * A principal in this field. Empty, or the caller's own: nothing of anybody's; another's is the
+   * cluster's business.
+   */
+  | { readonly of: 'principal'; readonly field: string }
   /** Nothing of anybody's: whoever is known may ask. */
   | { readonly of: 'nothing' };
 
@@ -86,6 +91,10 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   [`${ADMIN}Recommission`, audited('administer', CLUSTER)],
   [`${ADMIN}RemoveBroker`, audited('administer', CLUSTER)],
   [`${ADMIN}SetClusterSettings`, audited('administer', CLUSTER)],
+  [`${ADMIN}GrantAccess`, audited('administer', CLUSTER)],
+  [`${ADMIN}RevokeAccess`, audited('administer', CLUSTER)],
+  [`${ADMIN}ListAccess`, data('administer', CLUSTER)],
+  [`${ADMIN}CheckAccess`, data('administer', { of: 'principal', field: 'principal' })],
 ];
 
 const BY_PATH: ReadonlyMap<string, MethodAccess> = new Map(ROWS);

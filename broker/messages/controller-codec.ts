@@ -36,6 +36,15 @@ import type {
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { errorFromMessage, errorToMessage } from '../../wire/grpc/errors.ts';
 import {
+  operationsField,
+  operationsToMessage,
+  placeField,
+  principalField,
+  resourceToMessage,
+  ruleField,
+  ruleToMessage,
+} from './access.ts';
+import {
   integerField,
   presentField,
   refuse,
@@ -66,6 +75,8 @@ const ASKED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'decommission',
   'remove-broker',
   'set-settings',
+  'grant-access',
+  'revoke-access',
 ]);
 
 /** Characters of the reason why a replica cannot lead: it stands in every snapshot. */
@@ -82,6 +93,7 @@ export function requestToMessage(request: ControllerRequest): DecideRequest {
     request: requestBody(request),
     judged,
     expectedProducer: expected === null ? NO_PRODUCER : expected,
+    principal: 'principal' in request ? (request.principal ?? '') : '',
   };
 }
 
@@ -92,9 +104,13 @@ export function requestFromMessage(message: DecideRequest): ControllerRequest {
     value.kind === 'init-producer'
       ? { ...value, ...expectedProducer(message.expectedProducer) }
       : value;
-  return message.judged === undefined || !isAsked(request)
-    ? request
-    : { ...request, judged: message.judged };
+  const judged =
+    message.judged === undefined || !isAsked(request)
+      ? request
+      : { ...request, judged: message.judged };
+  if (message.principal === '' || !(isAsked(judged) || judged.kind === 'init-producer'))
+    return judged;
+  return { ...judged, principal: principalField('principal', message.principal) };
 }
 
 function requestValue(request: NonNullable<DecideRequest['request']>): ControllerRequest {
@@ -130,6 +146,14 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
       return { kind: 'remove-broker', brokerId: brokerIdField('remove_broker', request.value) };
     case 'setSettings':
       return { kind: 'set-settings', settings: settingsField('set_settings', request.value) };
+    case 'grantAccess':
+      return { kind: 'grant-access', rule: ruleField(request.value.rule) };
+    case 'revokeAccess':
+      return {
+        kind: 'revoke-access',
+        place: placeField(request.value.principal, request.value.resource),
+        operations: operationsField('operations', request.value.operations),
+      };
     default:
       return assertNever(request);
   }
@@ -231,6 +255,17 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
       return {
         $case: 'setSettings',
         value: settingsToMessage(request.settings),
+      };
+    case 'grant-access':
+      return { $case: 'grantAccess', value: { rule: ruleToMessage(request.rule) } };
+    case 'revoke-access':
+      return {
+        $case: 'revokeAccess',
+        value: {
+          principal: request.place.principal,
+          resource: resourceToMessage(request.place),
+          operations: operationsToMessage(request.operations),
+        },
       };
     default:
       return assertNever(request);
@@ -391,6 +426,8 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     case 'reassign':
     case 'remove-broker':
     case 'set-settings':
+    case 'grant-access':
+    case 'revoke-access':
       return { $case: 'done', value: {} };
     case 'init-producer':
       return {
@@ -467,10 +504,16 @@ function isAsked(request: ControllerRequest): request is AskedRequest {
 }
 
 /** Kinds whose answer is success alone. */
-function isDone(
-  kind: ControllerRequest['kind'],
-): kind is 'alter-topic' | 'delete-topic' | 'reassign' | 'remove-broker' | 'set-settings' {
-  return ['alter-topic', 'delete-topic', 'reassign', 'remove-broker', 'set-settings'].includes(
-    kind,
-  );
+const DONE = [
+  'alter-topic',
+  'delete-topic',
+  'reassign',
+  'remove-broker',
+  'set-settings',
+  'grant-access',
+  'revoke-access',
+] as const satisfies readonly ControllerRequest['kind'][];
+
+function isDone(kind: ControllerRequest['kind']): kind is (typeof DONE)[number] {
+  return (DONE as readonly string[]).includes(kind);
 }

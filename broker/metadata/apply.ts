@@ -4,6 +4,7 @@
  * backwards, changes nothing. Whether a record is a good idea is the controller's business. What a
  * record does not touch is shared with the image before.
  */
+import { type AccessRule, placeKey } from '../../base/access.ts';
 import { assertNever } from '../../base/assert.ts';
 import type { BrokerId, DirectoryId, TopicId } from '../../base/units.ts';
 import { hasLevel, LEVEL_OF_STARTS } from './features.ts';
@@ -50,6 +51,7 @@ export function emptyImage(): MetadataImage {
     // 0 in a batch header means "no producer" (wire/batch/FORMAT.md).
     nextProducerId: 1,
     namedProducers: new Map(),
+    access: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],
@@ -77,6 +79,7 @@ class Draft {
   #topics: Map<TopicId, TopicState> | null = null;
   #names: Map<string, TopicId> | null = null;
   #producers: Map<string, NamedProducer> | null = null;
+  #access: Map<string, AccessRule> | null = null;
 
   constructor(image: MetadataImage) {
     this.image = image;
@@ -153,6 +156,13 @@ class Draft {
         return;
       case 'loss-reported':
         this.image = { ...this.image, losses: withLoss(this.image.losses, record.loss) };
+        return;
+      case 'access-granted':
+        this.#accessCopy().set(placeKey(record.rule), record.rule);
+        return;
+      case 'access-revoked':
+        if (this.image.access.has(placeKey(record.place)))
+          this.#accessCopy().delete(placeKey(record.place));
         return;
       default:
         assertNever(record);
@@ -268,6 +278,14 @@ class Draft {
       this.image = { ...this.image, namedProducers: this.#producers };
     }
     return this.#producers;
+  }
+
+  #accessCopy(): Map<string, AccessRule> {
+    if (this.#access === null) {
+      this.#access = new Map(this.image.access);
+      this.image = { ...this.image, access: this.#access };
+    }
+    return this.#access;
   }
 }
 

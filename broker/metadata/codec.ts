@@ -8,6 +8,15 @@
  * at a level is read by builds that know no later one.
  */
 import {
+  ACCESS_KINDS,
+  ACCESS_OPERATIONS,
+  type AccessPlace,
+  type AccessRule,
+  placeFaults,
+  placeKey,
+  ruleFaults,
+} from '../../base/access.ts';
+import {
   boolean,
   type Check,
   count,
@@ -83,6 +92,13 @@ export function encodeImage(image: MetadataImage): string {
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, producer]) => ({ name, ...producer })),
     losses: image.losses,
+    ...(image.access.size === 0
+      ? {}
+      : {
+          access: [...image.access]
+            .toSorted(([left], [right]) => (left < right ? -1 : 1))
+            .map(([, rule]) => rule),
+        }),
     ...(image.removedDirectories.length === 0
       ? {}
       : { removedDirectories: image.removedDirectories }),
@@ -152,10 +168,11 @@ export function decodeImage(text: string): MetadataImage {
     topics: listOf(topicState),
     namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
     losses: listOf(lossReport),
+    access: defaulted(listOf(accessRule), []),
     removedDirectories: defaulted(listOf(string), []),
     replacedDirectories: defaulted(listOf(string), []),
   })(parseJson(text, 'metadata snapshot'), 'snapshot');
-  const { version: _, brokers, topics, namedProducers, ...rest } = snapshot;
+  const { version: _, brokers, topics, namedProducers, access, ...rest } = snapshot;
   return {
     ...rest,
     brokers: uniqueMap(
@@ -173,6 +190,10 @@ export function decodeImage(text: string): MetadataImage {
     namedProducers: uniqueMap<string, NamedProducer>(
       namedProducers.map(({ name, ...producer }) => [name, producer]),
       'namedProducers',
+    ),
+    access: uniqueMap(
+      access.map((rule) => [placeKey(rule), rule]),
+      'access',
     ),
   };
 }
@@ -305,6 +326,31 @@ const lossReport = shape<LossReport>({
   atMs: count,
 });
 
+const placeFields = shape<AccessPlace>({
+  principal: string,
+  kind: oneOf(ACCESS_KINDS),
+  name: string,
+});
+
+const accessPlace: Check<AccessPlace> = (value, path) => {
+  const place = placeFields(value, path);
+  const [fault] = placeFaults(place);
+  return fault === undefined ? place : refuseValue(path, place, `sound: ${fault}`);
+};
+
+const accessFields = shape<AccessRule>({
+  principal: string,
+  kind: oneOf(ACCESS_KINDS),
+  name: string,
+  operations: listOf(oneOf(ACCESS_OPERATIONS)),
+});
+
+const accessRule: Check<AccessRule> = (value, path) => {
+  const rule = accessFields(value, path);
+  const [fault] = ruleFaults(rule);
+  return fault === undefined ? rule : refuseValue(path, rule, `sound: ${fault}`);
+};
+
 const registrationFields = shape({
   brokerId: count,
   brokerEpoch: count,
@@ -343,6 +389,8 @@ const RECORDS: {
   'producer-ids': shape({ nextProducerId: count }),
   'producer-named': shape({ name: string, producerId: count, producerEpoch: count }),
   'loss-reported': shape({ loss: lossReport }),
+  'access-granted': shape({ rule: accessRule }),
+  'access-revoked': shape({ place: accessPlace }),
   'feature-level': shape({ featureLevel: count }),
 };
 

@@ -2,6 +2,7 @@
  * Inputs and outputs of the controller core: the broker that leads the metadata quorum runs one. It
  * answers requests by proposing records; an answer is given only once its records are committed.
  */
+import type { AccessOperation, AccessPlace, AccessRule } from '../../base/access.ts';
 import type { Fact } from '../../base/events.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
@@ -133,8 +134,17 @@ export interface Judged {
   readonly leaderEpoch: LeaderEpoch;
 }
 
+/** On whose behalf a broker asks. */
+interface OnBehalf {
+  /**
+   * By the name that a listener which authenticates knows the caller by. Absent: nobody was asked
+   * for a name.
+   */
+  readonly principal?: string;
+}
+
 /** A request that a person makes, or a tool. */
-interface Asked {
+interface Asked extends OnBehalf {
   /** Absent: a build that does not say. */
   readonly judged?: Judged;
 }
@@ -174,7 +184,7 @@ export interface DeleteTopicRequest extends Asked {
   readonly name: string;
 }
 
-export interface InitProducerRequest {
+export interface InitProducerRequest extends OnBehalf {
   readonly kind: 'init-producer';
   /** Empty: an anonymous id, epoch 0. */
   readonly name: string;
@@ -241,6 +251,19 @@ export interface SetSettingsRequest extends Asked {
   readonly settings: SettingsChange;
 }
 
+/** Lets a principal do something beside what it may do there already. */
+export interface GrantAccessRequest extends Asked {
+  readonly kind: 'grant-access';
+  readonly rule: AccessRule;
+}
+
+/** Takes operations of the rule of this place back; none named: all. */
+export interface RevokeAccessRequest extends Asked {
+  readonly kind: 'revoke-access';
+  readonly place: AccessPlace;
+  readonly operations: readonly AccessOperation[];
+}
+
 /** Requests that carry {@link Judged}. */
 export type AskedRequest =
   | CreateTopicRequest
@@ -250,7 +273,9 @@ export type AskedRequest =
   | ReassignRequest
   | DecommissionRequest
   | RemoveBrokerRequest
-  | SetSettingsRequest;
+  | SetSettingsRequest
+  | GrantAccessRequest
+  | RevokeAccessRequest;
 
 export type ControllerRequest =
   | RegisterRequest
@@ -292,6 +317,8 @@ export type ControllerReply =
   | { readonly kind: 'decommission'; readonly replicasLeft: number }
   | { readonly kind: 'remove-broker' }
   | { readonly kind: 'set-settings' }
+  | { readonly kind: 'grant-access' }
+  | { readonly kind: 'revoke-access' }
   | { readonly kind: 'elect-leader'; readonly leader: BrokerId; readonly leaderEpoch: LeaderEpoch };
 
 export type ControllerInput =

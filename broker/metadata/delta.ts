@@ -32,6 +32,11 @@ export function changedBrokers(before: MetadataImage, after: MetadataImage): Bro
   return [...ids].filter((id) => before.brokers.get(id) !== after.brokers.get(id));
 }
 
+/** Whether rules of access were granted or revoked. */
+export function isAccessChanged(before: MetadataImage, after: MetadataImage): boolean {
+  return before.access !== after.access;
+}
+
 function changedOfTopic(
   topicId: TopicId,
   before: TopicState | undefined,

@@ -35,6 +35,7 @@ export const FEATURE_LEVELS = [
     level: 7,
     adds: 'trims: every broker reads them in a log, and begins it there',
   },
+  { level: 8, adds: 'rules of access' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -58,6 +59,8 @@ export const LEVEL_OF_EXPECTED_ENDS = 6;
 
 /** Level of trims, which are batches that earlier builds cannot read. */
 export const LEVEL_OF_TRIMS = 7;
+/** Level of rules of access. */
+export const LEVEL_OF_ACCESS = 8;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -93,6 +96,7 @@ const KINDS_OF_MOVES: ReadonlySet<MetadataRecord['kind']> = new Set([
 /** Lowest level at which a record may be written. */
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
+  if (record.kind === 'access-granted' || record.kind === 'access-revoked') return LEVEL_OF_ACCESS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
   if (record.kind === 'settings-changed') return levelOfSettings(record.settings);

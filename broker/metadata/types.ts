@@ -3,6 +3,7 @@
  * only; `apply.ts` folds records into an image, `controller/` decides which records to propose. A
  * record is JSON in the log, so a person can read it.
  */
+import type { AccessPlace, AccessRule } from '../../base/access.ts';
 import type { HostPort } from '../../base/host-port.ts';
 import type {
   BrokerEpoch,
@@ -261,6 +262,9 @@ export type MetadataRecord =
       readonly producerEpoch: number;
     }
   | { readonly kind: 'loss-reported'; readonly loss: LossReport }
+  /** The rule of its place from here on. */
+  | { readonly kind: 'access-granted'; readonly rule: AccessRule }
+  | { readonly kind: 'access-revoked'; readonly place: AccessPlace }
   | { readonly kind: 'feature-level'; readonly featureLevel: number };
 
 /**
@@ -281,6 +285,8 @@ export interface MetadataImage {
   readonly topicIdsByName: ReadonlyMap<string, TopicId>;
   readonly nextProducerId: number;
   readonly namedProducers: ReadonlyMap<string, NamedProducer>;
+  /** Rules of access by `placeKey`, at most `ACCESS_RULES_MAX`. */
+  readonly access: ReadonlyMap<string, AccessRule>;
   /** The newest reports, at most `LOSS_REPORTS_MAX`. */
   readonly losses: readonly LossReport[];
   /**

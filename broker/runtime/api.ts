@@ -3,6 +3,7 @@
  * Everything that can fail throws or rejects with a BrokerError, but for {@link BrokerApi.append}.
  */
 import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
+import type { Rights } from '../access/rules.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
@@ -118,6 +119,10 @@ export interface BrokerApi {
   nodeInfo(): NodeInfo;
   /** Committed metadata as this broker has it. */
   image(): MetadataImage;
+  /** What a principal may do, by the rules as this broker has them. */
+  rightsOf(principal: string): Rights;
+  /** Patterns of principals that may do everything, by this broker's options. */
+  readonly administrators: readonly string[];
   report(): BrokerReport;
   /** Largest bytes of frames in flight on one produce stream before OVERLOADED. */
   readonly produceWindowBytes: number;

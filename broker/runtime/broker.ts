@@ -6,6 +6,7 @@
 import { liveOptionFaults } from '../../base/broker-options.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { internalAddress } from '../../base/host-port.ts';
+import type { Rights } from '../access/rules.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { emptyImage } from '../metadata/apply.ts';
@@ -156,6 +157,14 @@ export class Broker implements BrokerApi {
       controller,
       controllerAddress: row === undefined ? null : internalAddress(row),
     };
+  }
+
+  rightsOf(principal: string): Rights {
+    return this.#options.access.rightsOf(principal, this.image());
+  }
+
+  get administrators(): readonly string[] {
+    return this.#options.access.administrators;
   }
 
   image(): MetadataImage {

@@ -4,6 +4,7 @@ import type { OnFact } from '../../base/events.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type { TopicConfig } from '../metadata/types.ts';
 import type { OptionReport } from './api.ts';
+import type { LiveAccess } from './live-access.ts';
 import type { LiveOptions } from './live-options.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Address, Disk, Peers } from './ports.ts';
@@ -27,6 +28,7 @@ export interface BrokerOptions {
   readonly partitionsMax: number;
   readonly stopTimeoutMs: number;
   readonly live: LiveOptions;
+  readonly access: LiveAccess;
   /** Every option that the broker was started with. */
   readonly options: readonly OptionReport[];
   /** Highest feature level that this broker says it can run. */

@@ -27,6 +27,7 @@ import {
 } from '../messages/topics.ts';
 import { remainingMs } from '../messages/deadline.ts';
 import { type Cluster, isForwarded } from './cluster.ts';
+import { accessCalls } from './access-calls.ts';
 import { decide, imageWithin, topicNamed } from './decisions.ts';
 import {
   describeBrokers,
@@ -86,6 +87,7 @@ export function adminService({
     ...placementCalls(cluster, version, report),
     ...explainCalls(cluster, report),
     ...trimCalls(cluster, report),
+    ...accessCalls(cluster, report),
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
       const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);

@@ -3,6 +3,7 @@
  * `--help` is fast.
  */
 import { Command, CommanderError } from 'commander';
+import { addAccess } from './tree/access.ts';
 import { addBench } from './tree/bench.ts';
 import { addCluster, addCompletion, addLocal, addQuorum, addWhy } from './tree/cluster.ts';
 import { addDebug } from './tree/debug.ts';
@@ -64,6 +65,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   addPage(program, around);
   addWhy(program, around);
   addQuorum(program, around, finish);
+  addAccess(program, around, finish);
   addLocal(program, around);
   addLog(program, around, finish);
   addDebug(program, around);

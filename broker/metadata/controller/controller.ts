@@ -37,16 +37,15 @@ import { Leaderships } from './leadership/leadership.ts';
 import { LateRequests } from './late-requests.ts';
 import { Ledger } from './ledger.ts';
 import { Moves } from './moving/moves.ts';
+import { recordsOf } from './plain-requests.ts';
 import { ProducerFences } from './producer-fences.ts';
 import { ProducerIds } from './producers.ts';
-import { reassign } from './moving/reassign.ts';
 import { isRegistered, judgeRegistration, registrationRecord } from './registration.ts';
 import { settledRows } from './rows.ts';
 import type { RowChange } from './rows.ts';
 import { Sessions } from './sessions.ts';
-import { setSettings } from './settings.ts';
 import { alterSyncSet, checkSender } from './sync-set.ts';
-import { alterTopic, createTopic, deleteTopic } from './topics.ts';
+import { alterTopic, createTopic } from './topics.ts';
 import { WaitingRaises } from './waiting.ts';
 
 /** Records of one proposal: a row is about 200 bytes, so an entry stays near 100 KiB. */
@@ -196,23 +195,21 @@ export class Controller {
       }
       case 'alter-topic':
         return this.#alterTopic(requestId, request);
-      case 'delete-topic':
-        this.#propose(deleteTopic(this.#image, request));
-        return { kind: 'delete-topic' };
       case 'init-producer':
         return this.#initProducer(requestId, request);
       case 'elect-leader':
         return this.#leaderships.elect(requestId, request);
-      case 'reassign':
-        this.#propose(reassign(this.#image, request));
-        return { kind: 'reassign' };
       case 'decommission':
         return this.#decommission(request);
       case 'remove-broker':
         return this.#removeBroker(request);
+      case 'delete-topic':
+      case 'reassign':
       case 'set-settings':
-        this.#propose(setSettings(this.#image, request, this.#options.defaults));
-        return { kind: 'set-settings' };
+      case 'grant-access':
+      case 'revoke-access':
+        this.#propose(recordsOf(this.#image, request, this.#options.defaults));
+        return { kind: request.kind };
       default:
         return assertNever(request);
     }

@@ -4,6 +4,7 @@
  * and made again, after somebody has taken its effect back. So each says what its sender went by.
  * The sender may judge again and ask anew while its own call lives. Pure.
  */
+import { type AccessPlace, resourceText } from '../../../base/access.ts';
 import { assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { ControllerReply, ControllerRequest, Judged } from '../controller-types.ts';
@@ -89,6 +90,10 @@ function subjectOf(request: ControllerRequest): string | null {
       return `broker ${String(request.brokerId)}`;
     case 'set-settings':
       return 'the settings of the cluster';
+    case 'grant-access':
+      return accessSubject(request.rule);
+    case 'revoke-access':
+      return accessSubject(request.place);
     case 'heartbeat':
     case 'alter-sync-set':
     case 'init-producer':
@@ -96,6 +101,10 @@ function subjectOf(request: ControllerRequest): string | null {
     default:
       return assertNever(request);
   }
+}
+
+function accessSubject(place: AccessPlace): string {
+  return `the access of ${place.principal} to ${resourceText(place)}`;
 }
 
 /** The topic that has to be there, by name; null: none. */

@@ -11,6 +11,7 @@ import type { RaftStatus } from '../../raft/types.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import type { ControllerDriverOptions } from './controller-driver.ts';
 import type { BrokerOptions } from '../options.ts';
+import { refusalOf } from './judged-requests.ts';
 import type { Quorum } from './quorum.ts';
 
 /** Answers after which the controller is looked for again. */
@@ -98,7 +99,12 @@ export class ControllerSeat {
 
   /** Answers only while the controller is here. Rejects with NOT_CONTROLLER and a hint. */
   decideHere(request: ControllerRequest): Promise<Decision> {
-    if (this.#driver !== null) return this.#driver.request(request);
+    if (this.#driver !== null) {
+      const { access } = this.#options.broker;
+      const { image } = this.#options.quorum;
+      const refusal = refusalOf(request, (principal) => access.rightsOf(principal, image));
+      return refusal === null ? this.#driver.request(request) : Promise.reject(refusal);
+    }
     const { leader } = this.#options.quorum;
     const hint = leader === NO_BROKER || leader === this.#self ? {} : { controller: leader };
     return Promise.reject(
@@ -169,7 +175,7 @@ export class ControllerSeat {
   }
 
   async #decideOnce(request: ControllerRequest, deadlineMs: number): Promise<Decision> {
-    if (this.#driver !== null) return await this.#driver.request(request);
+    if (this.#driver !== null) return await this.decideHere(request);
     const { leader } = this.#options.quorum;
     const controller = leader === NO_BROKER ? this.#told : leader;
     if (controller === NO_BROKER || controller === this.#self) {

@@ -8,6 +8,8 @@ import { BrokerError, type Effect, ERROR_TABLE, type ErrorCode } from '../../../
  */
 const EFFECTS: Readonly<Record<ErrorCode, Effect>> = {
   INVALID_ARGUMENT: 'none',
+  UNAUTHENTICATED: 'none',
+  PERMISSION_DENIED: 'none',
   CORRUPT_BATCH: 'none',
   BATCH_TOO_LARGE: 'none',
   TIMESTAMP_IN_FUTURE: 'none',

@@ -8,6 +8,16 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
+  CheckAccessRequest,
+  CheckAccessResponse,
+  GrantAccessRequest,
+  GrantAccessResponse,
+  ListAccessRequest,
+  ListAccessResponse,
+  RevokeAccessRequest,
+  RevokeAccessResponse,
+} from "./access.ts";
+import {
   DescribeSpreadRequest,
   DescribeSpreadResponse,
   PlanRebalanceRequest,
@@ -4386,6 +4396,47 @@ export const AdminServiceService = {
     responseSerialize: (value: TrimTopicResponse): Buffer => asBuffer(TrimTopicResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TrimTopicResponse => TrimTopicResponse.decode(value),
   },
+  /** Lets a principal do something: see access.proto. */
+  grantAccess: {
+    path: "/tidemark.v1.AdminService/GrantAccess" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GrantAccessRequest): Buffer => asBuffer(GrantAccessRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GrantAccessRequest => GrantAccessRequest.decode(value),
+    responseSerialize: (value: GrantAccessResponse): Buffer => asBuffer(GrantAccessResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GrantAccessResponse => GrantAccessResponse.decode(value),
+  },
+  /** Takes it back. */
+  revokeAccess: {
+    path: "/tidemark.v1.AdminService/RevokeAccess" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeAccessRequest): Buffer => asBuffer(RevokeAccessRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeAccessRequest => RevokeAccessRequest.decode(value),
+    responseSerialize: (value: RevokeAccessResponse): Buffer =>
+      asBuffer(RevokeAccessResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeAccessResponse => RevokeAccessResponse.decode(value),
+  },
+  /** Who may do what. */
+  listAccess: {
+    path: "/tidemark.v1.AdminService/ListAccess" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAccessRequest): Buffer => asBuffer(ListAccessRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAccessRequest => ListAccessRequest.decode(value),
+    responseSerialize: (value: ListAccessResponse): Buffer => asBuffer(ListAccessResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAccessResponse => ListAccessResponse.decode(value),
+  },
+  /** Whether a principal may do something, and by which rule. */
+  checkAccess: {
+    path: "/tidemark.v1.AdminService/CheckAccess" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CheckAccessRequest): Buffer => asBuffer(CheckAccessRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CheckAccessRequest => CheckAccessRequest.decode(value),
+    responseSerialize: (value: CheckAccessResponse): Buffer => asBuffer(CheckAccessResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CheckAccessResponse => CheckAccessResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -4458,6 +4509,14 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * disks with the segments that end there.
    */
   trimTopic: handleUnaryCall<TrimTopicRequest, TrimTopicResponse>;
+  /** Lets a principal do something: see access.proto. */
+  grantAccess: handleUnaryCall<GrantAccessRequest, GrantAccessResponse>;
+  /** Takes it back. */
+  revokeAccess: handleUnaryCall<RevokeAccessRequest, RevokeAccessResponse>;
+  /** Who may do what. */
+  listAccess: handleUnaryCall<ListAccessRequest, ListAccessResponse>;
+  /** Whether a principal may do something, and by which rule. */
+  checkAccess: handleUnaryCall<CheckAccessRequest, CheckAccessResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {

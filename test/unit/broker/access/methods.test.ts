@@ -29,14 +29,19 @@ describe('the table of methods', () => {
     const field = 'field' in reach ? request[reach.field] : null;
     const isList = reach.of === 'names' || reach.of === 'topic-ids';
     expect(Array.isArray(field)).toBe(isList);
-    if (reach.of === 'name' || reach.of === 'own-name') expect(field).toBe('');
+    if ('field' in reach && !isList) expect(field).toBe('');
     // A stream is judged message by message.
     expect(method.requestStream).toBe(reach.of === 'topic-ids');
   });
 
   it.each(METHODS)('asks for $path what its resource knows', ({ path }) => {
     const { operation, reach } = accessOf(path) ?? { operation: 'group', reach: { of: 'nothing' } };
-    const kind = 'kind' in reach ? reach.kind : reach.of === 'cluster' ? 'cluster' : 'topic';
+    const kind =
+      'kind' in reach
+        ? reach.kind
+        : ['cluster', 'principal'].includes(reach.of)
+          ? 'cluster'
+          : 'topic';
     expect(ACCESS_RESOURCES[kind]).toContain(operation);
   });
 });

@@ -39,6 +39,17 @@ const register = {
 
 const requests: ControllerRequest[] = [
   register,
+  {
+    kind: 'grant-access',
+    rule: { principal: 'token:ops', kind: 'topic', name: 'a*', operations: ['append', 'delete'] },
+    principal: 'cert:CN=Jürgen',
+  },
+  {
+    kind: 'revoke-access',
+    place: { principal: 'token:ops', kind: 'cluster', name: '' },
+    operations: ['administer'],
+  },
+  { kind: 'init-producer', name: 'billing', principal: 'token:billing' },
   { ...register, internal: { host: 'pod-0.internal', port: 9_001 } },
   {
     kind: 'heartbeat',
@@ -180,7 +191,7 @@ describe('requests to the controller', () => {
       text: 'name is "../x", must be 1 to 249 of a-z A-Z 0-9 . _ -',
     },
   ])('refuses $name', ({ message, text }) => {
-    const absent = { judged: undefined, expectedProducer: undefined };
+    const absent = { judged: undefined, expectedProducer: undefined, principal: '' };
     expect(() => requestFromMessage({ ...absent, ...message })).toThrow(text);
   });
 });

@@ -11,6 +11,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 
 import { BrokerError } from '../../../../base/errors.ts';
 import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../base/units.ts';
+import { AccessRules, type Rights } from '../../../../broker/access/rules.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from '../../../../broker/metadata/apply.ts';
 import type {
   ControllerReply,
@@ -120,6 +121,7 @@ export class FakeCluster {
     topicIdsByName: new Map(),
     nextProducerId: 1,
     namedProducers: new Map(),
+    access: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],
@@ -255,6 +257,11 @@ export class FakeBroker implements BrokerApi {
   constructor(cluster: FakeCluster, brokerId: number) {
     this.#cluster = cluster;
     this.brokerId = brokerId;
+  }
+
+  readonly administrators: readonly string[] = [];
+  rightsOf(principal: string): Rights {
+    return new AccessRules(this.image().access.values(), this.administrators).rightsOf(principal);
   }
 
   appended(): void {}

@@ -83,6 +83,10 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
 
 /** What the fake cluster cannot answer, reads folders, goes on, or talks to launcher or shell. */
 const ELSEWHERE = new Set([
+  'access list',
+  'access grant',
+  'access revoke',
+  'access check',
   'topic create',
   'topic import',
   'cluster check-disruption',

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { GrantAccessRequest, RevokeAccessRequest } from "../../v1/access.ts";
 import {
   AlterTopicRequest,
   CreateTopicRequest,
@@ -426,6 +427,12 @@ export interface DecideRequest {
     | //
     /** See the message. */
     { $case: "setSettings"; value: ClusterSettings }
+    | //
+    /** See tidemark.v1. */
+    { $case: "grantAccess"; value: GrantAccessRequest }
+    | //
+    /** See tidemark.v1. */
+    { $case: "revokeAccess"; value: RevokeAccessRequest }
     | undefined;
   /** What the broker that asks went by; absent: a build that does not say. */
   judged:
@@ -435,7 +442,14 @@ export interface DecideRequest {
    * With init_producer of a name: granted only while the name has this identity. Absent: whatever
    * it has.
    */
-  expectedProducer: ExpectedProducer | undefined;
+  expectedProducer:
+    | ExpectedProducer
+    | undefined;
+  /**
+   * On whose behalf the broker asks, by the name that its listener knows the caller by: judged
+   * again. Empty: nobody's who was asked for a name.
+   */
+  principal: string;
 }
 
 /** What the sender of a request went by: what has changed since makes the request late. */
@@ -2673,7 +2687,7 @@ export const ClusterSettings_BrokerOptionsEntry: MessageFns<ClusterSettings_Brok
 };
 
 function createBaseDecideRequest(): DecideRequest {
-  return { request: undefined, judged: undefined, expectedProducer: undefined };
+  return { request: undefined, judged: undefined, expectedProducer: undefined, principal: "" };
 }
 
 export const DecideRequest: MessageFns<DecideRequest> = {
@@ -2715,12 +2729,21 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "setSettings":
         ClusterSettings.encode(message.request.value, writer.uint32(98).fork()).join();
         break;
+      case "grantAccess":
+        GrantAccessRequest.encode(message.request.value, writer.uint32(122).fork()).join();
+        break;
+      case "revokeAccess":
+        RevokeAccessRequest.encode(message.request.value, writer.uint32(130).fork()).join();
+        break;
     }
     if (message.judged !== undefined) {
       Judged.encode(message.judged, writer.uint32(162).fork()).join();
     }
     if (message.expectedProducer !== undefined) {
       ExpectedProducer.encode(message.expectedProducer, writer.uint32(170).fork()).join();
+    }
+    if (message.principal !== "") {
+      writer.uint32(178).string(message.principal);
     }
     return writer;
   },
@@ -2834,6 +2857,22 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             message.request = { $case: "setSettings", value: ClusterSettings.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.request = { $case: "grantAccess", value: GrantAccessRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.request = { $case: "revokeAccess", value: RevokeAccessRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 20: {
             if (tag !== 162) {
               break;
@@ -2848,6 +2887,14 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             }
 
             message.expectedProducer = ExpectedProducer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.principal = reader.string();
             continue;
           }
         }

@@ -1,0 +1,116 @@
+/** Rules of access, between values and messages. What arrives is checked field by field. */
+import type {
+  AccessKind,
+  AccessOperation,
+  AccessPlace,
+  AccessResource,
+  AccessRule,
+} from '../../base/access.ts';
+import {
+  ACCESS_KINDS,
+  ACCESS_OPERATIONS,
+  placeFaults,
+  PRINCIPAL_LENGTH_MAX,
+  principalFault,
+  ruleFaults,
+  sortedOperations,
+} from '../../base/access.ts';
+import { BrokerError } from '../../base/errors.ts';
+import {
+  type AccessResource as ResourceMessage,
+  type AccessRule as RuleMessage,
+  AccessKind as KindValue,
+  AccessOperation as OperationValue,
+} from '../../proto/gen/tidemark/v1/access.ts';
+import { presentField, refuse, textField } from './fields.ts';
+
+const OPERATIONS = {
+  append: OperationValue.ACCESS_OPERATION_APPEND,
+  read: OperationValue.ACCESS_OPERATION_READ,
+  describe: OperationValue.ACCESS_OPERATION_DESCRIBE,
+  group: OperationValue.ACCESS_OPERATION_GROUP,
+  create: OperationValue.ACCESS_OPERATION_CREATE,
+  alter: OperationValue.ACCESS_OPERATION_ALTER,
+  delete: OperationValue.ACCESS_OPERATION_DELETE,
+  administer: OperationValue.ACCESS_OPERATION_ADMINISTER,
+} as const satisfies Record<AccessOperation, OperationValue>;
+
+const KINDS = {
+  topic: KindValue.ACCESS_KIND_TOPIC,
+  group: KindValue.ACCESS_KIND_GROUP,
+  producer: KindValue.ACCESS_KIND_PRODUCER,
+  cluster: KindValue.ACCESS_KIND_CLUSTER,
+} as const satisfies Record<AccessKind, KindValue>;
+
+/** Most operations that one message may state: each, and once more. */
+const OPERATIONS_STATED_MAX = 2 * ACCESS_OPERATIONS.length;
+
+export function operationField(field: string, value: OperationValue): AccessOperation {
+  const operation = ACCESS_OPERATIONS.find((each) => OPERATIONS[each] === value);
+  return operation ?? refuse(field, value, 'an operation of access.proto');
+}
+
+export function operationsField(
+  field: string,
+  values: readonly OperationValue[],
+): readonly AccessOperation[] {
+  if (values.length > OPERATIONS_STATED_MAX)
+    refuse(`${field} length`, values.length, `${OPERATIONS_STATED_MAX} or fewer`);
+  return sortedOperations(values.map((value) => operationField(field, value)));
+}
+
+/** The name is checked with the whole place: see {@link placeField}. */
+export function resourceField(field: string, message: ResourceMessage | undefined): AccessResource {
+  const { kind: value, name } = presentField(field, message);
+  const kind = ACCESS_KINDS.find((each) => KINDS[each] === value);
+  return {
+    kind: kind ?? refuse(`${field}.kind`, value, 'a kind of access.proto'),
+    name: textField(`${field}.name`, name, PRINCIPAL_LENGTH_MAX),
+  };
+}
+
+export function placeField(principal: string, resource: ResourceMessage | undefined): AccessPlace {
+  const place = {
+    principal: textField('principal', principal, PRINCIPAL_LENGTH_MAX),
+    ...resourceField('resource', resource),
+  };
+  refuseFaults(placeFaults(place));
+  return place;
+}
+
+export function ruleField(message: RuleMessage | undefined): AccessRule {
+  const { principal, resource, operations } = presentField('rule', message);
+  const rule = {
+    ...placeField(principal, resource),
+    operations: operationsField('operations', operations),
+  };
+  refuseFaults(ruleFaults(rule));
+  return rule;
+}
+
+/** Who somebody is, as a listener names them. */
+export function principalField(field: string, text: string): string {
+  const fault = principalFault(text);
+  if (fault !== null) throw new BrokerError('INVALID_ARGUMENT', `${field}: ${fault}`);
+  return text;
+}
+
+export function operationsToMessage(operations: readonly AccessOperation[]): OperationValue[] {
+  return operations.map((operation) => OPERATIONS[operation]);
+}
+
+export function resourceToMessage({ kind, name }: AccessResource): ResourceMessage {
+  return { kind: KINDS[kind], name };
+}
+
+export function ruleToMessage(rule: AccessRule): RuleMessage {
+  return {
+    principal: rule.principal,
+    resource: resourceToMessage(rule),
+    operations: operationsToMessage(rule.operations),
+  };
+}
+
+function refuseFaults(faults: readonly string[]): void {
+  if (faults.length > 0) throw new BrokerError('INVALID_ARGUMENT', faults.join('; '));
+}

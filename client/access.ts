@@ -1,0 +1,109 @@
+/**
+ * Rules of access as programs state and read them: words for operations, `topic:orders` for a
+ * resource. Checks what is handed in, and translates.
+ */
+import {
+  ACCESS_KINDS,
+  ACCESS_OPERATIONS,
+  type AccessKind,
+  type AccessOperation,
+  readResource,
+  resourceText,
+} from '../base/access.ts';
+import {
+  type AccessResource as WireResource,
+  type AccessRule as WireRule,
+  AccessKind as KindValue,
+  AccessOperation as OperationValue,
+} from '../proto/gen/tidemark/v1/access.ts';
+import { type Check, fault, listOf, named, oneOf, optional, shape } from './check.ts';
+import { TidemarkError } from './errors.ts';
+
+export type { AccessOperation } from '../base/access.ts';
+
+/** Lets a principal do operations to a resource. */
+export interface AccessRule {
+  /**
+   * As `cert:CN=alice` or `system:serviceaccount:pay:api`; with `*` at the end all that begin so.
+   */
+  readonly principal: string;
+  readonly operations: readonly AccessOperation[];
+  /** `topic:orders`, `producer:billing-*`, `group:readers` or `cluster`. */
+  readonly resource: string;
+}
+
+/** What `revokeAccess` takes; without operations all of the rule. */
+export type AccessRevocation = Omit<AccessRule, 'operations'> &
+  Partial<Pick<AccessRule, 'operations'>>;
+
+/** What `checkAccess` takes. */
+export interface AccessQuestion {
+  readonly operation: AccessOperation;
+  readonly resource: string;
+  /** Default: whoever asks. */
+  readonly principal?: string;
+}
+
+/** What a principal may, and why. */
+export interface AccessAnswer {
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly principal: string;
+  readonly rule?: AccessRule;
+}
+
+const OPERATIONS: Readonly<Record<AccessOperation, OperationValue>> = {
+  append: OperationValue.ACCESS_OPERATION_APPEND,
+  read: OperationValue.ACCESS_OPERATION_READ,
+  describe: OperationValue.ACCESS_OPERATION_DESCRIBE,
+  group: OperationValue.ACCESS_OPERATION_GROUP,
+  create: OperationValue.ACCESS_OPERATION_CREATE,
+  alter: OperationValue.ACCESS_OPERATION_ALTER,
+  delete: OperationValue.ACCESS_OPERATION_DELETE,
+  administer: OperationValue.ACCESS_OPERATION_ADMINISTER,
+};
+
+const KINDS: Readonly<Record<AccessKind, KindValue>> = {
+  topic: KindValue.ACCESS_KIND_TOPIC,
+  group: KindValue.ACCESS_KIND_GROUP,
+  producer: KindValue.ACCESS_KIND_PRODUCER,
+  cluster: KindValue.ACCESS_KIND_CLUSTER,
+};
+
+const resource: Check = (value, name) =>
+  typeof value === 'string' && readResource(value) !== null
+    ? []
+    : [fault(name, value, 'topic:NAME, group:NAME, producer:NAME or cluster')];
+const operation = oneOf(...ACCESS_OPERATIONS);
+
+export const ACCESS_RULE = shape({
+  principal: named,
+  operations: listOf(operation),
+  resource,
+});
+export const ACCESS_REVOCATION = shape({
+  principal: named,
+  operations: optional(listOf(operation)),
+  resource,
+});
+export const ACCESS_QUESTION = shape({ operation, resource, principal: optional(named) });
+
+export function operationsToWire(operations: readonly AccessOperation[]): OperationValue[] {
+  return operations.map((each) => OPERATIONS[each]);
+}
+
+/** Of a text that was checked. */
+export function resourceToWire(text: string): WireResource {
+  const { kind, name } = readResource(text) ?? { kind: 'cluster', name: '' };
+  return { kind: KINDS[kind], name };
+}
+
+/** Throws INTERNAL for a rule of a newer broker. */
+export function ruleFromWire(rule: WireRule): AccessRule {
+  const kind = ACCESS_KINDS.find((each) => KINDS[each] === rule.resource?.kind);
+  if (kind === undefined)
+    throw new TidemarkError('INTERNAL', 'Cannot read a rule: its kind of resource is unknown here');
+  const operations = ACCESS_OPERATIONS.filter((each) => rule.operations.includes(OPERATIONS[each]));
+  const name = rule.resource?.name ?? '';
+  return { principal: rule.principal, operations, resource: resourceText({ kind, name }) };
+}
