@@ -66,9 +66,15 @@ module.exports = {
       MESSAGES,
       TELEMETRY,
     ]),
+    only('doors-judge', '^broker/doors/', ['^broker/runtime/', ANY_CORE, BASE, TRAVELS, MESSAGES]),
     only('messages-translate', MESSAGES, [ANY_CORE, BASE, TRAVELS]),
     only('telemetry-alone', TELEMETRY, ['^broker/runtime/', ANY_CORE, BASE, TRAVELS]),
-    only('broker-config', '^broker/config[.]ts$', [BASE, ANY_CORE, '^broker/runtime/']),
+    only('broker-config', '^broker/config[.]ts$', [
+      BASE,
+      ANY_CORE,
+      '^broker/runtime/',
+      '^broker/doors/options[.]ts$',
+    ]),
     only('launcher', '^local/', [PROCESS, BASE, TRAVELS, '^client/']),
     only('broker-assemble', '^broker/assemble[.]ts$', [
       '^broker/(?!(main|verify)[.])',
@@ -134,7 +140,7 @@ module.exports = {
       from: {
         path: '^broker/[^/]+/',
         pathNot:
-          '^broker/(raft|metadata|replication|access|groups|runtime|storage|network|service|telemetry|messages)/',
+          '^broker/(raft|metadata|replication|access|groups|runtime|storage|network|service|telemetry|messages|doors)/',
       },
       to: {},
     },

@@ -54,6 +54,23 @@ export const EVENTS = {
       'The greediest connection was closed: more was held for clients than may be; told as above',
     fields: ['reason', 'address', 'count', 'bytes'],
   },
+  'admin-call': {
+    level: 'info',
+    meaning: 'Somebody changed something, or was refused to: told whatever the log level is',
+    fields: ['principal', 'from', 'method', 'resource', 'outcome'],
+  },
+  'access-denied': {
+    level: 'warn',
+    meaning:
+      'A caller was refused; `passedOver`: refusals of the same caller since the line before',
+    fields: ['principal', 'from', 'method', 'code', 'reason', 'passedOver'],
+  },
+  'auth-refused': {
+    level: 'error',
+    meaning:
+      'Changed tokens, or the keys of their issuer, cannot be used; those that were good stay',
+    fields: ['what', 'reason'],
+  },
   'seeds-disagree': {
     level: 'warn',
     meaning: 'The seeds know different clusters: this broker joins none',

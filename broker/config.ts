@@ -20,6 +20,7 @@ import type { TlsPaths } from '../base/tls-paths.ts';
 import { hostPort } from '../base/host-port.ts';
 import { printable } from '../base/printable.ts';
 import { readFlags } from '../base/flags.ts';
+import { AUTH_METHODS, type AuthMethod, type AuthOptions } from './doors/options.ts';
 import type { OptionReport } from './runtime/api.ts';
 import type { Address } from './runtime/ports.ts';
 import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
@@ -39,6 +40,8 @@ export interface Config {
   /** Null: none. */
   readonly tls: TlsPaths | null;
   readonly internalTls: TlsPaths | null;
+  /** Of the listener for clients; null: nobody is asked who they are. */
+  readonly auth: AuthOptions | null;
   /** Patterns of principals that may do everything. */
   readonly authAdministrators: readonly string[];
   readonly rack: string;
@@ -97,6 +100,20 @@ export const TEXT_OPTIONS = {
     'certificate for other brokers, a PEM file, with the URI tidemark://<cluster-id>/broker/<id>; empty: no TLS among brokers',
   'internal-tls-key': 'private key of that certificate, a PEM file',
   'internal-tls-ca': 'authorities of the certificates of brokers and operator, a PEM file',
+  auth: `how clients are known, separated by commas: ${AUTH_METHODS.join(', ')}; or none, and then everybody may do everything; default none`,
+  'auth-tokens-file':
+    'static tokens, a file of lines "name sha256-of-the-token"; read again when it changes',
+  'auth-oidc-issuer': 'issuer (iss) of the tokens that are taken',
+  'auth-oidc-alias':
+    'name of the issuer in principals, oidc:<alias>/<subject>; default kubernetes, whose accounts of pods are called as there',
+  'auth-oidc-audience': "audience (aud) that tokens must be for; default: the cluster's id",
+  'auth-oidc-jwks': 'public keys of the issuer (JWKS): https://…, or a file',
+  'auth-oidc-ca': 'authorities of the server of the keys, a PEM file; empty: those of Node',
+  'auth-oidc-bearer-file': 'token to show to the server of the keys, a file; empty: none',
+  'auth-plaintext':
+    'yes: take tokens on a listener without TLS, where whoever listens on the way can take them; default no',
+  'auth-reflection':
+    'yes: serve reflection to everybody though callers are asked who they are; default no',
   'auth-administrators':
     'principals that may do everything, separated by ; (a \\; belongs to a subject), or with * at the end all that begin so',
   rack: 'failure domain; empty when unknown',
@@ -162,6 +179,7 @@ export function readConfig(
       text,
       faults,
     ),
+    auth: readAuth(text, faults),
     authAdministrators: readPrincipals('auth-administrators', text, faults),
     rack: text('rack'),
     seeds: text('seeds')
@@ -306,6 +324,64 @@ function internalFaults(config: Config, text: Text): string[] {
 /** Does only this machine reach it? A name may stand for any address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+/** Every option of a method that is not asked for is a mistake: somebody believes in it. */
+function readAuth(text: Text, faults: string[]): AuthOptions | null {
+  const words = (text('auth') === '' ? 'none' : text('auth')).split(',').map((word) => word.trim());
+  const methods = AUTH_METHODS.filter((method) => words.includes(method));
+  if (words.some((word) => word !== 'none' && !methods.some((method) => method === word)))
+    faults.push(`auth is '${text('auth')}', must be none, or some of ${AUTH_METHODS.join(', ')}`);
+  if (words.includes('none') && words.length > 1)
+    faults.push(`auth is '${text('auth')}', must be none alone`);
+  const needs = (flag: TextFlag, method: AuthMethod, isNeeded = true): void => {
+    if (!methods.includes(method) && text(flag) !== '')
+      faults.push(`${flag} is given, must be given with auth ${method} only`);
+    if (methods.includes(method) && isNeeded && text(flag) === '')
+      faults.push(`${flag} is missing, must be given with auth ${method}`);
+  };
+  // Of use without as well: it says who may connect.
+  if (methods.includes('mtls') && text('tls-client-ca') === '')
+    faults.push('tls-client-ca is missing, must be given with auth mtls');
+  needs('auth-tokens-file', 'token');
+  needs('auth-oidc-issuer', 'oidc');
+  needs('auth-oidc-jwks', 'oidc');
+  for (const flag of ['alias', 'audience', 'ca', 'bearer-file'] as const)
+    needs(`auth-oidc-${flag}`, 'oidc', false);
+  const [isPlaintext, isReflected] = [yes('auth-plaintext'), yes('auth-reflection')];
+  function yes(flag: TextFlag): boolean {
+    if (!['', 'yes', 'no'].includes(text(flag)))
+      faults.push(`${flag} is '${text(flag)}', must be yes or no`);
+    return text(flag) === 'yes';
+  }
+  const takesTokens = methods.includes('token') || methods.includes('oidc');
+  if (takesTokens && text('tls-cert') === '' && !isPlaintext)
+    faults.push(
+      `tls-cert is missing, must be given with auth ${methods.join(',')}: without TLS whoever listens on the way takes the tokens (auth-plaintext=yes accepts that)`,
+    );
+  const keys = text('auth-oidc-jwks');
+  if (/^http:/.test(keys) && !isPlaintext)
+    faults.push(
+      `auth-oidc-jwks is '${keys}', must be https://… or a file: whoever answers in its place says who anybody is (auth-plaintext=yes accepts that)`,
+    );
+  const alias = text('auth-oidc-alias') === '' ? 'kubernetes' : text('auth-oidc-alias');
+  if (!/^[a-z0-9][a-z0-9.-]{0,62}$/.test(alias))
+    faults.push(`auth-oidc-alias is '${alias}', must be 1 to 63 of a-z 0-9 . -`);
+  if (methods.length === 0) return null;
+  const oidc = {
+    issuer: text('auth-oidc-issuer'),
+    alias,
+    audience: text('auth-oidc-audience'),
+    keys,
+    caFile: text('auth-oidc-ca'),
+    bearerFile: text('auth-oidc-bearer-file'),
+  };
+  return {
+    methods,
+    tokensFile: text('auth-tokens-file'),
+    oidc: methods.includes('oidc') ? oidc : null,
+    isReflected,
+  };
 }
 
 function readPrincipals(flag: TextFlag, text: Text, faults: string[]): readonly string[] {

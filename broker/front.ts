@@ -4,6 +4,7 @@
  * to each other and the operator calls. main.ts and tests add the same ones.
  */
 import type { ServiceHost } from '../wire/grpc/channel.ts';
+import type { Door } from './doors/door.ts';
 import {
   addForwardedServices,
   addPublicServices,
@@ -26,6 +27,10 @@ export interface FrontOptions extends PublicServicesOptions {
   readonly server: ServiceHost;
   /** Of brokers and the operator. */
   readonly internalServer: ServiceHost;
+  /** What callers are judged by, on either listener; null: everybody may do everything. */
+  readonly doors?: { readonly outer: Door | null; readonly inner: Door };
+  /** Whether clients may ask what services there are; default: yes. */
+  readonly isReflected?: boolean;
   readonly isServing: () => boolean;
   /** The set of descriptors of our own services. */
   readonly descriptors: Uint8Array;
@@ -33,7 +38,8 @@ export interface FrontOptions extends PublicServicesOptions {
 
 /** Adds them; whoever stops the broker closes both. */
 export function addServices(given: FrontOptions) {
-  const { server, internalServer, isServing, descriptors, ...options } = given;
+  const { server, internalServer, doors, isServing, descriptors, ...options } = given;
+  const { isReflected = true } = given;
   const services = publicServices(options);
   const health = new Health({ isServing, services: PUBLIC_SERVICES });
   const reflection = reflectionHandler(
@@ -41,9 +47,10 @@ export function addServices(given: FrontOptions) {
     readDescriptors(Buffer.concat([descriptors, healthDescriptors()])),
     [...PUBLIC_SERVICES, HEALTH_SERVICE_NAME],
   );
-  addPublicServices(server, services);
-  addForwardedServices(internalServer, services);
+  addPublicServices(doors?.outer?.hostOf(server) ?? server, services);
+  addForwardedServices(doors?.inner.hostOf(internalServer) ?? internalServer, services);
   server.add(HEALTH_SERVICE, health.handlers());
-  for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, reflection);
+  if (isReflected)
+    for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, reflection);
   return { services, health };
 }

@@ -16,6 +16,7 @@ import { systemClock } from '../process/system-clock.ts';
 import { assembleBroker } from './assemble.ts';
 import { ConfigError, isLoopback, readConfig } from './config.ts';
 import type { Config } from './config.ts';
+import { openDoors, type Doors } from './doors/open-doors.ts';
 import { addServices } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
 import { Budget, type Door } from './network/budget.ts';
@@ -76,8 +77,17 @@ async function run(config: Config, logger: Logger): Promise<void> {
     onExit: end,
     report,
   });
+  const doors = await openDoors({
+    ...config,
+    broker,
+    isInternalTls: config.internalTls !== null,
+    onFact,
+    tellAudit: auditOf(logger),
+  });
+  const { auth } = config;
+  const isReflected = auth === null || auth.isReflected;
   const serving = serve(broker, {
-    ...{ version, report, onFact, server, internalServer, channels, tls },
+    ...{ version, report, onFact, server, internalServer, channels, tls, doors, isReflected },
     costs: { budget, pressure },
   });
   broker.start();
@@ -107,6 +117,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
       await Promise.all([server, internalServer].map((each) => each.close(SERVER_GRACE_MS)));
       channels.close();
       tls.close();
+      doors.close();
       await serving.pages.close();
     };
     stopped().then(
@@ -118,6 +129,14 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
 }
 
+/** Tells into the log whatever level that is set to while the broker runs. */
+function auditOf(logger: Logger): OnFact {
+  const audit = logger.child({}, { level: 'info' });
+  return (event, fields) => {
+    audit[EVENTS[event].level](fields, event);
+  };
+}
+
 interface Around {
   readonly version: string;
   readonly report: (error: unknown) => void;
@@ -127,17 +146,21 @@ interface Around {
   readonly channels: ChannelPool;
   readonly tls: BrokerTls;
   readonly costs: CostSource;
+  readonly doors: Doors;
+  readonly isReflected: boolean;
 }
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, onFact, server, internalServer, channels, tls, costs } = around;
-  const metrics = new Metrics(broker, () => tls.certificates(), costs);
+  const { version, report, onFact, server, internalServer, channels, tls, doors, isReflected } = around;
+  const metrics = new Metrics(broker, () => tls.certificates(), around.costs);
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
     broker,
     server,
     internalServer,
+    doors,
+    isReflected,
     isServing,
     dial: (address, lane, brokerId) => channels.dial(address, lane, brokerId),
     descriptors: readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),

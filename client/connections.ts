@@ -2,7 +2,7 @@
  * One channel per server address, and the two ways to use it. Must not know topics or brokers'
  * numbers.
  */
-import { type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
 import { fromCall, TidemarkError } from './errors.ts';
 import type { ClientChannel, ClientPorts } from './ports.ts';
@@ -67,6 +67,23 @@ export class Connections {
     request: Request,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Response> {
+    const { tokens } = this.#ports;
+    const once = (): Promise<Response> => this.#unary(address, method, request, options);
+    if (tokens === undefined) return once();
+    // A refused token did nothing: another one may be good.
+    return once().catch((error: unknown) => {
+      if (!(error instanceof TidemarkError) || error.code !== 'UNAUTHENTICATED') throw error;
+      tokens.forget();
+      return once();
+    });
+  }
+
+  #unary<Request, Response>(
+    address: string,
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const call = this.#channel(address).makeUnaryRequest(
         method.path,
@@ -90,11 +107,18 @@ export class Connections {
     method: UnaryMethod<Request, Response>,
   ): ClientDuplexStream<Request, Response> {
     const { path, requestSerialize, responseDeserialize } = method;
-    return this.#channel(address).makeBidiStreamRequest(
+    const call = this.#channel(address).makeBidiStreamRequest(
       path,
       requestSerialize,
       responseDeserialize,
     );
+    const { tokens } = this.#ports;
+    // Whoever opens the next stream shows another one.
+    if (tokens !== undefined)
+      call.on('status', ({ code }) => {
+        if (code === Status.UNAUTHENTICATED) tokens.forget();
+      });
+    return call;
   }
 
   /** Closes every channel. Calls without a connection fail; the others go on to their end. */

@@ -79,5 +79,6 @@ export type {
   TypedRecord,
 } from './producer/types.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
+export type { TokenSource } from './token.ts';
 export type { TlsOptions } from './tls.ts';
 export type { Bytes, HeaderInput } from './values.ts';

@@ -8,6 +8,7 @@ import { systemClock } from '../process/system-clock.ts';
 import type { Channel } from '../wire/grpc/channel.ts';
 import { dial } from '../wire/grpc/dial.ts';
 import { openTelemetry } from './telemetry.ts';
+import { type TokenSource, Tokens } from './token.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A connection that its user closes. */
@@ -19,6 +20,8 @@ export interface ClientPorts {
   readonly random: () => number;
   /** Default: nobody. */
   readonly tracing?: Tracing | undefined;
+  /** What is shown with every call. Default: nothing. */
+  readonly tokens?: Tokens | undefined;
   /** Makes the connection to `host:port`; it is opened when first used. */
   readonly dial: (address: string) => ClientChannel;
 }
@@ -28,11 +31,14 @@ export interface ClientPorts {
  */
 const CHANNEL_OPTIONS: ChannelOptions = { 'grpc-node.flow_control_window': 8 * 1024 * 1024 };
 
-/** The machine's. @param credentials default: no TLS */
-export function systemPorts(credentials?: ChannelCredentials): ClientPorts {
-  const security = credentials === undefined ? {} : { credentials };
+/** The machine's. @param credentials default: no TLS @param token only with TLS */
+export function systemPorts(credentials?: ChannelCredentials, token?: TokenSource): ClientPorts {
+  const tokens = token === undefined ? undefined : new Tokens(token, systemClock);
+  const shown = tokens === undefined ? credentials : credentials?.compose(tokens.credentials());
+  const security = shown === undefined ? {} : { credentials: shown };
   return {
     clock: systemClock,
+    tokens,
     random: Math.random,
     tracing: openTelemetry(() => systemClock.monotonicMs()),
     dial: (address) => dial(address, { clock: systemClock, options: CHANNEL_OPTIONS, ...security }),

@@ -12,6 +12,7 @@ import { systemPorts } from './ports.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions, KeyOf, LossOf, LossPolicy, ValueOf } from './consumer/types.ts';
 import { TidemarkError } from './errors.ts';
+import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/types.ts';
@@ -22,6 +23,11 @@ export interface ConnectOptions {
   readonly servers: string | readonly string[];
   /** Default: no TLS. */
   readonly tls?: TlsOptions;
+  /**
+   * Shown with every call, where a listener asks who comes in; only over TLS. A function is called
+   * again before the token ends, and once when a broker refuses it.
+   */
+  readonly token?: TokenSource;
   /** In place of `tls`, whatever grpc-js can do. */
   readonly credentials?: ChannelCredentials;
 }
@@ -86,6 +92,11 @@ const OPTIONS = shape({
       serverName: optional(named),
     }),
   ),
+  token: optional((value, name) =>
+    typeof value === 'function' || (typeof value === 'string' && value !== '')
+      ? []
+      : [`${name} is no token, must be a string that is not empty, or a function`],
+  ),
   credentials: optional((value, name) =>
     value instanceof ChannelCredentials
       ? []
@@ -123,6 +134,12 @@ export function connect(options: ConnectOptions): Tidemark {
       'Cannot connect: tls and credentials are both given, must be one of them',
     );
   const secure = tls === undefined ? credentials : tlsCredentials(tls);
-  const connections = new Connections(systemPorts(secure));
+  const { token } = options;
+  if (token !== undefined && secure?._isSecure() !== true)
+    throw new TidemarkError(
+      'INVALID_ARGUMENT',
+      'Cannot connect: token is given without tls, must be given with it: whoever listens on the way would have it',
+    );
+  const connections = new Connections(systemPorts(secure, token));
   return new Tidemark(connections, new Cluster(connections, list));
 }

@@ -82,6 +82,8 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   [`${ADMIN}CreateTopic`, audited('create', topicIn('name'))],
   [`${ADMIN}AlterTopic`, audited('alter', topicIn('name'))],
   [`${ADMIN}DeleteTopic`, audited('delete', topicIn('name'))],
+  // What it drops is gone as with the topic.
+  [`${ADMIN}TrimTopic`, audited('delete', topicIn('topic'))],
   // Where copies lie and who leads is the cluster's business: it costs the neighbours.
   [`${ADMIN}ElectLeader`, audited('administer', CLUSTER)],
   [`${ADMIN}ReassignPartition`, audited('administer', CLUSTER)],

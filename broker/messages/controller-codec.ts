@@ -20,8 +20,10 @@ import type {
   ControllerReply,
   Decision,
   ControllerRequest,
+  GrantAccessRequest,
   HeartbeatRequest,
   RegisterRequest,
+  RevokeAccessRequest,
 } from '../metadata/controller-types.ts';
 import type { ProcessStart } from '../metadata/types.ts';
 import type {
@@ -257,19 +259,27 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
         value: settingsToMessage(request.settings),
       };
     case 'grant-access':
-      return { $case: 'grantAccess', value: { rule: ruleToMessage(request.rule) } };
     case 'revoke-access':
-      return {
-        $case: 'revokeAccess',
-        value: {
-          principal: request.place.principal,
-          resource: resourceToMessage(request.place),
-          operations: operationsToMessage(request.operations),
-        },
-      };
+      return accessBody(request);
     default:
       return assertNever(request);
   }
+}
+
+function accessBody(
+  request: GrantAccessRequest | RevokeAccessRequest,
+): NonNullable<DecideRequest['request']> {
+  if (request.kind === 'grant-access')
+    return { $case: 'grantAccess', value: { rule: ruleToMessage(request.rule) } };
+  const { place, operations } = request;
+  return {
+    $case: 'revokeAccess',
+    value: {
+      principal: place.principal,
+      resource: resourceToMessage(place),
+      operations: operationsToMessage(operations),
+    },
+  };
 }
 
 function registerField(message: Register): RegisterRequest {

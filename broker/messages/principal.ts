@@ -5,6 +5,12 @@
  */
 import type { Metadata } from '@grpc/grpc-js';
 
+/**
+ * Set on calls that were handed on once, so that two brokers that disagree do not hand one to and
+ * fro.
+ */
+export const FORWARDED_HEADER = 'tidemark-forwarded';
+
 /** In bytes, since subjects of certificates hold any letters. */
 const PRINCIPAL_HEADER = 'tidemark-principal-bin';
 

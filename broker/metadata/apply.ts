@@ -158,11 +158,8 @@ class Draft {
         this.image = { ...this.image, losses: withLoss(this.image.losses, record.loss) };
         return;
       case 'access-granted':
-        this.#accessCopy().set(placeKey(record.rule), record.rule);
-        return;
       case 'access-revoked':
-        if (this.image.access.has(placeKey(record.place)))
-          this.#accessCopy().delete(placeKey(record.place));
+        this.#changeAccess(record);
         return;
       default:
         assertNever(record);
@@ -278,6 +275,15 @@ class Draft {
       this.image = { ...this.image, namedProducers: this.#producers };
     }
     return this.#producers;
+  }
+
+  #changeAccess(
+    record: Extract<MetadataRecord, { kind: 'access-granted' | 'access-revoked' }>,
+  ): void {
+    if (record.kind === 'access-granted')
+      this.#accessCopy().set(placeKey(record.rule), record.rule);
+    else if (this.image.access.has(placeKey(record.place)))
+      this.#accessCopy().delete(placeKey(record.place));
   }
 
   #accessCopy(): Map<string, AccessRule> {

@@ -26,7 +26,8 @@ import {
   topicConfigToMessage,
 } from '../messages/topics.ts';
 import { remainingMs } from '../messages/deadline.ts';
-import { type Cluster, isForwarded } from './cluster.ts';
+import { onBehalfOf } from '../messages/principal.ts';
+import { type Cluster, handedOn, isForwarded } from './cluster.ts';
 import { accessCalls } from './access-calls.ts';
 import { decide, imageWithin, topicNamed } from './decisions.ts';
 import {
@@ -76,11 +77,11 @@ export function adminService({
         brokerId,
         AdminServiceService.describeBroker,
         { brokerId },
-        remainingMs(call, cluster.clock),
+        handedOn(call, cluster.clock),
       );
     }, report),
     describeQuorum: unaryHandler(
-      (_, call) => askQuorum(cluster, isForwarded(call), remainingMs(call, cluster.clock)),
+      (_, call) => askQuorum(cluster, isForwarded(call), handedOn(call, cluster.clock)),
       report,
     ),
     ...topicCalls(cluster, newUuid, report),
@@ -90,7 +91,11 @@ export function adminService({
     ...accessCalls(cluster, report),
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
-      const { leader, leaderEpoch } = await decide(broker, electLeaderField(request), deadlineMs);
+      const { leader, leaderEpoch } = await decide(
+        broker,
+        { ...electLeaderField(request), ...onBehalfOf(call) },
+        deadlineMs,
+      );
       return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
     }, report),
     checkDisruption: unaryHandler(({ brokerIds }) => {
@@ -105,13 +110,13 @@ export function adminService({
         brokerId,
         AdminServiceService.prepareStop,
         { brokerId, brokerEpoch },
-        remainingMs(call, cluster.clock),
+        handedOn(call, cluster.clock),
       );
     }, report),
     cancelStop: unaryHandler(async ({ brokerId = broker.brokerId }, call) => {
       if (!cluster.isSelf(brokerIdField('broker_id', brokerId))) {
-        const deadlineMs = remainingMs(call, cluster.clock);
-        return cluster.forward(brokerId, AdminServiceService.cancelStop, { brokerId }, deadlineMs);
+        const onwards = handedOn(call, cluster.clock);
+        return cluster.forward(brokerId, AdminServiceService.cancelStop, { brokerId }, onwards);
       }
       await broker.cancelStop();
       return {};
@@ -128,7 +133,7 @@ function topicCalls(
   return {
     createTopic: unaryHandler(
       async (request, call) => ({
-        topic: await createTopic(cluster, newUuid, request, remainingMs(call, cluster.clock)),
+        topic: await createTopic(cluster, newUuid, request, handedOn(call, cluster.clock)),
       }),
       report,
     ),
@@ -147,7 +152,7 @@ function topicCalls(
       const deadlineMs = remainingMs(call, cluster.clock);
       const request = alterTopicField(message);
       const endMs = cluster.clock.monotonicMs() + request.waitMs;
-      await decide(broker, request, deadlineMs);
+      await decide(broker, { ...request, ...onBehalfOf(call) }, deadlineMs);
       const waitMs = Math.min(deadlineMs, Math.max(0, endMs - cluster.clock.monotonicMs()));
       const image = await imageWithin(broker, (seen) => hasCopies(seen, request), waitMs);
       const topic = topicNamed(image, request.name);
@@ -159,7 +164,7 @@ function topicCalls(
       const deadlineMs = remainingMs(call, cluster.clock);
       await decide(
         broker,
-        { kind: 'delete-topic', name: topicNameField('name', name) },
+        { kind: 'delete-topic', name: topicNameField('name', name), ...onBehalfOf(call) },
         deadlineMs,
       );
       return {};
@@ -171,10 +176,10 @@ async function createTopic(
   { broker }: Cluster,
   newUuid: () => string,
   message: CreateTopicMessage,
-  deadlineMs: number,
+  { deadlineMs, behalf }: ReturnType<typeof handedOn>,
 ): Promise<TopicMessage> {
   const request = withDefaults(createTopicField(newUuid(), message), broker.image());
-  const reply = await decide(broker, request, deadlineMs);
+  const reply = await decide(broker, { ...request, ...behalf }, deadlineMs);
   const { name, replicationFactor, config } = request;
   if (request.validateOnly) {
     return {

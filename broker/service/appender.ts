@@ -15,7 +15,7 @@ import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts'
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import type { AckLevel, ExpectedEnd } from '../replication/types.ts';
+import type { AckLevel } from '../replication/types.ts';
 import { refuse, topicNameField } from '../messages/fields.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
@@ -65,7 +65,10 @@ export class Appender {
    * Resolves with one result for each record, by the deadline. Throws INVALID_ARGUMENT,
    * UNKNOWN_TOPIC or OVERLOADED when nothing was taken.
    */
-  append(request: AppendRequest, deadlineMs: number): Promise<AppendResponse> {
+  append(
+    request: AppendRequest,
+    { deadlineMs, principal }: { readonly deadlineMs: number; readonly principal: string },
+  ): Promise<AppendResponse> {
     const topic = this.#parts.cluster.topic(topicNameField('topic', request.topic));
     const ack = ackLevelField('acks', request.acks);
     checkCount(request.records.length);
@@ -90,7 +93,7 @@ export class Appender {
         `${partitions[0]}, that of records[0], with expected_end`,
       );
     this.#waitingBytes += bytes;
-    const terms = { ack, expectedEnd };
+    const terms = { ack, expectedEnd, principal };
     return this.#write(topic, partitions, records, terms, deadlineMs).finally(() => {
       this.#waitingBytes -= bytes;
     });
@@ -108,7 +111,7 @@ export class Appender {
     topic: TopicState,
     partitions: readonly number[],
     records: readonly RecordInput[],
-    terms: { readonly ack: AckLevel; readonly expectedEnd: ExpectedEnd | undefined },
+    terms: Pick<PendingRecord, 'ack' | 'expectedEnd' | 'principal'>,
     deadlineMs: number,
   ): Promise<AppendResponse> {
     return new Promise((resolve) => {

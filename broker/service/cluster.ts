@@ -14,17 +14,13 @@ import type { BrokerState, MetadataImage, PartitionState, TopicState } from '../
 import type { BrokerApi } from '../runtime/api.ts';
 import type { Address } from '../runtime/ports.ts';
 import { refuse } from '../messages/fields.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import { FORWARDED_HEADER, onBehalfOf, principalOf, setPrincipal } from '../messages/principal.ts';
 
 /**
  * Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`.
  */
 export type Dial = (address: Address, lane: 'control' | 'data', brokerId: BrokerId) => Channel;
-
-/**
- * Set on calls that were handed on once, so that two brokers that disagree do not hand one to and
- * fro.
- */
-export const FORWARDED_HEADER = 'tidemark-forwarded';
 
 export class Cluster {
   readonly broker: BrokerApi;
@@ -127,14 +123,19 @@ export class Cluster {
     return this.#dial(internalAddress(this.brokerState(brokerId)), lane, brokerId);
   }
 
-  /** Hands a call on. Rejects with what that broker answered, or UNREACHABLE. */
+  /**
+   * Hands a call on, for whoever made it: that broker judges it again. Rejects with what it
+   * answered, or UNREACHABLE.
+   *
+   * @param principal empty: nobody was asked for a name
+   */
   async forward<Request, Response>(
     brokerId: BrokerId,
     method: MethodDefinition<Request, Response>,
     request: Request,
-    deadlineMs: number,
+    { deadlineMs, principal }: { readonly deadlineMs: number; readonly principal: string },
   ): Promise<Response> {
-    const metadata = new Metadata();
+    const metadata = setPrincipal(new Metadata(), principal);
     metadata.set(FORWARDED_HEADER, '1');
     return callUnary(this.client(brokerId, 'control'), method, request, {
       deadlineMs,
@@ -142,6 +143,20 @@ export class Cluster {
       clock: this.clock,
     });
   }
+}
+
+/** What goes with a call that is handed on. */
+export function handedOn(
+  call: Parameters<typeof remainingMs>[0] & { readonly metadata: Metadata },
+  clock: Clock,
+): {
+  readonly deadlineMs: number;
+  readonly principal: string;
+  /** The same, as requests to the controller have it. */
+  readonly behalf: { readonly principal?: string };
+} {
+  const [principal, behalf] = [principalOf(call), onBehalfOf(call)];
+  return { deadlineMs: remainingMs(call, clock), principal, behalf };
 }
 
 /** Whether another broker handed this call on. */

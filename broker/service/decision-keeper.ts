@@ -105,7 +105,8 @@ export class DecisionKeeper {
     try {
       const { results } = await this.#appender.append(
         { topic: DECISIONS_TOPIC, records, acks, condition: undefined },
-        DEADLINE_MS,
+        // Nobody asked for it.
+        { deadlineMs: DEADLINE_MS, principal: '' },
       );
       const failed = results.find(({ error }) => error !== undefined)?.error;
       return failed === undefined ? null : errorFromMessage(failed);

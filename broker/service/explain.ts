@@ -10,13 +10,12 @@ import type {
   PartitionDecision as DecisionMessage,
   PartitionStand,
 } from '../../proto/gen/tidemark/v1/explain.ts';
-import { remainingMs } from '../messages/deadline.ts';
 import { integerField, topicNameField } from '../messages/fields.ts';
 import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
 import type { Stand } from '../metadata/explain.ts';
 import type { SeenDecision } from '../runtime/controller/decision-log.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, handedOn } from './cluster.ts';
 
 /** The handler of ExplainPartition. */
 export function explainCalls(
@@ -38,7 +37,7 @@ export function explainCalls(
         brokerId,
         AdminServiceService.explainPartition,
         { topic, partition, brokerId },
-        remainingMs(call, cluster.clock),
+        handedOn(call, cluster.clock),
       );
     }, report),
   };

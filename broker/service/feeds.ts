@@ -15,6 +15,7 @@ import { errorFromStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
+import { setPrincipal } from '../messages/principal.ts';
 import type { Cluster } from './cluster.ts';
 import { FetchSession } from './fetch-session.ts';
 import type { Traffic } from './traffic.ts';
@@ -39,17 +40,20 @@ export interface FeedEvents {
   onClosed(error: BrokerError): void;
 }
 
+export interface FeedParts {
+  readonly cluster: Cluster;
+  readonly traffic: Traffic;
+  readonly report: ReportDefect;
+  /** Who reads; absent or empty: nobody was asked for a name. */
+  readonly principal?: string;
+}
+
 /** Opens the feed of a broker. Throws UNKNOWN_BROKER. */
-export function openFeed(
-  cluster: Cluster,
-  brokerId: BrokerId,
-  events: FeedEvents,
-  traffic: Traffic,
-  report: ReportDefect,
-): Feed {
+export function openFeed(brokerId: BrokerId, events: FeedEvents, parts: FeedParts): Feed {
+  const { cluster, traffic, report, principal = '' } = parts;
   return cluster.isSelf(brokerId)
     ? localFeed(cluster, events, traffic, report)
-    : remoteFeed(cluster, brokerId, events);
+    : remoteFeed(cluster, brokerId, principal, events);
 }
 
 function localFeed(
@@ -70,13 +74,18 @@ function localFeed(
   return { request: (request) => session.take(request), close: () => session.close() };
 }
 
-function remoteFeed(cluster: Cluster, brokerId: BrokerId, events: FeedEvents): Feed {
+function remoteFeed(
+  cluster: Cluster,
+  brokerId: BrokerId,
+  principal: string,
+  events: FeedEvents,
+): Feed {
   const client = cluster.client(brokerId, 'data');
   const call: ClientDuplexStream<FetchRequest, FetchResponse> = client.makeBidiStreamRequest(
     FETCH.path,
     FETCH.requestSerialize,
     FETCH.responseDeserialize,
-    new Metadata(),
+    setPrincipal(new Metadata(), principal),
   );
   let isClosed = false;
   call.on('data', ({ partitions }: FetchResponse) => {

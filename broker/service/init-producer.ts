@@ -5,7 +5,8 @@
  * name from nobody (KIP-360 compares in the same way).
  */
 import { BrokerError } from '../../base/errors.ts';
-import type { MetadataImage, NamedProducer } from '../metadata/types.ts';
+import type { InitProducerRequest } from '../metadata/controller-types.ts';
+import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { imageWithin } from './decisions.ts';
 
@@ -18,6 +19,8 @@ export interface ProducerCall {
   readonly name: string;
   /** What the caller has held; absent: it takes the name from anybody. */
   readonly expected?: ProducerIdentity | undefined;
+  /** For whom; absent: nobody was asked for a name, or it is for this broker. */
+  readonly principal?: string;
 }
 
 /**
@@ -26,16 +29,16 @@ export interface ProducerCall {
  */
 export async function initProducer(
   broker: BrokerApi,
-  { name, expected }: ProducerCall,
+  { name, expected, ...behalf }: ProducerCall,
   deadlineMs: number,
 ): Promise<ProducerIdentity> {
-  if (name === '') return await take(broker, { name }, deadlineMs);
+  if (name === '') return await take(broker, { name, ...behalf }, deadlineMs);
   const { clock } = broker;
   const endMs = clock.monotonicMs() + deadlineMs;
   for (;;) {
     const seen = broker.image().namedProducers.get(name) ?? null;
     try {
-      const request = { name, expected: expected ?? seen };
+      const request = { name, expected: expected ?? seen, ...behalf };
       return await take(broker, request, Math.max(1, endMs - clock.monotonicMs()));
     } catch (error) {
       const isOvertaken = error instanceof BrokerError && error.code === 'PRODUCER_FENCED';
@@ -54,7 +57,7 @@ export async function initProducer(
 
 async function take(
   broker: BrokerApi,
-  request: { readonly name: string; readonly expected?: NamedProducer | null },
+  request: Omit<InitProducerRequest, 'kind'>,
   deadlineMs: number,
 ): Promise<ProducerIdentity> {
   const reply = await broker.decide({ kind: 'init-producer', ...request }, deadlineMs);

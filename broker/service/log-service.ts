@@ -18,7 +18,8 @@ import { heldOf } from '../messages/held.ts';
 import { expected, failCall, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import type { Appender } from './appender.ts';
 import { remainingMs } from '../messages/deadline.ts';
-import { type Cluster, isForwarded } from './cluster.ts';
+import { onBehalfOf, principalOf } from '../messages/principal.ts';
+import { type Cluster, handedOn, isForwarded } from './cluster.ts';
 import { FetchSession } from './fetch-session.ts';
 import { clusterOffsets, localOffsets, pointField } from './offsets.ts';
 import { type ProduceCall, ProduceSession } from './produce-session.ts';
@@ -49,14 +50,15 @@ export function logService(
   const { cluster, appender, traffic, report } = parts;
   return {
     append: unaryHandler(
-      (request: AppendRequest, call) => appender.append(request, remainingMs(call, cluster.clock)),
+      (request: AppendRequest, call) => appender.append(request, handedOn(call, cluster.clock)),
       report,
     ),
     read: (call: ReadCall) => void startRead(call, parts),
     listOffsets: unaryHandler(async (request: ListOffsetsRequest, call) => {
       const topic = cluster.topic(topicNameField('topic', request.topic));
       const partitions = cluster.partitions(topic, request.partitions);
-      const question = { topic, partitions, point: pointField(request.start) };
+      const point = pointField(request.start);
+      const question = { topic, partitions, point, principal: principalOf(call) };
       if (isForwarded(call)) return { offsets: await localOffsets(cluster, question, report) };
       return {
         offsets: await clusterOffsets(cluster, question, remainingMs(call, cluster.clock), report),
@@ -66,7 +68,7 @@ export function logService(
       ({ name, expected }: InitProducerRequest, call) =>
         initProducer(
           cluster.broker,
-          { name: textField('name', name), expected },
+          { name: textField('name', name), expected, ...onBehalfOf(call) },
           remainingMs(call, cluster.clock),
         ),
       report,
@@ -104,7 +106,10 @@ function startFetch(call: FetchCall, { cluster, traffic, report }: LogServicePar
 async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> {
   let session: ReadSession | null = null;
   let isCancelled = false;
-  call.on('error', () => session?.close());
+  call.on('error', () => {
+    isCancelled = true;
+    session?.close();
+  });
   call.on('drain', () => session?.onDrain());
   call.on('cancelled', () => {
     isCancelled = true;
@@ -113,11 +118,14 @@ async function startRead(call: ReadCall, parts: LogServiceParts): Promise<void> 
   try {
     const { request } = call;
     const topic = parts.cluster.topic(topicNameField('topic', request.topic));
-    const ranges = await readRanges(request, remainingMs(call, parts.cluster.clock), parts);
+    const principal = principalOf(call);
+    const deadlineMs = remainingMs(call, parts.cluster.clock);
+    const ranges = await readRanges(request, deadlineMs, { ...parts, principal });
     if (isCancelled) return;
     call.sendMetadata(new Metadata());
     session = new ReadSession({
       ...parts,
+      principal,
       topic,
       ranges,
       recordsMax: request.maxRecords,

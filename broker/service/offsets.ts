@@ -24,6 +24,8 @@ export interface OffsetsQuestion {
   readonly topic: TopicState;
   readonly partitions: readonly number[];
   readonly point: Point;
+  /** Who asks; absent or empty: nobody was asked for a name. */
+  readonly principal?: string | undefined;
 }
 
 /** The point of a request; absent: earliest. */
@@ -54,7 +56,7 @@ export async function localOffsets(
  */
 export async function clusterOffsets(
   cluster: Cluster,
-  { topic, partitions, point }: OffsetsQuestion,
+  { topic, partitions, point, principal }: OffsetsQuestion,
   deadlineMs: number,
   report: ReportDefect,
 ): Promise<PartitionOffset[]> {
@@ -68,7 +70,13 @@ export async function clusterOffsets(
     if (answers.size > 0) await imageChangeOr(cluster.broker, Math.min(backoff.nextMs(), leftMs));
     const groups = byLeader(cluster, topic.topicId, open, answers);
     const asked = [...groups].map(async ([leader, group]) =>
-      askLeader(cluster, leader, { topic, partitions: group, point }, Math.max(1, leftMs), report),
+      askLeader(
+        cluster,
+        leader,
+        { topic, partitions: group, point, principal },
+        Math.max(1, leftMs),
+        report,
+      ),
     );
     for (const answer of (await Promise.all(asked)).flat()) answers.set(answer.partition, answer);
   }
@@ -109,7 +117,7 @@ async function askLeader(
   report: ReportDefect,
 ): Promise<PartitionOffset[]> {
   if (cluster.isSelf(leader)) return localOffsets(cluster, question, report);
-  const { topic, partitions, point } = question;
+  const { topic, partitions, point, principal = '' } = question;
   const request: ListOffsetsRequest = {
     topic: topic.name,
     partitions: [...partitions],
@@ -120,7 +128,7 @@ async function askLeader(
       leader,
       LogServiceService.listOffsets,
       request,
-      deadlineMs,
+      { deadlineMs, principal },
     );
     return offsets.filter(({ partition }) => partitions.includes(partition));
   } catch (thrown) {

@@ -33,6 +33,8 @@ export const FRAME_OVERHEAD_BYTES = 128;
 export interface PendingRecord {
   readonly record: RecordInput;
   readonly ack: AckLevel;
+  /** For whom; absent or empty: nobody was asked for a name. A batch is of one principal. */
+  readonly principal?: string;
   /**
    * The records of one call share it, and those of no other: they are one batch, which the call is
    * refused if it is too large for.
@@ -126,11 +128,12 @@ export class PartitionWriter {
     const bytesMax =
       Math.min(BATCH_BYTES_TARGET, topic?.config.batchBytesMax ?? BATCH_BYTES_TARGET) -
       FRAME_OVERHEAD_BYTES;
-    const { ack, expectedEnd } = this.#queue[0] ?? {};
+    const { ack, expectedEnd, principal } = this.#queue[0] ?? {};
     let bytes = 0;
     let count = 0;
     for (const pending of this.#queue) {
       if (pending.ack !== ack || pending.expectedEnd !== expectedEnd) break;
+      if (pending.principal !== principal) break;
       bytes += recordBytes(pending.record);
       if (count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax)) break;
       count += 1;
@@ -233,7 +236,7 @@ export class PartitionWriter {
     deadlineMs: number,
   ): Promise<AppendResult | 'deadline'> {
     const { cluster, forwarder, report } = this.#parts;
-    const { ack = 'all', expectedEnd } = batch[0] ?? {};
+    const { ack = 'all', expectedEnd, principal = '' } = batch[0] ?? {};
     const terms = { ack, expectedEnd };
     return new Promise((resolve) => {
       const cancelTimer = this.#clock.after(
@@ -252,7 +255,7 @@ export class PartitionWriter {
         else
           forwarder.send(
             leader,
-            { topicId: this.#topicId, partition: this.#partition, frame, terms },
+            { topicId: this.#topicId, partition: this.#partition, frame, terms, principal },
             done,
           );
       } catch (error) {

@@ -22,7 +22,8 @@ import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import { settingsField, settingsToMessage } from '../messages/settings.ts';
 import { brokerIdField } from '../messages/topics.ts';
 import { remainingMs } from '../messages/deadline.ts';
-import type { Cluster } from './cluster.ts';
+import { onBehalfOf } from '../messages/principal.ts';
+import { type Cluster, handedOn } from './cluster.ts';
 import { decide, topicNamed } from './decisions.ts';
 import { describePartition, describeSelf } from './describe.ts';
 
@@ -45,6 +46,8 @@ type PlacementCalls = Pick<
   | 'describeSpread'
 >;
 
+type Onwards = ReturnType<typeof handedOn>;
+
 /** Handlers of the calls about who holds what. */
 export function placementCalls(
   cluster: Cluster,
@@ -58,7 +61,7 @@ export function placementCalls(
         partition: await reassign(
           cluster,
           { topic, partition, replicas },
-          remainingMs(call, cluster.clock),
+          handedOn(call, cluster.clock),
         ),
       }),
       report,
@@ -68,7 +71,7 @@ export function placementCalls(
         broker,
         brokerIdField('broker_id', brokerId),
         true,
-        remainingMs(call, cluster.clock),
+        handedOn(call, cluster.clock),
       );
       return { replicasLeft };
     }, report),
@@ -77,7 +80,7 @@ export function placementCalls(
         broker,
         brokerIdField('broker_id', brokerId),
         false,
-        remainingMs(call, cluster.clock),
+        handedOn(call, cluster.clock),
       );
       return {};
     }, report),
@@ -85,7 +88,11 @@ export function placementCalls(
       const deadlineMs = remainingMs(call, cluster.clock);
       await decide(
         broker,
-        { kind: 'remove-broker', brokerId: brokerIdField('broker_id', brokerId) },
+        {
+          kind: 'remove-broker',
+          brokerId: brokerIdField('broker_id', brokerId),
+          ...onBehalfOf(call),
+        },
         deadlineMs,
       );
       return {};
@@ -95,11 +102,15 @@ export function placementCalls(
       const wanted = settingsField('settings', presentField('settings', settings));
       if (Object.keys(wanted).length === 0)
         refuse('settings', 'empty', 'a change of one setting or more');
-      await decide(broker, { kind: 'set-settings', settings: wanted }, deadlineMs);
+      await decide(
+        broker,
+        { kind: 'set-settings', settings: wanted, ...onBehalfOf(call) },
+        deadlineMs,
+      );
       return { settings: settingsToMessage(broker.image().settings) };
     }, report),
     planRebalance: unaryHandler(
-      (_, call) => plan(cluster, version, remainingMs(call, cluster.clock)),
+      (_, call) => plan(cluster, version, handedOn(call, cluster.clock)),
       report,
     ),
     describeSpread: unaryHandler(() => spread(broker), report),
@@ -113,7 +124,7 @@ async function reassign(
     readonly partition: number;
     readonly replicas: readonly BrokerId[];
   },
-  deadlineMs: number,
+  { deadlineMs, behalf }: Onwards,
 ) {
   const { broker } = cluster;
   const name = topicNameField('topic', message.topic);
@@ -122,7 +133,11 @@ async function reassign(
   const replicas = message.replicas.map((brokerId, index) =>
     brokerIdField(`replicas[${index}]`, brokerId),
   );
-  await decide(broker, { kind: 'reassign', topic: name, partition, replicas }, deadlineMs);
+  await decide(
+    broker,
+    { kind: 'reassign', topic: name, partition, replicas, ...behalf },
+    deadlineMs,
+  );
   const state = topicNamed(broker.image(), name)?.partitions[partition];
   if (state === undefined)
     throw new BrokerError('UNKNOWN_TOPIC', `Topic "${name}" was deleted meanwhile`);
@@ -134,11 +149,11 @@ async function cordon(
   broker: BrokerApi,
   brokerId: BrokerId,
   isCordoned: boolean,
-  deadlineMs: number,
+  { deadlineMs, behalf }: Onwards,
 ): Promise<number> {
   const { replicasLeft } = await decide(
     broker,
-    { kind: 'decommission', brokerId, isCancelled: !isCordoned },
+    { kind: 'decommission', brokerId, isCancelled: !isCordoned, ...behalf },
     deadlineMs,
   );
   return replicasLeft;
@@ -147,10 +162,11 @@ async function cordon(
 async function plan(
   cluster: Cluster,
   version: string,
-  deadlineMs: number,
+  { deadlineMs, ...onwards }: Onwards,
 ): Promise<PlanRebalanceResponse> {
   knownImage(cluster.broker);
-  const sizes = await partitionSizes(cluster, version, Math.min(deadlineMs, SIZES_DEADLINE_MS));
+  const boundMs = Math.min(deadlineMs, SIZES_DEADLINE_MS);
+  const sizes = await partitionSizes(cluster, version, { ...onwards, deadlineMs: boundMs });
   const { moves, bytes } = cluster.broker.planRebalance(sizes);
   const messages = moves.map(({ topicId, topic, partition, from, to, bytes: moveBytes }) => {
     const isKnown = sizes.has(partitionKey(topicId, partition));
@@ -172,12 +188,12 @@ async function plan(
 async function partitionSizes(
   cluster: Cluster,
   version: string,
-  deadlineMs: number,
+  onwards: Onwards,
 ): Promise<ReadonlyMap<PartitionKey, number>> {
   const live = [...knownImage(cluster.broker).brokers.values()].filter(({ fenced }) => !fenced);
   const ask = async (brokerId: BrokerId): Promise<DescribeBrokerResponse> => {
     if (cluster.isSelf(brokerId)) return describeSelf(cluster.broker, version);
-    return cluster.forward(brokerId, AdminServiceService.describeBroker, { brokerId }, deadlineMs);
+    return cluster.forward(brokerId, AdminServiceService.describeBroker, { brokerId }, onwards);
   };
   const sizes = new Map<PartitionKey, number>();
   for (const answer of await Promise.allSettled(live.map(({ brokerId }) => ask(brokerId)))) {

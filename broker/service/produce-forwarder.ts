@@ -16,6 +16,7 @@ import { BrokerError } from '../../base/errors.ts';
 import type { BrokerId, TopicId } from '../../base/units.ts';
 import type { AckLevel, AppendResult, AppendTerms } from '../replication/types.ts';
 import { topicIdBytes } from '../messages/fields.ts';
+import { setPrincipal } from '../messages/principal.ts';
 import type { Cluster } from './cluster.ts';
 
 const PRODUCE = LogServiceService.produce;
@@ -26,19 +27,25 @@ const ACKS = {
   all: AckLevelValue.ACK_LEVEL_ALL,
 } as const satisfies Record<AckLevel, AckLevelValue>;
 
+/** Streams that are kept open: one for each leader, and for each caller where they are known. */
+const STREAMS_MAX = 200;
+
 /** A batch and where it belongs. */
 export interface OutgoingBatch {
   readonly topicId: TopicId;
   readonly partition: number;
   readonly frame: Uint8Array;
   readonly terms: AppendTerms;
+  /** For whom; empty: nobody was asked for a name. */
+  readonly principal: string;
 }
 
 type Done = (result: AppendResult) => void;
 
 export class ProduceForwarder {
   readonly #cluster: Cluster;
-  readonly #streams = new Map<BrokerId, LeaderProduceStream>();
+  /** By leader and principal, the one that was used last at the end. */
+  readonly #streams = new Map<string, LeaderProduceStream>();
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -49,19 +56,36 @@ export class ProduceForwarder {
    * stream breaks fails with UNREACHABLE.
    */
   send(leader: BrokerId, batch: OutgoingBatch, done: Done): void {
-    let stream = this.#streams.get(leader);
+    const { principal } = batch;
+    const key = `${leader}/${principal}`;
+    let stream = this.#streams.get(key);
     if (stream === undefined) {
+      this.#makeRoom();
       const client = this.#cluster.client(leader, 'data');
       const call: ClientDuplexStream<ProduceParts, ProduceResponse> = client.makeBidiStreamRequest(
         PRODUCE.path,
         serializeProduce,
         PRODUCE.responseDeserialize,
-        new Metadata(),
+        setPrincipal(new Metadata(), principal),
       );
-      stream = new LeaderProduceStream(call, () => this.#streams.delete(leader));
-      this.#streams.set(leader, stream);
+      const opened = new LeaderProduceStream(call, () => {
+        if (this.#streams.get(key) === opened) this.#streams.delete(key);
+      });
+      stream = opened;
     }
+    this.#streams.delete(key);
+    this.#streams.set(key, stream);
     stream.send(batch, done);
+  }
+
+  /** Those that wait for nothing go first; those that do are as few as the batches under way. */
+  #makeRoom(): void {
+    for (const [key, stream] of this.#streams) {
+      if (this.#streams.size < STREAMS_MAX) return;
+      if (!stream.isIdle) continue;
+      this.#streams.delete(key);
+      stream.close();
+    }
   }
 
   close(): void {
@@ -89,6 +113,10 @@ class LeaderProduceStream {
       for (const done of this.#waiting.values()) done({ ok: false, error });
       this.#waiting.clear();
     });
+  }
+
+  get isIdle(): boolean {
+    return this.#waiting.size === 0;
   }
 
   send({ topicId, partition, frame, terms }: OutgoingBatch, done: Done): void {

@@ -17,7 +17,7 @@ import { describeQuorum } from './describe.ts';
 export async function askQuorum(
   cluster: Cluster,
   isSecondHand: boolean,
-  deadlineMs: number,
+  onwards: { readonly deadlineMs: number; readonly principal: string },
 ): Promise<DescribeQuorumResponse> {
   const { broker } = cluster;
   const status = broker.report().raft;
@@ -30,5 +30,5 @@ export async function askQuorum(
       controller === NO_BROKER ? {} : { controller },
     );
   }
-  return cluster.forward(controller, AdminServiceService.describeQuorum, {}, deadlineMs);
+  return cluster.forward(controller, AdminServiceService.describeQuorum, {}, onwards);
 }

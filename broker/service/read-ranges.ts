@@ -17,6 +17,8 @@ const AGAIN_MS = 50;
 
 export interface ReadRangesParts {
   readonly cluster: Cluster;
+  /** Who reads; absent or empty: nobody was asked for a name. */
+  readonly principal?: string;
   readonly report: ReportDefect;
 }
 
@@ -27,7 +29,7 @@ export interface ReadRangesParts {
 export async function readRanges(
   request: ReadRequest,
   deadlineMs: number,
-  { cluster, report }: ReadRangesParts,
+  { cluster, principal, report }: ReadRangesParts,
 ): Promise<ReadRange[]> {
   const topic = cluster.topic(request.topic);
   const partitions = cluster.partitions(topic, request.partitions);
@@ -52,14 +54,14 @@ export async function readRanges(
   const askEnds = (asked: readonly number[]): Promise<PartitionOffset[]> =>
     clusterOffsets(
       cluster,
-      { topic, partitions: asked, point: { $case: 'latest', value: true } },
+      { topic, partitions: asked, point: { $case: 'latest', value: true }, principal },
       leftMs(),
       report,
     );
   const [starts, ends] = await Promise.all([
     clusterOffsets(
       cluster,
-      { topic, partitions: uncharted, point: pointField(request.start) },
+      { topic, partitions: uncharted, point: pointField(request.start), principal },
       leftMs(),
       report,
     ),

@@ -46,6 +46,8 @@ export interface ReadRange {
 
 export interface ReadOptions {
   readonly cluster: Cluster;
+  /** Who reads; absent or empty: nobody was asked for a name. */
+  readonly principal?: string;
   readonly topic: TopicState;
   readonly ranges: readonly ReadRange[];
   /** 0: no limit. */
@@ -199,13 +201,7 @@ export class ReadSession {
           if (cursor.source === brokerId) this.#failed(cursor, error);
       },
     };
-    const feed = openFeed(
-      this.#options.cluster,
-      brokerId,
-      events,
-      this.#options.traffic,
-      this.#options.report,
-    );
+    const feed = openFeed(brokerId, events, this.#options);
     this.#feeds.set(brokerId, feed);
     feed.request({ subscribe: [], unsubscribe: [], creditBytes: FEED_CREDIT_BYTES });
     return feed;

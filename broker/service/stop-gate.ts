@@ -61,7 +61,8 @@ export class StopGate {
     // One that is not in service takes nothing away.
     if (broker.phase() !== 'serving') return null;
     try {
-      const { commitIndex } = await askQuorum(this.#cluster, false, ASK_MS);
+      const own = { deadlineMs: ASK_MS, principal: '' };
+      const { commitIndex } = await askQuorum(this.#cluster, false, own);
       const { index } = await imageWithin(broker, (image) => image.index >= commitIndex, ASK_MS);
       if (index >= commitIndex) return broker.stopVeto();
       return { reason: 'the newest metadata has not come', isRecovering: false };

@@ -4,15 +4,23 @@ import { AdminServiceService, type AdminServiceServer } from '../../proto/gen/ti
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import { remainingMs } from '../messages/deadline.ts';
 import { integerField, topicIdBytes, topicIdField, topicNameField } from '../messages/fields.ts';
 import { expected, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
-import { Backoff, type Cluster, imageChangeOr, isForwarded, isRetriable } from './cluster.ts';
+import {
+  Backoff,
+  type Cluster,
+  handedOn,
+  imageChangeOr,
+  isForwarded,
+  isRetriable,
+} from './cluster.ts';
 
 interface Trim {
   readonly topic: TopicState;
   readonly partition: number;
   readonly offset: Offset;
+  /** Of the caller. */
+  readonly principal: string;
 }
 
 /** The handler of TrimTopic. */
@@ -33,8 +41,8 @@ export function trimCalls(
       );
       cluster.partition(topic, partition);
       const offset = integerField('offset', request.offset, 0, OFFSET_MAX);
-      const asked = { topic, partition, offset };
-      const deadlineMs = remainingMs(call, cluster.clock);
+      const { deadlineMs, principal } = handedOn(call, cluster.clock);
+      const asked = { topic, partition, offset, principal };
       const logStart = isForwarded(call)
         ? await trimHere(cluster, asked, deadlineMs)
         : await trim(cluster, asked, deadlineMs, report);
@@ -95,11 +103,11 @@ function trimHere(
 }
 
 async function tryOnce(cluster: Cluster, asked: Trim, deadlineMs: number): Promise<Offset> {
-  const { topic, partition, offset } = asked;
+  const { topic, partition, offset, principal } = asked;
   const { topicId, name } = topic;
   const leader = cluster.leader(topicId, partition);
   if (cluster.isSelf(leader)) return trimHere(cluster, asked, deadlineMs);
   const request = { topic: name, topicId: topicIdBytes(topicId), partition, offset };
   const method = AdminServiceService.trimTopic;
-  return (await cluster.forward(leader, method, request, deadlineMs)).logStart;
+  return (await cluster.forward(leader, method, request, { deadlineMs, principal })).logStart;
 }

@@ -6,6 +6,7 @@ import { Patience } from './patience.ts';
 import { Output, type OutputFormat, type Surroundings } from './output.ts';
 import { chooseServers } from './servers.ts';
 import { readTls } from './tls.ts';
+import { chooseToken } from './token.ts';
 
 /** Options that every such command has. */
 export interface CommonOptions {
@@ -14,6 +15,8 @@ export interface CommonOptions {
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
   readonly output: OutputFormat;
 }
 
@@ -51,8 +54,9 @@ export async function withCluster<T>(
   around: Surroundings,
   body: (cluster: Tidemark, context: Context) => Promise<T>,
 ): Promise<T> {
-  const { server: servers, tls } = await chooseServers(options, around);
-  const secure = await readTls(tls);
+  const { server: servers, tls, tokenFile } = await chooseServers(options, around);
+  const token = await chooseToken(options, around, tokenFile, tls !== undefined);
+  const secure = { ...(await readTls(tls)), ...token };
   const opened: Tidemark[] = [];
   const connectTo = (to: string): Tidemark => {
     const cluster = connect({ servers: to, ...secure });

@@ -15,6 +15,8 @@ import { reasonOf } from '../../base/reason.ts';
 export interface Profile extends TlsPaths {
   /** `host:port,...` */
   readonly server: string;
+  /** File of the token to show: its name, never what is in it. */
+  readonly tokenFile?: string;
 }
 
 /** Content of the file. */
@@ -42,6 +44,7 @@ const FILE = shape({
       tlsCa: optional(named),
       tlsCert: optional(named),
       tlsKey: optional(named),
+      tokenFile: optional(named),
     }),
   ),
 });

@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
 }
 
 /** Servers, and where they come from. */
@@ -22,6 +24,8 @@ export interface ServerChoice {
   readonly profile: string | undefined;
   /** Files of TLS; undefined: no TLS. */
   readonly tls: TlsPaths | undefined;
+  /** File of the token that the profile names. */
+  readonly tokenFile?: string;
 }
 
 /** Where `npm start` listens by default. */
@@ -49,7 +53,13 @@ export async function chooseServers(
   const name = profile ?? (nameOfEnv === '' ? profiles.use : nameOfEnv);
   if (name === undefined)
     return { server: SERVERS_DEFAULT, source: 'default', profile: undefined, tls };
-  const { server: ofProfile, ...saved } = profileNamed(name, profiles);
+  const { server: ofProfile, tokenFile, ...saved } = profileNamed(name, profiles);
   // A profile says all of its cluster: another cluster's files are of no use there.
-  return { server: ofProfile, source: 'profile', profile: name, tls: own ?? givenTls(saved) };
+  return {
+    server: ofProfile,
+    source: 'profile',
+    profile: name,
+    tls: own ?? givenTls(saved),
+    ...(tokenFile === undefined ? {} : { tokenFile }),
+  };
 }

@@ -7,6 +7,14 @@ const PRINCIPALS = 'broker/access/principals.ts';
 const JUDGE = { level: 'unit', file: 'test/unit/broker/access/rules.test.ts' } as const;
 const NAMES = { level: 'unit', file: 'test/unit/broker/access/principals.test.ts' } as const;
 
+const KNOWS = 'broker/doors/authenticator.ts';
+const AGAIN = 'broker/runtime/controller/judged-requests.ts';
+const AUTH = { level: 'unit', file: 'test/unit/broker/doors/authenticator.test.ts' } as const;
+const CONTROLLER = {
+  level: 'unit',
+  file: 'test/unit/broker/runtime/controller/judged-requests.test.ts',
+} as const;
+
 export const ACCESS: readonly Mutation[] = [
   {
     id: 'any-operation-allows-all',
@@ -80,6 +88,30 @@ export const ACCESS: readonly Mutation[] = [
     what: 'an issuer that is not Kubernetes may name accounts of pods',
     edits: [{ file: PRINCIPALS, find: 'alias === KUBERNETES_ALIAS && ', replace: '' }],
     caughtBy: [NAMES],
+    inGate: true,
+  },
+  {
+    id: 'controller-trusts-the-door',
+    rule: 'docs/rules.md#access',
+    what: 'the controller carries out what another broker has judged, without judging again',
+    edits: [
+      {
+        file: AGAIN,
+        find: "principal === '' || isHarmless",
+        replace: "principal !== '\u0000' || isHarmless",
+      },
+    ],
+    caughtBy: [CONTROLLER],
+    inGate: true,
+  },
+  {
+    id: 'tokens-of-any-audience',
+    rule: 'docs/rules.md#access',
+    what: 'a token that was made for another cluster is taken',
+    edits: [
+      { file: KNOWS, find: '        issuer,\n        audience,\n', replace: '        issuer,\n' },
+    ],
+    caughtBy: [AUTH],
     inGate: true,
   },
 ];

@@ -24,16 +24,10 @@ export function refusalOf(
 }
 
 function needOf(request: ControllerRequest): readonly [AccessOperation, AccessResource] {
-  switch (request.kind) {
-    case 'create-topic':
-      return ['create', { kind: 'topic', name: request.name }];
-    case 'alter-topic':
-      return ['alter', { kind: 'topic', name: request.name }];
-    case 'delete-topic':
-      return ['delete', { kind: 'topic', name: request.name }];
-    case 'init-producer':
-      return ['append', { kind: 'producer', name: request.name }];
-    default:
-      return ['administer', CLUSTER];
-  }
+  const { kind } = request;
+  if (kind === 'create-topic') return ['create', { kind: 'topic', name: request.name }];
+  if (kind === 'alter-topic') return ['alter', { kind: 'topic', name: request.name }];
+  if (kind === 'delete-topic') return ['delete', { kind: 'topic', name: request.name }];
+  if (kind === 'init-producer') return ['append', { kind: 'producer', name: request.name }];
+  return ['administer', CLUSTER];
 }

@@ -22,6 +22,7 @@ export interface ProfileOptions {
 /** Options of `profile set`. */
 export interface SetOptions extends ProfileOptions, TlsPaths {
   readonly server: string;
+  readonly tokenFile?: string;
 }
 
 /** Options of `profile use`. */
@@ -31,7 +32,7 @@ export interface UseOptions extends ProfileOptions {
 
 export async function setProfile(
   name: string,
-  { server, output, ...files }: SetOptions,
+  { server, output, tokenFile: given, ...files }: SetOptions,
   around: Surroundings,
 ): Promise<void> {
   const wrong = faultOfName(name);
@@ -40,7 +41,8 @@ export async function setProfile(
   const tls = absolute(givenTls(files) ?? {});
   await connect({ servers: server, ...(await readTls(givenTls(tls))) }).close();
   const { use, profiles } = await readProfiles(around.env);
-  const next = new Map(profiles).set(name, { server, ...tls });
+  const tokenFile = given === undefined ? {} : { tokenFile: resolve(given) };
+  const next = new Map(profiles).set(name, { server, ...tls, ...tokenFile });
   await writeProfiles(around.env, { use, profiles: next });
   const out = new Output(output, around);
   out.result(rowOf(name, { use, profiles: next }), () =>

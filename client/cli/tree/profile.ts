@@ -25,6 +25,7 @@ ${SERVER_ORDER}`,
     .option('--tls-ca <file>', 'speak TLS; authorities of the servers, as PEM')
     .option('--tls-cert <file>', 'certificate to show, as PEM')
     .option('--tls-key <file>', 'its private key, as PEM')
+    .option('--token-file <file>', 'file of the token to show')
     .addOption(format());
   examples(set, 'profile set staging --server log-0.staging:9641,log-1.staging:9641').action(
     async (name: string, options: SetOptions) => (await load()).setProfile(name, options, around),

@@ -25,6 +25,14 @@ export function common(command: Command): Command {
     )
     .option('--tls-cert <file>', 'certificate to show, as PEM; default: TIDEMARK_TLS_CERT')
     .option('--tls-key <file>', 'its private key, as PEM; default: TIDEMARK_TLS_KEY')
+    .option(
+      '--token <token>',
+      'token to show, over TLS alone; others of the machine can see it: rather --token-file',
+    )
+    .option(
+      '--token-file <file>',
+      'file of the token; default: TIDEMARK_TOKEN, TIDEMARK_TOKEN_FILE, and in a pod /var/run/secrets/tokens/tidemark',
+    )
     .addOption(format());
 }
 

@@ -111,6 +111,85 @@ describe('options of a broker', () => {
     expect(faultsOf([...SOUND, ...argv])).toEqual(faults.map((fault) => `config: ${fault}`));
   });
 
+  it('read how clients are known', () => {
+    expect(readConfig(SOUND, {})).toMatchObject({ auth: null, authAdministrators: [] });
+    const tls = ['--tls-cert', 'a', '--tls-key', 'b', '--tls-client-ca', 'c'];
+    const ways = [
+      '--auth',
+      'oidc, mtls',
+      '--auth-oidc-issuer',
+      'i',
+      '--auth-oidc-jwks',
+      'keys.json',
+    ];
+    const names = ['--auth-administrators', String.raw`cert:CN=a\;b ; token:ops*`];
+    expect(readConfig([...SOUND, ...tls, ...ways, ...names], {})).toMatchObject({
+      auth: {
+        methods: ['mtls', 'oidc'],
+        oidc: { issuer: 'i', alias: 'kubernetes', audience: '', keys: 'keys.json' },
+        isReflected: false,
+      },
+      authAdministrators: [String.raw`cert:CN=a\;b`, 'token:ops*'],
+    });
+  });
+
+  it.each([
+    {
+      argv: ['--auth', 'some'],
+      faults: ["auth is 'some', must be none, or some of mtls, token, oidc"],
+    },
+    {
+      argv: ['--auth', 'none,mtls'],
+      faults: ["auth is 'none,mtls', must be none alone", 'tls-client-ca is missing'],
+    },
+    {
+      argv: ['--auth', 'token'],
+      faults: ['auth-tokens-file is missing', 'tls-cert is missing, must be given with auth token'],
+    },
+    {
+      argv: ['--auth', 'token', '--auth-tokens-file', 't', '--auth-plaintext', 'maybe'],
+      faults: ["auth-plaintext is 'maybe', must be yes or no", 'tls-cert is missing'],
+    },
+    {
+      argv: [
+        '--auth',
+        'oidc',
+        '--auth-plaintext',
+        'no',
+        '--auth-oidc-jwks',
+        'http://x',
+        '--auth-oidc-alias',
+        '/',
+      ],
+      faults: [
+        'auth-oidc-issuer is missing',
+        'tls-cert is missing',
+        "auth-oidc-jwks is 'http://x', must be https",
+        "auth-oidc-alias is '/'",
+      ],
+    },
+    {
+      argv: ['--auth-tokens-file', 't'],
+      faults: ['auth-tokens-file is given, must be given with auth token only'],
+    },
+    {
+      argv: ['--auth-administrators', 'alice;*'],
+      faults: [
+        "auth-administrators: principal is 'alice'",
+        "auth-administrators: principal is '*'",
+      ],
+    },
+  ])('refuse what lets in the wrong ones: $argv', ({ argv, faults }) => {
+    const found = faultsOf([...SOUND, ...argv]);
+    expect(found.length).toBe(faults.length);
+    for (const [index, fault] of faults.entries()) expect(found[index]).toContain(fault);
+  });
+
+  it('take tokens in plaintext where that is asked for by name', () => {
+    const argv = ['--auth', 'token', '--auth-tokens-file', 't', '--auth-plaintext', 'yes'];
+    expect(readConfig([...SOUND, ...argv], {}).auth?.methods).toEqual(['token']);
+  });
+
   it.each(['not a uuid', CLUSTER_ID.toUpperCase(), `${CLUSTER_ID} `, '../x'])(
     'refuse the cluster id %j',
     (id) => {

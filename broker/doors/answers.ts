@@ -1,0 +1,64 @@
+/**
+ * What a door takes out of answers, and says in their place: topics that the caller may not
+ * describe are in none, and one part of a stream's message that is refused is answered by itself.
+ */
+import type {
+  DescribeClusterResponse,
+  ListTopicsResponse,
+} from '../../proto/gen/tidemark/v1/admin.ts';
+import type { ProduceBatch, ProduceResponse } from '../../proto/gen/tidemark/v1/log.ts';
+import { errorToMessage } from '../../wire/grpc/errors.ts';
+import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
+import type { BrokerError } from '../../base/errors.ts';
+import type { Rights } from '../access/rules.ts';
+
+const ADMIN = '/tidemark.v1.AdminService/';
+
+/** The answer as this caller may see it. */
+export function visible(path: string, answer: unknown, rights: Rights): unknown {
+  if (answer === null || answer === undefined) return answer;
+  const sees = (name: string): boolean => rights.may('describe', { kind: 'topic', name });
+  if (path === `${ADMIN}ListTopics`) {
+    const { topics, ...rest } = answer as ListTopicsResponse;
+    return { ...rest, topics: topics.filter(({ name }) => sees(name)) };
+  }
+  if (path === `${ADMIN}DescribeCluster`) {
+    const { losses, ...rest } = answer as DescribeClusterResponse;
+    return { ...rest, losses: losses.filter(({ topic }) => sees(topic)) };
+  }
+  return answer;
+}
+
+/** A part of a message of `Produce` or `Fetch`. */
+export interface StreamPart {
+  readonly topicId: Uint8Array;
+  readonly partition: number;
+}
+
+/** The message that answers one part alone, by the field that the part stood in. */
+export function partRefused(field: string, part: StreamPart, error: BrokerError): unknown {
+  if (field === 'batches') {
+    const { batchId } = part as ProduceBatch;
+    const result = { batchId, baseOffset: 0, leaderEpoch: 0, duplicate: false };
+    const response: ProduceResponse = {
+      results: [{ ...result, error: errorToMessage(error) }],
+      windowBytes: 0,
+    };
+    return response;
+  }
+  const { topicId, partition } = part;
+  const response: FetchParts = {
+    partitions: [
+      {
+        topicId,
+        partition,
+        frames: [],
+        highWaterMark: 0,
+        logStart: 0,
+        error: errorToMessage(error),
+        losses: [],
+      },
+    ],
+  };
+  return response;
+}

@@ -1,0 +1,80 @@
+/** What a request needs, by the row of its method: operations on resources. */
+import type { AccessOperation, AccessResource } from '../../base/access.ts';
+import type { MethodAccess } from '../access/methods.ts';
+import type { Rights } from '../access/rules.ts';
+
+const CLUSTER: AccessResource = { kind: 'cluster', name: '' };
+const SHOWN_MAX = 3;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Why the caller may not make this call; null: it may. Streams are judged message by message. */
+export function refusalOf(
+  { operation, reach }: MethodAccess,
+  request: unknown,
+  rights: Rights,
+): string | null {
+  const fields = (request ?? {}) as Fields;
+  const judge = (what: AccessOperation, resource: AccessResource): string | null => {
+    const verdict = rights.judge(what, resource);
+    return verdict.isAllowed ? null : verdict.reason;
+  };
+  switch (reach.of) {
+    case 'cluster':
+      return judge(operation, CLUSTER);
+    case 'name':
+      return judge(operation, { kind: reach.kind, name: textIn(fields, reach.field) });
+    case 'names': {
+      const { kind } = reach;
+      for (const name of namesIn(fields, reach.field)) {
+        const reason = judge(operation, { kind, name });
+        if (reason !== null) return reason;
+      }
+      return null;
+    }
+    case 'own-name': {
+      const name = textIn(fields, reach.field);
+      if (name !== '') return judge(operation, { kind: reach.kind, name });
+      return rights.mayAnywhere(operation, reach.for)
+        ? null
+        : `${rights.principal} may not ${operation} any ${reach.for}`;
+    }
+    case 'principal': {
+      const whose = textIn(fields, reach.field);
+      return whose === '' || whose === rights.principal ? null : judge(operation, CLUSTER);
+    }
+    case 'topic-ids':
+    case 'nothing':
+      return null;
+    default:
+      return 'this build knows no rule for the call';
+  }
+}
+
+/** What a call is about, for the audit. */
+export function subjectOf({ reach }: MethodAccess, request: unknown): string {
+  const fields = (request ?? {}) as Fields;
+  if (reach.of === 'name' || reach.of === 'own-name')
+    return `${reach.kind}:${textIn(fields, reach.field)}`;
+  if (reach.of === 'names') return namesIn(fields, reach.field).slice(0, SHOWN_MAX).join();
+  const { brokerId, topic, partition } = fields;
+  const { principal, resource } = (fields['rule'] ?? fields) as Fields;
+  const { name } = (resource ?? {}) as Fields;
+  const parts = [
+    typeof topic === 'string' ? `${topic}/${Number(partition)}` : '',
+    typeof brokerId === 'number' ? `broker ${brokerId}` : '',
+    typeof principal === 'string' ? principal : '',
+    typeof name === 'string' ? name : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? 'cluster' : parts.join(' ');
+}
+
+function textIn(fields: Fields, field: string): string {
+  const value = fields[field];
+  return typeof value === 'string' ? value : '';
+}
+
+function namesIn(fields: Fields, field: string): readonly string[] {
+  const value = fields[field];
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+}
