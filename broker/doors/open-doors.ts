@@ -22,6 +22,8 @@ import { WatchedFile } from './watched-file.ts';
 export interface DoorsParts {
   readonly auth: AuthOptions | null;
   readonly dataDir: string;
+  /** That the directory must belong to; empty: any. */
+  readonly clusterId: string;
   readonly broker: Pick<BrokerApi, 'rightsOf' | 'image' | 'watchImage'> & { readonly clock: Clock };
   /** Whether brokers show each other certificates. */
   readonly isInternalTls: boolean;
@@ -60,7 +62,7 @@ export async function openDoors(parts: DoorsParts): Promise<Doors> {
 
 async function openOuter(
   auth: AuthOptions,
-  { dataDir, broker, onFact }: DoorsParts,
+  { dataDir, clusterId, broker, onFact }: DoorsParts,
   audit: Audit,
 ): Promise<{ readonly door: Door; close(): void }> {
   const { methods, tokensFile, oidc } = auth;
@@ -98,7 +100,7 @@ async function openOuter(
         : {
             issuer: oidc.issuer,
             alias: oidc.alias,
-            audience: () => (oidc.audience === '' ? broker.image().clusterId : oidc.audience),
+            audience: () => oidc.audience || clusterId || broker.image().clusterId,
             keys,
           },
     wallMs: () => broker.clock.wallMs(),

@@ -140,6 +140,22 @@ describe('a listener that asks for tokens', () => {
     expect((await broker.connect('root').admin().checkAccess(others)).allowed).toBe(false);
   });
 
+  it('is shown another token once where one was refused', async () => {
+    let asked = 0;
+    const given = (): string => {
+      asked += 1;
+      return asked === 1 ? 'over' : broker.tokens['root']!;
+    };
+    expect(await broker.connectWith(given).admin().listTopics()).toHaveLength(2);
+    expect(asked).toBe(2);
+    let wrong = 0;
+    const never = (): string => {
+      wrong += 1;
+      return `wrong-${wrong}`;
+    };
+    expect(await codeOf(broker.connectWith(never).admin().listTopics())).toBe('UNAUTHENTICATED');
+  });
+
   it('lets nobody take the name of another producer', async () => {
     const take = (token: string, name: string) =>
       throwAt(

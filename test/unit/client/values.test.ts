@@ -146,7 +146,7 @@ const REFUSALS: readonly (readonly [string, () => unknown, string])[] = [
   [
     'connect',
     () => connect({ servers: 'a:1', server: 'b:2' } as never),
-    '"server" is not known, allowed are servers, tls, credentials',
+    '"server" is not known, allowed are servers, tls, token, credentials',
   ],
   [
     'connect with half a certificate',

@@ -202,7 +202,10 @@ describe('run()', () => {
     ['tidemark append x --acks = l', 'leader'],
     ['tidemark read x --from ', 'earliest latest'],
     ['tidemark topic list -o j', 'json'],
-    ['tidemark topic list ', '--help --output --profile --server --tls-ca --tls-cert --tls-key'],
+    [
+      'tidemark topic list ',
+      '--help --output --profile --server --tls-ca --tls-cert --tls-key --token --token-file',
+    ],
     ['tidemark cluster decommission --server = a:1 7', '71'],
     ['tidemark cluster decommission --profile home 8', '81'],
     ['tidemark cluster decommission --server a:1 7', '71'],
