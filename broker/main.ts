@@ -77,18 +77,11 @@ async function run(config: Config, logger: Logger): Promise<void> {
     onExit: end,
     report,
   });
-  const doors = await openDoors({
-    ...config,
-    broker,
-    isInternalTls: config.internalTls !== null,
-    onFact,
-    tellAudit: auditOf(logger),
-  });
-  const { auth } = config;
-  const isReflected = auth === null || auth.isReflected;
+  const doors = await doorsOf(broker, config, onFact, logger);
   const serving = serve(broker, {
-    ...{ version, report, onFact, server, internalServer, channels, tls, doors, isReflected },
+    ...{ version, report, onFact, server, internalServer, channels, tls, doors },
     costs: { budget, pressure },
+    isReflected: config.auth?.isReflected ?? true,
   });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
@@ -129,12 +122,14 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
 }
 
-/** Tells into the log whatever level that is set to while the broker runs. */
-function auditOf(logger: Logger): OnFact {
+/** Tells who changed what whatever level the log is set to while the broker runs. */
+function doorsOf(broker: Broker, config: Config, onFact: OnFact, logger: Logger): Promise<Doors> {
   const audit = logger.child({}, { level: 'info' });
-  return (event, fields) => {
+  const tellAudit: OnFact = (event, fields) => {
     audit[EVENTS[event].level](fields, event);
   };
+  const isInternalTls = config.internalTls !== null;
+  return openDoors({ ...config, broker, isInternalTls, onFact, tellAudit });
 }
 
 interface Around {
@@ -152,7 +147,8 @@ interface Around {
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, onFact, server, internalServer, channels, tls, doors, isReflected } = around;
+  const { version, report, onFact, server, internalServer, channels, tls, doors, isReflected } =
+    around;
   const metrics = new Metrics(broker, () => tls.certificates(), around.costs);
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({

@@ -160,7 +160,7 @@ function tokenOf(shown: readonly (string | Buffer)[]): string {
 function byCertificate(call: ShownCall, nowMs: number): Known | null {
   const raw = call.getAuthContext?.()?.sslPeerCertificate?.raw;
   if (raw === undefined) return null;
-  const { subject = '', subjectAltName = '', validToDate } = new X509Certificate(raw);
+  const { subject, subjectAltName = '', validToDate } = new X509Certificate(raw);
   // A connection outlives the certificate that it began with.
   const untilMs = validToDate.getTime();
   if (untilMs <= nowMs) throw refused('the certificate is over');

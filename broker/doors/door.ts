@@ -51,8 +51,8 @@ type Handler = (call: DoorCall, answer: Answer) => unknown;
 export interface DoorParts {
   readonly broker: Pick<BrokerApi, 'rightsOf' | 'image' | 'watchImage' | 'clock'>;
   /**
-   * Null: a call of nobody's, which is let in unjudged. Throws or rejects with UNAUTHENTICATED, or
-   * with REFUSED.
+   * Null: a call of nobody's, which is let in without a question. Throws or rejects with
+   * UNAUTHENTICATED, or with REFUSED.
    */
   readonly authenticate: (call: DoorCall) => Known | null | Promise<Known | null>;
   readonly audit: Audit;

@@ -123,7 +123,9 @@ describe('FilePartitionLog.append', () => {
 
   it('refuses when the reserve is reached, keeps reading and retiring, and takes appends again when there is space', async () => {
     let freeBytes = 10_000;
-    const files = fileSystemWith({ volume: () => Promise.resolve({ type: 1, freeBytes, totalBytes: 2 ** 40 }) });
+    const files = fileSystemWith({
+      volume: () => Promise.resolve({ type: 1, freeBytes, totalBytes: 2 ** 40 }),
+    });
     const { disk, clock } = await startTestDisk({ files, reserveBytes: 9_000 });
     const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
     await append(log, frames(0, 2));
