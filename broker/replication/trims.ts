@@ -63,7 +63,7 @@ export class Trims {
 }
 
 /** Marks of a leader's log. */
-interface TrimmableLog {
+interface LogToTrim {
   readonly startOffset: Offset;
   readonly endOffset: Offset;
   readonly highWaterMark: Offset;
@@ -76,7 +76,7 @@ interface TrimmableLog {
  */
 export function trimFault(
   offset: Offset,
-  log: TrimmableLog,
+  log: LogToTrim,
   isEndKnown: boolean,
   where: string,
 ): BrokerError | null {
