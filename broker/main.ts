@@ -36,10 +36,13 @@ import { Metrics } from './telemetry/metrics.ts';
 /** Calls that run when the broker stops get so long to finish. */
 const SERVER_GRACE_MS = 1_000;
 
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
 async function run(config: Config, logger: Logger): Promise<void> {
-  const { version } = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  ) as { version: string };
+  const version = readVersion();
   const report = (error: unknown): void => {
     logger.error({ err: error }, 'defect');
   };

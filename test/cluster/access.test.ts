@@ -115,7 +115,7 @@ describe('brokers that know their callers', () => {
     const calls = cluster.brokers.map(({ address }) =>
       callAt(address, LogServiceService.append, request, CALL_MS, showing(token)).then(
         ({ results }) => results.map(({ error }) => error?.code),
-        (error: { code: string }) => [error.code],
+        (error: unknown) => [(error as { code: string }).code],
       ),
     );
     return (await Promise.all(calls)).flat();

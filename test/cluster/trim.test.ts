@@ -1,4 +1,4 @@
-/** A log that is made to begin later, on real processes: by the command, under load, through kills. */
+/** A log that is made to begin later, on real processes: by the command, under load and kills. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';

@@ -278,7 +278,7 @@ describe('a listener that asks for tokens', () => {
         method: AdminServiceService.createTopic.path,
         resource: 'topic:orders',
         outcome: 'ok',
-      }),
+      }) as unknown,
     });
     expect(calls).toContainEqual({
       event: 'admin-call',
@@ -286,7 +286,7 @@ describe('a listener that asks for tokens', () => {
         principal: 'token:bob',
         method: AdminServiceService.removeBroker.path,
         outcome: 'PERMISSION_DENIED',
-      }),
+      }) as unknown,
     });
     const before = broker.told.filter(({ event }) => event === 'access-denied').length;
     const { path } = AdminServiceService.listAccess;

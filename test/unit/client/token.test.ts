@@ -31,7 +31,7 @@ describe('Tokens', () => {
       const metadata = await shown.generateMetadata({
         service_url: 'x',
         method_name: 'y',
-      } as never);
+      });
       return metadata.get('authorization')[0];
     };
     return { tokens, show };

@@ -129,7 +129,7 @@ describe('Authenticator', () => {
     const auth = await authenticator('refuses');
     await expect(known(auth, await sign(one, terms))).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
-      message: expect.stringContaining(reason),
+      message: expect.stringContaining(reason) as string,
     });
   });
 

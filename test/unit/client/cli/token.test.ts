@@ -21,7 +21,7 @@ describe('chooseToken()', () => {
     [{}, { TIDEMARK_TOKEN: '', TIDEMARK_TOKEN_FILE: ofEnv }, 'env'],
     [{}, {}, 'profile'],
   ])('takes of %j and %j', async (options, env, expected) => {
-    const { token } = await chooseToken(options as never, { env } as never, ofProfile, true);
+    const { token } = await chooseToken(options as never, { env }, ofProfile, true);
     expect(typeof token === 'function' ? await token() : token).toBe(expected);
   });
 
