@@ -17,7 +17,7 @@ interface Node {
     readonly takesValue: boolean;
     /** Allowed values, or the usual ones, where they can be listed. */
     readonly choices: readonly string[];
-    /** What the cluster is asked for, where its values are known there. */
+    /** What the command is asked for, where its values are known there. */
     readonly kind: Kind | undefined;
   }[];
   /** What its arguments name. */
@@ -26,20 +26,27 @@ interface Node {
   readonly choices: readonly string[];
 }
 
-/** What the cluster knows the names of; asked by `tidemark __complete`. */
-export type Kind = 'topics' | 'brokers';
+/** What has names: of profiles a file knows them, of the rest the cluster. For `__complete`. */
+export type Kind = 'topics' | 'partitions' | 'brokers' | 'profiles';
 
 /** By the names of arguments and of options' values, as help shows them. */
 const KINDS: Readonly<Record<string, Kind>> = {
   topic: 'topics',
+  'topic/partition': 'partitions',
   broker: 'brokers',
   brokers: 'brokers',
   id: 'brokers',
 };
-/** Values of options that take others too, by the name of the value in help. */
-const USUAL: Readonly<Record<string, readonly string[]>> = { where: ['earliest', 'latest'] };
-/** Commands whose `name` is that of a topic that is there. */
-const OF_TOPICS = /^topic (describe|offsets|alter|delete|export)$/;
+/** Values of options that take others too. What ends a range is seldom one of its ends. */
+const USUAL: Readonly<Record<string, readonly string[]>> = {
+  'read --from': ['earliest', 'latest'],
+  'topic trim --to': ['latest'],
+};
+/** Commands whose `name` is that of something that is there. */
+const NAMED: readonly (readonly [RegExp, Kind])[] = [
+  [/^topic (describe|offsets|alter|trim|delete|export)$/, 'topics'],
+  [/^profile (set|show|delete|use)$/, 'profiles'],
+];
 
 /** The script for a shell. */
 export function completionScript(program: Command, shell: Shell): string {
@@ -76,14 +83,13 @@ function collect(command: Command, path: readonly string[]): Node[] {
       short: one.short ?? '',
       description: one.description,
       takesValue: one.required || one.optional,
-      // What ends a range is seldom one of its ends.
-      choices: one.argChoices ?? (one.long === '--from' ? (USUAL[value] ?? []) : []),
-      kind: KINDS[value],
+      choices: one.argChoices ?? USUAL[`${path.join(' ')} ${one.long ?? ''}`] ?? [],
+      kind: one.long === '--profile' ? ('profiles' as const) : KINDS[value],
     };
   });
   const argument = command.registeredArguments[0];
   const name = argument?.name() ?? '';
-  const isTopic = name === 'name' && OF_TOPICS.test(path.join(' '));
+  const named = NAMED.find(([commands]) => commands.test(path.join(' ')));
   const own = {
     path: path.join(' '),
     commands: visible,
@@ -94,7 +100,7 @@ function collect(command: Command, path: readonly string[]): Node[] {
         ...{ takesValue: false, choices: [], kind: undefined },
       },
     ],
-    kind: isTopic ? ('topics' as const) : KINDS[name],
+    kind: name === 'name' ? named?.[1] : KINDS[name],
     choices: argument?.argChoices ?? [],
   };
   return [own, ...command.commands.flatMap((one) => collect(one, [...path, one.name()]))];

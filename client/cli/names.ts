@@ -1,7 +1,9 @@
 /**
- * `tidemark __complete topics|brokers`: what completion asks a cluster. Says nothing where the
- * cluster does not answer soon: a shell that completes shows no errors.
+ * `tidemark __complete topics|partitions|brokers|profiles`: what completion asks for. Says nothing
+ * where a cluster does not answer soon, or a file cannot be read: a shell that completes shows no
+ * errors.
  */
+import type { Admin } from '../index.ts';
 import type { Surroundings } from './output.ts';
 
 /** A person has pressed a key and waits. */
@@ -9,6 +11,7 @@ const ANSWER_MS_MAX = 1_500;
 
 export async function printNames(args: readonly string[], around: Surroundings): Promise<void> {
   const [kind, option, value] = args;
+  if (kind === 'profiles') return printProfiles(around);
   const { withCluster } = await import('./context.ts');
   const options = {
     output: 'table',
@@ -18,14 +21,38 @@ export async function printNames(args: readonly string[], around: Surroundings):
   try {
     await withCluster(options, around, async (cluster) => {
       const control = { signal: AbortSignal.timeout(ANSWER_MS_MAX) };
-      const admin = cluster.admin();
-      const names =
-        kind === 'brokers'
-          ? (await admin.describeCluster(control)).brokers.map(({ brokerId }) => `${brokerId}`)
-          : (await admin.listTopics([], control)).map(({ name }) => name);
-      around.stdout.write(names.map((name) => `${name}\n`).join(''));
+      print(await namesOf(kind, cluster.admin(), control), around);
     });
   } catch {
     // Nobody to ask, or not in time: nothing is known.
   }
+}
+
+/** These are in a file: no cluster is waited for. */
+async function printProfiles(around: Surroundings): Promise<void> {
+  const { readProfiles } = await import('./profiles.ts');
+  try {
+    print([...(await readProfiles(around.env)).profiles.keys()].toSorted(), around);
+  } catch {
+    // A file that cannot be read is told by the commands that take a profile.
+  }
+}
+
+async function namesOf(
+  kind: string | undefined,
+  admin: Admin,
+  control: { readonly signal: AbortSignal },
+): Promise<readonly string[]> {
+  if (kind === 'brokers')
+    return (await admin.describeCluster(control)).brokers.map(({ brokerId }) => `${brokerId}`);
+  const topics = await admin.listTopics([], control);
+  return kind === 'partitions'
+    ? topics.flatMap(({ name, partitions }) =>
+        partitions.map(({ partition }) => `${name}/${partition}`),
+      )
+    : topics.map(({ name }) => name);
+}
+
+function print(names: readonly string[], around: Surroundings): void {
+  around.stdout.write(names.map((name) => `${name}\n`).join(''));
 }

@@ -351,6 +351,7 @@ const CHANGES: readonly {
 describe('__complete', () => {
   it.each([
     ['topics', `${TOPIC}\n`],
+    ['partitions', `${TOPIC}/0\n${TOPIC}/1\n`],
     ['brokers', '1\n2\n3\n'],
   ])('names the %s of the cluster', async (kind, stdout) => {
     expect(await cli(['__complete', kind])).toEqual({ exitCode: 0, stdout, stderr: '' });

@@ -45,6 +45,16 @@ describe('profile', () => {
     expect(await json('profile list')).toEqual([{ name: 'a', server: 'x:1', inUse: false }]);
   });
 
+  it('names them to completion, which asks no cluster and shows no errors', async () => {
+    const named = (stdout: string): Ran => ({ exitCode: 0, stdout, stderr: '' });
+    expect(await cli('__complete profiles')).toEqual(named(''));
+    await cli('profile set b --server x:1');
+    await cli('profile set a --server y:2');
+    expect(await cli('__complete profiles --profile nowhere')).toEqual(named('a\nb\n'));
+    await write('no JSON');
+    expect(await cli('__complete profiles')).toEqual(named(''));
+  });
+
   it('keeps files of TLS with their cluster, wherever a command starts', async () => {
     const ca = join(home, 'ca.crt');
     const missing = await cli(`profile set a --server x:1 --tls-ca ${ca}`);

@@ -209,6 +209,13 @@ describe('run()', () => {
     ['tidemark cluster decommission --server = a:1 7', '71'],
     ['tidemark cluster decommission --profile home 8', '81'],
     ['tidemark cluster decommission --server a:1 7', '71'],
+    ['tidemark read x --profile h', 'home'],
+    ['tidemark read x --profile=', '--profile=home --profile=work'],
+    ['tidemark profile use ', 'home work'],
+    ['npx tidemark profile delete w', 'work'],
+    ['tidemark why orders/', 'orders/0 orders/1'],
+    ['tidemark topic trim o', 'orders other'],
+    ['tidemark topic trim x --to ', 'latest'],
     ['tidemark topic create x --replication-f', '--replication-factor'],
   ])('completes "%s" in bash with %s', async (line, expected) => {
     const { stdout: script } = await runCli(['completion', 'bash']);
@@ -216,7 +223,7 @@ describe('run()', () => {
     const ask = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _tidemark; echo "\${COMPREPLY[*]}"`;
     // However the command is called, it is the one that is asked for names.
     const called = line.startsWith('npx') ? 'npx tidemark' : words[0]!;
-    const fake = `fake() { case "$*" in '__complete topics') echo 'orders other payments' ;; '__complete brokers') echo '1 2' ;; '__complete brokers --server a:1') echo 71 ;; '__complete brokers --profile home') echo 81 ;; esac; }
+    const fake = `fake() { case "$*" in '__complete topics') echo 'orders other payments' ;; '__complete brokers') echo '1 2' ;; '__complete profiles') echo 'home work' ;; '__complete partitions') echo 'orders/0 orders/1 x/0' ;; '__complete brokers --server a:1') echo 71 ;; '__complete brokers --profile home') echo 81 ;; esac; }
 npx() { shift; fake "$@"; }
 ${called.startsWith('npx') ? '' : `${called}() { fake "$@"; }`}`;
     const answer = spawnSync('bash', ['-c', `${script}\n${fake}\n${ask}`], { encoding: 'utf8' });
