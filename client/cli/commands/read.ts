@@ -45,17 +45,18 @@ export async function read(
     const onLoss: LossPolicy = options.onLoss === 'fail' ? 'throw' : 'yield';
     const settings = { topic, from, follow, onReset, onLoss, partitions, rack };
     const consumer = cluster.consumer(settings);
-    around.interrupted.addEventListener('abort', () => void consumer.close(), { once: true });
+    // Also while it starts: nobody waits for a cluster that does not answer.
+    const { interrupted } = around;
     const write = writerOf(options, around);
     const selection = new Selection({
       ...(options.max === undefined ? {} : { max: options.max }),
       ...(options.filter === undefined ? {} : { key: options.filter }),
       ...(options.to === undefined
         ? {}
-        : { ends: await endsOf(cluster, topic, options.to, partitions) }),
+        : { ends: await endsOf(cluster, topic, { ...options, to: options.to }, interrupted) }),
     });
     if (selection.isDone) return;
-    for await (const batch of consumer) {
+    for await (const batch of consumer.batches({ signal: interrupted })) {
       heard();
       if ('kind' in batch) {
         out.note(out.format === 'json' ? JSON.stringify({ loss: batch }) : lossSentence(batch));
@@ -72,13 +73,13 @@ export async function read(
 async function endsOf(
   cluster: Tidemark,
   topic: string,
-  to: StartFrom,
-  partitions: readonly number[] = [],
+  { to, partition: partitions = [] }: ReadOptions & { readonly to: StartFrom },
+  signal: AbortSignal,
 ): Promise<Map<number, number>> {
   const isOffset = typeof to === 'object' && 'offset' in to;
   const found = await cluster
     .admin()
-    .listOffsets(topic, { partitions, ...(isOffset ? {} : { at: to }) });
+    .listOffsets(topic, { partitions, ...(isOffset ? {} : { at: to }) }, { signal });
   return new Map(
     found.map(({ partition, offset, highWaterMark, error }) => {
       if (error !== undefined) throw error;

@@ -152,6 +152,8 @@ export class FakeCluster {
   topicId = TOPIC_ID;
   /** Brokers that answer no look-up. */
   readonly silent = new Set<number>();
+  /** Questions to those. */
+  unanswered = 0;
   readonly #servers = new Map<number, Server>();
   readonly #ports = new Map<number, number>();
   readonly #held: (() => void)[] = [];
@@ -194,7 +196,8 @@ export class FakeCluster {
     });
     server.addService(AdminServiceService, {
       listTopics: ({ request }: { request: { names: string[] } }, done: sendUnaryData<unknown>) => {
-        if (!this.silent.has(broker)) this.#listTopics(request.names, done);
+        if (this.silent.has(broker)) this.unanswered += 1;
+        else this.#listTopics(request.names, done);
       },
       describeCluster: (_call: unknown, done: sendUnaryData<unknown>) =>
         done(null, { ...this.#cluster(), answeredBy: broker }),

@@ -218,6 +218,20 @@ describe('read', () => {
     interrupt.abort();
     expect(await reading).toEqual({ exitCode: 130, stdout: '', stderr: '' });
   });
+
+  it('ends before a cluster that does not answer is given up, when interrupted', async () => {
+    for (const broker of [1, 2, 3]) cluster.silent.add(broker);
+    const interrupt = new AbortController();
+    const order: string[] = [];
+    const patient = cli(['read', TOPIC]).then(() => order.push('patient'));
+    const reading = cli(['read', TOPIC], { interrupted: interrupt.signal });
+    const impatient = reading.then(() => order.push('impatient'));
+    await expect.poll(() => cluster.unanswered).toBeGreaterThanOrEqual(2);
+    interrupt.abort();
+    expect(await reading).toMatchObject({ exitCode: 130, stdout: '' });
+    await Promise.all([patient, impatient]);
+    expect(order).toEqual(['impatient', 'patient']);
+  });
 });
 
 describe('topic and cluster', () => {
