@@ -164,11 +164,14 @@ export function parseEnd(text: string): StartFrom {
   throw new InvalidArgumentError('Must be an offset, @milliseconds or a date.');
 }
 
+const START_ALLOWED =
+  'an offset, @milliseconds or a date that there is, such as 2026-01-31, 2026-01-31T12:00Z or 2026-01-31T12:00:00.5+02:00';
+
 /** Where a log is to begin: as {@link parseStart}, but for `earliest`, which changes nothing. */
 export function parseTrimTo(text: string): StartFrom {
-  const to = text === 'earliest' ? undefined : parseStart(text);
+  const to = text === 'earliest' ? undefined : startOf(text);
   if (to !== undefined) return to;
-  throw new InvalidArgumentError('Must be an offset, latest, @milliseconds or a date.');
+  throw new InvalidArgumentError(`Must be latest, ${START_ALLOWED}.`);
 }
 
 /** `key=` and the key. */
@@ -179,16 +182,19 @@ export function parseFilter(text: string): Uint8Array {
 
 /** `earliest`, `latest`, an offset, `@` and milliseconds, or a date of ISO 8601. */
 export function parseStart(text: string): StartFrom {
+  const start = startOf(text);
+  if (start !== undefined) return start;
+  throw new InvalidArgumentError(`Must be earliest, latest, ${START_ALLOWED}.`);
+}
+
+function startOf(text: string): StartFrom | undefined {
   if (text === 'earliest' || text === 'latest') return text;
   const number = /^@?(\d+)$/.exec(text)?.[1];
   if (number !== undefined && Number.isSafeInteger(Number(number))) {
     return text.startsWith('@') ? { timestampMs: Number(number) } : { offset: Number(number) };
   }
   const timestampMs = parseMoment(text) ?? Number.NaN;
-  if (timestampMs >= 0) return { timestampMs };
-  throw new InvalidArgumentError(
-    'Must be earliest, latest, an offset, @milliseconds or a date that there is, such as 2026-01-31, 2026-01-31T12:00Z or 2026-01-31T12:00:00.5+02:00.',
-  );
+  return timestampMs >= 0 ? { timestampMs } : undefined;
 }
 
 /** A regular expression. */

@@ -52,11 +52,17 @@ export async function trimTopic(
       ),
       () => {
         out.table(['PARTITION', 'START BEFORE', 'START', 'ERROR'], rows.map(row));
-        out.note('A batch stays whole, so START may be below what was asked.');
+        if (rows.some(({ after }) => isBelow(after, trims)))
+          out.note('A batch stays whole, so START is below what was asked.');
       },
     );
     return rows.some(({ after }) => after.error !== undefined) ? EXIT_CLUSTER : EXIT_OK;
   });
+}
+
+function isBelow({ partition, logStart }: Trimmed, trims: readonly TrimRequest[]): boolean {
+  const asked = trims.find((one) => one.partition === partition)?.offset;
+  return asked !== undefined && logStart !== undefined && logStart < asked;
 }
 
 interface Row {

@@ -152,7 +152,9 @@ export class FakeCluster {
   topicId = TOPIC_ID;
   /** Brokers that answer no look-up. */
   readonly silent = new Set<number>();
-  /** Questions to those. */
+  /** Offsets below what is asked that a trim leaves, as the rest of a batch. */
+  keptWhole = 0;
+  /** Questions to those that are silent. */
   unanswered = 0;
   readonly #servers = new Map<number, Server>();
   readonly #ports = new Map<number, number>();
@@ -410,13 +412,13 @@ export class FakeCluster {
     done(null, { offsets });
   }
 
-  /** Batches are of any length here: a log begins where it is told. */
+  /** A log begins where it is told, but for what {@link keptWhole} says. */
   #trim(request: TrimTopicRequest, done: sendUnaryData<unknown>): void {
     this.adminCalls.push({ method: 'trimTopic', request });
     const { partition, offset, topicId } = request;
     const one = this.partitions[partition]!;
     if (offset > one.end) return fail(done, 'OFFSET_OUT_OF_RANGE');
-    one.logStart = Math.max(one.logStart, offset);
+    one.logStart = Math.max(one.logStart, offset - this.keptWhole);
     done(null, { topicId, logStart: one.logStart });
   }
 

@@ -61,15 +61,22 @@ describe('topic trim', () => {
   });
 
   it('makes a partition begin at an offset', async () => {
-    const { exitCode, stdout } = await cli('topic', 'trim', TOPIC, '--to', '2', '-p', '0');
-    expect({ exitCode, stdout }).toEqual({
+    expect(await cli('topic', 'trim', TOPIC, '--to', '2', '-p', '0')).toEqual({
       exitCode: 0,
       stdout: 'PARTITION  START BEFORE  START  ERROR\n        0             0      2  -\n',
+      stderr: '',
     });
     expect(asked()).toEqual([{ partition: 0, offset: 2 }]);
     expect(cluster.adminCalls[0]?.request).toMatchObject({
       topicId: Buffer.from(topicIdToBytes('00000000-0000-4000-8000-0000000000aa')),
     });
+  });
+
+  it('says why a partition begins below what was asked', async () => {
+    cluster.keptWhole = 1;
+    const { stdout, stderr } = await cli('topic', 'trim', TOPIC, '--to', '2', '-p', '0');
+    expect(stdout).toContain('        0             0      1  -\n');
+    expect(stderr).toBe('A batch stays whole, so START is below what was asked.\n');
   });
 
   it('looks up once where everything of now ends', async () => {
@@ -96,8 +103,8 @@ describe('topic trim', () => {
 
   it.each([
     { args: ['--to', '2'], stderr: 'has 2 partitions: name each with --partition' },
-    { args: ['--to', 'earliest'], stderr: 'Must be an offset, latest' },
-    { args: ['--to', '2026-02-30'], stderr: 'is invalid' },
+    { args: ['--to', 'earliest'], stderr: 'Must be latest, an offset' },
+    { args: ['--to', '2026-02-30'], stderr: 'is invalid. Must be latest, an offset' },
     { args: [], stderr: "required option '--to <where>' not specified" },
   ])('refuses $args, and trims nothing', async ({ args, stderr }) => {
     const ran = await cli('topic', 'trim', TOPIC, ...args);
