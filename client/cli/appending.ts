@@ -52,6 +52,7 @@ export class Appending {
   readonly #skipLines: number;
   #refused: RefusedLine | undefined;
   #isSilent = false;
+  #hasToldEnd = false;
 
   /** `skipLines`: lines of the input that were left out. */
   constructor(context: AppendingContext, options: DeliveryOptions, skipLines: number) {
@@ -194,8 +195,14 @@ export class Appending {
 
   /** Says, once each time it happens, that records wait and nobody acknowledges any. */
   #lookAround(): void {
-    const { out, heard } = this.#context;
+    const { out, heard, around } = this.#context;
     const { bufferedBytes } = this.#producer.counters();
+    if (around.interrupted.aborted && bufferedBytes > 0 && !this.#hasToldEnd) {
+      this.#hasToldEnd = true;
+      out.note(
+        `Interrupted: waiting for what becomes of ${formatBytes(bufferedBytes)} that were sent; Ctrl-C once more ends it, and leaves that unknown`,
+      );
+    }
     if (bufferedBytes === 0) {
       this.tally.heardMs = performance.now();
       heard();

@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run } from '../../../../client/cli/program.ts';
 import { FakeCluster, TOPIC } from '../fake-cluster.ts';
 import { logOf } from '../records.ts';
 import { type Ran, type RunOptions, runCli } from './run.ts';
@@ -199,6 +201,30 @@ describe('a last line without a newline', () => {
     expect((await cli(['read', TOPIC, '--format', 'raw'])).stdout).toBe('one\ntwo');
     await append([], 'three');
     expect((await cli(['read', TOPIC, '--format', 'raw'])).stdout).toBe('one\ntwo\nthree');
+  });
+});
+
+describe('append that is interrupted', () => {
+  it('says what it still waits for', async () => {
+    cluster.isHolding = true;
+    const interrupt = new AbortController();
+    const stderr = new PassThrough();
+    const told: string[] = [];
+    stderr.setEncoding('utf8').on('data', (text: string) => told.push(text));
+    const [stdin, stdout] = [new PassThrough(), new PassThrough()];
+    const env = { TIDEMARK_SERVER: cluster.servers.join(',') };
+    const args = ['append', TOPIC, '--partition', '0'];
+    const interrupted = interrupt.signal;
+    const running = run(args, { stdin, stdout: stdout.resume(), stderr, env, interrupted });
+    stdin.write('one\n');
+    await expect.poll(() => logOf(cluster, 0)).toEqual(['one']);
+    interrupt.abort();
+    await expect
+      .poll(() => told.join(''))
+      .toMatch(/^Interrupted: waiting for what becomes of .* B /);
+    cluster.releaseHeld();
+    expect(await running).toBe(130);
+    expect(told.join('')).toMatch(/\nInterrupted; to go on: --skip-lines 1\n$/);
   });
 });
 
