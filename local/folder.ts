@@ -1,7 +1,6 @@
 /** The data folder of `npm start`: usable, and not in use. */
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { reasonOf } from '../base/reason.ts';
 
@@ -42,7 +41,7 @@ function whyNot(error: unknown, dataDir: string): string {
   if (code === 'ENOSPC') return 'the disk is full';
   if (code === 'EROFS') return 'its file system is read-only';
   if (code !== 'EACCES' && code !== 'EPERM') return reasonOf(error);
-  return `it belongs to user ${ownerOf(dataDir)}, this is user ${userInfo().uid}`;
+  return `it belongs to user ${ownerOf(dataDir)}, this is user ${process.getuid?.() ?? 'unknown'}`;
 }
 
 /** Of the folder, or of the one that it would be made in. */

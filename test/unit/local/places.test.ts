@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -70,5 +71,17 @@ describe('takeFolder()', () => {
         `Cannot use the folder ${place}: a file is in its place, choose another with --data`,
       );
     await expect(takeFolder(join(folder, 'x'.repeat(100)))).rejects.toThrow(/over 100 bytes/);
+  });
+
+  it('names the users where a folder is that of another, also one without a name', ({ skip }) => {
+    if (process.getuid?.() !== 0) skip('only root may become another user');
+    const file = join(import.meta.dirname, '../../../local/folder.ts');
+    const code = `const { takeFolder } = await import(${JSON.stringify(file)});
+process.setgid(54321); process.setuid(54321);
+await takeFolder(${JSON.stringify(folder)}).catch(({ message }) => console.log(message));`;
+    const ran = spawnSync(process.execPath, ['--input-type=module', '-e', code]);
+    expect(ran.stdout.toString()).toBe(
+      `Cannot use the folder ${folder}: it belongs to user 0, this is user 54321, choose another with --data\n`,
+    );
   });
 });
