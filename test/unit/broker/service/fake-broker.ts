@@ -247,6 +247,8 @@ export class FakeBroker implements BrokerApi {
   /** What it remembers of any partition. */
   explanation: Explanation = { summary: '', refusal: '', decisions: [], rememberedFrom: 0 };
   controls = false;
+  /** A trim is not committed yet. */
+  isTrimming = false;
   /** What it has seen decided. */
   decided: NamedDecision[] = [];
   readonly logs = new Map<string, FakeLog>();
@@ -483,7 +485,7 @@ export class FakeBroker implements BrokerApi {
       logStart: 0,
       highWaterMark: end,
       latest: end,
-      earliest: 0,
+      earliest: this.isTrimming ? null : 0,
     };
   }
 

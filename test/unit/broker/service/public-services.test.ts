@@ -22,8 +22,6 @@ import {
   type ReadRequest,
   type ReadResponse,
 } from '../../../../proto/gen/tidemark/v1/log.ts';
-import { Cluster } from '../../../../broker/service/cluster.ts';
-import { clusterOffsets, EARLIEST } from '../../../../broker/service/offsets.ts';
 import { callUnary } from '../../../../wire/grpc/calls.ts';
 import { errorFromStatus } from '../../../../wire/grpc/errors.ts';
 import { encodeBatch } from '../../../../wire/records/batch.ts';
@@ -591,40 +589,6 @@ describe('Read', () => {
       (error: unknown) => errorFromStatus(error as never),
     );
     expect(failure).toMatchObject({ code });
-  });
-});
-
-describe('ListOffsets', () => {
-  it('asks the leaders', async () => {
-    two.write(1, frame('a', 'b'));
-    const answer = await call(one, LogServiceService.listOffsets, {
-      topic: 'events',
-      partitions: [],
-      start: { point: { $case: 'latest', value: true } },
-    });
-    expect(
-      answer.offsets.map(({ partition, offset, highWaterMark }) => [
-        partition,
-        offset,
-        highWaterMark,
-      ]),
-    ).toEqual([
-      [0, 0, 0],
-      [1, 2, 2],
-    ]);
-  });
-
-  it('answers an error where no leader is found before the deadline', async () => {
-    cluster.lead([1, -1]);
-    // Not over gRPC: there the caller's own clock may end the call first.
-    const dial = (): never => {
-      throw new Error('nobody is dialled');
-    };
-    const asked = new Cluster(one, dial);
-    const question = { topic: asked.topic('events'), partitions: [1], point: EARLIEST };
-    const report = (error: unknown): void => void cluster.defects.push(error);
-    const [answer] = await clusterOffsets(asked, { ...question, principal: '' }, 300, report);
-    expect(answer?.error?.code).toBe('LEADER_UNKNOWN');
   });
 });
 
