@@ -6,7 +6,7 @@
  * again while the broker remembers it.
  */
 import { DECISIONS_TOPIC, type KeptDecision, type KeptStand } from '../../base/kept-decisions.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { NO_BROKER, type WallMs } from '../../base/units.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import { AckLevel } from '../../proto/gen/tidemark/v1/log.ts';
@@ -30,8 +30,12 @@ export class DecisionKeeper {
   readonly #report: ReportDefect;
   readonly #cancelWatch: Cancel;
   #cancelRetry: Cancel = () => {};
-  /** Everything up to this entry is kept; null: this broker does not control. */
-  #keptTo: number | null = null;
+  /** What is older was for an earlier controller to keep; null: this broker does not control. */
+  #sinceMs: WallMs | null = null;
+  /** Everything up to this entry is settled: kept, or such as the topic never takes. */
+  #settledTo = 0;
+  /** Names of what is settled of later entries. */
+  readonly #settled = new Set<string>();
   #isWriting = false;
   #isClosed = false;
 
@@ -54,35 +58,42 @@ export class DecisionKeeper {
     const { broker } = this.#cluster;
     if (this.#isWriting || this.#isClosed) return;
     if (!broker.isController()) {
-      this.#keptTo = null;
+      this.#sinceMs = null;
+      this.#settledTo = 0;
+      this.#settled.clear();
       return;
     }
+    // Not each time anew: what cannot be appended for long must not grow too old for it.
+    this.#sinceMs ??= broker.clock.wallMs() - OVERLAP_MS;
     if (!broker.image().topicIdsByName.has(DECISIONS_TOPIC)) return;
-    const due = this.#due();
+    const due = this.#due(this.#sinceMs);
     if (due.length > 0) void this.#keep(due);
   }
 
-  /** Oldest first, and all of an entry. */
-  #due(): readonly KeptDecision[] {
-    const { broker } = this.#cluster;
-    const sinceMs = this.#keptTo === null ? broker.clock.wallMs() - OVERLAP_MS : 0;
-    const due = broker
-      .decisionsAfter(this.#keptTo ?? 0)
+  /** The oldest of what is not settled. */
+  #due(sinceMs: WallMs): readonly KeptDecision[] {
+    const seen = this.#cluster.broker
+      .decisionsAfter(this.#settledTo)
       .map(keptDecision)
       .filter(({ atMs }) => atMs >= sinceMs)
       .sort((one, other) => one.index - other.index);
-    const beyond = due[RECORDS_MAX];
-    const whole = due.findIndex(({ index }) => index === beyond?.index);
-    return beyond === undefined ? due : due.slice(0, whole > 0 ? whole : RECORDS_MAX);
+    const due = seen.filter((one) => !this.#settled.has(nameOf(one)));
+    const [first] = due;
+    this.#settledTo =
+      first === undefined ? (seen.at(-1)?.index ?? this.#settledTo) : first.index - 1;
+    const later = new Set(seen.filter(({ index }) => index > this.#settledTo).map(nameOf));
+    for (const name of this.#settled) if (!later.has(name)) this.#settled.delete(name);
+    return due.slice(0, RECORDS_MAX);
   }
 
   async #keep(due: readonly KeptDecision[]): Promise<void> {
     this.#isWriting = true;
-    const failure = await this.#append(due);
+    const failures = await this.#append(due);
     this.#isWriting = false;
     if (this.#isClosed) return;
-    if (failure === null) {
-      this.#keptTo = due.at(-1)?.index ?? this.#keptTo;
+    const settled = due.filter((_, at) => isSettled(failures[at]));
+    for (const decision of settled) this.#settled.add(nameOf(decision));
+    if (settled.length === due.length) {
       this.#look();
     } else {
       this.#cancelRetry();
@@ -92,7 +103,8 @@ export class DecisionKeeper {
     }
   }
 
-  async #append(due: readonly KeptDecision[]): Promise<BrokerError | null> {
+  /** Why each was not appended; null: it was. */
+  async #append(due: readonly KeptDecision[]): Promise<readonly (BrokerError | null)[]> {
     const records = due.map((decision) => ({
       partition: undefined,
       key: Buffer.from(`${decision.topicId}/${decision.partition}`),
@@ -108,12 +120,21 @@ export class DecisionKeeper {
         // Nobody asked for it.
         { deadlineMs: DEADLINE_MS, principal: '' },
       );
-      const failed = results.find(({ error }) => error !== undefined)?.error;
-      return failed === undefined ? null : errorFromMessage(failed);
-    } catch (error) {
-      return expected(error, this.#report);
+      return results.map(({ error }) => (error === undefined ? null : errorFromMessage(error)));
+    } catch (thrown) {
+      const error = expected(thrown, this.#report);
+      return due.map(() => error);
     }
   }
+}
+
+function nameOf({ index, topicId, partition }: KeptDecision): string {
+  return `${index}/${topicId}/${partition}`;
+}
+
+/** It is kept, or larger than the topic ever takes. */
+function isSettled(failure: BrokerError | null | undefined): boolean {
+  return failure === null || failure?.code === 'BATCH_TOO_LARGE';
 }
 
 function keptDecision({

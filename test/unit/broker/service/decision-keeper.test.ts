@@ -6,7 +6,7 @@ import {
   readKeptDecision,
 } from '../../../../base/kept-decisions.ts';
 import type { Clock } from '../../../../base/clock.ts';
-import { BrokerError } from '../../../../base/errors.ts';
+import { BrokerError, type ErrorCode } from '../../../../base/errors.ts';
 import type { AppendRequest, AppendResponse } from '../../../../proto/gen/tidemark/v1/log.ts';
 import type { BrokerApi, NamedDecision } from '../../../../broker/runtime/api.ts';
 import { Cluster } from '../../../../broker/service/cluster.ts';
@@ -42,6 +42,8 @@ let decided: NamedDecision[];
 let hasTopic: boolean;
 let controls: boolean;
 let fault: BrokerError | null;
+let nowMs: number;
+let refusal: (one: KeptDecision) => ErrorCode | null;
 let appends: (readonly KeptDecision[])[];
 let reported: unknown[];
 let keeper: DecisionKeeper;
@@ -51,16 +53,25 @@ const appender = {
     expect(topic).toBe(DECISIONS_TOPIC);
     const kept = records.map(({ value }) => readKeptDecision(Buffer.from(value).toString()));
     appends.push(kept);
-    const error = fault === null ? undefined : errorToMessage(fault);
-    return { results: [{ partition: 0, offset: undefined, error }] };
+    const results = kept.map((one) => {
+      const code = refusal(one);
+      const error = code === null ? fault : new BrokerError(code, 'refused');
+      return {
+        partition: 0,
+        offset: undefined,
+        error: error === null ? undefined : errorToMessage(error),
+      };
+    });
+    return { results };
   },
 };
 
 beforeEach(() => {
   [decided, appends, reported] = [[], [], []];
   [hasTopic, controls, fault, retry] = [true, true, null, null];
+  [nowMs, refusal] = [100_000, () => null];
   const clock = {
-    wallMs: () => 100_000,
+    wallMs: () => nowMs,
     after: (_ms: number, run: () => void) => {
       retry = run;
       return () => {
@@ -128,12 +139,6 @@ describe('DecisionKeeper', () => {
     await vi.waitFor(() => expect(indexes()).toEqual([[4, 5]]));
   });
 
-  it('splits between entries, never within one', async () => {
-    decided = Array.from({ length: 700 }, (_, at) => decision(at < 499 ? at + 1 : 500));
-    look();
-    await vi.waitFor(() => expect(indexes().map(({ length }) => length)).toEqual([499, 201]));
-  });
-
   it.each([
     ['an answer', () => (fault = new BrokerError('NOT_ENOUGH_REPLICAS', 'no'))],
     ['none', () => (fault = new BrokerError('OUTCOME_UNKNOWN', 'no'))],
@@ -157,6 +162,47 @@ describe('DecisionKeeper', () => {
     expect(retry).toBeNull();
     look();
     expect(appends).toHaveLength(1);
+  });
+
+  it('keeps an entry that decides more than goes into one append', async () => {
+    decided = Array.from({ length: 501 }, (_, partition) => ({ ...decision(5), partition }));
+    look();
+    await vi.waitFor(() =>
+      expect(new Set(appends.flat().map(({ partition }) => partition)).size).toBe(501),
+    );
+  });
+
+  it('keeps what it saw decided while the topic could not be appended to for long', async () => {
+    fault = new BrokerError('NOT_ENOUGH_REPLICAS', 'too few');
+    decided = [decision(5)];
+    look();
+    await vi.waitFor(() => expect(retry).not.toBeNull());
+    fault = null;
+    nowMs += 61_000;
+    decided.push(decision(6, nowMs));
+    retry?.();
+    await vi.waitFor(() => expect(indexes().at(-1)).toEqual([5, 6]));
+  });
+
+  it('appends again only what was refused', async () => {
+    refusal = ({ partition }) => (partition === 1 ? 'NOT_ENOUGH_REPLICAS' : null);
+    decided = [decision(5), { ...decision(6), partition: 1 }];
+    look();
+    await vi.waitFor(() => expect(retry).not.toBeNull());
+    retry?.();
+    await vi.waitFor(() => expect(indexes()).toEqual([[5, 6], [6]]));
+  });
+
+  it('passes over what the topic never takes', async () => {
+    refusal = ({ partition }) => (partition === 1 ? 'BATCH_TOO_LARGE' : null);
+    decided = [{ ...decision(5), partition: 1 }, decision(6)];
+    look();
+    await vi.waitFor(() => expect(indexes()).toEqual([[5, 6]]));
+    decided.push(decision(7));
+    await vi.waitFor(() => {
+      look();
+      expect(indexes()).toEqual([[5, 6], [7]]);
+    });
   });
 });
 
