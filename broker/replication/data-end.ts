@@ -35,7 +35,9 @@ export class DataEnds {
 
   /**
    * Every epoch begins with a control batch (rule 3), so the epochs name those that recovery had no
-   * need to read. Of an epoch that began below the log start nobody knows what stands there.
+   * need to read. Of an epoch that began below the log start nobody knows what stands there. What
+   * a control batch states was judged when it was appended, by whoever knew what stands below it:
+   * here trims may be missing, which the journal names no more.
    */
   constructor({ startOffset, epochs, controls = [] }: DataEndState) {
     this.#startOffset = startOffset;
@@ -49,7 +51,7 @@ export class DataEnds {
     const [first] = epochs;
     this.#isStartUnknown = first?.startOffset === startOffset && !marks.has(startOffset);
     for (const [baseOffset, dataEnd] of [...marks].sort(([a], [b]) => a - b))
-      this.noteControl(baseOffset, dataEnd);
+      this.#note(baseOffset, dataEnd ?? this.below(baseOffset));
   }
 
   /** Where the data ends in the part of the log below `endOffset`, which is from its start on. */
@@ -71,7 +73,10 @@ export class DataEnds {
 
   /** A control batch of one offset is appended at `baseOffset`, the end of the log. */
   noteControl(baseOffset: Offset, stated: Offset | undefined): void {
-    const dataEnd = Math.max(stated ?? this.below(baseOffset), this.knownBelow(baseOffset));
+    this.#note(baseOffset, Math.max(stated ?? this.below(baseOffset), this.knownBelow(baseOffset)));
+  }
+
+  #note(baseOffset: Offset, dataEnd: Offset): void {
     const last = this.#runs.at(-1);
     // What it states of its own goes again with it, if it is cut.
     if (last?.to === baseOffset && last.dataEnd === dataEnd) {

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { frameLength, readHeader } from '../../../../wire/batch/frame.ts';
+import { DataEnds } from '../../../../broker/replication/data-end.ts';
 import type { PartitionLog } from '../../../../broker/runtime/ports.ts';
 import { nodeFileSystem } from '../../../../broker/storage/file-system.ts';
 import { clipEpochs } from '../../../../broker/storage/recovery.ts';
@@ -355,6 +356,23 @@ describe('recoverLog', () => {
     await again.disk.close();
     const { log: third } = await reopened(dataDir);
     expect(third.recovery.state).toMatchObject({ startOffset: 2, controls: [{}, {}] });
+  });
+
+  it('knows where the data ends behind more trims than the journal names', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    for (const one of frames(0, 4)) await append(log, [one]);
+    for (let offset = 4; offset < 74; offset += 1) await append(log, [control(offset, 1, 4, 2)]);
+    // As an orderly stop does: then a start has no need to read headers.
+    log.saveSnapshot(74, 1, 'producers');
+    await disk.close();
+    const { log: again } = await reopened(dataDir);
+    const { state } = again.recovery;
+    const ends = new DataEnds(state);
+    // A leader that was not started anew states 4 with its next control batch: 5 or more would
+    // refuse it for ever.
+    expect(ends.knownBelow(74)).toBe(4);
+    expect(ends.below(74)).toBe(4);
   });
 
   it.each([
