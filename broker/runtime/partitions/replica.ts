@@ -17,8 +17,7 @@ import { assert, assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerEpoch, BrokerId, Offset, TopicId } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
-import { Partition } from '../../replication/partition.ts';
-import type { PartitionStatus } from '../../replication/partition.ts';
+import { Partition, type PartitionStatus } from '../../replication/partition.ts';
 import type { ProducersGiven } from '../../replication/producers.ts';
 import type {
   AppendResult,
@@ -41,10 +40,9 @@ import { type CrossedLoss, crossedLosses, type ReaderWay } from './crossed-losse
 import { PendingAppends } from './pending-appends.ts';
 import { ReplicaProducers } from './replica-producers.ts';
 import { checkReadPosition, type ReadPosition } from './read-position.ts';
-import { receiveFrames } from './received-frames.ts';
 import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
-import type { ReceivedFrames } from './received-frames.ts';
+import { type ReceivedFrames, receiveFrames } from './received-frames.ts';
 import { StepQueue } from '../step-queue.ts';
 
 /**
@@ -238,8 +236,10 @@ export class Replica {
 
   /** See BrokerApi.trim. */
   async trim(offset: Offset): Promise<Offset> {
-    this.#refuseIfStopped();
-    const to = await batchStart(this.log, offset, this.#core.readEnd());
+    const to = await batchStart(this.log, offset, () => {
+      this.#refuseIfStopped();
+      return this.#core.readEnd();
+    });
     return new Promise((resolve, reject) => {
       const requestId = this.#pending.add(new Uint8Array(0), (result) => {
         if (result.ok) resolve(this.#core.status().logStart);

@@ -4,7 +4,7 @@ import { Replica } from '../../../../../broker/runtime/partitions/replica.ts';
 import type { ReplicaHost } from '../../../../../broker/runtime/partitions/replica.ts';
 import { BrokerError } from '../../../../../base/errors.ts';
 import type { Position } from '../../../../../broker/replication/types.ts';
-import type { PartitionLog } from '../../../../../broker/runtime/ports.ts';
+import type { LogRead, PartitionLog } from '../../../../../broker/runtime/ports.ts';
 import { FakeClock } from '../fake-clock.ts';
 
 const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
@@ -206,6 +206,52 @@ describe('Replica.marks()', () => {
     await written;
 
     expect(replica.marks()).toMatchObject({ isLeader: true, highWaterMark: 11, latest });
+  });
+});
+
+describe('Replica.trim()', () => {
+  it('begins where a batch does, also one that is committed while it is asked', async () => {
+    const state = {
+      startOffset: 0,
+      endOffset: 10,
+      epochs: [{ epoch: 1, startOffset: 0 }],
+      highWaterMark: 8,
+      syncedOffset: 10,
+    };
+    const replica = replicaOf({
+      leader: 2,
+      log: {
+        recovery: { state, snapshot: null, headers: [], damage: null },
+        // Batches of two.
+        read: (offset, upTo) =>
+          offset >= upTo
+            ? { chunks: [], nextOffset: offset }
+            : { chunks: [frame(offset - (offset % 2))], nextOffset: upTo },
+      },
+    });
+    await new Promise(setImmediate);
+    void replica.trim(9);
+    const acknowledged = { lastEpoch: 2, endOffset: 11, syncedOffset: 0 };
+    replica.position({ from: 1, brokerEpoch: 1, leaderEpoch: 2, ...acknowledged });
+    await new Promise(setImmediate);
+    expect(replica.status()).toMatchObject({ highWaterMark: 11, undecidedTo: 8 });
+  });
+
+  it('is answered although the replica is closed while it is asked', async () => {
+    let found: (read: LogRead) => void = () => undefined;
+    const read = (): Promise<LogRead> =>
+      new Promise((resolve) => {
+        found = resolve;
+      });
+    const close = (): Promise<void> => Promise.resolve();
+    const replica = replicaOf({
+      leader: 2,
+      log: { read, close, saveSnapshot: () => undefined },
+    });
+    const asked = replica.trim(5);
+    await replica.close();
+    found({ chunks: [frame(4)], nextOffset: 6 });
+    await expect(asked).rejects.toMatchObject({ code: 'NOT_LEADER' });
   });
 });
 
