@@ -59,6 +59,8 @@ const READ = { isRead: true } as const;
 const PREPARE_STOP_TIMEOUT_MS = 60_000;
 /** What a change may take beside the time that it was told to wait. */
 const ALTER_TIMEOUT_MS = 15_000;
+/** Partitions that are trimmed at a time. */
+const TRIMS_AT_ONCE = 32;
 /** Sizes are asked of every broker. */
 const PLAN_TIMEOUT_MS = 10_000;
 
@@ -218,7 +220,8 @@ export class Admin {
    * Makes partitions begin at these offsets, each at most the end of what is committed. Resolves
    * with where each begins: within a batch, where that begins, and at or above the offset where
    * the log began above already. It holds whoever leads from then on, and may be repeated. What
-   * lies below is gone at once for readers, and from disks with the segments that end there.
+   * lies below is gone for readers (of a replica that lags, once it has heard of it), and from
+   * disks with the segments that end there.
    * Partitions fail apart from each other: one that was not trimmed has an `error`.
    */
   async trimTopic(
@@ -232,19 +235,21 @@ export class Admin {
     // A topic that is made anew under the name meanwhile is another one.
     const { topicId } = await this.describeTopic(topic, control);
     const id = Buffer.from(topicId.replaceAll('-', ''), 'hex');
-    return Promise.all(
-      trims.map(async ({ partition, offset }) => {
-        const request = { topic, topicId: id, partition, offset };
-        try {
-          const { logStart } = await this.#call(doing, Admins.trimTopic, request, control);
-          return { partition, logStart };
-        } catch (error) {
-          const isAborted = control?.signal?.aborted === true;
-          if (isAborted || !(error instanceof TidemarkError)) throw error;
-          return { partition, error };
-        }
-      }),
-    );
+    const trimOne = async ({ partition, offset }: TrimRequest): Promise<Trimmed> => {
+      const request = { topic, topicId: id, partition, offset };
+      try {
+        const { logStart } = await this.#call(doing, Admins.trimTopic, request, control);
+        return { partition, logStart };
+      } catch (error) {
+        const isAborted = control?.signal?.aborted === true;
+        if (isAborted || !(error instanceof TidemarkError)) throw error;
+        return { partition, error };
+      }
+    };
+    const trimmed: Trimmed[] = [];
+    for (let at = 0; at < trims.length; at += TRIMS_AT_ONCE)
+      trimmed.push(...(await Promise.all(trims.slice(at, at + TRIMS_AT_ONCE).map(trimOne))));
+    return trimmed;
   }
 
   /** Moves leadership of a partition. */

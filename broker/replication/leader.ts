@@ -280,6 +280,14 @@ export class Leader implements MemberView {
       this.#output.refuse(requestId, refusal);
       return;
     }
+    const { furthest } = this.#log.trims;
+    if (offset <= furthest.trimTo) {
+      // Said again, and committed: not so where only retention came as far.
+      const { baseOffset } = furthest;
+      const done = { baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: true };
+      this.#output.reply(requestId, { ok: true, ...done });
+      return;
+    }
     const trimTo = Math.max(offset, this.#log.startOffset);
     const baseOffset = this.#log.appendControl(leaderEpoch, trimTo);
     const placed = { baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: false };

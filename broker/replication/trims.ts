@@ -21,6 +21,7 @@ interface Trim {
 export class Trims {
   /** In the order of the log. */
   readonly #waiting: Trim[] = [];
+  #furthest: Trim = { baseOffset: 0, trimTo: 0 };
 
   /** @param controls what recovery has read */
   constructor(controls: readonly ControlMark[] = []) {
@@ -29,6 +30,11 @@ export class Trims {
 
   get count(): number {
     return this.#waiting.length;
+  }
+
+  /** Of those that took effect since this replica was opened. */
+  get furthest(): Trim {
+    return this.#furthest;
   }
 
   /** Nobody may be told of anything below, or that it is gone; 0: that is decided everywhere. */
@@ -52,9 +58,10 @@ export class Trims {
   commit(highWaterMark: Offset): Offset {
     let most = 0;
     let done = 0;
-    for (const { baseOffset, trimTo } of this.#waiting) {
-      if (baseOffset >= highWaterMark) break;
-      most = Math.max(most, trimTo);
+    for (const trim of this.#waiting) {
+      if (trim.baseOffset >= highWaterMark) break;
+      most = Math.max(most, trim.trimTo);
+      if (trim.trimTo > this.#furthest.trimTo) this.#furthest = trim;
       done += 1;
     }
     if (done > 0) this.#waiting.splice(0, done);

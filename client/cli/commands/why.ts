@@ -3,7 +3,11 @@
  * remembers what it has seen since it started, so all are asked and their memories joined, with
  * what is kept in a topic.
  */
-import { DECISIONS_TOPIC, type KeptStand } from '../../../base/kept-decisions.ts';
+import {
+  DECISIONS_TOPIC,
+  type KeptDecision,
+  type KeptStand,
+} from '../../../base/kept-decisions.ts';
 import type { Admin, Tidemark } from '../../index.ts';
 import type {
   ExplainPartitionResponse,
@@ -13,7 +17,7 @@ import type {
 import { printable } from '../../../base/printable.ts';
 import { type CommonOptions, withCluster } from '../context.ts';
 import { CliError, reportOf } from '../exit.ts';
-import { type Kept, readKept } from '../kept-decisions.ts';
+import { readKept } from '../kept-decisions.ts';
 import type { Output, Surroundings } from '../output.ts';
 import { formatTime } from '../units.ts';
 
@@ -28,7 +32,7 @@ export interface Why extends PartitionName {
   readonly summary: string;
   readonly refusal: string;
   readonly metadataIndex: number;
-  /** Nobody remembers what was decided before this entry. */
+  /** No broker remembers what was decided before this entry; some of it may be kept. */
   readonly rememberedFrom: number;
   /** Oldest first. */
   readonly decisions: readonly PartitionDecision[];
@@ -63,29 +67,30 @@ export async function why(
   });
 }
 
-/** Null where nothing is kept, or what is kept cannot be read, which is noted. */
+/** What cannot be read is noted. */
 async function keptOf(
   cluster: Tidemark,
   { topic, partition }: PartitionName,
   out: Output,
   interrupted: AbortSignal,
-): Promise<Kept | null> {
+): Promise<readonly KeptDecision[]> {
   const signal = AbortSignal.any([interrupted, AbortSignal.timeout(ANSWER_MS_MAX)]);
+  const kept: KeptDecision[] = [];
   try {
     const { topicId } = await cluster.admin().describeTopic(topic, { signal });
-    return await readKept(cluster, { topicId, partition }, signal);
+    await readKept(cluster, { topicId, partition }, kept, signal);
   } catch (error) {
+    if (interrupted.aborted) throw error;
     const { message } = reportOf(error);
-    out.note(`What is kept in the topic ${DECISIONS_TOPIC} is missing: ${printable(message)}`);
-    return null;
+    out.note(`Not all that is kept in ${DECISIONS_TOPIC} was read: ${printable(message)}`);
   }
+  return kept;
 }
 
 /** What brokers remember stands first: they told it themselves. */
-function withKept(told: Why, kept: Kept | null): Why {
-  if (kept === null) return told;
+function withKept(told: Why, kept: readonly KeptDecision[]): Why {
   const byIndex = new Map(told.decisions.map((decision) => [decision.index, decision]));
-  for (const { index, atMs, before, after, reasons } of kept.decisions) {
+  for (const { index, atMs, before, after, reasons } of kept) {
     const known = byIndex.get(index);
     const stands = { before: before === null ? undefined : standOf(before), after: standOf(after) };
     if (known === undefined) byIndex.set(index, { index, atMs, ...stands, reasons: [...reasons] });
@@ -93,7 +98,6 @@ function withKept(told: Why, kept: Kept | null): Why {
   }
   return {
     ...told,
-    rememberedFrom: Math.min(told.rememberedFrom, kept.from),
     decisions: [...byIndex.values()].sort((a, b) => a.index - b.index),
   };
 }
@@ -167,7 +171,9 @@ function show({ summary, refusal, decisions, rememberedFrom, missing }: Why, out
     for (const { text, rule } of reasons) out.line(`  ${printable(text)} (${printable(rule)})`);
   }
   if (rememberedFrom > 1)
-    out.note(`Nobody remembers what was decided before entry ${rememberedFrom} of the metadata.`);
+    out.note(
+      `No broker remembers what was decided before entry ${rememberedFrom} of the metadata.`,
+    );
   for (const { brokerId, reason } of missing)
     out.note(`Broker ${brokerId} did not say what it remembers: ${printable(reason)}`);
 }

@@ -73,6 +73,15 @@ describe('a trim', () => {
     expect(core.status().logStart).toBe(6);
   });
 
+  it('that is repeated appends nothing more, and what retention took is not taken for one', () => {
+    const core = led({}, { startOffset: 6 });
+    expect(codeOf(trim(core, 5))).toBe('');
+    commit(core, 2);
+    const again = trim(core, 6, 2);
+    expect([codeOf(again), again.writes]).toEqual(['ok', []]);
+    expect(trim(core, 7, 3).writes).toMatchObject([{ kind: 'control', trimTo: 7 }]);
+  });
+
   it('breaks nobody who appends only where nothing was appended', () => {
     const core = led();
     trim(core, 7);

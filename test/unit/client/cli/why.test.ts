@@ -88,7 +88,7 @@ describe('why', () => {
     for (const brokerId of [1, 2, 3])
       cluster.memories.set(brokerId, memory({ rememberedFrom: 20 + brokerId }));
     const { stderr } = await why('orders/0');
-    expect(stderr).toBe('Nobody remembers what was decided before entry 21 of the metadata.\n');
+    expect(stderr).toBe('No broker remembers what was decided before entry 21 of the metadata.\n');
   });
 
   it.each([
