@@ -206,14 +206,17 @@ export class Admin {
       config: modeToWire(request.config),
     };
     const timeoutMs = ALTER_TIMEOUT_MS + message.waitMs;
-    const { topic } = await this.#call(doing, Admins.alterTopic, message, control, { timeoutMs });
+    const topicId = await this.#topicId(request.name, control);
+    const change = { ...message, topicId };
+    const { topic } = await this.#call(doing, Admins.alterTopic, change, control, { timeoutMs });
     return topicOf(topic, request.name);
   }
 
   /** Deletes a topic and its records. */
   async deleteTopic(name: string, control?: Control): Promise<void> {
     checkArgument('delete topic', named, name, 'name');
-    await this.#call('delete topic', Admins.deleteTopic, { name }, control);
+    const topicId = await this.#topicId(name, control);
+    await this.#call('delete topic', Admins.deleteTopic, { name, topicId }, control);
   }
 
   /**
@@ -232,11 +235,9 @@ export class Admin {
     const doing = 'trim topic';
     checkArgument(doing, named, topic, 'topic');
     checkArgument(doing, TRIMS, trims, 'trims');
-    // A topic that is made anew under the name meanwhile is another one.
-    const { topicId } = await this.describeTopic(topic, control);
-    const id = Buffer.from(topicId.replaceAll('-', ''), 'hex');
+    const topicId = await this.#topicId(topic, control);
     const trimOne = async ({ partition, offset }: TrimRequest): Promise<Trimmed> => {
-      const request = { topic, topicId: id, partition, offset };
+      const request = { topic, topicId, partition, offset };
       try {
         const { logStart } = await this.#call(doing, Admins.trimTopic, request, control);
         return { partition, logStart };
@@ -258,7 +259,8 @@ export class Admin {
     control?: Control,
   ): Promise<ElectLeaderResponse> {
     checkArgument('elect leader', ELECTION, request);
-    const message = { unclean: false, givenUp: [], ...present(request) };
+    const topicId = await this.#topicId(request.topic, control);
+    const message = { unclean: false, givenUp: [], ...present(request), topicId };
     return this.#call('elect leader', Admins.electLeader, message, control);
   }
 
@@ -298,7 +300,8 @@ export class Admin {
     checkArgument(doing, named, topic, 'topic');
     checkArgument(doing, count, partition, 'partition');
     checkArgument(doing, IDS, replicas, 'replicas');
-    const request = { topic, partition, replicas: [...replicas] };
+    const topicId = await this.#topicId(topic, control);
+    const request = { topic, partition, replicas: [...replicas], topicId };
     const answer = await this.#call(doing, Admins.reassignPartition, request, control);
     if (answer.partition !== undefined) return answer.partition;
     throw new TidemarkError(
@@ -417,6 +420,12 @@ export class Admin {
     const answer = await this.#call(doing, Admins.checkAccess, request, control, READ);
     const { rule, ...rest } = answer;
     return rule === undefined ? rest : { ...rest, rule: ruleFromWire(rule) };
+  }
+
+  /** By it an attempt that arrives late never meets a topic that was made anew under the name. */
+  async #topicId(name: string, control: Control): Promise<Uint8Array> {
+    const { topicId } = await this.describeTopic(name, control);
+    return Buffer.from(topicId.replaceAll('-', ''), 'hex');
   }
 
   #ofBroker<Response>(

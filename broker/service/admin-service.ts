@@ -95,6 +95,7 @@ export function adminService({
         broker,
         { ...electLeaderField(request), ...onBehalfOf(call) },
         deadlineMs,
+        { name: request.topic, topicId: request.topicId },
       );
       return { leader: leader === NO_BROKER ? undefined : leader, leaderEpoch };
     }, report),
@@ -152,7 +153,8 @@ function topicCalls(
       const deadlineMs = remainingMs(call, cluster.clock);
       const request = alterTopicField(message);
       const endMs = cluster.clock.monotonicMs() + request.waitMs;
-      await decide(broker, { ...request, ...onBehalfOf(call) }, deadlineMs);
+      const meant = { name: request.name, topicId: message.topicId };
+      await decide(broker, { ...request, ...onBehalfOf(call) }, deadlineMs, meant);
       const waitMs = Math.min(deadlineMs, Math.max(0, endMs - cluster.clock.monotonicMs()));
       const image = await imageWithin(broker, (seen) => hasCopies(seen, request), waitMs);
       const topic = topicNamed(image, request.name);
@@ -160,12 +162,13 @@ function topicCalls(
         throw new BrokerError('UNKNOWN_TOPIC', `Topic "${request.name}" was deleted meanwhile`);
       return { topic: describeTopic(topic) };
     }, report),
-    deleteTopic: unaryHandler(async ({ name }, call) => {
+    deleteTopic: unaryHandler(async ({ name, topicId }, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
       await decide(
         broker,
         { kind: 'delete-topic', name: topicNameField('name', name), ...onBehalfOf(call) },
         deadlineMs,
+        { name, topicId },
       );
       return {};
     }, report),

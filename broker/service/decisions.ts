@@ -11,6 +11,7 @@ import type {
 } from '../metadata/controller-types.ts';
 import type { MetadataImage, TopicState } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
+import { topicIdField } from '../messages/fields.ts';
 
 /** How long this broker's metadata may take to show what made a request late. */
 const CATCH_UP_MS = 1_000;
@@ -24,10 +25,11 @@ export async function decide<Kind extends AskedRequest['kind']>(
   broker: BrokerApi,
   request: AskedRequest & { readonly kind: Kind },
   deadlineMs: number,
+  meant?: MeantTopic,
 ): Promise<Extract<ControllerReply, { readonly kind: Kind }>> {
   const { clock } = broker;
   const endMs = clock.monotonicMs() + deadlineMs;
-  const { metadataIndex = 0, ...reply } = await ask(broker, request, endMs);
+  const { metadataIndex = 0, ...reply } = await ask(broker, request, endMs, meant);
   if (reply.kind !== request.kind)
     throw new BrokerError('INTERNAL', `Answer to "${request.kind}" is "${reply.kind}"`);
   const leftMs = Math.max(0, endMs - clock.monotonicMs());
@@ -46,9 +48,15 @@ export async function decide<Kind extends AskedRequest['kind']>(
  * call lives it means what its names stand for now: refused for certain as late, it is judged
  * again.
  */
-async function ask(broker: BrokerApi, request: AskedRequest, endMs: number): Promise<Decision> {
+async function ask(
+  broker: BrokerApi,
+  request: AskedRequest,
+  endMs: number,
+  meant: MeantTopic | undefined,
+): Promise<Decision> {
   const { clock } = broker;
   for (;;) {
+    if (meant !== undefined) requireTopic(broker.image(), meant);
     const judged = judgedBy(broker.image(), request);
     const leftMs = Math.max(1, endMs - clock.monotonicMs());
     try {
@@ -62,6 +70,27 @@ async function ask(broker: BrokerApi, request: AskedRequest, endMs: number): Pro
       if (waitMs <= 0 || !hasMoved(await imageWithin(broker, hasMoved, waitMs))) throw error;
     }
   }
+}
+
+/** A topic by its name, and by its id where the caller states one. */
+export interface MeantTopic {
+  readonly name: string;
+  readonly topicId: Uint8Array | undefined;
+}
+
+/**
+ * Throws UNKNOWN_TOPIC where another topic has the name by now: the caller's call may have been on
+ * its way for long, and its name means nothing then.
+ */
+export function requireTopic(image: MetadataImage, { name, topicId }: MeantTopic): void {
+  if (topicId === undefined) return;
+  const id = topicIdField('topic_id', topicId);
+  const topic = topicNamed(image, name);
+  if (topic === undefined || topic.topicId === id) return;
+  throw new BrokerError(
+    'UNKNOWN_TOPIC',
+    `Topic "${name}" has id ${topic.topicId} now, ${id} was deleted: nothing was changed`,
+  );
 }
 
 function judgedBy(image: MetadataImage, request: AskedRequest): Judged {

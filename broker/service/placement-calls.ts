@@ -8,6 +8,7 @@ import {
   AdminServiceService,
   type AdminServiceServer,
   type DescribeBrokerResponse,
+  type ReassignPartitionRequest,
 } from '../../proto/gen/tidemark/v1/admin.ts';
 import type {
   DescribeSpreadResponse,
@@ -57,12 +58,8 @@ export function placementCalls(
   const { broker } = cluster;
   return {
     reassignPartition: unaryHandler(
-      async ({ topic, partition, replicas }, call) => ({
-        partition: await reassign(
-          cluster,
-          { topic, partition, replicas },
-          handedOn(call, cluster.clock),
-        ),
+      async (request, call) => ({
+        partition: await reassign(cluster, request, handedOn(call, cluster.clock)),
       }),
       report,
     ),
@@ -119,11 +116,7 @@ export function placementCalls(
 
 async function reassign(
   cluster: Cluster,
-  message: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly replicas: readonly BrokerId[];
-  },
+  message: ReassignPartitionRequest,
   { deadlineMs, behalf }: Onwards,
 ) {
   const { broker } = cluster;
@@ -137,6 +130,7 @@ async function reassign(
     broker,
     { kind: 'reassign', topic: name, partition, replicas, ...behalf },
     deadlineMs,
+    { name, topicId: message.topicId },
   );
   const state = topicNamed(broker.image(), name)?.partitions[partition];
   if (state === undefined)

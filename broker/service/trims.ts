@@ -4,7 +4,7 @@ import { AdminServiceService, type AdminServiceServer } from '../../proto/gen/ti
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
-import { integerField, topicIdBytes, topicIdField, topicNameField } from '../messages/fields.ts';
+import { integerField, topicIdBytes, topicNameField } from '../messages/fields.ts';
 import { expected, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import {
   Backoff,
@@ -14,6 +14,7 @@ import {
   isForwarded,
   isRetriable,
 } from './cluster.ts';
+import { requireTopic } from './decisions.ts';
 
 interface Trim {
   readonly topic: TopicState;
@@ -31,7 +32,7 @@ export function trimCalls(
   return {
     trimTopic: unaryHandler(async (request, call) => {
       const topic = cluster.topic(topicNameField('topic', request.topic));
-      if (request.topicId !== undefined) requireId(topic, request.topicId);
+      requireTopic(cluster.image(), { name: topic.name, topicId: request.topicId });
       const { topicId } = topic;
       const partition = integerField(
         'partition',
@@ -49,15 +50,6 @@ export function trimCalls(
       return { topicId: topicIdBytes(topicId), logStart };
     }, report),
   };
-}
-
-function requireId({ topicId, name }: TopicState, asked: Uint8Array): void {
-  const id = topicIdField('topic_id', asked);
-  if (id === topicId) return;
-  throw new BrokerError(
-    'UNKNOWN_TOPIC',
-    `Topic "${name}" has id ${topicId} now, ${id} was deleted: nothing was trimmed`,
-  );
 }
 
 /** Tries again within the deadline: a trim that has happened stays one. */

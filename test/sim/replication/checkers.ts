@@ -86,7 +86,8 @@ export class Checkers {
 
   /** Somebody is told that a log begins where they asked. */
   trims(trimTo: number, result: AppendResult): void {
-    if (!result.ok) return;
+    // To 0 asks for nothing.
+    if (!result.ok || trimTo === 0) return;
     const committed = this.#ledger[this.#indexOf(result.baseOffset)];
     if (committed?.baseOffset !== result.baseOffset || (committed.trimTo ?? -1) < trimTo)
       fail(

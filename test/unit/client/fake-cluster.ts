@@ -53,6 +53,8 @@ export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
 const TOPIC_ID_BYTES = topicIdToBytes(TOPIC_ID);
 
+const OF_TOPICS: ReadonlySet<string> = new Set(['reassignPartition', 'electLeader', 'alterTopic']);
+
 interface StoredBatch {
   readonly producerId: number;
   readonly baseSequence: number;
@@ -288,7 +290,12 @@ export class FakeCluster {
     const taken = (method: string, answer: (request: never) => unknown) => [
       method,
       ({ request }: { request: never }, done: sendUnaryData<unknown>) => {
-        this.adminCalls.push({ method, request });
+        const { topicId, ...rest } = request as { readonly topicId?: Uint8Array };
+        // Whoever means a topic says which.
+        const namesTopic = OF_TOPICS.has(method);
+        if (namesTopic && !TOPIC_ID_BYTES.every((byte, at) => byte === topicId?.[at]))
+          return fail(done, 'INVALID_ARGUMENT');
+        this.adminCalls.push({ method, request: rest });
         done(null, answer(request));
       },
     ];

@@ -459,6 +459,8 @@ export interface AlterTopicRequest {
    * succeeds all the same, and the partitions show what is still being moved.
    */
   waitMs: number;
+  /** See TrimTopicRequest.topic_id. */
+  topicId?: Uint8Array | undefined;
 }
 
 /** Response of AlterTopic. */
@@ -471,6 +473,8 @@ export interface AlterTopicResponse {
 export interface DeleteTopicRequest {
   /** Name. */
   name: string;
+  /** See TrimTopicRequest.topic_id. */
+  topicId?: Uint8Array | undefined;
 }
 
 /** Response of DeleteTopic. */
@@ -491,6 +495,8 @@ export interface ElectLeaderRequest {
   unclean: boolean;
   /** Replicas that are gone for ever, declared by a person. */
   givenUp: number[];
+  /** See TrimTopicRequest.topic_id. */
+  topicId?: Uint8Array | undefined;
 }
 
 /** Response of ElectLeader. */
@@ -571,6 +577,8 @@ export interface ReassignPartitionRequest {
   partition: number;
   /** Target, preferred leader first; empty: cancel what is under way and go back. */
   replicas: number[];
+  /** See TrimTopicRequest.topic_id. */
+  topicId?: Uint8Array | undefined;
 }
 
 /** Response of ReassignPartition. */
@@ -2861,7 +2869,7 @@ export const ListTopicsResponse: MessageFns<ListTopicsResponse> = {
 };
 
 function createBaseAlterTopicRequest(): AlterTopicRequest {
-  return { name: "", config: undefined, partitions: 0, replicationFactor: 0, waitMs: 0 };
+  return { name: "", config: undefined, partitions: 0, replicationFactor: 0, waitMs: 0, topicId: undefined };
 }
 
 export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
@@ -2880,6 +2888,9 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
     }
     if (message.waitMs !== 0) {
       writer.uint32(40).uint32(message.waitMs);
+    }
+    if (message.topicId !== undefined) {
+      writer.uint32(50).bytes(message.topicId);
     }
     return writer;
   },
@@ -2935,6 +2946,14 @@ export const AlterTopicRequest: MessageFns<AlterTopicRequest> = {
             }
 
             message.waitMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
             continue;
           }
         }
@@ -2997,13 +3016,16 @@ export const AlterTopicResponse: MessageFns<AlterTopicResponse> = {
 };
 
 function createBaseDeleteTopicRequest(): DeleteTopicRequest {
-  return { name: "" };
+  return { name: "", topicId: undefined };
 }
 
 export const DeleteTopicRequest: MessageFns<DeleteTopicRequest> = {
   encode(message: DeleteTopicRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
+    }
+    if (message.topicId !== undefined) {
+      writer.uint32(18).bytes(message.topicId);
     }
     return writer;
   },
@@ -3027,6 +3049,14 @@ export const DeleteTopicRequest: MessageFns<DeleteTopicRequest> = {
             }
 
             message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
             continue;
           }
         }
@@ -3078,7 +3108,7 @@ export const DeleteTopicResponse: MessageFns<DeleteTopicResponse> = {
 };
 
 function createBaseElectLeaderRequest(): ElectLeaderRequest {
-  return { topic: "", partition: 0, target: undefined, unclean: false, givenUp: [] };
+  return { topic: "", partition: 0, target: undefined, unclean: false, givenUp: [], topicId: undefined };
 }
 
 export const ElectLeaderRequest: MessageFns<ElectLeaderRequest> = {
@@ -3101,6 +3131,9 @@ export const ElectLeaderRequest: MessageFns<ElectLeaderRequest> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.topicId !== undefined) {
+      writer.uint32(50).bytes(message.topicId);
     }
     return writer;
   },
@@ -3167,6 +3200,14 @@ export const ElectLeaderRequest: MessageFns<ElectLeaderRequest> = {
             }
 
             break;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -3663,7 +3704,7 @@ export const CancelStopResponse: MessageFns<CancelStopResponse> = {
 };
 
 function createBaseReassignPartitionRequest(): ReassignPartitionRequest {
-  return { topic: "", partition: 0, replicas: [] };
+  return { topic: "", partition: 0, replicas: [], topicId: undefined };
 }
 
 export const ReassignPartitionRequest: MessageFns<ReassignPartitionRequest> = {
@@ -3680,6 +3721,9 @@ export const ReassignPartitionRequest: MessageFns<ReassignPartitionRequest> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.topicId !== undefined) {
+      writer.uint32(34).bytes(message.topicId);
     }
     return writer;
   },
@@ -3730,6 +3774,14 @@ export const ReassignPartitionRequest: MessageFns<ReassignPartitionRequest> = {
             }
 
             break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

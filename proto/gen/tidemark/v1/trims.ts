@@ -19,7 +19,7 @@ export interface TrimTopicRequest {
   topic: string;
   /**
    * Its id, 16 bytes; absent: whichever topic has the name now. With it, a request that arrives
-   * late never trims another topic of that name.
+   * late never meets another topic that was made under the name since.
    */
   topicId?:
     | Uint8Array

@@ -84,6 +84,34 @@ describe('TrimTopic', () => {
     expect(asked).toEqual([]);
   });
 
+  it.each([
+    ['deleteTopic', AdminServiceService.deleteTopic, { name: 'events' }],
+    ['alterTopic', AdminServiceService.alterTopic, { name: 'events' }],
+    ['electLeader', AdminServiceService.electLeader, { topic: 'events' }],
+    ['reassignPartition', AdminServiceService.reassignPartition, { topic: 'events' }],
+  ] as const)('like %s, means the topic that has the id', async (_name, method, named) => {
+    cluster.decide = () => {
+      asked.push('decided');
+      throw new BrokerError('REFUSED', 'no');
+    };
+    const make = (topicId: string) =>
+      callUnary(
+        cluster.client(one),
+        method as typeof AdminServiceService.deleteTopic,
+        {
+          ...method.requestDeserialize(Buffer.alloc(0)),
+          ...named,
+          topicId: topicIdBytes(topicId),
+        } as never,
+        { deadlineMs: 4_000, clock: systemClock },
+      );
+    const other = make('33333333-3333-4333-8333-333333333333');
+    await expect(other).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC', effect: 'none' });
+    expect(asked).toEqual([]);
+    await expect(make(TOPIC_ID)).rejects.toMatchObject({ code: 'REFUSED' });
+    expect(asked).toEqual(['decided']);
+  });
+
   it('waits for every broker to be able to read one', async () => {
     cluster.image = { ...cluster.image, featureLevel: LEVEL_OF_TRIMS - 1 };
     await expect(trim()).rejects.toMatchObject({ code: 'REFUSED' });
