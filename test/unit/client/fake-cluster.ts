@@ -294,7 +294,7 @@ export class FakeCluster {
         // Whoever means a topic says which.
         const namesTopic = OF_TOPICS.has(method);
         if (namesTopic && !TOPIC_ID_BYTES.every((byte, at) => byte === topicId?.[at]))
-          return fail(done, 'INVALID_ARGUMENT');
+          { fail(done, 'INVALID_ARGUMENT'); return; }
         this.adminCalls.push({ method, request: rest });
         done(null, answer(request));
       },
