@@ -12,6 +12,7 @@ import { type CommonOptions, withPatience } from '../context.ts';
 import { hasColour, type Surroundings } from '../output.ts';
 import { Selection } from '../selection.ts';
 import { formatTime, lossSentence } from '../units.ts';
+import type { ReadFormat } from '../record-format.ts';
 import { recordToJson } from '../record-json.ts';
 import { UNTERMINATED_HEADER } from '../input-records.ts';
 
@@ -25,7 +26,7 @@ export interface ReadOptions extends CommonOptions {
   readonly filter?: Uint8Array;
   readonly max?: number;
   readonly partition?: readonly number[];
-  readonly format?: 'raw' | 'text' | 'json';
+  readonly format?: ReadFormat;
   readonly keys?: boolean;
   readonly nullDelimited?: boolean;
   readonly rack?: string;
@@ -107,12 +108,14 @@ function writerOf(options: ReadOptions, around: Surroundings): Writer {
   const byDefault = around.stdout.isTTY === true ? 'text' : 'raw';
   const format = options.format ?? (options.output === 'json' ? 'json' : byDefault);
   const hasKeys = options.keys === true;
+  const delimiter = Buffer.from(options.nullDelimited === true ? '\0' : '\n');
+  if (typeof format === 'function') return (record) => Buffer.concat([format(record), delimiter]);
   if (format === 'json') return (record) => `${JSON.stringify(recordToJson(record))}\n`;
   if (format === 'text') {
     const isPainted = hasColour(around.stdout, around.env);
     return (record) => recordText(record, hasKeys, isPainted);
   }
-  return rawWriter(hasKeys, Buffer.from(options.nullDelimited === true ? '\0' : '\n'));
+  return rawWriter(hasKeys, delimiter);
 }
 
 const NOTHING = new Uint8Array(0);

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { AppendOptions } from '../commands/append.ts';
 import type { ReadOptions } from '../commands/read.ts';
 import type { Surroundings } from '../output.ts';
+import { FIELD_NAMES, parseReadFormat } from '../record-format.ts';
 import {
   parseBatchSize,
   parseCount,
@@ -136,8 +137,8 @@ function addRead(program: Command, around: Surroundings): void {
     .addOption(
       new Option(
         '--format <format>',
-        'raw: the bytes as they were appended; text: with partition and offset; json: a line each',
-      ).choices(['raw', 'text', 'json']),
+        `raw: the bytes as they were appended; text: with partition and offset; json: a line each; or a template of ${FIELD_NAMES.map((name) => `{${name}}`).join(' ')}, \\t and \\n`,
+      ).argParser(parseReadFormat),
     )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
@@ -171,6 +172,7 @@ tidemark topic offsets shows is above the number of records.`,
     'read orders --from 2026-01-31T12:00:00Z --max 10 --format json',
     'read orders --from 2026-01-31 --to 2026-02-01 --filter key=k1',
     'read orders --partition 0 --format raw > copy.log',
+    String.raw`read orders --format '{partition}:{offset}\t{key}\t{value}'`,
     'read orders --follow --rack rack-2',
   ).action(async (topic: string, options: ReadOptions) =>
     (await import('../commands/read.ts')).read(topic, options, around),

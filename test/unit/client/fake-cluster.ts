@@ -293,8 +293,10 @@ export class FakeCluster {
         const { topicId, ...rest } = request as { readonly topicId?: Uint8Array };
         // Whoever means a topic says which.
         const namesTopic = OF_TOPICS.has(method);
-        if (namesTopic && !TOPIC_ID_BYTES.every((byte, at) => byte === topicId?.[at]))
-          { fail(done, 'INVALID_ARGUMENT'); return; }
+        if (namesTopic && !TOPIC_ID_BYTES.every((byte, at) => byte === topicId?.[at])) {
+          fail(done, 'INVALID_ARGUMENT');
+          return;
+        }
         this.adminCalls.push({ method, request: rest });
         done(null, answer(request));
       },
