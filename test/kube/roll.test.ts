@@ -1,12 +1,12 @@
 /** Brokers that are restarted for another configuration or image, while records flow. */
 import { describe, expect, it } from 'vitest';
+import type { DescribeBrokerResponse } from '../../proto/gen/tidemark/v1/admin.ts';
+import { when } from '../cluster/harness/wait.ts';
 import { useKube } from './harness.ts';
 import { OperatedCluster, UNHARMED } from './operated.ts';
 
 /** Nobody has it. */
 const NO_IMAGE = 'registry.test/tidemark:none';
-/** The most that brokers accept as their reserve. */
-const MORE_THAN_IS_FREE = 2 ** 40;
 
 describe('a roll', () => {
   const scene = useKube(async (kube) => {
@@ -30,27 +30,34 @@ describe('a roll', () => {
       [...others, controller].flatMap((id) => [`prepare-stop ${id}`, `delete-pod ${id}`]),
     );
     // The operator's own events are to be found among those of the pods.
-    expect(await cluster.notes('Unhealthy')).toEqual([]);
+    // A kubelet may ask once more before it sees that the process has ended.
+    const unhealthy = await cluster.notes('Unhealthy');
+    expect(unhealthy.filter((note) => !note.endsWith('connect: connection refused'))).toEqual([]);
+    expect(unhealthy.length).toBeLessThanOrEqual(acts.length / 2);
   });
 
   it('is not made for a live option, which takes effect all the same', async () => {
     const { kube, cluster } = scene();
-    await cluster.createTopic('live', '--partitions', '3');
     const before = await cluster.podUids();
-    await cluster.change({ config: { diskReserveBytes: MORE_THAN_IS_FREE } });
-    await cluster.waitStatus('every volume to be full', ({ conditions = [] }) =>
-      conditions.some(({ type, reason }) => type === 'Available' && reason === 'AppendsRefused'),
-    );
-    await expect(
-      kube.tidemark(
-        cluster.server,
-        ['append', 'live', '--partition', '0', '--timeout', '2s'],
-        'refused\n',
-      ),
-    ).rejects.toThrow('are free beyond the reserve');
-    await cluster.change({ config: { diskReserveBytes: null } });
+    const runsWith = (flushIntervalMs: string): Promise<true> =>
+      kube.wait(`brokers to run with ${flushIntervalMs} ms`, async (note) => {
+        const values: (string | undefined)[] = [];
+        for (const brokerId of [0, 1, 2]) {
+          const request = { brokerId };
+          const [found] = await kube.call<DescribeBrokerResponse>(
+            'describeBroker',
+            [cluster.server],
+            request,
+          );
+          values.push(found?.options.find(({ name }) => name === 'flush-interval-ms')?.value);
+        }
+        note(values);
+        return when(values.every((value) => value === flushIntervalMs));
+      });
+    await cluster.change({ config: { flushIntervalMs: 700 } });
+    await runsWith('700');
+    await cluster.change({ config: { flushIntervalMs: null } });
     await cluster.waitReady();
-    await kube.tidemark(cluster.server, ['append', 'live', '--partition', '0'], 'taken\n');
     expect(await cluster.podUids()).toEqual(before);
   });
 
