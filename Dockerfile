@@ -19,7 +19,7 @@ COPY --from=build /built .
 COPY scripts/image-entry.sh scripts/
 RUN ln -s /opt/tidemark/scripts/image-entry.sh /usr/local/bin/tidemark \
   && mkdir -p /var/lib/tidemark && chown 1000:1000 /var/lib/tidemark
-# Data I/O uses fewer threads than the pool has, so that the sync of the quorum log always finds one free.
-ENV NODE_ENV=production UV_THREADPOOL_SIZE=16
+# As scripts/process-environment.mjs has them, with the reasons.
+ENV NODE_ENV=production UV_THREADPOOL_SIZE=16 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_ARENA_MAX=2
 USER 1000:1000
 ENTRYPOINT ["/opt/tidemark/scripts/image-entry.sh"]

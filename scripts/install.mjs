@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PROCESS_ENVIRONMENT } from './process-environment.mjs';
 
 /** The project's folder, without a slash at the end. */
 export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
@@ -171,9 +172,7 @@ export function whyNodeFails(node) {
 export function programEnvironment({ isBuilt = false } = {}) {
   return {
     ...(isBuilt ? {} : { NODE_COMPILE_CACHE: compiledFolder }),
-    // Data I/O uses fewer threads than this, so that the sync of the quorum log always finds one
-    // free.
-    UV_THREADPOOL_SIZE: '16',
+    ...PROCESS_ENVIRONMENT,
     ...process.env,
   };
 }

@@ -87,6 +87,11 @@ export class Budget {
     return this.#held.streams;
   }
 
+  /** Is so much memory held that more is refused? */
+  get isTight(): boolean {
+    return this.#held.bytes > this.limits.bytes * REFUSE_SHARE;
+  }
+
   connections(door: Door): number {
     return this.#connections[door];
   }

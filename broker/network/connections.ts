@@ -8,6 +8,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { collectGarbageSoon } from '../../process/garbage.ts';
 import type { Held } from '../messages/held.ts';
 import { type Budget, type Door, type Excess, addressKey, type Holder } from './budget.ts';
 import { StreamAccount } from './stream-account.ts';
@@ -85,6 +86,7 @@ export class Connections {
     const holder = budget.connect(door, address, (excess) => {
       pressure.closed(excess, address, holder instanceof Object ? holder.bytes : 0);
       if (connection !== null) cut(connection);
+      collectGarbageSoon();
     });
     if (typeof holder === 'string') {
       socket.destroy();
@@ -179,7 +181,10 @@ export class Connections {
     new StreamAccount({
       stream,
       isUnary: isUnary(String(headers[':path'])),
-      onChange: (bytes) => budget.add(holder, bytes),
+      onChange: (bytes) => {
+        budget.add(holder, bytes);
+        if (bytes > 0 && budget.isTight) collectGarbageSoon();
+      },
     });
     budget.openStream(holder);
   }

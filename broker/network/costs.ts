@@ -43,7 +43,7 @@ export interface Machine {
  * The rest is for the program itself (100 MiB at rest), newest batches (`tail-cache-bytes`), what
  * is on its way to a disk, and what no longer counts and is not collected yet.
  */
-const MEMORY_SHARE = 1 / 6;
+const MEMORY_SHARE = 1 / 8;
 /** The rest is for logs, channels to other brokers, and the program itself. */
 const CLIENT_DESCRIPTORS_SHARE = 3 / 8;
 const INTERNAL_DESCRIPTORS_SHARE = 1 / 8;

@@ -114,16 +114,13 @@ export class LogReader {
     this.#hints.delete(fromOffset);
     const position = hint ?? (await segment.locate(fromOffset)).position;
     const end = segment.bytes;
-    const wanted = Math.min(
-      Math.max(request.bytesMax, HEADER_BYTES),
-      READ_BYTES_MAX,
-      end - position,
-    );
-    let bytes = await this.#load(segment, position, wanted);
+    const most = Math.min(Math.max(request.bytesMax, HEADER_BYTES), READ_BYTES_MAX);
+    const wanted = Math.max(0, Math.min(most, end - position));
+    let bytes = await segment.load(position, wanted);
     const firstBytes = bytes.length < HEADER_BYTES ? 0 : frameLength(bytes, 0);
     // One frame is always answered, however few bytes were asked.
     if (firstBytes > bytes.length && firstBytes <= end - position)
-      bytes = await this.#load(segment, position, firstBytes);
+      bytes = await segment.load(position, firstBytes);
     const { nextOffset, length } = this.#checkFrames(bytes, request);
     if (position + length < end && length > 0) this.#remember(nextOffset, position + length);
     return { chunks: length === 0 ? [] : [bytes.subarray(0, length)], nextOffset };
@@ -165,12 +162,6 @@ export class LogReader {
     if (!isStamped(bytes, at, this.#target, crc32))
       this.#refuse(offset, "the leader's checksum does not match this partition and place");
     return header;
-  }
-
-  async #load(segment: Segment, position: number, length: number): Promise<Uint8Array> {
-    // Of its own memory, not of the shared pool: the bytes outlive this call in network queues.
-    const bytes = Buffer.allocUnsafeSlow(Math.max(length, 0));
-    return bytes.subarray(0, await segment.readAt(bytes, position));
   }
 
   #remember(offset: Offset, position: number): void {

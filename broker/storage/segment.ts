@@ -83,6 +83,11 @@ export class Segment {
     return (into, position) => this.#volume.read(this.path, into, position);
   }
 
+  /** Up to so many bytes of the file, in memory of their own. */
+  load(position: number, length: number): Promise<Uint8Array> {
+    return this.#volume.readNew(this.path, length, position);
+  }
+
   /** Makes or opens the file for appending. */
   async openWriter(): Promise<void> {
     this.#writer ??= await this.#volume.control.open(this.path, 'write');

@@ -107,6 +107,19 @@ export class Volume {
     );
   }
 
+  /**
+   * Up to so many bytes at a position, in memory of their own. It is taken when the read's turn has
+   * come: however many readers wait, only reads that run hold any.
+   */
+  readNew(path: string, length: number, position: number): Promise<Uint8Array> {
+    return this.#gate.run(() =>
+      this.#readers.use(path, async (file) => {
+        const bytes = Buffer.allocUnsafeSlow(length);
+        return bytes.subarray(0, await readFully(this.files, file, bytes, position));
+      }),
+    );
+  }
+
   /** Makes written data durable. Its failure is the disk's, for want of space too (P3). */
   async sync(file: number): Promise<void> {
     try {

@@ -103,7 +103,7 @@ describe('broker in a container of 300 MiB', () => {
     await cluster.wait('appends that go on after it', () => when(calm.appended > after + 10));
     await calm.stop();
     const held = await broker.metric('tidemark_connection_memory_limit_bytes');
-    expect(held).toBe(MEMORY_BYTES / 6);
+    expect(held).toBe(MEMORY_BYTES / 8);
     expect([broker.pid, broker.isRunning]).toEqual([pid, true]);
     console.info(name, done, {
       appended: calm.appended,

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PROCESS_ENVIRONMENT } from '../../../scripts/process-environment.mjs';
 
 /** How a process ended. */
 export interface Ending {
@@ -91,10 +92,13 @@ export class Child {
   }
 }
 
-/** Without the tests' own place for what Node compiled: a built program has one beside it. */
+/**
+ * As the launcher starts programs. Without the tests' own place for what Node compiled: a built
+ * program has one beside it.
+ */
 function environment(): NodeJS.ProcessEnv {
   const { NODE_COMPILE_CACHE: _, ...env } = process.env;
-  return env;
+  return { ...PROCESS_ENVIRONMENT, ...env };
 }
 
 /** The last lines of a file, or nothing where there is no file. */

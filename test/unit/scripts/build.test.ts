@@ -30,6 +30,7 @@ const SOURCES = {
   'scripts/program.mjs': undefined,
   'scripts/build.mjs': undefined,
   'scripts/install.mjs': undefined,
+  'scripts/process-environment.mjs': undefined,
   'process/uncaught.ts': undefined,
   'process/source-lines.ts': undefined,
   'proto/tidemark.binpb': '',

@@ -20,8 +20,8 @@ const OPTIONS: CostOptions = {
 };
 
 describe('budgetLimits', () => {
-  it('takes a sixth of the memory, unless an option says how much', () => {
-    const machine = { memoryBytes: 300 * MIB, descriptors: 20_000 };
+  it('takes an eighth of the memory, unless an option says how much', () => {
+    const machine = { memoryBytes: 400 * MIB, descriptors: 20_000 };
     expect(budgetLimits(OPTIONS, machine).bytes).toBe(50 * MIB);
     expect(budgetLimits({ ...OPTIONS, memoryBudgetBytes: 5 * MIB }, machine).bytes).toBe(5 * MIB);
   });
