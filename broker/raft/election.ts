@@ -49,11 +49,29 @@ export function tickLeader(core: Core, leading: LeaderState): void {
   advanceTransfer(core, leading);
 }
 
-function isQuorumHeard(core: Core, { progress }: LeaderState): boolean {
-  const since = core.now - core.settings.checkQuorumTicks;
+/** Whether it is so many ticks from now, if nothing is heard until then. */
+function isQuorumHeard(core: Core, { progress }: LeaderState, ticks = 0): boolean {
+  const since = core.now + ticks - core.settings.checkQuorumTicks;
   return core.isMajority(
     (peer) => isSamePeer(peer, core.self) || (progress.get(peerKey(peer))?.heardAt ?? -1) >= since,
   );
+}
+
+/**
+ * How many of the next ticks do nothing unless another input comes, counted from below: whoever has
+ * a leader, or leads and is heard, waits for a time; everyone else is at work.
+ */
+export function ticksAtRest(core: Core): number {
+  const { electionTicksMin } = core.settings;
+  if (core.leading !== null) return leaderTicksAtRest(core, core.leading);
+  if (core.leader === null || core.campaign !== null) return 0;
+  const dueAt = core.role === 'learner' ? core.heardLeaderAt + electionTicksMin : core.electionAt;
+  return Math.max(0, dueAt - core.now - 1);
+}
+
+function leaderTicksAtRest(core: Core, leading: LeaderState): number {
+  const ticks = Math.max(0, leading.heartbeatAt - core.now - 1);
+  return leading.transfer === null && isQuorumHeard(core, leading, ticks) ? ticks : 0;
 }
 
 /** Time passed, for everyone else. */

@@ -21,6 +21,7 @@ import {
   onVoteReply,
   tickFollower,
   tickLeader,
+  ticksAtRest,
 } from './election.ts';
 import { messageFault } from './faults.ts';
 import { checkLog, checkStep, markOf } from './invariants.ts';
@@ -99,6 +100,11 @@ export class Raft {
 
   status(): RaftStatus {
     return this.#core.status();
+  }
+
+  /** How many of the next ticks do nothing unless another input comes; 0: the next may. */
+  ticksAtRest(): number {
+    return ticksAtRest(this.#core);
   }
 
   /** The entry at `index`; null when it does not exist or was compacted away. */

@@ -26,14 +26,13 @@ import type {
   Snapshot,
 } from '../../raft/types.ts';
 import { STARTS_PER_EPOCH } from '../ports.ts';
-import type { Cancel, Clock } from '../../../base/clock.ts';
+import type { Clock } from '../../../base/clock.ts';
 import type { Peers, QuorumLog } from '../ports.ts';
 import { StepQueue } from '../step-queue.ts';
 import { DecisionLog } from './decision-log.ts';
+import { RaftTime } from './raft-time.ts';
 import { reasonOf } from '../../../base/reason.ts';
 
-/** Period of the core's tick. */
-export const RAFT_TICK_MS = 10;
 /** Refused messages are told of at most this often. */
 const REFUSAL_QUIET_MS = 1_000;
 /** Index of the snapshot that a cluster is formed with: it has no image. */
@@ -94,7 +93,7 @@ export class Quorum {
   readonly #steps = new StepQueue<RaftInput>((input) => {
     this.#carryOut(this.#raft.step(input));
   });
-  #cancelTick: Cancel = () => {};
+  readonly #time: RaftTime;
 
   constructor(options: QuorumOptions) {
     this.#options = options;
@@ -112,19 +111,22 @@ export class Quorum {
       options.durable,
     );
     this.#status = this.#raft.status();
+    this.#time = new RaftTime({
+      clock: options.clock,
+      ticksAtRest: () => this.#raft.ticksAtRest(),
+      tick: () => this.#steps.push({ kind: 'tick' }),
+    });
   }
 
   start(): void {
     if (this.#unreadable !== null) this.#noteUnreadable(this.#unreadable);
     this.#announceImage();
-    this.#cancelTick = this.#options.clock.every(RAFT_TICK_MS, () => {
-      this.step({ kind: 'tick' });
-    });
+    this.#time.start();
   }
 
   close(): void {
     this.#steps.close();
-    this.#cancelTick();
+    this.#time.close();
     for (const pending of this.#pending.values()) {
       pending.reject(
         new BrokerError(
@@ -187,7 +189,9 @@ export class Quorum {
 
   /** One input for the core. */
   step(input: RaftInput): void {
+    this.#time.pass();
     this.#steps.push(input);
+    this.#time.sleep();
   }
 
   #request(input: (id: number) => RaftInput): Promise<number> {

@@ -6,7 +6,14 @@
 import { Random } from '../../../base/random.ts';
 import { isSamePeer, peerKey } from '../../../broker/raft/peer.ts';
 import { bootstrap } from '../../../broker/raft/raft.ts';
-import type { Envelope, Peer, PeerKey, RaftInput, RaftOutput } from '../../../broker/raft/types.ts';
+import type {
+  Envelope,
+  Peer,
+  PeerKey,
+  RaftInput,
+  RaftOutput,
+  RaftStatus,
+} from '../../../broker/raft/types.ts';
 import { allCheckers, Violation } from './checkers.ts';
 import type { Checker, Request } from './checkers.ts';
 import { absurd } from './absurd.ts';
@@ -196,7 +203,10 @@ export class World {
 
   #step(node: SimNode, input: RaftInput, isHonest = true): void {
     if (node.raft === null) return;
+    const restTicks = input.kind === 'tick' ? node.raft.ticksAtRest() : 0;
+    const before = node.raft.status();
     const output = node.raft.step(input);
+    if (restTicks > 0) checkRest(node, restTicks, before, output);
     if (isHonest && output.refused !== null)
       throw new Violation(`honest messages are heard: ${node.key} refused ${output.refused}`);
     this.#traceStep(node, input, output);
@@ -625,4 +635,17 @@ export class World {
       `${String(this.now).padStart(6)} ${node.key} ${cause} -> ${role}@${term} ${commitIndex}/${lastIndex}${sent === '' ? '' : ` | ${sent}`}`,
     );
   }
+}
+
+/** A tick of which the core said that it does nothing. The runtime leaves such ticks for later. */
+function checkRest(node: SimNode, ticks: number, before: RaftStatus, output: RaftOutput): void {
+  const { send, sendAfter, writes, committed, proposals, reads, status } = output;
+  const made = [send, sendAfter, writes, committed, proposals, reads].flat();
+  const hasMoved =
+    status.role !== before.role ||
+    status.term !== before.term ||
+    status.isLeaderReady !== before.isLeaderReady ||
+    !isSamePeer(status.leader, before.leader);
+  if (made.length > 0 || hasMoved || (node.raft?.ticksAtRest() ?? 0) < ticks - 1)
+    throw new Violation(`a tick at rest does nothing: ${node.key} with ${ticks} of them ahead`);
 }
