@@ -45,6 +45,9 @@ export const REPLICATION_FACTOR_MAX = 16;
  */
 export const ABILITIES_PER_HEARTBEAT_MAX = 1_000;
 
+/** Changes of sync sets in one request to the controller: one entry of its log. */
+export const SYNC_SET_CHANGES_MAX = 500;
+
 // Batches and messages
 
 /**

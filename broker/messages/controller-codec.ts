@@ -7,15 +7,17 @@ import {
   PARTITIONS_PER_TOPIC_MAX,
   PORT_MAX,
   REPLICATION_FACTOR_MAX,
+  SYNC_SET_CHANGES_MAX,
 } from '../../base/limits.ts';
 import { assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { NO_BROKER, type PartitionEpoch } from '../../base/units.ts';
 import type {
   InitProducerRequest,
   AbilityStatement,
   AlterSyncSetRequest,
+  AlterSyncSetsRequest,
   AskedRequest,
   ControllerReply,
   Decision,
@@ -24,10 +26,12 @@ import type {
   HeartbeatRequest,
   RegisterRequest,
   RevokeAccessRequest,
+  SyncSetChange,
 } from '../metadata/controller-types.ts';
 import type { ProcessStart } from '../metadata/types.ts';
 import type {
   AlterSyncSet,
+  AlterSyncSets,
   DecideRequest,
   DecideResponse,
   Heartbeat,
@@ -35,6 +39,7 @@ import type {
   Reassign,
   Register,
   ReplicaAbility,
+  SyncSetOutcome,
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { errorFromMessage, errorToMessage } from '../../wire/grpc/errors.ts';
 import {
@@ -123,6 +128,8 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
       return heartbeatField(request.value);
     case 'alterSyncSet':
       return alterSyncSetField(request.value);
+    case 'alterSyncSets':
+      return alterSyncSetsField(request.value);
     case 'createTopic':
       return createTopicField(
         request.value.topicId,
@@ -224,6 +231,8 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     }
     case 'alter-sync-set':
       return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
+    case 'alter-sync-sets':
+      return { $case: 'alterSyncSets', value: alterSyncSetsToMessage(request) };
     case 'create-topic':
       return {
         $case: 'createTopic',
@@ -338,9 +347,13 @@ function heartbeatField(heartbeat: Heartbeat): HeartbeatRequest {
   };
 }
 
-function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest): AlterSyncSet {
+function alterSyncSetToMessage({
+  change,
+  ...rest
+}: Omit<AlterSyncSetRequest, 'kind'>): AlterSyncSet {
+  const { brokerId, brokerEpoch, topicId, partition, leaderEpoch, partitionEpoch } = rest;
   const message: AlterSyncSet = {
-    ...rest,
+    ...{ brokerId, brokerEpoch, topicId, partition, leaderEpoch, partitionEpoch },
     add: undefined,
     remove: undefined,
     trust: undefined,
@@ -367,12 +380,45 @@ function alterSyncSetToMessage({ kind: _, change, ...rest }: AlterSyncSetRequest
   }
 }
 
+function alterSyncSetsToMessage({
+  brokerId,
+  brokerEpoch,
+  changes,
+}: AlterSyncSetsRequest): AlterSyncSets {
+  const sender = { brokerId: 0, brokerEpoch: 0 };
+  return {
+    brokerId,
+    brokerEpoch,
+    changes: changes.map((change) => alterSyncSetToMessage({ ...change, ...sender })),
+  };
+}
+
 function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
-  const { leaderEpoch, partitionEpoch, brokerEpoch } = message;
   return {
     kind: 'alter-sync-set',
     brokerId: brokerIdField('broker_id', message.brokerId),
+    brokerEpoch: message.brokerEpoch,
+    ...syncSetChangeField(message),
+  };
+}
+
+function alterSyncSetsField({
+  brokerId,
+  brokerEpoch,
+  changes,
+}: AlterSyncSets): AlterSyncSetsRequest {
+  integerField('changes length', changes.length, 1, SYNC_SET_CHANGES_MAX);
+  return {
+    kind: 'alter-sync-sets',
+    brokerId: brokerIdField('broker_id', brokerId),
     brokerEpoch,
+    changes: changes.map(syncSetChangeField),
+  };
+}
+
+function syncSetChangeField(message: AlterSyncSet): SyncSetChange {
+  const { leaderEpoch, partitionEpoch } = message;
+  return {
     topicId: uuidField('topic_id', message.topicId),
     partition: integerField('partition', message.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1),
     leaderEpoch,
@@ -389,7 +435,7 @@ function changeField({
   handOver,
   distrust,
   memberEpoch,
-}: AlterSyncSet): AlterSyncSetRequest['change'] {
+}: AlterSyncSet): SyncSetChange['change'] {
   const stated = [add, remove, trust, raise, handOver, distrust].filter(
     (value) => value !== undefined,
   );
@@ -429,6 +475,8 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
       return { $case: 'heartbeat', value: heartbeatReplyToMessage(reply) };
     case 'alter-sync-set':
       return { $case: 'partitionEpoch', value: reply.partitionEpoch };
+    case 'alter-sync-sets':
+      return { $case: 'syncSets', value: { outcomes: reply.outcomes.map(outcomeToMessage) } };
     case 'create-topic':
       return { $case: 'topicId', value: reply.topicId };
     case 'alter-topic':
@@ -453,6 +501,16 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     default:
       return assertNever(reply);
   }
+}
+
+function outcomeToMessage(outcome: PartitionEpoch | BrokerError): SyncSetOutcome {
+  return outcome instanceof BrokerError
+    ? { partitionEpoch: 0, error: errorToMessage(outcome) }
+    : { partitionEpoch: outcome, error: undefined };
+}
+
+function outcomeField({ partitionEpoch, error }: SyncSetOutcome): PartitionEpoch | BrokerError {
+  return error === undefined ? partitionEpoch : errorFromMessage(error);
 }
 
 function heartbeatReplyToMessage({
@@ -490,6 +548,8 @@ function replyValue(
     }
     case 'partitionEpoch':
       return { kind: 'alter-sync-set', partitionEpoch: reply.value };
+    case 'syncSets':
+      return { kind: 'alter-sync-sets', outcomes: reply.value.outcomes.map(outcomeField) };
     case 'topicId':
       return { kind: 'create-topic', topicId: uuidField('topic_id', reply.value) };
     case 'done':

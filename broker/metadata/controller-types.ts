@@ -97,11 +97,8 @@ export interface HeartbeatRequest {
   readonly abilities?: readonly AbilityStatement[];
 }
 
-/** A leader asks for a change of (S, q) (rules 11 to 13). Compare-and-set on both epochs. */
-export interface AlterSyncSetRequest {
-  readonly kind: 'alter-sync-set';
-  readonly brokerId: BrokerId;
-  readonly brokerEpoch: BrokerEpoch;
+/** A change of (S, q) that a leader asks for. Compare-and-set on both epochs. */
+export interface SyncSetChange {
   readonly topicId: TopicId;
   readonly partition: number;
   readonly leaderEpoch: LeaderEpoch;
@@ -122,6 +119,25 @@ export interface AlterSyncSetRequest {
     | { readonly op: 'distrust'; readonly member: BrokerId }
     /** The leader has drained for the successor that metadata named: let it lead. */
     | { readonly op: 'hand-over'; readonly successor: BrokerId };
+}
+
+/** A leader asks for a change of (S, q) (rules 11 to 13). */
+export interface AlterSyncSetRequest extends SyncSetChange {
+  readonly kind: 'alter-sync-set';
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+}
+
+/**
+ * The same for many partitions, each judged alone (as AlterPartition of KIP-497): of a broker that
+ * comes back, every leader has something to ask for in the same second.
+ */
+export interface AlterSyncSetsRequest {
+  readonly kind: 'alter-sync-sets';
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+  /** From 1 to {@link SYNC_SET_CHANGES_MAX}. */
+  readonly changes: readonly SyncSetChange[];
 }
 
 /** What the sender of a request went by: what has changed since makes the request late. */
@@ -281,6 +297,7 @@ export type ControllerRequest =
   | RegisterRequest
   | HeartbeatRequest
   | AlterSyncSetRequest
+  | AlterSyncSetsRequest
   | InitProducerRequest
   | AskedRequest;
 
@@ -308,6 +325,11 @@ export type ControllerReply =
       readonly clockSkewMs?: number;
     }
   | { readonly kind: 'alter-sync-set'; readonly partitionEpoch: PartitionEpoch }
+  /** One outcome for each change: the new partition epoch, or why it was refused. */
+  | {
+      readonly kind: 'alter-sync-sets';
+      readonly outcomes: readonly (PartitionEpoch | BrokerError)[];
+    }
   | { readonly kind: 'create-topic'; readonly topicId: TopicId }
   | { readonly kind: 'alter-topic' }
   | { readonly kind: 'delete-topic' }

@@ -36,6 +36,7 @@ export const FEATURE_LEVELS = [
     adds: 'trims: every broker reads them in a log, and begins it there',
   },
   { level: 8, adds: 'rules of access' },
+  { level: 9, adds: 'changes of many sync sets in one request' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -61,6 +62,8 @@ export const LEVEL_OF_EXPECTED_ENDS = 6;
 export const LEVEL_OF_TRIMS = 7;
 /** Level of rules of access. */
 export const LEVEL_OF_ACCESS = 8;
+/** Level of changes of many sync sets in one request. */
+export const LEVEL_OF_CHANGES = 9;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {

@@ -79,7 +79,8 @@ function speakerOf(request: ControllerRequest): BrokerId | null {
   const isOwn =
     request.kind === 'register' ||
     request.kind === 'heartbeat' ||
-    request.kind === 'alter-sync-set';
+    request.kind === 'alter-sync-set' ||
+    request.kind === 'alter-sync-sets';
   return isOwn ? request.brokerId : null;
 }
 

@@ -30,6 +30,7 @@ import { ProducerFence } from './partitions/producer-fence.ts';
 import { Replicas } from './partitions/replicas.ts';
 import type { Replica, ReplicaHost } from './partitions/replica.ts';
 import { RetentionDriver } from './partitions/retention-driver.ts';
+import { SyncSetChanges } from './partitions/sync-set-changes.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What a member tells the broker around it. */
@@ -51,7 +52,7 @@ interface Recovered {
 }
 
 const REPLICA_TICK_MS = 100;
-const SYNC_SET_DEADLINE_MS = 2_000;
+const PRODUCER_ID_DEADLINE_MS = 2_000;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
 
@@ -72,6 +73,7 @@ export class Member {
   readonly #admission: FollowerAdmission;
   readonly #retention: RetentionDriver;
   readonly #seat: ControllerSeat;
+  readonly #changes: SyncSetChanges;
   readonly #orderlyStop: OrderlyStop;
   readonly #producerFence = new ProducerFence(
     () => this.quorum.image,
@@ -129,6 +131,12 @@ export class Member {
       clusterId: this.meta.clusterId,
       quorum: this.quorum,
       inspectLocal: (inspection, deadlineMs) => this.#admission.inspect(inspection, deadlineMs),
+    });
+    this.#changes = new SyncSetChanges({
+      clock: options.clock,
+      image: () => this.quorum.image,
+      sender: () => ({ brokerId: options.brokerId, brokerEpoch: this.lifecycle.brokerEpoch }),
+      decide: (request, deadlineMs) => this.#seat.decide(request, deadlineMs),
     });
     this.#peerFinder = this.#newPeerFinder();
     this.#admission = new FollowerAdmission({
@@ -566,7 +574,7 @@ export class Member {
   async #takeProducerId(): Promise<number> {
     const reply = await this.#seat.decide(
       { kind: 'init-producer', name: '' },
-      SYNC_SET_DEADLINE_MS,
+      PRODUCER_ID_DEADLINE_MS,
     );
     if (reply.kind !== 'init-producer')
       throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
@@ -576,21 +584,7 @@ export class Member {
   async #proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void> {
     const { leaderEpoch, partitionEpoch, change } = proposal;
     const { topicId, partition } = replica;
-    const { brokerEpoch } = this.lifecycle;
-    const { brokerId } = this.#self;
-    await this.#seat.decide(
-      {
-        kind: 'alter-sync-set',
-        brokerId,
-        brokerEpoch,
-        topicId,
-        partition,
-        leaderEpoch,
-        partitionEpoch,
-        change,
-      },
-      SYNC_SET_DEADLINE_MS,
-    );
+    await this.#changes.propose({ topicId, partition, leaderEpoch, partitionEpoch, change });
     this.#options.onFact('sync-set-change', {
       partition: replica.name,
       op: change.op,

@@ -59,6 +59,19 @@ export const METADATA: readonly Mutation[] = [
     ],
   },
   {
+    id: 'changes-judged-by-the-image-before',
+    rule: 'rule 11',
+    what: 'the controller judges each of many changes of sync sets as if those before it had not been',
+    edits: [
+      {
+        file: SYNC_SET,
+        find: 'const state = alterSyncSet(image, view, request);',
+        replace: 'const state = alterSyncSet(before, view, request);',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/metadata/controller/sync-sets.test.ts' }],
+  },
+  {
     id: 'controller-that-is-behind-refuses',
     rule: 'rule 11',
     what: 'a controller that is behind refuses for certain what it does not know yet',

@@ -44,7 +44,7 @@ import { isRegistered, judgeRegistration, registrationRecord } from './registrat
 import { settledRows } from './rows.ts';
 import type { RowChange } from './rows.ts';
 import { Sessions } from './sessions.ts';
-import { alterSyncSet, checkSender } from './sync-set.ts';
+import { alterSyncSet, alterSyncSets, checkSender } from './sync-set.ts';
 import { alterTopic, createTopic } from './topics.ts';
 import { WaitingRaises } from './waiting.ts';
 
@@ -107,10 +107,7 @@ export class Controller {
     return this.#output;
   }
 
-  /**
-   * Repairs what the controller before may have left half done, and looks at once who is still
-   * there: the dead are replaced now.
-   */
+  /** Repairs what the controller before left half done, and looks at once who is still there. */
   #start(): void {
     this.#isStarted = true;
     for (const topic of this.#image.topics.values()) {
@@ -187,6 +184,11 @@ export class Controller {
         const state = alterSyncSet(this.#image, this.#view(), request);
         this.#propose([{ kind: 'partition-changed', topicId: request.topicId, state }]);
         return { kind: 'alter-sync-set', partitionEpoch: state.partitionEpoch };
+      }
+      case 'alter-sync-sets': {
+        const { records, outcomes } = alterSyncSets(this.#image, this.#view(), request);
+        this.#propose(records);
+        return { kind: request.kind, outcomes };
       }
       case 'create-topic': {
         const records = createTopic(this.#image, request, this.#options);

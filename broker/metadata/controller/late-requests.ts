@@ -96,6 +96,7 @@ function subjectOf(request: ControllerRequest): string | null {
       return accessSubject(request.place);
     case 'heartbeat':
     case 'alter-sync-set':
+    case 'alter-sync-sets':
     case 'init-producer':
       return null;
     default:

@@ -4,8 +4,13 @@
  */
 import { assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import type { BrokerEpoch, BrokerId } from '../../../base/units.ts';
-import type { AlterSyncSetRequest } from '../controller-types.ts';
+import type { BrokerEpoch, BrokerId, PartitionEpoch } from '../../../base/units.ts';
+import { apply } from '../apply.ts';
+import type {
+  AlterSyncSetRequest,
+  AlterSyncSetsRequest,
+  SyncSetChange,
+} from '../controller-types.ts';
 import {
   allowsRemoval,
   canSucceed,
@@ -18,7 +23,13 @@ import {
   withoutMember,
 } from '../leader-election.ts';
 import type { BrokerView } from '../leader-election.ts';
-import type { BrokerState, MetadataImage, PartitionState, TopicConfig } from '../types.ts';
+import type {
+  BrokerState,
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+  TopicConfig,
+} from '../types.ts';
 
 /** The row after the change, with its epochs. Throws {@link BrokerError}. */
 export function alterSyncSet(
@@ -54,11 +65,43 @@ export function alterSyncSet(
 }
 
 /**
+ * The same for many changes of one sender: each is judged after those before it, and refused alone.
+ * Throws {@link BrokerError} where the sender is not the present incarnation.
+ */
+export function alterSyncSets(
+  before: MetadataImage,
+  view: BrokerView,
+  { brokerId, brokerEpoch, changes }: AlterSyncSetsRequest,
+): {
+  readonly outcomes: readonly (PartitionEpoch | BrokerError)[];
+  readonly records: readonly MetadataRecord[];
+} {
+  checkSender(before, brokerId, brokerEpoch);
+  let image = before;
+  const records: MetadataRecord[] = [];
+  const outcomes = changes.map((change) => {
+    try {
+      const request = { kind: 'alter-sync-set', brokerId, brokerEpoch, ...change } as const;
+      const state = alterSyncSet(image, view, request);
+      const { topicId } = change;
+      const record: MetadataRecord = { kind: 'partition-changed', topicId, state };
+      image = apply(image, [record], image);
+      records.push(record);
+      return state.partitionEpoch;
+    } catch (error) {
+      if (error instanceof BrokerError) return error;
+      throw error;
+    }
+  });
+  return { outcomes, records };
+}
+
+/**
  * A leader whose addition had an unknown outcome asks to remove the member, in S or not; one whose
  * raise had asks to stay at the present q. Under the next partition epoch that change can no longer
  * come into force, and HW need not wait for it (rule 12).
  */
-function cancelled(state: PartitionState, { change }: AlterSyncSetRequest): PartitionState | null {
+function cancelled(state: PartitionState, { change }: SyncSetChange): PartitionState | null {
   const isCancel =
     (change.op === 'remove' && !state.syncSet.includes(change.member)) ||
     (change.op === 'raise' && change.quorum === state.quorum);
@@ -140,11 +183,7 @@ interface Row {
   readonly view: BrokerView;
 }
 
-function alter(
-  image: MetadataImage,
-  row: Row,
-  change: AlterSyncSetRequest['change'],
-): PartitionState {
+function alter(image: MetadataImage, row: Row, change: SyncSetChange['change']): PartitionState {
   switch (change.op) {
     case 'add':
       checkCertificate(image, row, change);

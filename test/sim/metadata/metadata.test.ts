@@ -8,7 +8,7 @@ import type { WorldOptions } from './world.ts';
 
 /** Walks per kind of topic; each takes some 10 ms. */
 const SEEDS = 120;
-const STEPS = 4000;
+const STEPS = 5000;
 
 describe.each<{ mode: WorldOptions['mode'] }>([
   { mode: 'in-sync' },
@@ -16,7 +16,15 @@ describe.each<{ mode: WorldOptions['mode'] }>([
   { mode: 'any' },
 ])('Controller with topics in mode $mode', ({ mode }) => {
   test(`loses no acknowledged record without a report and heals, over ${String(SEEDS)} seeds`, () => {
-    const total = { commits: 0, moves: 0, handOvers: 0, removals: 0, late: 0, unable: 0 };
+    const total = {
+      commits: 0,
+      moves: 0,
+      together: 0,
+      handOvers: 0,
+      removals: 0,
+      late: 0,
+      unable: 0,
+    };
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const world = new World({ seed, steps: STEPS, flaw: 'none', mode });
       try {
@@ -31,6 +39,7 @@ describe.each<{ mode: WorldOptions['mode'] }>([
     expect(total.commits).toBeGreaterThan(SEEDS * 20);
     expect(total.moves).toBeGreaterThan(SEEDS / 2);
     expect(Math.min(total.handOvers, total.removals)).toBeGreaterThan(SEEDS / 20);
+    expect(total.together).toBeGreaterThan(SEEDS);
     expect(Math.min(total.late, total.unable)).toBeGreaterThan(SEEDS);
   });
 });

@@ -168,6 +168,22 @@ export class ModelBroker {
     if (this.disk.session !== null) this.disk.session = { ...this.disk.session, boot: -1 };
   }
 
+  /**
+   * A volume restored from a snapshot claims to be warm, and its session epoch gives it away. One
+   * of the last incarnation unfenced could not be told by that: it is the mount identity that fails
+   * it, on the broker's side.
+   */
+  rollBack(snapshot: ModelDisk, unfencedEpoch: number): void {
+    if (snapshot.session === null) return;
+    const { epoch } = snapshot.session;
+    const isSameIncarnation =
+      epoch >= unfencedEpoch || snapshot.directoryId !== this.disk.directoryId;
+    const session = { epoch, boot: isSameIncarnation ? -1 : this.boot };
+    this.disk = { ...snapshot, isClean: false, session };
+    this.isPutBack = true;
+    this.isTainted = true;
+  }
+
   topic(): TopicState | undefined {
     return this.image.topics.get('t');
   }
@@ -364,6 +380,15 @@ export class ModelBroker {
     };
     leading.inFlight = { syncSet, quorum, request, sends: 0 };
     return leading.inFlight;
+  }
+
+  /** Changes that other partitions led here have under way. */
+  waitingBeside(change: InFlight): { readonly partition: number; readonly change: InFlight }[] {
+    return (this.process?.leading ?? []).flatMap((leading, partition) => {
+      const other = leading?.inFlight ?? null;
+      const isOfSender = other?.request.brokerEpoch === change.request.brokerEpoch;
+      return other !== null && other !== change && isOfSender ? [{ partition, change: other }] : [];
+    });
   }
 
   /** The change was refused for good. */

@@ -8,14 +8,18 @@ import { apply, emptyImage } from '../../../broker/metadata/apply.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../broker/metadata/config.ts';
-import { FEATURE_LEVEL_MAX } from '../../../broker/metadata/features.ts';
+import {
+  FEATURE_LEVEL_MAX,
+  hasLevel,
+  LEVEL_OF_CHANGES,
+} from '../../../broker/metadata/features.ts';
 import { Controller } from '../../../broker/metadata/controller/controller.ts';
 import type {
   AlterTopicRequest,
   ControllerInput,
   ControllerOutput,
-  ControllerReply,
   ControllerRequest,
+  SyncSetChange,
 } from '../../../broker/metadata/controller-types.ts';
 import type {
   MetadataImage,
@@ -26,6 +30,7 @@ import type {
 import { Checks } from './checks.ts';
 import { emptyDisk, ModelBroker } from './model-broker.ts';
 import type { InFlight, ModelDisk, ModelFlaw } from './model-broker.ts';
+import { emptyStats, ownReply, type Reply } from './replies.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -34,8 +39,6 @@ export interface WorldOptions {
   /** Commit mode of the topic; `any` also changes it on the way. */
   readonly mode: 'in-sync' | 'quorum' | 'any';
 }
-
-type Reply = ControllerReply | BrokerError;
 
 const PARTITIONS = 2;
 const SESSION_MS = 3000;
@@ -51,6 +54,7 @@ const REPEATED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'register',
   'heartbeat',
   'alter-sync-set',
+  'alter-sync-sets',
 ]);
 
 export class World {
@@ -71,10 +75,7 @@ export class World {
    * answered, or at another controller.
    */
   #late: ControllerRequest[] = [];
-  /**
-   * An addition that is on its way for long: what its certificate says may be of a disk that is
-   * gone.
-   */
+  /** An addition that is on its way for long: its certificate may be of a disk that is gone. */
   #held: {
     readonly broker: ModelBroker;
     readonly partition: number;
@@ -84,20 +85,9 @@ export class World {
   #nextId = 1;
   #nextDirectory = 1;
   #nowMs = 0;
-  /** Faults are over: what follows must heal. */
+  /** No more faults. */
   #isHealing = false;
-  readonly stats = {
-    commits: 0,
-    losses: 0,
-    leaders: 0,
-    lossyEvents: 0,
-    controllers: 0,
-    moves: 0,
-    handOvers: 0,
-    removals: 0,
-    late: 0,
-    unable: 0,
-  };
+  readonly stats = emptyStats();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -107,10 +97,7 @@ export class World {
     const image = apply(
       emptyImage(),
       [{ kind: 'cluster', clusterId: 'c', featureLevel: FEATURE_LEVEL_MAX }],
-      {
-        index: 1,
-        term: 1,
-      },
+      { index: 1, term: 1 },
     );
     this.#images.push(image);
     const count = 3 + random.below(3);
@@ -456,25 +443,10 @@ export class World {
     broker.isTainted = true;
   }
 
-  /**
-   * A volume restored from a snapshot claims to be warm, and its session epoch gives it away. One
-   * of the last incarnation unfenced could not be told by that: it is the mount identity that fails
-   * it, on the broker's side.
-   */
   #rollBack(broker: ModelBroker): void {
     const snapshot = this.#snapshots.get(broker.brokerId);
-    if (snapshot === undefined || snapshot.session === null) return;
     const unfencedEpoch = this.#committed.brokers.get(broker.brokerId)?.unfencedEpoch ?? 0;
-    const isSameIncarnation =
-      snapshot.session.epoch >= unfencedEpoch || snapshot.directoryId !== broker.disk.directoryId;
-    broker.disk = copyOf(snapshot);
-    broker.isPutBack = true;
-    broker.disk.isClean = false;
-    broker.disk.session = {
-      epoch: snapshot.session.epoch,
-      boot: isSameIncarnation ? -1 : broker.boot,
-    };
-    broker.isTainted = true;
+    if (snapshot !== undefined) broker.rollBack(copyOf(snapshot), unfencedEpoch);
   }
 
   // The walk
@@ -584,18 +556,45 @@ export class World {
     this.#send(broker, partition, change);
   }
 
+  /** Alone, or with the change that another partition led there waits for. */
   #send(broker: ModelBroker, partition: number, change: InFlight): void {
-    change.sends += 1;
-    this.#ask(change.request, (reply, isCertain) => {
-      // A refusal ends only what cannot still arrive a second time. No mail of the walk is left
-      // when it heals.
-      if (!(reply instanceof BrokerError)) this.#handedOver(broker, partition, change);
-      const isFinal =
-        reply instanceof BrokerError &&
-        reply.code === 'REFUSED' &&
-        ((change.sends === 1 && isCertain) || this.#isHealing);
-      if (isFinal) broker.forget(partition, change);
+    if (!hasLevel(this.#committed, LEVEL_OF_CHANGES) || this.#random.chance(0.5)) {
+      change.sends += 1;
+      this.#ask(change.request, (reply, isCertain) => {
+        this.#settle(broker, partition, change, { reply, isCertain });
+      });
+      return;
+    }
+    const { brokerId, brokerEpoch } = change.request;
+    const sent = [{ partition, change }, ...broker.waitingBeside(change)].filter(
+      (each) => each.change !== this.#held?.change,
+    );
+    for (const each of sent) each.change.sends += 1;
+    const changes = sent.map((each): SyncSetChange => each.change.request);
+    this.#ask({ kind: 'alter-sync-sets', brokerId, brokerEpoch, changes }, (reply, isCertain) => {
+      this.stats.together += sent.length;
+      for (const [at, each] of sent.entries())
+        this.#settle(broker, each.partition, each.change, {
+          reply: ownReply(reply, at),
+          isCertain,
+        });
     });
+  }
+
+  #settle(
+    broker: ModelBroker,
+    partition: number,
+    change: InFlight,
+    { reply, isCertain }: { readonly reply: Reply; readonly isCertain: boolean },
+  ): void {
+    // A refusal ends only what cannot still arrive a second time. No mail of the walk is left when
+    // it heals.
+    if (!(reply instanceof BrokerError)) this.#handedOver(broker, partition, change);
+    const isFinal =
+      reply instanceof BrokerError &&
+      reply.code === 'REFUSED' &&
+      ((change.sends === 1 && isCertain) || this.#isHealing);
+    if (isFinal) broker.forget(partition, change);
   }
 
   #handedOver(from: ModelBroker, partition: number, { request }: InFlight): void {
@@ -682,7 +681,12 @@ export class World {
         () => undefined,
       );
     else if (roll === 8) this.#alter({ replicationFactor: 1 + random.below(this.#brokers.length) });
-    else this.#ask({ kind: 'remove-broker', brokerId }, () => undefined);
+    else {
+      // Only one that is emptied can be removed.
+      const leaving = [...this.#committed.brokers.values()].filter(({ cordoned }) => cordoned);
+      const chosen = leaving.length === 0 ? { brokerId } : random.pick(leaving);
+      this.#ask({ kind: 'remove-broker', brokerId: chosen.brokerId }, () => undefined);
+    }
   }
 
   // Healing

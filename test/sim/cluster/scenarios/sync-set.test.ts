@@ -1,6 +1,6 @@
 /** Who must hold a record before it is acknowledged, and what late requests may do to that. */
 import { describe, expect, it } from 'vitest';
-import { DecideRequest } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
+import { type AlterSyncSet, DecideRequest } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { hostName } from '../sim-broker.ts';
 import { keptTopic, onStage, type Stage } from '../stage.ts';
 
@@ -21,9 +21,15 @@ function isHeartbeat(bytes: Uint8Array): boolean {
   return DecideRequest.decode(bytes).request?.$case === 'heartbeat';
 }
 
-function isAddition(bytes: Uint8Array): boolean {
+/** Changes of sync sets that a request asks for, alone or together. */
+function changesOf(bytes: Uint8Array): readonly AlterSyncSet[] {
   const { request } = DecideRequest.decode(bytes);
-  return request?.$case === 'alterSyncSet' && request.value.add !== undefined;
+  if (request?.$case === 'alterSyncSets') return request.value.changes;
+  return request?.$case === 'alterSyncSet' ? [request.value] : [];
+}
+
+function isAddition(bytes: Uint8Array): boolean {
+  return changesOf(bytes).some(({ add }) => add !== undefined);
 }
 
 describe('a leader that resigns into a leaderless epoch', () => {
@@ -102,7 +108,7 @@ describe('the q that a row aims at', () => {
       await stage.until('S is what is left', () => stage.state(KEPT).syncSet.length === 3);
       let proposals = 0;
       const count = (bytes: Uint8Array): boolean => {
-        if (DecideRequest.decode(bytes).request?.$case === 'alterSyncSet') proposals += 1;
+        proposals += changesOf(bytes).length;
         return false;
       };
       stage.hold({ path: /Decide/, from: hostName(l), isMeant: count });

@@ -14,15 +14,8 @@ import {
 } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
 
 const UUID = '22222222-2222-4222-8222-222222222222';
-const ALTER = {
-  kind: 'alter-sync-set',
-  brokerId: 1,
-  brokerEpoch: 2,
-  topicId: UUID,
-  partition: 3,
-  leaderEpoch: 4,
-  partitionEpoch: 5,
-} as const;
+const CHANGE = { topicId: UUID, partition: 3, leaderEpoch: 4, partitionEpoch: 5 } as const;
+const ALTER = { kind: 'alter-sync-set', brokerId: 1, brokerEpoch: 2, ...CHANGE } as const;
 
 const register = {
   kind: 'register',
@@ -128,6 +121,15 @@ const requests: ControllerRequest[] = [
   { kind: 'elect-leader', topic: 'events', partition: 0, target: 0, unclean: false, givenUp: [] },
   { ...ALTER, change: { op: 'hand-over', successor: 0 } },
   { ...ALTER, change: { op: 'distrust', member: 0 } },
+  {
+    kind: 'alter-sync-sets',
+    brokerId: 0,
+    brokerEpoch: 2,
+    changes: [
+      { ...CHANGE, change: { op: 'add', member: 0, memberEpoch: 7 } },
+      { ...CHANGE, partition: 0, change: { op: 'raise', quorum: 2 } },
+    ],
+  },
   { kind: 'reassign', topic: 'events', partition: 0, replicas: [] },
   { kind: 'decommission', brokerId: 0, isCancelled: true },
   { kind: 'remove-broker', brokerId: 0 },
@@ -140,6 +142,10 @@ const replies: Decision[] = [
   { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2 },
   { kind: 'heartbeat', fenced: true, mayStop: false, leadersLeft: 2, clockSkewMs: -61_000 },
   { kind: 'alter-sync-set', partitionEpoch: 0 },
+  {
+    kind: 'alter-sync-sets',
+    outcomes: [6, new BrokerError('STALE_EPOCH', 'too late', {}), 0],
+  },
   { kind: 'create-topic', topicId: UUID },
   { kind: 'alter-topic' },
   { kind: 'delete-topic' },
@@ -184,6 +190,16 @@ describe('requests to the controller', () => {
         },
       },
       text: 'changes (add, remove, trust, raise, hand_over, distrust) is 2, must be an integer of 1 to 1',
+    },
+    {
+      name: 'no changes',
+      message: {
+        request: {
+          $case: 'alterSyncSets' as const,
+          value: { brokerId: 1, brokerEpoch: 2, changes: [] },
+        },
+      },
+      text: 'changes length is 0, must be an integer of 1 to 500',
     },
     {
       name: 'a topic name that is a path',

@@ -352,6 +352,16 @@ export interface AlterSyncSet {
   distrust?: number | undefined;
 }
 
+/** A leader asks for changes of many sync sets at once: each is judged alone. */
+export interface AlterSyncSets {
+  /** Leader of all of them. */
+  brokerId: number;
+  /** Its registration. */
+  brokerEpoch: number;
+  /** From 1 to 500; their own broker_id and broker_epoch are not read. */
+  changes: AlterSyncSet[];
+}
+
 /** Moves replicas of one partition. */
 export interface Reassign {
   /** Topic name. */
@@ -433,6 +443,9 @@ export interface DecideRequest {
     | //
     /** See tidemark.v1. */
     { $case: "revokeAccess"; value: RevokeAccessRequest }
+    | //
+    /** See the message. Feature level 9. */
+    { $case: "alterSyncSets"; value: AlterSyncSets }
     | undefined;
   /** What the broker that asks went by; absent: a build that does not say. */
   judged:
@@ -519,6 +532,20 @@ export interface Elected {
   leaderEpoch: number;
 }
 
+/** What became of one change of a sync set. */
+export interface SyncSetOutcome {
+  /** New version of the partition. */
+  partitionEpoch: number;
+  /** Refusal. */
+  error: Error | undefined;
+}
+
+/** Answer to AlterSyncSets. */
+export interface SyncSetOutcomes {
+  /** One for each change, in the order of the request. */
+  outcomes: SyncSetOutcome[];
+}
+
 /** Nothing to tell beyond success. */
 export interface Done {
 }
@@ -551,6 +578,9 @@ export interface DecideResponse {
     | //
     /** Replicas that a decommissioned broker still holds. */
     { $case: "replicasLeft"; value: number }
+    | //
+    /** See the message. */
+    { $case: "syncSets"; value: SyncSetOutcomes }
     | undefined;
   /** Refusal. */
   error:
@@ -2419,6 +2449,74 @@ export const AlterSyncSet: MessageFns<AlterSyncSet> = {
   },
 };
 
+function createBaseAlterSyncSets(): AlterSyncSets {
+  return { brokerId: 0, brokerEpoch: 0, changes: [] };
+}
+
+export const AlterSyncSets: MessageFns<AlterSyncSets> = {
+  encode(message: AlterSyncSets, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.brokerId !== 0) {
+      writer.uint32(8).uint32(message.brokerId);
+    }
+    if (message.brokerEpoch !== 0) {
+      writer.uint32(16).uint64(message.brokerEpoch);
+    }
+    for (const v of message.changes) {
+      AlterSyncSet.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlterSyncSets {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlterSyncSets();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.brokerId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.brokerEpoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes.push(AlterSyncSet.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseReassign(): Reassign {
   return { topic: "", partition: 0, replicas: [] };
 }
@@ -2735,6 +2833,9 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "revokeAccess":
         RevokeAccessRequest.encode(message.request.value, writer.uint32(130).fork()).join();
         break;
+      case "alterSyncSets":
+        AlterSyncSets.encode(message.request.value, writer.uint32(138).fork()).join();
+        break;
     }
     if (message.judged !== undefined) {
       Judged.encode(message.judged, writer.uint32(162).fork()).join();
@@ -2871,6 +2972,14 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             }
 
             message.request = { $case: "revokeAccess", value: RevokeAccessRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.request = { $case: "alterSyncSets", value: AlterSyncSets.decode(reader, reader.uint32()) };
             continue;
           }
           case 20: {
@@ -3342,6 +3451,109 @@ export const Elected: MessageFns<Elected> = {
   },
 };
 
+function createBaseSyncSetOutcome(): SyncSetOutcome {
+  return { partitionEpoch: 0, error: undefined };
+}
+
+export const SyncSetOutcome: MessageFns<SyncSetOutcome> = {
+  encode(message: SyncSetOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partitionEpoch !== 0) {
+      writer.uint32(8).uint32(message.partitionEpoch);
+    }
+    if (message.error !== undefined) {
+      Error.encode(message.error, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SyncSetOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSyncSetOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.partitionEpoch = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = Error.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSyncSetOutcomes(): SyncSetOutcomes {
+  return { outcomes: [] };
+}
+
+export const SyncSetOutcomes: MessageFns<SyncSetOutcomes> = {
+  encode(message: SyncSetOutcomes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.outcomes) {
+      SyncSetOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SyncSetOutcomes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSyncSetOutcomes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcomes.push(SyncSetOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseDone(): Done {
   return {};
 }
@@ -3407,6 +3619,9 @@ export const DecideResponse: MessageFns<DecideResponse> = {
         break;
       case "replicasLeft":
         writer.uint32(72).uint32(message.reply.value);
+        break;
+      case "syncSets":
+        SyncSetOutcomes.encode(message.reply.value, writer.uint32(90).fork()).join();
         break;
     }
     if (message.error !== undefined) {
@@ -3493,6 +3708,14 @@ export const DecideResponse: MessageFns<DecideResponse> = {
             }
 
             message.reply = { $case: "replicasLeft", value: reader.uint32() };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.reply = { $case: "syncSets", value: SyncSetOutcomes.decode(reader, reader.uint32()) };
             continue;
           }
           case 8: {

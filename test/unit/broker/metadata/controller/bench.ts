@@ -11,6 +11,7 @@ import type {
   ControllerOutput,
   ControllerReply,
   ControllerRequest,
+  SyncSetChange,
 } from '../../../../../broker/metadata/controller-types.ts';
 import type {
   MetadataImage,
@@ -106,6 +107,32 @@ export class Bench {
       leaderEpoch,
       partitionEpoch,
       change,
+    });
+  }
+
+  /** The leader of these partitions asks for a change of each, in one request. */
+  alterTogether(
+    leader: number,
+    changes: readonly {
+      readonly partition: number;
+      readonly change: SyncSetChange['change'];
+      readonly partitionEpoch?: number;
+    }[],
+  ): Answer {
+    return this.ask({
+      kind: 'alter-sync-sets',
+      brokerId: leader,
+      brokerEpoch: this.image.brokers.get(leader)?.brokerEpoch ?? 0,
+      changes: changes.map(({ partition, change, partitionEpoch }) => {
+        const row = this.row(partition);
+        return {
+          topicId: 't',
+          partition,
+          leaderEpoch: row?.leaderEpoch ?? 0,
+          partitionEpoch: partitionEpoch ?? row?.partitionEpoch ?? 0,
+          change,
+        };
+      }),
     });
   }
 
