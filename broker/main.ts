@@ -12,6 +12,7 @@ import { hostPort } from '../base/host-port.ts';
 import { EVENTS, type OnFact } from '../base/events.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { ProbeServer } from '../process/probe-server.ts';
+import { collectGarbageSoon } from '../process/garbage.ts';
 import { systemClock } from '../process/system-clock.ts';
 import { assembleBroker } from './assemble.ts';
 import { ConfigError, isLoopback, readConfig } from './config.ts';
@@ -56,7 +57,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     logger,
   });
   const budget = new Budget(budgetLimits(config, thisMachine()));
-  const pressure = new PressureLog(onFact, systemClock);
+  const pressure = new PressureLog(onFact, systemClock, collectGarbageSoon);
   const costs = (door: Door): Costs => costsOf(door, config, budget, pressure);
   const server = new GrpcServer(report, tls.client, costs('client'));
   const internalServer = new GrpcServer(report, tls.internal, costs('internal'));

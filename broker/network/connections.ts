@@ -8,7 +8,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { collectGarbageSoon } from '../../process/garbage.ts';
 import type { Held } from '../messages/held.ts';
 import { type Budget, type Door, type Excess, addressKey, type Holder } from './budget.ts';
 import { StreamAccount } from './stream-account.ts';
@@ -24,6 +23,8 @@ export interface Pressure {
   closed(excess: Excess, address: string, bytes: number): void;
   /** A connection was closed since it had no calls. */
   idle(): void;
+  /** More is held, and so much that calls are refused. */
+  tight(): void;
 }
 
 export interface ConnectionsOptions {
@@ -86,7 +87,6 @@ export class Connections {
     const holder = budget.connect(door, address, (excess) => {
       pressure.closed(excess, address, holder instanceof Object ? holder.bytes : 0);
       if (connection !== null) cut(connection);
-      collectGarbageSoon();
     });
     if (typeof holder === 'string') {
       socket.destroy();
@@ -161,7 +161,7 @@ export class Connections {
     if (session === undefined || session.destroyed) return;
     const connection = this.#standing.get(peerOf(session.socket));
     if (connection === undefined) return;
-    const { budget, headerBytes, isUnary, nowMs } = this.#options;
+    const { budget, headerBytes, isUnary, nowMs, pressure } = this.#options;
     const { holder } = connection;
     if (connection.session === null) {
       connection.session = session as ServerHttp2Session;
@@ -183,7 +183,7 @@ export class Connections {
       isUnary: isUnary(String(headers[':path'])),
       onChange: (bytes) => {
         budget.add(holder, bytes);
-        if (bytes > 0 && budget.isTight) collectGarbageSoon();
+        if (bytes > 0 && budget.isTight) pressure.tight();
       },
     });
     budget.openStream(holder);

@@ -101,7 +101,12 @@ function descriptorsMax(): number {
   }
 }
 
-const IGNORED: Pressure = { refused: () => {}, closed: () => {}, idle: () => {} };
+const IGNORED: Pressure = {
+  refused: () => {},
+  closed: () => {},
+  idle: () => {},
+  tight: () => {},
+};
 
 /** As a broker has them that was given no options; nobody is told of what is refused. */
 export function defaultCosts(door: Door = 'client'): Costs {

@@ -20,12 +20,15 @@ interface Told {
 export class PressureLog implements Pressure {
   readonly #onFact: OnFact;
   readonly #clock: Clock;
+  readonly #collect: () => void;
   readonly #told = new Map<string, Told>();
   readonly #totals = new Map<string, number>();
 
-  constructor(onFact: OnFact, clock: Clock) {
+  /** @param collect wants back what was let go of; asked again and again */
+  constructor(onFact: OnFact, clock: Clock, collect: () => void) {
     this.#onFact = onFact;
     this.#clock = clock;
+    this.#collect = collect;
   }
 
   /** How often what was done, for which reason, since the start. */
@@ -42,6 +45,11 @@ export class PressureLog implements Pressure {
 
   closed(excess: Excess, address: string, bytes: number): void {
     this.#tell('connection-closed', excess, address, bytes);
+    this.#collect();
+  }
+
+  tight(): void {
+    this.#collect();
   }
 
   idle(): void {

@@ -5,19 +5,23 @@ import { systemClock } from '../../../../process/system-clock.ts';
 describe('PressureLog', () => {
   it('tells each kind once in ten seconds, with how many there were, and counts all', () => {
     const facts: unknown[] = [];
+    let collected = 0;
     const timers: { readonly ms: number; readonly run: () => void }[] = [];
     const after = (ms: number, run: () => void) => {
       timers.push({ ms, run });
       return () => undefined;
     };
-    const log = new PressureLog((event, fields) => facts.push({ event, ...fields }), {
-      ...systemClock,
-      after,
+    const clock = { ...systemClock, after };
+    const log = new PressureLog((event, fields) => facts.push({ event, ...fields }), clock, () => {
+      collected += 1;
     });
     for (let each = 0; each < 5; each += 1) log.refused('call', 'memory', '10.0.0.1');
     log.refused('connection', 'connections', '10.0.0.2');
     log.closed('memory', '10.0.0.3', 77);
     log.idle();
+    expect(collected).toBe(1);
+    log.tight();
+    expect(collected).toBe(2);
     expect(timers.map(({ ms }) => ms)).toEqual([10_000, 10_000, 10_000]);
     timers[0]?.run();
     log.refused('call', 'memory', '10.0.0.4');
