@@ -233,7 +233,7 @@ export const ERROR_TABLE = {
     retry: 'same',
     effect: 'none',
     meaning:
-      'A bounded queue of the broker is full, the broker holds as much for its clients as it may, or a partition has as many producers as it can remember',
+      'A bounded queue of the broker is full, the broker holds as much for its clients as it may, the caller is over a quota, or a partition has as many producers as it can remember',
   },
   DISK_FULL: {
     status: 'RESOURCE_EXHAUSTED',

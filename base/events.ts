@@ -65,6 +65,12 @@ export const EVENTS = {
       'A caller was refused; `passedOver`: refusals of the same caller since the line before',
     fields: ['principal', 'from', 'method', 'code', 'reason', 'passedOver'],
   },
+  'over-quota': {
+    level: 'info',
+    meaning:
+      'A caller was delayed or refused by a quota; told at most once in ten seconds for each quota, with how many there were',
+    fields: ['principal', 'quota', 'delayMs', 'count'],
+  },
   'auth-refused': {
     level: 'error',
     meaning:

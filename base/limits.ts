@@ -108,6 +108,8 @@ export const PRODUCERS_PER_PARTITION_MAX = 10_000;
  * copies the table.
  */
 export const ACCESS_RULES_MAX = 10_000;
+/** Quotas, as rules. */
+export const QUOTAS_MAX = 10_000;
 
 // Configs of a topic
 
@@ -150,5 +152,6 @@ export const LIMITS: readonly {
     unit: 'producers',
   },
   { what: 'Rules of access', bound: ACCESS_RULES_MAX, unit: 'rules' },
+  { what: 'Quotas', bound: QUOTAS_MAX, unit: 'quotas' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

@@ -4,7 +4,7 @@
  * to each other and the operator calls. main.ts and tests add the same ones.
  */
 import type { ServiceHost } from '../wire/grpc/channel.ts';
-import type { Door } from './doors/door.ts';
+import type { Doors } from './doors/open-doors.ts';
 import {
   addForwardedServices,
   addPublicServices,
@@ -27,8 +27,11 @@ export interface FrontOptions extends PublicServicesOptions {
   readonly server: ServiceHost;
   /** Of brokers and the operator. */
   readonly internalServer: ServiceHost;
-  /** What callers are judged by, on either listener; null: everybody may do everything. */
-  readonly doors?: { readonly outer: Door | null; readonly inner: Door };
+  /**
+   * What callers are judged by, on either listener, and kept to their quotas; absent: everybody may
+   * do everything.
+   */
+  readonly doors?: Pick<Doors, 'outer' | 'inner' | 'throttle'>;
   /** Whether clients may ask what services there are; default: yes. */
   readonly isReflected?: boolean;
   readonly isServing: () => boolean;
@@ -47,7 +50,8 @@ export function addServices(given: FrontOptions) {
     readDescriptors(Buffer.concat([descriptors, healthDescriptors()])),
     [...PUBLIC_SERVICES, HEALTH_SERVICE_NAME],
   );
-  addPublicServices(doors?.outer?.hostOf(server) ?? server, services);
+  const judged = doors?.outer?.hostOf(server) ?? server;
+  addPublicServices(doors?.throttle.hostOf(judged) ?? judged, services);
   addForwardedServices(doors?.inner.hostOf(internalServer) ?? internalServer, services);
   server.add(HEALTH_SERVICE, health.handlers());
   if (isReflected)

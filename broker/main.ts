@@ -84,7 +84,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   const doors = await doorsOf(broker, config, onFact, logger);
   const serving = serve(broker, {
     ...{ version, report, onFact, server, internalServer, channels, tls, doors },
-    costs: { budget, pressure },
+    costs: { budget, pressure, quotas: doors.throttle },
     isReflected: config.auth?.isReflected ?? true,
   });
   broker.start();

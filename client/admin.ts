@@ -31,6 +31,14 @@ import {
   resourceToWire,
   ruleFromWire,
 } from './access.ts';
+import {
+  limitsFromWire,
+  QUOTA,
+  type Quota,
+  quotaFromWire,
+  type QuotaList,
+  quotaToWire,
+} from './quotas.ts';
 import { aborted, type CallControl, CONTROL, orAborted } from './abort.ts';
 import {
   type ClusterDescription,
@@ -420,6 +428,29 @@ export class Admin {
     const answer = await this.#call(doing, Admins.checkAccess, request, control, READ);
     const { rule, ...rest } = answer;
     return rule === undefined ? rest : { ...rest, rule: ruleFromWire(rule) };
+  }
+
+  /** Sets limits of a principal beside those that it has; resolves with all of them. */
+  async setQuota(quota: Quota, control?: Control): Promise<Quota> {
+    const doing = 'set a quota';
+    checkArgument(doing, QUOTA, quota);
+    const wire = quotaToWire(quota);
+    const answer = await this.#call(doing, Admins.setQuota, { quota: wire }, control);
+    return quotaFromWire(answer.quota ?? wire);
+  }
+
+  /** Takes all limits of a principal away. */
+  async deleteQuota(principal: string, control?: Control): Promise<void> {
+    const doing = 'delete a quota';
+    checkArgument(doing, named, principal, 'principal');
+    await this.#call(doing, Admins.deleteQuota, { principal }, control);
+  }
+
+  /** All quotas, and what holds where there is none. */
+  async listQuotas(control?: Control): Promise<QuotaList> {
+    const answer = await this.#call('list quotas', Admins.listQuotas, {}, control, READ);
+    const { quotas, defaults } = answer;
+    return { quotas: quotas.map(quotaFromWire), defaults: limitsFromWire(defaults ?? {}) };
   }
 
   /** By it an attempt that arrives late never meets a topic that was made anew under the name. */

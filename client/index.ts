@@ -24,6 +24,7 @@ export type {
   AccessRevocation,
   AccessRule,
 } from './access.ts';
+export type { Quota, QuotaLimits, QuotaList } from './quotas.ts';
 export type { CallControl } from './abort.ts';
 export {
   type AnyTopic,

@@ -4,6 +4,7 @@
  * names of these fields, nor who asks.
  */
 import type { AccessKind, AccessOperation } from '../../base/access.ts';
+import type { QuotaName } from '../../base/quotas.ts';
 
 /** Where in a request the resources stand. */
 export type Reach =
@@ -40,45 +41,59 @@ export interface MethodAccess {
   readonly reach: Reach;
   /** Told line by line in the audit, whoever calls it: it changes something for others. */
   readonly isAudited: boolean;
+  /** What each call, or what it moves, counts towards; null: nothing. */
+  readonly quota: QuotaName | null;
 }
 
 const CLUSTER: Reach = { of: 'cluster' };
 const topicIn = (field: string): Reach => ({ of: 'name', kind: 'topic', field });
-const data = (operation: AccessOperation, reach: Reach): MethodAccess => ({
+const data = (
+  operation: AccessOperation,
+  reach: Reach,
+  quota: QuotaName | null = null,
+): MethodAccess => ({ operation, reach, isAudited: false, quota });
+const asked = (operation: AccessOperation, reach: Reach): MethodAccess => ({
   operation,
   reach,
   isAudited: false,
+  quota: 'adminCallsPerSecond',
 });
 const audited = (operation: AccessOperation, reach: Reach): MethodAccess => ({
   operation,
   reach,
   isAudited: true,
+  quota: 'adminCallsPerSecond',
 });
 
 const LOG = '/tidemark.v1.LogService/';
 const ADMIN = '/tidemark.v1.AdminService/';
 
 const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
-  [`${LOG}Append`, data('append', topicIn('topic'))],
-  [`${LOG}Read`, data('read', topicIn('topic'))],
+  [`${LOG}Append`, data('append', topicIn('topic'), 'appendBytesPerSecond')],
+  [`${LOG}Read`, data('read', topicIn('topic'), 'readBytesPerSecond')],
   [`${LOG}ListOffsets`, data('describe', topicIn('topic'))],
   [
     `${LOG}InitProducer`,
-    data('append', { of: 'own-name', kind: 'producer', field: 'name', for: 'topic' }),
+    data(
+      'append',
+      { of: 'own-name', kind: 'producer', field: 'name', for: 'topic' },
+      'producerIdsPerSecond',
+    ),
   ],
-  [`${LOG}Produce`, data('append', { of: 'topic-ids', field: 'batches' })],
-  [`${LOG}Fetch`, data('read', { of: 'topic-ids', field: 'subscribe' })],
+  [`${LOG}Produce`, data('append', { of: 'topic-ids', field: 'batches' }, 'appendBytesPerSecond')],
+  [`${LOG}Fetch`, data('read', { of: 'topic-ids', field: 'subscribe' }, 'readBytesPerSecond')],
   [`${ADMIN}Bootstrap`, audited('administer', CLUSTER)],
-  // Every client begins with these two. Of topics they show what may be described.
+  // Every client begins with these two, so that they count towards nothing. Of topics they show
+  // what may be described.
   [`${ADMIN}DescribeCluster`, data('describe', { of: 'nothing' })],
   [`${ADMIN}ListTopics`, data('describe', { of: 'names', kind: 'topic', field: 'names' })],
   // These name topics of all kinds.
-  [`${ADMIN}DescribeBroker`, data('describe', CLUSTER)],
-  [`${ADMIN}DescribeQuorum`, data('describe', CLUSTER)],
-  [`${ADMIN}CheckDisruption`, data('describe', CLUSTER)],
-  [`${ADMIN}PlanRebalance`, data('describe', CLUSTER)],
-  [`${ADMIN}DescribeSpread`, data('describe', CLUSTER)],
-  [`${ADMIN}ExplainPartition`, data('describe', topicIn('topic'))],
+  [`${ADMIN}DescribeBroker`, asked('describe', CLUSTER)],
+  [`${ADMIN}DescribeQuorum`, asked('describe', CLUSTER)],
+  [`${ADMIN}CheckDisruption`, asked('describe', CLUSTER)],
+  [`${ADMIN}PlanRebalance`, asked('describe', CLUSTER)],
+  [`${ADMIN}DescribeSpread`, asked('describe', CLUSTER)],
+  [`${ADMIN}ExplainPartition`, asked('describe', topicIn('topic'))],
   [`${ADMIN}CreateTopic`, audited('create', topicIn('name'))],
   [`${ADMIN}AlterTopic`, audited('alter', topicIn('name'))],
   [`${ADMIN}DeleteTopic`, audited('delete', topicIn('name'))],
@@ -95,8 +110,11 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   [`${ADMIN}SetClusterSettings`, audited('administer', CLUSTER)],
   [`${ADMIN}GrantAccess`, audited('administer', CLUSTER)],
   [`${ADMIN}RevokeAccess`, audited('administer', CLUSTER)],
-  [`${ADMIN}ListAccess`, data('administer', CLUSTER)],
-  [`${ADMIN}CheckAccess`, data('administer', { of: 'principal', field: 'principal' })],
+  [`${ADMIN}ListAccess`, asked('administer', CLUSTER)],
+  [`${ADMIN}CheckAccess`, asked('administer', { of: 'principal', field: 'principal' })],
+  [`${ADMIN}SetQuota`, audited('administer', CLUSTER)],
+  [`${ADMIN}DeleteQuota`, audited('administer', CLUSTER)],
+  [`${ADMIN}ListQuotas`, asked('administer', CLUSTER)],
 ];
 
 const BY_PATH: ReadonlyMap<string, MethodAccess> = new Map(ROWS);

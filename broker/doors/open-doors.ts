@@ -16,6 +16,7 @@ import { Authenticator, type Known } from './authenticator.ts';
 import { Door, type DoorCall } from './door.ts';
 import type { AuthOptions } from './options.ts';
 import { SigningKeys } from './signing-keys.ts';
+import { Throttle } from './throttle.ts';
 import { parseTokens } from './tokens-file.ts';
 import { WatchedFile } from './watched-file.ts';
 
@@ -36,12 +37,14 @@ export interface Doors {
   /** Null: nobody is asked who they are. */
   readonly outer: Door | null;
   readonly inner: Door;
+  /** Of clients. */
+  readonly throttle: Throttle;
   close(): void;
 }
 
 /** Rejects with INVALID_ARGUMENT where a file cannot be used. */
 export async function openDoors(parts: DoorsParts): Promise<Doors> {
-  const { auth, broker, isInternalTls, tellAudit } = parts;
+  const { auth, broker, isInternalTls, onFact, tellAudit } = parts;
   const audit = new Audit(tellAudit, broker.clock);
   const inner = new Door({
     broker,
@@ -53,6 +56,7 @@ export async function openDoors(parts: DoorsParts): Promise<Doors> {
   return {
     outer: opened?.door ?? null,
     inner,
+    throttle: new Throttle({ broker, isAsking: auth !== null, onFact }),
     close: () => {
       inner.close();
       opened?.close();

@@ -7,17 +7,14 @@ import {
   PARTITIONS_PER_TOPIC_MAX,
   PORT_MAX,
   REPLICATION_FACTOR_MAX,
-  SYNC_SET_CHANGES_MAX,
 } from '../../base/limits.ts';
 import { assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
-import { NO_BROKER, type PartitionEpoch } from '../../base/units.ts';
+import { NO_BROKER } from '../../base/units.ts';
 import type {
   InitProducerRequest,
   AbilityStatement,
-  AlterSyncSetRequest,
-  AlterSyncSetsRequest,
   AskedRequest,
   ControllerReply,
   Decision,
@@ -26,12 +23,9 @@ import type {
   HeartbeatRequest,
   RegisterRequest,
   RevokeAccessRequest,
-  SyncSetChange,
 } from '../metadata/controller-types.ts';
 import type { ProcessStart } from '../metadata/types.ts';
 import type {
-  AlterSyncSet,
-  AlterSyncSets,
   DecideRequest,
   DecideResponse,
   Heartbeat,
@@ -39,7 +33,6 @@ import type {
   Reassign,
   Register,
   ReplicaAbility,
-  SyncSetOutcome,
 } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { errorFromMessage, errorToMessage } from '../../wire/grpc/errors.ts';
 import {
@@ -59,7 +52,16 @@ import {
   topicNameField,
   uuidField,
 } from './fields.ts';
+import { quotaField, quotaPrincipalField, quotaToMessage } from './quotas.ts';
 import { settingsField, settingsToMessage } from './settings.ts';
+import {
+  alterSyncSetField,
+  alterSyncSetsField,
+  alterSyncSetsToMessage,
+  alterSyncSetToMessage,
+  outcomeField,
+  outcomeToMessage,
+} from './sync-sets.ts';
 import {
   alterTopicField,
   alterTopicToMessage,
@@ -84,6 +86,8 @@ const ASKED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'set-settings',
   'grant-access',
   'revoke-access',
+  'set-quota',
+  'delete-quota',
 ]);
 
 /** Characters of the reason why a replica cannot lead: it stands in every snapshot. */
@@ -162,6 +166,13 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
         kind: 'revoke-access',
         place: placeField(request.value.principal, request.value.resource),
         operations: operationsField('operations', request.value.operations),
+      };
+    case 'setQuota':
+      return { kind: 'set-quota', quota: quotaField(request.value.quota) };
+    case 'deleteQuota':
+      return {
+        kind: 'delete-quota',
+        quotaOf: quotaPrincipalField('delete_quota.principal', request.value.principal),
       };
     default:
       return assertNever(request);
@@ -263,13 +274,14 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     case 'remove-broker':
       return { $case: 'removeBroker', value: request.brokerId };
     case 'set-settings':
-      return {
-        $case: 'setSettings',
-        value: settingsToMessage(request.settings),
-      };
+      return { $case: 'setSettings', value: settingsToMessage(request.settings) };
     case 'grant-access':
     case 'revoke-access':
       return accessBody(request);
+    case 'set-quota':
+      return { $case: 'setQuota', value: { quota: quotaToMessage(request.quota) } };
+    case 'delete-quota':
+      return { $case: 'deleteQuota', value: { principal: request.quotaOf } };
     default:
       return assertNever(request);
   }
@@ -347,110 +359,6 @@ function heartbeatField(heartbeat: Heartbeat): HeartbeatRequest {
   };
 }
 
-function alterSyncSetToMessage({
-  change,
-  ...rest
-}: Omit<AlterSyncSetRequest, 'kind'>): AlterSyncSet {
-  const { brokerId, brokerEpoch, topicId, partition, leaderEpoch, partitionEpoch } = rest;
-  const message: AlterSyncSet = {
-    ...{ brokerId, brokerEpoch, topicId, partition, leaderEpoch, partitionEpoch },
-    add: undefined,
-    remove: undefined,
-    trust: undefined,
-    memberEpoch: 0,
-    raise: undefined,
-    handOver: undefined,
-    distrust: undefined,
-  };
-  switch (change.op) {
-    case 'add':
-      return { ...message, add: change.member, memberEpoch: change.memberEpoch };
-    case 'trust':
-      return { ...message, trust: change.member, memberEpoch: change.memberEpoch };
-    case 'remove':
-      return { ...message, remove: change.member };
-    case 'raise':
-      return { ...message, raise: change.quorum };
-    case 'hand-over':
-      return { ...message, handOver: change.successor };
-    case 'distrust':
-      return { ...message, distrust: change.member };
-    default:
-      return assertNever(change);
-  }
-}
-
-function alterSyncSetsToMessage({
-  brokerId,
-  brokerEpoch,
-  changes,
-}: AlterSyncSetsRequest): AlterSyncSets {
-  const sender = { brokerId: 0, brokerEpoch: 0 };
-  return {
-    brokerId,
-    brokerEpoch,
-    changes: changes.map((change) => alterSyncSetToMessage({ ...change, ...sender })),
-  };
-}
-
-function alterSyncSetField(message: AlterSyncSet): AlterSyncSetRequest {
-  return {
-    kind: 'alter-sync-set',
-    brokerId: brokerIdField('broker_id', message.brokerId),
-    brokerEpoch: message.brokerEpoch,
-    ...syncSetChangeField(message),
-  };
-}
-
-function alterSyncSetsField({
-  brokerId,
-  brokerEpoch,
-  changes,
-}: AlterSyncSets): AlterSyncSetsRequest {
-  integerField('changes length', changes.length, 1, SYNC_SET_CHANGES_MAX);
-  return {
-    kind: 'alter-sync-sets',
-    brokerId: brokerIdField('broker_id', brokerId),
-    brokerEpoch,
-    changes: changes.map(syncSetChangeField),
-  };
-}
-
-function syncSetChangeField(message: AlterSyncSet): SyncSetChange {
-  const { leaderEpoch, partitionEpoch } = message;
-  return {
-    topicId: uuidField('topic_id', message.topicId),
-    partition: integerField('partition', message.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1),
-    leaderEpoch,
-    partitionEpoch,
-    change: changeField(message),
-  };
-}
-
-function changeField({
-  add,
-  remove,
-  trust,
-  raise,
-  handOver,
-  distrust,
-  memberEpoch,
-}: AlterSyncSet): SyncSetChange['change'] {
-  const stated = [add, remove, trust, raise, handOver, distrust].filter(
-    (value) => value !== undefined,
-  );
-  integerField('changes (add, remove, trust, raise, hand_over, distrust)', stated.length, 1, 1);
-  if (add !== undefined) return { op: 'add', member: brokerIdField('add', add), memberEpoch };
-  if (trust !== undefined)
-    return { op: 'trust', member: brokerIdField('trust', trust), memberEpoch };
-  if (remove !== undefined) return { op: 'remove', member: brokerIdField('remove', remove) };
-  if (distrust !== undefined)
-    return { op: 'distrust', member: brokerIdField('distrust', distrust) };
-  if (handOver !== undefined)
-    return { op: 'hand-over', successor: brokerIdField('hand_over', handOver) };
-  return { op: 'raise', quorum: presentField('raise', raise) };
-}
-
 function reassignField({ topic, partition, replicas }: Reassign): ControllerRequest {
   integerField('replicas length', replicas.length, 0, REPLICATION_FACTOR_MAX);
   return {
@@ -486,6 +394,8 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     case 'set-settings':
     case 'grant-access':
     case 'revoke-access':
+    case 'set-quota':
+    case 'delete-quota':
       return { $case: 'done', value: {} };
     case 'init-producer':
       return {
@@ -501,16 +411,6 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     default:
       return assertNever(reply);
   }
-}
-
-function outcomeToMessage(outcome: PartitionEpoch | BrokerError): SyncSetOutcome {
-  return outcome instanceof BrokerError
-    ? { partitionEpoch: 0, error: errorToMessage(outcome) }
-    : { partitionEpoch: outcome, error: undefined };
-}
-
-function outcomeField({ partitionEpoch, error }: SyncSetOutcome): PartitionEpoch | BrokerError {
-  return error === undefined ? partitionEpoch : errorFromMessage(error);
 }
 
 function heartbeatReplyToMessage({
@@ -582,6 +482,8 @@ const DONE = [
   'set-settings',
   'grant-access',
   'revoke-access',
+  'set-quota',
+  'delete-quota',
 ] as const satisfies readonly ControllerRequest['kind'][];
 
 function isDone(kind: ControllerRequest['kind']): kind is (typeof DONE)[number] {

@@ -6,6 +6,7 @@
  */
 import { type AccessRule, placeKey } from '../../base/access.ts';
 import { assertNever } from '../../base/assert.ts';
+import type { Quota } from '../../base/quotas.ts';
 import type { BrokerId, DirectoryId, TopicId } from '../../base/units.ts';
 import { hasLevel, LEVEL_OF_STARTS } from './features.ts';
 import type {
@@ -52,6 +53,7 @@ export function emptyImage(): MetadataImage {
     nextProducerId: 1,
     namedProducers: new Map(),
     access: new Map(),
+    quotas: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],
@@ -80,6 +82,7 @@ class Draft {
   #names: Map<string, TopicId> | null = null;
   #producers: Map<string, NamedProducer> | null = null;
   #access: Map<string, AccessRule> | null = null;
+  #quotas: Map<string, Quota> | null = null;
 
   constructor(image: MetadataImage) {
     this.image = image;
@@ -88,11 +91,7 @@ class Draft {
   fold(record: MetadataRecord): void {
     switch (record.kind) {
       case 'cluster':
-        this.image = {
-          ...this.image,
-          clusterId: record.clusterId,
-          featureLevel: record.featureLevel,
-        };
+        this.#found(record);
         return;
       case 'feature-level':
         this.image = { ...this.image, featureLevel: record.featureLevel };
@@ -160,6 +159,10 @@ class Draft {
       case 'access-granted':
       case 'access-revoked':
         this.#changeAccess(record);
+        return;
+      case 'quota-set':
+      case 'quota-deleted':
+        this.#changeQuota(record);
         return;
       default:
         assertNever(record);
@@ -292,6 +295,23 @@ class Draft {
       this.image = { ...this.image, access: this.#access };
     }
     return this.#access;
+  }
+
+  #found({ clusterId, featureLevel }: Extract<MetadataRecord, { kind: 'cluster' }>): void {
+    this.image = { ...this.image, clusterId, featureLevel };
+  }
+
+  #changeQuota(record: Extract<MetadataRecord, { kind: 'quota-set' | 'quota-deleted' }>): void {
+    if (record.kind === 'quota-set') this.#quotasCopy().set(record.quota.principal, record.quota);
+    else if (this.image.quotas.has(record.principal)) this.#quotasCopy().delete(record.principal);
+  }
+
+  #quotasCopy(): Map<string, Quota> {
+    if (this.#quotas === null) {
+      this.#quotas = new Map(this.image.quotas);
+      this.image = { ...this.image, quotas: this.#quotas };
+    }
+    return this.#quotas;
   }
 }
 

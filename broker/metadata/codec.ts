@@ -16,6 +16,7 @@ import {
   placeKey,
   ruleFaults,
 } from '../../base/access.ts';
+import { type Quota, quotaFaults, quotaOf } from '../../base/quotas.ts';
 import {
   boolean,
   type Check,
@@ -99,6 +100,13 @@ export function encodeImage(image: MetadataImage): string {
             .toSorted(([left], [right]) => (left < right ? -1 : 1))
             .map(([, rule]) => rule),
         }),
+    ...(image.quotas.size === 0
+      ? {}
+      : {
+          quotas: [...image.quotas]
+            .toSorted(([left], [right]) => (left < right ? -1 : 1))
+            .map(([, quota]) => quota),
+        }),
     ...(image.removedDirectories.length === 0
       ? {}
       : { removedDirectories: image.removedDirectories }),
@@ -169,10 +177,11 @@ export function decodeImage(text: string): MetadataImage {
     namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
     losses: listOf(lossReport),
     access: defaulted(listOf(accessRule), []),
+    quotas: defaulted(listOf(quotaFields), []),
     removedDirectories: defaulted(listOf(string), []),
     replacedDirectories: defaulted(listOf(string), []),
   })(parseJson(text, 'metadata snapshot'), 'snapshot');
-  const { version: _, brokers, topics, namedProducers, access, ...rest } = snapshot;
+  const { version: _, brokers, topics, namedProducers, access, quotas, ...rest } = snapshot;
   return {
     ...rest,
     brokers: uniqueMap(
@@ -194,6 +203,10 @@ export function decodeImage(text: string): MetadataImage {
     access: uniqueMap(
       access.map((rule) => [placeKey(rule), rule]),
       'access',
+    ),
+    quotas: uniqueMap(
+      quotas.map((quota) => [quota.principal, quota]),
+      'quotas',
     ),
   };
 }
@@ -351,6 +364,21 @@ const accessRule: Check<AccessRule> = (value, path) => {
   return fault === undefined ? rule : refuseValue(path, rule, `sound: ${fault}`);
 };
 
+const quotaFields: Check<Quota> = (value, path) => {
+  const limit = defaulted<number | null>(integer, null);
+  const { principal, ...limits } = shape({
+    principal: string,
+    appendBytesPerSecond: limit,
+    readBytesPerSecond: limit,
+    producerIdsPerSecond: limit,
+    adminCallsPerSecond: limit,
+  })(value, path);
+  const stated = Object.entries(limits).filter(([, given]) => given !== null);
+  const quota = quotaOf(principal, Object.fromEntries(stated));
+  const [fault] = quotaFaults(quota);
+  return fault === undefined ? quota : refuseValue(path, quota, `sound: ${fault}`);
+};
+
 const registrationFields = shape({
   brokerId: count,
   brokerEpoch: count,
@@ -391,6 +419,8 @@ const RECORDS: {
   'loss-reported': shape({ loss: lossReport }),
   'access-granted': shape({ rule: accessRule }),
   'access-revoked': shape({ place: accessPlace }),
+  'quota-set': shape({ quota: quotaFields }),
+  'quota-deleted': shape({ principal: string }),
   'feature-level': shape({ featureLevel: count }),
 };
 

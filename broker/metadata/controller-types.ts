@@ -3,6 +3,7 @@
  * answers requests by proposing records; an answer is given only once its records are committed.
  */
 import type { AccessOperation, AccessPlace, AccessRule } from '../../base/access.ts';
+import type { Quota } from '../../base/quotas.ts';
 import type { Fact } from '../../base/events.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
@@ -280,6 +281,18 @@ export interface RevokeAccessRequest extends Asked {
   readonly operations: readonly AccessOperation[];
 }
 
+/** Limits that are absent stay as they are. */
+export interface SetQuotaRequest extends Asked {
+  readonly kind: 'set-quota';
+  readonly quota: Quota;
+}
+
+/** Takes all limits of a principal away. */
+export interface DeleteQuotaRequest extends Asked {
+  readonly kind: 'delete-quota';
+  readonly quotaOf: string;
+}
+
 /** Requests that carry {@link Judged}. */
 export type AskedRequest =
   | CreateTopicRequest
@@ -291,7 +304,9 @@ export type AskedRequest =
   | RemoveBrokerRequest
   | SetSettingsRequest
   | GrantAccessRequest
-  | RevokeAccessRequest;
+  | RevokeAccessRequest
+  | SetQuotaRequest
+  | DeleteQuotaRequest;
 
 export type ControllerRequest =
   | RegisterRequest
@@ -341,6 +356,8 @@ export type ControllerReply =
   | { readonly kind: 'set-settings' }
   | { readonly kind: 'grant-access' }
   | { readonly kind: 'revoke-access' }
+  | { readonly kind: 'set-quota' }
+  | { readonly kind: 'delete-quota' }
   | { readonly kind: 'elect-leader'; readonly leader: BrokerId; readonly leaderEpoch: LeaderEpoch };
 
 export type ControllerInput =

@@ -35,7 +35,7 @@ export const FEATURE_LEVELS = [
     level: 7,
     adds: 'trims: every broker reads them in a log, and begins it there',
   },
-  { level: 8, adds: 'rules of access' },
+  { level: 8, adds: 'rules of access, and quotas' },
   { level: 9, adds: 'changes of many sync sets in one request' },
 ] as const;
 
@@ -60,7 +60,7 @@ export const LEVEL_OF_EXPECTED_ENDS = 6;
 
 /** Level of trims, which are batches that earlier builds cannot read. */
 export const LEVEL_OF_TRIMS = 7;
-/** Level of rules of access. */
+/** Level of rules of access and of quotas. */
 export const LEVEL_OF_ACCESS = 8;
 /** Level of changes of many sync sets in one request. */
 export const LEVEL_OF_CHANGES = 9;
@@ -96,10 +96,18 @@ const KINDS_OF_MOVES: ReadonlySet<MetadataRecord['kind']> = new Set([
   'replication-factor-changed',
 ] as const);
 
+/** Kinds of records that level 8 brought. */
+const KINDS_OF_ACCESS: ReadonlySet<MetadataRecord['kind']> = new Set([
+  'access-granted',
+  'access-revoked',
+  'quota-set',
+  'quota-deleted',
+] as const);
+
 /** Lowest level at which a record may be written. */
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
-  if (record.kind === 'access-granted' || record.kind === 'access-revoked') return LEVEL_OF_ACCESS;
+  if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
   if (record.kind === 'settings-changed') return levelOfSettings(record.settings);

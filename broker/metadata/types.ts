@@ -4,6 +4,7 @@
  * record is JSON in the log, so a person can read it.
  */
 import type { AccessPlace, AccessRule } from '../../base/access.ts';
+import type { Quota } from '../../base/quotas.ts';
 import type { HostPort } from '../../base/host-port.ts';
 import type {
   BrokerEpoch,
@@ -265,6 +266,9 @@ export type MetadataRecord =
   /** The rule of its place from here on. */
   | { readonly kind: 'access-granted'; readonly rule: AccessRule }
   | { readonly kind: 'access-revoked'; readonly place: AccessPlace }
+  /** All limits of its principal from here on. */
+  | { readonly kind: 'quota-set'; readonly quota: Quota }
+  | { readonly kind: 'quota-deleted'; readonly principal: string }
   | { readonly kind: 'feature-level'; readonly featureLevel: number };
 
 /**
@@ -287,6 +291,8 @@ export interface MetadataImage {
   readonly namedProducers: ReadonlyMap<string, NamedProducer>;
   /** Rules of access by `placeKey`, at most `ACCESS_RULES_MAX`. */
   readonly access: ReadonlyMap<string, AccessRule>;
+  /** By principal, at most `QUOTAS_MAX`. */
+  readonly quotas: ReadonlyMap<string, Quota>;
   /** The newest reports, at most `LOSS_REPORTS_MAX`. */
   readonly losses: readonly LossReport[];
   /**

@@ -29,6 +29,7 @@ import { remainingMs } from '../messages/deadline.ts';
 import { onBehalfOf } from '../messages/principal.ts';
 import { type Cluster, handedOn, isForwarded } from './cluster.ts';
 import { accessCalls } from './access-calls.ts';
+import { quotaCalls } from './quota-calls.ts';
 import { decide, imageWithin, topicNamed } from './decisions.ts';
 import {
   describeBrokers,
@@ -89,6 +90,7 @@ export function adminService({
     ...explainCalls(cluster, report),
     ...trimCalls(cluster, report),
     ...accessCalls(cluster, report),
+    ...quotaCalls(cluster, report),
     electLeader: unaryHandler(async (request, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
       const { leader, leaderEpoch } = await decide(

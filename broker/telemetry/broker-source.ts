@@ -78,4 +78,12 @@ export interface CostSource {
   readonly pressure: {
     totals(): readonly { readonly what: string; readonly reason: string; readonly count: number }[];
   };
+  readonly quotas: {
+    totals(): readonly {
+      readonly quota: string;
+      readonly delays: number;
+      readonly delayedMs: number;
+      readonly refusals: number;
+    }[];
+  };
 }

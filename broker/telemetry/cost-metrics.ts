@@ -2,10 +2,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { CostSource } from './broker-source.ts';
 
+type QuotaTotals = ReturnType<CostSource['quotas']['totals']>[number];
+
 const DOORS = ['client', 'internal'] as const;
 
 /** Adds them. */
-export function watchCosts(registry: Registry, { budget, pressure }: CostSource): void {
+export function watchCosts(registry: Registry, { budget, pressure, quotas }: CostSource): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
@@ -45,4 +47,28 @@ export function watchCosts(registry: Registry, { budget, pressure }: CostSource)
       for (const { what, reason, count } of pressure.totals()) this.inc({ what, reason }, count);
     },
   });
+  const ofQuotas = (name: string, help: string, read: (totals: QuotaTotals) => number): void => {
+    new Counter({
+      ...{ name, help, labelNames: ['quota'], registers },
+      collect() {
+        this.reset();
+        for (const totals of quotas.totals()) this.inc({ quota: totals.quota }, read(totals));
+      },
+    });
+  };
+  ofQuotas(
+    'tidemark_quota_delays_total',
+    'Times that a call or stream of a client was delayed by a quota',
+    ({ delays }) => delays,
+  );
+  ofQuotas(
+    'tidemark_quota_delay_seconds_total',
+    'For how long, in sum; what is still delayed is not in it',
+    ({ delayedMs }) => delayedMs / 1000,
+  );
+  ofQuotas(
+    'tidemark_quota_refusals_total',
+    'Calls of clients that were refused by a quota',
+    ({ refusals }) => refusals,
+  );
 }

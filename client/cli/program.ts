@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { addAccess } from './tree/access.ts';
+import { addQuota } from './tree/quota.ts';
 import { addBench } from './tree/bench.ts';
 import { addCluster, addCompletion, addLocal, addQuorum, addWhy } from './tree/cluster.ts';
 import { addDebug } from './tree/debug.ts';
@@ -66,6 +67,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   addWhy(program, around);
   addQuorum(program, around, finish);
   addAccess(program, around, finish);
+  addQuota(program, around);
   addLocal(program, around);
   addLog(program, around, finish);
   addDebug(program, around);

@@ -15,6 +15,13 @@ const CONTROLLER = {
   file: 'test/unit/broker/runtime/controller/judged-requests.test.ts',
 } as const;
 
+const BUCKET = 'broker/access/token-bucket.ts';
+const HOLD = 'broker/doors/stream-hold.ts';
+const THROTTLE = 'broker/doors/throttle.ts';
+const BUCKETS = { level: 'unit', file: 'test/unit/broker/access/token-bucket.test.ts' } as const;
+const HOLDS = { level: 'unit', file: 'test/unit/broker/doors/stream-hold.test.ts' } as const;
+const QUOTAS = { level: 'unit', file: 'test/unit/broker/doors/throttle.test.ts' } as const;
+
 export const ACCESS: readonly Mutation[] = [
   {
     id: 'any-operation-allows-all',
@@ -113,5 +120,73 @@ export const ACCESS: readonly Mutation[] = [
     ],
     caughtBy: [AUTH],
     inGate: true,
+  },
+  {
+    id: 'debts-are-forgiven',
+    rule: 'docs/rules.md#quotas',
+    what: 'what is taken beyond a quota is not paid afterwards',
+    edits: [
+      {
+        file: BUCKET,
+        find: 'this.#level -= amount * 1000;',
+        replace: 'this.#level = Math.max(0, this.#level - amount * 1000);',
+      },
+    ],
+    caughtBy: [BUCKETS, QUOTAS],
+    inGate: true,
+  },
+  {
+    id: 'streams-begin-anew',
+    rule: 'docs/rules.md#quotas',
+    what: 'whoever is over a quota opens another stream, and is read at once',
+    edits: [
+      {
+        file: HOLD,
+        find: '    this.#look();\n    return result;',
+        replace: '    return result;',
+      },
+    ],
+    caughtBy: [HOLDS, QUOTAS],
+  },
+  {
+    id: 'held-streams-have-room',
+    rule: 'docs/rules.md#quotas',
+    what: 'a reader that is over its quota is given more as fast as it reads',
+    edits: [
+      {
+        file: HOLD,
+        find: 'return hasRoom && this.#heldSinceMs === null;',
+        replace: 'return hasRoom;',
+      },
+    ],
+    caughtBy: [HOLDS, QUOTAS],
+  },
+  {
+    id: 'quotas-by-a-clients-word',
+    rule: 'docs/rules.md#quotas',
+    what: 'where nobody is asked, whoever names another principal has another quota',
+    edits: [
+      {
+        file: THROTTLE,
+        find: 'this.#isAsking ? principalOf(call) : ANONYMOUS',
+        replace: 'principalOf(call) || ANONYMOUS',
+      },
+    ],
+    caughtBy: [QUOTAS],
+    inGate: true,
+  },
+  {
+    id: 'refused-calls-are-counted',
+    rule: 'docs/rules.md#quotas',
+    what: 'a caller that is refused owes for it, and is refused for longer with each try',
+    edits: [
+      {
+        file: THROTTLE,
+        find: '    if (waitMs > Math.min(WAIT_MS_MAX,',
+        replace:
+          '    if (waitMs > 0) this.#take(principal, name, amount);\n    if (waitMs > Math.min(WAIT_MS_MAX,',
+      },
+    ],
+    caughtBy: [QUOTAS],
   },
 ];

@@ -210,6 +210,8 @@ export class Controller {
       case 'set-settings':
       case 'grant-access':
       case 'revoke-access':
+      case 'set-quota':
+      case 'delete-quota':
         this.#propose(recordsOf(this.#image, request, this.#options.defaults));
         return { kind: request.kind };
       default:

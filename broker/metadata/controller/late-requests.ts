@@ -94,6 +94,10 @@ function subjectOf(request: ControllerRequest): string | null {
       return accessSubject(request.rule);
     case 'revoke-access':
       return accessSubject(request.place);
+    case 'set-quota':
+      return `the quota of ${request.quota.principal}`;
+    case 'delete-quota':
+      return `the quota of ${request.quotaOf}`;
     case 'heartbeat':
     case 'alter-sync-set':
     case 'alter-sync-sets':

@@ -1,15 +1,18 @@
 /** Requests that are answered with success alone, once what they ask for is committed. Pure. */
 import { assertNever } from '../../../base/assert.ts';
 import type {
+  DeleteQuotaRequest,
   DeleteTopicRequest,
   GrantAccessRequest,
   ReassignRequest,
   RevokeAccessRequest,
+  SetQuotaRequest,
   SetSettingsRequest,
 } from '../controller-types.ts';
 import type { MetadataImage, MetadataRecord, TopicConfig } from '../types.ts';
 import { grantAccess, revokeAccess } from './access.ts';
 import { reassign } from './moving/reassign.ts';
+import { deleteQuota, setQuota } from './quotas.ts';
 import { setSettings } from './settings.ts';
 import { deleteTopic } from './topics.ts';
 
@@ -18,7 +21,9 @@ export type PlainRequest =
   | ReassignRequest
   | SetSettingsRequest
   | GrantAccessRequest
-  | RevokeAccessRequest;
+  | RevokeAccessRequest
+  | SetQuotaRequest
+  | DeleteQuotaRequest;
 
 /** What it asks for. Throws `BrokerError`. */
 export function recordsOf(
@@ -37,6 +42,10 @@ export function recordsOf(
       return grantAccess(image, request);
     case 'revoke-access':
       return revokeAccess(image, request);
+    case 'set-quota':
+      return setQuota(image, request);
+    case 'delete-quota':
+      return deleteQuota(image, request);
     default:
       return assertNever(request);
   }

@@ -23,6 +23,11 @@ import {
   topicIdToBytes,
 } from '../../../wire/batch/frame.ts';
 import {
+  AccessKind,
+  AccessOperation,
+  type GrantAccessRequest,
+} from '../../../proto/gen/tidemark/v1/access.ts';
+import {
   type ClusterSettings,
   AdminServiceService,
   type DescribeBrokerResponse,
@@ -47,11 +52,18 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../../proto/gen/tidemark/v1/log.ts';
+import type { SetQuotaRequest } from '../../../proto/gen/tidemark/v1/quotas.ts';
 import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
 
 export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
 const TOPIC_ID_BYTES = topicIdToBytes(TOPIC_ID);
+
+const RULE = {
+  principal: 'token:ops',
+  resource: { kind: AccessKind.ACCESS_KIND_TOPIC, name: 'orders' },
+  operations: [AccessOperation.ACCESS_OPERATION_READ],
+};
 
 const OF_TOPICS: ReadonlySet<string> = new Set(['reassignPartition', 'electLeader', 'alterTopic']);
 
@@ -340,6 +352,16 @@ export class FakeCluster {
         bytes: this.plan.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
       })),
       taken('describeSpread', () => this.spread),
+      taken('listAccess', () => ({ rules: [RULE], administrators: ['token:root'] })),
+      taken('grantAccess', ({ rule }: GrantAccessRequest) => ({ rule })),
+      taken('revokeAccess', () => ({ rule: RULE })),
+      taken('checkAccess', () => ({ allowed: true, reason: 'a rule', rule: RULE, principal: 'x' })),
+      taken('setQuota', ({ quota }: SetQuotaRequest) => ({ quota })),
+      taken('deleteQuota', () => ({})),
+      taken('listQuotas', () => ({
+        quotas: [{ principal: 'token:ops', appendBytesPerSecond: 1024, readBytesPerSecond: -1 }],
+        defaults: { principal: '', adminCallsPerSecond: 100 },
+      })),
     ] as [string, unknown][]);
   }
 

@@ -27,6 +27,14 @@ import { Error } from "./errors.ts";
 import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
 import { LossReport } from "./losses.ts";
 import { BrokerOption } from "./options.ts";
+import {
+  DeleteQuotaRequest,
+  DeleteQuotaResponse,
+  ListQuotasRequest,
+  ListQuotasResponse,
+  SetQuotaRequest,
+  SetQuotaResponse,
+} from "./quotas.ts";
 import { TrimTopicRequest, TrimTopicResponse } from "./trims.ts";
 
 export const protobufPackage = "tidemark.v1";
@@ -4489,6 +4497,36 @@ export const AdminServiceService = {
     responseSerialize: (value: CheckAccessResponse): Buffer => asBuffer(CheckAccessResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckAccessResponse => CheckAccessResponse.decode(value),
   },
+  /** Limits what a principal may ask of each broker: see quotas.proto. */
+  setQuota: {
+    path: "/tidemark.v1.AdminService/SetQuota" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetQuotaRequest): Buffer => asBuffer(SetQuotaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetQuotaRequest => SetQuotaRequest.decode(value),
+    responseSerialize: (value: SetQuotaResponse): Buffer => asBuffer(SetQuotaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetQuotaResponse => SetQuotaResponse.decode(value),
+  },
+  /** Takes all limits of a principal away; harmless where there are none. */
+  deleteQuota: {
+    path: "/tidemark.v1.AdminService/DeleteQuota" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteQuotaRequest): Buffer => asBuffer(DeleteQuotaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteQuotaRequest => DeleteQuotaRequest.decode(value),
+    responseSerialize: (value: DeleteQuotaResponse): Buffer => asBuffer(DeleteQuotaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteQuotaResponse => DeleteQuotaResponse.decode(value),
+  },
+  /** All quotas. */
+  listQuotas: {
+    path: "/tidemark.v1.AdminService/ListQuotas" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListQuotasRequest): Buffer => asBuffer(ListQuotasRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListQuotasRequest => ListQuotasRequest.decode(value),
+    responseSerialize: (value: ListQuotasResponse): Buffer => asBuffer(ListQuotasResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListQuotasResponse => ListQuotasResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -4569,6 +4607,12 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   listAccess: handleUnaryCall<ListAccessRequest, ListAccessResponse>;
   /** Whether a principal may do something, and by which rule. */
   checkAccess: handleUnaryCall<CheckAccessRequest, CheckAccessResponse>;
+  /** Limits what a principal may ask of each broker: see quotas.proto. */
+  setQuota: handleUnaryCall<SetQuotaRequest, SetQuotaResponse>;
+  /** Takes all limits of a principal away; harmless where there are none. */
+  deleteQuota: handleUnaryCall<DeleteQuotaRequest, DeleteQuotaResponse>;
+  /** All quotas. */
+  listQuotas: handleUnaryCall<ListQuotasRequest, ListQuotasResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {

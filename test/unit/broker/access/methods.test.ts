@@ -44,4 +44,16 @@ describe('the table of methods', () => {
           : 'topic';
     expect(ACCESS_RESOURCES[kind]).toContain(operation);
   });
+
+  it('counts what moves records, takes ids and administers towards a quota', () => {
+    const free = METHODS.filter(({ path }) => accessOf(path)?.quota === null);
+    expect(free.map(({ path }) => path.split('/').at(-1)).toSorted()).toEqual([
+      'DescribeCluster',
+      'ListOffsets',
+      'ListTopics',
+    ]);
+    const admin = Object.values(AdminServiceService) as unknown as Method[];
+    const quotas = admin.map(({ path }) => accessOf(path)?.quota);
+    expect(new Set(quotas)).toEqual(new Set([null, 'adminCallsPerSecond']));
+  });
 });

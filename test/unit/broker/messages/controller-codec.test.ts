@@ -42,6 +42,12 @@ const requests: ControllerRequest[] = [
     place: { principal: 'token:ops', kind: 'cluster', name: '' },
     operations: ['administer'],
   },
+  {
+    kind: 'set-quota',
+    quota: { principal: '*', appendBytesPerSecond: 5, adminCallsPerSecond: -1 },
+    principal: 'token:ops',
+  },
+  { kind: 'delete-quota', quotaOf: 'token:ops', principal: 'token:root' },
   { kind: 'init-producer', name: 'billing', principal: 'token:billing' },
   { ...register, internal: { host: 'pod-0.internal', port: 9_001 } },
   {

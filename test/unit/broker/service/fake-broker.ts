@@ -122,6 +122,7 @@ export class FakeCluster {
     nextProducerId: 1,
     namedProducers: new Map(),
     access: new Map(),
+    quotas: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],

@@ -72,6 +72,30 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 }
 
 describe('Metrics', () => {
+  it('reads what clients cost, and what quotas have held, at each scrape', async () => {
+    const costs = {
+      budget: { bytes: 5, streams: 6, limits: { bytes: 7 }, connections: () => 8 },
+      pressure: { totals: () => [{ what: 'call-refused', reason: 'memory', count: 9 }] },
+      quotas: {
+        totals: () => [{ quota: 'read-bytes', delays: 1, delayedMs: 2_500, refusals: 3 }],
+      },
+    };
+    const metrics = new Metrics(new FakeSource(), () => [], costs);
+    await metrics.text();
+    const lines = (await metrics.text()).split('\n');
+    for (const line of [
+      'tidemark_connection_memory_bytes 5',
+      'tidemark_open_calls 6',
+      'tidemark_connection_memory_limit_bytes 7',
+      'tidemark_connections{listener="client"} 8',
+      'tidemark_pressure_total{what="call-refused",reason="memory"} 9',
+      'tidemark_quota_delays_total{quota="read-bytes"} 1',
+      'tidemark_quota_delay_seconds_total{quota="read-bytes"} 2.5',
+      'tidemark_quota_refusals_total{quota="read-bytes"} 3',
+    ])
+      expect(lines).toContain(line);
+  });
+
   it('reads the report at each scrape', async () => {
     const source = new FakeSource();
     source.offlineLeaders = [1, -1, -1];

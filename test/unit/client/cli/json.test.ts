@@ -70,6 +70,13 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
   ['cluster remove-broker 3'],
   ['cluster config'],
   ['cluster defaults --replication-factor 3 --commit-mode quorum'],
+  ['access list'],
+  ['access grant token:ops read topic:orders'],
+  ['access revoke token:ops all topic:orders'],
+  ['access check read topic:orders'],
+  ['quota list'],
+  ['quota set token:ops --append-bytes 1MiB --admin-calls none'],
+  ['quota delete token:ops'],
   [`bench append ${TOPIC} --records 5`],
   [`bench read ${TOPIC} --records 5`],
   [`bench roundtrip ${TOPIC} --records 5`],
@@ -83,10 +90,6 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
 
 /** What the fake cluster cannot answer, reads folders, goes on, or talks to launcher or shell. */
 const ELSEWHERE = new Set([
-  'access list',
-  'access grant',
-  'access revoke',
-  'access check',
   'topic create',
   'topic import',
   'cluster check-disruption',

@@ -17,6 +17,7 @@ import {
   TopicDefaults,
 } from "../../v1/admin.ts";
 import { Error } from "../../v1/errors.ts";
+import { DeleteQuotaRequest, SetQuotaRequest } from "../../v1/quotas.ts";
 import { LogStart } from "./replication.ts";
 
 export const protobufPackage = "tidemark.internal.v1";
@@ -443,6 +444,12 @@ export interface DecideRequest {
     | //
     /** See tidemark.v1. */
     { $case: "revokeAccess"; value: RevokeAccessRequest }
+    | //
+    /** See tidemark.v1. */
+    { $case: "setQuota"; value: SetQuotaRequest }
+    | //
+    /** See tidemark.v1. */
+    { $case: "deleteQuota"; value: DeleteQuotaRequest }
     | //
     /** See the message. Feature level 9. */
     { $case: "alterSyncSets"; value: AlterSyncSets }
@@ -2833,8 +2840,14 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "revokeAccess":
         RevokeAccessRequest.encode(message.request.value, writer.uint32(130).fork()).join();
         break;
+      case "setQuota":
+        SetQuotaRequest.encode(message.request.value, writer.uint32(138).fork()).join();
+        break;
+      case "deleteQuota":
+        DeleteQuotaRequest.encode(message.request.value, writer.uint32(146).fork()).join();
+        break;
       case "alterSyncSets":
-        AlterSyncSets.encode(message.request.value, writer.uint32(138).fork()).join();
+        AlterSyncSets.encode(message.request.value, writer.uint32(154).fork()).join();
         break;
     }
     if (message.judged !== undefined) {
@@ -2976,6 +2989,22 @@ export const DecideRequest: MessageFns<DecideRequest> = {
           }
           case 17: {
             if (tag !== 138) {
+              break;
+            }
+
+            message.request = { $case: "setQuota", value: SetQuotaRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.request = { $case: "deleteQuota", value: DeleteQuotaRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
               break;
             }
 

@@ -1,0 +1,41 @@
+/** What a message moves, in bytes as quotas count them: frames, or records as clients hold them. */
+import type {
+  AppendRequest,
+  ProduceRequest,
+  ReadResponse,
+} from '../../proto/gen/tidemark/v1/log.ts';
+import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
+
+/** What a record adds to a frame beside its contents, about. */
+const RECORD_BYTES = 16;
+
+interface SizedRecord {
+  readonly key?: Uint8Array | undefined;
+  readonly value: Uint8Array;
+  readonly headers: readonly { readonly key: string; readonly value?: Uint8Array | undefined }[];
+}
+
+export function appendedBytes({ records }: Pick<AppendRequest, 'records'>): number {
+  return sum(records, bytesOf);
+}
+
+export function producedBytes({ batches }: Pick<ProduceRequest, 'batches'>): number {
+  return sum(batches, ({ frame }) => frame.length);
+}
+
+export function fetchedBytes({ partitions }: FetchParts): number {
+  return sum(partitions, ({ frames }) => sum(frames, ({ length }) => length));
+}
+
+export function readBytes({ records }: Pick<ReadResponse, 'records'>): number {
+  return sum(records, bytesOf);
+}
+
+function bytesOf({ key, value, headers }: SizedRecord): number {
+  const ofHeaders = sum(headers, (header) => header.key.length + (header.value?.length ?? 0));
+  return RECORD_BYTES + (key?.length ?? 0) + value.length + ofHeaders;
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((bytes, item) => bytes + of(item), 0);
+}

@@ -1,0 +1,289 @@
+/**
+ * Makes callers keep to their quotas, on the listener of clients alone: what brokers hand on to
+ * each other was counted where it came in, for whoever asked, and is counted nowhere else
+ * (docs/rules.md#quotas).
+ *
+ * A plain call waits for its turn, or is refused where that is far off; a stream that has moved
+ * too much is read no further, or given nothing more, until that is paid. A producer is also told
+ * of a window that its quota can take in, so that what it has sent does not wait for long.
+ */
+import {
+  type MethodDefinition,
+  type sendUnaryData,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { ANONYMOUS } from '../../base/access.ts';
+import { BrokerError } from '../../base/errors.ts';
+import type { OnFact } from '../../base/events.ts';
+import { NO_LIMIT, QUOTA_NAMES, QUOTA_WORDS, type QuotaName } from '../../base/quotas.ts';
+import type {
+  AppendRequest,
+  ProduceRequest,
+  ProduceResponse,
+  ReadResponse,
+} from '../../proto/gen/tidemark/v1/log.ts';
+import type { ServiceHost } from '../../wire/grpc/channel.ts';
+import { errorToStatus } from '../../wire/grpc/errors.ts';
+import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
+import { accessOf } from '../access/methods.ts';
+import { QuotaLedger } from '../access/quotas.ts';
+import { remainingMs } from '../messages/deadline.ts';
+import { principalOf } from '../messages/principal.ts';
+import type { BrokerApi } from '../runtime/api.ts';
+import { appendedBytes, fetchedBytes, producedBytes, readBytes } from './sizes.ts';
+import { StreamHold, type ThrottledCall } from './stream-hold.ts';
+
+/** Longest wait of a plain call for its turn. */
+const WAIT_MS_MAX = 1_000;
+/** Pause between events about one quota. */
+const TELL_MS = 10_000;
+/** Least window that a producer is told: room for a batch of the usual size. */
+const WINDOW_BYTES_MIN = 64 * 1024;
+
+const LOG = '/tidemark.v1.LogService/';
+
+type Answer = sendUnaryData<unknown>;
+type Handler = (call: ThrottledCall, answer: Answer) => unknown;
+
+/** Of one quota, since the broker started. */
+export interface QuotaTotals {
+  /** As {@link QUOTA_WORDS}. */
+  readonly quota: string;
+  readonly delays: number;
+  readonly delayedMs: number;
+  readonly refusals: number;
+}
+
+interface Tally {
+  delays: number;
+  delayedMs: number;
+  refusals: number;
+  /** Since the last event. */
+  untold: number;
+  quietUntilMs: number;
+}
+
+export interface ThrottleParts {
+  readonly broker: Pick<BrokerApi, 'image' | 'clock'>;
+  /** Whether the listener asks who comes in; else all are one. */
+  readonly isAsking: boolean;
+  readonly onFact: OnFact;
+}
+
+export class Throttle {
+  readonly #broker: Pick<BrokerApi, 'image' | 'clock'>;
+  readonly #isAsking: boolean;
+  readonly #onFact: OnFact;
+  readonly #ledger = new QuotaLedger();
+  readonly #tallies: Readonly<Record<QuotaName, Tally>>;
+
+  constructor({ broker, isAsking, onFact }: ThrottleParts) {
+    this.#broker = broker;
+    this.#isAsking = isAsking;
+    this.#onFact = onFact;
+    this.#tallies = Object.fromEntries(
+      QUOTA_NAMES.map((name) => [
+        name,
+        { delays: 0, delayedMs: 0, refusals: 0, untold: 0, quietUntilMs: -Infinity },
+      ]),
+    ) as unknown as Record<QuotaName, Tally>;
+  }
+
+  totals(): readonly QuotaTotals[] {
+    return QUOTA_NAMES.map((name) => {
+      const { delays, delayedMs, refusals } = this.#tallies[name];
+      return { quota: QUOTA_WORDS[name], delays, delayedMs, refusals };
+    });
+  }
+
+  /** The listener behind it: calls of what is added to it keep to quotas. */
+  hostOf(server: ServiceHost): ServiceHost {
+    return {
+      add: (definition, implementation) => {
+        server.add(definition, this.#throttled(definition, implementation));
+      },
+    };
+  }
+
+  #throttled<Implementation extends UntypedServiceImplementation>(
+    definition: ServiceDefinition<Implementation>,
+    implementation: Implementation,
+  ): Implementation {
+    const methods = Object.entries<MethodDefinition<unknown, unknown>>(
+      definition as ServiceDefinition,
+    );
+    const handlers = methods.flatMap(([name, { path }]) => {
+      const handler = implementation[name] as Handler | undefined;
+      if (handler === undefined) return [];
+      return [[name, this.#wrapped(path, handler)]];
+    });
+    return Object.fromEntries(handlers) as Implementation;
+  }
+
+  #wrapped(path: string, handler: Handler): Handler {
+    const name = accessOf(path)?.quota ?? null;
+    if (name === null) return handler;
+    if (path === `${LOG}Produce`) return this.#produce(name, handler);
+    if (path === `${LOG}Fetch`) return this.#fetch(name, handler);
+    if (path === `${LOG}Read`) return this.#read(name, handler);
+    const amountOf =
+      path === `${LOG}Append`
+        ? (request: unknown) => appendedBytes(request as AppendRequest)
+        : () => 1;
+    return (call, answer) => {
+      const amount = amountOf(call.request);
+      return this.#inTurn(name, call, amount, (refusal) =>
+        // Answered and not thrown, so that the audit has it.
+        refusal === null ? handler(call, answer) : answer(errorToStatus(refusal)),
+      );
+    };
+  }
+
+  /** One message after another is taken, and the next one once it is paid. */
+  #produce(name: QuotaName, handler: Handler): Handler {
+    return (call, answer) => {
+      const principal = this.#whoseOf(call);
+      let toldBytes = 0;
+      const write = call.write?.bind(call);
+      const hold = new StreamHold(call, {
+        clock: this.#broker.clock,
+        waitMs: () => this.#waitMs(principal, name),
+        onHeld: (waitMs) => this.#delayed(principal, name, waitMs),
+        onReleased: (heldMs) => this.#paid(name, heldMs),
+        // A producer that hears nothing takes its broker for dead.
+        onStillHeld: () => void write?.({ results: [], windowBytes: 0 }),
+      });
+      let ownBytes = 0;
+      const windowNow = (): number => this.#windowOf(principal, name, ownBytes);
+      call.write = (message) => {
+        const response = message as ProduceResponse;
+        if (response.windowBytes === 0) return write?.(message) ?? false;
+        ownBytes = response.windowBytes;
+        toldBytes = windowNow();
+        return write?.({ ...response, windowBytes: toldBytes }) ?? false;
+      };
+      hold.onMessage((message) => {
+        this.#take(principal, name, producedBytes(message as ProduceRequest));
+        const windowBytes = windowNow();
+        if (windowBytes === toldBytes) return;
+        toldBytes = windowBytes;
+        write?.({ results: [], windowBytes });
+      });
+      return handler(call, answer);
+    };
+  }
+
+  /** What the session allows, or a second of the quota. */
+  #windowOf(principal: string, name: QuotaName, ownBytes: number): number {
+    const limit = this.#ledgerNow().limitOf(principal, name);
+    return limit === NO_LIMIT ? ownBytes : Math.min(ownBytes, Math.max(limit, WINDOW_BYTES_MIN));
+  }
+
+  #fetch(name: QuotaName, handler: Handler): Handler {
+    return (call, answer) => {
+      this.#holdAnswers(call, name, (message) => fetchedBytes(message as FetchParts));
+      return handler(call, answer);
+    };
+  }
+
+  /** It asks once: where it begins with a debt, it waits as a plain call does. */
+  #read(name: QuotaName, handler: Handler): Handler {
+    return (call, answer) =>
+      this.#inTurn(name, call, 0, (refusal) => {
+        if (refusal !== null) throw refusal;
+        this.#holdAnswers(call, name, (message) => readBytes(message as ReadResponse));
+        return handler(call, answer);
+      });
+  }
+
+  #holdAnswers(call: ThrottledCall, name: QuotaName, bytesOf: (message: unknown) => number): void {
+    const principal = this.#whoseOf(call);
+    const hold = new StreamHold(call, {
+      clock: this.#broker.clock,
+      waitMs: () => this.#waitMs(principal, name),
+      onHeld: (waitMs) => this.#delayed(principal, name, waitMs),
+      onReleased: (heldMs) => this.#paid(name, heldMs),
+      onStillHeld: () => {},
+    });
+    hold.onAnswer((message) => this.#take(principal, name, bytesOf(message)));
+  }
+
+  /** Goes on at once, after a wait, or with the refusal. */
+  #inTurn(
+    name: QuotaName,
+    call: ThrottledCall,
+    amount: number,
+    goOn: (refusal: BrokerError | null) => unknown,
+  ): unknown {
+    const { clock } = this.#broker;
+    const principal = this.#whoseOf(call);
+    const nowMs = clock.monotonicMs();
+    const waitMs = this.#ledgerNow().waitMs(nowMs, principal, name, amount);
+    if (waitMs > Math.min(WAIT_MS_MAX, remainingMs(call, clock)))
+      return goOn(this.#refused(principal, name, waitMs));
+    this.#take(principal, name, amount);
+    if (waitMs === 0) return goOn(null);
+    this.#delayed(principal, name, waitMs);
+    let isOver = false;
+    for (const event of ['error', 'cancelled'])
+      call.on(event, () => {
+        isOver = true;
+      });
+    return new Promise<void>((resolve) => clock.after(waitMs, resolve)).then(() => {
+      this.#paid(name, waitMs);
+      // Whoever left meanwhile, or was sent away, is not worked for.
+      return isOver ? undefined : goOn(null);
+    });
+  }
+
+  /** Where nobody is asked, a client's own word counts for nothing. */
+  #whoseOf(call: ThrottledCall): string {
+    return this.#isAsking ? principalOf(call) : ANONYMOUS;
+  }
+
+  #ledgerNow(): QuotaLedger {
+    this.#ledger.setQuotas(this.#broker.clock.monotonicMs(), this.#broker.image().quotas);
+    return this.#ledger;
+  }
+
+  #waitMs(principal: string, name: QuotaName): number {
+    return this.#ledgerNow().waitMs(this.#broker.clock.monotonicMs(), principal, name);
+  }
+
+  #take(principal: string, name: QuotaName, amount: number): void {
+    this.#ledgerNow().take(this.#broker.clock.monotonicMs(), principal, name, amount);
+  }
+
+  #refused(principal: string, name: QuotaName, waitMs: number): BrokerError {
+    this.#tallies[name].refusals += 1;
+    this.#tell(principal, name, waitMs);
+    const limit = this.#ledger.limitOf(principal, name);
+    return new BrokerError(
+      'OVERLOADED',
+      `${principal} is over its quota of ${String(limit)} ${QUOTA_WORDS[name]} a second at this broker; there is room in ${String(waitMs)} ms`,
+      { retryAfterMs: waitMs },
+    );
+  }
+
+  #delayed(principal: string, name: QuotaName, waitMs: number): void {
+    this.#tallies[name].delays += 1;
+    this.#tell(principal, name, waitMs);
+  }
+
+  #paid(name: QuotaName, delayedMs: number): void {
+    this.#tallies[name].delayedMs += delayedMs;
+  }
+
+  /** At once, then at most every so often for each quota, with how many there were. */
+  #tell(principal: string, name: QuotaName, delayMs: number): void {
+    const tally = this.#tallies[name];
+    const nowMs = this.#broker.clock.monotonicMs();
+    tally.untold += 1;
+    if (nowMs < tally.quietUntilMs) return;
+    const count = tally.untold;
+    tally.untold = 0;
+    tally.quietUntilMs = nowMs + TELL_MS;
+    this.#onFact('over-quota', { principal, quota: QUOTA_WORDS[name], delayMs, count });
+  }
+}
