@@ -21,6 +21,7 @@ import { brokerCertificate } from '../../local/secure.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { AckLevel, AppendRecord, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { callUnary } from '../../wire/grpc/calls.ts';
+import { errorFromStatus } from '../../wire/grpc/errors.ts';
 import { systemClock } from '../../process/system-clock.ts';
 import { tlsChannelCredentials } from '../../wire/grpc/tls.ts';
 import { authority, CertificateFiles } from './harness/certificates.ts';
@@ -36,6 +37,12 @@ const ISSUER = 'https://kubernetes.default.svc';
 const ALICE = 'system:serviceaccount:pay:api';
 const BOB = 'system:serviceaccount:other:api';
 const ROOT = 'system:serviceaccount:ops:root';
+/** An administrator by the options of the first broker alone, and nobody to the others. */
+const CAROL = 'system:serviceaccount:ops:carol';
+/** By so much a token is believed after its end. */
+const LEEWAY_S = 60;
+/** What is left of it to a stream here. */
+const LEFT_S = 8;
 const NOTHING = new Uint8Array(0);
 
 type Pair = Awaited<ReturnType<typeof generateKeyPair>>;
@@ -59,9 +66,12 @@ describe('brokers that know their callers', () => {
     });
   }
 
-  async function tokenOf(subject: string): Promise<string> {
+  async function tokenOf(subject: string, endS?: number): Promise<string> {
     const jwt = new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid }).setSubject(subject);
-    const terms = jwt.setIssuer(ISSUER).setAudience(clusterId).setExpirationTime('10m');
+    const terms = jwt
+      .setIssuer(ISSUER)
+      .setAudience(clusterId)
+      .setExpirationTime(endS ?? '10m');
     const token = await terms.sign(pair.privateKey);
     tokens.push(token);
     return token;
@@ -91,7 +101,8 @@ describe('brokers that know their callers', () => {
       argsOf: (id) => [
         ...(files.get(id)?.args ?? []),
         // The audience is the cluster's id. Keys come from this machine, in plaintext.
-        ...['--auth', 'oidc', '--auth-oidc-issuer', ISSUER, '--auth-administrators', ROOT],
+        ...['--auth', 'oidc', '--auth-oidc-issuer', ISSUER],
+        ...['--auth-administrators', id === BROKERS[0] ? `${ROOT};${CAROL}` : ROOT],
         ...['--auth-oidc-jwks', `http://127.0.0.1:${port}/keys`, '--auth-plaintext', 'yes'],
       ],
     });
@@ -104,20 +115,27 @@ describe('brokers that know their callers', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Records to every partition, by each broker: most are handed on. */
-  async function appendBy(topic: string, token: string): Promise<(string | undefined)[]> {
+  /** Records to every partition, by one broker: most are handed on. */
+  function appendAt(
+    address: string,
+    topic: string,
+    token: string,
+  ): Promise<(string | undefined)[]> {
     const records = [0, 1, 2].map((partition) => ({
       ...AppendRecord.decode(NOTHING),
       partition,
       value: Buffer.from('x'),
     }));
     const request = { topic, records, acks: AckLevel.ACK_LEVEL_ALL, condition: undefined };
-    const calls = cluster.brokers.map(({ address }) =>
-      callAt(address, LogServiceService.append, request, CALL_MS, showing(token)).then(
-        ({ results }) => results.map(({ error }) => error?.code),
-        (error: unknown) => [(error as { code: string }).code],
-      ),
+    return callAt(address, LogServiceService.append, request, CALL_MS, showing(token)).then(
+      ({ results }) => results.map(({ error }) => error?.code),
+      (error: unknown) => [(error as { code: string }).code],
     );
+  }
+
+  /** The same by each broker. */
+  async function appendBy(topic: string, token: string): Promise<(string | undefined)[]> {
+    const calls = cluster.brokers.map(({ address }) => appendAt(address, topic, token));
     return (await Promise.all(calls)).flat();
   }
 
@@ -198,6 +216,45 @@ describe('brokers that know their callers', () => {
     expect(await ask(operator, ROOT)).toBe('REFUSED');
     expect(await ask(broker, ROOT)).toBe('ok');
     expect(await ask(broker, ALICE)).toBe('PERMISSION_DENIED');
+  });
+
+  it('are judged by the leader, whatever the broker says that hands a call on', async () => {
+    const [{ name, partitions } = { name: '', partitions: [] }] = await cluster.admin.listTopics();
+    const carol = await tokenOf(CAROL);
+    const { address } = cluster.broker(1);
+    const own = partitions.filter(({ leader }) => leader === 1).length;
+    expect(own).toBeLessThan(partitions.length);
+    const fates = await appendAt(address, name, carol);
+    // To the first broker she may do everything. What it leads, it does.
+    expect(fates).toEqual(
+      partitions.map(({ leader }) => (leader === 1 ? undefined : 'PERMISSION_DENIED')),
+    );
+    await expect(countOf(address, name, carol)).rejects.toSatisfy(
+      (error) => errorFromStatus(error as never).code === 'PERMISSION_DENIED',
+    );
+    const { offsets } = await callAt(
+      address,
+      LogServiceService.listOffsets,
+      { topic: name, partitions: [], start: { point: { $case: 'latest', value: true } } },
+      CALL_MS,
+      showing(carol),
+    );
+    const denied = offsets.filter(({ error }) => error?.code === 'PERMISSION_DENIED');
+    expect(denied).toHaveLength(partitions.length - own);
+  });
+
+  it('end a stream with the token by which it was let in', async () => {
+    const endS = Math.floor(Date.now() / 1_000) - LEEWAY_S + LEFT_S;
+    const client = dial(cluster.broker(2).address, showing(await tokenOf(ALICE, endS)));
+    const { path, requestSerialize, responseDeserialize } = LogServiceService.produce;
+    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    const ended = new Promise<unknown>((resolve) => {
+      call.on('error', (error) => resolve(errorFromStatus(error as never)));
+    });
+    // It was let in: a stream says its window.
+    await new Promise((resolve) => call.once('data', resolve));
+    expect(await ended).toMatchObject({ code: 'UNAUTHENTICATED', effect: 'unknown' });
+    client.close();
   });
 
   it('follow their issuer to another key', async () => {
