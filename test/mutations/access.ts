@@ -189,4 +189,18 @@ export const ACCESS: readonly Mutation[] = [
     ],
     caughtBy: [QUOTAS],
   },
+  {
+    id: 'streams-outlive-their-token',
+    rule: 'docs/rules.md#access',
+    what: 'a stream goes on when the token or certificate by which it was let in is over',
+    edits: [
+      {
+        file: 'broker/doors/door.ts',
+        find: 'if (known.untilMs === null) return;',
+        replace: 'if (known.untilMs !== Infinity) return;',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/doors/door.test.ts' }],
+    inGate: true,
+  },
 ];
