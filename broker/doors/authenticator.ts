@@ -139,7 +139,9 @@ export class Authenticator {
     } catch (error) {
       throw refused(whyNot(error, issuer, audience));
     }
-    const principal = principalOfSubject(alias, payload.sub ?? '');
+    // An issuer may sign what is no text, whatever the type says.
+    const subject: unknown = payload.sub;
+    const principal = typeof subject === 'string' ? principalOfSubject(alias, subject) : null;
     if (principal === null) throw refused('the subject of the token cannot be a principal');
     const untilMs = ((payload.exp ?? 0) + CLOCK_LEEWAY_S) * 1_000;
     const known = { principal, untilMs, stands: ALWAYS };

@@ -32,13 +32,8 @@ beforeAll(async () => {
 
 function sign(pair: Pair, terms: Terms = {}): Promise<string> {
   const { sub = SUBJECT, aud = CLUSTER, iss = ISSUER, exp = NOW_S + 600, kid = '1' } = terms;
-  const jwt = new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid });
-  return jwt
-    .setSubject(sub)
-    .setAudience(aud)
-    .setIssuer(iss)
-    .setExpirationTime(exp)
-    .sign(pair.privateKey);
+  const jwt = new SignJWT({ sub }).setProtectedHeader({ alg: 'ES256', kid });
+  return jwt.setAudience(aud).setIssuer(iss).setExpirationTime(exp).sign(pair.privateKey);
 }
 
 async function keySet(...pairs: readonly (readonly [Pair, string])[]): Promise<string> {
@@ -124,6 +119,7 @@ describe('Authenticator', () => {
     ['another issuer', { iss: 'https://other' }, 'not of the issuer'],
     ['a key that nobody has', { kid: '9' }, 'key of the token is not known'],
     ['no subject', { sub: '' }, 'cannot be a principal'],
+    ['a subject that is no text', { sub: [SUBJECT] as unknown as string }, 'cannot be a principal'],
     ['a subject of no letters', { sub: 'a\u001b' }, 'cannot be a principal'],
   ])('refuses %s', async (_, terms, reason) => {
     const auth = await authenticator('refuses');
