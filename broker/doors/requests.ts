@@ -58,7 +58,7 @@ export function subjectOf({ reach }: MethodAccess, request: unknown): string {
     return `${reach.kind}:${textIn(fields, reach.field)}`;
   if (reach.of === 'names') return namesIn(fields, reach.field).slice(0, SHOWN_MAX).join();
   const { brokerId, topic, partition } = fields;
-  const { principal, resource } = (fields['rule'] ?? fields) as Fields;
+  const { principal, resource } = (fields['rule'] ?? fields['quota'] ?? fields) as Fields;
   const { name } = (resource ?? {}) as Fields;
   const parts = [
     typeof topic === 'string' ? `${topic}/${Number(partition)}` : '',

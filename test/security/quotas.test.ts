@@ -197,6 +197,19 @@ describe('quotas', () => {
     expect(quotas).toEqual([{ principal: '*', readBytesPerSecond: 5, adminCallsPerSecond: 7 }]);
     expect(defaults.producerIdsPerSecond).toBe(100);
     await admin.deleteQuota('*');
+    const changes = broker.told.filter(({ event }) => event === 'admin-call');
+    for (const name of ['SetQuota', 'DeleteQuota'])
+      for (const [principal, outcome] of [
+        ['token:root', 'ok'],
+        ['token:alice', 'PERMISSION_DENIED'],
+      ])
+        expect(changes).toContainEqual({
+          event: 'admin-call',
+          fields: expect.objectContaining({
+            ...{ principal, outcome, resource: '*' },
+            method: `/tidemark.v1.AdminService/${name}`,
+          }) as unknown,
+        });
     const wrong = admin.setQuota({ principal: 'token:a*', readBytesPerSecond: 5 });
     await expect(wrong).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
