@@ -31,7 +31,11 @@ export class LocalCluster {
 
   constructor(port: number) {
     this.servers = [0, 1, 2].map((index) => `127.0.0.1:${port + index}`).join(',');
-    const args = [...PROGRAM, 'local/main.ts', '--data', this.folder, '--port', String(port)];
+    // Beside one that runs already, with the ports of `npm start`.
+    const args = [
+      ...[...PROGRAM, 'local/main.ts', '--data', this.folder, '--port', String(port)],
+      ...['--internal-port', String(port + 50), '--http-port', String(port + 100)],
+    ];
     const startedMs = performance.now();
     this.#launcher = spawn(process.execPath, args, {
       cwd: ROOT,

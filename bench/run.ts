@@ -6,10 +6,11 @@
 import { cpus, totalmem } from 'node:os';
 import type { Acks } from '../client/index.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
+import { fairShares, PLACES, type Shares } from './fair-shares.ts';
 import { measureOperator } from './operator.ts';
 import { LocalCluster, median, sleep } from './local-cluster.ts';
 import { commitModes } from './modes.ts';
-import { SteadyLoad } from './steady-load.ts';
+import { SteadyLoad, type Stretch } from './steady-load.ts';
 
 const PORT = 19_641;
 const RUNS = 5;
@@ -262,6 +263,29 @@ async function modes(): Promise<void> {
   await withCluster(commitModes);
 }
 
+/** What a calm producer notices of a greedy one at the same leader. */
+async function fair(): Promise<void> {
+  await withCluster(async (cluster) => {
+    for (const place of PLACES) {
+      const rounds: Shares[] = [];
+      for (let run = 0; run < RUNS; run += 1) rounds.push(await fairShares(cluster, place));
+      const figures = (what: string, of: (shares: Shares) => Stretch): void => {
+        for (const quantile of ['p50', 'p99'] as const)
+          row(
+            `${what}, ${quantile}`,
+            rounds.map((shares) => of(shares)[quantile]),
+            'ms',
+            1,
+          );
+      };
+      figures('calm producer, 200 records/s of 1,000 bytes, alone', ({ alone }) => alone);
+      figures(`the same beside a greedy one in ${place.name}`, ({ beside }) => beside);
+      const rates = rounds.map(({ greedyBytesPerSecond }) => greedyBytesPerSecond / 1e6);
+      row('what the greedy one is given', rates, 'MB/s');
+    }
+  });
+}
+
 /** The operator alone, with no LogCluster and with fifty. */
 async function operator(): Promise<void> {
   for (const cost of await measureOperator([0, 50])) {
@@ -272,7 +296,7 @@ async function operator(): Promise<void> {
   }
 }
 
-const MEASURES = { start, append, latency, gap, bounded, modes, operator };
+const MEASURES = { start, append, latency, gap, bounded, fair, modes, operator };
 /** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
 const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator');
 
