@@ -406,17 +406,21 @@ export class Actor {
     onDeleted(type, name, uid);
   }
 
-  /** By uid: another object of the same name must not inherit what this one was. */
+  /**
+   * By uid: another object of the same name must not inherit what this one was. And only over what
+   * was looked at: a copy that has just taken over may have an old cache, and the status holds the
+   * ledger.
+   */
   async #writeStatus(
     type: Kind,
-    { name, namespace, uid }: LogCluster['metadata'],
+    { name, namespace, uid, resourceVersion }: LogCluster['metadata'],
     status: object,
     signal: AbortSignal,
   ): Promise<void> {
     const object: KubeObject = {
       apiVersion: type.apiVersion,
       kind: type.kind,
-      metadata: { name, namespace, uid },
+      metadata: { name, namespace, uid, resourceVersion },
       status,
     };
     this.#written(type, await this.#options.api.applyStatus(type, object, { signal }));

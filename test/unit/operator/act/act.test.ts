@@ -111,12 +111,17 @@ describe('Actor', () => {
     ).rejects.toThrow('StatefulSet default/tm exists, which the cache does not show');
   });
 
-  test('writes a status to this LogCluster and no other of its name', async () => {
+  test('writes a status to this LogCluster as it was seen, and no other of its name', async () => {
     await perform({ kind: 'write-status', status: { replicas: 3 } });
     expect(calls[0]?.[2]).toEqual({
       apiVersion: 'tidemark.dev/v1alpha1',
       kind: 'LogCluster',
-      metadata: { name: 'tm', namespace: 'default', uid: seen.cluster.metadata.uid },
+      metadata: {
+        name: 'tm',
+        namespace: 'default',
+        uid: seen.cluster.metadata.uid,
+        resourceVersion: seen.cluster.metadata.resourceVersion,
+      },
       status: { replicas: 3 },
     });
   });
