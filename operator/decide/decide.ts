@@ -5,7 +5,7 @@
 import type { Disruption, LogClusterStatus } from '../api/types.ts';
 import { adoptionEvents, bootstrap } from './bootstrap.ts';
 import { departures } from './departed.ts';
-import { budgetActions, evictable } from './drain.ts';
+import { budgetActions, evictable, withdraw } from './drain.ts';
 import { markClaims } from './identity.ts';
 import { followMin } from './min.ts';
 import { beginRoll, continueRoll, healStuck } from './roll.ts';
@@ -123,7 +123,9 @@ function operate(
     minInSyncReplicasPending: min.pending,
   };
   // Others may evict nobody from the moment on that the ledger holds an entry.
-  const budget = budgetActions(observation, evictable(observation, disruption ?? before));
+  const allowed = evictable(observation, disruption ?? before);
+  const budget = budgetActions(observation, allowed);
+  const away = withdraw(observation, allowed);
   // While pods are being added or the template changed, the objects come first.
   const isHeld = base.some(({ kind }) => kind === 'apply-workload' || kind === 'delete-claim');
   const last = isHeld && step.actions.length > 0 ? NO_PART : step;
@@ -144,6 +146,7 @@ function operate(
     ...single(min.step.actions, min.step.events),
     ...single(moves.actions, moves.events),
     ...single(heal.actions, heal.events),
+    ...single(away.actions, away.events),
     ...single(back.actions, back.events),
     ...single(gone.actions, gone.events),
     ...single(settingsActions(observation, [min.given, ...min.pending])),

@@ -4,14 +4,18 @@
  */
 import type { Disruption } from '../api/types.ts';
 import {
+  brokersNamed,
   catchUpFault,
   expectedBrokers,
   harmOf,
+  leavingBroker,
   podOf,
+  prepareStop,
+  registeredBroker,
   serviceFault,
   verdictOn,
 } from './service.ts';
-import type { Action, Observation } from './types.ts';
+import type { Action, Observation, Part } from './types.ts';
 import { isForeign } from './workload.ts';
 
 /**
@@ -57,4 +61,32 @@ export function budgetActions(observation: Observation, maxUnavailable: 0 | 1): 
   return budget?.isCurrent === true && budget.maxUnavailable === maxUnavailable
     ? []
     : [{ kind: 'apply-budget', maxUnavailable }];
+}
+
+/**
+ * A node is cordoned before its pods are evicted: the broker on it hands its leaderships over while
+ * nothing presses, as in an orderly stop. It leads again once the node is not cordoned any more, or
+ * the eviction has not come for minutes: `stay.ts` takes the stop back then.
+ *
+ * @param allowed what may be evicted now, as {@link evictable} has it
+ */
+export function withdraw(observation: Observation, allowed: 0 | 1): Part {
+  const brokerId = leavingBroker(observation);
+  const isLeading = observation.metadata?.topics.some(({ partitions }) =>
+    partitions.some(({ leader }) => leader === brokerId),
+  );
+  if (
+    brokerId === null ||
+    isLeading !== true ||
+    allowed === 0 ||
+    serviceFault(observation, brokerId) !== null ||
+    registeredBroker(observation, brokerId)?.isStopping === true
+  )
+    return { actions: [], events: [] };
+  const node = podOf(observation, brokerId)?.node;
+  const note = `Node ${node} is cordoned: ${brokersNamed([brokerId])} gives its leaderships away before it is evicted`;
+  return {
+    actions: prepareStop(observation, brokerId),
+    events: [{ reason: 'LeadershipsGivenAway', note, brokerId }],
+  };
 }

@@ -37,6 +37,11 @@ export const KUBE_EVENTS = {
     action: 'DeletePod',
     meaning: 'A pod that did not run and is not of the present template is deleted',
   },
+  LeadershipsGivenAway: {
+    type: 'Normal',
+    action: 'PrepareStop',
+    meaning: 'The node of a broker is cordoned, so that it leads nothing when it is evicted',
+  },
   StopTakenBack: {
     type: 'Normal',
     action: 'CancelStop',

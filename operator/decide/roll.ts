@@ -19,6 +19,7 @@ import {
 } from './gates.ts';
 import {
   brokersNamed,
+  canStay,
   catchUpFault,
   isStranded,
   leadershipFault,
@@ -27,7 +28,6 @@ import {
   registeredBroker,
   serviceFault,
 } from './service.ts';
-import { canStay } from './stay.ts';
 import { acts, begins, NOTHING, refuses, type Step, waits } from './step.ts';
 import type { Action, Observation, PodView, Refusal } from './types.ts';
 
@@ -56,7 +56,10 @@ const workloadCurrent: Gate = ({ workload, template }): Refusal | null =>
  * controller last.
  */
 export function outdatedPods(
-  observation: Pick<Observation, 'pods' | 'template' | 'workload' | 'answers' | 'metadata'>,
+  observation: Pick<
+    Observation,
+    'cluster' | 'pods' | 'template' | 'workload' | 'answers' | 'metadata'
+  >,
 ): PodView[] {
   const { pods, template, workload, metadata } = observation;
   const isUseless = (pod: PodView): boolean => !pod.isReady || isStranded(observation, pod);

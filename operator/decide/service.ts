@@ -79,10 +79,53 @@ export function serviceFault(observation: Observation, brokerId: number): string
   const registered = registeredBroker(observation, brokerId);
   if (registered === undefined) return 'the controller does not know it';
   if (registered.isFenced) return 'the controller has it fenced';
-  if (registered.isStopping) return 'it is in an orderly stop';
+  if (registered.isStopping && !isWithdrawn(observation, brokerId))
+    return 'it is in an orderly stop';
   if (registered.brokerEpoch !== answer.brokerEpoch)
     return `it registered anew (epoch ${answer.brokerEpoch}), which the controller does not show yet`;
   return pod.isReady ? null : `pod ${name} is not ready`;
+}
+
+/**
+ * How long a broker leads nothing for its node's sake. `kubectl drain` evicts seconds after it has
+ * cordoned; a broker that leads nothing takes no new replicas either, so that is not for ever.
+ */
+const WITHDRAWAL_MS_MAX = 300_000;
+
+/**
+ * The broker that a drain is about to evict: the only one whose node was cordoned of late. Of
+ * several nobody knows which goes first, and brokers that stop together count as one loss.
+ */
+export function leavingBroker({
+  cluster,
+  pods,
+  metadata,
+}: Pick<Observation, 'cluster' | 'pods' | 'metadata'>): number | null {
+  const leaving = pods.filter(
+    ({ cordonedForMs }) => cordonedForMs !== null && cordonedForMs <= WITHDRAWAL_MS_MAX,
+  );
+  const [only] = leaving;
+  const isOne = only !== undefined && leaving.length === 1 && !only.isTerminating;
+  return isOne && pods.length > 1 && canStay({ metadata }) && cluster.spec.paused === undefined
+    ? only.brokerId
+    : null;
+}
+
+/** Leads nothing because its node is about to be drained, and serves otherwise. */
+export function isWithdrawn(
+  observation: Pick<Observation, 'cluster' | 'pods' | 'metadata' | 'answers'>,
+  brokerId: number,
+): boolean {
+  return (
+    leavingBroker(observation) === brokerId &&
+    registeredBroker(observation, brokerId)?.isStopping === true &&
+    catchUpFault(observation, brokerId) === null
+  );
+}
+
+/** Whether brokers know how to take a stop back. */
+export function canStay({ metadata }: Pick<Observation, 'metadata'>): boolean {
+  return metadata?.settings != null;
 }
 
 /**
@@ -91,13 +134,14 @@ export function serviceFault(observation: Observation, brokerId: number): string
  * stopped says so until the next one registers, and its new pod may be waiting for a node.
  */
 export function isStranded(
-  observation: Pick<Observation, 'answers' | 'metadata'>,
+  observation: Pick<Observation, 'cluster' | 'pods' | 'answers' | 'metadata'>,
   { brokerId, isTerminating }: PodView,
 ): boolean {
   const registered = registeredBroker(observation, brokerId);
   return (
     !isTerminating &&
     registered?.isStopping === true &&
+    !isWithdrawn(observation, brokerId) &&
     observation.answers.some(
       (answer) =>
         answer.brokerId === brokerId &&
@@ -149,7 +193,10 @@ function partitionName({ topic, state }: PlacedPartition): string {
  * What a broker that runs still has to catch up with:
  * `to rejoin 3 sync sets: orders/0, …; 41 MB behind`; null where nothing is left.
  */
-export function catchUpFault(observation: Observation, brokerId: number): string | null {
+export function catchUpFault(
+  observation: Pick<Observation, 'metadata' | 'answers'>,
+  brokerId: number,
+): string | null {
   const behind = partitionsOf(observation, brokerId).filter(
     ({ state }) =>
       !state.adding.includes(brokerId) &&
@@ -253,7 +300,7 @@ export function deafVoters({ answers, metadata }: Observation): number[] {
 }
 
 /** As the leaders see it: an estimate from the mean size of their records. */
-function bytesBehind({ answers }: Observation, brokerId: number): number {
+function bytesBehind({ answers }: Pick<Observation, 'answers'>, brokerId: number): number {
   return answers
     .flatMap(({ replicas }) => replicas)
     .flatMap(({ followers, bytesPerRecord }) =>

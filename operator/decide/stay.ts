@@ -3,13 +3,8 @@
  * died between the two, a person's own PrepareStop. They lead nothing until told otherwise, so
  * whoever is not stopped by this very plan is told. Pure.
  */
-import { brokersNamed, isStranded } from './service.ts';
+import { brokersNamed, canStay, isStranded } from './service.ts';
 import type { Action, EventNote, Observation } from './types.ts';
-
-/** Whether brokers know how to take a stop back. */
-export function canStay({ metadata }: Pick<Observation, 'metadata'>): boolean {
-  return metadata?.settings != null;
-}
 
 /** @param planned of the same pass: brokers that it stops are left alone */
 export function stays(

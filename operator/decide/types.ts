@@ -93,6 +93,8 @@ export interface PodView {
    * `Unschedulable: …`.
    */
   readonly stuck: string | null;
+  /** For how long its node has been seen cordoned; null: it is not, or nodes are not read. */
+  readonly cordonedForMs: number | null;
 }
 
 export interface ClaimView {

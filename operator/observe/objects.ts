@@ -59,8 +59,23 @@ export function ordinalOf(name: string, prefix: string): number | null {
   return /^(0|[1-9]\d*)$/.test(rest) ? Number(rest) : null;
 }
 
-export function podView(pod: KubeObject, brokerId: number): PodView {
-  const { spec, status } = pod as PodJson;
+/** Node on which a pod runs or is to run; null: not scheduled. */
+export function nodeOfPod(pod: KubeObject): string | null {
+  return (pod as PodJson).spec?.nodeName ?? null;
+}
+
+/** Whether a node takes no more pods, as `kubectl cordon` and `drain` have it. */
+export function isCordonedNode(node: KubeObject | undefined): boolean {
+  const { unschedulable } = (node?.['spec'] ?? {}) as { readonly unschedulable?: boolean };
+  return unschedulable === true;
+}
+
+export function podView(
+  pod: KubeObject,
+  brokerId: number,
+  cordonedForMs: number | null = null,
+): PodView {
+  const { status } = pod as PodJson;
   const { name, uid = '', resourceVersion = '', labels, deletionTimestamp } = pod.metadata;
   const ready = conditionOf(status?.conditions, 'Ready');
   return {
@@ -70,9 +85,10 @@ export function podView(pod: KubeObject, brokerId: number): PodView {
     resourceVersion,
     isReady: ready?.status === 'True',
     isTerminating: deletionTimestamp !== undefined,
-    node: spec?.nodeName ?? null,
+    node: nodeOfPod(pod),
     templateHash: labels?.[TEMPLATE_HASH_LABEL] ?? '',
     stuck: stuckReason(pod as PodJson),
+    cordonedForMs,
   };
 }
 

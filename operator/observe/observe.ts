@@ -55,6 +55,8 @@ import {
   clusterIdOf,
   growthPatch,
   HOSTNAME_LABEL,
+  isCordonedNode,
+  nodeOfPod,
   nodeOfVolume,
   ordinalOf,
   podAddress,
@@ -237,7 +239,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
     ownSet === undefined
       ? null
       : readRecord(ownSet as unknown as Parameters<typeof readRecord>[0], cluster);
-  const { pods, claims } = readOwn(cache, cluster, set);
+  const { pods, claims } = readOwn(options, cluster, set);
   const clusterId = wantedClusterId(
     cluster,
     claims.map(({ claim }) => clusterIdOf(claim)),
@@ -314,10 +316,11 @@ function imageBefore({ status }: LogCluster, pods: Objects['pods']): string | nu
 
 /** Pods and claims by our labels, each of a broker. */
 function readOwn(
-  cache: ObjectSource,
+  options: ObserverOptions,
   { metadata: { name, namespace, uid } }: LogCluster,
   set: KubeObject | undefined,
 ): Pick<Objects, 'pods' | 'claims'> {
+  const { cache } = options;
   const labels = Object.entries(selectorLabels(name));
   const isOurs = ({ metadata }: KubeObject): boolean =>
     labels.every(([key, value]) => metadata.labels?.[key] === value);
@@ -326,11 +329,24 @@ function readOwn(
       ({ object, brokerId }) => ({ claim: object, brokerId }),
     ),
     pods: byBroker(cache.list(POD, namespace).filter(isOurs), name).map(({ object, brokerId }) => {
-      const view = podView(object, brokerId);
+      const view = podView(object, brokerId, cordonedForMs(options, object));
       const isKept = isControlledBy(set, uid) && isOwnedBy(object, set?.metadata.uid);
       return { pod: object, view: { ...view, isTerminating: view.isTerminating || !isKept } };
     }),
   };
+}
+
+/** The cache holds nodes only where they may be read. */
+function cordonedForMs(
+  { cache, sightings, monotonicMs }: ObserverOptions,
+  pod: KubeObject,
+): number | null {
+  const name = nodeOfPod(pod);
+  const key = `cordon ${name} ${pod.metadata.uid}`;
+  if (name !== null && isCordonedNode(cache.get(NODE, { name })))
+    return sightings.missed(key, monotonicMs()).forMs;
+  sightings.found(key);
+  return null;
 }
 
 /** An object under our name that is not ours; null where it is. */

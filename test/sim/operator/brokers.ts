@@ -8,6 +8,7 @@ import {
   RestartClass,
   type Broker,
   type CheckDisruptionResponse,
+  type ClusterSettings,
   type Partition as PartitionMessage,
   type ReplicaStatus,
   type Topic as TopicMessage,
@@ -103,6 +104,7 @@ export class Brokers {
   /** Brokers that have not seen the newest metadata. */
   readonly deaf = new Set<number>();
   #controller: number | null = null;
+  #settings: Partial<ClusterSettings> = {};
   #serial = 0;
 
   constructor({ time, random, fault }: BrokersOptions) {
@@ -283,7 +285,14 @@ export class Brokers {
         return this.#remove(brokerId);
       case 'ReassignPartition':
         return this.#reassign(request);
+      case 'CancelStop':
+        Object.assign(this.#registered(brokerId), {
+          isStopping: false,
+          fitMs: this.#time.monotonicMs,
+        });
+        return {};
       case 'SetClusterSettings':
+        this.#settings = changed(this.#settings, request['settings'] as ClusterSettings);
         return {};
       case 'CreateTopic':
         return this.createTopic(
@@ -624,11 +633,11 @@ export class Brokers {
       clusterId: disk.clusterId,
       controller: isMember ? (this.#controller ?? undefined) : undefined,
       brokers: isMember ? this.#brokerMessages() : [],
-      featureLevel: 1,
+      featureLevel: 3,
       losses: [],
       answeredBy: brokerId,
       metadataIndex: 1,
-      settings: undefined,
+      settings: this.#settings,
     };
   }
 
@@ -689,6 +698,19 @@ export class Brokers {
 
 export function minOf({ topic }: Partition): number {
   return topic.config.minInSyncReplicas ?? 1;
+}
+
+/** What is absent stays; an empty text takes an option back. */
+function changed(
+  before: Partial<ClusterSettings>,
+  { moveBytesPerSecond, brokerOptions, topicDefaults }: ClusterSettings,
+): Partial<ClusterSettings> {
+  const options = Object.entries({ ...before.brokerOptions, ...brokerOptions });
+  return {
+    moveBytesPerSecond: moveBytesPerSecond ?? before.moveBytesPerSecond,
+    brokerOptions: Object.fromEntries(options.filter(([, text]) => text !== '')),
+    topicDefaults: topicDefaults ?? before.topicDefaults,
+  };
 }
 
 function topicMessage({ name, id, replicationFactor, config, partitions }: Topic): TopicMessage {

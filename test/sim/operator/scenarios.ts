@@ -79,6 +79,24 @@ async function drain(world: World): Promise<void> {
   for (const node of ['n0', 'n1']) world.cordon(node, false);
 }
 
+/** Leaders leave before the eviction, and come back where there is none. */
+async function cordon(world: World): Promise<void> {
+  const { kubernetes, brokers } = world;
+  const isLeading = (): boolean => brokers.partitions.some(({ leader }) => leader === 1);
+  const node = kubernetes.nodeOf(1) ?? '';
+  world.cordon(node, true);
+  await world.until('the broker leads nothing', () => !isLeading());
+  world.cordon(node, false);
+  await world.until('the broker leads again', isLeading);
+  world.cordon(node, true);
+  await world.until('the broker leads nothing, once more', () => !isLeading());
+  await world.until('the node is drained', () => {
+    if (kubernetes.nodeOf(1) === node) kubernetes.evict(1);
+    return kubernetes.nodeOf(1) !== node;
+  });
+  world.cordon(node, false);
+}
+
 /** A broker is back and ready, and fetches nothing for a while: nobody else may be evicted. */
 async function drainWhileBehind(world: World): Promise<void> {
   const { kubernetes, brokers } = world;
@@ -179,6 +197,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { title: 'node lost with its volume', world: { isLocal: true }, play: nodeGone },
   { title: 'node lost and back, during a roll', play: nodeCut },
   { title: 'drain of two nodes during a roll', play: drain },
+  { title: 'node cordoned, then drained', play: cordon },
   {
     title: 'drain while a broker is behind',
     play: drainWhileBehind,

@@ -58,6 +58,34 @@ async function renamedNodes(world: World): Promise<void> {
   world.cordon('n1', false);
 }
 
+/** Somebody cordons a node and leaves it so: its broker leads again before long. */
+async function forgottenCordon(world: World): Promise<void> {
+  const { partitions } = world.brokers;
+  const isLeading = (): boolean => partitions.some(({ leader }) => leader === 1);
+  const node = world.kubernetes.nodeOf(1) ?? '';
+  world.cordon(node, true);
+  await world.until('the broker leads nothing', () => !isLeading());
+  await world.sleep(60_000);
+  demand(world, 'it goes on leading nothing', !isLeading());
+  demand(world, 'all is well', world.condition('Ready').startsWith('True'));
+  await world.until('the broker leads again', isLeading, 360_000);
+  world.arm(undefined);
+  await world.sleep(120_000);
+  demand(world, 'it goes on leading', isLeading());
+  demand(world, `nothing is written for it, not ${world.writes}`, world.writes < 5);
+  world.cordon(node, false);
+}
+
+/** Two nodes are cordoned at once: nobody knows which goes first, so leaders stay. */
+async function twoCordoned(world: World): Promise<void> {
+  const { partitions } = world.brokers;
+  for (const id of [0, 1]) world.cordon(world.kubernetes.nodeOf(id) ?? '', true);
+  await world.sleep(60_000);
+  const leaders = new Set(partitions.map(({ leader }) => leader));
+  demand(world, 'all brokers lead', leaders.size === 3);
+  for (const node of world.kubernetes.nodes) world.cordon(node, false);
+}
+
 /** A Node object that is deleted and made again: its machine never went away. */
 async function registersAgain(world: World): Promise<void> {
   const { kubernetes } = world;
@@ -483,6 +511,8 @@ export const STRANGERS: readonly Scenario[] = [
     world: { isLocal: true, isRenamed: true },
     play: renamedNodes,
   },
+  { title: 'a node that stays cordoned', play: forgottenCordon },
+  { title: 'two nodes cordoned at once', play: twoCordoned },
   { title: 'a node that registers again', world: { isLocal: true }, play: registersAgain },
   { title: 'a node lost with the last copy', world: { isLocal: true }, play: lastCopy },
   { title: 'objects of others under our names', before: () => FOREIGN, play: foreignObjects },

@@ -8,6 +8,7 @@ import {
   CLUSTER_ID,
   HASH,
   harmful,
+  ledBy,
   observation,
   partition,
   pod,
@@ -82,4 +83,134 @@ test.each<[string, Partial<Observation>]>([
     change: (healthy) => ({ ...fault, budget: { ...healthy.budget!, maxUnavailable: 0 } }),
   });
   expect(actionsOf(decide(seen, 0))).toContainEqual({ kind: 'apply-budget', maxUnavailable: 1 });
+});
+
+const MINUTE_MS = 60_000;
+
+/** Brokers can take stops back; the node of broker 0, which leads, was cordoned just now. */
+function cordoned(change: (seen: Observation) => Partial<Observation> = () => ({})): Observation {
+  return observation({
+    change: (healthy) => {
+      const seen: Observation = {
+        ...healthy,
+        pods: healthy.pods.with(0, pod(0, { cordonedForMs: 0 })),
+        metadata: { ...healthy.metadata!, settings: { brokerOptions: {}, topicDefaults: {} } },
+      };
+      return { ...seen, ...change(seen) };
+    },
+  });
+}
+
+/** It was told to stop for that. */
+function withdrawn(change: (seen: Observation) => Partial<Observation> = () => ({})): Observation {
+  return cordoned((seen) => {
+    const { metadata } = seen;
+    const topics = [
+      { ...topic('orders', [[0, 1, 2]]), partitions: [partition(0, [0, 1, 2], { leader: 1 })] },
+    ];
+    const next: Observation = {
+      ...seen,
+      metadata: {
+        ...metadata!,
+        brokers: metadata!.brokers.map((each) => ({ ...each, isStopping: each.brokerId === 0 })),
+        topics,
+      },
+      answers: [0, 1, 2].map((id) => answer(id, { replicas: ledBy(id, topics) })),
+    };
+    return { ...next, ...change(next) };
+  });
+}
+
+const stops = (seen: Observation): string[] =>
+  actionsOf(decide(seen, 0))
+    .filter(({ kind }) => kind === 'prepare-stop' || kind === 'cancel-stop')
+    .map((action) => `${action.kind} ${'brokerId' in action ? action.brokerId : ''}`);
+
+test.each<[string, Observation, string[]]>([
+  ['gives its leaderships away', cordoned(), ['prepare-stop 0']],
+  [
+    'keeps them where nodes are not read',
+    cordoned(({ pods }) => ({ pods: pods.with(0, pod(0)) })),
+    [],
+  ],
+  [
+    'keeps them where it may not be evicted',
+    cordoned(() => ({ verdicts: [harmful([0], 'orders', 'last copy'), safe(1), safe(2)] })),
+    [],
+  ],
+  [
+    'keeps them where another node was cordoned too',
+    cordoned(({ pods }) => ({ pods: pods.with(1, pod(1, { cordonedForMs: MINUTE_MS })) })),
+    [],
+  ],
+  [
+    'gives them away where another was cordoned long ago',
+    cordoned(({ pods }) => ({ pods: pods.with(1, pod(1, { cordonedForMs: 6 * MINUTE_MS })) })),
+    ['prepare-stop 0'],
+  ],
+  [
+    'keeps them once minutes have passed',
+    cordoned(({ pods }) => ({ pods: pods.with(0, pod(0, { cordonedForMs: 5 * MINUTE_MS + 1 })) })),
+    [],
+  ],
+  [
+    'keeps them where stops cannot be taken back',
+    cordoned(({ metadata }) => ({ metadata: { ...metadata!, settings: null } })),
+    [],
+  ],
+  [
+    'keeps them while changes are paused',
+    cordoned(({ cluster }) => ({
+      cluster: { ...cluster, spec: { ...cluster.spec, paused: 'Disruptions' } },
+    })),
+    [],
+  ],
+  ['is told once', withdrawn(), []],
+  [
+    'leads again once its node is not cordoned any more',
+    withdrawn(({ pods }) => ({ pods: pods.with(0, pod(0)) })),
+    ['cancel-stop 0'],
+  ],
+  [
+    'leads again where the eviction does not come',
+    withdrawn(({ pods }) => ({ pods: pods.with(0, pod(0, { cordonedForMs: 6 * MINUTE_MS })) })),
+    ['cancel-stop 0'],
+  ],
+  [
+    'leads again where it has fallen out of a sync set, which it could not rejoin',
+    withdrawn(({ metadata }) => ({
+      metadata: {
+        ...metadata!,
+        topics: [
+          {
+            ...topic('orders', [[0, 1, 2]]),
+            partitions: [partition(0, [0, 1, 2], { leader: 1, syncSet: [1, 2] })],
+          },
+        ],
+      },
+    })),
+    ['cancel-stop 0'],
+  ],
+])('a broker whose node is cordoned %s', (_, seen, expected) => {
+  expect(stops(seen)).toEqual(expected);
+});
+
+test('a broker that leads nothing for its node may be evicted, and the cluster is Ready', () => {
+  const seen = withdrawn();
+  expect(evictable(seen, null)).toBe(1);
+  const { status } = decide(seen, 0);
+  expect(status?.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('True');
+});
+
+test('a broker alone keeps what it leads', () => {
+  const alone = observation({
+    replicas: 1,
+    spec: { replicationFactor: 1, minInSyncReplicas: 1 },
+    topics: [topic('orders', [[0]], { minInSyncReplicas: 1 })],
+    change: (healthy) => ({
+      pods: [pod(0, { cordonedForMs: 0 })],
+      metadata: { ...healthy.metadata!, settings: { brokerOptions: {}, topicDefaults: {} } },
+    }),
+  });
+  expect(stops(alone)).toEqual([]);
 });

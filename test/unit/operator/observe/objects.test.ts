@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../../../operator/api/kinds.ts';
 import {
   claimView,
+  isCordonedNode,
   nodeOfVolume,
   ordinalOf,
   podAddress,
@@ -31,6 +32,16 @@ describe('ordinalOf', () => {
   ])('of %s after %s is %s', (name, prefix, expected) => {
     expect(ordinalOf(name, prefix)).toBe(expected);
   });
+});
+
+test.each([
+  [{ unschedulable: true }, true],
+  [{ unschedulable: false }, false],
+  [{}, false],
+])('isCordonedNode of %j is %s', (spec, expected) => {
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec };
+  expect(isCordonedNode(node)).toBe(expected);
+  expect(isCordonedNode(undefined)).toBe(false);
 });
 
 describe('podView', () => {
@@ -74,6 +85,7 @@ describe('podView', () => {
   test('takes what decide needs', () => {
     expect(podView(podWith({ conditions: [{ type: 'Ready', status: 'True' }] }), 1)).toEqual({
       brokerId: 1,
+      cordonedForMs: null,
       name: 'tm-1',
       uid: 'u',
       resourceVersion: '5',
