@@ -26,6 +26,8 @@ export interface OperatorConfig {
   };
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
+  /** Makes NetworkPolicies for LogClusters. */
+  readonly makesPolicies: boolean;
   readonly httpPort: number;
   readonly logLevel: LogLevel;
   /**
@@ -92,6 +94,7 @@ export function readOperatorConfig(
         : { imagePullSecrets: pullSecrets.map((name) => ({ name })) }),
     },
     canReadNodes: choice('TIDEMARK_READ_NODES', ['true', 'false'], 'false') === 'true',
+    makesPolicies: choice('TIDEMARK_NETWORK_POLICIES', ['true', 'false'], 'false') === 'true',
     httpPort: whole('TIDEMARK_HTTP_PORT', 9643, PORT_MAX),
     logLevel: choice('TIDEMARK_LOG_LEVEL', LOG_LEVELS, 'info'),
     apiServer: environment['TIDEMARK_API_SERVER'],

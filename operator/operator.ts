@@ -14,6 +14,7 @@ import {
   DISRUPTION_BUDGET,
   LOG_CLUSTER,
   LOG_TOPIC,
+  NETWORK_POLICY,
   NODE,
   POD,
   SERVICE,
@@ -56,6 +57,7 @@ export type OperatorSettings = Pick<
   | 'brokerImage'
   | 'brokerPull'
   | 'canReadNodes'
+  | 'makesPolicies'
 >;
 
 /** Everything outside. */
@@ -250,7 +252,7 @@ export class Operator {
     readonly random: Random;
     readonly onError: (error: unknown) => void;
   }): Reflector[] {
-    const { namespaces, canReadNodes } = this.#config;
+    const { namespaces, canReadNodes, makesPolicies } = this.#config;
     const scopes = namespaces.length === 0 ? [undefined] : namespaces;
     const common = {
       client: this.#client,
@@ -258,7 +260,8 @@ export class Operator {
       observer: this.#ports.metrics,
       ...machinery,
     };
-    const namespaced = WATCHED.flatMap((type) =>
+    const types = makesPolicies ? [...WATCHED, NETWORK_POLICY] : WATCHED;
+    const namespaced = types.flatMap((type) =>
       scopes.map((namespace) => new Reflector({ ...common, type, namespace })),
     );
     return canReadNodes ? [...namespaced, new Reflector({ ...common, type: NODE })] : namespaced;
@@ -306,7 +309,7 @@ export class Operator {
     }
     const rival = await this.#claims.take(resource, claimName(resource.metadata.name), signal);
     if (rival !== null) return this.#refrain(key, resource, rival);
-    const { brokerImage, brokerPull, canReadNodes } = this.#config;
+    const { brokerImage, brokerPull, canReadNodes, makesPolicies, podNamespace } = this.#config;
     const memory = this.#memories.get(key) ?? newMemory();
     this.#memories.set(key, memory);
     const basis = await observe(
@@ -317,6 +320,7 @@ export class Operator {
         imageDefault: brokerImage,
         pullDefaults: brokerPull,
         canReadNodes,
+        policyFor: makesPolicies ? podNamespace : null,
         departed: this.#departed.get(key) ?? [],
         ...memory,
         monotonicMs: () => this.#ports.clock.monotonicMs(),
@@ -485,6 +489,7 @@ export class Operator {
       api: this.#client,
       admin: this.#ports.admin,
       isLeading: () => this.#lease.isLeading() && this.#claims.isHeld(clusterKey),
+      namespace: this.#config.podNamespace,
       beforeAction: this.#ports.beforeAction,
       onWritten: (type, object) => this.#expectations.expectWrite(key, type, object),
       onApplied: (id, text, fields) =>

@@ -9,6 +9,7 @@ import {
   DISRUPTION_BUDGET,
   LOG_CLUSTER,
   LOG_TOPIC,
+  NETWORK_POLICY,
   POD,
   SERVICE,
   STATEFUL_SET,
@@ -20,6 +21,7 @@ import {
   buildBrokersService,
   buildClientService,
   buildDisruptionBudget,
+  buildNetworkPolicy,
 } from '../objects/services.ts';
 import { differences } from '../objects/compare.ts';
 import { canonicalJson } from '../objects/template.ts';
@@ -78,6 +80,8 @@ export interface ActorOptions {
   readonly api: Api;
   readonly admin: Admin;
   readonly isLeading: () => boolean;
+  /** Namespace of the operator's pods. */
+  readonly namespace: string;
   /** Called before each action. */
   readonly beforeAction: (action: Action) => void;
   /** What was written, for whoever waits until the caches show it. */
@@ -148,6 +152,12 @@ export class Actor {
         return this.#apply(SERVICE, buildBrokersService(cluster), signal);
       case 'apply-clients-service':
         return this.#apply(SERVICE, buildClientService(cluster), signal);
+      case 'apply-network-policy':
+        return this.#apply(
+          NETWORK_POLICY,
+          buildNetworkPolicy(cluster, this.#options.namespace),
+          signal,
+        );
       case 'apply-workload':
         return this.#applyWorkload(action, basis, signal);
       case 'apply-budget':

@@ -56,6 +56,11 @@ export const DISRUPTION_BUDGET = namespaced(
   'PodDisruptionBudget',
   'poddisruptionbudgets',
 );
+export const NETWORK_POLICY = namespaced(
+  'networking.k8s.io/v1',
+  'NetworkPolicy',
+  'networkpolicies',
+);
 export const NODE: Kind = { apiVersion: 'v1', kind: 'Node', plural: 'nodes', isNamespaced: false };
 export const VOLUME: Kind = {
   apiVersion: 'v1',

@@ -10,6 +10,7 @@ import {
   imagePullSecretsSchema,
   labelKey,
   labelMap,
+  networkPeers,
   resourcesSchema,
   tolerationsSchema,
   topologySpreadSchema,
@@ -20,6 +21,7 @@ import { choice, integer, list, map, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type {
   LogClusterSpec,
+  NetworkPolicy,
   PodTemplate,
   Rack,
   Rollout,
@@ -198,6 +200,17 @@ const podTemplateSchema = object<PodTemplate>(
   { default: {} },
 );
 
+const networkPolicySchema = object<NetworkPolicy>(
+  "Who may reach the brokers, where the operator makes NetworkPolicies (chart value networkPolicy.enabled). The brokers' own port is open to them and the operator alone, whatever stands here. Applied live.",
+  {
+    clients: networkPeers(
+      'Who may reach the port of clients, besides brokers and operator. Absent: everybody.',
+    ),
+    scrapers: networkPeers('Who may reach the port of metrics. Absent: everybody.'),
+  },
+  { default: {} },
+);
+
 const RULES: readonly Rule[] = [
   {
     cel: 'self.replicationFactor <= self.replicas',
@@ -253,6 +266,7 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
       { pattern: `^${UUID}$`, patternMeaning: 'a UUID in lower case' },
     ),
     podTemplate: podTemplateSchema,
+    networkPolicy: networkPolicySchema,
   },
   { rules: RULES },
 );

@@ -96,6 +96,12 @@ export function selectorLabels(cluster: string): Record<string, string> {
   };
 }
 
+/** The operator's own pods, as the chart labels them. */
+export const OPERATOR_LABELS = {
+  'app.kubernetes.io/name': 'tidemark',
+  'app.kubernetes.io/component': 'operator',
+} as const;
+
 /** On every object that the operator makes for a cluster. */
 export function objectLabels(cluster: string): Record<string, string> {
   return {

@@ -1,7 +1,8 @@
 /**
- * Kubernetes' own types that a LogCluster passes through to its pods: resources, tolerations,
- * affinity, spread. Pure. Source: core/v1 of Kubernetes 1.35. Only bounds are added, so that no
- * object outgrows what the API server can check.
+ * Kubernetes' own types that a LogCluster passes through: to its pods resources, tolerations,
+ * affinity and spread, to its NetworkPolicy peers. Pure. Source: core/v1 and networking.k8s.io/v1
+ * of Kubernetes 1.35. Only bounds are added, so that no object outgrows what the API server can
+ * check.
  */
 import { QUANTITY_PATTERN, quantityValue } from './quantity.ts';
 import { choice, integer, list, map, object, text } from './schema.ts';
@@ -202,6 +203,36 @@ export const affinitySchema: Schema = object<{
   podAffinity: podAffinity('Near these pods.'),
   podAntiAffinity: podAffinity('Not near these pods.'),
 });
+
+/** Of an address range such as 10.0.0.0/8; which are ones is for the API server to judge. */
+const CIDR_LENGTH_MAX = 43;
+
+/** Peers of a NetworkPolicy; what they may be together is for the API server to judge too. */
+export function networkPeers(description: string): Schema {
+  const peer = object<{ podSelector: 0; namespaceSelector: 0; ipBlock: 0 }>(
+    'Pods, namespaces or addresses.',
+    {
+      podSelector: { ...labelSelector, description: 'Pods; absent: all of the namespaces.' },
+      namespaceSelector: {
+        ...labelSelector,
+        description: 'Their namespaces; absent: that of the LogCluster. Empty: all.',
+      },
+      ipBlock: object<{ cidr: 0; except: 0 }>(
+        'Addresses, mostly from outside the cluster.',
+        {
+          cidr: text('Range such as 10.0.0.0/8.', CIDR_LENGTH_MAX, { minLength: 1 }),
+          except: list(
+            'Ranges within it that are not meant.',
+            text('Range.', CIDR_LENGTH_MAX, { minLength: 1 }),
+            ITEMS_MAX,
+          ),
+        },
+        { required: ['cidr'] },
+      ),
+    },
+  );
+  return list(description, peer, ITEMS_MAX, { minItems: 1 });
+}
 
 export const topologySpreadSchema: Schema = list(
   "Spread over the nodes. Replaces the operator's own, which is over racks and over nodes.",

@@ -85,6 +85,15 @@ export interface PodTemplate {
   readonly imagePullSecrets?: readonly { readonly name: string }[];
 }
 
+/** A peer of a NetworkPolicy, passed through as it is. */
+export type NetworkPeer = KubernetesObject;
+
+/** Who may reach the brokers; absent: everybody. */
+export interface NetworkPolicy {
+  readonly clients?: readonly NetworkPeer[];
+  readonly scrapers?: readonly NetworkPeer[];
+}
+
 /** Broker options by the flag's name in camel case. Absent ones take the broker's default. */
 export type BrokerConfig = Readonly<Record<string, number | string>>;
 
@@ -111,6 +120,7 @@ export interface LogClusterSpec {
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
   readonly clusterId?: string;
   readonly podTemplate: PodTemplate;
+  readonly networkPolicy: NetworkPolicy;
 }
 
 export interface LogTopicConfig {

@@ -28,6 +28,8 @@ export interface Observation {
   readonly template: TemplateView;
   readonly workload: WorkloadView | null;
   readonly services: { readonly isBrokersCurrent: boolean; readonly isClientsCurrent: boolean };
+  /** Holds what would be applied, or none is made here. */
+  readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
   /** Objects under our names without our controller reference: they are not touched. */
   readonly foreign: readonly ForeignView[];
@@ -294,6 +296,7 @@ export type TopicChange = {
 export type Action =
   | { readonly kind: 'apply-brokers-service' }
   | { readonly kind: 'apply-clients-service' }
+  | { readonly kind: 'apply-network-policy' }
   /** `resourceVersion` of the workload that was looked at; null where there was none. */
   | {
       readonly kind: 'apply-workload';

@@ -31,11 +31,12 @@ export function replicasToRun({
 }
 
 export function workloadActions(observation: Observation, nowMs: number): Action[] {
-  const { services, workload } = observation;
+  const { services, isPolicyCurrent, workload } = observation;
   const replicas = replicasToRun(observation);
   const actions: Action[] = [];
   if (!services.isBrokersCurrent) actions.push({ kind: 'apply-brokers-service' });
   if (!services.isClientsCurrent) actions.push({ kind: 'apply-clients-service' });
+  if (!isPolicyCurrent) actions.push({ kind: 'apply-network-policy' });
   const leftovers = leftoverClaims(observation);
   for (const { name, uid, isTerminating } of leftovers)
     if (!isTerminating) actions.push({ kind: 'delete-claim', name, uid });

@@ -1,10 +1,11 @@
-/** Services and PodDisruptionBudget of a LogCluster. Pure. */
+/** Services, PodDisruptionBudget and NetworkPolicy of a LogCluster. Pure. */
 import {
   BROKER_HTTP_PORT,
   BROKER_INTERNAL_PORT,
   BROKER_PORT,
   brokersServiceName,
   INTERNAL_PORT_NAME,
+  OPERATOR_LABELS,
   selectorLabels,
 } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
@@ -67,6 +68,43 @@ export function buildDisruptionBudget(cluster: LogCluster, maxUnavailable: numbe
       // A broker that recovers may hold the last copy of something: it is not to be evicted because
       // it is not ready.
       unhealthyPodEvictionPolicy: 'IfHealthyBudget',
+    },
+  };
+}
+
+/**
+ * Whoever reaches the internal port can act as a broker, so it is open to brokers and operator
+ * alone. Policies add up: who needs more has one of his own beside this.
+ *
+ * @param operatorNamespace where the operator's pods run
+ */
+export function buildNetworkPolicy(cluster: LogCluster, operatorNamespace: string): Manifest {
+  const { name } = cluster.metadata;
+  const { clients, scrapers } = cluster.spec.networkPolicy;
+  const own = [
+    { podSelector: { matchLabels: selectorLabels(name) } },
+    {
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': operatorNamespace } },
+      podSelector: { matchLabels: OPERATOR_LABELS },
+    },
+  ];
+  const to = (port: number, from?: readonly object[]): object => ({
+    ports: [{ protocol: 'TCP', port }],
+    ...(from === undefined ? {} : { from }),
+  });
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: objectMetadata(cluster, name),
+    spec: {
+      podSelector: { matchLabels: selectorLabels(name) },
+      policyTypes: ['Ingress'],
+      ingress: [
+        to(BROKER_INTERNAL_PORT, own),
+        // Commands in a broker's pod, and pods from before there was an internal port.
+        to(BROKER_PORT, clients === undefined ? undefined : [...own, ...clients]),
+        to(BROKER_HTTP_PORT, scrapers),
+      ],
     },
   };
 }

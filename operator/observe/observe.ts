@@ -9,6 +9,7 @@ import {
   DISRUPTION_BUDGET,
   LOG_CLUSTER,
   LOG_TOPIC,
+  NETWORK_POLICY,
   NODE,
   POD,
   SERVICE,
@@ -22,6 +23,7 @@ import {
   buildBrokersService,
   buildClientService,
   buildDisruptionBudget,
+  buildNetworkPolicy,
 } from '../objects/services.ts';
 import { differences } from '../objects/compare.ts';
 import { canonicalJson } from '../objects/template.ts';
@@ -100,6 +102,8 @@ export interface ObserverOptions {
   readonly pullDefaults: PullDefaults;
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
+  /** Namespace of the operator, whose pods a NetworkPolicy lets in; null: none is made. */
+  readonly policyFor: string | null;
   /** Of nodes that are missing. */
   readonly sightings: Sightings;
   /** Of objects of this cluster. */
@@ -170,6 +174,7 @@ export async function observe(
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
     services: objects.services,
+    isPolicyCurrent: objects.isPolicyCurrent,
     budget: objects.budget,
     foreign: objects.foreign,
     mutated: objects.mutated,
@@ -213,6 +218,7 @@ interface Objects {
   readonly record: WorkloadRecord | null;
   readonly workload: WorkloadView | null;
   readonly services: Observation['services'];
+  readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
   readonly foreign: Observation['foreign'];
   readonly mutated: Observation['mutated'];
@@ -222,7 +228,7 @@ interface Objects {
 
 /** @param isFaulty the spec cannot be believed: nothing is made from it */
 function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: boolean): Objects {
-  const { cache, imageDefault } = options;
+  const { cache, imageDefault, policyFor } = options;
   const { name, namespace, uid } = cluster.metadata;
   const named = (kind: Kind, objectName: string): KubeObject | undefined =>
     cache.get(kind, { namespace, name: objectName });
@@ -230,7 +236,8 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
   const brokers = named(SERVICE, brokersServiceName(name));
   const clients = named(SERVICE, name);
   const budget = named(DISRUPTION_BUDGET, name);
-  const foreign = [set, brokers, clients, budget].flatMap((object) => {
+  const policy = policyFor === null ? undefined : named(NETWORK_POLICY, name);
+  const foreign = [set, brokers, clients, budget, policy].flatMap((object) => {
     const view = object === undefined ? null : foreignView(object, cluster);
     return view === null ? [] : [view];
   });
@@ -278,6 +285,8 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
       isBrokersCurrent: isSettled(brokers, buildBrokersService(cluster)),
       isClientsCurrent: isSettled(clients, buildClientService(cluster)),
     },
+    isPolicyCurrent:
+      policyFor === null || isSettled(policy, buildNetworkPolicy(cluster, policyFor)),
     budget:
       budget === undefined || !isControlledBy(budget, uid)
         ? null

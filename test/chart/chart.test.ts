@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { OPERATOR_LABELS } from '../../operator/api/names.ts';
 import { readOperatorConfig } from '../../operator/config.ts';
 import { describedValues } from '../../scripts/chart-readme.mjs';
 import { restrictedBreaches } from '../fixtures/operator/restricted.ts';
@@ -257,6 +258,7 @@ describe('charts/tidemark, rendered', () => {
       leaseName: 'tidemark',
       brokerImage: 'tidemark:0.1.0',
       canReadNodes: false,
+      makesPolicies: true,
       httpPort: 8080,
       logLevel: 'info',
     });
@@ -325,6 +327,31 @@ describe('charts/tidemark, rendered', () => {
       selector: deployment.selector,
     });
     expect(metadata.labels).toMatchObject(deployment.selector.matchLabels);
+  });
+
+  it('keeps everybody from the operator but probes and scrapers, and gives it the right to the same for brokers', () => {
+    const objects = render();
+    const { selector } = one(objects, 'Deployment').spec as unknown as Deployment;
+    expect(one(objects, 'NetworkPolicy').spec).toEqual({
+      podSelector: selector,
+      policyTypes: ['Ingress'],
+      ingress: [{ ports: [{ protocol: 'TCP', port: 8080 }] }],
+    });
+    // By these labels the policies of brokers let the operator in.
+    expect(selector.matchLabels).toMatchObject(OPERATOR_LABELS);
+    const verbs = (rendered: readonly Rendered[]): unknown[] =>
+      roles(rendered)
+        .flatMap(({ rules }) => rules)
+        .filter(({ resources }) => resources.includes('networkpolicies'))
+        .map((rule) => rule.verbs);
+    expect(verbs(objects)).toEqual([['get', 'list', 'watch', 'create', 'patch']]);
+    const without = render({ networkPolicy: { enabled: false } });
+    expect(without.filter(({ kind }) => kind === 'NetworkPolicy')).toEqual([]);
+    expect(verbs(without)).toEqual([]);
+    expect(environmentOf(one(without, 'Deployment').spec)).toContainEqual({
+      name: 'TIDEMARK_NETWORK_POLICIES',
+      value: 'false',
+    });
   });
 
   it('lets a node with the only copy of the operator be drained', () => {

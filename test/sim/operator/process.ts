@@ -56,6 +56,7 @@ export class Process implements Clock {
         brokerImage: 'tidemark:1',
         brokerPull: {},
         canReadNodes,
+        makesPolicies: true,
       },
       {
         transport: options.transportOf(this),

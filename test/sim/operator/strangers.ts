@@ -117,6 +117,12 @@ const FOREIGN = [
     spec: { ports: [{ port: 80, protocol: 'TCP' }] },
   },
   { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', name: 'tm', spec: { minAvailable: 3 } },
+  {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    name: 'tm',
+    spec: { podSelector: {} },
+  },
 ] as const;
 
 /** Objects of others under our names, before there is a cluster: they stay as they are. */

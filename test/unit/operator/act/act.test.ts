@@ -51,6 +51,7 @@ function perform(action: Action, with_: Basis = basis): Promise<void> {
   const actor = new Actor({
     api,
     admin,
+    namespace: 'tidemark-system',
     isLeading: () => isLeading,
     beforeAction: nothing,
     onWritten: nothing,

@@ -32,6 +32,7 @@ describe('validateLogCluster()', () => {
         config: {},
         rollout: { policy: 'Automatic', maxUnavailable: 1 },
         podTemplate: {},
+        networkPolicy: {},
       },
     });
   });

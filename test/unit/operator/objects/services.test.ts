@@ -3,6 +3,7 @@ import {
   buildBrokersService,
   buildClientService,
   buildDisruptionBudget,
+  buildNetworkPolicy,
 } from '../../../../operator/objects/services.ts';
 import { planTemplate, buildStatefulSet } from '../../../../operator/objects/workload.ts';
 import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
@@ -15,6 +16,7 @@ describe('services of a LogCluster', () => {
     { name: 'brokers-service', manifest: buildBrokersService(cluster) },
     { name: 'client-service', manifest: buildClientService(cluster) },
     { name: 'disruption-budget', manifest: buildDisruptionBudget(cluster, 1) },
+    { name: 'network-policy', manifest: buildNetworkPolicy(cluster, 'tidemark-system') },
   ])('are what the golden files have: $name', async ({ name, manifest }) => {
     const text = `${JSON.stringify(manifest, null, 2)}\n`;
     await expect(text).toMatchFileSnapshot(`../../../fixtures/operator/golden/${name}.json`);
@@ -51,5 +53,32 @@ describe('services of a LogCluster', () => {
     expect(buildDisruptionBudget(cluster, maxUnavailable).spec['maxUnavailable']).toBe(
       maxUnavailable,
     );
+  });
+
+  it('lets in whom the spec names, besides brokers and operator, and nobody to the internal port', () => {
+    const analytics = { namespaceSelector: { matchLabels: { team: 'analytics' } } };
+    const prometheus = { podSelector: { matchLabels: { app: 'prometheus' } } };
+    const { spec } = buildNetworkPolicy(
+      logCluster({ networkPolicy: { clients: [analytics], scrapers: [prometheus] } }),
+      'tidemark-system',
+    );
+    const open = buildNetworkPolicy(cluster, 'tidemark-system').spec;
+    const [internal, clients, scrapers] = spec['ingress'] as { from?: object[] }[];
+    const [internalBefore, clientsBefore, scrapersBefore] = open['ingress'] as {
+      from?: object[];
+    }[];
+    expect(internal).toEqual(internalBefore);
+    expect(clients?.from).toEqual([...(internal?.from ?? []), analytics]);
+    expect(scrapers?.from).toEqual([prometheus]);
+    expect([clientsBefore?.from, scrapersBefore?.from]).toEqual([undefined, undefined]);
+  });
+
+  it('is no part of the pods: who may reach them restarts nobody', () => {
+    const changed = logCluster({
+      networkPolicy: { clients: [{ podSelector: { matchLabels: { app: 'shop' } } }] },
+    });
+    const before = planTemplate(cluster, null, 'tidemark:1');
+    expect(planTemplate(changed, null, 'tidemark:1').hash).toBe(before.hash);
+    expect(planTemplate(changed, before, 'tidemark:1').hash).toBe(before.hash);
   });
 });
