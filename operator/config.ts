@@ -7,6 +7,9 @@ import { printable } from '../base/printable.ts';
 import { PORT_MAX } from '../base/limits.ts';
 import { LOG_LEVELS, type LogLevel } from '../base/broker-options.ts';
 
+const LABEL = '[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?';
+const LABEL_TERM = `(!?${LABEL}|${LABEL} *(=|==|!=) *(${LABEL})?|${LABEL} +(in|notin) +\\(${LABEL}( *, *${LABEL})*\\))`;
+const LABEL_SELECTOR = new RegExp(`^(${LABEL_TERM}( *, *${LABEL_TERM})*)?$`);
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
 
 export interface OperatorConfig {
@@ -16,7 +19,11 @@ export interface OperatorConfig {
   readonly podNamespace: string;
   /** Namespaces that are watched; empty: all. */
   readonly namespaces: readonly string[];
+  /** Label selector of the LogClusters that are looked after; empty: all. */
+  readonly selector: string;
   readonly leaseName: string;
+  /** Deployment that the lease goes with; null: none. */
+  readonly deploymentName: string | null;
   /** Image of brokers whose LogCluster names none. */
   readonly brokerImage: string;
   /** How it is pulled where a LogCluster does not say. */
@@ -76,11 +83,19 @@ export function readOperatorConfig(
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '');
+  const selector = environment['TIDEMARK_SELECTOR'] ?? '';
+  if (!LABEL_SELECTOR.test(selector))
+    faults.push(
+      `TIDEMARK_SELECTOR is "${selector}", must be a label selector such as team=blue or team in (blue, red)`,
+    );
+  const deploymentName = environment['TIDEMARK_DEPLOYMENT'] ?? '';
   const pullSecrets = listed('TIDEMARK_BROKER_PULL_SECRETS');
   const config: OperatorConfig = {
     podName: text('POD_NAME', environment['HOSTNAME']),
     podNamespace: text('POD_NAMESPACE'),
     namespaces: listed('TIDEMARK_NAMESPACES'),
+    selector,
+    deploymentName: deploymentName === '' ? null : deploymentName,
     leaseName: text('TIDEMARK_LEASE_NAME', 'tidemark-operator'),
     brokerImage: text('TIDEMARK_BROKER_IMAGE'),
     brokerPull: {

@@ -11,6 +11,7 @@ import { carryOut, isUnreachable } from './act/carry-out.ts';
 import type { Kind, KubeObject } from './api/kinds.ts';
 import {
   CLAIM,
+  DEPLOYMENT,
   DISRUPTION_BUDGET,
   LOG_CLUSTER,
   LOG_TOPIC,
@@ -42,7 +43,8 @@ import { Expectations } from './kube/expectations.ts';
 import { KubeClient } from './kube/kube-client.ts';
 import { keyOf, nameOf } from './kube/kube-object.ts';
 import type { KubeTransport } from './kube/kube-transport.ts';
-import { LeaderLease } from './kube/leader-lease.ts';
+import { KubeError } from './kube/kube-error.ts';
+import { LeaderLease, type LeaseOwner } from './kube/leader-lease.ts';
 import type { OperatorMetrics } from './runtime/metrics.ts';
 import { Reconciler, type PassResult } from './runtime/reconciler.ts';
 import { Reflector } from './kube/reflector.ts';
@@ -53,7 +55,9 @@ export type OperatorSettings = Pick<
   | 'podName'
   | 'podNamespace'
   | 'namespaces'
+  | 'selector'
   | 'leaseName'
+  | 'deploymentName'
   | 'brokerImage'
   | 'brokerPull'
   | 'canReadNodes'
@@ -148,12 +152,10 @@ export class Operator {
       observer: metrics,
     });
     this.#client = client;
-    this.#claims = new Claims({
-      client,
-      holder: `${config.podNamespace}/${config.leaseName}`,
-      clock,
-      onForbidden: (error) => logger.warn({ err: error }, 'LogClusters cannot be claimed'),
-    });
+    const onForbidden = (error: unknown): void =>
+      logger.warn({ err: error }, 'LogClusters cannot be claimed');
+    const holder = `${config.podNamespace}/${config.leaseName}`;
+    this.#claims = new Claims({ client, holder, clock, onForbidden });
     this.#cache = new ObjectCache((error) => logger.error({ err: error }, 'defect'));
     this.#expectations = new Expectations(this.#cache);
     this.#reflectors = this.#makeReflectors(machinery);
@@ -192,6 +194,7 @@ export class Operator {
       client,
       name: { namespace: config.podNamespace, name: config.leaseName },
       identity: `${config.podName}_${newId()}`,
+      owner: () => this.#leaseOwner(),
       onStarted: () => {
         logger.info('leading');
         this.#reconciler.start();
@@ -252,7 +255,7 @@ export class Operator {
     readonly random: Random;
     readonly onError: (error: unknown) => void;
   }): Reflector[] {
-    const { namespaces, canReadNodes, makesPolicies } = this.#config;
+    const { namespaces, selector, canReadNodes, makesPolicies } = this.#config;
     const scopes = namespaces.length === 0 ? [undefined] : namespaces;
     const common = {
       client: this.#client,
@@ -262,9 +265,28 @@ export class Operator {
     };
     const types = makesPolicies ? [...WATCHED, NETWORK_POLICY] : WATCHED;
     const namespaced = types.flatMap((type) =>
-      scopes.map((namespace) => new Reflector({ ...common, type, namespace })),
+      scopes.map((namespace) => {
+        const labelSelector = type === LOG_CLUSTER && selector !== '' ? selector : undefined;
+        return new Reflector({ ...common, type, namespace, labelSelector });
+      }),
     );
     return canReadNodes ? [...namespaced, new Reflector({ ...common, type: NODE })] : namespaced;
+  }
+
+  /** The Deployment of this very operator, if it knows that and may read it. */
+  async #leaseOwner(): Promise<LeaseOwner> {
+    const { podNamespace: namespace, deploymentName } = this.#config;
+    if (deploymentName === null) return 'none';
+    try {
+      const found = await this.#client.get(DEPLOYMENT, { namespace, name: deploymentName });
+      if (found === undefined || found.metadata.deletionTimestamp !== undefined) return 'gone';
+      const { name, uid = '' } = found.metadata;
+      return { apiVersion: DEPLOYMENT.apiVersion, kind: DEPLOYMENT.kind, name, uid };
+    } catch (error) {
+      if (!(error instanceof KubeError && error.reason === 'Forbidden')) throw error;
+      this.#logger.warn({ err: error }, 'the lease has no owner');
+      return 'none';
+    }
   }
 
   /** A LogTopic is gone, as it last was: its topic may have to go too. */
@@ -461,6 +483,8 @@ export class Operator {
   ): Promise<PassResult> {
     const { finalizers = [], deletionTimestamp, resourceVersion } = metadata;
     if (deletionTimestamp === undefined || !finalizers.includes(TOPIC_FINALIZER)) return {};
+    // Its cluster may be there, for another operator.
+    if (this.#config.selector !== '') return {};
     if (!this.#lease.isLeading()) throw new OutdatedError('leadership is lost');
     const kept = finalizers.filter((each) => each !== TOPIC_FINALIZER);
     const patch = { metadata: { finalizers: kept, resourceVersion } };

@@ -48,6 +48,7 @@ const OWN_VERSION = `${API_GROUP}/${API_VERSION}`;
 export const LOG_CLUSTER = namespaced(OWN_VERSION, 'LogCluster', 'logclusters');
 export const LOG_TOPIC = namespaced(OWN_VERSION, 'LogTopic', 'logtopics');
 export const STATEFUL_SET = namespaced('apps/v1', 'StatefulSet', 'statefulsets');
+export const DEPLOYMENT = namespaced('apps/v1', 'Deployment', 'deployments');
 export const POD = namespaced('v1', 'Pod', 'pods');
 export const CLAIM = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims');
 export const SERVICE = namespaced('v1', 'Service', 'services');

@@ -22,6 +22,8 @@ export interface LeaderLeaseOptions {
   readonly name: ObjectName;
   /** Unique to this start of this process: a pod's name alone is not. */
   readonly identity: string;
+  /** Asked before the lease is taken, which goes with its owner. Absent: none. */
+  readonly owner?: () => Promise<LeaseOwner>;
   readonly clock: Clock;
   readonly random: Random;
   readonly onStarted: () => void;
@@ -30,6 +32,20 @@ export interface LeaderLeaseOptions {
   readonly onError: (error: unknown) => void;
   readonly timing?: LeaseTiming;
 }
+
+/**
+ * `gone`: whoever is to own the lease is deleted, and this process about to be, so that no lease is
+ * made any more; it would be left behind.
+ */
+export type LeaseOwner =
+  | 'none'
+  | 'gone'
+  | {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly uid: string;
+    };
 
 export interface LeaseTiming {
   /** Others wait this long for a sign of the holder. */
@@ -177,6 +193,9 @@ export class LeaderLease {
         ? this.#seen.lease
         : await this.#look();
     if (this.#isLost || (lease !== undefined && !this.#mayTake(lease))) return;
+    const owner = this.#renewal === undefined ? await this.#options.owner?.() : 'none';
+    if (owner === 'gone' || signal.aborted) return;
+    const owned = owner === undefined || owner === 'none' ? {} : { ownerReferences: [owner] };
     const started: Renewal = { nowMs: clock.monotonicMs(), wallMs: clock.wallMs() };
     const spec = this.#renewed(specOf(lease), started.wallMs);
     const call = this.#call();
@@ -184,10 +203,19 @@ export class LeaderLease {
       lease === undefined
         ? await client.create(
             LEASE,
-            { apiVersion: LEASE.apiVersion, kind: LEASE.kind, metadata: { ...name }, spec },
+            {
+              apiVersion: LEASE.apiVersion,
+              kind: LEASE.kind,
+              metadata: { ...name, ...owned },
+              spec,
+            },
             call,
           )
-        : await client.replace(LEASE, { ...lease, spec }, call);
+        : await client.replace(
+            LEASE,
+            { ...lease, metadata: { ...lease.metadata, ...owned }, spec },
+            call,
+          );
     if (this.#isLost) return;
     this.#see(written);
     const isFirst = this.#renewal === undefined;

@@ -6,11 +6,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { OPERATOR_LABELS } from '../../operator/api/names.ts';
+import { validateLogCluster } from '../../operator/api/validate.ts';
 import { readOperatorConfig } from '../../operator/config.ts';
 import { describedValues } from '../../scripts/chart-readme.mjs';
 import { restrictedBreaches } from '../fixtures/operator/restricted.ts';
 import { CHART, helm, missing, parse, render, ROOT, template } from './render.ts';
-import type { Rendered, Rule } from './render.ts';
+import type { Rendered, Rule, Values } from './render.ts';
 
 const EVERYTHING = {
   clusterWide: true,
@@ -234,13 +235,68 @@ describe('charts/tidemark, rendered', () => {
     expect(unexplained).toEqual([]);
   });
 
+  it('has a Role and a binding in each namespace that is watched, and no ClusterRole', () => {
+    const objects = render({ watchNamespaces: ['shop', 'bank'] });
+    const found = objects
+      .filter(({ apiVersion }) => apiVersion.startsWith('rbac'))
+      .map(({ kind, metadata: { name, namespace } }) => `${kind} ${namespace}/${name}`);
+    expect(found.sort()).toEqual([
+      'Role bank/shop-tidemark',
+      'Role shop/tidemark',
+      'Role shop/tidemark-lease',
+      'RoleBinding bank/shop-tidemark',
+      'RoleBinding shop/tidemark',
+      'RoleBinding shop/tidemark-lease',
+    ]);
+    const [bank, shop] = ['shop-tidemark', 'tidemark'].map(
+      (role) => roles(objects).find(({ name }) => name === role)?.rules,
+    );
+    expect(bank).toEqual(shop);
+    expect(shop).toEqual(roles(render()).find(({ name }) => name === 'tidemark')?.rules);
+  });
+
+  it('has no Lease: the operator makes it, and may read its Deployment, which owns it', () => {
+    const objects = render();
+    expect(objects.filter(({ kind }) => kind === 'Lease')).toEqual([]);
+    const { name } = one(objects, 'Deployment').metadata;
+    const rules = roles(objects).find(({ name: role }) => role === 'tidemark-lease')?.rules;
+    expect(rules).toContainEqual({
+      apiGroups: ['apps'],
+      resources: ['deployments'],
+      resourceNames: [name],
+      verbs: ['get'],
+    });
+    expect(environmentOf(one(objects, 'Deployment').spec)).toContainEqual({
+      name: 'TIDEMARK_DEPLOYMENT',
+      value: name,
+    });
+  });
+
+  it('scrapes brokers where they are watched', () => {
+    const selectorOf = (values: Values): unknown =>
+      render({ ...values, metrics: { serviceMonitor: { enabled: true } } }).find(
+        ({ kind, metadata }) => kind === 'ServiceMonitor' && metadata.name.endsWith('-brokers'),
+      )?.spec?.['namespaceSelector'];
+    expect(selectorOf({})).toEqual({ matchNames: ['shop'] });
+    expect(selectorOf({ watchNamespaces: ['a', 'b'] })).toEqual({ matchNames: ['a', 'b'] });
+    expect(selectorOf({ clusterWide: true })).toEqual({ any: true });
+  });
+
+  it('does not watch all namespaces and some', () => {
+    const values = { clusterWide: true, watchNamespaces: ['bank'] };
+    expect(helm(['template', 'tidemark', CHART], values).output).toContain(
+      'watchNamespaces must be empty where clusterWide is true',
+    );
+  });
+
   it.each([
-    { clusterWide: false, namespaces: 'shop' },
-    { clusterWide: true, namespaces: '' },
+    { clusterWide: false, watchNamespaces: [], namespaces: 'shop' },
+    { clusterWide: false, watchNamespaces: ['bank', 'shop'], namespaces: 'bank,shop' },
+    { clusterWide: true, watchNamespaces: [], namespaces: '' },
   ])(
-    'tells the operator what to watch: clusterWide $clusterWide',
-    ({ clusterWide, namespaces }) => {
-      const { spec } = one(render({ clusterWide }), 'Deployment');
+    'tells the operator what to watch: clusterWide $clusterWide, $watchNamespaces',
+    ({ clusterWide, watchNamespaces, namespaces }) => {
+      const { spec } = one(render({ clusterWide, watchNamespaces }), 'Deployment');
       expect(environmentOf(spec)).toContainEqual({
         name: 'TIDEMARK_NAMESPACES',
         value: namespaces,
@@ -255,7 +311,9 @@ describe('charts/tidemark, rendered', () => {
     );
     expect(readOperatorConfig(environment)).toMatchObject({
       namespaces: ['shop'],
+      selector: '',
       leaseName: 'tidemark',
+      deploymentName: 'tidemark',
       brokerImage: 'tidemark:0.1.0',
       canReadNodes: false,
       makesPolicies: true,
@@ -376,6 +434,7 @@ describe('charts/tidemark, rendered', () => {
     { values: { image: { digest: 'latest' } }, at: "'/image/digest'" },
     { values: { logLevel: 'loud' }, at: "'/logLevel'" },
     { values: { metrics: { port: 80 } }, at: "'/metrics/port'" },
+    { values: { watchNamespaces: ['Bank'] }, at: "'/watchNamespaces/0'" },
     { values: { test: { cluster: 'My_Logs' } }, at: "'/test/cluster'" },
     { values: { clusterwide: true }, at: "'clusterwide'" },
     { values: { rbac: { create: 'yes' } }, at: "'/rbac/create'" },
@@ -393,23 +452,47 @@ describe('charts/tidemark, rendered', () => {
     expect(env[0]?.value).toBe(`${made?.groups?.['name']}.shop.svc:9641`);
   });
 
-  it('gives the three next commands', () => {
-    const { output } = helm([
-      'install',
-      'tidemark',
-      CHART,
-      '--namespace',
-      'shop',
-      '--dry-run=client',
-    ]);
-    const notes = output.slice(output.indexOf('NOTES:'));
-    expect(notes.match(/^ {5}(kubectl|helm) \S+/gm)?.map((line) => line.trim())).toEqual([
-      'kubectl apply',
-      'kubectl wait',
-      'helm test',
-    ]);
-  });
+  it.each([
+    { values: {}, namespace: 'shop', labels: undefined, server: 'orders.shop.svc:9641' },
+    {
+      values: { watchNamespaces: ['bank', 'till'], test: { cluster: 'coins' } },
+      namespace: 'bank',
+      labels: undefined,
+      server: 'coins.bank.svc:9641',
+    },
+    {
+      values: { watchNamespaces: ['bank', 'shop'], selector: 'team=blue, on==1' },
+      namespace: 'shop',
+      labels: { team: 'blue', on: '1' },
+      server: 'orders.shop.svc:9641',
+    },
+  ])(
+    'gives three commands that are for this very release: $values',
+    ({ values, namespace, labels, server }) => {
+      const notes = notesOf(values);
+      expect(notes.match(/^ {5}(kubectl|helm) .*/gm)?.map((line) => line.trim())).toEqual([
+        `kubectl apply --namespace ${namespace} -f - <<END`,
+        `kubectl wait --namespace ${namespace} --for=condition=Ready --timeout=5m lc/${server.split('.')[0]}`,
+        'helm test --namespace shop tidemark --logs',
+      ]);
+      const [, manifest = ''] = /<<END\n(?<manifest>[^]*?)\n {5}END/.exec(notes) ?? [];
+      const made = parse(manifest.replaceAll(/^ {5}/gm, '')) as Rendered;
+      expect(made.metadata).toEqual({
+        name: server.split('.')[0],
+        ...(labels === undefined ? {} : { labels }),
+      });
+      expect(validateLogCluster(made.spec).faults).toEqual([]);
+      const pod = one(render(values), 'Pod').spec as { containers: { env: unknown[] }[] };
+      expect(pod.containers[0]?.env).toEqual([{ name: 'TIDEMARK_SERVER', value: server }]);
+    },
+  );
 });
+
+function notesOf(values: Values): string {
+  const install = ['install', 'tidemark', CHART, '--namespace', 'shop', '--dry-run=client'];
+  const { output } = helm(install, values);
+  return output.slice(output.indexOf('NOTES:'));
+}
 
 interface Deployment {
   readonly replicas: number;

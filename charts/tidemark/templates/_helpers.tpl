@@ -54,3 +54,25 @@ runAsGroup: 1000
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* Namespaces that are watched, as JSON; none: all. */}}
+{{- define "tidemark.namespaces" -}}
+{{- if and .Values.clusterWide .Values.watchNamespaces -}}
+{{- fail "watchNamespaces must be empty where clusterWide is true: it watches all" -}}
+{{- end -}}
+{{- if .Values.clusterWide -}}
+[]
+{{- else -}}
+{{- .Values.watchNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Namespace of the LogCluster that notes and `helm test` speak of: the release's, or the first one that is watched. */}}
+{{- define "tidemark.testNamespace" -}}
+{{- $namespaces := include "tidemark.namespaces" . | fromJsonArray -}}
+{{- if or (not $namespaces) (has .Release.Namespace $namespaces) -}}
+{{- .Release.Namespace -}}
+{{- else -}}
+{{- first $namespaces -}}
+{{- end -}}
+{{- end -}}

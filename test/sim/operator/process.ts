@@ -23,6 +23,8 @@ export interface ProcessOptions {
   readonly podName: string;
   /** Copies of one operator have one. */
   readonly leaseName: string;
+  /** Of the LogClusters that it looks after. */
+  readonly selector: string;
   readonly canReadNodes: boolean;
   readonly transportOf: (process: Process) => KubeTransport;
   readonly adminOf: (process: Process) => Pick<BrokerAdmin, 'call' | 'close'>;
@@ -52,7 +54,9 @@ export class Process implements Clock {
         podName,
         podNamespace: NAMESPACE,
         namespaces: [],
+        selector: options.selector,
         leaseName: this.leaseName,
+        deploymentName: null,
         brokerImage: 'tidemark:1',
         brokerPull: {},
         canReadNodes,

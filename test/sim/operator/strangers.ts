@@ -486,6 +486,23 @@ async function rivals(world: World): Promise<void> {
   await world.until('the other one takes over', () => world.claimant !== holder);
 }
 
+/** Two operators that share the LogClusters by label: one whose label changes changes hands. */
+async function selected(world: World): Promise<void> {
+  const [first, second] = [...world.processes].map(({ leaseName }) => leaseName);
+  const holds = (leaseName: string | undefined): boolean =>
+    world.claimant === `${NAMESPACE}/${leaseName}`;
+  demand(world, 'the first one looks after it', holds(first));
+  await world.sleep(120_000);
+  demand(world, 'the other one says nothing of it', !world.reasons.has('ManagedElsewhere'));
+  world.label('operator', 'blue');
+  world.edit({ image: 'tidemark:2' });
+  await world.until('the other one takes over', () => holds(second));
+  await world.until('and rolls', () => world.isCalm);
+  world.label('operator', null);
+  world.edit({ image: 'tidemark:3' });
+  await world.until('the first one takes over', () => holds(first));
+}
+
 /** A leader that has not seen the newest metadata, then marks that stand still: no roll begins. */
 async function stallThenRoll(world: World): Promise<void> {
   const { brokers } = world;
@@ -594,6 +611,11 @@ export const STRANGERS: readonly Scenario[] = [
   { title: 'a drain past a broker that crashes', play: drainPastCrashes },
   { title: 'LogTopics deleted with and without an operator', play: topicUnwatched },
   { title: 'two operators with leases of their own', world: { operators: 2 }, play: rivals },
+  {
+    title: 'two operators that share by label',
+    world: { operators: 2, selectors: ['operator!=blue', 'operator=blue'] },
+    play: selected,
+  },
   { title: 'evictions while nobody watches', play: unwatched },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },

@@ -40,6 +40,8 @@ export interface WorldOptions {
   readonly copies?: number;
   /** Operators with leases of their own, each of `copies`. Default 1. */
   readonly operators?: number;
+  /** Label selectors of the operators, in their order. Default: each looks after everything. */
+  readonly selectors?: readonly string[];
   readonly slowness?: Slowness;
   readonly isLocal?: boolean;
   readonly isRenamed?: boolean;
@@ -57,6 +59,7 @@ export type KillPlan =
   | { readonly after: 'call'; readonly count: number };
 
 export class World {
+  readonly #selectors: readonly string[];
   readonly time = new SimulatedTime();
   readonly random: Random;
   readonly faults: string[] = [];
@@ -125,6 +128,7 @@ export class World {
       onArrived: (_, call) => this.checkers.arrived(call),
       onDone: (process, call, error) => this.#done(process, call, error),
     });
+    this.#selectors = options.selectors ?? [];
     for (let copy = 0; copy < copies * operators; copy += 1)
       this.#startProcess(copy < copies ? LEASE_NAME : `${LEASE_NAME}-${Math.floor(copy / copies)}`);
   }
@@ -186,6 +190,12 @@ export class World {
   edit(spec: Json): void {
     this.say(`the spec changes: ${JSON.stringify(spec)}`);
     this.handler.store.mergePatch(CLUSTER_TYPE, NAME, { spec }, { manager: 'kubectl' });
+  }
+
+  label(key: string, value: string | null): void {
+    this.say(`label ${key}: ${value}`);
+    const patch = { metadata: { labels: { [key]: value } } };
+    this.handler.store.mergePatch(CLUSTER_TYPE, NAME, patch, { manager: 'kubectl' });
   }
 
   annotate(key: string, value: string | null): void {
@@ -316,6 +326,7 @@ export class World {
       random: randomOf(Math.floor(this.random() * 2 ** 32)),
       podName: `op-${this.#started}`,
       leaseName,
+      selector: this.#selectors[Number(leaseName.split('-').at(-1))] ?? this.#selectors[0] ?? '',
       canReadNodes: true,
       transportOf: (self) => this.network.transportOf(self),
       adminOf: (self) => this.network.adminOf(self),

@@ -3,6 +3,7 @@ import {
   LEASE,
   LeaderLease,
   type LeaderLeaseOptions,
+  type LeaseOwner,
 } from '../../../../operator/kube/leader-lease.ts';
 import type { KubeObject } from '../../../../operator/kube/kube-object.ts';
 import { ApiServer } from '../../../fixtures/kube/api-server.ts';
@@ -265,6 +266,52 @@ describe('LeaderLease', () => {
     await tick(b);
     expect(b.lease.isLeading()).toBe(true);
     expect(a.happened).toEqual(['started']);
+  });
+
+  describe('with an owner', () => {
+    const owner = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'operator', uid: 'd-2' };
+    const owners = (): unknown => api.get(LEASE, NAME).metadata['ownerReferences'];
+    const ownedBy = (answer: LeaseOwner): Partial<LeaderLeaseOptions> => ({
+      owner: () => Promise.resolve(answer),
+    });
+
+    it('makes a lease that goes with it, and keeps that so', async () => {
+      const a = await started(candidate('a', ownedBy(owner)));
+      expect(owners()).toEqual([owner]);
+      await tick(a);
+      expect(owners()).toEqual([owner]);
+    });
+
+    it('takes a lease over from an owner that was there before', async () => {
+      const ownerReferences = [{ ...owner, uid: 'd-1' }];
+      api.create(LEASE, object(LEASE, 'operator', { metadata: { ownerReferences }, spec: {} }));
+      const a = await started(candidate('a', ownedBy(owner)));
+      expect(a.lease.isLeading()).toBe(true);
+      expect(owners()).toEqual([owner]);
+    });
+
+    it('makes none that nobody would take along', async () => {
+      const a = await started(candidate('a', ownedBy('gone')));
+      expect(a.lease.isLeading()).toBe(false);
+      expect(() => api.get(LEASE, NAME)).toThrow();
+    });
+
+    it('makes one without where it has none', async () => {
+      const a = await started(candidate('a', ownedBy('none')));
+      expect(a.lease.isLeading()).toBe(true);
+      expect(owners()).toBeUndefined();
+    });
+
+    it('waits while its owner cannot be asked', async () => {
+      let isAway = true;
+      const ask = (): Promise<LeaseOwner> =>
+        isAway ? Promise.reject(new Error('away')) : Promise.resolve(owner);
+      const a = await started(candidate('a', { owner: ask }));
+      expect(a.lease.isLeading()).toBe(false);
+      isAway = false;
+      await tick(a);
+      expect(owners()).toEqual([owner]);
+    });
   });
 
   it('takes nothing when stopped before it led', async () => {
