@@ -29,6 +29,8 @@ import type { Broker } from './runtime/broker.ts';
 import { StopGate } from './service/stop-gate.ts';
 import { type BrokerTls, openTls } from './tls.ts';
 import { openDisk } from './storage/disk.ts';
+import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
+import { type BuildInfo, readBuildInfo, showBuildInfo } from '../process/build-info.ts';
 import { createLogger } from '../process/logger.ts';
 import type { Logger } from '../process/logger.ts';
 import type { CostSource } from './telemetry/broker-source.ts';
@@ -37,13 +39,8 @@ import { Metrics } from './telemetry/metrics.ts';
 /** Calls that run when the broker stops get so long to finish. */
 const SERVER_GRACE_MS = 1_000;
 
-function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
 async function run(config: Config, logger: Logger): Promise<void> {
-  const version = readVersion();
+  const build = readBuildInfo(process.env);
   const report = (error: unknown): void => {
     logger.error({ err: error }, 'defect');
   };
@@ -83,7 +80,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
   const doors = await doorsOf(broker, config, onFact, logger);
   const serving = serve(broker, {
-    ...{ version, report, onFact, server, internalServer, channels, tls, doors },
+    ...{ build, report, onFact, server, internalServer, channels, tls, doors },
     costs: { budget, pressure, quotas: doors.throttle },
     isReflected: config.auth?.isReflected ?? true,
   });
@@ -96,7 +93,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     {
       listen: hostPort(config.listen.host, config.listen.port),
       internalListen: hostPort(config.internalListen.host, config.internalListen.port),
-      version,
+      version: build.version,
       rack: config.rack,
     },
     'listening',
@@ -137,7 +134,7 @@ function doorsOf(broker: Broker, config: Config, onFact: OnFact, logger: Logger)
 }
 
 interface Around {
-  readonly version: string;
+  readonly build: BuildInfo;
   readonly report: (error: unknown) => void;
   readonly onFact: OnFact;
   readonly server: GrpcServer;
@@ -151,9 +148,13 @@ interface Around {
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
 function serve(broker: Broker, around: Around) {
-  const { version, report, onFact, server, internalServer, channels, tls, doors, isReflected } =
+  const { build, report, onFact, server, internalServer, channels, tls, doors, isReflected } =
     around;
   const metrics = new Metrics(broker, () => tls.certificates(), around.costs);
+  showBuildInfo(metrics.registry, build, {
+    component: 'broker',
+    feature_level: String(FEATURE_LEVEL_MAX),
+  });
   const isServing = (): boolean => broker.phase() === 'serving';
   const { services, health } = addServices({
     broker,
@@ -164,7 +165,7 @@ function serve(broker: Broker, around: Around) {
     isServing,
     dial: (address, lane, brokerId) => channels.dial(address, lane, brokerId),
     descriptors: readFileSync(new URL('../proto/tidemark.binpb', import.meta.url)),
-    version,
+    version: build.version,
     newUuid: randomUUID,
     traffic: metrics,
     report,

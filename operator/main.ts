@@ -9,6 +9,7 @@ import { FIELD_MANAGER } from './api/names.ts';
 import { OperatorConfigError, readOperatorConfig, type OperatorConfig } from './config.ts';
 import { BrokerAdmin } from './observe/broker-admin.ts';
 import { Operator } from './operator.ts';
+import { readBuildInfo, showBuildInfo } from '../process/build-info.ts';
 import { systemClock } from '../process/system-clock.ts';
 import { createLogger } from '../process/logger.ts';
 import { ProbeServer } from '../process/probe-server.ts';
@@ -40,6 +41,10 @@ async function run(): Promise<void> {
   const metrics = new OperatorMetrics(METRICS_PREFIX);
   // A timer of this period runs for it; the default is 10 ms.
   collectDefaultMetrics({ register: metrics.registry, eventLoopMonitoringPrecision: 100 });
+  showBuildInfo(metrics.registry, readBuildInfo(process.env), {
+    component: 'operator',
+    feature_level: '',
+  });
   const exit = (code: number): never => process.exit(code);
   const operator = new Operator(config, {
     transport: new HttpTransport(await credentialsOf(config), FIELD_MANAGER),

@@ -47,6 +47,7 @@ export interface BrokerSample {
 
 /** Committed partitions by topic, for what has no leader, and the reports of possible loss. */
 export interface MetadataSample {
+  readonly featureLevel: number;
   readonly losses: readonly unknown[];
   readonly topics: ReadonlyMap<
     string,

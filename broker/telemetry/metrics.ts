@@ -80,6 +80,10 @@ const SAMPLED = {
     '1 on the controller',
     ({ raft }) => (raft?.role === 'leader' ? 1 : 0),
   ],
+  tidemark_feature_level: [
+    'Feature level of the cluster; below that of every build it can still be left',
+    (_, source) => source.image().featureLevel,
+  ],
   tidemark_metadata_unreadable: [
     '1 while this build cannot read what the cluster has decided: the broker counts no more',
     ({ metadataFault }) => (metadataFault === null ? 0 : 1),
@@ -194,6 +198,11 @@ export class Metrics {
     this.#fetchSeconds.observe(durationMs / 1000);
     this.#fetchBytes.inc(bytes);
     this.#fetchReads.inc();
+  }
+
+  /** For what is not read from the source. */
+  get registry(): Registry {
+    return this.#registry;
   }
 
   get contentType(): string {

@@ -52,6 +52,7 @@ class FakeSource implements BrokerSource {
 
   image(): ReturnType<BrokerSource['image']> {
     return {
+      featureLevel: 7,
       losses: [{}, {}],
       topics: new Map([
         ['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }],
@@ -134,6 +135,7 @@ describe('Metrics', () => {
       tidemark_quorum_term: 3,
       tidemark_quorum_commit_index: 8,
       tidemark_quorum_is_leader: 1,
+      tidemark_feature_level: 7,
       tidemark_metadata_unreadable: 1,
       tidemark_clock_skew_seconds: -61.5,
       tidemark_time_retention_paused: 1,
