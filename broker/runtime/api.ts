@@ -69,6 +69,8 @@ export interface BrokerReport {
   readonly restartReason: string;
   readonly replicas: readonly ReplicaReport[];
   readonly freeBytes: number;
+  /** Of the data volume. */
+  readonly totalBytes: number;
   /** Why no records are taken for want of space, in words; null while they are. */
   readonly diskFault: string | null;
   readonly flushAgeMs: number;

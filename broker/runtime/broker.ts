@@ -180,6 +180,7 @@ export class Broker implements BrokerApi {
       restartReason: disk.start.reason,
       replicas: member?.replicas.reports() ?? [],
       freeBytes: disk.freeBytes(),
+      totalBytes: disk.totalBytes(),
       diskFault: disk.shortage(),
       flushAgeMs: disk.flushAgeMs(),
       stuckWriteMs: disk.stuckWriteMs(),

@@ -215,6 +215,8 @@ export interface Disk {
    * at or below 0 means full.
    */
   freeBytes(): number;
+  /** Bytes of the volume, as of the last look. */
+  totalBytes(): number;
   /** Why appends of data are refused for want of space, in words; null while there is room. */
   shortage(): string | null;
   /** Called for each background flush that covered a partition, with the new synced offset. */

@@ -15,6 +15,7 @@ import {
 } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorToMessage } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
+import type { TopicId } from '../../base/units.ts';
 import type { AckLevel, AppendResult } from '../replication/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, refuse, topicIdField } from '../messages/fields.ts';
@@ -100,6 +101,7 @@ export class ProduceSession {
     const startedMs = this.#broker.clock.monotonicMs();
     this.#bytesInFlight += bytes;
     this.#batchesInFlight += 1;
+    let topicId: TopicId | null = null;
     const done = (result: AppendResult): void => {
       held.add(-bytes);
       this.#bytesInFlight -= bytes;
@@ -108,11 +110,12 @@ export class ProduceSession {
         bytes,
         this.#broker.clock.monotonicMs() - startedMs,
         result.ok ? null : result.error.code,
+        topicId,
       );
       this.#answer(toResult(batchId, result));
     };
     try {
-      const topicId = topicIdField('topic_id', batch.topicId);
+      topicId = topicIdField('topic_id', batch.topicId);
       const partition = integerField('partition', batch.partition, 0, PARTITIONS_PER_TOPIC_MAX - 1);
       const expectedEnd = expectedEndField(condition, ack, this.#broker);
       this.#broker.append(topicId, partition, frame, { ack, expectedEnd }, done);

@@ -439,6 +439,10 @@ class FileDisk implements LiveDisk {
     return this.#volume.freeBytes();
   }
 
+  totalBytes(): number {
+    return this.#volume.totalBytes;
+  }
+
   shortage(): string | null {
     const freeBytes = this.#volume.freeBytes();
     if (freeBytes > 0) return null;

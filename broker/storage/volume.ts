@@ -158,6 +158,11 @@ export class Volume {
     this.#boundReserve();
   }
 
+  /** As of the last look. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
   get reserveBytes(): number {
     return this.#reserve.bytes;
   }

@@ -34,6 +34,7 @@ export interface BrokerSample {
   readonly restartClass: string;
   readonly replicas: readonly ReplicaSample[];
   readonly freeBytes: number;
+  readonly totalBytes: number;
   readonly diskFault: string | null;
   readonly flushAgeMs: number;
   readonly stuckWriteMs: number;
@@ -45,17 +46,25 @@ export interface BrokerSample {
   readonly clockDoubt: string | null;
 }
 
-/** Committed partitions by topic, for what has no leader, and the reports of possible loss. */
+/** One partition as metadata has it. Broker ids. */
+export interface PartitionSample {
+  readonly leader: number;
+  readonly replicas: readonly number[];
+  readonly syncSet: readonly number[];
+  readonly suspects: readonly number[];
+  readonly adding: readonly number[];
+}
+
+/** Committed brokers, and partitions by topic id, and the reports of possible loss. */
 export interface MetadataSample {
   readonly featureLevel: number;
   readonly losses: readonly unknown[];
+  readonly brokers: ReadonlyMap<number, { readonly fenced: boolean }>;
   readonly topics: ReadonlyMap<
     string,
     {
-      readonly partitions: readonly {
-        readonly leader: number;
-        readonly replicas: readonly number[];
-      }[];
+      readonly name: string;
+      readonly partitions: readonly PartitionSample[];
     }
   >;
 }

@@ -5,6 +5,9 @@ import type { CostSource } from './broker-source.ts';
 type QuotaTotals = ReturnType<CostSource['quotas']['totals']>[number];
 
 const DOORS = ['client', 'internal'] as const;
+/** What is done, and why: there from the start, for a rate counts from the second value on. */
+const PRESSURES = ['connection-refused', 'call-refused', 'connection-closed'] as const;
+const REASONS = ['connections', 'connections-of-address', 'streams', 'memory'] as const;
 
 /** Adds them. */
 export function watchCosts(registry: Registry, { budget, pressure, quotas }: CostSource): void {
@@ -44,6 +47,7 @@ export function watchCosts(registry: Registry, { budget, pressure, quotas }: Cos
     registers,
     collect() {
       this.reset();
+      for (const what of PRESSURES) for (const reason of REASONS) this.inc({ what, reason }, 0);
       for (const { what, reason, count } of pressure.totals()) this.inc({ what, reason }, count);
     },
   });

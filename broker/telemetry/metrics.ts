@@ -1,12 +1,19 @@
 /**
  * Prometheus metrics. Everything that the broker can tell is read when it is scraped, from one
- * report; only traffic is counted as it happens. No series per partition: their number is bounded
- * by this file.
+ * report; only traffic is counted as it happens. No series per partition, and few by topic: their
+ * number is bounded by this folder.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-import type { BrokerSample, BrokerSource, CostSource, ReplicaSample } from './broker-source.ts';
+import type {
+  BrokerSample,
+  BrokerSource,
+  CostSource,
+  PartitionSample,
+  ReplicaSample,
+} from './broker-source.ts';
 import { watchCosts } from './cost-metrics.ts';
+import { TopicMetrics } from './topic-metrics.ts';
 
 /** From a loopback round trip to a client's patience. */
 const LATENCY_BUCKETS_S = [
@@ -59,6 +66,7 @@ const SAMPLED = {
     'Bytes free on the data volume, less the reserve',
     ({ freeBytes }) => freeBytes,
   ],
+  tidemark_disk_total_bytes: ['Bytes of the data volume', ({ totalBytes }) => totalBytes],
   tidemark_disk_full: [
     '1 while no records are taken for want of space on the data volume',
     ({ diskFault }) => (diskFault === null ? 0 : 1),
@@ -70,6 +78,28 @@ const SAMPLED = {
   tidemark_stuck_write_seconds: [
     'Age of the oldest write that has not returned',
     ({ stuckWriteMs }) => stuckWriteMs / 1000,
+  ],
+  tidemark_replicas_uncounted: [
+    'Replicas on this broker that do not count: out of the sync set, or not certified yet',
+    (_, source) =>
+      partitionsHere(source).filter(
+        ({ syncSet, suspects, adding }) =>
+          !adding.includes(source.brokerId) &&
+          (!syncSet.includes(source.brokerId) || suspects.includes(source.brokerId)),
+      ).length,
+  ],
+  tidemark_replicas_moving: [
+    'Replicas on their way to this broker',
+    (_, source) =>
+      partitionsHere(source).filter(({ adding }) => adding.includes(source.brokerId)).length,
+  ],
+  tidemark_brokers_registered: [
+    'Brokers of the cluster, as metadata has them',
+    (_, source) => source.image().brokers.size,
+  ],
+  tidemark_brokers_fenced: [
+    'Those of them that do not count: dead, cut off, or not in service yet',
+    (_, source) => [...source.image().brokers.values()].filter(({ fenced }) => fenced).length,
   ],
   tidemark_quorum_term: ['Term of the metadata quorum', ({ raft }) => raft?.term ?? 0],
   tidemark_quorum_commit_index: [
@@ -162,6 +192,7 @@ export class Metrics {
     'Unix time at which the certificate of a listener ends',
     ['listener'],
   );
+  readonly #topics = new TopicMetrics(this.#registry);
   #epochs = new Map<string, ReplicaSample['status']>();
 
   /**
@@ -185,12 +216,14 @@ export class Metrics {
 
   /**
    * A batch was answered. Bytes of its frame, milliseconds from arrival to answer, code of the
-   * error or null.
+   * error or null, topic where the batch named one.
    */
-  appended(bytes: number, durationMs: number, code: string | null): void {
+  appended(bytes: number, durationMs: number, code: string | null, topicId: string | null): void {
     this.#appendSeconds.observe(durationMs / 1000);
     this.#appendBatches.inc({ code: code ?? 'OK' });
-    if (code === null) this.#appendBytes.inc(bytes);
+    if (code !== null) return;
+    this.#appendBytes.inc(bytes);
+    if (topicId !== null) this.#topics.appended(topicId, bytes);
   }
 
   /** Frames left for a consumer. */
@@ -222,6 +255,7 @@ export class Metrics {
     for (const { listener, notAfterMs } of this.#certificates())
       this.#certificateEnd.set({ listener }, notAfterMs / 1000);
     this.#countChanges(sample);
+    this.#topics.collect(sample, this.#source);
     return this.#registry.metrics();
   }
 
@@ -267,13 +301,15 @@ function led({ replicas }: BrokerSample, { brokerId }: BrokerSource): readonly R
   return replicas.filter(({ status }) => status.leader === brokerId);
 }
 
+/** Partitions with a replica on this broker, as metadata has them. */
+function partitionsHere(source: BrokerSource): PartitionSample[] {
+  return [...source.image().topics.values()].flatMap(({ partitions }) =>
+    partitions.filter(({ replicas }) => replicas.includes(source.brokerId)),
+  );
+}
+
 function offline(source: BrokerSource): number {
-  let count = 0;
-  for (const { partitions } of source.image().topics.values()) {
-    for (const { leader, replicas } of partitions)
-      if (leader < 0 && replicas.includes(source.brokerId)) count += 1;
-  }
-  return count;
+  return partitionsHere(source).filter(({ leader }) => leader < 0).length;
 }
 
 function lags({ replicas }: BrokerSample): number[] {

@@ -332,6 +332,7 @@ export class FakeBroker implements BrokerApi {
       restartReason: 'same boot',
       replicas: [],
       freeBytes: 5.5,
+      totalBytes: 100,
       diskFault: null,
       flushAgeMs: 1.4,
       stuckWriteMs: 0,

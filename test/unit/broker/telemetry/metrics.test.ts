@@ -32,6 +32,7 @@ class FakeSource implements BrokerSource {
     restartClass: 'warm',
     replicas: [],
     freeBytes: 77,
+    totalBytes: 100,
     diskFault: 'the data volume is 5 bytes below its reserve',
     flushAgeMs: 1500,
     stuckWriteMs: 0,
@@ -41,6 +42,10 @@ class FakeSource implements BrokerSource {
     clockDoubt: null,
   };
   offlineLeaders: readonly number[] = [];
+  topics: readonly string[] = ['t'];
+  syncSet: readonly number[] = [1];
+  suspects: readonly number[] = [];
+  adding: readonly number[] = [];
 
   phase(): BrokerSample['phase'] {
     return this.sample.phase;
@@ -54,9 +59,26 @@ class FakeSource implements BrokerSource {
     return {
       featureLevel: 7,
       losses: [{}, {}],
-      topics: new Map([
-        ['t', { partitions: this.offlineLeaders.map((leader) => ({ leader, replicas: [1] })) }],
+      brokers: new Map([
+        [1, { fenced: false }],
+        [2, { fenced: true }],
+        [3, { fenced: false }],
       ]),
+      topics: new Map(
+        this.topics.map((id) => [
+          id,
+          {
+            name: `name-of-${id}`,
+            partitions: this.offlineLeaders.map((leader) => ({
+              leader,
+              replicas: [1],
+              syncSet: this.syncSet,
+              suspects: this.suspects,
+              adding: this.adding,
+            })),
+          },
+        ]),
+      ),
     };
   }
 }
@@ -100,6 +122,9 @@ describe('Metrics', () => {
   it('reads the report at each scrape', async () => {
     const source = new FakeSource();
     source.offlineLeaders = [1, -1, -1];
+    source.suspects = [1, 2];
+    source.syncSet = [1, 2];
+    source.adding = [3];
     source.sample = {
       ...source.sample,
       metadataFault: 'metadata entry 7 cannot be read',
@@ -115,7 +140,7 @@ describe('Metrics', () => {
     const seen = await scrape(new Metrics(source));
     expect(
       Object.fromEntries(
-        [...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total)/.test(name)),
+        [...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total($|\{))/.test(name)),
       ),
     ).toEqual({
       tidemark_partitions_led: 2,
@@ -130,6 +155,12 @@ describe('Metrics', () => {
       tidemark_replica_hw_lag_records_sum: 26,
       tidemark_log_bytes: 300,
       tidemark_disk_free_bytes: 77,
+      tidemark_disk_total_bytes: 100,
+      tidemark_replicas_uncounted: 3,
+      tidemark_replicas_moving: 0,
+      tidemark_brokers_registered: 3,
+      tidemark_brokers_fenced: 1,
+      'tidemark_topic_log_bytes{topic="name-of-t"}': 300,
       tidemark_flush_age_seconds: 1.5,
       tidemark_stuck_write_seconds: 0,
       tidemark_quorum_term: 3,
@@ -157,6 +188,19 @@ describe('Metrics', () => {
     });
   });
 
+  it.each([
+    ['in sync', [1, 2], [], [], 0],
+    ['in the sync set and suspect', [1, 2], [1], [], 1],
+    ['out of the sync set', [2], [], [], 1],
+    ['on its way here', [2], [], [1], 0],
+  ])('counts a replica that does not count: %s', async (_, syncSet, suspects, adding, expected) => {
+    const source = new FakeSource();
+    Object.assign(source, { offlineLeaders: [2], syncSet, suspects, adding });
+    const seen = await scrape(new Metrics(source));
+    expect(seen.get('tidemark_replicas_uncounted')).toBe(expected);
+    expect(seen.get('tidemark_replicas_moving')).toBe(adding.length);
+  });
+
   it('counts changes by the distance between epochs, on the leader alone', async () => {
     const source = new FakeSource();
     const metrics = new Metrics(source);
@@ -178,8 +222,8 @@ describe('Metrics', () => {
 
   it('counts traffic as it happens', async () => {
     const metrics = new Metrics(new FakeSource());
-    metrics.appended(100, 3, null);
-    metrics.appended(50, 3, 'NOT_LEADER');
+    metrics.appended(100, 3, null, 't');
+    metrics.appended(50, 3, 'NOT_LEADER', 't');
     metrics.fetched(70, 1);
     const seen = await scrape(metrics);
     expect([
