@@ -10,6 +10,7 @@ import { validateLogCluster } from '../../operator/api/validate.ts';
 import { readOperatorConfig } from '../../operator/config.ts';
 import { describedValues } from '../../scripts/chart-readme.mjs';
 import { restrictedBreaches } from '../fixtures/operator/restricted.ts';
+import { exportedSeries } from './exported.ts';
 import { CHART, helm, missing, parse, render, ROOT, template } from './render.ts';
 import type { Rendered, Rule, Values } from './render.ts';
 
@@ -58,25 +59,26 @@ function alerts(): readonly Alert[] {
   return (spec?.['groups'] as readonly { rules: readonly Alert[] }[]).flatMap(({ rules }) => rules);
 }
 
-/** Every metric that the sources declare. The operator adds its prefix to the names. */
-function declaredMetrics(): Set<string> {
-  const broker = text('broker', 'telemetry', 'metrics.ts').matchAll(/\btidemark_[a-z_]+/g);
-  const operator = text('operator', 'runtime', 'metrics.ts').matchAll(
-    /#(?:counter|gauge|histogram|sampled)\(\s*'(?<name>[a-z_]+)'/g,
-  );
-  return new Set([
-    ...[...broker].map(([name]) => name),
-    ...[...operator].map(({ groups }) => `tidemark_operator_${groups?.['name'] ?? ''}`),
-  ]);
+async function unknownMetrics(expressions: readonly string[]): Promise<string[]> {
+  const exported = await exportedSeries();
+  const used = expressions.flatMap((expression) => expression.match(/\btidemark_\w+/g) ?? []);
+  expect(used.length).toBeGreaterThan(0);
+  return used.filter((name) => !exported.has(name));
 }
 
-function unknownMetrics(expressions: readonly string[]): string[] {
-  const declared = declaredMetrics();
-  const used = expressions.flatMap((expression) => expression.match(/\btidemark_[a-z_]+/g) ?? []);
-  expect(used.length).toBeGreaterThan(0);
-  return used.filter(
-    (name) => !declared.has(name.replace(/_(bucket|sum|count)$/, '')) && !declared.has(name),
-  );
+const DASHBOARDS = ['dashboard.json', 'dashboard-quorum.json'];
+
+interface Dashboard {
+  readonly uid: string;
+  readonly panels: readonly {
+    readonly id: number;
+    readonly title: string;
+    readonly targets: readonly { readonly expr: string }[];
+  }[];
+}
+
+function dashboard(file: string): Dashboard {
+  return JSON.parse(text('charts', 'tidemark', 'files', file)) as Dashboard;
 }
 
 describe('charts/tidemark', () => {
@@ -119,12 +121,27 @@ describe('charts/tidemark', () => {
     expect(new Set(linked)).toEqual(sections);
   });
 
-  it('draws only metrics that exist', () => {
-    const dashboard = JSON.parse(text('charts', 'tidemark', 'files', 'dashboard.json')) as {
-      panels: { targets: { expr: string }[] }[];
-    };
-    const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
-    expect(unknownMetrics(expressions)).toEqual([]);
+  it.each(DASHBOARDS)('draws only metrics that exist: %s', async (file) => {
+    const expressions = dashboard(file).panels.flatMap(({ targets }) =>
+      targets.map(({ expr }) => expr),
+    );
+    expect(await unknownMetrics(expressions)).toEqual([]);
+  });
+
+  it.each(DASHBOARDS)('draws rates over what is scraped, however often that is: %s', (file) => {
+    const windows = dashboard(file)
+      .panels.flatMap(({ targets }) =>
+        targets.flatMap(({ expr }) => expr.match(/\[[^\]]+\]/g) ?? []),
+      )
+      .filter((window) => window !== '[$__rate_interval]');
+    expect(windows).toEqual([]);
+  });
+
+  it('has dashboards that Grafana tells apart, and panels too', () => {
+    const all = DASHBOARDS.map(dashboard);
+    expect(new Set(all.map(({ uid }) => uid)).size).toBe(all.length);
+    for (const { panels } of all)
+      expect(panels.map(({ id }) => id)).toEqual(panels.map((_, index) => index + 1));
   });
 });
 
@@ -352,12 +369,12 @@ describe('charts/tidemark, rendered', () => {
     });
   });
 
-  it('links every alert to its section, and asks only for metrics that exist', () => {
+  it('links every alert to its section, and asks only for metrics that exist', async () => {
     const all = alerts();
     expect(all.map(({ annotations }) => annotations.runbook_url)).toEqual(
       all.map(({ alert }) => `https://example.com/operations#${alert.toLowerCase()}`),
     );
-    expect(unknownMetrics(all.map(({ expr }) => expr))).toEqual([]);
+    expect(await unknownMetrics(all.map(({ expr }) => expr))).toEqual([]);
     expect(
       all.filter(({ annotations }) => !/\{\{ \$(value|labels)/.test(annotations.summary)),
     ).toEqual([]);
@@ -417,10 +434,11 @@ describe('charts/tidemark, rendered', () => {
     expect(budgets).toEqual([]);
   });
 
-  it('has the dashboard as it is', () => {
+  it('has the dashboards as they are', () => {
     const { data } = one(render(EVERYTHING), 'ConfigMap');
-    expect(data?.['tidemark.json']?.trimEnd()).toBe(
-      text('charts', 'tidemark', 'files', 'dashboard.json').trimEnd(),
+    const rendered = ['tidemark.json', 'tidemark-quorum.json'].map((key) => data?.[key]?.trimEnd());
+    expect(rendered).toEqual(
+      DASHBOARDS.map((file) => text('charts', 'tidemark', 'files', file).trimEnd()),
     );
   });
 
