@@ -43,7 +43,8 @@ interface Verdict {
 }
 
 /** Reasons of Ready that are told as events too, when they are new. */
-const WARNINGS: Readonly<Record<string, KubeEventReason>> = {
+/** Reasons of Ready for which a person has to do something, and the events that tell them. */
+export const TOPIC_WARNINGS: Readonly<Record<string, KubeEventReason>> = {
   InvalidSpec: 'TopicInvalid',
   TopicTaken: 'TopicTaken',
   TopicReplaced: 'TopicReplaced',
@@ -106,7 +107,7 @@ function conclude(
   nowMs: number,
 ): Pick<TopicPlan, 'events' | 'status'> {
   const before = resource.status?.conditions?.find(({ type }) => type === 'Ready');
-  const warning = WARNINGS[verdict.reason];
+  const warning = TOPIC_WARNINGS[verdict.reason];
   const isNew = before?.reason !== verdict.reason || before.message !== verdict.message;
   const events = warning !== undefined && isNew ? [{ reason: warning, note: verdict.message }] : [];
   return { events, status: statusOf(observation, resource, verdict, nowMs) };

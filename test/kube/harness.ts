@@ -127,14 +127,18 @@ export class Kube {
   /**
    * `helm install` of the chart with the image under test. What it installs goes with the
    * namespace.
+   *
+   * @param how values as `name=value`, and options of helm
    */
-  async installChart(release: string, ...values: readonly string[]): Promise<void> {
+  async installChart(release: string, ...how: readonly string[]): Promise<void> {
+    const values = how.filter((each) => !each.startsWith('--'));
+    const options = how.filter((each) => each.startsWith('--'));
     const [, repository = '', tag = ''] = /^(.*):([^:/]+)$/.exec(this.image) ?? [];
     const image = [`image.repository=${repository}`, `image.tag=${tag}`];
     const set = ['--set', [...image, 'crds.keep=false', ...values].join(',')];
     this.#releases.push(release);
     const chart = join(ROOT, 'charts', 'tidemark');
-    await this.helm('install', release, chart, ...set, '--wait', '--timeout=120s');
+    await this.helm('install', release, chart, ...set, ...options, '--wait', '--timeout=120s');
   }
 
   /** `helm uninstall` of what {@link installChart} installed. */
