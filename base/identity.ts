@@ -47,3 +47,24 @@ export function uriNames(names: string): readonly string[] {
     .filter((name) => name.startsWith('URI:'))
     .map((name) => name.slice('URI:'.length));
 }
+
+/**
+ * Why a server's certificate is not that of the broker which was dialled.
+ *
+ * @param brokerId null: any broker of the cluster
+ */
+export function serverFault(
+  { subjectaltname = '' }: { readonly subjectaltname?: string | undefined },
+  clusterId: string,
+  brokerId: BrokerId | null,
+): Error | undefined {
+  const identity = readIdentity(subjectaltname);
+  const isMeant =
+    identity?.kind === 'broker' &&
+    identity.clusterId === clusterId &&
+    (brokerId === null || identity.brokerId === brokerId);
+  if (isMeant) return undefined;
+  const shown = identity === null ? 'no broker' : identityUri(identity);
+  const wanted = brokerId === null ? 'a broker' : `broker ${String(brokerId)}`;
+  return new Error(`the certificate is of ${shown}, must be of ${wanted} of cluster ${clusterId}`);
+}

@@ -8,7 +8,7 @@ import { createSecureContext } from 'node:tls';
 import type { ChannelCredentials } from '@grpc/grpc-js';
 import { identityUri } from '../base/identity.ts';
 import { tlsChannelCredentials } from '../wire/grpc/tls.ts';
-import { type KeyedCertificate, newAuthority, newCertificate } from './certificates.ts';
+import { type KeyedCertificate, newAuthority, newCertificate } from '../process/certificates.ts';
 
 /** What brokers and the launcher use. */
 export interface LocalCertificates {

@@ -4,7 +4,6 @@
  * and nothing is judged.
  */
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { PeerCertificate } from 'node:tls';
 import { BrokerError } from '../../base/errors.ts';
 import { type Identity, identityUri, readIdentity } from '../../base/identity.ts';
 import type { BrokerId } from '../../base/units.ts';
@@ -72,25 +71,4 @@ export function requireSpeaker(call: unknown, brokerId: BrokerId): void {
 function namesOf(call: unknown): string | null {
   const certificate = (call as Call).getAuthContext?.()?.sslPeerCertificate;
   return certificate === undefined ? null : (certificate.subjectaltname ?? '');
-}
-
-/**
- * Why a server's certificate is not that of the broker which was dialled.
- *
- * @param brokerId null: any broker of the cluster
- */
-export function serverFault(
-  { subjectaltname = '' }: Pick<PeerCertificate, 'subjectaltname'>,
-  clusterId: string,
-  brokerId: BrokerId | null,
-): Error | undefined {
-  const identity = readIdentity(subjectaltname);
-  const isMeant =
-    identity?.kind === 'broker' &&
-    identity.clusterId === clusterId &&
-    (brokerId === null || identity.brokerId === brokerId);
-  if (isMeant) return undefined;
-  const shown = identity === null ? 'no broker' : identityUri(identity);
-  const wanted = brokerId === null ? 'a broker' : `broker ${String(brokerId)}`;
-  return new Error(`the certificate is of ${shown}, must be of ${wanted} of cluster ${clusterId}`);
 }

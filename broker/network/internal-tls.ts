@@ -2,10 +2,9 @@
 import type { Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { ChannelCredentials } from '@grpc/grpc-js';
-import { readIdentity } from '../../base/identity.ts';
+import { readIdentity, serverFault } from '../../base/identity.ts';
 import type { BrokerId } from '../../base/units.ts';
 import { secured, tlsChannelCredentials } from '../../wire/grpc/tls.ts';
-import { serverFault } from './admission.ts';
 
 export class InternalTls {
   readonly #clusterId: string;

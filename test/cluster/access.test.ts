@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identityUri } from '../../base/identity.ts';
 import { setPrincipal } from '../../broker/messages/principal.ts';
 import { connect } from '../../client/index.ts';
-import { newCertificate } from '../../local/certificates.ts';
+import { newCertificate } from '../../process/certificates.ts';
 import { brokerCertificate } from '../../local/secure.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { AckLevel, AppendRecord, LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';

@@ -11,7 +11,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identityUri } from '../../base/identity.ts';
-import { newCertificate } from '../../local/certificates.ts';
+import { newCertificate } from '../../process/certificates.ts';
 import { connect } from '../../client/index.ts';
 import { exchangeToMessage } from '../../broker/messages/raft-codec.ts';
 import {

@@ -9,7 +9,7 @@ import { HEALTH_SERVICE } from '../../broker/telemetry/health.ts';
 import { REFLECTION_SERVICES } from '../../broker/telemetry/reflection.ts';
 import { setPrincipal } from '../../broker/messages/principal.ts';
 import { TidemarkError } from '../../client/index.ts';
-import { newCertificate } from '../../local/certificates.ts';
+import { newCertificate } from '../../process/certificates.ts';
 import { systemClock } from '../../process/system-clock.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import {

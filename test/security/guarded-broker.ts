@@ -19,7 +19,7 @@ import { openDisk } from '../../broker/storage/disk.ts';
 import { Metrics } from '../../broker/telemetry/metrics.ts';
 import { openTls } from '../../broker/tls.ts';
 import { connect, type Tidemark } from '../../client/index.ts';
-import { newAuthority, newCertificate } from '../../local/certificates.ts';
+import { newAuthority, newCertificate } from '../../process/certificates.ts';
 import { systemClock } from '../../process/system-clock.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { callUnary } from '../../wire/grpc/calls.ts';

@@ -1,7 +1,7 @@
 /** Certificates of a cluster of real processes, in files that a test changes while they run. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type KeyedCertificate, newAuthority } from '../../../local/certificates.ts';
+import { type KeyedCertificate, newAuthority } from '../../../process/certificates.ts';
 import { tlsArguments } from '../../../local/secure.ts';
 
 export type Authority = KeyedCertificate & { readonly commonName: string };

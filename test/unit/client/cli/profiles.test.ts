@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newAuthority } from '../../../../local/certificates.ts';
+import { newAuthority } from '../../../../process/certificates.ts';
 import { type Ran, runCli } from './run.ts';
 
 let home: string;

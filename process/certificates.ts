@@ -1,7 +1,6 @@
 /**
- * An authority of its own for a cluster on this machine, and certificates that it signs: X.509 v3
- * (RFC 5280) with keys on P-256. Writes no files. The authority's key stays with whoever made it:
- * production has an authority already.
+ * An authority of a cluster's own, and certificates that it signs: X.509 v3 (RFC 5280) with keys on
+ * P-256. Writes no files: the authority's key stays with whoever made it.
  */
 import {
   createHash,
@@ -25,6 +24,8 @@ export interface CertificateTerms {
   /** DNS names, IPv4 addresses and URIs. */
   readonly names?: readonly string[];
   readonly days?: number;
+  /** From when on it counts, less {@link BACKDATED_MS}; milliseconds since 1970. Default: now. */
+  readonly fromMs?: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -108,12 +109,11 @@ function newKey(): { readonly publicKey: Buffer; readonly privateKey: string } {
 }
 
 function signed(
-  { commonName, days = DAYS_DEFAULT }: CertificateTerms,
+  { commonName, days = DAYS_DEFAULT, fromMs = Date.now() }: CertificateTerms,
   publicKey: Buffer,
   extensions: readonly Buffer[],
   issuer: { readonly commonName: string; readonly key: string },
 ): string {
-  const nowMs = Date.now();
   const algorithm = sequence(oid(ECDSA_WITH_SHA256));
   const body = sequence(
     // Version 3.
@@ -121,7 +121,7 @@ function signed(
     serialNumber(),
     algorithm,
     name(issuer.commonName),
-    sequence(time(nowMs - BACKDATED_MS), time(nowMs + days * DAY_MS)),
+    sequence(time(fromMs - BACKDATED_MS), time(fromMs + days * DAY_MS)),
     name(commonName),
     publicKey,
     tlv(TAG.extensions, sequence(...extensions)),
