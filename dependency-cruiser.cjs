@@ -109,7 +109,12 @@ module.exports = {
       BASE,
       TRAVELS,
     ]),
-    only('operator-act', '^operator/act/', ['^operator/(api|objects|decide|kube)/', BASE, TRAVELS]),
+    only('operator-act', '^operator/act/', [
+      '^operator/(api|objects|decide|kube)/',
+      '^process/certificates[.]ts$',
+      BASE,
+      TRAVELS,
+    ]),
     only('operator-runtime', '^operator/runtime/', [
       '^operator/(api|objects|decide|kube|observe|act)/',
       BASE,

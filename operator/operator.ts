@@ -33,6 +33,7 @@ import type { Action, EventNote, Refusal } from './decide/types.ts';
 import type { BrokerAdmin } from './observe/broker-admin.ts';
 import { observe, observeTopic, type TopicSeen } from './observe/observe.ts';
 import { Applications } from './observe/applied.ts';
+import { CertificateReader } from './observe/certificates.ts';
 import { Sightings } from './observe/sightings.ts';
 import type { Random } from './kube/backoff.ts';
 import { Claims } from './kube/claims.ts';
@@ -67,7 +68,7 @@ export type OperatorSettings = Pick<
 /** Everything outside. */
 export interface OperatorPorts {
   readonly transport: KubeTransport;
-  readonly admin: Pick<BrokerAdmin, 'call' | 'close'>;
+  readonly admin: Pick<BrokerAdmin, 'call' | 'dialWith' | 'close'>;
   readonly clock: Clock;
   readonly random: Random;
   /** Never the same twice, in any copy. */
@@ -108,6 +109,7 @@ interface Memory {
   readonly attempts: Attempts;
   readonly applications: Applications;
   readonly sightings: Sightings;
+  readonly certificates: CertificateReader;
 }
 
 function newMemory(): Memory {
@@ -115,6 +117,7 @@ function newMemory(): Memory {
     attempts: new Attempts(),
     applications: new Applications(),
     sightings: new Sightings(),
+    certificates: new CertificateReader(),
   };
 }
 
@@ -453,6 +456,7 @@ export class Operator {
       controllerAddress,
       template: null,
       record: null,
+      secrets: {},
       addresses: new Map(),
     };
     const clusterKey = keyOf(observation.cluster.metadata);

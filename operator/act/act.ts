@@ -11,6 +11,7 @@ import {
   LOG_TOPIC,
   NETWORK_POLICY,
   POD,
+  SECRET,
   SERVICE,
   STATEFUL_SET,
   VOLUME,
@@ -28,8 +29,11 @@ import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned } from '../objects/workload.ts';
 import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
 import { isControlledBy } from '../objects/owners.ts';
+import type { Secrets } from '../objects/secret-files.ts';
+import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
+import { authoritySecret, certificatesSecret } from './certificates.ts';
 import {
   AdminServiceService as ADMIN,
   type ClusterSettings,
@@ -41,6 +45,7 @@ import {
 export interface Api {
   get(type: Kind, name: ObjectName, options: CallOptions): Promise<KubeObject | undefined>;
   apply(type: Kind, object: KubeObject, options: CallOptions): Promise<KubeObject>;
+  create(type: Kind, object: KubeObject, options: CallOptions): Promise<KubeObject>;
   applyStatus(type: Kind, object: KubeObject, options: CallOptions): Promise<KubeObject>;
   mergePatch(
     type: Kind,
@@ -97,6 +102,8 @@ export interface Basis {
   /** Null: the pass plans no pods. */
   readonly template: PlannedTemplate | null;
   readonly record: WorkloadRecord | null;
+  /** Of certificates, as they were read. */
+  readonly secrets: Secrets;
   readonly addresses: ReadonlyMap<number, string>;
   readonly controllerAddress: string | null;
 }
@@ -160,6 +167,9 @@ export class Actor {
         );
       case 'apply-workload':
         return this.#applyWorkload(action, basis, signal);
+      case 'apply-authority':
+      case 'apply-certificates':
+        return this.#applyCertificates(action, basis, signal);
       case 'apply-budget':
         return this.#apply(
           DISRUPTION_BUDGET,
@@ -380,6 +390,42 @@ export class Actor {
     const given = isKept ? planned(record.template) : template;
     const manifest = buildStatefulSet(cluster, replicas, given, record);
     return this.#apply(STATEFUL_SET, manifest, signal, resourceVersion);
+  }
+
+  #applyCertificates(
+    action: Extract<Action, { kind: 'apply-authority' | 'apply-certificates' }>,
+    { observation: { cluster }, secrets }: Basis,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const manifest =
+      action.kind === 'apply-authority'
+        ? authoritySecret(cluster, secrets, action)
+        : certificatesSecret(cluster, secrets, action);
+    return this.#applySecret(manifest, action.resourceVersion, signal);
+  }
+
+  /**
+   * Never over a Secret that was not looked at, nor over one that somebody else has made meanwhile:
+   * a new one is made empty, and filled only while it is that. Secrets are read uncached, so
+   * nothing waits until a cache shows it.
+   */
+  async #applySecret(
+    manifest: SecretManifest,
+    resourceVersion: string | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { api } = this.#options;
+    const { namespace, name } = manifest.metadata;
+    const live = await api.get(SECRET, { namespace, name }, { signal });
+    if (live !== undefined && !isControlledBy(live, manifest.metadata.ownerReferences[0]?.uid))
+      throw new OutdatedError(`Secret ${namespace}/${name} is not of this LogCluster`);
+    if ((live?.metadata.resourceVersion ?? null) !== resourceVersion)
+      throw new OutdatedError(`Secret ${namespace}/${name} is not as it was looked at`);
+    const { data: _, ...empty } = manifest;
+    const seen = live ?? (await api.create(SECRET, empty, { signal }));
+    const { uid, resourceVersion: version } = seen.metadata;
+    const metadata = { ...manifest.metadata, uid, resourceVersion: version };
+    await api.apply(SECRET, { ...manifest, metadata } as unknown as KubeObject, { signal });
   }
 
   async #patch(

@@ -52,6 +52,7 @@ export const DEPLOYMENT = namespaced('apps/v1', 'Deployment', 'deployments');
 export const POD = namespaced('v1', 'Pod', 'pods');
 export const CLAIM = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims');
 export const SERVICE = namespaced('v1', 'Service', 'services');
+export const SECRET = namespaced('v1', 'Secret', 'secrets');
 export const DISRUPTION_BUDGET = namespaced(
   'policy/v1',
   'PodDisruptionBudget',

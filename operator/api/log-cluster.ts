@@ -20,6 +20,7 @@ import { immutable, REPLICATION_RULES, replicationFields } from './replication.t
 import { choice, integer, list, map, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type {
+  InternalTls,
   LogClusterSpec,
   NetworkPolicy,
   PodTemplate,
@@ -211,6 +212,17 @@ const networkPolicySchema = object<NetworkPolicy>(
   { default: {} },
 );
 
+const internalTlsSchema = object<InternalTls>(
+  'TLS between brokers, and between them and the operator, with certificates that the operator issues.',
+  {
+    mode: choice(
+      'Absent: Enabled for a LogCluster that is made now; one that was made without it stays so. It cannot change once the brokers run.',
+      ['Enabled', 'Disabled'],
+    ),
+  },
+  { default: {} },
+);
+
 const RULES: readonly Rule[] = [
   {
     cel: 'self.replicationFactor <= self.replicas',
@@ -256,8 +268,9 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
       MOVE_BYTES_PER_SECOND_MIN,
       Number.MAX_SAFE_INTEGER,
     ),
+    internalTls: internalTlsSchema,
     paused: choice(
-      'All: the operator changes nothing. Disruptions: it restarts, moves and removes no broker, and goes on healing.',
+      'All: the operator changes nothing but the disruption budget, and certificates that would end. Disruptions: it restarts, moves and removes no broker, and goes on healing.',
       ['All', 'Disruptions'],
     ),
     clusterId: text(

@@ -36,6 +36,14 @@ export const GIVE_UP_ANNOTATION = `${API_GROUP}/give-up-volume`;
 export const KEPT_ANNOTATION = `${API_GROUP}/kept-of`;
 
 /**
+ * On a LogCluster: id of its certificate authority (`status.internalTls.authority`) that another
+ * one is to take the place of, be it lost or not. The next one has another id, so this asks once.
+ */
+export const NEW_AUTHORITY_ANNOTATION = `${API_GROUP}/new-certificate-authority`;
+/** On the Secret of certificates: when what it holds last changed, RFC 3339. */
+export const CHANGED_ANNOTATION = `${API_GROUP}/changed-at`;
+
+/**
  * On volume claims, once their broker has said so: which cluster the records belong to. A
  * LogCluster of the same name takes it over.
  */
@@ -51,6 +59,8 @@ export const INTERNAL_PORT_NAME = 'internal';
 export const BROKER_HTTP_PORT = 9642;
 export const BROKER_CONTAINER = 'broker';
 export const DATA_VOLUME = 'data';
+/** A pod that has this volume speaks TLS with other brokers and the operator. */
+export const INTERNAL_TLS_VOLUME = 'internal-tls';
 
 /**
  * Longest name of a LogCluster: `<name>-brokers` and `<name>-<ordinal>` are DNS labels, and the
@@ -68,6 +78,16 @@ export const BROKERS_SUFFIX = '-brokers';
  */
 export function brokersServiceName(cluster: string): string {
   return `${cluster}${BROKERS_SUFFIX}`;
+}
+
+/** Secret of the authority that signs for one cluster, with its key. No pod mounts it. */
+export function authoritySecretName(cluster: string): string {
+  return `${cluster}-ca`;
+}
+
+/** Secret of the certificates that brokers, and the operator, show each other. */
+export function internalSecretName(cluster: string): string {
+  return `${cluster}-internal-tls`;
 }
 
 /** The Lease that says which operator looks after a cluster. */

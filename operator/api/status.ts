@@ -10,6 +10,7 @@ import type {
   Condition,
   DepartedTopic,
   Disruption,
+  InternalTlsStatus,
   LogClusterStatus,
   LogTopicStatus,
   LossReport,
@@ -123,6 +124,15 @@ const departedSchema = object<DepartedTopic>(
   { required: ['topic', 'topicId'] },
 );
 
+const internalTlsSchema = object<InternalTlsStatus>(
+  'TLS between brokers.',
+  {
+    mode: choice('As the cluster was made.', ['Enabled', 'Disabled']),
+    authority: text('Id of the authority that signs: half of its SHA-256 fingerprint.', 64),
+  },
+  { required: ['mode'] },
+);
+
 export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was last observed.', {
   observedGeneration: generation('Generation of the spec that this status speaks of.'),
   conditions: conditions(
@@ -134,6 +144,7 @@ export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was
   labelSelector: text('Selects the pods.', 1_024),
   clusterId: text('Id of the cluster, once it was formed.', 36),
   image: text('Image that new pods get.', 512),
+  internalTls: internalTlsSchema,
   version: text('Version that the brokers report.', 128),
   templateHash: text('Hash of the template that new pods get.', 64),
   minInSyncReplicas: count('Minimum that topics without one of their own were last given.'),

@@ -24,6 +24,7 @@ export type RetentionPolicy = 'Retain' | 'Delete';
 export type RolloutPolicy = 'Automatic' | 'Window' | 'Manual';
 export type PauseLevel = 'All' | 'Disruptions';
 export type RackSpread = 'Preferred' | 'Required';
+export type TlsMode = 'Enabled' | 'Disabled';
 export type Weekday = 'Mon' | 'Tue' | 'Wed' | 'Thu' | 'Fri' | 'Sat' | 'Sun';
 
 /** Quantities by resource name: `{ cpu: '500m', memory: '1Gi' }`. */
@@ -67,6 +68,12 @@ export interface Rollout {
   readonly window?: RolloutWindow;
   /** Most brokers that the operator has stopped at a time. */
   readonly maxUnavailable: number;
+}
+
+/** TLS of the listener that brokers and the operator use. */
+export interface InternalTls {
+  /** Absent: as the cluster was made, which is Enabled from now on. */
+  readonly mode?: TlsMode;
 }
 
 /** Kubernetes' own types, passed through as they are. */
@@ -116,6 +123,7 @@ export interface LogClusterSpec {
    * it, at first without a limit.
    */
   readonly moveBytesPerSecond?: number;
+  readonly internalTls: InternalTls;
   readonly paused?: PauseLevel;
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
   readonly clusterId?: string;
@@ -219,6 +227,8 @@ export interface LogClusterStatus {
   /** Set once the cluster was formed; from then on an empty cluster is a fault. */
   readonly clusterId?: string;
   readonly image?: string;
+  /** As the cluster was made; absent: it is not made yet. */
+  readonly internalTls?: InternalTlsStatus;
   /** That the brokers report; two while a roll is under way: `0.1.0, 0.2.0`. */
   readonly version?: string;
   readonly templateHash?: string;
@@ -238,6 +248,12 @@ export interface LogClusterStatus {
   readonly losses?: readonly LossReport[];
   /** Their LogTopics were deleted, and wanted them deleted too. */
   readonly topicsToDelete?: readonly DepartedTopic[];
+}
+
+export interface InternalTlsStatus {
+  readonly mode: TlsMode;
+  /** Id of the authority that signs: the first half of its SHA-256 fingerprint. */
+  readonly authority?: string;
 }
 
 /** A topic that is to go, by the id that it must still have. */

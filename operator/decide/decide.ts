@@ -4,6 +4,7 @@
  */
 import type { Disruption, LogClusterStatus } from '../api/types.ts';
 import { adoptionEvents, bootstrap } from './bootstrap.ts';
+import { keepCertificates, tlsFixed } from './certificates.ts';
 import { departures } from './departed.ts';
 import { budgetActions, evictable, withdraw } from './drain.ts';
 import { markClaims } from './identity.ts';
@@ -221,13 +222,18 @@ function outcomeOf({ cluster }: Observation, { doing, waitingFor, refusal }: Ste
 
 function conclude(
   observation: Observation,
-  parts: readonly Part[],
+  given: readonly Part[],
   { actions, events }: Part,
   before: Outcome,
   nowMs: number,
 ): Plan {
-  const taken = namesTaken(observation);
-  const outcome = { ...before, refusals: [...(taken === null ? [] : [taken]), ...before.refusals] };
+  const tls = keepCertificates(observation, nowMs);
+  const parts = [...single(tls.actions, tls.events), ...given];
+  const own = [namesTaken(observation), tls.refusal, tlsFixed(observation)];
+  const outcome = {
+    ...before,
+    refusals: [...own.filter((refusal) => refusal !== null), ...before.refusals],
+  };
   const isBusy =
     parts.length + actions.length > 0 ||
     outcome.doing !== null ||

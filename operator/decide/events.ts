@@ -72,6 +72,17 @@ export const KUBE_EVENTS = {
     action: 'ReplaceVolume',
     meaning: 'A node is gone with its volume; the broker begins with an empty one and copies',
   },
+  CertificateAuthorityChanged: {
+    type: 'Normal',
+    action: 'Certify',
+    meaning:
+      'A certificate authority was made, is trusted beside the one of before, signs in its place, or is trusted no more',
+  },
+  CertificatesIssued: {
+    type: 'Normal',
+    action: 'Certify',
+    meaning: 'Brokers or the operator have new certificates; no broker restarts for them',
+  },
   ImageUnavailable: {
     type: 'Warning',
     action: 'Observe',
@@ -137,9 +148,14 @@ export const GATE_MEANINGS = {
   ApprovalMissing: 'The rollout policy is Manual, and nobody has approved this template',
   BrokerNotFenced: 'A lost volume is replaced only once the controller has fenced its broker',
   BrokerOutOfService: 'Another broker does not serve',
+  CertificateAuthorityLost:
+    'The Secret of the certificate authority is gone, or holds another one; no new one is made unasked',
+  CertificateMissing: 'A broker would find no certificate when it starts again',
+  CertificatesUnreadable: 'The operator may not read the Secrets of certificates',
   ControllerUnknown: 'No broker answers as controller, so nothing is known',
   ForeignVolume: 'Volumes hold another cluster than this one',
   GrowthRefused: 'The storage class does not let volumes grow',
+  InternalTlsFixed: 'TLS between brokers cannot be turned on or off while they run',
   LastCopy: 'A lost volume holds the last copy of a partition, and nobody has given it up by name',
   LeadersAway: 'Leaderships are not back where they belong after the last restart',
   ManagedElsewhere: 'Another operator has claimed this LogCluster: this one does nothing',

@@ -3,7 +3,7 @@
  * all must let through. They fail closed: what is not known refuses
  * (docs/rules.md#careful-operator).
  */
-import { APPROVED_ROLLOUT_ANNOTATION } from '../api/names.ts';
+import { APPROVED_ROLLOUT_ANNOTATION, internalSecretName } from '../api/names.ts';
 import type { RolloutWindow, Weekday } from '../api/types.ts';
 import {
   brokersNamed,
@@ -136,6 +136,34 @@ export const harmless: Gate = (observation, brokerIds) => {
     ? null
     : { gate: 'WouldHarm', message: `waiting until ${brokersNamed(brokerIds)} may stop: ${harm}` };
 };
+
+/** A pod finds its certificate when it starts, or never starts. */
+export const certified: Gate = (observation, brokerIds, nowMs) => {
+  const missing = brokerIds.find((id) => !isCertified(observation, id, nowMs));
+  return missing === undefined
+    ? null
+    : {
+        gate: 'CertificateMissing',
+        message: `waiting for a certificate of broker ${missing} in Secret ${internalSecretName(observation.cluster.metadata.name)}`,
+      };
+};
+
+/** Would the pod of this broker find what it needs to speak with others? */
+export function isCertified(
+  { tls }: Pick<Observation, 'tls'>,
+  brokerId: number,
+  nowMs: number,
+): boolean {
+  if (tls === null) return true;
+  const { leaves = [], trusted = [] } = tls.certificates ?? {};
+  return leaves.some(
+    (leaf) =>
+      leaf.brokerId === brokerId &&
+      leaf.notAfterMs > nowMs &&
+      leaf.signer !== null &&
+      trusted.includes(leaf.signer),
+  );
+}
 
 /** `rollout.policy`. */
 export const rolloutPermitted: Gate = ({ cluster, template }, _, nowMs) => {

@@ -5,6 +5,7 @@
  */
 import type { Disruption } from '../api/types.ts';
 import {
+  certified,
   controllerKnown,
   firstRefusal,
   type Gate,
@@ -34,6 +35,7 @@ import type { Action, Observation, PodView, Refusal } from './types.ts';
 /** Before a broker is stopped; {@link rolloutPermitted} counts only where a roll begins. */
 const STOP_GATES: readonly Gate[] = [
   notPaused,
+  certified,
   controllerKnown,
   othersInService,
   othersCaughtUp,

@@ -5,8 +5,10 @@
 import { selectorText } from '../api/names.ts';
 import { DEPARTED_MAX, LOSSES_MAX } from '../api/status.ts';
 import type { LogClusterStatus } from '../api/types.ts';
+import { internalTlsStatus } from './certificates.ts';
 import { withConditions, type ConditionNow } from './conditions.ts';
 import { departed } from './departed.ts';
+import type { GateName } from './events.ts';
 import {
   brokersNamed,
   catchUpFault,
@@ -53,6 +55,7 @@ export function nextStatus(
     templateHash: template.hash,
     durability: durability(observation) ?? before.durability ?? 'not known yet',
     ...optional('clusterId', outcome.clusterId),
+    ...optional('internalTls', internalTlsStatus(observation)),
     ...optional('version', versions.length > 0 ? versions.join(', ') : before.version),
     ...optional('minInSyncReplicas', outcome.minInSyncReplicas),
     ...optional(
@@ -169,6 +172,15 @@ function readiness(
   };
 }
 
+/** Without certificates of its own the operator asks no broker. */
+const BLINDING: readonly GateName[] = ['CertificatesUnreadable', 'CertificateAuthorityLost'];
+
+function whyBlind(refusals: Outcome['refusals']): Pick<ConditionNow, 'reason' | 'message'> {
+  const blind = refusals.find(({ gate }) => BLINDING.includes(gate));
+  if (blind === undefined) return { reason: 'ControllerUnknown', message: NO_CONTROLLER };
+  return { reason: blind.gate, message: `${NO_CONTROLLER}: ${blind.message}` };
+}
+
 function availability(
   observation: Observation,
   { clusterId, refusals, waitingFor }: Outcome,
@@ -186,13 +198,7 @@ function availability(
         ['the cluster is not formed yet', waitingFor].filter((part) => part !== null).join(': '),
     };
   }
-  if (metadata === null)
-    return {
-      type,
-      status: 'Unknown',
-      reason: 'ControllerUnknown',
-      message: NO_CONTROLLER,
-    };
+  if (metadata === null) return { type, status: 'Unknown', ...whyBlind(refusals) };
   const full = fullBrokers(observation);
   const closed = metadata.topics.flatMap(({ name, config, partitions }) =>
     partitions

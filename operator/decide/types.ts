@@ -31,6 +31,8 @@ export interface Observation {
   /** Holds what would be applied, or none is made here. */
   readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
+  /** What the Secrets of its certificates hold; null: the brokers speak plaintext. */
+  readonly tls: TlsView | null;
   /** Objects under our names without our controller reference: they are not touched. */
   readonly foreign: readonly ForeignView[];
   /** Objects that others keep otherwise than we apply them. */
@@ -66,6 +68,52 @@ export interface WorkloadView {
   readonly templateHash: string;
   /** Its controller has seen it as it is. */
   readonly isObserved: boolean;
+}
+
+/** TLS between brokers, and with the operator. */
+export interface TlsView {
+  /** Why the Secrets could not be read; null: they were. */
+  readonly fault: string | null;
+  /** Null: there is no such Secret. */
+  readonly authority: AuthorityView | null;
+  /** Null: there is no such Secret. */
+  readonly certificates: CertificatesView | null;
+}
+
+/** Authorities are told apart by the first half of their SHA-256 fingerprint. */
+export interface AuthorityView {
+  readonly resourceVersion: string;
+  /** Signs; null: there is none, or its key is not its own. */
+  readonly current: SignerView | null;
+  /** To be trusted now, and to sign later. */
+  readonly next: SignerView | null;
+  /** To be trusted still. */
+  readonly previous: readonly string[];
+}
+
+export interface SignerView {
+  readonly id: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+export interface CertificatesView {
+  readonly resourceVersion: string;
+  /** Authorities that whoever reads it trusts. */
+  readonly trusted: readonly string[];
+  /** When it last changed; null: not known. */
+  readonly changedAtMs: number | null;
+  /** Those that can be used: the names are right, and the key is its own. */
+  readonly leaves: readonly LeafView[];
+}
+
+export interface LeafView {
+  /** Null: the operator's. */
+  readonly brokerId: number | null;
+  /** Authority that signed it; null: none that is known. */
+  readonly signer: string | null;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
 }
 
 export interface ForeignView {
@@ -305,6 +353,24 @@ export type Action =
       readonly hasNewTemplate?: true;
       readonly resourceVersion: string | null;
     }
+  /** `resourceVersion` of the Secret that was looked at; null where there was none. */
+  | {
+      readonly kind: 'apply-authority';
+      readonly change: AuthorityChange;
+      readonly atMs: number;
+      readonly resourceVersion: string | null;
+    }
+  | {
+      readonly kind: 'apply-certificates';
+      /** That they name. */
+      readonly clusterId: string;
+      /** Anew; null: the operator's. */
+      readonly issue: readonly (number | null)[];
+      /** Of those that are there. */
+      readonly keep: readonly (number | null)[];
+      readonly atMs: number;
+      readonly resourceVersion: string | null;
+    }
   | { readonly kind: 'apply-budget'; readonly maxUnavailable: number }
   | { readonly kind: 'bootstrap'; readonly brokerId: number; readonly clusterId: string }
   | { readonly kind: 'check-safe'; readonly brokerIds: readonly number[] }
@@ -358,6 +424,15 @@ export type Action =
     }
   | { readonly kind: 'write-topic-status'; readonly name: string; readonly status: LogTopicStatus }
   | { readonly kind: 'write-status'; readonly status: LogClusterStatus };
+
+/**
+ * - make: the first one;
+ * - succeed: another one beside it, which is trusted and does not sign yet;
+ * - replace: the same, where the one of before is lost;
+ * - promote: the next one signs, that of before is trusted still;
+ * - retire: those of before are trusted no more.
+ */
+export type AuthorityChange = 'make' | 'succeed' | 'replace' | 'promote' | 'retire';
 
 export interface EventNote {
   readonly reason: KubeEventReason | GateName;

@@ -3,7 +3,7 @@
  * taken away by `scale.ts` alone, one by one.
  */
 import { foreignClaim } from './identity.ts';
-import { firstRefusal, notPaused, rolloutPermitted } from './gates.ts';
+import { firstRefusal, isCertified, notPaused, rolloutPermitted } from './gates.ts';
 import { leftoverClaims } from './scale.ts';
 import type { Action, Observation, Refusal } from './types.ts';
 
@@ -47,8 +47,14 @@ export function workloadActions(observation: Observation, nowMs: number): Action
     (workload !== null &&
       observation.metadata === null &&
       observation.claims.some(({ brokerId }) => brokerId >= workload.replicas));
-  const wanted = isHeld && workload !== null ? workload.replicas : replicas;
-  if (isForeign(observation, 'StatefulSet')) return actions;
+  const present = workload?.replicas ?? 0;
+  // A pod that comes before its certificate would crash until it sees it.
+  const isUncertified = Array.from({ length: replicas }, (_, id) => id)
+    .slice(present)
+    .some((id) => !isCertified(observation, id, nowMs));
+  const isKept = isUncertified || (isHeld && workload !== null);
+  const wanted = isKept ? present : replicas;
+  if (isForeign(observation, 'StatefulSet') || wanted === 0) return actions;
   // Volumes of another cluster are not even to be mounted.
   if (workload === null && foreignClaim(observation) !== null) return actions;
   const isNew = workload?.templateHash !== observation.template.hash;

@@ -14,11 +14,14 @@ import {
   brokersServiceName,
   DATA_VOLUME,
   INTERNAL_PORT_NAME,
+  INTERNAL_TLS_VOLUME,
+  internalSecretName,
   objectLabels,
   podHost,
   selectorLabels,
 } from '../api/names.ts';
-import type { LogCluster, Rack } from '../api/types.ts';
+import type { LogCluster, Rack, TlsMode } from '../api/types.ts';
+import { INTERNAL_TLS_PATH, leafFiles, TRUST_FILE } from './secret-files.ts';
 
 /** A Kubernetes PodTemplateSpec. */
 export interface PodTemplateSpec {
@@ -30,6 +33,8 @@ export interface PodTemplateSpec {
 }
 
 const DATA_PATH = '/var/lib/tidemark';
+/** Read by their group, which is the broker's. */
+const SECRET_MODE = 0o440;
 /** The user of the image. */
 const USER_ID = 1_000;
 /** A broker finds the rest of the cluster through any one of these. */
@@ -53,11 +58,13 @@ const THREADS = 16;
 /**
  * @param image of the brokers; see {@link import('./workload.ts').planTemplate} for which one that
  * is
+ * @param internalTls between brokers, as the cluster was made
  */
 export function buildPodTemplate(
   cluster: LogCluster,
   image: string,
   clusterId: string,
+  internalTls: TlsMode,
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
@@ -84,7 +91,8 @@ export function buildPodTemplate(
         fsGroupChangePolicy: 'OnRootMismatch',
         seccompProfile: { type: 'RuntimeDefault' },
       },
-      containers: [buildContainer(cluster, image, clusterId)],
+      containers: [buildContainer(cluster, image, clusterId, internalTls)],
+      ...(internalTls === 'Enabled' ? { volumes: [internalTlsVolume(metadata.name)] } : {}),
     },
   };
 }
@@ -96,10 +104,27 @@ function podScheduling({
   return scheduling;
 }
 
+/** Whether the brokers of a template, or the one of a pod, speak TLS with each other. */
+export function internalTlsOf(pod: object): TlsMode {
+  const { volumes = [] } = ((pod as { readonly spec?: object }).spec ?? {}) as {
+    readonly volumes?: readonly { readonly name?: string }[];
+  };
+  return volumes.some(({ name }) => name === INTERNAL_TLS_VOLUME) ? 'Enabled' : 'Disabled';
+}
+
+/** Whole, and not file by file: only so do new certificates reach a pod that runs. */
+function internalTlsVolume(cluster: string): Record<string, unknown> {
+  return {
+    name: INTERNAL_TLS_VOLUME,
+    secret: { secretName: internalSecretName(cluster), defaultMode: SECRET_MODE },
+  };
+}
+
 function buildContainer(
   cluster: LogCluster,
   image: string,
   clusterId: string,
+  internalTls: TlsMode,
 ): Record<string, unknown> {
   const { imagePullPolicy } = cluster.spec.podTemplate;
   return {
@@ -107,7 +132,7 @@ function buildContainer(
     image,
     ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
     args: ['broker'],
-    env: buildEnvironment(cluster, clusterId),
+    env: buildEnvironment(cluster, clusterId, internalTls),
     ports: [
       { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
       { name: INTERNAL_PORT_NAME, containerPort: BROKER_INTERNAL_PORT, protocol: 'TCP' },
@@ -133,7 +158,12 @@ function buildContainer(
     },
     // Why it ended stands in the last line of its log, and is shown where a person looks first.
     terminationMessagePolicy: 'FallbackToLogsOnError',
-    volumeMounts: [{ name: DATA_VOLUME, mountPath: DATA_PATH }],
+    volumeMounts: [
+      { name: DATA_VOLUME, mountPath: DATA_PATH },
+      ...(internalTls === 'Enabled'
+        ? [{ name: INTERNAL_TLS_VOLUME, mountPath: INTERNAL_TLS_PATH, readOnly: true }]
+        : []),
+    ],
   };
 }
 
@@ -148,6 +178,7 @@ function httpGet(path: string): Record<string, unknown> {
 function buildEnvironment(
   { metadata, spec }: LogCluster,
   clusterId: string,
+  internalTls: TlsMode,
 ): Record<string, unknown>[] {
   const { name, namespace } = metadata;
   const service = `${brokersServiceName(name)}.${namespace}.svc`;
@@ -178,7 +209,19 @@ function buildEnvironment(
     { name: 'TIDEMARK_CLUSTER_ID', value: clusterId },
     { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },
     { name: 'UV_THREADPOOL_SIZE', value: String(THREADS) },
+    ...(internalTls === 'Enabled' ? internalTlsEnvironment() : []),
     ...chosen,
+  ];
+}
+
+/** Every pod has the certificates of all, and takes its own. */
+function internalTlsEnvironment(): Record<string, unknown>[] {
+  const { cert, key } = leafFiles('$(POD_NAME)');
+  const file = (name: string): string => `${INTERNAL_TLS_PATH}/${name}`;
+  return [
+    { name: 'TIDEMARK_INTERNAL_TLS_CERT', value: file(cert) },
+    { name: 'TIDEMARK_INTERNAL_TLS_KEY', value: file(key) },
+    { name: 'TIDEMARK_INTERNAL_TLS_CA', value: file(TRUST_FILE) },
   ];
 }
 

@@ -12,8 +12,8 @@ import {
   TEMPLATE_HASH_LABEL,
   TEMPLATE_INPUTS_ANNOTATION,
 } from '../api/names.ts';
-import type { LogCluster, LogClusterSpec, PodTemplate } from '../api/types.ts';
-import { buildPodTemplate } from './pod.ts';
+import type { LogCluster, LogClusterSpec, PodTemplate, TlsMode } from '../api/types.ts';
+import { buildPodTemplate, internalTlsOf } from './pod.ts';
 import type { PodTemplateSpec } from './pod.ts';
 import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
 import type { RecordedTemplate } from './template.ts';
@@ -72,6 +72,7 @@ export interface WorkloadRecord {
  * @param imageDefault where neither spec nor record names one
  * @param clusterId that a new template gives to brokers
  * @param pull how a new template has its image pulled where the spec does not say
+ * @param tlsDefault TLS between brokers where no record tells: it stays as the cluster was made
  */
 export function planTemplate(
   cluster: LogCluster,
@@ -79,13 +80,16 @@ export function planTemplate(
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
   pull: PullDefaults = {},
+  tlsDefault: TlsMode = 'Enabled',
 ): PlannedTemplate {
+  const internalTls = recorded === null ? tlsDefault : internalTlsOf(recorded.template);
   const imageBefore = recorded === null ? imageDefault : imageOf(recorded.template);
   const render = (spec: LogClusterSpec): PodTemplateSpec =>
     buildPodTemplate(
       { ...cluster, spec: { ...spec, podTemplate: { ...pull, ...spec.podTemplate } } },
       spec.image ?? imageBefore,
       clusterId,
+      internalTls,
     );
   const kept =
     recorded !== null && isMadeFrom(recorded.inputs, cluster.spec, render) ? recorded : null;

@@ -42,6 +42,8 @@ export interface Asked {
   readonly brokerId: number;
   /** Null: it has none yet. */
   readonly address: string | null;
+  /** Why it cannot be asked although it has one. */
+  readonly fault?: string;
 }
 
 /** A broker's answers, and where it was asked. */
@@ -53,9 +55,10 @@ export interface Reached {
 
 export async function askBroker(
   admin: BrokerCalls,
-  { brokerId, address }: Asked,
+  { brokerId, address, fault }: Asked,
   signal: AbortSignal,
 ): Promise<Reached> {
+  if (fault !== undefined) return { answer: silent(brokerId, fault), address: null, cluster: null };
   if (address === null)
     return { answer: silent(brokerId, 'its pod has no address yet'), address, cluster: null };
   const options = { timeoutMs: CALL_TIMEOUT_MS, signal };

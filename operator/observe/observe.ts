@@ -17,7 +17,7 @@ import {
   VOLUME,
 } from '../api/kinds.ts';
 import { BROKER_CONTAINER, brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
-import type { DepartedTopic, LogCluster, LogTopic } from '../api/types.ts';
+import type { DepartedTopic, LogCluster, LogTopic, TlsMode } from '../api/types.ts';
 import { logClusterNameFaults, readLogClusterSpec, readLogTopicSpec } from '../api/validate.ts';
 import {
   buildBrokersService,
@@ -26,7 +26,9 @@ import {
   buildNetworkPolicy,
 } from '../objects/services.ts';
 import { differences } from '../objects/compare.ts';
-import { canonicalJson } from '../objects/template.ts';
+import { internalTlsOf } from '../objects/pod.ts';
+import type { Secrets } from '../objects/secret-files.ts';
+import { canonicalJson, type RecordedTemplate } from '../objects/template.ts';
 import { buildStatefulSet, planned, planTemplate, readRecord } from '../objects/workload.ts';
 import type {
   Manifest,
@@ -47,10 +49,18 @@ import type {
   Verdict,
   WorkloadView,
 } from '../decide/types.ts';
-import type { BrokerCalls } from './broker-admin.ts';
+import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
+import type { CertificateReader, CertificatesSeen } from './certificates.ts';
 import type { Applications, Standing } from './applied.ts';
 import type { Sightings } from './sightings.ts';
-import { askBroker, askController, askControllerAt, askRebalance, askVerdict } from './brokers.ts';
+import {
+  askBroker,
+  askController,
+  askControllerAt,
+  type Asked,
+  askRebalance,
+  askVerdict,
+} from './brokers.ts';
 import {
   asksForLess,
   claimView,
@@ -96,7 +106,7 @@ export interface ObserverOptions {
   readonly departed: readonly DepartedTopic[];
   readonly cache: ObjectSource;
   readonly client: UncachedSource;
-  readonly admin: BrokerCalls;
+  readonly admin: Pick<BrokerAdmin, 'call' | 'dialWith'>;
   /** Of clusters that name none. */
   readonly imageDefault: string;
   readonly pullDefaults: PullDefaults;
@@ -108,6 +118,8 @@ export interface ObserverOptions {
   readonly sightings: Sightings;
   /** Of objects of this cluster. */
   readonly applications: Applications;
+  /** Of this cluster's certificates. */
+  readonly certificates: CertificateReader;
   readonly monotonicMs: () => number;
 }
 
@@ -116,6 +128,7 @@ export interface Observed {
   readonly observation: Observation;
   readonly template: PlannedTemplate;
   readonly record: WorkloadRecord | null;
+  readonly secrets: Secrets;
   /** Where each broker is dialled, by its id. */
   readonly addresses: ReadonlyMap<number, string>;
   /** Null where there is none. */
@@ -131,7 +144,7 @@ export interface TopicSeen {
 
 /** Snapshot for one LogTopic of `resource`; null where the cache does not have it. */
 export async function observeTopic(
-  { cache, admin }: Pick<ObserverOptions, 'cache' | 'admin'>,
+  { cache, admin }: { readonly cache: ObjectSource; readonly admin: BrokerCalls },
   resource: KubeObject,
   { name, controllerAddress }: { readonly name: string; readonly controllerAddress: string | null },
   signal: AbortSignal,
@@ -160,9 +173,14 @@ export async function observe(
   const cluster = { ...resource, spec } as unknown as LogCluster;
   const allFaults = [...faults, ...logClusterNameFaults(cluster.metadata.name)];
   const objects = readObjects(options, cluster, allFaults.length > 0);
+  const { clusterId } = objects;
+  const certificates =
+    objects.internalTls === 'Enabled'
+      ? await options.certificates.read(options.client, { cluster, clusterId }, signal)
+      : NO_CERTIFICATES;
   const reached = await Promise.all(
     objects.pods.map(({ pod, view }) =>
-      askBroker(admin, { brokerId: view.brokerId, address: podAddress(pod) }, signal),
+      askBroker(admin, dialled(options, pod, { ...view, clusterId }, certificates), signal),
     ),
   );
   const whole = await askController(admin, reached, signal);
@@ -170,13 +188,17 @@ export async function observe(
   const seen = {
     cluster,
     faults: allFaults.map(({ message }) => message),
-    clusterId: objects.clusterId,
+    clusterId,
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
     services: objects.services,
     isPolicyCurrent: objects.isPolicyCurrent,
     budget: objects.budget,
-    foreign: objects.foreign,
+    tls: certificates.view,
+    foreign: [
+      ...objects.foreign,
+      ...certificates.foreign.flatMap((secret) => foreignView(secret, cluster) ?? []),
+    ],
     mutated: objects.mutated,
     pods,
     claims: await readClaims(
@@ -207,13 +229,34 @@ export async function observe(
     observation: { ...seen, verdicts, rebalance },
     template: objects.template,
     record: objects.record,
+    secrets: certificates.secrets,
     addresses,
     controllerAddress: address,
   };
 }
 
+/** Of a cluster whose brokers speak plaintext. */
+const NO_CERTIFICATES = { view: null, secrets: {}, foreign: [], own: null } as const;
+
+/** Where a broker is asked, and with which certificates. */
+function dialled(
+  { admin }: ObserverOptions,
+  pod: KubeObject,
+  { brokerId, clusterId }: { readonly brokerId: number; readonly clusterId: string },
+  { own }: Pick<CertificatesSeen, 'own'>,
+): Asked {
+  const address = podAddress(pod);
+  if (address === null) return { brokerId, address };
+  const isSecure = internalTlsOf(pod) === 'Enabled';
+  if (isSecure && own === null)
+    return { brokerId, address, fault: 'the operator has no certificate to show it' };
+  admin.dialWith(address, isSecure && own !== null ? { clusterId, brokerId, material: own } : null);
+  return { brokerId, address };
+}
+
 interface Objects {
   readonly clusterId: string;
+  readonly internalTls: TlsMode;
   readonly template: PlannedTemplate;
   readonly record: WorkloadRecord | null;
   readonly workload: WorkloadView | null;
@@ -253,9 +296,10 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
   );
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
+  const internalTls = internalTlsBefore(cluster, recorded, pods);
   const template = isFaulty
     ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
-    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults);
+    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, internalTls);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
   const standing = (object: KubeObject, manifest: Manifest): Standing => {
@@ -270,6 +314,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
     object !== undefined && (!isControlledBy(object, uid) || standing(object, manifest).isSettled);
   return {
     clusterId,
+    internalTls,
     template,
     record,
     workload:
@@ -321,6 +366,21 @@ function imageBefore({ status }: LogCluster, pods: Objects['pods']): string | nu
     return image === undefined ? [] : [image];
   });
   return [status?.image, ...inPods].find((image) => image !== undefined && image !== '') ?? null;
+}
+
+/**
+ * TLS between brokers stays as the cluster was made, also where its record is lost. One that was
+ * formed before this was written down has none.
+ */
+function internalTlsBefore(
+  { spec, status }: LogCluster,
+  recorded: RecordedTemplate | null,
+  pods: Objects['pods'],
+): TlsMode {
+  const known = recorded?.template ?? pods[0]?.pod;
+  if (known !== undefined) return internalTlsOf(known);
+  if (status?.internalTls !== undefined) return status.internalTls.mode;
+  return status?.clusterId === undefined ? (spec.internalTls.mode ?? 'Enabled') : 'Disabled';
 }
 
 /** Pods and claims by our labels, each of a broker. */

@@ -221,22 +221,24 @@ describe('charts/tidemark, rendered', () => {
     ]);
   });
 
-  it('asks for no wildcard, no Secret, and for the rights on escalation of nobody', () => {
+  it('reads Secrets by name alone, and none where it is told so', () => {
+    const rights = (secrets: boolean): string[][] =>
+      roles(render({ ...EVERYTHING, rbac: { ...EVERYTHING.rbac, secrets } }))
+        .flatMap((role) => role.rules)
+        .filter(({ resources }) => resources.includes('secrets'))
+        .map(({ verbs }) => [...verbs]);
+    expect(rights(true)).toEqual([['get', 'create', 'patch']]);
+    expect(rights(false)).toEqual([]);
+  });
+
+  it('asks for no wildcard, and for the rights on escalation of nobody', () => {
     const rules = roles(render(EVERYTHING)).flatMap((role) => role.rules);
     const asked = rules.flatMap(({ apiGroups, resources, verbs }) => [
       ...apiGroups,
       ...resources,
       ...verbs,
     ]);
-    for (const forbidden of [
-      '*',
-      'secrets',
-      'escalate',
-      'bind',
-      'impersonate',
-      'roles',
-      'pods/exec',
-    ])
+    for (const forbidden of ['*', 'escalate', 'bind', 'impersonate', 'roles', 'pods/exec'])
       expect(asked).not.toContain(forbidden);
   });
 

@@ -8,6 +8,16 @@ const stranger = (title: string): Catcher => ({
   title,
 });
 
+const played = (title: string): Catcher => ({
+  level: 'sim',
+  file: 'test/sim/operator/kills.test.ts',
+  title,
+});
+const CERTIFICATES: Catcher = {
+  level: 'unit',
+  file: 'test/unit/operator/decide/certificates.test.ts',
+};
+
 export const OPERATOR: readonly Mutation[] = [
   {
     id: 'budget-of-a-held-up-roll',
@@ -111,5 +121,44 @@ export const OPERATOR: readonly Mutation[] = [
       stranger('a drain past a broker that crashes'),
       { level: 'unit', file: 'test/unit/operator/decide/drain.test.ts' },
     ],
+  },
+  {
+    id: 'authority-made-unasked',
+    rule: RULE,
+    what: 'an authority that is lost is made anew without a word',
+    edits: [
+      {
+        file: 'operator/decide/certificates.ts',
+        find: 'if (isFirst && workload === null && pods.length === 0)',
+        replace: 'if (isFirst || workload !== null)',
+      },
+    ],
+    caughtBy: [played('authority lost and restored'), CERTIFICATES],
+  },
+  {
+    id: 'authority-signs-at-once',
+    rule: RULE,
+    what: 'another authority signs before brokers have read that it is trusted',
+    edits: [
+      {
+        file: 'operator/decide/certificates.ts',
+        find: 'nowMs - changedAtMs >= spreadMs',
+        replace: 'nowMs >= 0',
+      },
+    ],
+    caughtBy: [played('another authority asked for'), CERTIFICATES],
+  },
+  {
+    id: 'pod-before-its-certificate',
+    rule: RULE,
+    what: 'brokers are added whose certificates are not there yet',
+    edits: [
+      {
+        file: 'operator/decide/workload.ts',
+        find: 'const isKept = isUncertified || (isHeld && workload !== null);',
+        replace: 'const isKept = isHeld && workload !== null && !isUncertified;',
+      },
+    ],
+    caughtBy: [CERTIFICATES],
   },
 ];

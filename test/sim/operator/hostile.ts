@@ -4,6 +4,7 @@
  */
 import { type Faults, NO_FAULTS } from './network.ts';
 import { between, pick, randomOf } from './time.ts';
+import { askForAuthority, loseAndRestore, loseCertificates } from './tls-scenarios.ts';
 import { BRISK, SLOW, World } from './world.ts';
 
 const ROUNDS = 14;
@@ -17,6 +18,7 @@ const PEOPLE: readonly Deed[] = [
   (world) => world.edit({ minInSyncReplicas: 1 + Math.floor(world.random() * 2) }),
   (world) => world.edit({ paused: pick(world.random, ['Disruptions', 'All', null, null])! }),
   (world) => world.edit({ config: { heartbeatMs: 100 + Math.floor(world.random() * 100) } }),
+  askForAuthority,
 ];
 
 const HARM: readonly Deed[] = [
@@ -39,6 +41,8 @@ const HARM: readonly Deed[] = [
     const heal = (): void => world.harm(`heal ${node}`, () => world.kubernetes.healNode(node));
     world.time.after(between(world.random, 2_000, 60_000), heal);
   },
+  loseCertificates,
+  (world) => loseAndRestore(world, between(world.random, 2_000, 60_000)),
 ];
 
 const HINDRANCES: readonly Deed[] = [

@@ -14,6 +14,7 @@ import type { ServedType } from '../../fixtures/kube/resources.ts';
 import type { Brokers, Disk } from './brokers.ts';
 import { NAMESPACE } from './process.ts';
 import { between, pick, type Random, type SimulatedTime } from './time.ts';
+import type { Tls } from './tls.ts';
 
 export const POD = builtIn('Pod');
 export const CLAIM = builtIn('PersistentVolumeClaim');
@@ -41,6 +42,7 @@ export interface KubernetesOptions {
   readonly random: Random;
   readonly store: ObjectStore;
   readonly brokers: Brokers;
+  readonly tls: Tls;
   readonly slowness: Slowness;
   /** A volume stays on the node where it was made. */
   readonly isLocal: boolean;
@@ -268,7 +270,11 @@ export class Kubernetes {
           labels: template.metadata.labels,
           ownerReferences: [{ apiVersion: 'apps/v1', kind: 'StatefulSet', name: owner, uid }],
         },
-        spec: { image: container?.image ?? '', lifecycle: container?.lifecycle ?? {} },
+        spec: {
+          image: container?.image ?? '',
+          lifecycle: container?.lifecycle ?? {},
+          volumes: template.spec.volumes ?? [],
+        },
       });
     }
   }
@@ -458,7 +464,7 @@ export class Kubernetes {
     const claim = this.#find(CLAIM, `data-${name}`);
     const volume = (claim?.['spec'] as ClaimSpec | undefined)?.volumeName;
     const disk: Disk | undefined = brokers.disks.get(volume ?? '');
-    if (disk === undefined) return;
+    if (disk === undefined || !this.#options.tls.start(pod)) return;
     brokers.start(uid, brokerId, disk, zone);
     run.state = 'running';
     if ((pod['status'] as { podIP?: string } | undefined)?.podIP !== undefined) return;
@@ -515,6 +521,7 @@ interface SetSpec {
     readonly metadata: { readonly labels: Readonly<Record<string, string>> };
     readonly spec: {
       readonly containers: readonly { readonly image: string; readonly lifecycle?: Json }[];
+      readonly volumes?: readonly Json[];
     };
   };
   readonly volumeClaimTemplates: readonly {

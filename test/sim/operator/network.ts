@@ -5,7 +5,7 @@
  * each call pass.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import type { BrokerAdmin } from '../../../operator/observe/broker-admin.ts';
+import type { BrokerAdmin, PeerTls } from '../../../operator/observe/broker-admin.ts';
 import type {
   KubeAnswer,
   KubeRequest,
@@ -76,6 +76,8 @@ export interface NetworkOptions {
   readonly handler: ApiHandler;
   readonly brokers: Brokers;
   readonly addressOf: (address: string) => BrokerProcess | undefined;
+  /** Would whoever stands there let in who dials it so? */
+  readonly isLetIn: (address: string, tls: PeerTls | null) => boolean;
   /** A call leaves; the process may be killed here. */
   readonly onSent: (process: Process, call: Call) => void;
   /** A call is about to be carried out. */
@@ -115,7 +117,8 @@ export class Network {
     return { send: (request, signal) => this.#send(process, request, signal) };
   }
 
-  adminOf(process: Process): Pick<BrokerAdmin, 'call' | 'close'> {
+  adminOf(process: Process): Pick<BrokerAdmin, 'call' | 'dialWith' | 'close'> {
+    const peers = new Map<string, PeerTls | null>();
     const call = (
       address: string,
       { path }: { path: string },
@@ -124,12 +127,17 @@ export class Network {
     ) =>
       this.#ask(process, {
         address,
+        tls: peers.get(address) ?? null,
         method: path.slice(path.lastIndexOf('/') + 1),
         request,
         timeoutMs,
         signal,
       });
-    return { call: call as BrokerAdmin['call'], close: () => undefined };
+    return {
+      call: call as BrokerAdmin['call'],
+      dialWith: (address, tls) => void peers.set(address, tls),
+      close: () => undefined,
+    };
   }
 
   /** Ends, or silences, every watch that stands. */
@@ -265,14 +273,15 @@ export class Network {
     process: Process,
     ask: {
       address: string;
+      tls: PeerTls | null;
       method: string;
       request: object;
       timeoutMs: number;
       signal: AbortSignal;
     },
   ): Promise<unknown> {
-    const { brokers, addressOf, onSent, onArrived, onDone, time } = this.#options;
-    const { address, method, request, timeoutMs, signal } = ask;
+    const { brokers, addressOf, isLetIn, onSent, onArrived, onDone, time } = this.#options;
+    const { address, tls, method, request, timeoutMs, signal } = ask;
     const call: Call = {
       title: method,
       isWrite: ADMIN_WRITES.includes(method),
@@ -294,6 +303,7 @@ export class Network {
         // Behind a cut nobody says that nobody is there.
         if (target?.isCut === true) return;
         if (target?.isUp !== true || this.#happens(this.faults.admin)) return fail('unavailable');
+        if (!isLetIn(address, tls)) return fail('no TLS with each other');
         onArrived(process, call);
         this.calls += 1;
         const [answer, refusal] = attempt(() => brokers.call(target, method, call.request));

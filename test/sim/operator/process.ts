@@ -27,7 +27,7 @@ export interface ProcessOptions {
   readonly selector: string;
   readonly canReadNodes: boolean;
   readonly transportOf: (process: Process) => KubeTransport;
-  readonly adminOf: (process: Process) => Pick<BrokerAdmin, 'call' | 'close'>;
+  readonly adminOf: (process: Process) => Pick<BrokerAdmin, 'call' | 'dialWith' | 'close'>;
   readonly onEnd: (process: Process) => void;
   /** Lines of what it does, where somebody replays. */
   readonly trace?: ((line: string) => void) | undefined;

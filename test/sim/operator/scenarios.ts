@@ -6,25 +6,9 @@ import { LOG_TOPIC } from '../../../operator/api/kinds.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import { BROKEN_IMAGE } from './kubernetes.ts';
 import { NAMESPACE } from './process.ts';
+import { TLS_SCENARIOS } from './tls-scenarios.ts';
+import type { Scenario } from './scenario.ts';
 import { TOPIC_TYPE, type KillPlan, World, type WorldOptions } from './world.ts';
-
-export interface Scenario {
-  readonly title: string;
-  readonly spec?: Readonly<Record<string, unknown>>;
-  readonly world?: Partial<WorldOptions>;
-  /** Objects of somebody else, which are there before the LogCluster. */
-  readonly before?: () => readonly StrangeObject[];
-  /** Begins before there is a cluster. */
-  readonly isFromNothing?: boolean;
-  readonly play: (world: World) => Promise<void>;
-}
-
-interface StrangeObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly spec: object;
-}
 
 const SPEC = { replicas: 3, minInSyncReplicas: 2, image: 'tidemark:1', storage: { size: '10Gi' } };
 const TOPIC = { namespace: NAMESPACE, name: 'audit' };
@@ -205,6 +189,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { title: 'paused during a roll', play: paused },
   { title: 'topic made, changed, deleted', play: topics },
   { title: 'lease lost in the middle of a roll', world: { copies: 2 }, play: deposed },
+  ...TLS_SCENARIOS,
 ];
 
 /** Plays a scenario to its end. */

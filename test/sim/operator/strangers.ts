@@ -3,7 +3,7 @@
  * refuse or change what it writes, objects of others under its names, nodes that are not called
  * what their label says. Each is a scenario of its own, with what must be true on the way.
  */
-import type { Scenario } from './scenarios.ts';
+import type { Scenario } from './scenario.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
 import { BROKEN_IMAGE, SET } from './kubernetes.ts';

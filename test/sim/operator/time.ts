@@ -11,6 +11,7 @@ const WALL_MS = 1_795_392_000_000;
 export class SimulatedTime {
   readonly #heap = new EventHeap();
   #nowMs = 0;
+  #skippedMs = 0;
   #isStirred = false;
 
   get monotonicMs(): number {
@@ -18,7 +19,12 @@ export class SimulatedTime {
   }
 
   get wallMs(): number {
-    return WALL_MS + this.#nowMs;
+    return WALL_MS + this.#nowMs + this.#skippedMs;
+  }
+
+  /** Nothing happens for so long, by all wall clocks. */
+  skip(ms: number): void {
+    this.#skippedMs += ms;
   }
 
   /** Calls `run` in `delayMs`. Returns what cancels it. */

@@ -15,6 +15,7 @@ import { CLAIM, Kubernetes, NODE, type Slowness } from './kubernetes.ts';
 import { type Call, Network } from './network.ts';
 import { LEASE_NAME, NAMESPACE, Process } from './process.ts';
 import { between, type Random, randomOf, SimulatedTime } from './time.ts';
+import { Tls } from './tls.ts';
 
 const CRD = { hasStatus: true, hasGeneration: true } as const;
 export const CLUSTER_TYPE = served(
@@ -66,6 +67,7 @@ export class World {
   readonly handler: ApiHandler;
   readonly brokers: Brokers;
   readonly kubernetes: Kubernetes;
+  readonly tls: Tls;
   readonly network: Network;
   readonly checkers: Checkers;
   readonly #trace: WorldOptions['trace'];
@@ -97,11 +99,13 @@ export class World {
     const fault = (text: string): void => this.#fault(text);
     this.brokers = new Brokers({ time, random, fault });
     const { brokers } = this;
+    this.tls = new Tls({ time, random: randomOf(seed + 1), store, brokers, fault });
     this.kubernetes = new Kubernetes({
       time,
       random,
       store,
       brokers,
+      tls: this.tls,
       slowness,
       isLocal,
       isRenamed,
@@ -124,6 +128,10 @@ export class World {
       handler: this.handler,
       brokers,
       addressOf: (address) => this.#brokerAt(address),
+      isLetIn: (address, tls) => {
+        const pod = this.#podAt(address);
+        return pod !== undefined && this.tls.isLetIn(pod, tls);
+      },
       onSent: (process, call) => this.#sent(process, call),
       onArrived: (_, call) => this.checkers.arrived(call),
       onDone: (process, call, error) => this.#done(process, call, error),
@@ -343,11 +351,15 @@ export class World {
     this.#processes.add(process);
   }
 
-  #brokerAt(address: string): BrokerProcess | undefined {
+  #podAt(address: string): KubeObject | undefined {
     const [ip] = address.split(':');
-    const pod = this.kubernetes
+    return this.kubernetes
       .pods()
       .find((each) => (each['status'] as { podIP?: string } | undefined)?.podIP === ip);
+  }
+
+  #brokerAt(address: string): BrokerProcess | undefined {
+    const pod = this.#podAt(address);
     return pod === undefined ? undefined : this.brokers.processes.get(pod.metadata.uid ?? '');
   }
 

@@ -21,6 +21,7 @@ function logged(name: string): (...args: unknown[]) => Promise<never> {
 const api: Api = {
   get: () => Promise.resolve(live),
   apply: logged('apply'),
+  create: logged('create'),
   applyStatus: logged('applyStatus'),
   mergePatch: logged('mergePatch'),
   delete: logged('delete'),
@@ -36,6 +37,7 @@ const basis: Basis = {
   observation: seen,
   template: planTemplate(seen.cluster, null, 'tidemark:1'),
   record: null,
+  secrets: {},
   addresses: new Map([[0, '10.0.0.1:9641']]),
   controllerAddress: '10.0.0.9:9641',
 };
@@ -110,6 +112,56 @@ describe('Actor', () => {
     await expect(
       perform({ kind: 'apply-workload', replicas: 3, resourceVersion: null }),
     ).rejects.toThrow('StatefulSet default/tm exists, which the cache does not show');
+  });
+
+  describe('a Secret of certificates', () => {
+    const action: Action = {
+      kind: 'apply-authority',
+      change: 'make',
+      atMs: 0,
+      resourceVersion: null,
+    };
+    const secret = (change: object = {}): KubeObject => {
+      const { uid } = seen.cluster.metadata;
+      const ownerReferences = [{ uid, controller: true }];
+      const metadata = { name: 'tm-ca', namespace: 'default', uid: 's', resourceVersion: '9' };
+      return {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { ...metadata, ownerReferences, ...change },
+      };
+    };
+
+    test('is made empty, and filled only while it is that', async () => {
+      await perform(action);
+      expect(calls.map(([name]) => name)).toEqual(['create', 'apply']);
+      const [empty, filled] = calls.map(([, , object]) => object as KubeObject);
+      expect(empty).not.toHaveProperty('data');
+      // As the answer of the fixture has it: what was created.
+      expect(filled?.['data']).toHaveProperty(['ca.key']);
+    });
+
+    test('is changed at the version that was looked at, and at no other', async () => {
+      live = secret();
+      await perform({ ...action, change: 'retire', resourceVersion: '9' });
+      expect(calls.map(([name]) => name)).toEqual(['apply']);
+      expect(calls[0]?.[2]).toMatchObject({ metadata: { uid: 's', resourceVersion: '9' } });
+      for (const resourceVersion of ['8', null])
+        await expect(perform({ ...action, resourceVersion })).rejects.toThrow(
+          'Secret default/tm-ca is not as it was looked at',
+        );
+      live = undefined;
+      await expect(perform({ ...action, resourceVersion: '9' })).rejects.toThrow('looked at');
+      expect(calls).toHaveLength(1);
+    });
+
+    test('of others is not touched', async () => {
+      live = secret({ ownerReferences: [] });
+      await expect(perform({ ...action, resourceVersion: '9' })).rejects.toThrow(
+        'Secret default/tm-ca is not of this LogCluster',
+      );
+      expect(calls).toEqual([]);
+    });
   });
 
   test('writes a status to this LogCluster as it was seen, and no other of its name', async () => {

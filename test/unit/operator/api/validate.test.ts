@@ -31,6 +31,7 @@ describe('validateLogCluster()', () => {
         rack: { topologyKey: 'topology.kubernetes.io/zone', spread: 'Preferred' },
         config: {},
         rollout: { policy: 'Automatic', maxUnavailable: 1 },
+        internalTls: {},
         podTemplate: {},
         networkPolicy: {},
       },

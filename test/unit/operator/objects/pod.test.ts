@@ -3,7 +3,7 @@ import { READY_PAGE_OF_PODS } from '../../../../base/ready-page.ts';
 import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../../../base/stop-veto.ts';
 import { readConfig } from '../../../../broker/config.ts';
 import { CONFIG_VARIABLES } from '../../../../operator/api/broker-config.ts';
-import { buildPodTemplate } from '../../../../operator/objects/pod.ts';
+import { buildPodTemplate, internalTlsOf } from '../../../../operator/objects/pod.ts';
 import type { LogCluster } from '../../../../operator/api/types.ts';
 import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
 import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
@@ -34,7 +34,7 @@ interface Pod {
 const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
 
 const podOf = (cluster: LogCluster): Pod =>
-  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID).spec as unknown as Pod;
+  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID, 'Enabled').spec as unknown as Pod;
 
 /**
  * The environment that the kubelet makes of a pod: fields of the pod, then variables that come
@@ -79,6 +79,11 @@ describe('buildPodTemplate()', () => {
       podUid: '7a1c',
       httpPort: 9642,
       sessionTimeoutMs: 5_000,
+      internalTls: {
+        cert: '/etc/tidemark/internal-tls/logs-4.crt',
+        key: '/etc/tidemark/internal-tls/logs-4.key',
+        ca: '/etc/tidemark/internal-tls/ca.crt',
+      },
       // Live: it reaches brokers as a setting of their cluster, and no pod changes with it.
       reserveBytes: 268_435_456,
       logLevel: 'info',
@@ -92,7 +97,7 @@ describe('buildPodTemplate()', () => {
       ({ name }) => name,
     );
     expect(names.slice(-4)).toEqual([
-      'UV_THREADPOOL_SIZE',
+      'TIDEMARK_INTERNAL_TLS_CA',
       ...Object.keys(config).map((field) => CONFIG_VARIABLES.get(field)),
     ]);
     expect(Object.keys(live).map((field) => CONFIG_VARIABLES.get(field))).toEqual([
@@ -162,6 +167,26 @@ describe('buildPodTemplate()', () => {
     ]);
   });
 
+  it('mounts certificates as a directory, so that new ones reach a pod that runs', () => {
+    const { spec } = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Enabled');
+    expect(spec['volumes']).toEqual([
+      { name: 'internal-tls', secret: { secretName: 'logs-internal-tls', defaultMode: 0o440 } },
+    ]);
+    const [container] = spec['containers'] as { volumeMounts: unknown[] }[];
+    expect(container?.volumeMounts).toContainEqual({
+      name: 'internal-tls',
+      mountPath: '/etc/tidemark/internal-tls',
+      readOnly: true,
+    });
+    expect(internalTlsOf({ spec })).toBe('Enabled');
+  });
+
+  it('makes nothing of TLS where brokers speak plaintext', () => {
+    const template = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Disabled');
+    expect(JSON.stringify(template)).not.toMatch(/tls/i);
+    expect(internalTlsOf(template)).toBe('Disabled');
+  });
+
   it('adds what podTemplate says, and lets it take no label of the operator', () => {
     const constraint = { maxSkew: 2, topologyKey: 'row', whenUnsatisfiable: 'ScheduleAnyway' };
     const { metadata, spec } = buildPodTemplate(
@@ -177,6 +202,7 @@ describe('buildPodTemplate()', () => {
       }),
       'tidemark:1',
       CLUSTER_ID,
+      'Disabled',
     );
     expect(metadata).toEqual({
       labels: {

@@ -55,7 +55,12 @@ function reference(text: string): string {
 
 describe('isMadeFrom()', () => {
   const render = (changed: LogClusterSpec) =>
-    buildPodTemplate({ ...logCluster(), spec: changed }, changed.image ?? 'tidemark:1', 'id');
+    buildPodTemplate(
+      { ...logCluster(), spec: changed },
+      changed.image ?? 'tidemark:1',
+      'id',
+      'Enabled',
+    );
   const spec = (config: object) => logCluster({ config }).spec;
   const recorded = (config: object): string =>
     canonicalJson({ ...(JSON.parse(templateInputs(spec({}))) as object), config });

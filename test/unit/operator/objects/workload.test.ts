@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL } from '../../../../operator/api/names.ts';
-import type { PodTemplateSpec } from '../../../../operator/objects/pod.ts';
+import { internalTlsOf, type PodTemplateSpec } from '../../../../operator/objects/pod.ts';
 import {
   buildStatefulSet,
   imageOf,
@@ -49,6 +49,17 @@ describe('planTemplate()', () => {
     const planned = planTemplate(changed, recorded, 'tidemark:2');
     expect(planned.template.spec).toMatchObject({ enableServiceLinks: false });
     expect(planned.image).toBe('tidemark:1');
+  });
+
+  it('leaves TLS between brokers as they were made, whatever else changes', () => {
+    for (const mode of ['Enabled', 'Disabled'] as const) {
+      const before = planTemplate(cluster, null, 'tidemark:1', undefined, {}, mode);
+      const changed = logCluster({ config: { heartbeatMs: 500 } });
+      expect(internalTlsOf(planTemplate(changed, before, 'tidemark:2').template)).toBe(mode);
+      const other = mode === 'Enabled' ? 'Disabled' : 'Enabled';
+      const asked = logCluster({ internalTls: { mode: other } });
+      expect(planTemplate(asked, before, 'tidemark:2').template).toEqual(before.template);
+    }
   });
 
   it('takes the image that the spec names', () => {

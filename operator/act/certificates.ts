@@ -1,0 +1,127 @@
+/**
+ * Makes authorities and certificates, and what Secrets are to hold after one change. The chance of
+ * keys is here; when and for whom is decided elsewhere.
+ */
+import { X509Certificate } from 'node:crypto';
+import type { KubeObject } from '../api/kinds.ts';
+import {
+  authoritySecretName,
+  CHANGED_ANNOTATION,
+  internalSecretName,
+  podHost,
+} from '../api/names.ts';
+import type { LogCluster } from '../api/types.ts';
+import { timeText } from '../decide/step.ts';
+import type { Action } from '../decide/types.ts';
+import { dataOf, textOf } from '../kube/secret-texts.ts';
+import {
+  AUTHORITY_FILES,
+  leafFiles,
+  leafName,
+  leafUri,
+  type Secrets,
+  TRUST_FILE,
+} from '../objects/secret-files.ts';
+import { buildSecret, type SecretManifest } from '../objects/secrets.ts';
+import { type KeyedCertificate, newAuthority, newCertificate } from '../../process/certificates.ts';
+
+/** Both are renewed when two thirds are over: a year and a half, and a month, are left then. */
+const AUTHORITY_DAYS = 1_825;
+const LEAF_DAYS = 90;
+
+type Texts = Readonly<Record<string, string>>;
+
+/** The authority's Secret after this change. */
+export function authoritySecret(
+  cluster: LogCluster,
+  { authority, certificates }: Secrets,
+  { change, atMs }: Extract<Action, { kind: 'apply-authority' }>,
+): SecretManifest {
+  const { current, next, previous } = AUTHORITY_FILES;
+  const standing = { [previous]: textOf(authority, previous), ...filesOf(authority, current) };
+  const made = (files: typeof current | typeof next): Texts => {
+    const commonName = `${cluster.metadata.name} ${timeText(atMs).replaceAll(/[-:]/g, '')}`;
+    return textsOf(files, newAuthority({ commonName, days: AUTHORITY_DAYS, fromMs: atMs }));
+  };
+  const texts = ((): Texts => {
+    switch (change) {
+      case 'make':
+        return made(current);
+      case 'succeed':
+        return { ...standing, ...made(next) };
+      case 'replace':
+        return { [previous]: textOf(certificates, TRUST_FILE), ...made(next) };
+      case 'promote': {
+        const before = [textOf(authority, current.cert), textOf(authority, previous)];
+        const promoted = { cert: textOf(authority, next.cert), key: textOf(authority, next.key) };
+        return { ...textsOf(current, promoted), [previous]: before.join('') };
+      }
+      case 'retire':
+        return filesOf(authority, current);
+    }
+  })();
+  return secretOf(cluster, authoritySecretName(cluster.metadata.name), texts);
+}
+
+/** The Secret of certificates after this change: those that stay, new ones, and whom all trust. */
+export function certificatesSecret(
+  cluster: LogCluster,
+  { authority, certificates }: Secrets,
+  { clusterId, issue, keep, atMs }: Extract<Action, { kind: 'apply-certificates' }>,
+): SecretManifest {
+  const { name } = cluster.metadata;
+  const { current, next, previous } = AUTHORITY_FILES;
+  const trusted = [current.cert, next.cert, previous].map((file) => textOf(authority, file));
+  const kept = keep.map((brokerId) => filesOf(certificates, leafFiles(leafName(name, brokerId))));
+  const issued = issue.map((brokerId) => {
+    const leaf = newCertificate(signerOf(authority), {
+      commonName: leafName(name, brokerId),
+      names: [...hostsOf(cluster, brokerId), leafUri(clusterId, brokerId)],
+      days: LEAF_DAYS,
+      fromMs: atMs,
+    });
+    return textsOf(leafFiles(leafName(name, brokerId)), leaf);
+  });
+  const texts = Object.assign({ [TRUST_FILE]: trusted.join('') }, ...kept, ...issued) as Texts;
+  return secretOf(cluster, internalSecretName(name), texts, {
+    [CHANGED_ANNOTATION]: timeText(atMs),
+  });
+}
+
+/** What a broker is dialled by; the internal listener itself goes by its id. */
+function hostsOf({ metadata }: LogCluster, brokerId: number | null): string[] {
+  return brokerId === null ? [] : [podHost(metadata.name, metadata.namespace, brokerId)];
+}
+
+function signerOf(
+  authority: KubeObject | undefined,
+): KeyedCertificate & { readonly commonName: string } {
+  const { cert, key } = AUTHORITY_FILES.current;
+  const text = textOf(authority, cert);
+  // Of one name, as newAuthority makes it.
+  const commonName = new X509Certificate(text).subject.replace(/^CN=/, '');
+  return { cert: text, key: textOf(authority, key), commonName };
+}
+
+function textsOf(
+  files: { readonly cert: string; readonly key: string },
+  { cert, key }: KeyedCertificate,
+): Texts {
+  return { [files.cert]: cert, [files.key]: key };
+}
+
+function filesOf(
+  secret: KubeObject | undefined,
+  files: { readonly cert: string; readonly key: string },
+): Texts {
+  return textsOf(files, { cert: textOf(secret, files.cert), key: textOf(secret, files.key) });
+}
+
+function secretOf(
+  cluster: LogCluster,
+  name: string,
+  texts: Texts,
+  annotations?: Texts,
+): SecretManifest {
+  return buildSecret(cluster, name, dataOf(texts), annotations);
+}

@@ -1,0 +1,43 @@
+/** Names of files in the Secrets of certificates, and in the pods that mount them. Pure. */
+import { identityUri } from '../../base/identity.ts';
+import type { KubeObject } from '../api/kinds.ts';
+import { podName } from '../api/names.ts';
+
+/** The Secrets as they are; absent: there is none of ours. */
+export interface Secrets {
+  readonly authority?: KubeObject;
+  readonly certificates?: KubeObject;
+}
+
+/** Where brokers find their certificates. */
+export const INTERNAL_TLS_PATH = '/etc/tidemark/internal-tls';
+/** Authorities that are trusted, in every Secret of certificates. */
+export const TRUST_FILE = 'ca.crt';
+
+/** Files of the authority's Secret. */
+export const AUTHORITY_FILES = {
+  current: { cert: 'ca.crt', key: 'ca.key' },
+  next: { cert: 'next.crt', key: 'next.key' },
+  previous: 'previous.crt',
+} as const;
+
+/**
+ * Whose a certificate is, in the names of its files.
+ *
+ * @param brokerId null: the operator
+ */
+export function leafName(cluster: string, brokerId: number | null): string {
+  return brokerId === null ? 'operator' : podName(cluster, brokerId);
+}
+
+/** The same, where others look for it: see base/identity.ts. */
+export function leafUri(clusterId: string, brokerId: number | null): string {
+  return identityUri(
+    brokerId === null ? { kind: 'operator', clusterId } : { kind: 'broker', clusterId, brokerId },
+  );
+}
+
+/** Files of one certificate, by the name of the pod or `operator`. */
+export function leafFiles(name: string): { readonly cert: string; readonly key: string } {
+  return { cert: `${name}.crt`, key: `${name}.key` };
+}

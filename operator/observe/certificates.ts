@@ -1,0 +1,219 @@
+/**
+ * What the Secrets of a LogCluster's certificates hold. They are read from the API server itself,
+ * by name: no cache holds keys, and the operator needs no right to list Secrets. What cannot be
+ * used is as if it were not there.
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { identityUri, readIdentity } from '../../base/identity.ts';
+import { type KubeObject, type ObjectName, SECRET } from '../api/kinds.ts';
+import { authoritySecretName, CHANGED_ANNOTATION, internalSecretName } from '../api/names.ts';
+import type { LogCluster } from '../api/types.ts';
+import type {
+  AuthorityView,
+  CertificatesView,
+  LeafView,
+  SignerView,
+  TlsView,
+} from '../decide/types.ts';
+import { KubeError } from '../kube/kube-error.ts';
+import { isControlledBy } from '../objects/owners.ts';
+import { textOf } from '../kube/secret-texts.ts';
+import {
+  AUTHORITY_FILES,
+  leafFiles,
+  leafName,
+  leafUri,
+  type Secrets,
+  TRUST_FILE,
+} from '../objects/secret-files.ts';
+import type { PeerMaterial } from './broker-admin.ts';
+import { ordinalOf } from './objects.ts';
+
+export interface CertificatesSeen {
+  readonly view: TlsView;
+  readonly secrets: Secrets;
+  /** Under our names, of somebody else. */
+  readonly foreign: readonly KubeObject[];
+  /** With what the operator dials brokers; null: it has no certificate. */
+  readonly own: PeerMaterial | null;
+}
+
+export interface SecretSource {
+  get(
+    type: typeof SECRET,
+    name: ObjectName,
+    options: { readonly signal: AbortSignal },
+  ): Promise<KubeObject | undefined>;
+}
+
+/** Reads certificates of one cluster, and parses them again only where they have changed. */
+export class CertificateReader {
+  #versions = '';
+  #seen: CertificatesSeen | null = null;
+
+  async read(
+    client: SecretSource,
+    { cluster, clusterId }: { readonly cluster: LogCluster; readonly clusterId: string },
+    signal: AbortSignal,
+  ): Promise<CertificatesSeen> {
+    const { name, namespace, uid } = cluster.metadata;
+    const get = (secret: string): Promise<KubeObject | undefined> =>
+      client.get(SECRET, { namespace, name: secret }, { signal });
+    let found: readonly (KubeObject | undefined)[];
+    try {
+      found = await Promise.all([get(authoritySecretName(name)), get(internalSecretName(name))]);
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.status !== 403) throw error;
+      const view = { fault: error.message, authority: null, certificates: null };
+      return { view, secrets: {}, foreign: [], own: null };
+    }
+    const versions = found.map((each) => versionOf(each)).join(' ');
+    if (this.#seen === null || versions !== this.#versions) {
+      const [authority, certificates] = found.map((each) =>
+        isControlledBy(each, uid) ? each : undefined,
+      );
+      const foreign = found.filter(
+        (each) => each !== undefined && !isControlledBy(each, uid),
+      ) as KubeObject[];
+      const secrets = {
+        ...(authority === undefined ? {} : { authority }),
+        ...(certificates === undefined ? {} : { certificates }),
+      };
+      this.#versions = versions;
+      this.#seen = { ...viewOf(secrets, { name, clusterId }), secrets, foreign };
+    }
+    return this.#seen;
+  }
+}
+
+function versionOf(object: KubeObject | undefined): string {
+  return object === undefined
+    ? '-'
+    : `${object.metadata.uid ?? ''}/${object.metadata.resourceVersion ?? ''}`;
+}
+
+function viewOf(
+  { authority, certificates }: Secrets,
+  cluster: { readonly name: string; readonly clusterId: string },
+): Pick<CertificatesSeen, 'view' | 'own'> {
+  const current = signerOf(authority, AUTHORITY_FILES.current);
+  const next = signerOf(authority, AUTHORITY_FILES.next);
+  const previous = certificatesIn(textOf(authority, AUTHORITY_FILES.previous));
+  const trusted = certificatesIn(textOf(certificates, TRUST_FILE));
+  const known = [current, next, ...previous, ...trusted].filter((each) => each !== null);
+  const leaves = leavesOf(certificates, cluster, known);
+  const authorityView: AuthorityView | null =
+    authority === undefined
+      ? null
+      : {
+          resourceVersion: authority.metadata.resourceVersion ?? '',
+          current: current === null ? null : signerView(current),
+          next: next === null ? null : signerView(next),
+          previous: previous.map(authorityId),
+        };
+  const certificatesView: CertificatesView | null =
+    certificates === undefined
+      ? null
+      : {
+          resourceVersion: certificates.metadata.resourceVersion ?? '',
+          trusted: [...new Set(trusted.map(authorityId))],
+          changedAtMs: timeOf(certificates.metadata.annotations?.[CHANGED_ANNOTATION]),
+          leaves,
+        };
+  const hasOwn = trusted.length > 0 && leaves.some(({ brokerId }) => brokerId === null);
+  return {
+    view: { fault: null, authority: authorityView, certificates: certificatesView },
+    own: hasOwn ? materialOf(certificates, trusted) : null,
+  };
+}
+
+/** First half of the SHA-256 fingerprint, in hexadecimal digits. */
+function authorityId({ fingerprint256 }: X509Certificate): string {
+  return fingerprint256.replaceAll(':', '').toLowerCase().slice(0, 32);
+}
+
+/** Those that can be read, in their order. */
+function certificatesIn(text: string): X509Certificate[] {
+  const each = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return each.map(certificateOf).filter((certificate) => certificate !== null);
+}
+
+function certificateOf(text: string): X509Certificate | null {
+  try {
+    return new X509Certificate(text);
+  } catch {
+    return null;
+  }
+}
+
+type Files = { readonly cert: string; readonly key: string };
+
+/** The certificate in these files, where the key beside it is its own; else null. */
+function keyed(secret: KubeObject | undefined, { cert, key }: Files): X509Certificate | null {
+  const certificate = certificateOf(textOf(secret, cert));
+  try {
+    const isOwn = certificate?.checkPrivateKey(createPrivateKey(textOf(secret, key)));
+    return isOwn === true ? certificate : null;
+  } catch {
+    return null;
+  }
+}
+
+function signerOf(secret: KubeObject | undefined, files: Files): X509Certificate | null {
+  const certificate = keyed(secret, files);
+  // With a name that its certificates can repeat.
+  const isSigner = certificate?.ca === true && /^CN=.+$/.test(certificate.subject);
+  return isSigner ? certificate : null;
+}
+
+function signerView(certificate: X509Certificate): SignerView {
+  return { id: authorityId(certificate), ...lifeOf(certificate) };
+}
+
+function lifeOf({ validFromDate, validToDate }: X509Certificate): {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+} {
+  return { notBeforeMs: validFromDate.getTime(), notAfterMs: validToDate.getTime() };
+}
+
+function leavesOf(
+  secret: KubeObject | undefined,
+  { name, clusterId }: { readonly name: string; readonly clusterId: string },
+  authorities: readonly X509Certificate[],
+): LeafView[] {
+  const files = Object.keys(secret?.['data'] ?? {});
+  const owners = files.flatMap((file): (number | null)[] => {
+    if (file === leafFiles('operator').cert) return [null];
+    const brokerId = file.endsWith('.crt') ? ordinalOf(file.slice(0, -'.crt'.length), name) : null;
+    return brokerId === null ? [] : [brokerId];
+  });
+  return owners.flatMap((brokerId) => {
+    const certificate = keyed(secret, leafFiles(leafName(name, brokerId)));
+    const identity = readIdentity(certificate?.subjectAltName ?? '');
+    if (certificate === null || identity === null) return [];
+    if (identityUri(identity) !== leafUri(clusterId, brokerId)) return [];
+    const signer = authorities.find(
+      (each) => certificate.checkIssued(each) && certificate.verify(each.publicKey),
+    );
+    const id = signer === undefined ? null : authorityId(signer);
+    return [{ brokerId, signer: id, ...lifeOf(certificate) }];
+  });
+}
+
+function materialOf(
+  secret: KubeObject | undefined,
+  trusted: readonly X509Certificate[],
+): PeerMaterial {
+  const { cert, key } = leafFiles('operator');
+  return {
+    cert: textOf(secret, cert),
+    key: textOf(secret, key),
+    ca: trusted.map(String).join(''),
+  };
+}
+
+function timeOf(text: string | undefined): number | null {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? null : ms;
+}
