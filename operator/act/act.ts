@@ -33,7 +33,7 @@ import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
-import { authoritySecret, certificatesSecret } from './certificates.ts';
+import { type SecretAction, secretAfter } from './certificates.ts';
 import {
   AdminServiceService as ADMIN,
   type ClusterSettings,
@@ -169,6 +169,7 @@ export class Actor {
         return this.#applyWorkload(action, basis, signal);
       case 'apply-authority':
       case 'apply-certificates':
+      case 'apply-trust':
         return this.#applyCertificates(action, basis, signal);
       case 'apply-budget':
         return this.#apply(
@@ -393,15 +394,11 @@ export class Actor {
   }
 
   #applyCertificates(
-    action: Extract<Action, { kind: 'apply-authority' | 'apply-certificates' }>,
+    action: SecretAction,
     { observation: { cluster }, secrets }: Basis,
     signal: AbortSignal,
   ): Promise<void> {
-    const manifest =
-      action.kind === 'apply-authority'
-        ? authoritySecret(cluster, secrets, action)
-        : certificatesSecret(cluster, secrets, action);
-    return this.#applySecret(manifest, action.resourceVersion, signal);
+    return this.#applySecret(secretAfter(cluster, secrets, action), action.resourceVersion, signal);
   }
 
   /**

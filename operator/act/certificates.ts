@@ -7,8 +7,9 @@ import type { KubeObject } from '../api/kinds.ts';
 import {
   authoritySecretName,
   CHANGED_ANNOTATION,
-  internalSecretName,
+  certificatesSecretName,
   podHost,
+  trustSecretName,
 } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
 import { timeText } from '../decide/step.ts';
@@ -29,10 +30,34 @@ import { type KeyedCertificate, newAuthority, newCertificate } from '../../proce
 const AUTHORITY_DAYS = 1_825;
 const LEAF_DAYS = 90;
 
+/** Actions that change a Secret. */
+export type SecretAction = Extract<
+  Action,
+  { kind: 'apply-authority' | 'apply-certificates' | 'apply-trust' }
+>;
+
 type Texts = Readonly<Record<string, string>>;
 
+/** What the Secret of an action holds after it. */
+export function secretAfter(
+  cluster: LogCluster,
+  secrets: Secrets,
+  action: SecretAction,
+): SecretManifest {
+  switch (action.kind) {
+    case 'apply-authority':
+      return authoritySecret(cluster, secrets, action);
+    case 'apply-certificates':
+      return certificatesSecret(cluster, secrets, action);
+    case 'apply-trust':
+      return secretOf(cluster, trustSecretName(cluster.metadata.name), {
+        [TRUST_FILE]: trustedBy(secrets.authority),
+      });
+  }
+}
+
 /** The authority's Secret after this change. */
-export function authoritySecret(
+function authoritySecret(
   cluster: LogCluster,
   { authority, certificates }: Secrets,
   { change, atMs }: Extract<Action, { kind: 'apply-authority' }>,
@@ -64,14 +89,12 @@ export function authoritySecret(
 }
 
 /** The Secret of certificates after this change: those that stay, new ones, and whom all trust. */
-export function certificatesSecret(
+function certificatesSecret(
   cluster: LogCluster,
   { authority, certificates }: Secrets,
   { clusterId, issue, keep, atMs }: Extract<Action, { kind: 'apply-certificates' }>,
 ): SecretManifest {
   const { name } = cluster.metadata;
-  const { current, next, previous } = AUTHORITY_FILES;
-  const trusted = [current.cert, next.cert, previous].map((file) => textOf(authority, file));
   const kept = keep.map((brokerId) => filesOf(certificates, leafFiles(leafName(name, brokerId))));
   const issued = issue.map((brokerId) => {
     const leaf = newCertificate(signerOf(authority), {
@@ -82,15 +105,28 @@ export function certificatesSecret(
     });
     return textsOf(leafFiles(leafName(name, brokerId)), leaf);
   });
-  const texts = Object.assign({ [TRUST_FILE]: trusted.join('') }, ...kept, ...issued) as Texts;
-  return secretOf(cluster, internalSecretName(name), texts, {
+  const texts = Object.assign({ [TRUST_FILE]: trustedBy(authority) }, ...kept, ...issued) as Texts;
+  return secretOf(cluster, certificatesSecretName(name), texts, {
     [CHANGED_ANNOTATION]: timeText(atMs),
   });
 }
 
-/** What a broker is dialled by; the internal listener itself goes by its id. */
+/** Those of now, of later and of before. */
+function trustedBy(authority: KubeObject | undefined): string {
+  const { current, next, previous } = AUTHORITY_FILES;
+  return [current.cert, next.cert, previous].map((file) => textOf(authority, file)).join('');
+}
+
+/**
+ * What clients dial a broker by: its own host name, those of the Service, and this machine's, for
+ * the command in the pod and for a forwarded port. Brokers go by ids.
+ */
 function hostsOf({ metadata }: LogCluster, brokerId: number | null): string[] {
-  return brokerId === null ? [] : [podHost(metadata.name, metadata.namespace, brokerId)];
+  if (brokerId === null) return [];
+  const { name, namespace } = metadata;
+  const services = [`${name}.${namespace}.svc`, podHost(name, namespace, brokerId)];
+  const whole = services.flatMap((host) => [host, `${host}.cluster.local`]);
+  return [...whole, `${name}.${namespace}`, name, 'localhost', '127.0.0.1'];
 }
 
 function signerOf(

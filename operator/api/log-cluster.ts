@@ -4,6 +4,7 @@
  */
 import { BROKERS_MAX, MOVE_BYTES_PER_SECOND_MIN } from '../../base/limits.ts';
 import { brokerConfigSchema } from './broker-config.ts';
+import { authSchema, CLIENT_RULES, clientTlsSchema } from './clients.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
 import {
   affinitySchema,
@@ -233,6 +234,7 @@ const RULES: readonly Rule[] = [
       replicationFactor <= replicas ? null : [replicationFactor, replicas],
   },
   ...REPLICATION_RULES,
+  ...CLIENT_RULES,
   {
     cel: 'self.rollout.maxUnavailable < self.replicas || self.rollout.maxUnavailable == 1',
     message: 'rollout.maxUnavailable is %s, must be below replicas (%s)',
@@ -269,6 +271,8 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
       Number.MAX_SAFE_INTEGER,
     ),
     internalTls: internalTlsSchema,
+    clientTls: clientTlsSchema,
+    auth: authSchema,
     paused: choice(
       'All: the operator changes nothing but the disruption budget, and certificates that would end. Disruptions: it restarts, moves and removes no broker, and goes on healing.',
       ['All', 'Disruptions'],

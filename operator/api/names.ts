@@ -60,7 +60,7 @@ export const BROKER_HTTP_PORT = 9642;
 export const BROKER_CONTAINER = 'broker';
 export const DATA_VOLUME = 'data';
 /** A pod that has this volume speaks TLS with other brokers and the operator. */
-export const INTERNAL_TLS_VOLUME = 'internal-tls';
+export const TLS_VOLUME = 'tls';
 
 /**
  * Longest name of a LogCluster: `<name>-brokers` and `<name>-<ordinal>` are DNS labels, and the
@@ -85,9 +85,14 @@ export function authoritySecretName(cluster: string): string {
   return `${cluster}-ca`;
 }
 
-/** Secret of the certificates that brokers, and the operator, show each other. */
-export function internalSecretName(cluster: string): string {
-  return `${cluster}-internal-tls`;
+/** Secret of the certificates of brokers, and of the operator. */
+export function certificatesSecretName(cluster: string): string {
+  return `${cluster}-tls`;
+}
+
+/** Secret in which clients find whom they may trust, without any key. */
+export function trustSecretName(cluster: string): string {
+  return `${cluster}-ca-cert`;
 }
 
 /** The Lease that says which operator looks after a cluster. */

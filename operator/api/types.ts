@@ -76,6 +76,33 @@ export interface InternalTls {
   readonly mode?: TlsMode;
 }
 
+/** TLS of the listener for clients. */
+export interface ClientTls {
+  readonly mode: TlsMode;
+  /** With `tls.crt` and `tls.key`; absent: what the operator issues. */
+  readonly secretName?: string;
+  /** With `ca.crt`: clients must show a certificate of it. */
+  readonly clientCaSecretName?: string;
+}
+
+export interface OidcIssuer {
+  readonly issuer: string;
+  /** Absent: those of the Kubernetes that the brokers run in. */
+  readonly keys?: string;
+  readonly audience?: string;
+  readonly alias?: string;
+}
+
+/** Who clients are. */
+export interface ClientAuth {
+  /** Absent: nobody is asked. */
+  readonly methods?: readonly ('mtls' | 'token' | 'oidc')[];
+  /** With a file `tokens`. */
+  readonly tokensSecretName?: string;
+  readonly oidc?: OidcIssuer;
+  readonly administrators?: readonly string[];
+}
+
 /** Kubernetes' own types, passed through as they are. */
 export type KubernetesObject = Readonly<Record<string, unknown>>;
 
@@ -124,6 +151,8 @@ export interface LogClusterSpec {
    */
   readonly moveBytesPerSecond?: number;
   readonly internalTls: InternalTls;
+  readonly clientTls: ClientTls;
+  readonly auth: ClientAuth;
   readonly paused?: PauseLevel;
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
   readonly clusterId?: string;

@@ -8,7 +8,12 @@
  * until nobody shows a certificate of it any more. An authority that is lost is never made anew
  * unasked: brokers would fall apart into those that have read of it and those that have not.
  */
-import { NEW_AUTHORITY_ANNOTATION, authoritySecretName, internalSecretName } from '../api/names.ts';
+import {
+  NEW_AUTHORITY_ANNOTATION,
+  authoritySecretName,
+  certificatesSecretName,
+} from '../api/names.ts';
+import { isIssued } from '../api/clients.ts';
 import type { InternalTlsStatus } from '../api/types.ts';
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step, timeText } from './step.ts';
@@ -49,7 +54,11 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   const isReplaced = authority?.next != null && signer === null;
   if ((signer === null && !isReplaced) || !isTrusted(observation, tls))
     return replaceLost(observation, tls, nowMs);
-  return issueDue(observation, tls, nowMs) ?? followOn(observation, authority, certificates, nowMs);
+  return (
+    issueDue(observation, tls, nowMs) ??
+    tellClients(observation, tls) ??
+    followOn(observation, authority, certificates, nowMs)
+  );
 }
 
 /** That of the status: the authority is the one that the brokers trust, also when it is lost. */
@@ -144,8 +153,7 @@ function issueDue(
     certificates !== null &&
     issue.length === 0 &&
     leaves.length === keep.length &&
-    trust.length === certificates.trusted.length &&
-    trust.every((id) => certificates.trusted.includes(id));
+    isSameSet(trust, certificates.trusted);
   // Without a signer there is nobody to issue any, and without any there is nobody to tell.
   if (isSame || (signer === null && certificates === null)) return null;
   const action = {
@@ -158,8 +166,20 @@ function issueDue(
   } as const;
   if (issue.length === 0) return acts(DOING, [action]);
   const whose = issue.map((id) => (id === null ? 'the operator' : `broker ${id}`));
-  const note = `New ${counted(issue.length, 'certificate')} in Secret ${internalSecretName(cluster.metadata.name)}: ${listed(whose)}`;
+  const note = `New ${counted(issue.length, 'certificate')} in Secret ${certificatesSecretName(cluster.metadata.name)}: ${listed(whose)}`;
   return acts(DOING, [action], [{ reason: 'CertificatesIssued', note }]);
+}
+
+/** Whom clients are to trust, in a Secret of its own; null where that is so. */
+function tellClients({ cluster }: Observation, { authority, trust }: TlsView): Step | null {
+  if (!isIssued(cluster.spec.clientTls)) return null;
+  if (trust !== null && isSameSet(authoritiesOf(authority), trust.trusted)) return null;
+  const resourceVersion = trust?.resourceVersion ?? null;
+  return acts(DOING, [{ kind: 'apply-trust', resourceVersion }]);
+}
+
+function isSameSet(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((id) => right.includes(id));
 }
 
 /** Brokers that run, and those that are to. */

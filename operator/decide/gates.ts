@@ -3,7 +3,7 @@
  * all must let through. They fail closed: what is not known refuses
  * (docs/rules.md#careful-operator).
  */
-import { APPROVED_ROLLOUT_ANNOTATION, internalSecretName } from '../api/names.ts';
+import { APPROVED_ROLLOUT_ANNOTATION, certificatesSecretName } from '../api/names.ts';
 import type { RolloutWindow, Weekday } from '../api/types.ts';
 import {
   brokersNamed,
@@ -144,7 +144,7 @@ export const certified: Gate = (observation, brokerIds, nowMs) => {
     ? null
     : {
         gate: 'CertificateMissing',
-        message: `waiting for a certificate of broker ${missing} in Secret ${internalSecretName(observation.cluster.metadata.name)}`,
+        message: `waiting for a certificate of broker ${missing} in Secret ${certificatesSecretName(observation.cluster.metadata.name)}`,
       };
 };
 

@@ -78,6 +78,14 @@ export interface TlsView {
   readonly authority: AuthorityView | null;
   /** Null: there is no such Secret. */
   readonly certificates: CertificatesView | null;
+  /** What clients are to trust; null: there is no such Secret. */
+  readonly trust: TrustView | null;
+}
+
+export interface TrustView {
+  readonly resourceVersion: string;
+  /** Authorities in it. */
+  readonly trusted: readonly string[];
 }
 
 /** Authorities are told apart by the first half of their SHA-256 fingerprint. */
@@ -371,6 +379,7 @@ export type Action =
       readonly atMs: number;
       readonly resourceVersion: string | null;
     }
+  | { readonly kind: 'apply-trust'; readonly resourceVersion: string | null }
   | { readonly kind: 'apply-budget'; readonly maxUnavailable: number }
   | { readonly kind: 'bootstrap'; readonly brokerId: number; readonly clusterId: string }
   | { readonly kind: 'check-safe'; readonly brokerIds: readonly number[] }

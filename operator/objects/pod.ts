@@ -14,14 +14,15 @@ import {
   brokersServiceName,
   DATA_VOLUME,
   INTERNAL_PORT_NAME,
-  INTERNAL_TLS_VOLUME,
-  internalSecretName,
+  TLS_VOLUME,
+  certificatesSecretName,
   objectLabels,
   podHost,
   selectorLabels,
 } from '../api/names.ts';
 import type { LogCluster, Rack, TlsMode } from '../api/types.ts';
-import { INTERNAL_TLS_PATH, leafFiles, TRUST_FILE } from './secret-files.ts';
+import { clientListener, SECRET_MODE } from './client-listener.ts';
+import { leafFiles, TLS_PATH, TRUST_FILE } from './secret-files.ts';
 
 /** A Kubernetes PodTemplateSpec. */
 export interface PodTemplateSpec {
@@ -33,8 +34,6 @@ export interface PodTemplateSpec {
 }
 
 const DATA_PATH = '/var/lib/tidemark';
-/** Read by their group, which is the broker's. */
-const SECRET_MODE = 0o440;
 /** The user of the image. */
 const USER_ID = 1_000;
 /** A broker finds the rest of the cluster through any one of these. */
@@ -68,6 +67,10 @@ export function buildPodTemplate(
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
+  const volumes = [
+    ...(internalTls === 'Enabled' ? [internalTlsVolume(metadata.name)] : []),
+    ...clientListener(spec).volumes,
+  ];
   return {
     metadata: {
       labels: { ...labels, ...objectLabels(metadata.name) },
@@ -92,7 +95,7 @@ export function buildPodTemplate(
         seccompProfile: { type: 'RuntimeDefault' },
       },
       containers: [buildContainer(cluster, image, clusterId, internalTls)],
-      ...(internalTls === 'Enabled' ? { volumes: [internalTlsVolume(metadata.name)] } : {}),
+      ...(volumes.length === 0 ? {} : { volumes }),
     },
   };
 }
@@ -109,14 +112,14 @@ export function internalTlsOf(pod: object): TlsMode {
   const { volumes = [] } = ((pod as { readonly spec?: object }).spec ?? {}) as {
     readonly volumes?: readonly { readonly name?: string }[];
   };
-  return volumes.some(({ name }) => name === INTERNAL_TLS_VOLUME) ? 'Enabled' : 'Disabled';
+  return volumes.some(({ name }) => name === TLS_VOLUME) ? 'Enabled' : 'Disabled';
 }
 
 /** Whole, and not file by file: only so do new certificates reach a pod that runs. */
 function internalTlsVolume(cluster: string): Record<string, unknown> {
   return {
-    name: INTERNAL_TLS_VOLUME,
-    secret: { secretName: internalSecretName(cluster), defaultMode: SECRET_MODE },
+    name: TLS_VOLUME,
+    secret: { secretName: certificatesSecretName(cluster), defaultMode: SECRET_MODE },
   };
 }
 
@@ -161,8 +164,9 @@ function buildContainer(
     volumeMounts: [
       { name: DATA_VOLUME, mountPath: DATA_PATH },
       ...(internalTls === 'Enabled'
-        ? [{ name: INTERNAL_TLS_VOLUME, mountPath: INTERNAL_TLS_PATH, readOnly: true }]
+        ? [{ name: TLS_VOLUME, mountPath: TLS_PATH, readOnly: true }]
         : []),
+      ...clientListener(cluster.spec).mounts,
     ],
   };
 }
@@ -210,6 +214,7 @@ function buildEnvironment(
     { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },
     { name: 'UV_THREADPOOL_SIZE', value: String(THREADS) },
     ...(internalTls === 'Enabled' ? internalTlsEnvironment() : []),
+    ...clientListener(spec).environment,
     ...chosen,
   ];
 }
@@ -217,7 +222,7 @@ function buildEnvironment(
 /** Every pod has the certificates of all, and takes its own. */
 function internalTlsEnvironment(): Record<string, unknown>[] {
   const { cert, key } = leafFiles('$(POD_NAME)');
-  const file = (name: string): string => `${INTERNAL_TLS_PATH}/${name}`;
+  const file = (name: string): string => `${TLS_PATH}/${name}`;
   return [
     { name: 'TIDEMARK_INTERNAL_TLS_CERT', value: file(cert) },
     { name: 'TIDEMARK_INTERNAL_TLS_KEY', value: file(key) },

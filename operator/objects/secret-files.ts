@@ -7,10 +7,11 @@ import { podName } from '../api/names.ts';
 export interface Secrets {
   readonly authority?: KubeObject;
   readonly certificates?: KubeObject;
+  readonly trust?: KubeObject;
 }
 
 /** Where brokers find their certificates. */
-export const INTERNAL_TLS_PATH = '/etc/tidemark/internal-tls';
+export const TLS_PATH = '/etc/tidemark/tls';
 /** Authorities that are trusted, in every Secret of certificates. */
 export const TRUST_FILE = 'ca.crt';
 

@@ -51,18 +51,20 @@ export function isMadeFrom(
 function recordedSpec(recorded: string, spec: LogClusterSpec): LogClusterSpec | null {
   const inputs = parsed(recorded);
   if (inputs === null) return null;
-  const { image: _, clusterId: __, ...rest } = spec;
+  // What may be absent from a record was absent from its spec.
+  const { image: _, clusterId: __, clientTls: ___, auth: ____, ...rest } = spec;
   const { spec: before, faults } = readLogClusterSpec({ ...rest, ...inputs });
   return faults.length > 0 ? null : before;
 }
 
 /** @param isInPod whether a live option is set in the pods all the same */
 function inputsWith(spec: LogClusterSpec, isInPod: (field: string) => boolean): string {
-  const { image, resources, rack, podTemplate, clusterId } = spec;
+  const { image, resources, rack, podTemplate, clusterId, clientTls, auth } = spec;
   const config = Object.fromEntries(
     Object.entries(spec.config).filter(([field]) => !LIVE_FIELDS.has(field) || isInPod(field)),
   );
-  return canonicalJson({ image, config, resources, rack, podTemplate, clusterId });
+  const inputs = { image, config, resources, rack, podTemplate, clusterId, clientTls, auth };
+  return canonicalJson(inputs);
 }
 
 function parsed(inputs: string): { readonly config?: BrokerConfig } | null {

@@ -6,7 +6,13 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { identityUri, readIdentity } from '../../base/identity.ts';
 import { type KubeObject, type ObjectName, SECRET } from '../api/kinds.ts';
-import { authoritySecretName, CHANGED_ANNOTATION, internalSecretName } from '../api/names.ts';
+import { isIssued } from '../api/clients.ts';
+import {
+  authoritySecretName,
+  certificatesSecretName,
+  CHANGED_ANNOTATION,
+  trustSecretName,
+} from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
 import type {
   AuthorityView,
@@ -14,6 +20,7 @@ import type {
   LeafView,
   SignerView,
   TlsView,
+  TrustView,
 } from '../decide/types.ts';
 import { KubeError } from '../kube/kube-error.ts';
 import { isControlledBy } from '../objects/owners.ts';
@@ -61,15 +68,19 @@ export class CertificateReader {
       client.get(SECRET, { namespace, name: secret }, { signal });
     let found: readonly (KubeObject | undefined)[];
     try {
-      found = await Promise.all([get(authoritySecretName(name)), get(internalSecretName(name))]);
+      found = await Promise.all([
+        get(authoritySecretName(name)),
+        get(certificatesSecretName(name)),
+        isIssued(cluster.spec.clientTls) ? get(trustSecretName(name)) : undefined,
+      ]);
     } catch (error) {
       if (!(error instanceof KubeError) || error.status !== 403) throw error;
-      const view = { fault: error.message, authority: null, certificates: null };
+      const view = { fault: error.message, authority: null, certificates: null, trust: null };
       return { view, secrets: {}, foreign: [], own: null };
     }
     const versions = found.map((each) => versionOf(each)).join(' ');
     if (this.#seen === null || versions !== this.#versions) {
-      const [authority, certificates] = found.map((each) =>
+      const [authority, certificates, trust] = found.map((each) =>
         isControlledBy(each, uid) ? each : undefined,
       );
       const foreign = found.filter(
@@ -78,6 +89,7 @@ export class CertificateReader {
       const secrets = {
         ...(authority === undefined ? {} : { authority }),
         ...(certificates === undefined ? {} : { certificates }),
+        ...(trust === undefined ? {} : { trust }),
       };
       this.#versions = versions;
       this.#seen = { ...viewOf(secrets, { name, clusterId }), secrets, foreign };
@@ -93,7 +105,7 @@ function versionOf(object: KubeObject | undefined): string {
 }
 
 function viewOf(
-  { authority, certificates }: Secrets,
+  { authority, certificates, trust }: Secrets,
   cluster: { readonly name: string; readonly clusterId: string },
 ): Pick<CertificatesSeen, 'view' | 'own'> {
   const current = signerOf(authority, AUTHORITY_FILES.current);
@@ -122,9 +134,19 @@ function viewOf(
         };
   const hasOwn = trusted.length > 0 && leaves.some(({ brokerId }) => brokerId === null);
   return {
-    view: { fault: null, authority: authorityView, certificates: certificatesView },
+    view: {
+      fault: null,
+      authority: authorityView,
+      certificates: certificatesView,
+      trust: trust === undefined ? null : trustView(trust),
+    },
     own: hasOwn ? materialOf(certificates, trusted) : null,
   };
+}
+
+function trustView(trust: KubeObject): TrustView {
+  const trusted = certificatesIn(textOf(trust, TRUST_FILE)).map(authorityId);
+  return { resourceVersion: trust.metadata.resourceVersion ?? '', trusted: [...new Set(trusted)] };
 }
 
 /** First half of the SHA-256 fingerprint, in hexadecimal digits. */

@@ -3,6 +3,7 @@
  * all own writes; volumes of unscheduled pods are read uncached; brokers are asked at the addresses
  * of their pods, all at once.
  */
+import { isIssued } from '../api/clients.ts';
 import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
 import {
   CLAIM,
@@ -173,7 +174,7 @@ export async function observe(
   const cluster = { ...resource, spec } as unknown as LogCluster;
   const allFaults = [...faults, ...logClusterNameFaults(cluster.metadata.name)];
   const objects = readObjects(options, cluster, allFaults.length > 0);
-  const { clusterId } = objects;
+  const { clusterId, fault } = objects;
   const certificates =
     objects.internalTls === 'Enabled'
       ? await options.certificates.read(options.client, { cluster, clusterId }, signal)
@@ -187,7 +188,7 @@ export async function observe(
   const pods = objects.pods.map(({ view }) => view);
   const seen = {
     cluster,
-    faults: allFaults.map(({ message }) => message),
+    faults: [...allFaults.map(({ message }) => message), ...(fault === null ? [] : [fault])],
     clusterId,
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
@@ -205,7 +206,7 @@ export async function observe(
       options,
       cluster,
       objects.claims,
-      { pods, isFaulty: allFaults.length > 0 },
+      { pods, isFaulty: allFaults.length > 0 || fault !== null },
       signal,
     ),
     answers: reached.map(({ answer }) => answer),
@@ -257,6 +258,8 @@ function dialled(
 interface Objects {
   readonly clusterId: string;
   readonly internalTls: TlsMode;
+  /** What the spec wants and this cluster cannot have; null: nothing. */
+  readonly fault: string | null;
   readonly template: PlannedTemplate;
   readonly record: WorkloadRecord | null;
   readonly workload: WorkloadView | null;
@@ -269,8 +272,8 @@ interface Objects {
   readonly claims: readonly { readonly claim: KubeObject; readonly brokerId: number }[];
 }
 
-/** @param isFaulty the spec cannot be believed: nothing is made from it */
-function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: boolean): Objects {
+/** @param hasFaults the spec cannot be believed: nothing is made from it */
+function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: boolean): Objects {
   const { cache, imageDefault, policyFor } = options;
   const { name, namespace, uid } = cluster.metadata;
   const named = (kind: Kind, objectName: string): KubeObject | undefined =>
@@ -297,6 +300,8 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
   const internalTls = internalTlsBefore(cluster, recorded, pods);
+  const fault = clientTlsFault(cluster, internalTls);
+  const isFaulty = hasFaults || fault !== null;
   const template = isFaulty
     ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
     : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, internalTls);
@@ -315,6 +320,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, isFaulty: bo
   return {
     clusterId,
     internalTls,
+    fault,
     template,
     record,
     workload:
@@ -381,6 +387,13 @@ function internalTlsBefore(
   if (known !== undefined) return internalTlsOf(known);
   if (status?.internalTls !== undefined) return status.internalTls.mode;
   return status?.clusterId === undefined ? (spec.internalTls.mode ?? 'Enabled') : 'Disabled';
+}
+
+/** The brokers of a cluster that was made without certificates have none for clients either. */
+function clientTlsFault({ spec }: LogCluster, internalTls: TlsMode): string | null {
+  return internalTls === 'Disabled' && isIssued(spec.clientTls)
+    ? 'clientTls.secretName is missing, must be given: this LogCluster was made without certificates of the operator (status.internalTls.mode is Disabled)'
+    : null;
 }
 
 /** Pods and claims by our labels, each of a broker. */

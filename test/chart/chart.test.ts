@@ -221,6 +221,16 @@ describe('charts/tidemark, rendered', () => {
     ]);
   });
 
+  it('has the test trust the authority of a Secret, and of none where none is named', () => {
+    const podOf = (values: object): string =>
+      JSON.stringify(render(values).find(({ kind }) => kind === 'Pod'));
+    const trusting = podOf({ test: { caSecret: 'orders-ca-cert' } });
+    expect(trusting).toContain('{"name":"TIDEMARK_TLS_CA","value":"/etc/tidemark/ca/ca.crt"}');
+    expect(trusting).toContain('"mountPath":"/etc/tidemark/ca"');
+    expect(trusting).toContain('"secretName":"orders-ca-cert"');
+    expect(podOf({})).not.toMatch(/TLS|volume/);
+  });
+
   it('reads Secrets by name alone, and none where it is told so', () => {
     const rights = (secrets: boolean): string[][] =>
       roles(render({ ...EVERYTHING, rbac: { ...EVERYTHING.rbac, secrets } }))
@@ -456,6 +466,7 @@ describe('charts/tidemark, rendered', () => {
     { values: { metrics: { port: 80 } }, at: "'/metrics/port'" },
     { values: { watchNamespaces: ['Bank'] }, at: "'/watchNamespaces/0'" },
     { values: { test: { cluster: 'My_Logs' } }, at: "'/test/cluster'" },
+    { values: { test: { caSecret: 'My_CA' } }, at: "'/test/caSecret'" },
     { values: { clusterwide: true }, at: "'clusterwide'" },
     { values: { rbac: { create: 'yes' } }, at: "'/rbac/create'" },
   ])('refuses $values', ({ values, at }) => {

@@ -1,18 +1,21 @@
 /**
  * Real brokers with the certificates that the operator decides on and issues, laid out as a kubelet
- * lays them out: they form, take renewed certificates and another authority under load, and the
- * operator's own connections reach them and nobody in their place.
+ * lays them out: they form, take renewed certificates and another authority under load, and so do
+ * their clients; the operator's own connections reach them and nobody in their place.
  */
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { createSecureContext } from 'node:tls';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NEW_AUTHORITY_ANNOTATION } from '../../operator/api/names.ts';
 import { keepCertificates } from '../../operator/decide/certificates.ts';
 import { leafFiles, leafName, TRUST_FILE } from '../../operator/objects/secret-files.ts';
 import { BrokerAdmin, type PeerTls } from '../../operator/observe/broker-admin.ts';
+import { tlsArguments } from '../../local/secure.ts';
 import { systemClock } from '../../process/system-clock.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
+import { tlsChannelCredentials } from '../../wire/grpc/tls.ts';
 import { CLUSTER_ID, observation } from '../fixtures/operator/observations.ts';
 import { SecretStore } from '../fixtures/operator/secret-store.ts';
 import { TestCluster } from './harness/cluster.ts';
@@ -20,7 +23,9 @@ import { underLoad } from './harness/scenario.ts';
 import { when } from './harness/wait.ts';
 
 const NAME = 'tm';
-const CERTIFICATES = `${NAME}-internal-tls`;
+const CERTIFICATES = `${NAME}-tls`;
+const TRUST = `${NAME}-ca-cert`;
+const SPEC = { clientTls: { mode: 'Enabled' } };
 const BROKERS = [1, 2, 3];
 /** Ids begin at 0 on Kubernetes: one certificate is nobody's. */
 const REPLICAS = 4;
@@ -54,7 +59,7 @@ class MountedSecret {
 describe('brokers with certificates of the operator', () => {
   const parent = mkdtempSync(join(tmpdir(), 'tidemark-operator-tls-'));
   const mounts = new Map(BROKERS.map((id) => [id, new MountedSecret(parent, `pod-${id}`)]));
-  const { cluster: resource } = observation();
+  const { cluster: resource } = observation({ spec: SPEC });
   const store = new SecretStore(resource, CLUSTER_ID);
   const startMs = Date.now();
   let authority = '';
@@ -68,6 +73,7 @@ describe('brokers with certificates of the operator', () => {
       const isNew = authority === '' && view.certificates === null;
       const seen = observation({
         replicas: REPLICAS,
+        spec: SPEC,
         annotations,
         status: isNew ? {} : { clusterId: CLUSTER_ID, internalTls: { mode: 'Enabled', authority } },
         change: ({ workload, pods }) => ({
@@ -80,7 +86,11 @@ describe('brokers with certificates of the operator', () => {
       expect(refusal).toBeNull();
       if (actions.length === 0) break;
       for (const action of actions)
-        if (action.kind === 'apply-authority' || action.kind === 'apply-certificates')
+        if (
+          action.kind === 'apply-authority' ||
+          action.kind === 'apply-certificates' ||
+          action.kind === 'apply-trust'
+        )
           await store.perform(action);
     }
     authority = (await store.read()).view.authority?.current?.id ?? '';
@@ -92,15 +102,16 @@ describe('brokers with certificates of the operator', () => {
   function argsOf(brokerId: number): string[] {
     const folder = mounts.get(brokerId)?.folder ?? '';
     const { cert, key } = leafFiles(leafName(NAME, brokerId));
-    return [
-      ...['--internal-tls-cert', join(folder, cert), '--internal-tls-key', join(folder, key)],
-      ...['--internal-tls-ca', join(folder, TRUST_FILE)],
-    ];
+    const ca = join(folder, TRUST_FILE);
+    return tlsArguments({ cert: join(folder, cert), key: join(folder, key), ca });
   }
 
   beforeAll(async () => {
     await passes(startMs - 61 * DAY_MS);
-    cluster = await TestCluster.start({ clusterId: CLUSTER_ID, argsOf });
+    // Clients trust what their Secret says whenever they connect, and look at names.
+    const context = () => createSecureContext({ ca: store.text(TRUST, TRUST_FILE) });
+    const credentials = tlsChannelCredentials({ context });
+    cluster = await TestCluster.start({ clusterId: CLUSTER_ID, argsOf, credentials });
   });
   afterAll(async () => {
     admin.close();
@@ -135,6 +146,7 @@ describe('brokers with certificates of the operator', () => {
     await cluster.wait('changed files to be in use', (note) => {
       const now = loads();
       note(now);
+      // On one listener, where authorities alone have changed.
       return when(now.every((count, index) => count > (before[index] ?? 0)));
     });
   }

@@ -5,7 +5,7 @@ import { type KubeObject, useKube } from './harness.ts';
 import { OperatedCluster, UNHARMED } from './operated.ts';
 
 const AUTHORITY = 'log-ca';
-const CERTIFICATES = 'log-internal-tls';
+const CERTIFICATES = 'log-tls';
 /** A kubelet looks at its Secrets about once a minute. */
 const LOADED = '"tls-loaded"';
 

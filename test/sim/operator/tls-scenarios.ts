@@ -2,7 +2,7 @@
  * Certificates that are renewed, lost and replaced. In each no pod moves, and brokers always let
  * each other in: see tls.ts.
  */
-import { authoritySecretName, internalSecretName } from '../../../operator/api/names.ts';
+import { authoritySecretName, certificatesSecretName } from '../../../operator/api/names.ts';
 import type { KubeObject } from '../../../operator/kube/kube-object.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import { NAMESPACE } from './process.ts';
@@ -11,7 +11,7 @@ import { CLUSTER_TYPE, NAME, type World } from './world.ts';
 
 const SECRET = builtIn('Secret');
 const AUTHORITY = authoritySecretName(NAME.name);
-const CERTIFICATES = internalSecretName(NAME.name);
+const CERTIFICATES = certificatesSecretName(NAME.name);
 const ANNOTATION = 'tidemark.dev/new-certificate-authority';
 const DAY_MS = 86_400_000;
 /** A little longer than the operator waits, once all brokers have read a change. */

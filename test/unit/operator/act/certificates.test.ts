@@ -117,18 +117,24 @@ describe('certificates', () => {
   test('name broker and cluster, and the host that the broker is dialled by', async () => {
     const store = await made();
     const { subject, subjectAltName, validFromDate, validToDate, ca } = new X509Certificate(
-      store.text('logs-internal-tls', 'logs-1.crt'),
+      store.text('logs-tls', 'logs-1.crt'),
     );
     expect({ subject, subjectAltName, ca }).toEqual({
       subject: 'CN=logs-1',
-      subjectAltName: `DNS:logs-1.logs-brokers.shop.svc, URI:tidemark://${CLUSTER_ID}/broker/1`,
+      subjectAltName: [
+        ...['logs.shop.svc', 'logs.shop.svc.cluster.local', 'logs-1.logs-brokers.shop.svc'],
+        ...['logs-1.logs-brokers.shop.svc.cluster.local', 'logs.shop', 'logs', 'localhost'],
+      ]
+        .map((host) => `DNS:${host}, `)
+        .join('')
+        .concat(`IP Address:127.0.0.1, URI:tidemark://${CLUSTER_ID}/broker/1`),
       ca: false,
     });
     expect([validFromDate.getTime(), validToDate.getTime()]).toEqual([
       AT_MS - 3_600_000,
       AT_MS + 90 * DAY_MS,
     ]);
-    const own = new X509Certificate(store.text('logs-internal-tls', 'operator.crt'));
+    const own = new X509Certificate(store.text('logs-tls', 'operator.crt'));
     expect(own.subjectAltName).toBe(`URI:tidemark://${CLUSTER_ID}/operator`);
   });
 
@@ -149,10 +155,10 @@ describe('certificates', () => {
 
   test('stay byte for byte where they are kept, and others go', async () => {
     const store = await made();
-    const before = store.text('logs-internal-tls', 'logs-1.crt');
+    const before = store.text('logs-tls', 'logs-1.crt');
     await store.issue([2], [1, null]);
-    expect(store.text('logs-internal-tls', 'logs-1.crt')).toBe(before);
-    const files = store.files('logs-internal-tls');
+    expect(store.text('logs-tls', 'logs-1.crt')).toBe(before);
+    const files = store.files('logs-tls');
     expect(files.filter((file) => file.endsWith('.crt'))).toEqual([
       'ca.crt',
       'logs-1.crt',
@@ -161,18 +167,34 @@ describe('certificates', () => {
     ]);
   });
 
+  test('clients are told whom to trust, and no key', async () => {
+    const store = new SecretStore(logCluster({ clientTls: { mode: 'Enabled' } }), CLUSTER_ID);
+    const base = { atMs: AT_MS, resourceVersion: null };
+    await store.perform({ kind: 'apply-authority', change: 'make', ...base });
+    expect((await store.read()).view.trust).toBeNull();
+    await store.perform({ kind: 'apply-authority', change: 'succeed', ...base });
+    await store.perform({ kind: 'apply-trust', resourceVersion: null });
+    const { authority, trust } = (await store.read()).view;
+    expect(trust).toEqual({
+      resourceVersion: '3',
+      trusted: [authority?.current?.id, authority?.next?.id],
+    });
+    expect(store.files('logs-ca-cert')).toEqual(['ca.crt']);
+    expect(store.text('logs-ca-cert', 'ca.crt')).not.toContain('KEY');
+  });
+
   test('no key of the authority is where brokers look', async () => {
     const store = await made();
     await store.change('succeed');
     await store.issue([0]);
     const keys = ['ca.key', 'next.key'].map((file) => store.text('logs-ca', file));
-    for (const file of store.files('logs-internal-tls'))
-      for (const key of keys) expect(store.text('logs-internal-tls', file)).not.toContain(key);
+    for (const file of store.files('logs-tls'))
+      for (const key of keys) expect(store.text('logs-tls', file)).not.toContain(key);
   });
 
   test('of others are none: another broker, another cluster, another key, nonsense', async () => {
     const store = await made();
-    const texts = (file: string): string => store.text('logs-internal-tls', file);
+    const texts = (file: string): string => store.text('logs-tls', file);
     const authority = {
       cert: store.text('logs-ca', 'ca.crt'),
       key: store.text('logs-ca', 'ca.key'),
@@ -190,7 +212,7 @@ describe('certificates', () => {
       { cert: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----', key: other.key },
     ]) {
       const changed = await made();
-      changed.tamper('logs-internal-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
+      changed.tamper('logs-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
       const { view } = await changed.read();
       expect(view.certificates?.leaves.map(({ brokerId }) => brokerId)).toEqual([1, null]);
     }
@@ -201,7 +223,7 @@ describe('certificates', () => {
     const stranger = { commonName: 's', ...newAuthority({ commonName: 's' }) };
     const names = [`tidemark://${CLUSTER_ID}/broker/0`];
     const { cert, key } = newCertificate(stranger, { commonName: 'x', names });
-    store.tamper('logs-internal-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
+    store.tamper('logs-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
     const { leaves } = (await store.read()).view.certificates!;
     expect(leaves[0]).toMatchObject({ brokerId: 0, signer: null });
   });
@@ -209,7 +231,7 @@ describe('certificates', () => {
   test('the operator has none where it trusts nobody, or its own is gone', async () => {
     for (const texts of [{ 'ca.crt': 'x' }, { 'operator.crt': 'x' }]) {
       const store = await made();
-      store.tamper('logs-internal-tls', texts);
+      store.tamper('logs-tls', texts);
       expect((await store.read()).own).toBeNull();
     }
   });
@@ -225,12 +247,12 @@ describe('certificates', () => {
 
   test('in Secrets of others are not looked at', async () => {
     const store = await made();
-    const secret = store.objects.get('logs-internal-tls')!;
+    const secret = store.objects.get('logs-tls')!;
     store.put({ ...secret, metadata: { ...secret.metadata, ownerReferences: [] } });
     const { view, secrets, foreign, own } = await store.read();
     expect(view.certificates).toBeNull();
     expect(Object.keys(secrets)).toEqual(['authority']);
-    expect(foreign.map(({ metadata }) => metadata.name)).toEqual(['logs-internal-tls']);
+    expect(foreign.map(({ metadata }) => metadata.name)).toEqual(['logs-tls']);
     expect(own).toBeNull();
   });
 
@@ -245,6 +267,7 @@ describe('certificates', () => {
       fault: 'refused',
       authority: null,
       certificates: null,
+      trust: null,
     });
     await expect(failing(500)).rejects.toThrow('refused');
   });

@@ -32,6 +32,8 @@ describe('validateLogCluster()', () => {
         config: {},
         rollout: { policy: 'Automatic', maxUnavailable: 1 },
         internalTls: {},
+        clientTls: { mode: 'Disabled' },
+        auth: {},
         podTemplate: {},
         networkPolicy: {},
       },

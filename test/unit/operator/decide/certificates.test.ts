@@ -58,14 +58,20 @@ interface Seen extends Omit<Situation, 'change'> {
 
 /** A cluster of three whose certificates are as they should be. */
 function seen({ tls = {}, change = {}, ...situation }: Seen = {}): Observation {
-  const view = { fault: null, authority: authority(), certificates: certificates(), ...tls };
+  const view = {
+    fault: null,
+    authority: authority(),
+    certificates: certificates(),
+    trust: null,
+    ...tls,
+  };
   const status = { ...STATUS, internalTls: { mode: 'Enabled', authority: 'old' } } as const;
   return observationOf({ status, ...situation, change: () => ({ tls: view, ...change }) });
 }
 
 function changes(observation: Observation, nowMs = NOW_MS): Action[] {
   return actionsOf(decide(observation, nowMs)).filter(({ kind }) =>
-    ['apply-authority', 'apply-certificates'].includes(kind),
+    ['apply-authority', 'apply-certificates', 'apply-trust'].includes(kind),
   );
 }
 
@@ -401,6 +407,29 @@ describe('from one authority to the next', () => {
       certificates: certificates({ trusted: ['new'], leaves: anew }),
     };
     expect(changes(seen({ tls, annotations: ASKED }))).toEqual([]);
+  });
+});
+
+describe('whom clients trust', () => {
+  const spec = { clientTls: { mode: 'Enabled' } };
+  const trust = { resourceVersion: '40', trusted: ['old'] };
+  test('is told where the operator issues what they are shown, and changes with it', () => {
+    const told = (resourceVersion: string | null): Action => ({
+      kind: 'apply-trust',
+      resourceVersion,
+    });
+    expect(changes(seen({ spec }))).toEqual([told(null)]);
+    expect(changes(seen({ spec, tls: { trust } }))).toEqual([]);
+    const next = authority({ next: signer('new') });
+    const both = certificates({ trusted: ['old', 'new'] });
+    const tls = { trust, authority: next, certificates: both };
+    expect(changes(seen({ spec, tls }))).toEqual([told('40')]);
+  });
+
+  test('is nothing of the operator where a Secret is named, or clients speak plaintext', () => {
+    expect(changes(seen())).toEqual([]);
+    const named = { clientTls: { mode: 'Enabled', secretName: 'shown' } };
+    expect(changes(seen({ spec: named }))).toEqual([]);
   });
 });
 

@@ -80,9 +80,9 @@ describe('buildPodTemplate()', () => {
       httpPort: 9642,
       sessionTimeoutMs: 5_000,
       internalTls: {
-        cert: '/etc/tidemark/internal-tls/logs-4.crt',
-        key: '/etc/tidemark/internal-tls/logs-4.key',
-        ca: '/etc/tidemark/internal-tls/ca.crt',
+        cert: '/etc/tidemark/tls/logs-4.crt',
+        key: '/etc/tidemark/tls/logs-4.key',
+        ca: '/etc/tidemark/tls/ca.crt',
       },
       // Live: it reaches brokers as a setting of their cluster, and no pod changes with it.
       reserveBytes: 268_435_456,
@@ -170,12 +170,12 @@ describe('buildPodTemplate()', () => {
   it('mounts certificates as a directory, so that new ones reach a pod that runs', () => {
     const { spec } = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Enabled');
     expect(spec['volumes']).toEqual([
-      { name: 'internal-tls', secret: { secretName: 'logs-internal-tls', defaultMode: 0o440 } },
+      { name: 'tls', secret: { secretName: 'logs-tls', defaultMode: 0o440 } },
     ]);
     const [container] = spec['containers'] as { volumeMounts: unknown[] }[];
     expect(container?.volumeMounts).toContainEqual({
-      name: 'internal-tls',
-      mountPath: '/etc/tidemark/internal-tls',
+      name: 'tls',
+      mountPath: '/etc/tidemark/tls',
       readOnly: true,
     });
     expect(internalTlsOf({ spec })).toBe('Enabled');
@@ -185,6 +185,75 @@ describe('buildPodTemplate()', () => {
     const template = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Disabled');
     expect(JSON.stringify(template)).not.toMatch(/tls/i);
     expect(internalTlsOf(template)).toBe('Disabled');
+  });
+
+  describe('of a cluster whose clients speak TLS', () => {
+    const read = (spec: Readonly<Record<string, unknown>>) =>
+      readConfig([], environmentOf(logCluster(spec), { 'metadata.name': 'logs-2' }));
+    const mountsOf = (spec: Readonly<Record<string, unknown>>): unknown[] => {
+      const pod = podOf(logCluster(spec)) as unknown as {
+        volumes: { name: string; secret?: { secretName: string } }[];
+        containers: { volumeMounts: { name: string; mountPath: string }[] }[];
+      };
+      return pod.containers[0]!.volumeMounts.slice(2).map(({ name, mountPath }) => {
+        const volume = pod.volumes.find((each) => each.name === name);
+        return `${volume?.secret?.secretName ?? name} ${mountPath}`;
+      });
+    };
+
+    it('shows them the certificate that brokers have among each other', () => {
+      const spec = { clientTls: { mode: 'Enabled' } };
+      expect(read(spec).tls).toEqual({
+        cert: '/etc/tidemark/tls/logs-2.crt',
+        key: '/etc/tidemark/tls/logs-2.key',
+        ca: null,
+      });
+      expect(mountsOf(spec)).toEqual([]);
+    });
+
+    it('shows them that of a Secret, and asks who they are in every way', () => {
+      const spec = {
+        clientTls: { mode: 'Enabled', secretName: 'shown', clientCaSecretName: 'clients' },
+        auth: {
+          methods: ['mtls', 'token', 'oidc'],
+          tokensSecretName: 'hashes',
+          oidc: { issuer: 'https://issuer', audience: 'logs', alias: 'acme' },
+          administrators: ['cert:CN=alice', 'token:bob'],
+        },
+      };
+      const { tls, auth, authAdministrators } = read(spec);
+      expect(tls).toEqual({
+        cert: '/etc/tidemark/client-tls/tls.crt',
+        key: '/etc/tidemark/client-tls/tls.key',
+        ca: '/etc/tidemark/client-ca/ca.crt',
+      });
+      expect(auth).toMatchObject({
+        methods: ['mtls', 'token', 'oidc'],
+        tokensFile: '/etc/tidemark/auth-tokens/tokens',
+        oidc: {
+          issuer: 'https://issuer',
+          audience: 'logs',
+          alias: 'acme',
+          keys: 'https://kubernetes.default.svc/openid/v1/jwks',
+          caFile: '/var/run/secrets/tidemark-issuer/ca.crt',
+          bearerFile: '/var/run/secrets/tidemark-issuer/token',
+        },
+      });
+      expect(authAdministrators).toEqual(['cert:CN=alice', 'token:bob']);
+      expect(mountsOf(spec)).toEqual([
+        'shown /etc/tidemark/client-tls',
+        'clients /etc/tidemark/client-ca',
+        'hashes /etc/tidemark/auth-tokens',
+        'issuer /var/run/secrets/tidemark-issuer',
+      ]);
+    });
+
+    it('gives the pod no token where the keys are elsewhere', () => {
+      const oidc = { issuer: 'https://issuer', keys: 'https://issuer/keys' };
+      const spec = { clientTls: { mode: 'Enabled' }, auth: { methods: ['oidc'], oidc } };
+      expect(read(spec).auth?.oidc).toMatchObject({ keys: 'https://issuer/keys', bearerFile: '' });
+      expect(mountsOf(spec)).toEqual([]);
+    });
   });
 
   it('adds what podTemplate says, and lets it take no label of the operator', () => {

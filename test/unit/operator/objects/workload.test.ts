@@ -8,7 +8,7 @@ import {
   readRecord,
 } from '../../../../operator/objects/workload.ts';
 import type { Manifest } from '../../../../operator/objects/workload.ts';
-import type { RecordedTemplate } from '../../../../operator/objects/template.ts';
+import { canonicalJson, type RecordedTemplate } from '../../../../operator/objects/template.ts';
 import type { LogCluster } from '../../../../operator/api/types.ts';
 import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
 import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
@@ -60,6 +60,21 @@ describe('planTemplate()', () => {
       const asked = logCluster({ internalTls: { mode: other } });
       expect(planTemplate(asked, before, 'tidemark:2').template).toEqual(before.template);
     }
+  });
+
+  it('makes another where clients are to speak TLS, also of a record without a word on it', () => {
+    const inputs = JSON.parse(older.inputs) as Record<string, unknown>;
+    const { clientTls: _, auth: __, ...before } = inputs;
+    const record = { template: older.template, inputs: canonicalJson(before) };
+    expect(planTemplate(cluster, record, 'tidemark:2').template).toEqual(older.template);
+    const asked = logCluster({ clientTls: { mode: 'Enabled' } });
+    expect(planTemplate(asked, record, 'tidemark:2').template).not.toEqual(older.template);
+    const named = logCluster({
+      clientTls: { mode: 'Enabled' },
+      auth: { methods: ['oidc'], oidc: { issuer: 'https://x' } },
+    });
+    const planned = planTemplate(asked, record, 'tidemark:2');
+    expect(planTemplate(named, planned, 'tidemark:2').template).not.toEqual(planned.template);
   });
 
   it('takes the image that the spec names', () => {
