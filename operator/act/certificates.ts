@@ -50,9 +50,11 @@ export function secretAfter(
     case 'apply-certificates':
       return certificatesSecret(cluster, secrets, action);
     case 'apply-trust':
-      return secretOf(cluster, trustSecretName(cluster.metadata.name), {
-        [TRUST_FILE]: trustedBy(secrets.authority),
-      });
+      return secretOf(
+        cluster,
+        { name: trustSecretName(cluster.metadata.name), live: secrets.trust },
+        { [TRUST_FILE]: trustedBy(secrets.authority) },
+      );
   }
 }
 
@@ -85,7 +87,8 @@ function authoritySecret(
         return filesOf(authority, current);
     }
   })();
-  return secretOf(cluster, authoritySecretName(cluster.metadata.name), texts);
+  const name = authoritySecretName(cluster.metadata.name);
+  return secretOf(cluster, { name, live: authority }, texts);
 }
 
 /** The Secret of certificates after this change: those that stay, new ones, and whom all trust. */
@@ -106,7 +109,7 @@ function certificatesSecret(
     return textsOf(leafFiles(leafName(name, brokerId)), leaf);
   });
   const texts = Object.assign({ [TRUST_FILE]: trustedBy(authority) }, ...kept, ...issued) as Texts;
-  return secretOf(cluster, certificatesSecretName(name), texts, {
+  return secretOf(cluster, { name: certificatesSecretName(name), live: certificates }, texts, {
     [CHANGED_ANNOTATION]: timeText(atMs),
   });
 }
@@ -155,9 +158,9 @@ function filesOf(
 
 function secretOf(
   cluster: LogCluster,
-  name: string,
+  { name, live }: { readonly name: string; readonly live: KubeObject | undefined },
   texts: Texts,
   annotations?: Texts,
 ): SecretManifest {
-  return buildSecret(cluster, name, dataOf(texts), annotations);
+  return buildSecret(cluster, name, dataOf(texts, live), annotations);
 }

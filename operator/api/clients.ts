@@ -19,7 +19,7 @@ export const clientTlsSchema: Schema = object<ClientTls>(
   {
     mode: choice('Whether clients speak TLS.', ['Enabled', 'Disabled'], 'Disabled'),
     secretName: text(
-      'Secret with tls.crt and tls.key, such as cert-manager makes of a Certificate. It must name the Service and every broker. Absent: the certificates that the operator issues; clients find the authority in Secret <name>-ca-cert, ca.crt.',
+      'Secret with tls.crt and tls.key, such as cert-manager makes of a Certificate. It must name the Service and every broker. Absent: the certificates that the operator issues; clients find the authority in Secret <name>-brokers-ca-cert, ca.crt.',
       253,
       SECRET,
     ),

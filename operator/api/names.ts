@@ -82,17 +82,17 @@ export function brokersServiceName(cluster: string): string {
 
 /** Secret of the authority that signs for one cluster, with its key. No pod mounts it. */
 export function authoritySecretName(cluster: string): string {
-  return `${cluster}-ca`;
+  return `${brokersServiceName(cluster)}-ca`;
 }
 
 /** Secret of the certificates of brokers, and of the operator. */
 export function certificatesSecretName(cluster: string): string {
-  return `${cluster}-tls`;
+  return `${brokersServiceName(cluster)}-tls`;
 }
 
 /** Secret in which clients find whom they may trust, without any key. */
 export function trustSecretName(cluster: string): string {
-  return `${cluster}-ca-cert`;
+  return `${brokersServiceName(cluster)}-ca-cert`;
 }
 
 /** The Lease that says which operator looks after a cluster. */

@@ -7,10 +7,20 @@ export function textOf(secret: KubeObject | undefined, file: string): string {
   return typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : '';
 }
 
-/** `data` of a Secret with these texts; empty ones are left out. */
-export function dataOf(texts: Readonly<Record<string, string>>): Record<string, string> {
+/**
+ * `data` of a Secret that is to hold these texts, and nothing more than `live` has of others: files
+ * that are there and not wanted are made empty, since leaving them out takes only our own away.
+ */
+export function dataOf(
+  texts: Readonly<Record<string, string>>,
+  live?: KubeObject,
+): Record<string, string> {
   const data = Object.entries(texts)
     .filter(([, text]) => text !== '')
     .map(([file, text]) => [file, Buffer.from(text).toString('base64')] as const);
-  return Object.fromEntries(data);
+  const wanted = new Set(data.map(([file]) => file));
+  const surplus = Object.keys((live?.['data'] ?? {}))
+    .filter((file) => !wanted.has(file) && textOf(live, file) !== '')
+    .map((file) => [file, ''] as const);
+  return Object.fromEntries([...data, ...surplus]);
 }

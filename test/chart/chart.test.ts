@@ -222,12 +222,12 @@ describe('charts/tidemark, rendered', () => {
   });
 
   it('has the test trust the authority of a Secret, and of none where none is named', () => {
-    const podOf = (values: object): string =>
+    const podOf = (values: Readonly<Record<string, unknown>>): string =>
       JSON.stringify(render(values).find(({ kind }) => kind === 'Pod'));
-    const trusting = podOf({ test: { caSecret: 'orders-ca-cert' } });
+    const trusting = podOf({ test: { caSecret: 'orders-brokers-ca-cert' } });
     expect(trusting).toContain('{"name":"TIDEMARK_TLS_CA","value":"/etc/tidemark/ca/ca.crt"}');
     expect(trusting).toContain('"mountPath":"/etc/tidemark/ca"');
-    expect(trusting).toContain('"secretName":"orders-ca-cert"');
+    expect(trusting).toContain('"secretName":"orders-brokers-ca-cert"');
     expect(podOf({})).not.toMatch(/TLS|volume/);
   });
 

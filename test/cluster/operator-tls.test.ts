@@ -8,7 +8,11 @@ import { tmpdir } from 'node:os';
 import { createSecureContext } from 'node:tls';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NEW_AUTHORITY_ANNOTATION } from '../../operator/api/names.ts';
+import {
+  certificatesSecretName,
+  NEW_AUTHORITY_ANNOTATION,
+  trustSecretName,
+} from '../../operator/api/names.ts';
 import { keepCertificates } from '../../operator/decide/certificates.ts';
 import { leafFiles, leafName, TRUST_FILE } from '../../operator/objects/secret-files.ts';
 import { BrokerAdmin, type PeerTls } from '../../operator/observe/broker-admin.ts';
@@ -23,8 +27,8 @@ import { underLoad } from './harness/scenario.ts';
 import { when } from './harness/wait.ts';
 
 const NAME = 'tm';
-const CERTIFICATES = `${NAME}-tls`;
-const TRUST = `${NAME}-ca-cert`;
+const CERTIFICATES = certificatesSecretName(NAME);
+const TRUST = trustSecretName(NAME);
 const SPEC = { clientTls: { mode: 'Enabled' } };
 const BROKERS = [1, 2, 3];
 /** Ids begin at 0 on Kubernetes: one certificate is nobody's. */

@@ -4,8 +4,8 @@ import { when } from '../cluster/harness/wait.ts';
 import { type KubeObject, useKube } from './harness.ts';
 import { OperatedCluster, UNHARMED } from './operated.ts';
 
-const AUTHORITY = 'log-ca';
-const CERTIFICATES = 'log-tls';
+const AUTHORITY = 'log-brokers-ca';
+const CERTIFICATES = 'log-brokers-tls';
 /** A kubelet looks at its Secrets about once a minute. */
 const LOADED = '"tls-loaded"';
 

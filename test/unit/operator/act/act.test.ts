@@ -124,7 +124,12 @@ describe('Actor', () => {
     const secret = (change: object = {}): KubeObject => {
       const { uid } = seen.cluster.metadata;
       const ownerReferences = [{ uid, controller: true }];
-      const metadata = { name: 'tm-ca', namespace: 'default', uid: 's', resourceVersion: '9' };
+      const metadata = {
+        name: 'tm-brokers-ca',
+        namespace: 'default',
+        uid: 's',
+        resourceVersion: '9',
+      };
       return {
         apiVersion: 'v1',
         kind: 'Secret',
@@ -148,7 +153,7 @@ describe('Actor', () => {
       expect(calls[0]?.[2]).toMatchObject({ metadata: { uid: 's', resourceVersion: '9' } });
       for (const resourceVersion of ['8', null])
         await expect(perform({ ...action, resourceVersion })).rejects.toThrow(
-          'Secret default/tm-ca is not as it was looked at',
+          'Secret default/tm-brokers-ca is not as it was looked at',
         );
       live = undefined;
       await expect(perform({ ...action, resourceVersion: '9' })).rejects.toThrow('looked at');
@@ -158,7 +163,7 @@ describe('Actor', () => {
     test('of others is not touched', async () => {
       live = secret({ ownerReferences: [] });
       await expect(perform({ ...action, resourceVersion: '9' })).rejects.toThrow(
-        'Secret default/tm-ca is not of this LogCluster',
+        'Secret default/tm-brokers-ca is not of this LogCluster',
       );
       expect(calls).toEqual([]);
     });

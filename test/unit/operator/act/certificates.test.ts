@@ -42,7 +42,7 @@ async function made(): Promise<Store> {
 describe('an authority', () => {
   test('signs for five years with a key on P-256, and belongs to its LogCluster', async () => {
     const store = await made();
-    const certificate = new X509Certificate(store.text('logs-ca', 'ca.crt'));
+    const certificate = new X509Certificate(store.text('logs-brokers-ca', 'ca.crt'));
     expect(certificate.ca).toBe(true);
     expect(certificate.subject).toBe('CN=logs 20261123T120000Z');
     expect(certificate.publicKey.asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });
@@ -57,7 +57,7 @@ describe('an authority', () => {
       next: null,
       previous: [],
     });
-    expect(store.objects.get('logs-ca')?.metadata['ownerReferences']).toEqual([
+    expect(store.objects.get('logs-brokers-ca')?.metadata['ownerReferences']).toEqual([
       expect.objectContaining({ kind: 'LogCluster', name: 'logs', controller: true }),
     ]);
   });
@@ -73,7 +73,7 @@ describe('an authority', () => {
     await store.change('promote');
     const promoted = (await store.read()).view.authority!;
     expect(promoted).toMatchObject({ current: next, next: null, previous: [old?.id] });
-    expect(store.files('logs-ca')).toEqual(['ca.crt', 'ca.key', 'previous.crt']);
+    expect(store.files('logs-brokers-ca')).toEqual(['ca.crt', 'ca.key', 'previous.crt']);
     await store.issue([0, 1, null]);
     const { trusted, leaves } = (await store.read()).view.certificates!;
     expect(trusted).toEqual([next?.id, old?.id]);
@@ -88,7 +88,7 @@ describe('an authority', () => {
   test('that is lost is trusted on, from what brokers have', async () => {
     const store = await made();
     const { current: old } = (await store.read()).view.authority!;
-    store.objects.delete('logs-ca');
+    store.objects.delete('logs-brokers-ca');
     await store.change('replace');
     const replaced = (await store.read()).view.authority!;
     expect(replaced).toMatchObject({ current: null, previous: [old?.id] });
@@ -108,7 +108,7 @@ describe('an authority', () => {
     ['a certificate that may not sign', { 'ca.crt': leafOf.cert, 'ca.key': leafOf.key }],
   ])('with %s is none', async (_, texts) => {
     const store = await made();
-    store.tamper('logs-ca', texts);
+    store.tamper('logs-brokers-ca', texts);
     expect((await store.read()).view.authority?.current).toBeNull();
   });
 });
@@ -117,7 +117,7 @@ describe('certificates', () => {
   test('name broker and cluster, and the host that the broker is dialled by', async () => {
     const store = await made();
     const { subject, subjectAltName, validFromDate, validToDate, ca } = new X509Certificate(
-      store.text('logs-tls', 'logs-1.crt'),
+      store.text('logs-brokers-tls', 'logs-1.crt'),
     );
     expect({ subject, subjectAltName, ca }).toEqual({
       subject: 'CN=logs-1',
@@ -134,7 +134,7 @@ describe('certificates', () => {
       AT_MS - 3_600_000,
       AT_MS + 90 * DAY_MS,
     ]);
-    const own = new X509Certificate(store.text('logs-tls', 'operator.crt'));
+    const own = new X509Certificate(store.text('logs-brokers-tls', 'operator.crt'));
     expect(own.subjectAltName).toBe(`URI:tidemark://${CLUSTER_ID}/operator`);
   });
 
@@ -155,10 +155,10 @@ describe('certificates', () => {
 
   test('stay byte for byte where they are kept, and others go', async () => {
     const store = await made();
-    const before = store.text('logs-tls', 'logs-1.crt');
+    const before = store.text('logs-brokers-tls', 'logs-1.crt');
     await store.issue([2], [1, null]);
-    expect(store.text('logs-tls', 'logs-1.crt')).toBe(before);
-    const files = store.files('logs-tls');
+    expect(store.text('logs-brokers-tls', 'logs-1.crt')).toBe(before);
+    const files = store.files('logs-brokers-tls');
     expect(files.filter((file) => file.endsWith('.crt'))).toEqual([
       'ca.crt',
       'logs-1.crt',
@@ -179,25 +179,25 @@ describe('certificates', () => {
       resourceVersion: '3',
       trusted: [authority?.current?.id, authority?.next?.id],
     });
-    expect(store.files('logs-ca-cert')).toEqual(['ca.crt']);
-    expect(store.text('logs-ca-cert', 'ca.crt')).not.toContain('KEY');
+    expect(store.files('logs-brokers-ca-cert')).toEqual(['ca.crt']);
+    expect(store.text('logs-brokers-ca-cert', 'ca.crt')).not.toContain('KEY');
   });
 
   test('no key of the authority is where brokers look', async () => {
     const store = await made();
     await store.change('succeed');
     await store.issue([0]);
-    const keys = ['ca.key', 'next.key'].map((file) => store.text('logs-ca', file));
-    for (const file of store.files('logs-tls'))
-      for (const key of keys) expect(store.text('logs-tls', file)).not.toContain(key);
+    const keys = ['ca.key', 'next.key'].map((file) => store.text('logs-brokers-ca', file));
+    for (const file of store.files('logs-brokers-tls'))
+      for (const key of keys) expect(store.text('logs-brokers-tls', file)).not.toContain(key);
   });
 
   test('of others are none: another broker, another cluster, another key, nonsense', async () => {
     const store = await made();
-    const texts = (file: string): string => store.text('logs-tls', file);
+    const texts = (file: string): string => store.text('logs-brokers-tls', file);
     const authority = {
-      cert: store.text('logs-ca', 'ca.crt'),
-      key: store.text('logs-ca', 'ca.key'),
+      cert: store.text('logs-brokers-ca', 'ca.crt'),
+      key: store.text('logs-brokers-ca', 'ca.key'),
       commonName: 'logs 20261123T120000Z',
     };
     const named = (uri: string) => newCertificate(authority, { commonName: 'x', names: [uri] });
@@ -212,7 +212,7 @@ describe('certificates', () => {
       { cert: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----', key: other.key },
     ]) {
       const changed = await made();
-      changed.tamper('logs-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
+      changed.tamper('logs-brokers-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
       const { view } = await changed.read();
       expect(view.certificates?.leaves.map(({ brokerId }) => brokerId)).toEqual([1, null]);
     }
@@ -223,7 +223,7 @@ describe('certificates', () => {
     const stranger = { commonName: 's', ...newAuthority({ commonName: 's' }) };
     const names = [`tidemark://${CLUSTER_ID}/broker/0`];
     const { cert, key } = newCertificate(stranger, { commonName: 'x', names });
-    store.tamper('logs-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
+    store.tamper('logs-brokers-tls', { 'logs-0.crt': cert, 'logs-0.key': key });
     const { leaves } = (await store.read()).view.certificates!;
     expect(leaves[0]).toMatchObject({ brokerId: 0, signer: null });
   });
@@ -231,7 +231,7 @@ describe('certificates', () => {
   test('the operator has none where it trusts nobody, or its own is gone', async () => {
     for (const texts of [{ 'ca.crt': 'x' }, { 'operator.crt': 'x' }]) {
       const store = await made();
-      store.tamper('logs-tls', texts);
+      store.tamper('logs-brokers-tls', texts);
       expect((await store.read()).own).toBeNull();
     }
   });
@@ -247,12 +247,12 @@ describe('certificates', () => {
 
   test('in Secrets of others are not looked at', async () => {
     const store = await made();
-    const secret = store.objects.get('logs-tls')!;
+    const secret = store.objects.get('logs-brokers-tls')!;
     store.put({ ...secret, metadata: { ...secret.metadata, ownerReferences: [] } });
     const { view, secrets, foreign, own } = await store.read();
     expect(view.certificates).toBeNull();
     expect(Object.keys(secrets)).toEqual(['authority']);
-    expect(foreign.map(({ metadata }) => metadata.name)).toEqual(['logs-tls']);
+    expect(foreign.map(({ metadata }) => metadata.name)).toEqual(['logs-brokers-tls']);
     expect(own).toBeNull();
   });
 

@@ -206,10 +206,10 @@ describe('certificates of a cluster that runs', () => {
   });
 
   test('leave Secrets of others alone, and say so', () => {
-    const foreign = [{ kind: 'Secret', name: 'tm-ca', isLeaving: false }];
+    const foreign = [{ kind: 'Secret', name: 'tm-brokers-ca', isLeaving: false }];
     const taken = seen({ ...NEW, change: { ...NEW.change, foreign } });
     expect(actionsOf(decide(taken, NOW_MS)).map(({ kind }) => kind)).toEqual(['write-status']);
-    expect(refusalOf(taken)).toMatch(/^NameTaken: Secret tm-ca /);
+    expect(refusalOf(taken)).toMatch(/^NameTaken: Secret tm-brokers-ca /);
   });
 
   test('are told where they cannot be read, and nothing is made', () => {
@@ -263,7 +263,7 @@ describe('an authority that is lost', () => {
   test.each(lost)('%s is told, and no other is made', (_, tls) => {
     expect(changes(seen({ tls }))).toEqual([]);
     const refusal = refusalOf(seen({ tls }));
-    expect(refusal).toMatch(/^CertificateAuthorityLost: Secret default\/tm-ca /);
+    expect(refusal).toMatch(/^CertificateAuthorityLost: Secret default\/tm-brokers-ca /);
     expect(refusal).toContain('annotation tidemark.dev/new-certificate-authority: old');
     expect(refusal).toContain('end 2027-02-20T12:00:00Z');
     const { status } = decide(seen({ tls, status: STATUS }), NOW_MS);

@@ -170,7 +170,7 @@ describe('buildPodTemplate()', () => {
   it('mounts certificates as a directory, so that new ones reach a pod that runs', () => {
     const { spec } = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Enabled');
     expect(spec['volumes']).toEqual([
-      { name: 'tls', secret: { secretName: 'logs-tls', defaultMode: 0o440 } },
+      { name: 'tls', secret: { secretName: 'logs-brokers-tls', defaultMode: 0o440 } },
     ]);
     const [container] = spec['containers'] as { volumeMounts: unknown[] }[];
     expect(container?.volumeMounts).toContainEqual({
