@@ -40,6 +40,8 @@ export interface Config {
   /** Null: none. */
   readonly tls: TlsPaths | null;
   readonly internalTls: TlsPaths | null;
+  /** Where that is not null. */
+  readonly internalTlsMode: InternalTlsMode;
   /** Of the listener for clients; null: nobody is asked who they are. */
   readonly auth: AuthOptions | null;
   /** Patterns of principals that may do everything. */
@@ -84,6 +86,10 @@ const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::'];
 const INTERNAL_LISTEN: Address = { host: '127.0.0.1', port: 9_643 };
 
 /** Text. */
+/** From plaintext among brokers to TLS, in their order. */
+const INTERNAL_TLS_MODES = ['allow', 'prefer', 'require'] as const;
+export type InternalTlsMode = (typeof INTERNAL_TLS_MODES)[number];
+
 export const TEXT_OPTIONS = {
   id: 'number of this broker, 0 or greater; or `auto`: the number at the end of the host name',
   data: 'data directory',
@@ -100,6 +106,8 @@ export const TEXT_OPTIONS = {
     'certificate for other brokers, a PEM file, with the URI tidemark://<cluster-id>/broker/<id>; empty: no TLS among brokers',
   'internal-tls-key': 'private key of that certificate, a PEM file',
   'internal-tls-ca': 'authorities of the certificates of brokers and operator, a PEM file',
+  'internal-tls-mode':
+    'allow: take plaintext beside TLS, and dial plaintext; prefer: take both, and dial TLS; require: TLS alone; the first two lead brokers that run from plaintext to TLS; default require',
   auth: `how clients are known, separated by commas: ${AUTH_METHODS.join(', ')}; or none, and then everybody may do everything; default none`,
   'auth-tokens-file':
     'static tokens, a file of lines "name sha256-of-the-token"; read again when it changes',
@@ -179,6 +187,7 @@ export function readConfig(
       text,
       faults,
     ),
+    internalTlsMode: readInternalTlsMode(text, faults),
     auth: readAuth(text, faults),
     authAdministrators: readPrincipals('auth-administrators', text, faults),
     rack: text('rack'),
@@ -295,6 +304,18 @@ function readTls(
     if (text(flag) === '')
       faults.push(`${flag} is missing, must be given with ${given.join(' and ')}`);
   return { cert, key, ca: ca === '' ? null : ca };
+}
+
+/** Without certificates there is nothing to take beside plaintext. */
+function readInternalTlsMode(text: Text, faults: string[]): InternalTlsMode {
+  const given = text('internal-tls-mode');
+  if (given === '') return 'require';
+  if (text('internal-tls-cert') === '')
+    faults.push('internal-tls-mode is given, must be given with internal-tls-cert only');
+  const mode = INTERNAL_TLS_MODES.find((each) => each === given);
+  if (mode === undefined)
+    faults.push(`internal-tls-mode is '${given}', must be one of ${INTERNAL_TLS_MODES.join(', ')}`);
+  return mode ?? 'require';
 }
 
 /** A broker that others cannot reach would join nothing, and say only that it waits. */

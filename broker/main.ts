@@ -98,7 +98,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     },
     'listening',
   );
-  if (config.internalTls === null && !isLoopback(config.internalListen.host))
+  if (!isInternalSecure(config) && !isLoopback(config.internalListen.host))
     onFact('internal-listener-open', { host: config.internalListen.host });
   // Written now, not at exit: a broker that is killed has no exit. The next start then skips the
   // compiler: half the time, 20 MB less.
@@ -129,8 +129,18 @@ function doorsOf(broker: Broker, config: Config, onFact: OnFact, logger: Logger)
   const tellAudit: OnFact = (event, fields) => {
     audit[EVENTS[event].level](fields, event);
   };
-  const isInternalTls = config.internalTls !== null;
-  return openDoors({ ...config, broker, isInternalTls, onFact, tellAudit });
+  return openDoors({
+    ...config,
+    broker,
+    isInternalTls: isInternalSecure(config),
+    onFact,
+    tellAudit,
+  });
+}
+
+/** Is everybody authenticated at the internal listener? */
+function isInternalSecure({ internalTls, internalTlsMode }: Config): boolean {
+  return internalTls !== null && internalTlsMode === 'require';
 }
 
 interface Around {

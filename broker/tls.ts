@@ -31,7 +31,7 @@ interface Listener {
 
 /** Rejects with INVALID_ARGUMENT where files cannot be used: they are told by name. */
 export async function openTls(
-  { brokerId, clusterId, tls, internalTls }: Config,
+  { brokerId, clusterId, tls, internalTls, internalTlsMode }: Config,
   onFact: OnFact,
 ): Promise<BrokerTls> {
   // What a client knows may be older than TLS 1.3; brokers are all of ours.
@@ -52,9 +52,18 @@ export async function openTls(
   );
   return {
     client: client === null ? {} : { credentials: client.credentials },
-    internal: internal === null ? {} : { credentials: internal.credentials, clusterId },
+    internal:
+      internal === null
+        ? {}
+        : {
+            credentials: internal.credentials,
+            clusterId,
+            takesPlaintext: internalTlsMode !== 'require',
+          },
     peers:
-      internal === null ? null : new InternalTls(clusterId, () => internal.files.material.context),
+      internal === null || internalTlsMode === 'allow'
+        ? null
+        : new InternalTls(clusterId, () => internal.files.material.context),
     certificates: () =>
       listeners.map(({ listener, files }) => ({
         listener,

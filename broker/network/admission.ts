@@ -18,17 +18,21 @@ interface Call {
 
 type Handler = (call: unknown, ...rest: unknown[]) => unknown;
 
-/** Handlers that are reached only by who may. Throws REFUSED into the call. */
+/**
+ * Handlers that are reached only by who may. Throws REFUSED into the call.
+ *
+ * @param takesPlaintext who comes without TLS may do all: it is on the way to TLS
+ */
 export function admitting<Implementation extends UntypedServiceImplementation>(
   definition: ServiceDefinition<Implementation>,
   implementation: Implementation,
-  clusterId: string,
+  { clusterId, takesPlaintext }: { readonly clusterId: string; readonly takesPlaintext: boolean },
 ): Implementation {
   const handlers = Object.entries(definition as ServiceDefinition).flatMap(([name, { path }]) => {
     const handler = implementation[name] as Handler | undefined;
     if (handler === undefined) return [];
     const judged: Handler = (call, ...rest) => {
-      judge(path, callerOf(call), clusterId);
+      if (!takesPlaintext || namesOf(call) !== null) judge(path, callerOf(call), clusterId);
       return handler(call, ...rest);
     };
     return [[name, judged]];

@@ -1,6 +1,6 @@
 /** One listener of a broker: hosts services, and knows nothing of what they do. */
 import { lookup } from 'node:dns/promises';
-import { createServer, isIP, type Server as NetServer } from 'node:net';
+import { createServer, isIP, type Server as NetServer, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import {
   type ConnectionInjector,
@@ -40,7 +40,12 @@ export interface ServerSecurity {
   readonly credentials?: ServerCredentials;
   /** Only brokers and the operator of this cluster may call: see `admission.ts`. */
   readonly clusterId?: string;
+  /** Beside TLS, and told from it by the first byte of a connection. Default: no. */
+  readonly takesPlaintext?: boolean;
 }
+
+/** Of TLS: a record of the handshake (RFC 8446, 5.1). HTTP/2 begins with a letter. */
+const TLS_HANDSHAKE = 0x16;
 
 type Handler = (call: { getPeer(): string }, ...rest: unknown[]) => unknown;
 
@@ -83,9 +88,11 @@ export class GrpcServer {
     definition: ServiceDefinition<Implementation>,
     implementation: Implementation,
   ): void {
-    const { clusterId } = this.#security;
+    const { clusterId, takesPlaintext = false } = this.#security;
     const judged =
-      clusterId === undefined ? implementation : admitting(definition, implementation, clusterId);
+      clusterId === undefined
+        ? implementation
+        : admitting(definition, implementation, { clusterId, takesPlaintext });
     const service = guarded(definition, this.#counting(judged), this.#report);
     for (const { path, requestStream, responseStream } of Object.values<ServiceDefinition[string]>(
       definition as ServiceDefinition,
@@ -99,13 +106,18 @@ export class GrpcServer {
    * Rejects when it is taken.
    */
   async listen({ host, port }: Address): Promise<number> {
-    const credentials = this.#security.credentials ?? ServerCredentials.createInsecure();
-    const injector = this.#server.createConnectionInjector(credentials);
+    const { credentials, takesPlaintext = false } = this.#security;
+    const plain = ServerCredentials.createInsecure();
+    const injector = this.#server.createConnectionInjector(credentials ?? plain);
+    const open = takesPlaintext ? this.#server.createConnectionInjector(plain) : null;
     this.#sweep = setInterval(() => this.#connections.sweep(), SWEEP_MS).unref();
     let bound = port;
     try {
       for (const address of await addressesOf(host))
-        bound = await this.#listenOn(address, bound, injector);
+        bound = await this.#listenOn(address, bound, (socket) => {
+          if (open === null) injector.injectConnection(socket);
+          else injectByFirstByte(socket, injector, open);
+        });
     } catch (error) {
       throw new BrokerError(
         'INTERNAL',
@@ -136,9 +148,9 @@ export class GrpcServer {
   }
 
   /** Connections are taken here and not by gRPC, so that one too many costs nothing. */
-  #listenOn(host: string, port: number, injector: ConnectionInjector): Promise<number> {
+  #listenOn(host: string, port: number, inject: (socket: Socket) => void): Promise<number> {
     const listener = createServer((socket) => {
-      if (this.#connections.accept(socket)) injector.injectConnection(socket);
+      if (this.#connections.accept(socket)) inject(socket);
     });
     this.#listeners.push(listener);
     return new Promise((resolve, reject) => {
@@ -178,6 +190,27 @@ export class GrpcServer {
     });
     return Object.fromEntries(handlers) as unknown as Implementation;
   }
+}
+
+/** Whoever says nothing is closed as any connection without a call is. */
+function injectByFirstByte(
+  socket: Socket,
+  tls: ConnectionInjector,
+  open: ConnectionInjector,
+): void {
+  const fail = (): void => void socket.destroy();
+  socket.once('error', fail);
+  const look = (): void => {
+    const first = socket.read() as Buffer | null;
+    if (first === null) return;
+    socket.off('readable', look);
+    socket.off('error', fail);
+    // In one piece: Node 26 gives a session one piece after another, also when the first has ended
+    // it, and then the process ends.
+    socket.unshift(first);
+    (first[0] === TLS_HANDSHAKE ? tls : open).injectConnection(socket);
+  };
+  socket.on('readable', look);
 }
 
 /** All that a name stands for, as it resolves here. */

@@ -89,7 +89,12 @@ describe('options of a broker', () => {
     expect(readConfig([...argv, '--cluster-id', CLUSTER_ID], {})).toMatchObject({
       tls: { cert: 'a', key: 'b', ca: null },
       internalTls: { cert: 'c', key: 'd', ca: 'e' },
+      internalTlsMode: 'require',
     });
+    for (const mode of ['allow', 'prefer', 'require'])
+      expect(
+        readConfig([...argv, '--cluster-id', CLUSTER_ID, '--internal-tls-mode', mode], {}),
+      ).toMatchObject({ internalTlsMode: mode });
   });
 
   it.each([
@@ -105,6 +110,13 @@ describe('options of a broker', () => {
       faults: [
         'cluster-id is missing, must be a UUID where brokers use TLS (internal-tls-cert)',
         'internal-tls-ca is missing, must be given with internal-tls-cert',
+      ],
+    },
+    {
+      argv: ['--internal-tls-mode', 'none'],
+      faults: [
+        'internal-tls-mode is given, must be given with internal-tls-cert only',
+        "internal-tls-mode is 'none', must be one of allow, prefer, require",
       ],
     },
   ])('refuse half of TLS: $argv', ({ argv, faults }) => {
