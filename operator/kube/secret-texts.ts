@@ -19,7 +19,7 @@ export function dataOf(
     .filter(([, text]) => text !== '')
     .map(([file, text]) => [file, Buffer.from(text).toString('base64')] as const);
   const wanted = new Set(data.map(([file]) => file));
-  const surplus = Object.keys((live?.['data'] ?? {}))
+  const surplus = Object.keys(live?.['data'] ?? {})
     .filter((file) => !wanted.has(file) && textOf(live, file) !== '')
     .map((file) => [file, ''] as const);
   return Object.fromEntries([...data, ...surplus]);

@@ -27,6 +27,7 @@ const BROKER: BrokerSource = {
 const COSTS = {
   budget: { bytes: 0, streams: 0, limits: { bytes: 1 }, connections: () => 0 },
   pressure: { totals: () => [] },
+  quotas: { totals: () => [] },
 };
 
 /** Names of series, those of histograms with their endings. */

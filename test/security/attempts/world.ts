@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { Client, credentials, Metadata, type StatusObject, status as Status } from '@grpc/grpc-js';
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
-import { newAuthority, newCertificate } from '../../../local/certificates.ts';
+import { newAuthority, newCertificate } from '../../../process/certificates.ts';
 import { AdminServiceService } from '../../../proto/gen/tidemark/v1/admin.ts';
 import {
   AckLevel,
