@@ -69,7 +69,11 @@ export class VictimBroker {
   private constructor(config: Config) {
     this.#config = config;
     this.budget = new Budget(budgetLimits(config, thisMachine()));
-    this.pressure = new PressureLog(() => {}, systemClock, () => {});
+    this.pressure = new PressureLog(
+      () => {},
+      systemClock,
+      () => {},
+    );
   }
 
   /** @param args further options of it */

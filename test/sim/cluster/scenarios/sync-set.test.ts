@@ -1,6 +1,9 @@
 /** Who must hold a record before it is acknowledged, and what late requests may do to that. */
 import { describe, expect, it } from 'vitest';
-import { type AlterSyncSet, DecideRequest } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
+import {
+  type AlterSyncSet,
+  DecideRequest,
+} from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { hostName } from '../sim-broker.ts';
 import { keptTopic, onStage, type Stage } from '../stage.ts';
 

@@ -12,9 +12,13 @@ describe('PressureLog', () => {
       return () => undefined;
     };
     const clock = { ...systemClock, after };
-    const log = new PressureLog((event, fields) => facts.push({ event, ...fields }), clock, () => {
-      collected += 1;
-    });
+    const log = new PressureLog(
+      (event, fields) => facts.push({ event, ...fields }),
+      clock,
+      () => {
+        collected += 1;
+      },
+    );
     for (let each = 0; each < 5; each += 1) log.refused('call', 'memory', '10.0.0.1');
     log.refused('connection', 'connections', '10.0.0.2');
     log.closed('memory', '10.0.0.3', 77);
