@@ -30,7 +30,7 @@ import { ProducerFence } from './partitions/producer-fence.ts';
 import { Replicas } from './partitions/replicas.ts';
 import type { Replica, ReplicaHost } from './partitions/replica.ts';
 import { RetentionDriver } from './partitions/retention-driver.ts';
-import { SyncSetChanges } from './partitions/sync-set-changes.ts';
+import { ChangeRequests } from './partitions/change-requests.ts';
 import type { Watchers } from './watchers.ts';
 
 /** What a member tells the broker around it. */
@@ -73,7 +73,7 @@ export class Member {
   readonly #admission: FollowerAdmission;
   readonly #retention: RetentionDriver;
   readonly #seat: ControllerSeat;
-  readonly #changes: SyncSetChanges;
+  readonly #changes: ChangeRequests;
   readonly #orderlyStop: OrderlyStop;
   readonly #producerFence = new ProducerFence(
     () => this.quorum.image,
@@ -132,7 +132,7 @@ export class Member {
       quorum: this.quorum,
       inspectLocal: (inspection, deadlineMs) => this.#admission.inspect(inspection, deadlineMs),
     });
-    this.#changes = new SyncSetChanges({
+    this.#changes = new ChangeRequests({
       clock: options.clock,
       image: () => this.quorum.image,
       sender: () => ({ brokerId: options.brokerId, brokerEpoch: this.lifecycle.brokerEpoch }),

@@ -3,6 +3,7 @@ import type { Mutation } from './types.ts';
 
 const ELECTION = 'broker/metadata/leader-election.ts';
 const SYNC_SET = 'broker/metadata/controller/sync-set.ts';
+const SEAT = 'broker/runtime/controller/controller-seat.ts';
 const REGISTRATION = 'broker/metadata/controller/registration.ts';
 const LOG_ELECTIONS = 'broker/metadata/controller/leadership/log-elections.ts';
 
@@ -70,6 +71,19 @@ export const METADATA: readonly Mutation[] = [
       },
     ],
     caughtBy: [{ level: 'unit', file: 'test/unit/broker/metadata/controller/sync-sets.test.ts' }],
+  },
+  {
+    id: 'later-refusals-of-many-are-certain',
+    rule: 'rule 12',
+    what: 'of many changes asked for again, those refused count as refused for certain',
+    edits: [
+      {
+        file: SEAT,
+        find: 'return isUncertain ? withUncertainOutcomes(decision) : decision;',
+        replace: 'return decision;',
+      },
+    ],
+    caughtBy: [{ level: 'scenario', file: 'test/scenario/sync-set/late-attempt.test.ts' }],
   },
   {
     id: 'controller-that-is-behind-refuses',

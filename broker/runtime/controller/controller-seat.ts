@@ -24,13 +24,14 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 /**
  * Requests that name what they change, so that an attempt which arrives late changes nothing that
  * was decided since: a registration names its start, a heartbeat states how the sender is now and
- * is soon followed by another, a change of (S, q) names the epochs that it compares, a new topic
+ * is soon followed by another, changes of (S, q) name the epochs that they compare, a new topic
  * its id. No other request is repeated after an attempt that may have left.
  */
 const NAMED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'register',
   'heartbeat',
   'alter-sync-set',
+  'alter-sync-sets',
   'create-topic',
 ]);
 /** Pause between tries to find the controller. */
@@ -85,7 +86,8 @@ export class ControllerSeat {
     let isUncertain = false;
     for (;;) {
       try {
-        return await this.#decideOnce(request, Math.max(1, end - clock.monotonicMs()));
+        const decision = await this.#decideOnce(request, Math.max(1, end - clock.monotonicMs()));
+        return isUncertain ? withUncertainOutcomes(decision) : decision;
       } catch (error) {
         if (!(error instanceof BrokerError)) throw error;
         isUncertain ||= error.effect === 'unknown';
@@ -209,4 +211,13 @@ function uncertain(error: BrokerError): BrokerError {
     { ...error.details, effect: 'unknown' },
     error,
   );
+}
+
+/** The same for each of many changes that is refused. */
+function withUncertainOutcomes(decision: Decision): Decision {
+  if (decision.kind !== 'alter-sync-sets') return decision;
+  const outcomes = decision.outcomes.map((outcome) =>
+    outcome instanceof BrokerError ? uncertain(outcome) : outcome,
+  );
+  return { ...decision, outcomes };
 }

@@ -1,7 +1,7 @@
 /**
- * A leader's replica, the way to the controller and the controller itself, all three real: only the
- * wire between them, the disk and the metadata quorum are played. Each attempt of a request is
- * answered as the test says, and may be delivered, again or for the first time, whenever it says.
+ * A leader's replica, the way to the controller and the controller itself, all real: only the wire
+ * between them, the disk and the metadata quorum are played. Each attempt of a request is answered
+ * as the test says, and may be delivered, again or for the first time, whenever it says.
  */
 import { setImmediate } from 'node:timers/promises';
 import { BrokerError } from '../../../base/errors.ts';
@@ -17,13 +17,13 @@ import type {
 } from '../../../broker/replication/types.ts';
 import { ControllerSeat } from '../../../broker/runtime/controller/controller-seat.ts';
 import type { ControllerSeatOptions } from '../../../broker/runtime/controller/controller-seat.ts';
+import { ChangeRequests } from '../../../broker/runtime/partitions/change-requests.ts';
 import { assignmentOf } from '../../../broker/runtime/partitions/assignment.ts';
 import { Bench } from '../../unit/broker/metadata/controller/bench.ts';
 import { FakeClock } from '../../unit/broker/runtime/fake-clock.ts';
 import { header } from '../../unit/broker/replication/header.ts';
 
 const CONTROLLER = 9;
-const DEADLINE_MS = 2_000;
 
 /** What becomes of one attempt on its way. */
 export type Fate = 'delivered' | 'lost' | 'answer-lost';
@@ -39,7 +39,7 @@ export class Joined {
   readonly attempts: ControllerRequest[] = [];
   /** Fates of the attempts to come; the last one stands for all others. */
   fates: Fate[] = ['delivered'];
-  readonly #seat: ControllerSeat;
+  readonly #requests: ChangeRequests;
   #requestId = 0;
   #writeId = 0;
 
@@ -47,7 +47,16 @@ export class Joined {
   constructor(image: MetadataImage, self: number) {
     this.self = self;
     this.bench = new Bench(image);
-    this.#seat = newSeat(this.clock, self, (request) => this.#attempt(request));
+    const seat = newSeat(this.clock, self, (request) => this.#attempt(request));
+    this.#requests = new ChangeRequests({
+      clock: this.clock,
+      image: () => this.bench.image,
+      sender: () => ({
+        brokerId: self,
+        brokerEpoch: this.bench.image.brokers.get(self)?.brokerEpoch ?? 0,
+      }),
+      decide: (request, deadlineMs) => seat.decide(request, deadlineMs),
+    });
     this.partition = new Partition(
       {
         self,
@@ -110,11 +119,14 @@ export class Joined {
 
   /** Time passes, with answers in between. */
   async pass(ms: number): Promise<void> {
+    this.clock.settle();
+    await setImmediate();
     for (let step = 0; step < ms; step += 10) {
       this.clock.advance(10);
       await setImmediate();
     }
     this.step({ kind: 'tick', nowMs: this.clock.nowMs });
+    this.clock.settle();
     await setImmediate();
   }
 
@@ -126,20 +138,11 @@ export class Joined {
   #propose(proposal: SyncSetProposal): void {
     this.proposals.push(proposal);
     const { proposalId, leaderEpoch, partitionEpoch, change } = proposal;
-    const request: ControllerRequest = {
-      kind: 'alter-sync-set',
-      brokerId: this.self,
-      brokerEpoch: this.bench.image.brokers.get(this.self)?.brokerEpoch ?? 0,
-      topicId: 't',
-      partition: 0,
-      leaderEpoch,
-      partitionEpoch,
-      change,
-    };
     const result = (error: BrokerError | null): void => {
       this.step({ kind: 'sync-set-result', leaderEpoch, proposalId, error });
     };
-    this.#seat.decide(request, DEADLINE_MS).then(
+    const asked = { topicId: 't', partition: 0, leaderEpoch, partitionEpoch, change };
+    this.#requests.propose(asked).then(
       () => {
         result(null);
       },

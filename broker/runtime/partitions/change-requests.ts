@@ -20,7 +20,7 @@ import type { MetadataImage } from '../../metadata/types.ts';
 const SINGLES_MAX = 16;
 const DEADLINE_MS = 2_000;
 
-export interface SyncSetChangesOptions {
+export interface ChangeRequestsOptions {
   readonly clock: Pick<Clock, 'soon'>;
   readonly image: () => MetadataImage;
   /** Who asks, as it is registered now. */
@@ -34,12 +34,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export class SyncSetChanges {
-  readonly #options: SyncSetChangesOptions;
+export class ChangeRequests {
+  readonly #options: ChangeRequestsOptions;
   #waiting: Waiting[] = [];
   #isAsking = false;
 
-  constructor(options: SyncSetChangesOptions) {
+  constructor(options: ChangeRequestsOptions) {
     this.#options = options;
   }
 

@@ -8,7 +8,7 @@ import type {
   SyncSetChange,
 } from '../../../../../broker/metadata/controller-types.ts';
 import { LEVEL_OF_CHANGES } from '../../../../../broker/metadata/features.ts';
-import { SyncSetChanges } from '../../../../../broker/runtime/partitions/sync-set-changes.ts';
+import { ChangeRequests } from '../../../../../broker/runtime/partitions/change-requests.ts';
 import { FakeClock } from '../fake-clock.ts';
 
 interface Asked {
@@ -21,7 +21,7 @@ function bench(featureLevel = LEVEL_OF_CHANGES) {
   const clock = new FakeClock();
   const asked: Asked[] = [];
   const settled: [number, string][] = [];
-  const changes = new SyncSetChanges({
+  const changes = new ChangeRequests({
     clock,
     image: () => ({ ...emptyImage(), featureLevel }),
     sender: () => ({ brokerId: 1, brokerEpoch: 7 }),
@@ -64,7 +64,7 @@ const outcomes = (...list: (number | BrokerError)[]): Decision => ({
   outcomes: list,
 });
 
-describe('SyncSetChanges', () => {
+describe('ChangeRequests', () => {
   it('asks once for what comes in one turn, and then for what waited meanwhile', async () => {
     const { asked, settled, propose, settle } = bench();
     for (const partition of [0, 1, 2]) propose(partition);
