@@ -36,6 +36,8 @@ import { StreamHold, type ThrottledCall } from './stream-hold.ts';
 
 /** Longest wait of a plain call for its turn. */
 const WAIT_MS_MAX = 1_000;
+/** Longest pause that is advised: a quota may be raised before a debt of months is paid. */
+const ADVICE_MS_MAX = 60_000;
 /** Pause between events about one quota. */
 const TELL_MS = 10_000;
 /** Least window that a producer is told: room for a batch of the usual size. */
@@ -262,7 +264,7 @@ export class Throttle {
     return new BrokerError(
       'OVERLOADED',
       `${principal} is over its quota of ${String(limit)} ${QUOTA_WORDS[name]} a second at this broker; there is room in ${String(waitMs)} ms`,
-      { retryAfterMs: waitMs },
+      { retryAfterMs: Math.min(waitMs, ADVICE_MS_MAX) },
     );
   }
 

@@ -30,6 +30,8 @@ const ERROR_TYPE_URL = 'type.googleapis.com/tidemark.v1.Error';
  * details must both fit.
  */
 const MESSAGE_UNITS_MAX = 1_000;
+/** Of a uint32. */
+const RETRY_AFTER_MS_MAX = 0xffff_ffff;
 
 /** Words of a status, as far as they fit. */
 export function boundedText(text: string): string {
@@ -84,7 +86,7 @@ export function errorToMessage(error: BrokerError): ErrorMessage {
     code: error.code,
     message: boundedText(error.message),
     retry: ADVICE[error.retry],
-    retryAfterMs: details.retryAfterMs ?? 0,
+    retryAfterMs: Math.min(details.retryAfterMs ?? 0, RETRY_AFTER_MS_MAX),
     leader: idOrAbsent(details.leader),
     leaderEpoch: details.leaderEpoch,
     controller: idOrAbsent(details.controller),

@@ -139,6 +139,19 @@ describe('Throttle', () => {
     expect(done).toEqual(['initProducer']);
   });
 
+  it('refuses whoever owes for months, and advises to look again within a minute', () => {
+    limit({ principal: 'token:a', appendBytesPerSecond: 1 });
+    const call = new FakeCall('token:a');
+    ask('produce', call);
+    call.emit('data', batch(16_000_000));
+    let failure: unknown = null;
+    void handlers['append']?.(new FakeCall('token:a', records(1)), (given) => (failure = given));
+    const error = errorFromStatus(failure as StatusObject);
+    expect(error).toMatchObject({ code: 'OVERLOADED', effect: 'none', retry: 'same' });
+    expect(error.details.retryAfterMs).toBe(60_000);
+    expect(error.message).toContain('room in 16000000000 ms');
+  });
+
   it('makes nobody wait beyond the deadline', () => {
     limit({ principal: 'token:a', adminCallsPerSecond: 2 });
     const calls = Array.from({ length: 3 }, () => new FakeCall('token:a'));

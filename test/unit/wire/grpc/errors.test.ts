@@ -59,6 +59,15 @@ describe('errorToStatus()', () => {
   });
 });
 
+describe('errorToMessage()', () => {
+  it('bounds a pause to what its field holds', () => {
+    const told = errorToMessage(new BrokerError('OVERLOADED', 'later', { retryAfterMs: 2 ** 53 }));
+    expect(told.retryAfterMs).toBe(2 ** 32 - 1);
+    const failure = errorToStatus(new BrokerError('OVERLOADED', 'later', { retryAfterMs: 1e300 }));
+    expect(errorFromStatus(failure).details.retryAfterMs).toBe(2 ** 32 - 1);
+  });
+});
+
 describe('errorFromStatus()', () => {
   it.each([
     { name: 'no connection', code: Status.UNAVAILABLE, expected: 'UNREACHABLE' },
