@@ -24,8 +24,13 @@ export interface CertificateTerms {
   /** DNS names, IPv4 addresses and URIs. */
   readonly names?: readonly string[];
   readonly days?: number;
-  /** From when on it counts, less {@link BACKDATED_MS}; milliseconds since 1970. Default: now. */
+  /**
+   * When its days begin, in milliseconds since 1970; it counts from {@link BACKDATED_MS} before.
+   * Default: now.
+   */
   readonly fromMs?: number;
+  /** It counts from then on as well, where that is earlier: `fromMs` may be of a wrong clock. */
+  readonly sinceMs?: number | undefined;
 }
 
 const DAY_MS = 86_400_000;
@@ -109,7 +114,7 @@ function newKey(): { readonly publicKey: Buffer; readonly privateKey: string } {
 }
 
 function signed(
-  { commonName, days = DAYS_DEFAULT, fromMs = Date.now() }: CertificateTerms,
+  { commonName, days = DAYS_DEFAULT, fromMs = Date.now(), sinceMs = Infinity }: CertificateTerms,
   publicKey: Buffer,
   extensions: readonly Buffer[],
   issuer: { readonly commonName: string; readonly key: string },
@@ -121,7 +126,7 @@ function signed(
     serialNumber(),
     algorithm,
     name(issuer.commonName),
-    sequence(time(fromMs - BACKDATED_MS), time(fromMs + days * DAY_MS)),
+    sequence(time(Math.min(fromMs - BACKDATED_MS, sinceMs)), time(fromMs + days * DAY_MS)),
     name(commonName),
     publicKey,
     tlv(TAG.extensions, sequence(...extensions)),

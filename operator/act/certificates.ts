@@ -12,6 +12,7 @@ import {
   trustSecretName,
 } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
+import { AUTHORITY_DAYS, LEAF_DAYS } from '../decide/certificates.ts';
 import { timeText } from '../decide/step.ts';
 import type { Action } from '../decide/types.ts';
 import { dataOf, textOf } from '../kube/secret-texts.ts';
@@ -25,10 +26,6 @@ import {
 } from '../objects/secret-files.ts';
 import { buildSecret, type SecretManifest } from '../objects/secrets.ts';
 import { type KeyedCertificate, newAuthority, newCertificate } from '../../process/certificates.ts';
-
-/** Both are renewed when two thirds are over: a year and a half, and a month, are left then. */
-const AUTHORITY_DAYS = 1_825;
-const LEAF_DAYS = 90;
 
 /** Actions that change a Secret. */
 export type SecretAction = Extract<
@@ -68,7 +65,9 @@ function authoritySecret(
   const standing = { [previous]: textOf(authority, previous), ...filesOf(authority, current) };
   const made = (files: typeof current | typeof next): Texts => {
     const commonName = `${cluster.metadata.name} ${timeText(atMs).replaceAll(/[-:]/g, '')}`;
-    return textsOf(files, newAuthority({ commonName, days: AUTHORITY_DAYS, fromMs: atMs }));
+    const sinceMs = madeAtMs(cluster);
+    const terms = { commonName, days: AUTHORITY_DAYS, fromMs: atMs, sinceMs };
+    return textsOf(files, newAuthority(terms));
   };
   const texts = ((): Texts => {
     switch (change) {
@@ -100,11 +99,13 @@ function certificatesSecret(
   const { name } = cluster.metadata;
   const kept = keep.map((brokerId) => filesOf(certificates, leafFiles(leafName(name, brokerId))));
   const issued = issue.map((brokerId) => {
-    const leaf = newCertificate(signerOf(authority), {
+    const { sinceMs, ...signer } = signerOf(authority);
+    const leaf = newCertificate(signer, {
       commonName: leafName(name, brokerId),
       names: [...hostsOf(cluster, brokerId), leafUri(clusterId, brokerId)],
       days: LEAF_DAYS,
       fromMs: atMs,
+      sinceMs,
     });
     return textsOf(leafFiles(leafName(name, brokerId)), leaf);
   });
@@ -134,12 +135,22 @@ function hostsOf({ metadata }: LogCluster, brokerId: number | null): string[] {
 
 function signerOf(
   authority: KubeObject | undefined,
-): KeyedCertificate & { readonly commonName: string } {
+): KeyedCertificate & { readonly commonName: string; readonly sinceMs: number } {
   const { cert, key } = AUTHORITY_FILES.current;
   const text = textOf(authority, cert);
+  const { subject, validFromDate } = new X509Certificate(text);
   // Of one name, as newAuthority makes it.
-  const commonName = new X509Certificate(text).subject.replace(/^CN=/, '');
-  return { cert: text, key: textOf(authority, key), commonName };
+  const commonName = subject.replace(/^CN=/, '');
+  return { cert: text, key: textOf(authority, key), commonName, sinceMs: validFromDate.getTime() };
+}
+
+/**
+ * By the API server's clock: all that is issued for it counts since then, so that nothing does
+ * harm that this machine's clock, when it is ahead, dates into the future.
+ */
+function madeAtMs({ metadata }: LogCluster): number | undefined {
+  const ms = Date.parse(metadata.creationTimestamp ?? '');
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 function textsOf(

@@ -29,6 +29,11 @@ import type {
 } from './types.ts';
 import { isForeign, replicasToRun } from './workload.ts';
 
+/** Both are renewed when a third is left: a year and a half, and a month. */
+export const AUTHORITY_DAYS = 1_825;
+export const LEAF_DAYS = 90;
+const DAY_MS = 86_400_000;
+
 const DOING = 'keeping certificates';
 /**
  * From the change of a Secret until every pod has it and its broker has read it: a kubelet takes
@@ -153,7 +158,8 @@ function issueDue(
     certificates !== null &&
     issue.length === 0 &&
     leaves.length === keep.length &&
-    isSameSet(trust, certificates.trusted);
+    isSameSet(trust, certificates.trusted) &&
+    isDated(certificates, signer, nowMs);
   // Without a signer there is nobody to issue any, and without any there is nobody to tell.
   if (isSame || (signer === null && certificates === null)) return null;
   const action = {
@@ -190,16 +196,35 @@ function certifiedIds(observation: Observation): number[] {
   return Array.from({ length: last }, (_, id) => id);
 }
 
-/** Two thirds of its life are over, or another authority signs by now; or a clock was wrong. */
-function isDue(leaf: LeafView, { id }: SignerView, nowMs: number): boolean {
-  return leaf.signer !== id || leaf.notBeforeMs > nowMs || isAged(leaf, nowMs);
-}
-
-function isAged(
-  { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
+/**
+ * Is it known how long all have had it? Else they are given the time anew. A time that is still to
+ * come was written by a clock that was ahead, unless the present one is behind.
+ */
+function isDated(
+  { changedAtMs }: CertificatesView,
+  signer: SignerView | null,
   nowMs: number,
 ): boolean {
-  return nowMs >= notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
+  const isBehind = signer !== null && signer.notBeforeMs > nowMs;
+  return isBehind || (changedAtMs !== null && changedAtMs <= nowMs);
+}
+
+/**
+ * A third of its time is left, or another authority signs by now. When it began says nothing: one
+ * that begins in the future is seen so by a clock that is behind, and what that would issue is over
+ * for everybody else.
+ */
+function isDue(leaf: LeafView, { id }: SignerView, nowMs: number): boolean {
+  return leaf.signer !== id || isAged(leaf, LEAF_DAYS, nowMs);
+}
+
+/** @param days that it has where it was made here; it may count since long before these began */
+function isAged(
+  { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
+  days: number,
+  nowMs: number,
+): boolean {
+  return nowMs >= notAfterMs - Math.min(days * DAY_MS, notAfterMs - notBeforeMs) / 3;
 }
 
 function authoritiesOf(authority: AuthorityView | null): string[] {
@@ -241,7 +266,8 @@ function followOn(
       ? change('retire', `Certificate authority ${listed(previous)} is trusted no more`)
       : NOTHING;
   }
-  if (current === null || (asked !== current.id && !isAged(current, nowMs))) return NOTHING;
+  if (current === null || (asked !== current.id && !isAged(current, AUTHORITY_DAYS, nowMs)))
+    return NOTHING;
   const why = asked === current.id ? 'as asked' : 'which is old';
   return change('succeed', `A certificate authority is to take the place of ${current.id}, ${why}`);
 }

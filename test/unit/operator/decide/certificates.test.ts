@@ -148,13 +148,37 @@ describe('certificates of a cluster that runs', () => {
       { notBeforeMs: NOW_MS - 60 * DAY_MS, notAfterMs: NOW_MS + 30 * DAY_MS },
     ],
     ['when they are over', { notBeforeMs: NOW_MS - 90 * DAY_MS, notAfterMs: NOW_MS - 1 }],
-    ['where a clock was ahead', { notBeforeMs: NOW_MS + 1 }],
     ['where another authority signed', { signer: 'other' }],
     ['where nobody knows who signed', { signer: null }],
   ])('are renewed %s, and only those', (_, change) => {
     const leaves = [leaf(0), leaf(1, change), leaf(2), leaf(null)];
     expect(changes(seen({ tls: { certificates: certificates({ leaves }) } }))).toEqual([
       issues({ issue: [1], keep: [0, 2, null] }),
+    ]);
+  });
+
+  test('stay as they are for a clock that is behind', () => {
+    const life = { notBeforeMs: NOW_MS + 1 };
+    const tls = {
+      authority: authority({ current: signer('old', life) }),
+      certificates: certificates({
+        changedAtMs: NOW_MS + 1,
+        leaves: [leaf(0, life), leaf(1, life), leaf(2, life), leaf(null, life)],
+      }),
+    };
+    expect(changes(seen({ tls }))).toEqual([]);
+  });
+
+  test('count since the LogCluster was made: that is no part of their time', () => {
+    const notBeforeMs = NOW_MS - 3_000 * DAY_MS;
+    const current = signer('old', { notBeforeMs, notAfterMs: NOW_MS + 609 * DAY_MS });
+    const leaves = [0, 1, 2, null].map((id) =>
+      leaf(id, { notBeforeMs, notAfterMs: NOW_MS + 31 * DAY_MS }),
+    );
+    const tls = { authority: authority({ current }), certificates: certificates({ leaves }) };
+    expect(changes(seen({ tls }))).toEqual([]);
+    expect(changes(seen({ tls }), NOW_MS + DAY_MS).map(({ kind }) => kind)).toEqual([
+      'apply-certificates',
     ]);
   });
 
@@ -368,8 +392,13 @@ describe('from one authority to the next', () => {
       ).toBe('');
   });
 
-  test('nothing goes on where it is not known since when it is trusted', () => {
-    expect(change(seen({ tls: waiting(aged, null), annotations: ASKED }))).toBe('');
+  test.each([
+    ['not known', null],
+    ['that of a clock that was ahead', NOW_MS + 1],
+  ])('all have the time to read it anew where since when is %s', (_, changedAtMs) => {
+    expect(changes(seen({ tls: waiting(aged, changedAtMs), annotations: ASKED }))).toEqual([
+      issues({}),
+    ]);
   });
 
   test('one that is over is left soon', () => {
