@@ -53,9 +53,12 @@ export interface SecretSource {
   ): Promise<KubeObject | undefined>;
 }
 
-/** Reads certificates of one cluster, and parses them again only where they have changed. */
+/**
+ * Reads certificates of one cluster, and parses them again only where they have changed, or it has:
+ * another may have taken its name before the Secrets of the one before are gone.
+ */
 export class CertificateReader {
-  #versions = '';
+  #readOf = '';
   #seen: CertificatesSeen | null = null;
 
   async read(
@@ -78,8 +81,8 @@ export class CertificateReader {
       const view = { fault: error.message, authority: null, certificates: null, trust: null };
       return { view, secrets: {}, foreign: [], own: null };
     }
-    const versions = found.map((each) => versionOf(each)).join(' ');
-    if (this.#seen === null || versions !== this.#versions) {
+    const readOf = [uid, clusterId, ...found.map(versionOf)].join(' ');
+    if (this.#seen === null || readOf !== this.#readOf) {
       const [authority, certificates, trust] = found.map((each) =>
         isControlledBy(each, uid) ? each : undefined,
       );
@@ -91,7 +94,7 @@ export class CertificateReader {
         ...(certificates === undefined ? {} : { certificates }),
         ...(trust === undefined ? {} : { trust }),
       };
-      this.#versions = versions;
+      this.#readOf = readOf;
       this.#seen = { ...viewOf(secrets, { name, clusterId }), secrets, foreign };
     }
     return this.#seen;

@@ -245,6 +245,18 @@ describe('certificates', () => {
     expect(await store.read(reader)).not.toBe(first);
   });
 
+  test('are those of somebody else once another LogCluster has the name', async () => {
+    const store = await made();
+    const reader = new CertificateReader();
+    expect((await store.read(reader)).foreign).toEqual([]);
+    const { view, secrets, foreign, own } = await store.read(reader, logCluster({}, { uid: 'x' }));
+    expect(view).toMatchObject({ authority: null, certificates: null });
+    expect([secrets, own, foreign.length]).toEqual([{}, null, 2]);
+    // Of another cluster's id none is good.
+    const { certificates } = (await store.read(reader, CLUSTER, CLUSTER_ID.replace('1', '2'))).view;
+    expect(certificates?.leaves).toEqual([]);
+  });
+
   test('in Secrets of others are not looked at', async () => {
     const store = await made();
     const secret = store.objects.get('logs-brokers-tls')!;
