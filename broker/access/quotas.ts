@@ -13,9 +13,14 @@ import {
 } from '../../base/quotas.ts';
 import { TokenBucket } from './token-bucket.ts';
 
-/** Buckets that are held apart. Beyond, principals share one for each thing that is limited. */
+/**
+ * Buckets that are held apart. Beyond, principals without a quota of their own share one for each
+ * thing that is limited.
+ */
 const BUCKETS_MAX = 10_000;
 const OTHERS = '';
+/** Pause between looks for buckets that are full again: it costs as many steps as there are. */
+const LOOK_MS = 1_000;
 
 interface Kept {
   readonly principal: string;
@@ -27,6 +32,7 @@ interface Kept {
 export class QuotaLedger {
   #quotas: ReadonlyMap<string, Quota> = new Map();
   readonly #kept = new Map<string, Kept>();
+  #lookAtMs = Number.NEGATIVE_INFINITY;
 
   /** Quotas by principal, as of now on. */
   setQuotas(nowMs: number, quotas: ReadonlyMap<string, Quota>): void {
@@ -62,7 +68,8 @@ export class QuotaLedger {
     if (kept !== undefined) return kept.bucket;
     const limit = this.limitOf(principal, name);
     if (limit === NO_LIMIT) return null;
-    const whose = this.#hasRoom(nowMs) ? principal : OTHERS;
+    const isNamed = this.#quotas.get(principal)?.[name] !== undefined;
+    const whose = isNamed || this.#hasRoom(nowMs) ? principal : OTHERS;
     const shared = this.#kept.get(`${name} ${whose}`);
     if (shared !== undefined) return shared.bucket;
     const bucket = new TokenBucket(limit, nowMs);
@@ -72,6 +79,8 @@ export class QuotaLedger {
 
   #hasRoom(nowMs: number): boolean {
     if (this.#kept.size < BUCKETS_MAX) return true;
+    if (nowMs < this.#lookAtMs) return false;
+    this.#lookAtMs = nowMs + LOOK_MS;
     for (const [key, { bucket }] of this.#kept) if (bucket.isFull(nowMs)) this.#kept.delete(key);
     return this.#kept.size < BUCKETS_MAX;
   }

@@ -76,4 +76,21 @@ describe('QuotaLedger', () => {
     ledger.take(10_000, 'token:latest', APPEND, 20);
     expect(ledger.waitMs(10_000, 'token:later', APPEND)).toBe(0);
   });
+
+  it('holds apart whoever has a quota of its own, however many others come', () => {
+    const stated = quotas(
+      { principal: '*', [APPEND]: 10 },
+      { principal: 'token:low', [APPEND]: 1 },
+      { principal: 'token:high', [APPEND]: 1_000 },
+    );
+    ledger.setQuotas(0, stated);
+    for (let at = 0; at < 10_000; at += 1) ledger.take(0, `token:${at}`, APPEND, 2_000);
+    ledger.take(0, 'token:low', APPEND, 5);
+    expect(ledger.waitMs(0, 'token:low', APPEND)).toBe(4_000);
+    ledger.take(0, 'token:high', APPEND, 2_000);
+    expect(ledger.waitMs(0, 'token:high', APPEND)).toBe(1_000);
+    // What others share is of the limit that they have.
+    ledger.take(0, 'token:late', APPEND, 20);
+    expect(ledger.waitMs(0, 'token:later', APPEND)).toBe(1_000);
+  });
 });
