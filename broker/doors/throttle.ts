@@ -153,8 +153,11 @@ export class Throttle {
         waitMs: () => this.#waitMs(principal, name),
         onHeld: (waitMs) => this.#delayed(principal, name, waitMs),
         onReleased: (heldMs) => this.#paid(name, heldMs),
-        // A producer that hears nothing takes its broker for dead.
-        onStillHeld: () => void write?.({ results: [], windowBytes: 0 }),
+        // A producer that hears nothing takes its broker for dead. For one that does not listen
+        // nothing is gathered, however long it waits.
+        onStillHeld: () => {
+          if (call.writableNeedDrain !== true) write?.({ results: [], windowBytes: 0 });
+        },
       });
       let ownBytes = 0;
       const windowNow = (): number => this.#windowOf(principal, name, ownBytes);

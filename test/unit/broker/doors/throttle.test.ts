@@ -18,6 +18,7 @@ class FakeCall extends EventEmitter {
   readonly request: unknown;
   readonly written: unknown[] = [];
   isPaused = false;
+  writableNeedDrain = false;
   deadline = Infinity;
 
   constructor(principal: string, request: unknown = {}) {
@@ -271,6 +272,21 @@ describe('Throttle', () => {
     call.emit('data', batch(400_000));
     clock.advance(1_000);
     expect(call.isPaused).toBe(false);
+  });
+
+  it('gathers nothing for a producer that waits and does not listen', () => {
+    limit({ principal: 'token:a', appendBytesPerSecond: 1 });
+    const call = new FakeCall('token:a');
+    ask('produce', call);
+    call.emit('data', batch(16_000_000));
+    clock.advance(1_000);
+    expect(call.written).toHaveLength(2);
+    call.writableNeedDrain = true;
+    clock.advance(100_000);
+    expect(call.written).toHaveLength(2);
+    call.writableNeedDrain = false;
+    clock.advance(1_000);
+    expect(call.written).toHaveLength(3);
   });
 
   it('gives a reader nothing more once it has had too much', () => {
