@@ -4,6 +4,7 @@
  */
 import type { CallOptions } from '../../../../wire/grpc/calls.ts';
 import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../../../base/clock.ts';
 import { systemClock } from '../../../../process/system-clock.ts';
 import { crc32 } from 'node:zlib';
 
@@ -226,7 +227,7 @@ export class FakeCluster {
 }
 
 export class FakeBroker implements BrokerApi {
-  readonly clock = systemClock;
+  clock: Clock = systemClock;
   readonly brokerId: number;
   readonly #cluster: FakeCluster;
   port = 0;
