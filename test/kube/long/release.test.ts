@@ -4,10 +4,10 @@
  */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ROOT } from '../cluster/harness/child.ts';
-import { when } from '../cluster/harness/wait.ts';
-import { useKube } from './harness.ts';
-import { OperatedCluster } from './operated.ts';
+import { ROOT } from '../../cluster/harness/child.ts';
+import { when } from '../../cluster/harness/wait.ts';
+import { useKube } from '../harness.ts';
+import { OperatedCluster } from '../operated.ts';
 
 const DEFINITIONS = ['logclusters.tidemark.dev', 'logtopics.tidemark.dev'];
 

@@ -1,10 +1,10 @@
 /** A node that is cordoned: its broker leads nothing by the time that a drain evicts it. */
 import { describe, expect, it } from 'vitest';
-import type { ListTopicsResponse } from '../../proto/gen/tidemark/v1/admin.ts';
-import { when } from '../cluster/harness/wait.ts';
-import { TOOLS_POD } from './objects.ts';
-import { useKube } from './harness.ts';
-import { OperatedCluster } from './operated.ts';
+import type { ListTopicsResponse } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { when } from '../../cluster/harness/wait.ts';
+import { TOOLS_POD } from '../objects.ts';
+import { useKube } from '../harness.ts';
+import { OperatedCluster } from '../operated.ts';
 
 describe('a cordoned node', () => {
   const scene = useKube(
