@@ -102,9 +102,7 @@ export class Volume {
 
   /** Reads up to the buffer's length. Returns the bytes read. */
   read(path: string, into: Uint8Array, position: number): Promise<number> {
-    return this.#gate.run(() =>
-      this.#readers.use(path, (file) => readFully(this.files, file, into, position)),
-    );
+    return this.#reading(path, (file) => readFully(this.files, file, into, position));
   }
 
   /**
@@ -112,12 +110,14 @@ export class Volume {
    * come: however many readers wait, only reads that run hold any.
    */
   readNew(path: string, length: number, position: number): Promise<Uint8Array> {
-    return this.#gate.run(() =>
-      this.#readers.use(path, async (file) => {
-        const bytes = Buffer.allocUnsafeSlow(length);
-        return bytes.subarray(0, await readFully(this.files, file, bytes, position));
-      }),
-    );
+    return this.#reading(path, async (file) => {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      return bytes.subarray(0, await readFully(this.files, file, bytes, position));
+    });
+  }
+
+  #reading<T>(path: string, work: (file: number) => Promise<T>): Promise<T> {
+    return this.#gate.run(() => this.#readers.use(path, work));
   }
 
   /** Makes written data durable. Its failure is the disk's, for want of space too (P3). */
