@@ -25,7 +25,7 @@ export const QUOTA_WORDS = {
  * From 1 to {@link QUOTA_PER_SECOND_MAX} a second, or {@link NO_LIMIT}. Absent: that of
  * {@link EACH_PRINCIPAL}, else of {@link QUOTA_DEFAULTS}.
  */
-export type QuotaLimits = { readonly [Name in QuotaName]?: number };
+export type QuotaLimits = { readonly [Name in QuotaName]?: number | undefined };
 
 export interface Quota extends QuotaLimits {
   readonly principal: string;

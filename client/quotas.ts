@@ -2,7 +2,7 @@
  * Quotas as programs state and read them: what one principal may ask of each broker in a second.
  * Checks what is handed in, and translates.
  */
-import { QUOTA_NAMES } from '../base/quotas.ts';
+import { statedLimits } from '../base/quotas.ts';
 import type { Quota as WireQuota } from '../proto/gen/tidemark/v1/quotas.ts';
 import { bound, named, optional, shape } from './check.ts';
 
@@ -52,8 +52,7 @@ export function quotaToWire(quota: Quota): WireQuota {
 
 /** Without what is not stated. */
 export function limitsFromWire(wire: Omit<WireQuota, 'principal'>): QuotaLimits {
-  const stated = QUOTA_NAMES.filter((name) => wire[name] !== undefined);
-  return Object.fromEntries(stated.map((name) => [name, wire[name]]));
+  return Object.fromEntries(statedLimits(wire));
 }
 
 export function quotaFromWire(wire: WireQuota): Quota {

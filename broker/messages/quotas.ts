@@ -7,11 +7,7 @@ import { presentField, textField } from './fields.ts';
 
 export function quotaField(message: QuotaMessage | undefined): Quota {
   const { principal, ...limits } = presentField('quota', message);
-  const stated = Object.entries(limits).filter(([, limit]) => limit !== undefined);
-  const quota = quotaOf(
-    textField('quota.principal', principal, PRINCIPAL_LENGTH_MAX),
-    Object.fromEntries(stated),
-  );
+  const quota = quotaOf(textField('quota.principal', principal, PRINCIPAL_LENGTH_MAX), limits);
   const faults = quotaFaults(quota);
   if (faults.length > 0) throw new BrokerError('INVALID_ARGUMENT', faults.join('; '));
   return quota;
