@@ -1,33 +1,7 @@
-import { EventEmitter } from 'node:events';
-import { Metadata } from '@grpc/grpc-js';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { StreamHold, type ThrottledCall } from '../../../../broker/doors/stream-hold.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
-
-/** A stream that keeps what is done to it. */
-class FakeStream extends EventEmitter implements ThrottledCall {
-  readonly metadata = new Metadata();
-  readonly written: unknown[] = [];
-  isPaused = false;
-  writableNeedDrain = false;
-
-  getDeadline(): number {
-    return Infinity;
-  }
-
-  pause(): void {
-    this.isPaused = true;
-  }
-
-  resume(): void {
-    this.isPaused = false;
-  }
-
-  write(message: unknown): boolean {
-    this.written.push(message);
-    return !this.writableNeedDrain;
-  }
-}
+import { FakeStream } from './fake-stream.ts';
 
 describe('StreamHold', () => {
   let clock: FakeClock;

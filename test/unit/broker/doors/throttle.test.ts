@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import { Metadata, type StatusObject } from '@grpc/grpc-js';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Quota } from '../../../../base/quotas.ts';
@@ -10,38 +9,16 @@ import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts'
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 import { errorFromStatus } from '../../../../wire/grpc/errors.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
+import { FakeStream } from './fake-stream.ts';
 
 type Handler = (call: FakeCall, answer: (failure: unknown, response?: unknown) => void) => unknown;
 
-class FakeCall extends EventEmitter {
-  readonly metadata: Metadata;
+class FakeCall extends FakeStream {
   readonly request: unknown;
-  readonly written: unknown[] = [];
-  isPaused = false;
-  writableNeedDrain = false;
-  deadline = Infinity;
 
   constructor(principal: string, request: unknown = {}) {
-    super();
-    this.metadata = setPrincipal(new Metadata(), principal);
+    super(setPrincipal(new Metadata(), principal));
     this.request = request;
-  }
-
-  getDeadline(): number {
-    return this.deadline;
-  }
-
-  pause(): void {
-    this.isPaused = true;
-  }
-
-  resume(): void {
-    this.isPaused = false;
-  }
-
-  write(message: unknown): boolean {
-    this.written.push(message);
-    return true;
   }
 }
 
