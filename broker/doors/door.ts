@@ -11,9 +11,7 @@ import {
   type Metadata,
   type MethodDefinition,
   type sendUnaryData,
-  type ServiceDefinition,
   type StatusObject,
-  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { assert } from '../../base/assert.ts';
 import type { Cancel } from '../../base/clock.ts';
@@ -24,6 +22,7 @@ import { accessOf, type MethodAccess } from '../access/methods.ts';
 import type { Rights } from '../access/rules.ts';
 import { failCall } from '../messages/handlers.ts';
 import { FORWARDED_HEADER, setPrincipal } from '../messages/principal.ts';
+import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { visible } from './answers.ts';
 import type { Audit, Caller } from './audit.ts';
@@ -94,34 +93,27 @@ export class Door {
   hostOf(server: ServiceHost): ServiceHost {
     return {
       add: (definition, implementation) => {
-        server.add(definition, this.#guarded(definition, implementation));
+        const judged = wrapHandlers<Handler, typeof implementation>(
+          definition,
+          implementation,
+          (handler, method) => this.#judged(handler, method),
+        );
+        server.add(definition, judged);
       },
     };
   }
 
-  #guarded<Implementation extends UntypedServiceImplementation>(
-    definition: ServiceDefinition<Implementation>,
-    implementation: Implementation,
-  ): Implementation {
-    const methods = Object.entries<MethodDefinition<unknown, unknown>>(
-      definition as ServiceDefinition,
-    );
-    const handlers = methods.flatMap(([name, method]) => {
-      const handler = implementation[name] as Handler | undefined;
-      if (handler === undefined) return [];
-      const access = accessOf(method.path);
-      assert(access !== undefined, `${method.path} has no row in the table of access`);
-      const judged: Handler = (call, answer) => {
-        const enter = (known: Known | null): unknown =>
-          known === null
-            ? handler(call, answer)
-            : this.#enter({ call, answer, method, access, handler }, known);
-        const known = this.#recognise(call, method.path);
-        return known instanceof Promise ? known.then(enter) : enter(known);
-      };
-      return [[name, judged]];
-    });
-    return Object.fromEntries(handlers) as Implementation;
+  #judged(handler: Handler, method: MethodDefinition<unknown, unknown>): Handler {
+    const access = accessOf(method.path);
+    assert(access !== undefined, `${method.path} has no row in the table of access`);
+    return (call, answer) => {
+      const enter = (known: Known | null): unknown =>
+        known === null
+          ? handler(call, answer)
+          : this.#enter({ call, answer, method, access, handler }, known);
+      const known = this.#recognise(call, method.path);
+      return known instanceof Promise ? known.then(enter) : enter(known);
+    };
   }
 
   #recognise(call: DoorCall, path: string): Known | null | Promise<Known | null> {

@@ -7,12 +7,7 @@
  * too much is read no further, or given nothing more, until that is paid. A producer is also told
  * of a window that its quota can take in, so that what it has sent does not wait for long.
  */
-import {
-  type MethodDefinition,
-  type sendUnaryData,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import type { sendUnaryData } from '@grpc/grpc-js';
 import { ANONYMOUS } from '../../base/access.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { OnFact } from '../../base/events.ts';
@@ -30,6 +25,7 @@ import { accessOf } from '../access/methods.ts';
 import { QuotaLedger } from '../access/quotas.ts';
 import { remainingMs } from '../messages/deadline.ts';
 import { principalOf } from '../messages/principal.ts';
+import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { appendedBytes, fetchedBytes, producedBytes, readBytes } from './sizes.ts';
 import { StreamHold, type ThrottledCall } from './stream-hold.ts';
@@ -103,24 +99,14 @@ export class Throttle {
   hostOf(server: ServiceHost): ServiceHost {
     return {
       add: (definition, implementation) => {
-        server.add(definition, this.#throttled(definition, implementation));
+        const throttled = wrapHandlers<Handler, typeof implementation>(
+          definition,
+          implementation,
+          (handler, { path }) => this.#wrapped(path, handler),
+        );
+        server.add(definition, throttled);
       },
     };
-  }
-
-  #throttled<Implementation extends UntypedServiceImplementation>(
-    definition: ServiceDefinition<Implementation>,
-    implementation: Implementation,
-  ): Implementation {
-    const methods = Object.entries<MethodDefinition<unknown, unknown>>(
-      definition as ServiceDefinition,
-    );
-    const handlers = methods.flatMap(([name, { path }]) => {
-      const handler = implementation[name] as Handler | undefined;
-      if (handler === undefined) return [];
-      return [[name, this.#wrapped(path, handler)]];
-    });
-    return Object.fromEntries(handlers) as Implementation;
   }
 
   #wrapped(path: string, handler: Handler): Handler {
@@ -133,13 +119,15 @@ export class Throttle {
       path === `${LOG}Append`
         ? (request: unknown) => appendedBytes(request as AppendRequest)
         : () => 1;
-    return (call, answer) => {
-      const amount = amountOf(call.request);
-      return this.#inTurn(name, call, amount, (refusal) =>
-        // Answered and not thrown, so that the audit has it.
-        refusal === null ? handler(call, answer) : answer(errorToStatus(refusal)),
+    return (call, answer) =>
+      this.#inTurn(
+        name,
+        call,
+        () => amountOf(call.request),
+        (refusal) =>
+          // Answered and not thrown, so that the audit has it.
+          refusal === null ? handler(call, answer) : answer(errorToStatus(refusal)),
       );
-    };
   }
 
   /** One message after another is taken, and the next one once it is paid. */
@@ -195,11 +183,16 @@ export class Throttle {
   /** It asks once: where it begins with a debt, it waits as a plain call does. */
   #read(name: QuotaName, handler: Handler): Handler {
     return (call, answer) =>
-      this.#inTurn(name, call, 0, (refusal) => {
-        if (refusal !== null) throw refusal;
-        this.#holdAnswers(call, name, (message) => readBytes(message as ReadResponse));
-        return handler(call, answer);
-      });
+      this.#inTurn(
+        name,
+        call,
+        () => 0,
+        (refusal) => {
+          if (refusal !== null) throw refusal;
+          this.#holdAnswers(call, name, (message) => readBytes(message as ReadResponse));
+          return handler(call, answer);
+        },
+      );
   }
 
   #holdAnswers(call: ThrottledCall, name: QuotaName, bytesOf: (message: unknown) => number): void {
@@ -211,18 +204,22 @@ export class Throttle {
       onReleased: (heldMs) => this.#paid(name, heldMs),
       onStillHeld: () => {},
     });
-    hold.onAnswer((message) => this.#take(principal, name, bytesOf(message)));
+    hold.onAnswer((message) => {
+      if (this.#isLimited(principal, name)) this.#take(principal, name, bytesOf(message));
+    });
   }
 
   /** Goes on at once, after a wait, or with the refusal. */
   #inTurn(
     name: QuotaName,
     call: ThrottledCall,
-    amount: number,
+    amountOf: () => number,
     goOn: (refusal: BrokerError | null) => unknown,
   ): unknown {
     const { clock } = this.#broker;
     const principal = this.#whoseOf(call);
+    if (!this.#isLimited(principal, name)) return goOn(null);
+    const amount = amountOf();
     const nowMs = clock.monotonicMs();
     const waitMs = this.#ledgerNow().waitMs(nowMs, principal, name, amount);
     if (waitMs > Math.min(WAIT_MS_MAX, remainingMs(call, clock)))
@@ -250,6 +247,11 @@ export class Throttle {
   #ledgerNow(): QuotaLedger {
     this.#ledger.setQuotas(this.#broker.clock.monotonicMs(), this.#broker.image().quotas);
     return this.#ledger;
+  }
+
+  /** Else nothing need be measured: messages of records are gone through one by one for it. */
+  #isLimited(principal: string, name: QuotaName): boolean {
+    return this.#ledgerNow().limitOf(principal, name) !== NO_LIMIT;
   }
 
   #waitMs(principal: string, name: QuotaName): number {

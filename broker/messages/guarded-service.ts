@@ -21,6 +21,7 @@ import {
   type ReportDefect,
   wellFormed,
 } from './handlers.ts';
+import { wrapHandlers } from './wrap-handlers.ts';
 
 /** As far as the guard uses a call of any kind. */
 interface Call {
@@ -42,15 +43,13 @@ export function guarded<Implementation extends UntypedServiceImplementation>(
   readonly definition: ServiceDefinition<Implementation>;
   readonly implementation: Implementation;
 } {
-  const handlers = Object.entries<Method>(definition as ServiceDefinition).flatMap(
-    ([name, method]) => {
-      const handler = implementation[name] as Handler | undefined;
-      return handler === undefined ? [] : [[name, guard(method, handler, report)]];
-    },
-  );
   return {
     definition: checkedDefinition(definition),
-    implementation: Object.fromEntries(handlers) as Implementation,
+    implementation: wrapHandlers<Handler, Implementation>(
+      definition,
+      implementation,
+      (handler, method) => guard(method, handler, report),
+    ),
   };
 }
 

@@ -7,6 +7,7 @@ import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc
 import { BrokerError } from '../../base/errors.ts';
 import { type Identity, identityUri, readIdentity } from '../../base/identity.ts';
 import type { BrokerId } from '../../base/units.ts';
+import { wrapHandlers } from '../messages/wrap-handlers.ts';
 
 /** Beside brokers, the operator administers, and asks brokers who they are. It never appends. */
 const OF_OPERATOR =
@@ -28,16 +29,15 @@ export function admitting<Implementation extends UntypedServiceImplementation>(
   implementation: Implementation,
   { clusterId, takesPlaintext }: { readonly clusterId: string; readonly takesPlaintext: boolean },
 ): Implementation {
-  const handlers = Object.entries(definition as ServiceDefinition).flatMap(([name, { path }]) => {
-    const handler = implementation[name] as Handler | undefined;
-    if (handler === undefined) return [];
-    const judged: Handler = (call, ...rest) => {
-      if (!takesPlaintext || namesOf(call) !== null) judge(path, callerOf(call), clusterId);
-      return handler(call, ...rest);
-    };
-    return [[name, judged]];
-  });
-  return Object.fromEntries(handlers) as Implementation;
+  return wrapHandlers<Handler, Implementation>(
+    definition,
+    implementation,
+    (handler, { path }) =>
+      (call, ...rest) => {
+        if (!takesPlaintext || namesOf(call) !== null) judge(path, callerOf(call), clusterId);
+        return handler(call, ...rest);
+      },
+  );
 }
 
 function judge(path: string, caller: Identity | null, clusterId: string): void {

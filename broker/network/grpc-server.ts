@@ -23,6 +23,7 @@ import { Connections } from './connections.ts';
 import { guarded } from '../messages/guarded-service.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { HELD, overloaded } from '../messages/held.ts';
+import { wrapHandlers } from '../messages/wrap-handlers.ts';
 
 /** Pause between looks for connections that do nothing. */
 const SWEEP_MS = 1_000;
@@ -93,7 +94,7 @@ export class GrpcServer {
       clusterId === undefined
         ? implementation
         : admitting(definition, implementation, { clusterId, takesPlaintext });
-    const service = guarded(definition, this.#counting(judged), this.#report);
+    const service = guarded(definition, this.#counting(definition, judged), this.#report);
     for (const { path, requestStream, responseStream } of Object.values<ServiceDefinition[string]>(
       definition as ServiceDefinition,
     ))
@@ -179,16 +180,18 @@ export class GrpcServer {
 
   /** Handlers that can count with its connection what their call holds. */
   #counting<Implementation extends UntypedServiceImplementation>(
+    definition: ServiceDefinition<Implementation>,
     implementation: Implementation,
   ): Implementation {
-    const handlers = Object.entries(implementation).map(([name, handler]) => {
-      const counting: Handler = (call, ...rest) => {
-        Object.assign(call, { [HELD]: this.#connections.held(call.getPeer()) });
-        return (handler as Handler)(call, ...rest);
-      };
-      return [name, counting] as const;
-    });
-    return Object.fromEntries(handlers) as unknown as Implementation;
+    return wrapHandlers<Handler, Implementation>(
+      definition,
+      implementation,
+      (handler) =>
+        (call, ...rest) => {
+          Object.assign(call, { [HELD]: this.#connections.held(call.getPeer()) });
+          return handler(call, ...rest);
+        },
+    );
   }
 }
 
