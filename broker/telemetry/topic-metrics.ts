@@ -3,6 +3,7 @@
  * are one, so that whoever makes topics does not make series without end.
  */
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
 import type { BrokerSample, BrokerSource } from './broker-source.ts';
 
 /** Topics of a broker with series of their own: 300 series, as many as the rest of a broker has. */
@@ -21,7 +22,7 @@ export class TopicMetrics {
   /** Appended since the last scrape, by topic id. */
   readonly #appended = new Map<string, number>();
   /** High-water marks of partitions led here at the last scrape. */
-  #marks = new Map<string, number>();
+  #marks = new Map<PartitionKey, Offset>();
 
   constructor(registry: Registry) {
     const labelNames = ['topic'] as const;
@@ -68,12 +69,12 @@ export class TopicMetrics {
     for (const [topicId, bytes] of this.#appended) this.#bytes.inc(labelOf(topicId), bytes);
     this.#appended.clear();
     this.#logBytes.reset();
-    const marks = new Map<string, number>();
+    const marks = new Map<PartitionKey, Offset>();
     for (const { topicId, partition, sizeBytes, status } of replicas) {
       const label = labelOf(topicId);
       this.#logBytes.inc(label, sizeBytes);
       if (status.leader !== source.brokerId) continue;
-      const key = `${topicId}/${partition}`;
+      const key = partitionKey(topicId, partition);
       const before = this.#marks.get(key) ?? status.highWaterMark;
       marks.set(key, status.highWaterMark);
       this.#records.inc(label, Math.max(0, status.highWaterMark - before));
