@@ -25,6 +25,7 @@ import {
 import type { Position } from '../replication/types.ts';
 import type { ReplicaStream, ReplicaStreamEvents } from '../runtime/ports.ts';
 import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
+import { startToMessage } from '../messages/log-start.ts';
 import type { Link, Presence } from './presence.ts';
 
 /**
@@ -103,7 +104,7 @@ export class FollowerStream implements ReplicaStream {
       lastEpoch,
       endOffset,
       syncedOffset,
-      start,
+      start: start && startToMessage(start),
     };
     this.#positions.set(key, message);
     this.#schedule();
@@ -187,15 +188,9 @@ export class FollowerStream implements ReplicaStream {
         endOffset,
       });
     }
-    for (const { topicId, partition, leaderEpoch, startOffset, startEpoch } of response.resets) {
+    for (const { topicId, partition, ...reset } of response.resets) {
       const id = topicIdField('resets.topic_id', topicId);
-      events.onMessage(id, partition, {
-        kind: 'reset-to',
-        to: hello.self,
-        leaderEpoch,
-        startOffset,
-        startEpoch,
-      });
+      events.onMessage(id, partition, { kind: 'reset-to', to: hello.self, ...reset });
     }
   }
 

@@ -156,8 +156,8 @@ class LeaderStream implements FollowerLink {
     if (message.kind === 'diverged') {
       this.#diverged.push({ ...target, epoch: message.epoch, endOffset: message.endOffset });
     } else {
-      const { startOffset, startEpoch = 0 } = message;
-      this.#resets.push({ ...target, startOffset, startEpoch });
+      const { startOffset, startEpoch = 0, tombstonesBelow = 0 } = message;
+      this.#resets.push({ ...target, startOffset, startEpoch, tombstonesBelow });
     }
     this.#schedule();
   }

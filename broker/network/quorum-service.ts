@@ -18,6 +18,7 @@ import type { ControllerRequest } from '../metadata/controller-types.ts';
 import type { NodeInfo, PeerHandler } from '../runtime/ports.ts';
 import { remainingMs } from '../messages/deadline.ts';
 import { integerField, textField, uuidField } from '../messages/fields.ts';
+import { startToMessage } from '../messages/log-start.ts';
 import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
 import { replyToMessage, requestFromMessage } from '../messages/controller-codec.ts';
@@ -69,7 +70,12 @@ export function quorumService(
       const log = await handler().onInspect(inspection, remainingMs(call, clock));
       return log === null
         ? { known: false, lastEpoch: 0, endOffset: 0, highWaterMark: undefined, start: undefined }
-        : { known: true, highWaterMark: undefined, start: undefined, ...log };
+        : {
+            known: true,
+            highWaterMark: undefined,
+            ...log,
+            start: log.start && startToMessage(log.start),
+          };
     }, report),
   };
 }

@@ -55,6 +55,8 @@ export class Follower {
    * empty log is judged anew, so they come again.
    */
   #resetTo: LogStart | null = null;
+  /** Its bytes are kept aside, whatever was elected. */
+  #isResetKept = false;
   #leaderHighWaterMark: Offset = 0;
   #leaderLogStart: Offset = 0;
   #statedMs: MonotonicMs;
@@ -149,23 +151,35 @@ export class Follower {
 
   /**
    * The leader retired what would continue this log; all of it was committed. That may happen to a
-   * matched follower, too. Below its end a log starts anew only if it has lost its beginning: then
-   * nobody counts it, and it is copied from there.
+   * matched follower, too. Below its end a log starts anew only if it has lost its beginning, or
+   * holds what the leader has dropped the tombstones of: then nobody counts it, and it is copied
+   * from there.
    */
-  resetTo({ startOffset, startEpoch = 0 }: ResetInput, nowMs: MonotonicMs): void {
+  resetTo(
+    { startOffset, startEpoch = 0, tombstonesBelow = 0 }: ResetInput,
+    nowMs: MonotonicMs,
+  ): void {
     if (this.#phase === 'settling') return;
-    const fault = boundFault(startOffset, startEpoch, this.#options.leaderEpoch);
+    const fault =
+      boundFault(startOffset, startEpoch, this.#options.leaderEpoch) ??
+      boundFault(tombstonesBelow, 0, 0);
     if (fault !== null) {
       this.#refuse(`a reset: ${fault}`);
       return;
     }
-    const { endOffset, epochs, lacksBeginning } = this.#log;
+    const { endOffset, epochs, compactions } = this.#log;
+    // What the leader has dropped for good, this log still has in part (rule K6).
+    const lacksTombstones =
+      endOffset < tombstonesBelow && compactions.tombstonesBelow < tombstonesBelow;
+    const lacksBeginning = this.#log.lacksBeginning || lacksTombstones;
     if (startOffset < endOffset && !lacksBeginning) return;
     // Said again: frames from the new start on are on their way, and must not be missed for a
     // second reset.
     const isThere = startOffset === endOffset && epochs.isEmpty && !lacksBeginning;
     if (isThere && (startEpoch === 0 || startEpoch === epochs.startEpoch)) return;
-    this.#resetTo = { offset: startOffset, epoch: startEpoch, retiredTo: startOffset };
+    const start = { offset: startOffset, epoch: startEpoch, retiredTo: startOffset };
+    this.#resetTo = { ...start, tombstonesBelow };
+    this.#isResetKept = lacksTombstones;
     this.#settle(nowMs);
   }
 
@@ -185,7 +199,7 @@ export class Follower {
   /** States the position as soon as the log stands still. */
   #settle(nowMs: MonotonicMs): void {
     if (this.#resetTo !== null && this.#log.isSettled) {
-      this.#log.reset(this.#resetTo, this.#mayHoldWhatIsLost);
+      this.#log.reset(this.#resetTo, this.#isResetKept || this.#mayHoldWhatIsLost);
       this.#resetTo = null;
     }
     this.#phase = this.#log.isSettled ? 'stated' : 'settling';

@@ -3,14 +3,15 @@
  * of (S, q). A new epoch gets a new object, so no acknowledgement outlives its epoch (rule 6).
  * Sources: KIP-101, KIP-279, KIP-903, KIP-966; docs/rules.md#sync-set-and-q.
  */
-import { TIMESTAMP_AHEAD_MS_MAX } from '../../base/limits.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
-import { checkClientBatch } from '../../wire/batch/frame.ts';
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../../base/units.ts';
+import { batchFault } from './append-faults.ts';
 import { PendingAppends } from './appends.ts';
+import { nextCompaction } from './compactions.ts';
+import { judgeExpectedEnd } from './expected-end.ts';
 import { committedEnd, UNKNOWN_END } from './high-water.ts';
 import type { ReplicaLog } from './log.ts';
 import type { OutputBuilder } from './output.ts';
@@ -32,6 +33,7 @@ export interface LeaderOptions {
 }
 
 type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
+type CompactInput = Extract<PartitionInput, { kind: 'compact' }>;
 
 export class Leader implements MemberView {
   readonly #self: BrokerId;
@@ -167,48 +169,20 @@ export class Leader implements MemberView {
     }
   }
 
-  /**
-   * Whether the log ends where the append expects it: no data at or above that offset, which is not
-   * above the end. Control batches do not count, so an election breaks nobody's expectation. If
-   * not, it is refused: at once with leave to try again where the log does not reach so far, else
-   * when what stands in its way is committed. That stands in every later leader's log, behind
-   * nothing that an earlier try of the same batch left: the check of producers would have found it.
-   */
+  /** See {@link judgeExpectedEnd}. */
   #isExpected({ requestId, expectedEnd }: AppendInput): boolean {
     if (expectedEnd === undefined) return true;
-    const { offset, leaderEpoch: statedEpoch } = expectedEnd;
-    const { dataEnd, dataEnds, endOffset, producers, highWaterMark } = this.#log;
     const { leaderEpoch } = this.#assignment;
-    const where = `Cannot append to ${this.#key} at expected offset ${offset}`;
-    if (offset > endOffset || statedEpoch > leaderEpoch) {
-      const reason = `the log of the leader of epoch ${leaderEpoch} ends at ${endOffset}`;
-      const message = `${where} behind epoch ${statedEpoch}: ${reason}`;
-      const details = { leaderEpoch, retry: 'refresh' } as const;
-      this.#output.refuse(requestId, new BrokerError('OFFSET_NOT_AVAILABLE', message, details));
+    const refusal = judgeExpectedEnd(expectedEnd, this.#log, leaderEpoch, this.#key);
+    if (refusal === null) return true;
+    const { error, dataEnd } = refusal;
+    if (dataEnd === undefined) {
+      this.#output.refuse(requestId, error);
       return false;
     }
-    const isTaken = dataEnd > offset;
-    if (!isTaken && this.#hasEpochBefore(dataEnds.below(offset), statedEpoch)) return true;
-    const first = producers.firstFrom(offset);
-    const isHolder = first !== null && dataEnds.below(first.baseOffset) <= offset;
-    const details = { leaderEpoch, dataEnd, ...(isHolder ? { holder: first } : {}) };
-    const error = isTaken
-      ? new BrokerError('OFFSET_TAKEN', `${where}: data ends at ${dataEnd}`, details)
-      : new BrokerError(
-          'POSITION_DIVERGED',
-          `${where}: the record before it is not of epoch ${statedEpoch}`,
-          { leaderEpoch, dataEnd },
-        );
     this.#appends.addRefusal(requestId, dataEnd, error);
-    this.#appends.committed(highWaterMark);
+    this.#appends.committed(this.#log.highWaterMark);
     return false;
-  }
-
-  /** Whether a reader of this log may have been at `position` after a batch of `epoch`. */
-  #hasEpochBefore(position: Offset, epoch: number): boolean {
-    if (epoch === 0 || position <= this.#log.startOffset) return true;
-    const agreed = this.#log.endOf(epoch);
-    return agreed.epoch === epoch && agreed.endOffset >= position;
   }
 
   /** The local log is written further. */
@@ -246,7 +220,7 @@ export class Leader implements MemberView {
       // shows that it has been carried out.
       const isSame = progress.lacksBeginning && position.lastEpoch > 0;
       progress.lacksBeginning = isSame || this.#lacksBeginning(position);
-      progress.isMatched = !progress.lacksBeginning && this.#judge(position);
+      progress.isMatched = !progress.lacksBeginning && this.#judge(position, progress);
       if (progress.lacksBeginning) this.#repair(progress);
       if (!progress.isMatched) return;
       progress.sentOffset = endOffset;
@@ -254,6 +228,7 @@ export class Leader implements MemberView {
     }
     progress.acknowledge(endOffset, this.#log.writtenEnd, this.#nowMs);
     progress.syncedOffset = position.syncedOffset;
+    progress.tombstonesBelow = position.start?.tombstonesBelow ?? 0;
     this.#advance();
     this.#propose();
   }
@@ -289,9 +264,62 @@ export class Leader implements MemberView {
       return;
     }
     const trimTo = Math.max(offset, this.#log.startOffset);
-    const baseOffset = this.#log.appendControl(leaderEpoch, trimTo);
+    const baseOffset = this.#log.appendControl(leaderEpoch, { trimTo });
     const placed = { baseOffset, lastOffset: baseOffset, leaderEpoch, isDuplicate: false };
     this.#appends.add(requestId, 'all', placed);
+  }
+
+  /** The topic is compacted: orders what is due, as a control batch (rules K3, K4). */
+  compact(input: CompactInput): void {
+    const { leaderEpoch } = this.#assignment;
+    if (this.#standing('') !== null || !this.isEndKnown) return;
+    const { compactions, highWaterMark, producers } = this.#log;
+    const { syncSet } = this.#assignment;
+    const compaction = nextCompaction(compactions.newest?.mark ?? null, {
+      ...input,
+      wanted: input.upTo,
+      begun: compactions.begun,
+      isNewestCommitted: (compactions.newest?.baseOffset ?? -1) < highWaterMark,
+      highWaterMark,
+      syncedEnd: this.#syncedEnd(),
+      acknowledgedEnd: Math.min(...syncSet.map((member) => this.#acknowledgedEnd(member))),
+      silent: producers.silentBelow(),
+    });
+    if (compaction === null) return;
+    this.#log.appendControl(leaderEpoch, { compaction });
+  }
+
+  /** This replica has carried out what was ordered: copies of its log may begin. */
+  compacted(): void {
+    for (const progress of this.#progress.values())
+      if (progress.awaitsReset) this.#resetToStart(progress);
+  }
+
+  /** What min trusted members of S have synced, and this one: no power loss takes it (rule K3). */
+  #syncedEnd(): Offset {
+    const { syncSet, suspects, minInSyncReplicas } = this.#assignment;
+    const own = this.#log.syncedOffset;
+    const syncedEndOf = (member: BrokerId): Offset =>
+      member === this.#self ? own : (this.#progress.get(member)?.syncedEnd ?? UNKNOWN_END);
+    const trusted = syncSet.filter((member) => !suspects.includes(member));
+    const ends = trusted.map(syncedEndOf).sort((a, b) => b - a);
+    return Math.min(own, ends[minInSyncReplicas - 1] ?? UNKNOWN_END);
+  }
+
+  /**
+   * Carries out what is due. Tombstones go: who has not been sent them by now needs a copy that is
+   * begun without them (rule K6).
+   */
+  compactIfDue(): void {
+    if (!this.#log.compactIfDue()) return;
+    const { floor } = this.#log.compactions;
+    for (const progress of this.#progress.values()) {
+      const { isMatched, sentOffset, tombstonesBelow } = progress;
+      if (!isMatched || sentOffset >= floor || tombstonesBelow >= floor) continue;
+      progress.isMatched = false;
+      progress.lacksBeginning = true;
+      this.#repair(progress);
+    }
   }
 
   /** Who was to be sent what is gone now starts anew at the log start. */
@@ -299,7 +327,7 @@ export class Leader implements MemberView {
     for (const progress of this.#progress.values()) {
       if (!progress.isMatched || progress.sentOffset >= this.#log.startOffset) continue;
       progress.isMatched = false;
-      this.#resetToStart(progress.follower);
+      this.#resetToStart(progress);
     }
   }
 
@@ -410,20 +438,7 @@ export class Leader implements MemberView {
     const where = `Cannot append to ${this.#key} in epoch ${leaderEpoch}`;
     const standing = this.#standing(where);
     if (standing !== null) return standing;
-    if (header.length > batchBytesMax) {
-      return new BrokerError(
-        'BATCH_TOO_LARGE',
-        `${where}: the batch has ${header.length} bytes, must have ${batchBytesMax} or fewer`,
-      );
-    }
-    if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {
-      const allowed = input.wallMs + TIMESTAMP_AHEAD_MS_MAX;
-      return new BrokerError(
-        'TIMESTAMP_IN_FUTURE',
-        `${where}: maxTimestampMs is ${header.maxTimestampMs}, must be ${allowed} or less`,
-      );
-    }
-    return conditionFault(input, where) ?? clientFault(header) ?? this.#fencedFault(header);
+    return batchFault(input, batchBytesMax, where) ?? this.#fencedFault(header);
   }
 
   /** Why nothing may be appended now, whatever it is; null: it may. */
@@ -464,45 +479,64 @@ export class Leader implements MemberView {
   }
 
   /**
-   * The follower's log starts above what its own retention and this one's reached: no tail makes it
-   * complete.
+   * The follower's log starts above what its own retention and this one's reached, or holds what
+   * this one has dropped the tombstones of: no tail makes it complete.
    */
-  #lacksBeginning({ start }: Position): boolean {
-    return start !== undefined && start.offset > Math.max(start.retiredTo, this.#log.startOffset);
+  #lacksBeginning(position: Position): boolean {
+    const { start, lastEpoch } = position;
+    const isCut =
+      start !== undefined && start.offset > Math.max(start.retiredTo, this.#log.startOffset);
+    return isCut || (lastEpoch > 0 && this.#isBelowFloor(position));
+  }
+
+  #isBelowFloor({ start, endOffset }: Position): boolean {
+    const { floor } = this.#log.compactions;
+    return endOffset < floor && (start?.tombstonesBelow ?? 0) < floor;
   }
 
   /**
    * A log without its beginning is dropped and copied anew, once it is not counted on any more:
    * then no election can take it for a whole one.
    */
-  #repair({ follower }: Progress): void {
+  #repair(progress: Progress): void {
+    const { follower } = progress;
     const { syncSet, suspects } = this.#assignment;
-    if (!syncSet.includes(follower) || suspects.includes(follower)) this.#resetToStart(follower);
+    if (!syncSet.includes(follower) || suspects.includes(follower)) this.#resetToStart(progress);
     else this.#propose();
   }
 
-  #resetToStart(to: BrokerId): void {
-    const { startOffset, epochs } = this.#log;
+  /** Not while tombstones go from this log: part of the copy would be from before. */
+  #resetToStart(progress: Progress): void {
+    const { startOffset, epochs, compactions } = this.#log;
+    progress.awaitsReset = !compactions.isAtFloor;
+    if (progress.awaitsReset) return;
+    const to = progress.follower;
     const { leaderEpoch } = this.#assignment;
     const { startEpoch } = epochs;
-    this.#output.message({ kind: 'reset-to', to, leaderEpoch, startOffset, startEpoch });
+    const { floor } = compactions;
+    const below = floor > 0 ? { tombstonesBelow: floor } : {};
+    this.#output.message({ kind: 'reset-to', to, leaderEpoch, startOffset, startEpoch, ...below });
   }
 
   /**
    * Is the stated (last epoch, end) a prefix of this log? If not, tells the follower how far the
    * two can agree (rule 2), or where to start when this log begins above its end.
    */
-  #judge(position: Position): boolean {
+  #judge(position: Position, progress: Progress): boolean {
     const { from: to, lastEpoch, endOffset, start } = position;
     const { startOffset, epochs } = this.#log;
     const { leaderEpoch } = this.#assignment;
     const isEmpty = lastEpoch === 0;
+    if (isEmpty && this.#isBelowFloor(position)) {
+      this.#resetToStart(progress);
+      return false;
+    }
     // Of the batch before its end, which an empty log does not hold any more.
     const stated = isEmpty ? (start?.epoch ?? 0) : lastEpoch;
     if (endOffset <= startOffset) {
       const isSame = stated > 0 && epochs.startEpoch > 0 ? stated === epochs.startEpoch : isEmpty;
       if (endOffset === startOffset && isSame) return true;
-      this.#resetToStart(to);
+      this.#resetToStart(progress);
       return false;
     }
     if (stated === 0 && endOffset <= this.#log.writtenEnd) return true;
@@ -559,34 +593,5 @@ export class Leader implements MemberView {
 
   #replica(member: BrokerId): ReplicaInfo | undefined {
     return this.#assignment.replicas.find(({ brokerId }) => brokerId === member);
-  }
-}
-
-/** What must be so that a try that comes again is known for one, and a loser certainly lost. */
-function conditionFault(
-  { ack, header, expectedEnd }: AppendInput,
-  where: string,
-): BrokerError | null {
-  if (expectedEnd === undefined) return null;
-  if (ack !== 'all')
-    return new BrokerError(
-      'INVALID_ARGUMENT',
-      `${where} at an expected end: acknowledgement is ${ack}, must be all`,
-    );
-  if (header.producerId === 0)
-    return new BrokerError(
-      'INVALID_ARGUMENT',
-      `${where} at an expected end: producerId is 0, must be one that was given out`,
-    );
-  return null;
-}
-
-function clientFault(header: BatchHeader): BrokerError | null {
-  try {
-    checkClientBatch(header);
-    return null;
-  } catch (error) {
-    if (error instanceof BrokerError) return error;
-    throw error;
   }
 }

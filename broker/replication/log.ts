@@ -3,9 +3,11 @@
  * the disk. Leader and follower share it; it outlives both. Holds no bytes. A write takes effect
  * here when it is emitted, and counts for others once it is `written`.
  */
+import type { CompactionMark } from '../../wire/batch/control.ts';
 import { type BatchHeader, endOffsetOf } from '../../wire/batch/frame.ts';
 import { assert } from '../../base/assert.ts';
 import type { LeaderEpoch, Offset } from '../../base/units.ts';
+import { Compactions } from './compactions.ts';
 import { DataEnds } from './data-end.ts';
 import { EpochMap } from './epochs.ts';
 import type { EpochEnd } from './epochs.ts';
@@ -30,6 +32,7 @@ export class ReplicaLog {
   readonly epochs: EpochMap;
   readonly dataEnds: DataEnds;
   readonly trims: Trims;
+  readonly compactions: Compactions;
   readonly producers: ProducerTable;
   readonly #output: OutputBuilder;
   #startOffset: Offset;
@@ -41,6 +44,8 @@ export class ReplicaLog {
   #nextWriteId = 1;
   /** Write id of the cut that is on its way; 0: none. */
   #cutId = 0;
+  /** Of the last cut or reset that is on its way; 0: none. */
+  #shrinkId = 0;
   #inFlight: InFlight[] = [];
   #inFlightHead = 0;
 
@@ -52,6 +57,7 @@ export class ReplicaLog {
     this.epochs = new EpochMap(state.epochs, state.startEpoch);
     this.dataEnds = new DataEnds(state);
     this.trims = new Trims(state.controls);
+    this.compactions = new Compactions(state);
     this.producers = producers;
     this.#output = output;
     this.#startOffset = state.startOffset;
@@ -65,6 +71,7 @@ export class ReplicaLog {
       state.endOffset,
     );
     producers.commit(this.#highWaterMark);
+    this.#resetIfGutted(this.#endOffset, this.epochs.lastEpoch);
     this.#commitTrims();
   }
 
@@ -137,7 +144,13 @@ export class ReplicaLog {
   /** Where the written log starts, for others. */
   get start(): LogStart {
     const { startEpoch } = this.epochs;
-    return { offset: this.#startOffset, epoch: startEpoch, retiredTo: this.#retiredTo };
+    const { tombstonesBelow } = this.compactions;
+    return {
+      offset: this.#startOffset,
+      epoch: startEpoch,
+      retiredTo: this.#retiredTo,
+      ...(tombstonesBelow > 0 && { tombstonesBelow }),
+    };
   }
 
   endOf(epoch: LeaderEpoch): EpochEnd {
@@ -161,19 +174,29 @@ export class ReplicaLog {
   }
 
   /**
-   * Leader: the control batch that opens an epoch, or, with `trimTo`, a trim. Returns its offset.
+   * Leader: the control batch that opens an epoch, or what else it says. Returns its offset.
    */
-  appendControl(leaderEpoch: LeaderEpoch, trimTo?: Offset): Offset {
+  appendControl(
+    leaderEpoch: LeaderEpoch,
+    says: { readonly trimTo?: Offset; readonly compaction?: CompactionMark } = {},
+  ): Offset {
     const baseOffset = this.#endOffset;
     const { dataEnd } = this;
     this.epochs.note(leaderEpoch, baseOffset);
     this.dataEnds.noteControl(baseOffset, dataEnd);
-    this.trims.note(baseOffset, trimTo);
+    this.#noteControl(baseOffset, says);
     this.#endOffset = baseOffset + 1;
     const writeId = this.#enqueue();
-    const trim = trimTo === undefined ? {} : { trimTo };
-    this.#output.write({ kind: 'control', writeId, baseOffset, leaderEpoch, dataEnd, ...trim });
+    this.#output.write({ kind: 'control', writeId, baseOffset, leaderEpoch, dataEnd, ...says });
     return baseOffset;
+  }
+
+  #noteControl(
+    baseOffset: Offset,
+    { trimTo, compaction }: Pick<BatchHeader, 'trimTo' | 'compaction'>,
+  ): void {
+    this.trims.note(baseOffset, trimTo);
+    this.compactions.note(baseOffset, compaction);
   }
 
   /** Follower: frames `first` to the last one of `headers`, which continue the log. */
@@ -184,7 +207,7 @@ export class ReplicaLog {
       this.producers.apply(header);
       if (header.isControl) {
         this.dataEnds.noteControl(header.baseOffset, header.dataEnd);
-        this.trims.note(header.baseOffset, header.trimTo);
+        this.#noteControl(header.baseOffset, header);
       }
       this.#endOffset = endOffsetOf(header);
     }
@@ -199,7 +222,7 @@ export class ReplicaLog {
 
   /**
    * Cuts the log to end at `endOffset`; where that lies below its start, it becomes empty there. HW
-   * falls only under an unclean epoch.
+   * falls only under an unclean epoch. So does a log that would end below what it was compacted to.
    *
    * @param epoch of the batch before `endOffset` in the leader's log
    */
@@ -213,16 +236,31 @@ export class ReplicaLog {
       this.reset({ offset: endOffset, epoch, retiredTo }, true);
       return;
     }
+    if (this.#resetIfGutted(endOffset, this.epochs.epochBefore(endOffset))) return;
     const keepAside = endOffset < this.#highWaterMark;
     this.#endAt(endOffset);
     this.#cutId = this.#enqueue();
+    this.#shrinkId = this.#cutId;
     this.#output.write({ kind: 'truncate', writeId: this.#cutId, toOffset: endOffset, keepAside });
+  }
+
+  /**
+   * Values went for the sake of later ones, up to X; a log that ends below has lost both. It is no
+   * evidence and starts anew, as one that has lost its beginning (rule K7).
+   *
+   * @param epoch of the batch before `endOffset`
+   */
+  #resetIfGutted(endOffset: Offset, epoch: LeaderEpoch): boolean {
+    if (endOffset >= this.compactions.begun.upTo) return false;
+    this.reset({ offset: endOffset, epoch, retiredTo: this.#retiredTo }, true);
+    return true;
   }
 
   #endAt(endOffset: Offset): void {
     this.epochs.truncate(endOffset);
     this.dataEnds.truncate(endOffset);
     this.trims.truncate(endOffset);
+    this.compactions.truncate(endOffset);
     if (!this.producers.truncate(endOffset)) this.#output.rebuildProducers();
     this.#endOffset = endOffset;
     this.#writtenEnd = endOffset;
@@ -236,7 +274,7 @@ export class ReplicaLog {
    * @param keepAside what goes may stand in no other log (rule 3)
    */
   reset(start: LogStart, keepAside: boolean): void {
-    const { offset, epoch, retiredTo } = start;
+    const { offset, epoch, retiredTo, tombstonesBelow = 0 } = start;
     assert(
       this.isSettled,
       `cannot reset to ${offset}: writes up to ${this.#endOffset} are in flight`,
@@ -244,6 +282,7 @@ export class ReplicaLog {
     this.epochs.reset(epoch);
     this.dataEnds.reset(offset);
     this.trims.truncate(0);
+    this.compactions.reset(tombstonesBelow);
     this.producers.clear(offset);
     this.#startOffset = offset;
     this.#retiredTo = retiredTo;
@@ -251,7 +290,8 @@ export class ReplicaLog {
     this.#writtenEnd = offset;
     this.#syncedOffset = offset;
     this.#setHighWaterMark(offset);
-    this.#output.write({ kind: 'reset', writeId: this.#enqueue(), start, keepAside });
+    this.#shrinkId = this.#enqueue();
+    this.#output.write({ kind: 'reset', writeId: this.#shrinkId, start, keepAside });
   }
 
   /**
@@ -314,13 +354,25 @@ export class ReplicaLog {
       this.#inFlight.splice(0, this.#inFlightHead);
       this.#inFlightHead = 0;
     }
+    if (writeId >= this.#shrinkId) this.#shrinkId = 0;
     if (writeId !== this.#cutId) return;
     this.#cutId = 0;
-    if (cutTo !== undefined && cutTo < this.#endOffset) this.#endAt(cutTo);
+    if (cutTo === undefined || cutTo >= this.#endOffset) return;
+    if (!this.#resetIfGutted(cutTo, this.epochs.epochBefore(cutTo))) this.#endAt(cutTo);
   }
 
   synced(offset: Offset): void {
+    // Said of the log as it was before: offsets that are given anew are not synced.
+    if (this.#shrinkId > 0) return;
     this.#syncedOffset = Math.max(this.#syncedOffset, offset);
+  }
+
+  /** This log matches a leader's, or is one: what is ordered of it is carried out (rule K5). */
+  compactIfDue(): boolean {
+    if (this.isCutting) return false;
+    const order = this.compactions.due(this.#highWaterMark, this.syncedOffset);
+    if (order !== null) this.#output.compact(order);
+    return order !== null;
   }
 
   /** Moves HW up to `offset`; never down (rule 6). True if it moved. */

@@ -6,6 +6,7 @@ import type { BrokerError } from '../../base/errors.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type {
   AppendResult,
+  CompactionOrder,
   FollowerMessage,
   LogWrite,
   PartitionOutput,
@@ -18,6 +19,7 @@ const EMPTY: PartitionOutput = Object.freeze({
   writes: NONE,
   replies: NONE,
   messages: NONE,
+  compaction: null,
   position: null,
   proposal: null,
   isChanged: false,
@@ -33,6 +35,7 @@ export class OutputBuilder {
   #writes: LogWrite[] | null = null;
   #replies: { readonly requestId: number; readonly result: AppendResult }[] | null = null;
   #messages: FollowerMessage[] | null = null;
+  #compaction: CompactionOrder | null = null;
   #position: PartitionOutput['position'] = null;
   #proposal: SyncSetProposal | null = null;
   #isChanged = false;
@@ -57,6 +60,12 @@ export class OutputBuilder {
 
   message(message: FollowerMessage): void {
     (this.#messages ??= []).push(message);
+    this.#isEmpty = false;
+  }
+
+  /** The newest order replaces an older one of the same step. */
+  compact(order: CompactionOrder): void {
+    this.#compaction = order;
     this.#isEmpty = false;
   }
 
@@ -108,6 +117,7 @@ export class OutputBuilder {
       writes: this.#writes ?? NONE,
       replies: this.#replies ?? NONE,
       messages: this.#messages ?? NONE,
+      compaction: this.#compaction,
       position: this.#position,
       proposal: this.#proposal,
       isChanged: this.#isChanged,
@@ -120,6 +130,7 @@ export class OutputBuilder {
     this.#writes = null;
     this.#replies = null;
     this.#messages = null;
+    this.#compaction = null;
     this.#position = null;
     this.#proposal = null;
     this.#isChanged = false;

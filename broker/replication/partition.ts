@@ -148,6 +148,8 @@ export class Partition {
     if (this.#idle !== 'failed' || isHeardFailed(input)) this.#step(input);
     if (this.#held.count > 0 && !this.#isBetweenLeaders())
       for (const held of this.#held.takeAll()) this.#judge(held);
+    if (this.#leader !== null) this.#leader.compactIfDue();
+    else if (this.#follower?.isMatched === true) this.#log.compactIfDue();
     return this.#output.take();
   }
 
@@ -322,6 +324,11 @@ export class Partition {
       case 'trim':
         if (this.#leader !== null) return this.#leader.trim(input.requestId, input.offset);
         return this.#output.refuse(input.requestId, this.#notLeader('Cannot trim'));
+      case 'compact':
+        return this.#leader?.compact(input);
+      case 'compacted':
+        this.#log.compactions.done(input.order);
+        return this.#leader?.compacted();
       case 'producers-given':
         // Asked for under an earlier leadership, it may lack what another leader has taken since.
         if (this.#leader !== null && input.leaderEpoch === this.#assignment?.leaderEpoch)

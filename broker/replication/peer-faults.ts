@@ -19,11 +19,11 @@ export function positionFault(
   leaderEpoch: LeaderEpoch,
   log: ReplicaLog,
 ): string | null {
-  const { offset = 0, retiredTo = 0, epoch = 0 } = start ?? {};
+  const { offset = 0, retiredTo = 0, epoch = 0, tombstonesBelow = 0 } = start ?? {};
   if (!isEpoch(lastEpoch, leaderEpoch) || !isEpoch(epoch, leaderEpoch))
     return `states epochs ${epoch} and ${lastEpoch}, must be 0 to ${leaderEpoch}`;
-  if (![endOffset, syncedOffset, offset, retiredTo].every(isOffset))
-    return `states end ${endOffset}, synced ${syncedOffset}, start ${offset}, retired ${retiredTo}: must be 0 to ${OFFSET_MAX}`;
+  if (![endOffset, syncedOffset, offset, retiredTo, tombstonesBelow].every(isOffset))
+    return `states end ${endOffset}, synced ${syncedOffset}, start ${offset}, retired ${retiredTo}, tombstones ${tombstonesBelow}: must be 0 to ${OFFSET_MAX}`;
   if (lastEpoch === leaderEpoch && endOffset > log.writtenEnd)
     return `states end ${endOffset} in epoch ${lastEpoch}, of which ${log.writtenEnd} is the end`;
   if (syncedOffset > endOffset) return `states synced ${syncedOffset}, above its end ${endOffset}`;
@@ -75,6 +75,8 @@ export function frameFault(
       return `epoch ${header.leaderEpoch}, must be ${epoch} to ${leaderEpoch}`;
     if (header.trimTo !== undefined && !(header.trimTo >= 0 && header.trimTo <= baseOffset))
       return `a trim to ${header.trimTo}, must be 0 to ${baseOffset}, where it stands`;
+    if (header.compaction !== undefined && !(header.compaction.upTo <= baseOffset))
+      return `a compaction to ${header.compaction.upTo}, must be 0 to ${baseOffset}, where it stands`;
     epoch = header.leaderEpoch;
     end = endOffset;
     if (!header.isControl) dataEnd = end;

@@ -15,6 +15,7 @@
  * ({@link ProducersGiven}): a batch of any of them may be one that comes again.
  */
 import { PRODUCER_WINDOW_BATCHES } from '../../base/limits.ts';
+import type { CompactionMark } from '../../wire/batch/control.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import { endOffsetOf, nextSequence, SEQUENCES } from '../../wire/batch/frame.ts';
 import { BrokerError, type ErrorCode, type ErrorDetails } from '../../base/errors.ts';
@@ -167,6 +168,36 @@ export class ProducerTable {
   }
 
   /**
+   * Producers whose last batches all lie below `below` have been silent for so long that nobody
+   * repeats a batch of theirs. 0 where nobody knows who wrote below the log start.
+   */
+  silentBelow(): { readonly below: Offset; readonly forgottenIdMax: number } {
+    let forgottenIdMax = this.#forgottenIdMax;
+    if (this.#unknownSinceMs !== null) return { below: 0, forgottenIdMax };
+    for (const [producerId, { batches, seenMs }] of this.#producers) {
+      const [first] = batches;
+      if (first === undefined) continue;
+      if (this.#nowMs - seenMs < PRODUCER_KEPT_MS)
+        return { below: first.baseOffset, forgottenIdMax };
+      forgottenIdMax = Math.max(forgottenIdMax, producerId);
+    }
+    return { below: this.#highWaterMark, forgottenIdMax };
+  }
+
+  /**
+   * A compaction was ordered: what producers wrote that are silent for long is not kept by any log
+   * from now on, so no table remembers them (rule K8).
+   */
+  forgetSilent({ producersBelow, forgottenIdMax }: CompactionMark): void {
+    for (const [producerId, { batches }] of this.#producers) {
+      if ((batches.at(-1)?.lastOffset ?? -1) >= producersBelow) break;
+      this.#producers.delete(producerId);
+      this.#forgottenIdMax = Math.max(this.#forgottenIdMax, producerId);
+    }
+    this.#forgottenIdMax = Math.max(this.#forgottenIdMax, forgottenIdMax);
+  }
+
+  /**
    * What would become of this batch. Errors: BROKER_NOT_READY while a rebuild is due, or while the
    * leader has not learned what was given out; PRODUCER_FENCED, UNKNOWN_PRODUCER,
    * OUT_OF_ORDER_SEQUENCE, DUPLICATE_SEQUENCE, SEQUENCE_REUSED, OVERLOADED. Each of them is
@@ -204,6 +235,7 @@ export class ProducerTable {
   /** {@link apply} for a header that does not carry its base offset yet. */
   applyAt(header: BatchHeader, baseOffset: Offset): void {
     const { producerId, producerEpoch, baseSequence, lastOffsetDelta, crc } = header;
+    if (header.compaction !== undefined) this.forgetSilent(header.compaction);
     if (producerId === 0) return;
     this.#push(producerId, {
       producerEpoch,

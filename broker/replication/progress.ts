@@ -4,6 +4,7 @@
  * that of Kafka's `replica.lag.time.max.ms`.
  */
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset } from '../../base/units.ts';
+import { UNKNOWN_END } from './high-water.ts';
 import type { PushWindow } from './types.ts';
 import type { ReplicaLog } from './log.ts';
 
@@ -17,13 +18,17 @@ export class Progress {
    */
   isMatched = false;
   /**
-   * Its log starts above what retention reached: nothing of it counts until it has been copied
-   * anew.
+   * Its log starts above what retention reached, or lacks tombstones: nothing of it counts until it
+   * has been copied anew.
    */
   lacksBeginning = false;
+  /** It is to start anew, once the leader's log is fit to be copied. */
+  awaitsReset = false;
   /** Acknowledged end, while matched. */
   endOffset: Offset = 0;
   syncedOffset: Offset = 0;
+  /** As stated with that position: see LogStart. */
+  tombstonesBelow: Offset = 0;
   /** Next offset to push. */
   sentOffset: Offset = 0;
   /** HW and log start as pushed last; -1: never. */
@@ -49,9 +54,15 @@ export class Progress {
     this.brokerEpoch = brokerEpoch;
     this.isMatched = false;
     this.lacksBeginning = false;
+    this.awaitsReset = false;
     this.#toldHighWaterMark = -1;
     this.#toldLogStart = -1;
     this.#leaderEndAtPosition = Infinity;
+  }
+
+  /** What it has synced of this leader's log, as far as it has said. */
+  get syncedEnd(): Offset {
+    return this.isMatched ? this.syncedOffset : UNKNOWN_END;
   }
 
   /** A position that acknowledges `endOffset` has come. */

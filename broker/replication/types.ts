@@ -3,6 +3,7 @@
  * payloads: bytes go from the network to the log and back around it. Sources: KIP-101, KIP-279,
  * KIP-320, KIP-497, KIP-903, KIP-966 and docs/rules.md.
  */
+import type { CompactionMark } from '../../wire/batch/control.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type {
@@ -29,6 +30,22 @@ export interface ControlMark {
   readonly dataEnd: Offset | undefined;
   /** Of a trim: where the log is to begin. */
   readonly trimTo?: Offset | undefined;
+  /** Of a compaction that is ordered. */
+  readonly compaction?: CompactionMark | undefined;
+}
+
+/**
+ * What compaction makes of a log (rules K1 and K4): a record below `upTo` (X) stays only while no
+ * later record of its key stands below it too, and tombstones below `tombstonesBelow` (D) go.
+ */
+export interface CompactionOrder {
+  readonly upTo: Offset;
+  readonly tombstonesBelow: Offset;
+  /**
+   * P: of a producer that wrote at or above it, the headers of its last batches stay, also where
+   * their records go.
+   */
+  readonly producersBelow: Offset;
 }
 
 /** Where a log starts, as its replica tells others. */
@@ -41,6 +58,11 @@ export interface LogStart {
    * beginning.
    */
   readonly retiredTo: Offset;
+  /**
+   * D of the log that it is a copy of, as of the begin of the copy, or of its own last compaction:
+   * tombstones below it may be missing, together with what they deleted (rule K6). Absent: 0.
+   */
+  readonly tombstonesBelow?: Offset;
 }
 
 /** What recovery found on disk. */
@@ -62,6 +84,13 @@ export interface LogState {
   readonly highWaterMark: Offset;
   /** Everything below has passed fdatasync. */
   readonly syncedOffset: Offset;
+  /** See {@link LogStart}. */
+  readonly tombstonesBelow?: Offset;
+  /**
+   * The last compaction that was begun on this log, as journalled; absent: none was since it was
+   * begun.
+   */
+  readonly compacted?: CompactionOrder;
 }
 
 /** A member of the assignment as metadata sees it now. */
@@ -148,6 +177,18 @@ export type PartitionInput =
    * batch begins, or HW.
    */
   | { readonly kind: 'trim'; readonly requestId: number; readonly offset: Offset }
+  /**
+   * Leader only: records of one key may go, and its log be compacted up to `upTo`. Said while the
+   * clock can be trusted; `tombstonesKeptMs` is how long a tombstone stays at least.
+   */
+  | {
+      readonly kind: 'compact';
+      readonly upTo: Offset;
+      readonly wallMs: WallMs;
+      readonly tombstonesKeptMs: number;
+    }
+  /** The compaction that this replica was told to carry out is done, and synced. */
+  | { readonly kind: 'compacted'; readonly order: CompactionOrder }
   /** All writes up to `writeId` passed write(2) in full. */
   | {
       readonly kind: 'written';
@@ -191,6 +232,8 @@ export type PartitionInput =
       readonly startOffset: Offset;
       /** Epoch of the batch before; absent: a build that does not say. */
       readonly startEpoch?: LeaderEpoch;
+      /** D of the leader's log, if this log lacks tombstones for it (rule K6); absent: 0. */
+      readonly tombstonesBelow?: Offset;
     }
   | {
       readonly kind: 'sync-set-result';
@@ -225,7 +268,7 @@ export type LogWrite =
       readonly baseOffset: Offset;
       readonly leaderEpoch: LeaderEpoch;
     }
-  /** Leader: append a control batch, which opens its epoch, or trims. */
+  /** Leader: append a control batch, which opens its epoch, trims, or orders a compaction. */
   | {
       readonly kind: 'control';
       readonly writeId: number;
@@ -235,6 +278,7 @@ export type LogWrite =
       readonly dataEnd: Offset;
       /** Of a trim: where the log is to begin. */
       readonly trimTo?: Offset;
+      readonly compaction?: CompactionMark;
     }
   /** Follower: append frames `first` to `last` (exclusive) of the `frames` input in hand. */
   | {
@@ -302,6 +346,7 @@ export type FollowerMessage =
       readonly leaderEpoch: LeaderEpoch;
       readonly startOffset: Offset;
       readonly startEpoch?: LeaderEpoch;
+      readonly tombstonesBelow?: Offset;
     };
 
 export interface SyncSetProposal {
@@ -325,6 +370,12 @@ export interface PartitionOutput {
   readonly writes: readonly LogWrite[];
   readonly replies: readonly { readonly requestId: number; readonly result: AppendResult }[];
   readonly messages: readonly FollowerMessage[];
+  /**
+   * Carry this compaction out beside everything else, and say `compacted`; null: nothing new. A
+   * newer one takes the place of one that is under way. Nothing of it is asked for again, so a
+   * cut or reset of the log ends it.
+   */
+  readonly compaction: CompactionOrder | null;
   /** As a follower: state this position to the leader, if not null. */
   readonly position: { readonly to: BrokerId; readonly position: Position } | null;
   /** Ask the controller for this change, if not null. At most one is in flight (rule 11). */

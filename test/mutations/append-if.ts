@@ -2,6 +2,7 @@
 import type { Mutation } from './types.ts';
 
 const LEADER = 'broker/replication/leader.ts';
+const JUDGE = 'broker/replication/expected-end.ts';
 const WRITER = 'broker/service/partition-writer.ts';
 const CORE = { level: 'unit', file: 'test/unit/broker/replication/append-if.test.ts' } as const;
 const SERVICE = {
@@ -21,7 +22,7 @@ export const APPEND_IF: readonly Mutation[] = [
     what: 'an append that expects an end is judged by the end of the log, control batches included',
     edits: [
       {
-        file: LEADER,
+        file: JUDGE,
         find: 'const isTaken = dataEnd > offset;',
         replace: 'const isTaken = endOffset > offset;',
       },
@@ -73,7 +74,7 @@ export const APPEND_IF: readonly Mutation[] = [
     rule: 'rule 21',
     what: 'the epoch beside an expected end is not compared',
     edits: [
-      { file: LEADER, find: 'if (epoch === 0 || position', replace: 'if (epoch >= 0 || position' },
+      { file: JUDGE, find: 'if (epoch === 0 || position', replace: 'if (epoch >= 0 || position' },
     ],
     caughtBy: [CORE],
   },

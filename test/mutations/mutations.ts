@@ -9,6 +9,7 @@ import { REPLICATION } from './replication.ts';
 import { RUNTIME } from './runtime.ts';
 import { STORAGE } from './storage.ts';
 import { TRIMS } from './trims.ts';
+import { COMPACTION } from './compaction.ts';
 import type { Mutation } from './types.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -16,6 +17,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...PARTITIONS,
   ...APPEND_IF,
   ...TRIMS,
+  ...COMPACTION,
   ...METADATA,
   ...STORAGE,
   ...RUNTIME,

@@ -347,8 +347,8 @@ export const PARTITIONS: readonly Mutation[] = [
     what: 'a leader takes records of any timestamp',
     edits: [
       {
-        file: 'broker/replication/leader.ts',
-        find: 'if (header.maxTimestampMs > input.wallMs + TIMESTAMP_AHEAD_MS_MAX) {',
+        file: 'broker/replication/append-faults.ts',
+        find: 'if (header.maxTimestampMs > allowed) {',
         replace: 'if (header.maxTimestampMs > Infinity) {',
       },
     ],

@@ -551,8 +551,8 @@ export const REPLICATION: readonly Mutation[] = [
     edits: [
       {
         file: LEADER,
-        find: 'return start !== undefined && start.offset > Math.max(start.retiredTo, this.#log.startOffset);',
-        replace: 'return start !== undefined && start.offset < 0;',
+        find: 'start !== undefined && start.offset > Math.max(start.retiredTo, this.#log.startOffset);',
+        replace: 'start !== undefined && start.offset < 0;',
       },
     ],
     caughtBy: [

@@ -40,8 +40,8 @@ export const TRIMS: readonly Mutation[] = [
     edits: [
       {
         file: LOG,
-        find: 'this.trims.note(header.baseOffset, header.trimTo);',
-        replace: '',
+        find: 'this.#noteControl(header.baseOffset, header);',
+        replace: 'this.compactions.note(header.baseOffset, header.compaction);',
       },
     ],
     caughtBy: [SIMULATOR],

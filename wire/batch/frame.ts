@@ -11,7 +11,7 @@
 import { FRAME_BYTES_MAX, RECORDS_PER_BATCH_MAX } from '../../base/limits.ts';
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
-import type { BrokerId, LeaderEpoch, Offset, TopicId, WallMs } from '../../base/units.ts';
+import type { LeaderEpoch, Offset, TopicId, WallMs } from '../../base/units.ts';
 import {
   attributesByte,
   checkAttributes,
@@ -22,7 +22,12 @@ import {
   isSparse,
 } from './attributes.ts';
 import { readI64, readU16, readU32, readU64, writeU32, writeU64 } from './bytes.ts';
-import { controlPayload, readControl } from './control.ts';
+import {
+  type CompactionMark,
+  type ControlContent,
+  controlPayload,
+  readControl,
+} from './control.ts';
 import { refuse, refuseVersion } from './refusal.ts';
 
 /** Bytes of a header, and so the smallest frame. */
@@ -86,6 +91,8 @@ export interface BatchHeader extends BatchFields {
   readonly dataEnd?: Offset | undefined;
   /** As `dataEnd`, of a trim: where the log is to begin. */
   readonly trimTo?: Offset | undefined;
+  /** As `dataEnd`, of a compaction that is ordered. */
+  readonly compaction?: CompactionMark | undefined;
 }
 
 /** The partition that a frame belongs to, as the leader's checksum covers it. */
@@ -433,17 +440,11 @@ export function frameEpoch(bytes: Uint8Array, at: number): LeaderEpoch {
 }
 
 /**
- * A control batch: the one that a leader appends first in its epoch (rule 3), or, with `trimTo`, a
- * trim. It takes one offset and is stamped like any other frame.
+ * A control batch: the one that a leader appends first in its epoch (rule 3), or, with `trimTo` or
+ * `compaction`, what they say. It takes one offset and is stamped like any other frame.
  */
 export function controlFrame(
-  control: {
-    readonly brokerId: BrokerId;
-    readonly dataEnd: Offset;
-    readonly trimTo?: Offset | undefined;
-    readonly leaderEpoch: LeaderEpoch;
-    readonly timestampMs: WallMs;
-  },
+  control: ControlContent & { readonly leaderEpoch: LeaderEpoch; readonly timestampMs: WallMs },
   crc32: Crc32,
 ): Uint8Array {
   const fields: BatchFields = {
@@ -471,9 +472,9 @@ export function withControl(bytes: Uint8Array, at: number, header: BatchHeader):
   const payload = bytes.subarray(at + HEADER_BYTES, at + header.length);
   const control = readControl(payload, header.baseOffset);
   const { dataEnd } = control;
-  return control.kind === 'trim'
-    ? { ...header, dataEnd, trimTo: control.trimTo }
-    : { ...header, dataEnd };
+  if (control.kind === 'trim') return { ...header, dataEnd, trimTo: control.trimTo };
+  if (control.kind === 'compaction') return { ...header, dataEnd, compaction: control.compaction };
+  return { ...header, dataEnd };
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -258,9 +258,7 @@ export class Replica {
       const { leaderEpoch, epoch, endOffset } = message;
       this.#step({ kind: 'diverged', from, leaderEpoch, epoch, endOffset });
     } else {
-      const { leaderEpoch, startOffset, startEpoch } = message;
-      const epoch = startEpoch === undefined ? {} : { startEpoch };
-      this.#step({ kind: 'reset-to', from, leaderEpoch, startOffset, ...epoch });
+      this.#step({ ...message, from });
     }
   }
 

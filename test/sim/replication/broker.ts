@@ -7,12 +7,14 @@ import { Partition } from '../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
 import type {
   Assignment,
+  CompactionOrder,
   LogWrite,
   PartitionInput,
   PartitionOutput,
 } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Observed } from './checkers.ts';
+import { rewrite } from './compaction.ts';
 import { ModelLog } from './model-log.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -54,6 +56,7 @@ export class ModelBroker implements Observed {
   #queue: QueuedWrite[] = [];
   #producers = new ProducerTable({ producersMax: 1, nowMs: 0 });
   #mustRebuild = false;
+  #compacting: CompactionOrder | null = null;
 
   constructor(id: number, world: BrokerWorld) {
     this.id = id;
@@ -122,6 +125,7 @@ export class ModelBroker implements Observed {
     if (partition === null) return;
     const output = partition.step(input);
     if (output.rebuildProducers) this.#mustRebuild = true;
+    if (output.compaction !== null) this.#compact(output.compaction);
     for (const write of output.writes) {
       const headers = this.#headersOf(write, input);
       this.emitted.apply(write, headers);
@@ -130,6 +134,36 @@ export class ModelBroker implements Observed {
     if (this.#world.random.chance(this.#world.checkpointChance))
       this.disk.checkpoint = Math.min(partition.readEnd(), this.disk.end);
     this.#world.output(this, output);
+  }
+
+  /** Journals the order, then rewrites the log in parts, oldest first; a newer order ends it. */
+  #compact(order: CompactionOrder): void {
+    const { scheduler, random } = this.#world;
+    const { generation } = this;
+    const { resets } = this.disk;
+    const parts = [random.below(100), random.below(100)].sort((a, b) => a - b);
+    this.#compacting = order;
+    const next = (run: () => void): void => {
+      scheduler.after(1 + random.below(random.chance(0.1) ? 600 : 30), () => {
+        const isOver =
+          generation !== this.generation ||
+          resets !== this.disk.resets ||
+          this.#compacting !== order;
+        if (!isOver) run();
+      });
+    };
+    const rewriteNext = (): void => {
+      const part = (parts.shift() ?? 100) / 100;
+      rewrite(this.disk, order, Math.floor(this.disk.batches.length * part));
+      if (part < 1) next(rewriteNext);
+      else this.step({ kind: 'compacted', order });
+    };
+    next(() => {
+      if (order.upTo > this.disk.synced)
+        throw new Error(`compacts to ${order.upTo}, and ${this.disk.synced} is synced`);
+      this.disk.compacted = order;
+      next(rewriteNext);
+    });
   }
 
   sync(): void {
@@ -192,10 +226,11 @@ function controlHeader(
   write: Extract<LogWrite, { kind: 'control' }>,
   incarnation: number,
 ): BatchHeader {
-  const { baseOffset, leaderEpoch, dataEnd, trimTo } = write;
+  const { baseOffset, leaderEpoch, dataEnd, trimTo, compaction } = write;
   return {
     dataEnd,
     trimTo,
+    compaction,
     baseOffset,
     leaderEpoch,
     length: 100,

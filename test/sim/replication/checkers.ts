@@ -3,7 +3,7 @@
  * step that broke it.
  */
 import type { PartitionStatus } from '../../../broker/replication/partition.ts';
-import type { AppendResult, Assignment } from '../../../broker/replication/types.ts';
+import type { AppendResult, Assignment, LogStart } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import { endOf } from './model-log.ts';
 import type { ModelLog } from './model-log.ts';
@@ -61,6 +61,12 @@ export class Checkers {
   commits = 0;
   acknowledged = 0;
   trimmed = 0;
+  /** Logs that were copied anew for want of tombstones. */
+  resets = 0;
+
+  get ledger(): readonly BatchHeader[] {
+    return this.#ledger;
+  }
 
   get committedEnd(): number {
     const last = this.#ledger.at(-1);
@@ -106,9 +112,10 @@ export class Checkers {
       fail('t', `leader ${id} of epoch ${leaderEpoch} begins at ${logStart}, trimmed was to ${to}`);
   }
 
-  /** A log that has lost its beginning starts anew. */
-  reset(broker: Observed, startOffset: number): void {
-    if (broker.disk.lostTo > 0)
+  /** A log that has lost its beginning, or tombstones, starts anew. */
+  reset(broker: Observed, { offset: startOffset, tombstonesBelow = 0 }: LogStart): void {
+    if (tombstonesBelow > 0) this.resets += 1;
+    if (broker.disk.lostTo > 0 || tombstonesBelow > 0)
       this.#highWaterMarks.set(`${broker.id}/${broker.incarnation}`, startOffset);
   }
 

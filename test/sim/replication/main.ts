@@ -1,7 +1,8 @@
 /**
  * `node test/sim/replication/main.ts --seed 7` replays one seed with its trace;
  * `--from 1 --count 1000 [--bail]` runs many. `--racers 3`: so many append only where nothing was
- * appended since they looked. `--trims`: somebody trims the log.
+ * appended since they looked. `--trims`: somebody trims the log. `--compaction`: the leader has it
+ * compacted.
  */
 import { parseArgs } from 'node:util';
 import { World } from './world.ts';
@@ -14,10 +15,12 @@ const { values } = parseArgs({
     bail: { type: 'boolean', default: false },
     racers: { type: 'string', default: '0' },
     trims: { type: 'boolean', default: false },
+    compaction: { type: 'boolean', default: false },
   },
 });
 
-const extras = { racers: Number(values.racers), trims: values.trims };
+const { trims, compaction } = values;
+const extras = { racers: Number(values.racers), trims, compaction };
 
 function replay(seed: number): void {
   try {
@@ -36,6 +39,9 @@ function runMany(from: number, count: number): void {
     commits: 0,
     acknowledged: 0,
     trimmed: 0,
+    compacted: 0,
+    tombstonesBelow: 0,
+    resets: 0,
     elections: 0,
     uncleanElections: 0,
     lostBatches: 0,

@@ -4,7 +4,12 @@
  */
 import type { Random } from '../../../base/random.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
-import type { EpochStart, LogState, LogWrite } from '../../../broker/replication/types.ts';
+import type {
+  CompactionOrder,
+  EpochStart,
+  LogState,
+  LogWrite,
+} from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 
 export function endOf(header: BatchHeader): number {
@@ -25,6 +30,11 @@ export class ModelLog {
   lostTo = 0;
   synced = 0;
   checkpoint = 0;
+  /** Journalled before anything goes. */
+  compacted: CompactionOrder | undefined;
+  tombstonesBelow = 0;
+  /** Counts resets: what was begun before one is not gone on with. */
+  resets = 0;
 
   copy(): ModelLog {
     return Object.assign(new ModelLog(), this, { batches: [...this.batches] });
@@ -73,6 +83,9 @@ export class ModelLog {
         this.lostTo,
         write.start.retiredTo < write.start.offset ? Infinity : 0,
       );
+      this.compacted = undefined;
+      this.tombstonesBelow = write.start.tombstonesBelow ?? 0;
+      this.resets += 1;
       this.synced = write.start.offset;
       this.checkpoint = Math.min(this.checkpoint, write.start.offset);
     } else if (write.kind === 'retire') {
@@ -145,10 +158,17 @@ export class ModelLog {
       endOffset,
       epochs,
       controls: this.held
-        .filter(({ trimTo }) => trimTo !== undefined)
-        .map(({ baseOffset, dataEnd, trimTo }) => ({ baseOffset, dataEnd, trimTo })),
+        .filter(({ trimTo, compaction }) => (trimTo ?? compaction) !== undefined)
+        .map(({ baseOffset, dataEnd, trimTo, compaction }) => ({
+          baseOffset,
+          dataEnd,
+          trimTo,
+          compaction,
+        })),
       highWaterMark: Math.min(this.checkpoint, endOffset),
       syncedOffset: this.synced,
+      tombstonesBelow: this.tombstonesBelow,
+      ...(this.compacted !== undefined && { compacted: this.compacted }),
     };
   }
 

@@ -33,6 +33,19 @@ describe('Partition under faults', () => {
     expect(trimmed).toBeGreaterThan(200);
   });
 
+  it('holds the last value of each key, and no key that was deleted, whatever is compacted', () => {
+    const sums = { compacted: 0, tombstonesBelow: 0, resets: 0 };
+    for (let seed = 1; seed <= 60; seed += 1) {
+      const result = new World(seed, undefined, { compaction: true }).run();
+      sums.compacted += result.compacted;
+      sums.tombstonesBelow += result.tombstonesBelow;
+      sums.resets += result.resets;
+    }
+    expect(sums.compacted).toBeGreaterThan(5_000);
+    expect(sums.tombstonesBelow).toBeGreaterThan(10_000);
+    expect(sums.resets).toBeGreaterThan(20);
+  });
+
   it('replays a seed exactly', () => {
     const traces = [1, 2].map(() => {
       const lines: string[] = [];

@@ -16,6 +16,7 @@ import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import { ModelBroker } from './broker.ts';
 import { Checkers, Violation } from './checkers.ts';
 import { ModelClient } from './client.ts';
+import { checkSame, compactedIn, Compaction } from './compaction.ts';
 import { ModelController } from './model-controller.ts';
 import { ModelRacer } from './racer.ts';
 import { Streams } from './streams.ts';
@@ -58,6 +59,11 @@ export interface Result {
   readonly acknowledged: number;
   /** Trims that were answered, each further than those before. */
   readonly trimmed: number;
+  /** Batches of which a replica holds the header alone at the end. */
+  readonly compacted: number;
+  /** D of the last order that was carried out. */
+  readonly tombstonesBelow: number;
+  readonly resets: number;
   readonly elections: number;
   /** Appends of racers that were acknowledged to them. */
   readonly racesWon: number;
@@ -72,6 +78,8 @@ export interface Extras {
   readonly racers?: number;
   /** Somebody trims the log again and again. */
   readonly trims?: boolean;
+  /** The leader has the log compacted again and again. */
+  readonly compaction?: boolean;
 }
 
 export class World {
@@ -132,6 +140,7 @@ export class World {
   /** Trims that are not answered, and to where. */
   readonly #trims = new Map<number, number>();
   #trimming: Random | null;
+  readonly #compaction: Compaction | null;
   readonly #hasTrims: boolean;
   #isFaulty = true;
   #quiet: { readonly broker: ModelBroker; readonly untilMs: number } | null = null;
@@ -145,7 +154,7 @@ export class World {
   constructor(
     seed: number,
     trace: (line: string) => void = () => {},
-    { racers = 0, trims = false }: Extras = {},
+    { racers = 0, trims = false, compaction = false }: Extras = {},
   ) {
     this.#seed = seed;
     this.#trace = trace;
@@ -153,6 +162,7 @@ export class World {
     const { random } = this;
     this.#hasTrims = trims;
     this.#trimming = trims ? new Random(seed).fork('trims') : null;
+    this.#compaction = compaction ? new Compaction(new Random(seed).fork('compaction')) : null;
     this.brokerCount = 3 + random.below(3);
     this.#settings = {
       min: random.chance(0.8) ? 2 : 1 + random.below(3),
@@ -247,9 +257,12 @@ export class World {
     this.#every(50, () => {
       if (this.#isFaulty) this.#fault();
       if (this.#trimming !== null) this.#trim(this.#trimming);
+      this.#compaction?.step(this.#brokers, this.checkers.ledger, this.scheduler.nowMs);
     });
     this.scheduler.run(FAULTS_MS);
     this.#heal();
+    this.scheduler.run(FAULTS_MS + HEAL_MS / 3);
+    this.#compaction?.end();
     this.scheduler.run(FAULTS_MS + HEAL_MS);
     for (const client of this.#clients) client.close();
     this.#trimming = null;
@@ -267,6 +280,8 @@ export class World {
       commits: this.checkers.commits,
       acknowledged: this.checkers.acknowledged,
       trimmed: this.checkers.trimmed,
+      ...compactedIn(this.#brokers),
+      resets: this.checkers.resets,
       elections: this.#elections,
       racesWon: this.#racers.reduce((sum, racer) => sum + racer.wins, 0),
       uncleanElections: this.#uncleanElections,
@@ -288,7 +303,7 @@ export class World {
       throw new Violation(`(refused) broker ${broker.id}: ${output.refused.reason}`);
     const status = partition.status();
     for (const write of output.writes)
-      if (write.kind === 'reset') this.checkers.reset(broker, write.start.offset);
+      if (write.kind === 'reset') this.checkers.reset(broker, write.start);
     const ledEpoch = status.role === 'leader' ? status.leaderEpoch : null;
     if (ledEpoch !== null) this.checkers.leads(broker, ledEpoch);
     if (ledEpoch !== null) this.checkers.shows(broker.id, status);
@@ -343,6 +358,7 @@ export class World {
         this.#controller.fence(broker.id);
       }
       if (this.random.chance(0.02)) broker.sync();
+      if (this.#compaction !== null && !this.#isFaulty) broker.sync();
       const isSilent = this.#isFaulty && nowMs < (this.#silentUntilMs[broker.id] ?? 0);
       if (!isSilent && (!this.#settings.ghosts || !this.#isFaulty || this.random.chance(0.15)))
         this.#streams.connect(broker.id);
@@ -723,5 +739,6 @@ export class World {
       throw new Violation(`(live) ${open} racers do not know what became of their append`);
     if (outstanding > 0) throw new Violation(`(live) ${outstanding} appends are not resolved`);
     this.checkers.converged(this.#brokers);
+    if (this.#compaction !== null) checkSame(this.#brokers);
   }
 }

@@ -421,12 +421,26 @@ describe('GrpcPeers.follow()', () => {
     const { leader, follower, seen } = await followed();
     const { link } = leader.handler.followers[0]!;
     link.send(TOPIC, 0, { kind: 'diverged', to: 1, leaderEpoch: 3, epoch: 2, endOffset: 8 });
-    link.send(TOPIC, 1, { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6, startEpoch: 2 });
+    link.send(TOPIC, 1, {
+      kind: 'reset-to',
+      to: 1,
+      leaderEpoch: 3,
+      startOffset: 6,
+      startEpoch: 2,
+      tombstonesBelow: 4,
+    });
     link.push([framesOf(0, Uint8Array.of(1))]);
     await follower.handler.until(() => seen.frames.length === 1);
     expect(seen.messages).toEqual([
       { kind: 'diverged', to: 1, leaderEpoch: 3, epoch: 2, endOffset: 8 },
-      { kind: 'reset-to', to: 1, leaderEpoch: 3, startOffset: 6, startEpoch: 2 },
+      {
+        kind: 'reset-to',
+        to: 1,
+        leaderEpoch: 3,
+        startOffset: 6,
+        startEpoch: 2,
+        tombstonesBelow: 4,
+      },
     ]);
   });
 

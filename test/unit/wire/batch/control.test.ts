@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BrokerError } from '../../../../base/errors.ts';
-import { controlPayload, readControl } from '../../../../wire/batch/control.ts';
+import {
+  type CompactionMark,
+  controlPayload,
+  readControl,
+} from '../../../../wire/batch/control.ts';
+
+function mark(fields: Partial<CompactionMark>): CompactionMark {
+  const none = { upTo: 0, tombstonesBelow: 0, producersBelow: 0, agingTo: 0 };
+  return { ...none, forgottenIdMax: 9, agingSinceMs: 7, ...fields };
+}
 
 describe('readControl()', () => {
   test('gives back what controlPayload() wrote', () => {
@@ -15,6 +24,12 @@ describe('readControl()', () => {
         });
         const trim = { ...start, trimTo: dataEnd };
         expect(readControl(controlPayload(trim), baseOffset)).toEqual({ kind: 'trim', ...trim });
+        const compaction = mark({ upTo: dataEnd, agingTo: dataEnd, agingSinceMs: other });
+        const order = { ...start, compaction };
+        expect(readControl(controlPayload(order), baseOffset)).toEqual({
+          kind: 'compaction',
+          ...order,
+        });
       }),
     );
   });
@@ -41,8 +56,9 @@ describe('readControl()', () => {
     },
     {
       name: 'another kind',
-      payload: [3, 0, 1, 0, 1, 0, 0, 0],
-      fault: 'control kind is 3, must be 1 (epoch start) or 2 (trim): this build knows no other',
+      payload: [4, 0, 1, 0, 1, 0, 0, 0],
+      fault:
+        'control kind is 4, must be 1 (epoch start), 2 (trim) or 3 (compaction): this build knows no other',
     },
     {
       name: 'version 0',
@@ -81,9 +97,27 @@ describe('readControl()', () => {
     );
   });
 
+  test.each([
+    { with: { upTo: 6 }, fault: 'upTo is 6, must be 0 to 5, the offset of the batch' },
+    { with: { tombstonesBelow: 5 }, fault: 'tombstonesBelow is 5, must be 0 to 4' },
+    { with: { producersBelow: 5 }, fault: 'producersBelow is 5, must be 0 to 4' },
+    { with: { agingTo: 5 }, fault: 'agingTo is 5, must be 0 to 4' },
+    { with: { tombstonesBelow: 3, agingTo: 2 }, fault: 'agingTo is 2, must be 3 to 4' },
+  ])('refuses an order whose $fault', ({ with: fields, fault }) => {
+    const compaction = mark({ upTo: 4, ...fields });
+    const payload = controlPayload({ brokerId: 1, dataEnd: 0, compaction });
+    expect(() => readControl(payload, 5)).toThrow(`control ${fault}`);
+  });
+
+  test('refuses an order of numbers that are not exact', () => {
+    const payload = controlPayload({ brokerId: 1, dataEnd: 0, compaction: mark({}) });
+    payload[47] = 255;
+    expect(() => readControl(payload, 5)).toThrow('control forgottenIdMax is');
+  });
+
   test('gives a record or CORRUPT_BATCH for any bytes', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 30 }), fc.maxSafeNat(), (payload, baseOffset) => {
+      fc.property(fc.uint8Array({ maxLength: 70 }), fc.maxSafeNat(), (payload, baseOffset) => {
         try {
           expect(readControl(payload, baseOffset).dataEnd ?? 0).toBeLessThanOrEqual(baseOffset);
         } catch (error) {

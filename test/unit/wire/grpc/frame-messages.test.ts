@@ -71,9 +71,16 @@ const replicate: fc.Arbitrary<ReplicateParts> = fc.record({
   diverged: fc.array(fc.record({ ...target, leaderEpoch: u32, epoch: u32, endOffset: u64 }), {
     maxLength: 3,
   }),
-  resets: fc.array(fc.record({ ...target, leaderEpoch: u32, startOffset: u64, startEpoch: u32 }), {
-    maxLength: 3,
-  }),
+  resets: fc.array(
+    fc.record({
+      ...target,
+      leaderEpoch: u32,
+      startOffset: u64,
+      startEpoch: u32,
+      tombstonesBelow: u64,
+    }),
+    { maxLength: 3 },
+  ),
 });
 
 /** What grpc-js does with a serialized message. */

@@ -34,6 +34,11 @@ export interface LogStart {
   epoch: number;
   /** What retention is known to have reached; below `offset`: the log has lost its beginning. */
   retiredTo: number;
+  /**
+   * Tombstones below it may be missing, together with what they deleted: compaction, here or in the
+   * log that this one is a copy of.
+   */
+  tombstonesBelow: number;
 }
 
 /** Fetch position of one partition, which is its acknowledgement. */
@@ -112,6 +117,11 @@ export interface ReplicaReset {
   startOffset: number;
   /** Epoch of the batch before it; 0: none, or unknown. */
   startEpoch: number;
+  /**
+   * Tombstones below it are gone from the leader's log: a log that ends below it and may hold what
+   * they deleted is emptied too.
+   */
+  tombstonesBelow: number;
 }
 
 /** Leader to follower. */
@@ -204,7 +214,7 @@ export const ReplicaHello: MessageFns<ReplicaHello> = {
 };
 
 function createBaseLogStart(): LogStart {
-  return { offset: 0, epoch: 0, retiredTo: 0 };
+  return { offset: 0, epoch: 0, retiredTo: 0, tombstonesBelow: 0 };
 }
 
 export const LogStart: MessageFns<LogStart> = {
@@ -217,6 +227,9 @@ export const LogStart: MessageFns<LogStart> = {
     }
     if (message.retiredTo !== 0) {
       writer.uint32(24).uint64(message.retiredTo);
+    }
+    if (message.tombstonesBelow !== 0) {
+      writer.uint32(32).uint64(message.tombstonesBelow);
     }
     return writer;
   },
@@ -256,6 +269,14 @@ export const LogStart: MessageFns<LogStart> = {
             }
 
             message.retiredTo = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tombstonesBelow = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -670,7 +691,14 @@ export const ReplicaDiverged: MessageFns<ReplicaDiverged> = {
 };
 
 function createBaseReplicaReset(): ReplicaReset {
-  return { topicId: new Uint8Array(0), partition: 0, leaderEpoch: 0, startOffset: 0, startEpoch: 0 };
+  return {
+    topicId: new Uint8Array(0),
+    partition: 0,
+    leaderEpoch: 0,
+    startOffset: 0,
+    startEpoch: 0,
+    tombstonesBelow: 0,
+  };
 }
 
 export const ReplicaReset: MessageFns<ReplicaReset> = {
@@ -689,6 +717,9 @@ export const ReplicaReset: MessageFns<ReplicaReset> = {
     }
     if (message.startEpoch !== 0) {
       writer.uint32(40).uint32(message.startEpoch);
+    }
+    if (message.tombstonesBelow !== 0) {
+      writer.uint32(48).uint64(message.tombstonesBelow);
     }
     return writer;
   },
@@ -744,6 +775,14 @@ export const ReplicaReset: MessageFns<ReplicaReset> = {
             }
 
             message.startEpoch = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.tombstonesBelow = longToNumber(reader.uint64());
             continue;
           }
         }
