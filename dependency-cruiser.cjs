@@ -6,7 +6,7 @@ const { PURE_FOLDERS } = require('./scripts/pure-folders.mjs');
 
 /** Folders that import no package and no part of Node. */
 const PURE = `^(${PURE_FOLDERS.join('|')})/`;
-const CORES = ['raft', 'metadata', 'replication', 'access', 'groups'];
+const CORES = ['raft', 'metadata', 'replication', 'access', 'groups', 'compaction'];
 const ANY_CORE = `^broker/(${CORES.join('|')})/`;
 const BASE = '^base/';
 const BATCH = '^wire/batch/';
@@ -56,6 +56,13 @@ module.exports = {
       TRAVELS,
       MESSAGES,
       TELEMETRY,
+    ]),
+    only('background-runs-jobs', '^broker/background/', [
+      PORTS,
+      '^broker/compaction/',
+      BASE,
+      BATCH,
+      RECORDS,
     ]),
     only('service-uses-runtime', '^broker/service/', [
       '^broker/runtime/',
@@ -145,7 +152,7 @@ module.exports = {
       from: {
         path: '^broker/[^/]+/',
         pathNot:
-          '^broker/(raft|metadata|replication|access|groups|runtime|storage|network|service|telemetry|messages|doors)/',
+          '^broker/(raft|metadata|replication|access|groups|compaction|background|runtime|storage|network|service|telemetry|messages|doors)/',
       },
       to: {},
     },
@@ -181,7 +188,7 @@ module.exports = {
       name: 'records-for-edges',
       severity: 'error',
       comment: 'A broker never decodes records on the produce, replicate or fetch path',
-      from: { pathNot: '^(wire/records|client|broker/service|test|bench)/' },
+      from: { pathNot: '^(wire/records|client|broker/(service|background)|test|bench)/' },
       to: { path: RECORDS },
     },
     {

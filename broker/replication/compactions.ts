@@ -9,9 +9,10 @@
  * the floor is copied anew from the start, from a leader that has carried it out (rule K6).
  * Source: docs/rules.md#compaction.
  */
+import { type CompactionOrder, isAtLeast } from '../../base/compaction-order.ts';
 import type { CompactionMark } from '../../wire/batch/control.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
-import type { CompactionOrder, LogState } from './types.ts';
+import type { LogState } from './types.ts';
 
 interface Ordered {
   /** Of its control batch. */
@@ -97,10 +98,10 @@ export class Compactions {
       if (baseOffset >= highWaterMark) break;
       last = index;
       // What goes for the sake of a record that is not synced would be lost with it (rule K3).
-      if (baseOffset < syncedOffset && isBeyond(mark, order)) order = joined(order, mark);
+      if (baseOffset < syncedOffset && !isAtLeast(order, mark)) order = joined(order, mark);
     }
     if (last > 0) this.#orders.splice(0, last);
-    if (!isBeyond(order, this.#told)) return null;
+    if (isAtLeast(this.#told, order)) return null;
     this.#told = order;
     this.#begun = order;
     return order;
@@ -120,14 +121,6 @@ function joined(one: CompactionOrder, other: CompactionOrder): CompactionOrder {
     tombstonesBelow: Math.max(one.tombstonesBelow, other.tombstonesBelow),
     producersBelow: Math.max(one.producersBelow, other.producersBelow),
   };
-}
-
-function isBeyond(one: CompactionOrder, other: CompactionOrder): boolean {
-  return (
-    one.upTo > other.upTo ||
-    one.tombstonesBelow > other.tombstonesBelow ||
-    one.producersBelow > other.producersBelow
-  );
 }
 
 /** What a leader knows as it decides on a compaction. */

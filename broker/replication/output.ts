@@ -2,11 +2,11 @@
  * Collects what one step has to say. Most steps of the data path say little: an empty output costs
  * nothing.
  */
+import type { CompactionOrder } from '../../base/compaction-order.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type {
   AppendResult,
-  CompactionOrder,
   FollowerMessage,
   LogWrite,
   PartitionOutput,

@@ -5,6 +5,7 @@
  */
 import type { CompactionMark } from '../../wire/batch/control.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
+import type { CompactionOrder } from '../../base/compaction-order.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type {
   BrokerEpoch,
@@ -32,20 +33,6 @@ export interface ControlMark {
   readonly trimTo?: Offset | undefined;
   /** Of a compaction that is ordered. */
   readonly compaction?: CompactionMark | undefined;
-}
-
-/**
- * What compaction makes of a log (rules K1 and K4): a record below `upTo` (X) stays only while no
- * later record of its key stands below it too, and tombstones below `tombstonesBelow` (D) go.
- */
-export interface CompactionOrder {
-  readonly upTo: Offset;
-  readonly tombstonesBelow: Offset;
-  /**
-   * P: of a producer that wrote at or above it, the headers of its last batches stay, also where
-   * their records go.
-   */
-  readonly producersBelow: Offset;
 }
 
 /** Where a log starts, as its replica tells others. */
@@ -86,10 +73,7 @@ export interface LogState {
   readonly syncedOffset: Offset;
   /** See {@link LogStart}. */
   readonly tombstonesBelow?: Offset;
-  /**
-   * The last compaction that was begun on this log, as journalled; absent: none was since it was
-   * begun.
-   */
+  /** The largest order to compact it that was begun, as journalled (K10); absent: none. */
   readonly compacted?: CompactionOrder;
 }
 

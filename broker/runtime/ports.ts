@@ -3,7 +3,8 @@
  * implements them in `main.ts`, `storage/` and `network/`; the simulator implements them from a
  * seed. Nothing here may know how.
  */
-import type { BatchHeader } from '../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import type { CompactionOrder } from '../../base/compaction-order.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
 import type {
@@ -15,6 +16,7 @@ import type {
   TopicId,
   WallMs,
 } from '../../base/units.ts';
+import type { CompactionJob } from '../compaction/job.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { Durable, Envelope, Peer, RaftMessage, RaftWrite } from '../raft/types.ts';
 import type { FollowerMessage, LogStart, LogState, Position } from '../replication/types.ts';
@@ -112,6 +114,37 @@ export interface PartitionRecovery {
   readonly damage: { readonly fromOffset: Offset; readonly reason: string } | null;
 }
 
+/** What a pass of compaction has come to. */
+export interface CompactionOutcome {
+  /** Of all segments, when it began and when it ended. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** All that the order asks is done, durably. */
+  readonly isComplete: boolean;
+  /** Why it stopped, where that is a state of the machine. */
+  readonly waitsFor?: 'space' | 'descriptors';
+  /** Bytes that must be free beyond the reserve before it can go on. */
+  readonly bytesNeeded?: number;
+}
+
+/** The calls of a pure job, which runs elsewhere or in slices. They are made one after the other. */
+export type CompactionWork = {
+  readonly [Name in keyof CompactionJob]: (
+    ...input: Parameters<CompactionJob[Name]>
+  ) => Promise<ReturnType<CompactionJob[Name]>>;
+} & {
+  /** Nothing is asked of it any more. */
+  close(): void;
+};
+
+/**
+ * Work for the processor, beside the loop: in a worker outside, in slices in the simulator. What it
+ * needs of chance it draws itself. Blocks that it is given are its own from then on.
+ */
+export interface Background {
+  compaction(order: CompactionOrder, target: StampTarget): CompactionWork;
+}
+
 /**
  * One partition's segments. Calls that change the log run in the order they were made; each
  * resolves when write(2) returned in full, or rejects: with STORAGE_FAILED, after which every later
@@ -175,6 +208,20 @@ export interface PartitionLog {
   saveSnapshot(offset: Offset, epoch: LeaderEpoch, text: string): void;
   /** Replays headers from disk, for rebuilding the producer table. */
   headers(fromOffset: Offset): Promise<readonly BatchHeader[]>;
+  /**
+   * Carries out an order to compact on this log alone; the same order leaves the same content on
+   * every replica (K1, K8). The order is journalled before anything goes (K10). One segment at a
+   * time, beside appends, reads and flushes; a truncation, reset, retirement or the end of the log
+   * does not wait for it. It gives way at a segment's boundary, or gives up the file that it was
+   * writing, and then resolves with `isComplete` false: the same or a larger order goes on from
+   * there, also after a restart.
+   *
+   * Want of space or descriptors is no failure: it resolves with `waitsFor`, and may be asked
+   * again. Rejects with INVALID_ARGUMENT for an order above the synced offset, or one that is below
+   * an earlier one in any of its offsets; with DATA_CORRUPT where it meets damage, which it leaves
+   * as it is (P9); with STORAGE_FAILED. At most one call at a time has effect; others wait for it.
+   */
+  compact(order: CompactionOrder): Promise<CompactionOutcome>;
   configure(options: PartitionLogOptions): void;
   /** Syncs everything and closes. */
   close(): Promise<void>;

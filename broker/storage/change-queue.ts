@@ -81,10 +81,20 @@ export function takeAppends(
   return batch;
 }
 
-/** An append before this one was refused for want of space. */
-export function gapRefusal(key: PartitionKey): BrokerError {
-  return new BrokerError(
-    'DISK_FULL',
-    `Cannot append to ${key}: what comes before was refused on a full disk`,
-  );
-}
+/** Why a change is not taken. */
+export const REFUSALS = {
+  /** An append before this one was refused for want of space. */
+  gap: (key: PartitionKey): BrokerError =>
+    new BrokerError(
+      'DISK_FULL',
+      `Cannot append to ${key}: what comes before was refused on a full disk`,
+    ),
+  /** Less than the append is free. */
+  space: (key: PartitionKey, freeBytes: number): BrokerError =>
+    new BrokerError(
+      'DISK_FULL',
+      `Cannot append to ${key}: ${freeBytes} bytes are free beyond the reserve`,
+    ),
+  closed: (key: PartitionKey): BrokerError =>
+    new BrokerError('STORAGE_FAILED', `Cannot change ${key}: its log is closed`),
+};

@@ -24,6 +24,7 @@ import {
   shape,
   string,
 } from '../../base/shape.ts';
+import type { CompactionOrder } from '../../base/compaction-order.ts';
 import type { LeaderEpoch, Offset, PartitionKey } from '../../base/units.ts';
 import type { EpochStart, LogStart } from '../replication/types.ts';
 import { readFile, replaceFile, storageError } from './file-system.ts';
@@ -53,6 +54,16 @@ export interface PartitionCheckpoint {
   readonly epochs: readonly EpochStart[];
   /** Trims that stand below `syncedOffset`, the newest ones; absent: none. */
   readonly trims?: readonly TrimMark[];
+  /** How far the log is compacted; absent: never. */
+  readonly compacted?: CompactionMark | undefined;
+}
+
+/** Compaction of a log. Stated before anything of it takes effect (K10). */
+export interface CompactionMark {
+  /** The largest order that was begun. */
+  readonly order: CompactionOrder;
+  /** Segments that end at or below are as the order says, durably. */
+  readonly doneTo: Offset;
 }
 
 /** A trim in the log: a control batch whose payload a start may have no need to read. */
@@ -73,7 +84,18 @@ export function cutLine(line: PartitionCheckpoint, endOffset: Offset): Partition
     writtenOffset: endOffset,
     epochs: line.epochs.filter(({ startOffset }) => startOffset < endOffset),
     trims: line.trims?.filter(({ baseOffset }) => baseOffset < endOffset) ?? [],
+    compacted: doneUpTo(line.compacted, endOffset),
   };
+}
+
+/** Of a log that ends at `endOffset`: what is put in the place of what went is not compacted. */
+export function doneUpTo(
+  mark: CompactionMark | undefined,
+  endOffset: Offset,
+): CompactionMark | undefined {
+  return mark === undefined
+    ? undefined
+    : { order: mark.order, doneTo: Math.min(mark.doneTo, endOffset) };
 }
 
 /** Where a log starts, and what retention reached. */
@@ -113,7 +135,8 @@ type Packed = [
   writtenOffset?: Offset,
   state?: 'resetting' | null,
   logStartOffset?: Offset | null,
-  trims?: [baseOffset: Offset, dataEnd: Offset, trimTo: Offset][],
+  trims?: [baseOffset: Offset, dataEnd: Offset, trimTo: Offset][] | null,
+  compacted?: [upTo: Offset, tombstonesBelow: Offset, producersBelow: Offset, doneTo: Offset],
 ];
 
 interface Body {
@@ -278,13 +301,19 @@ function pack(line: PartitionCheckpoint): Packed {
   const state = line.isResetting === true ? 'resetting' : null;
   const packed: Packed = [startOffset, highWaterMark, syncedOffset, pairs, startEpoch];
   packed.push(writtenOffset);
-  const { logStartOffset = null, trims = [] } = line;
-  if (trims.length > 0) {
-    const triples = trims.map(({ baseOffset, dataEnd, trimTo }) => [baseOffset, dataEnd, trimTo]);
-    packed.push(state, logStartOffset, triples as NonNullable<Packed[8]>);
-  } else if (logStartOffset !== null) packed.push(state, logStartOffset);
+  const { logStartOffset = null, trims = [], compacted } = line;
+  if (compacted !== undefined) {
+    const { upTo, tombstonesBelow, producersBelow } = compacted.order;
+    const marks: Packed[9] = [upTo, tombstonesBelow, producersBelow, compacted.doneTo];
+    packed.push(state, logStartOffset, packTrims(trims), marks);
+  } else if (trims.length > 0) packed.push(state, logStartOffset, packTrims(trims));
+  else if (logStartOffset !== null) packed.push(state, logStartOffset);
   else if (state !== null) packed.push(state);
   return packed;
+}
+
+function packTrims(trims: readonly TrimMark[]): NonNullable<Packed[8]> {
+  return trims.map(({ baseOffset, dataEnd, trimTo }) => [baseOffset, dataEnd, trimTo]);
 }
 
 /** A line as it is read: each field is judged. */
@@ -300,7 +329,10 @@ const readLine: Check<PartitionCheckpoint> = (value, path) => {
     ...line,
     ...(packed[7] === undefined || packed[7] === null ? {} : { logStartOffset: field(7) }),
     ...(packed[6] === 'resetting' ? { isResetting: true } : {}),
-    ...(packed[8] === undefined ? {} : { trims: listOf(trimMark)(packed[8], `${path}[8]`) }),
+    ...(packed[8] === undefined || packed[8] === null
+      ? {}
+      : { trims: listOf(trimMark)(packed[8], `${path}[8]`) }),
+    ...(packed[9] === undefined ? {} : { compacted: compactionMark(packed[9], `${path}[9]`) }),
   };
 };
 
@@ -309,6 +341,16 @@ const trimMark: Check<TrimMark> = (value, path) => {
   return baseOffset === undefined || dataEnd === undefined || trimTo === undefined
     ? refuseValue(path, value, 'three offsets')
     : { baseOffset, dataEnd, trimTo };
+};
+
+const compactionMark: Check<CompactionMark> = (value, path) => {
+  const [upTo, tombstonesBelow, producersBelow, doneTo] = listOf(count)(value, path);
+  return upTo === undefined ||
+    tombstonesBelow === undefined ||
+    producersBelow === undefined ||
+    doneTo === undefined
+    ? refuseValue(path, value, 'four offsets')
+    : { order: { upTo, tombstonesBelow, producersBelow }, doneTo };
 };
 
 const epochStart: Check<EpochStart> = (value, path) => {

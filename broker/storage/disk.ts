@@ -18,6 +18,7 @@ import type { BrokerEpoch, DirectoryId, Offset, PartitionKey, TopicId } from '..
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { isShortage } from '../runtime/ports.ts';
 import type {
+  Background,
   DirectoryMeta,
   Disk,
   DiskStart,
@@ -25,6 +26,7 @@ import type {
   PartitionLogOptions,
 } from '../runtime/ports.ts';
 import { Checkpoint } from './checkpoint.ts';
+import { Pacer } from './compaction/pacer.ts';
 import type { PartitionCheckpoint } from './checkpoint.ts';
 import { lockDirectory } from './directory-lock.ts';
 import type { ReleaseLock } from './directory-lock.ts';
@@ -32,6 +34,7 @@ import { folderOf, nodeFileSystem, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import { dataCallsMax, IoGate } from './io-gate.ts';
+import type { CompactionMeans } from './log-context.ts';
 import { openPartitionLog } from './open-partition-log.ts';
 import { listPartitions, makeDurableFolder, type PartitionId } from './partition-folders.ts';
 import type { FilePartitionLog } from './partition-log.ts';
@@ -56,7 +59,7 @@ export interface DiskOptions {
   readonly dataDir: string;
   /** UID of this pod; empty outside Kubernetes. */
   readonly podUid: string;
-  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'every'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'wallMs' | 'every' | 'after'>;
   readonly logger: StorageLogger;
   /** Age at which written bytes are synced (P3). */
   readonly flushIntervalMs?: number;
@@ -71,6 +74,12 @@ export interface DiskOptions {
    * eight at most.
    */
   readonly poolThreads?: number | undefined;
+  /** Absent: logs of this disk take no orders to compact. */
+  readonly compaction?: {
+    readonly background: Background;
+    /** Bytes that all passes together read and write in a second. */
+    readonly bytesPerSecond: number;
+  };
   /** For tests and simulators: where this start takes place, and its file system and lock. */
   readonly bootId?: string;
   /** Else `meta.json` says it. */
@@ -129,6 +138,7 @@ class FileDisk implements LiveDisk {
   readonly #volume: Volume;
   readonly #checkpoint: Checkpoint;
   readonly #flusher: Flusher;
+  readonly #compaction: CompactionMeans | null;
   readonly #timers: Cancel[];
   #cancelFlush: Cancel;
   readonly #bootId: string;
@@ -185,6 +195,11 @@ class FileDisk implements LiveDisk {
         volume.logger.warn({ err: error }, 'the quorum log waits');
       },
     });
+    const { compaction, clock } = options;
+    this.#compaction =
+      compaction === undefined
+        ? null
+        : { ...compaction, pacer: new Pacer(clock, compaction.bytesPerSecond) };
     this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
       options.clock.every(SPACE_LOOK_MS, () => void this.#tendSpace()),
@@ -384,6 +399,7 @@ class FileDisk implements LiveDisk {
       folder,
       restartClass: isSettled ? 'clean' : this.start.restartClass,
       options,
+      compaction: this.#compaction,
       onDamage: () => this.#removeSession(),
       onSynced: (offset) => {
         for (const callback of this.#syncedCallbacks) callback(topicId, partition, offset);

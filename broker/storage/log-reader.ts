@@ -80,10 +80,10 @@ export async function findByTimestamp(
     if (segment.baseOffset >= range.endOffset) return null;
     let header = (await segment.locateTime(timestampMs))?.header ?? null;
     // Batches below the log start are gone, even where their bytes are still there.
-    if (header !== null && (header.isControl || endOffsetOf(header) <= range.startOffset)) {
+    if (header !== null && (!hasRecords(header) || endOffsetOf(header) <= range.startOffset)) {
       const headers = await collectHeaders(name, [segment], range);
       const isWanted = (candidate: BatchHeader): boolean =>
-        !candidate.isControl && candidate.maxTimestampMs >= timestampMs;
+        hasRecords(candidate) && candidate.maxTimestampMs >= timestampMs;
       header = headers.find(isWanted) ?? null;
     }
     if (header !== null) return header.baseOffset < range.endOffset ? header : null;
@@ -91,11 +91,16 @@ export async function findByTimestamp(
   return null;
 }
 
+/** Neither a control batch, nor one that compaction left without records. */
+function hasRecords({ isControl, recordCount }: BatchHeader): boolean {
+  return !isControl && recordCount > 0;
+}
+
 /** Reads of one partition's log. */
 export class LogReader {
   readonly #target: StampTarget;
   readonly #name: string;
-  readonly #hints = new Map<Offset, number>();
+  #hints = new Map<Offset, number>();
 
   constructor(name: string, target: StampTarget) {
     this.#name = name;
@@ -104,14 +109,16 @@ export class LogReader {
 
   /** Positions have changed: forget them. */
   clear(): void {
-    this.#hints.clear();
+    // A read that is under way keeps the old ones: what it will remember is of no use any more.
+    this.#hints = new Map();
   }
 
   /** Frames from the one that holds `fromOffset`, within the segment. Rejects with DATA_CORRUPT. */
   async read(request: ReadRequest): Promise<LogRead> {
     const { segment, fromOffset } = request;
-    const hint = this.#hints.get(fromOffset);
-    this.#hints.delete(fromOffset);
+    const hints = this.#hints;
+    const hint = hints.get(fromOffset);
+    hints.delete(fromOffset);
     const position = hint ?? (await segment.locate(fromOffset)).position;
     const end = segment.bytes;
     const most = Math.min(Math.max(request.bytesMax, HEADER_BYTES), READ_BYTES_MAX);
@@ -122,7 +129,7 @@ export class LogReader {
     if (firstBytes > bytes.length && firstBytes <= end - position)
       bytes = await segment.load(position, firstBytes);
     const { nextOffset, length } = this.#checkFrames(bytes, request);
-    if (position + length < end && length > 0) this.#remember(nextOffset, position + length);
+    if (position + length < end && length > 0) remember(hints, nextOffset, position + length);
     return { chunks: length === 0 ? [] : [bytes.subarray(0, length)], nextOffset };
   }
 
@@ -164,12 +171,6 @@ export class LogReader {
     return header;
   }
 
-  #remember(offset: Offset, position: number): void {
-    this.#hints.set(offset, position);
-    const [oldest] = this.#hints.keys();
-    if (this.#hints.size > HINTS_MAX && oldest !== undefined) this.#hints.delete(oldest);
-  }
-
   #refuse(offset: Offset, reason: string, cause?: unknown): never {
     throw new BrokerError(
       'DATA_CORRUPT',
@@ -178,4 +179,10 @@ export class LogReader {
       cause,
     );
   }
+}
+
+function remember(hints: Map<Offset, number>, offset: Offset, position: number): void {
+  hints.set(offset, position);
+  const [oldest] = hints.keys();
+  if (hints.size > HINTS_MAX && oldest !== undefined) hints.delete(oldest);
 }

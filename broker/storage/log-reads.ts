@@ -3,7 +3,10 @@
  * change that moves or removes bytes counts the layout up: a read that ran across one starts anew,
  * so no reader takes a cut for damage.
  */
+import { crc32 } from 'node:zlib';
+import { endOffsetOf, frameBaseOffset, HEADER_BYTES, readHeader } from '../../wire/batch/frame.ts';
 import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
+import { gapFrame } from '../../wire/batch/sparse.ts';
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
@@ -28,6 +31,10 @@ export class LogLayout {
   endOffset: Offset;
   /** Counts changes that move or remove bytes. */
   version = 0;
+  /** Counts truncations and resets. */
+  cuts = 0;
+  /** A segment's file is being replaced: reads that fail meanwhile start anew when it is over. */
+  moving: Promise<void> | null = null;
   /** Trims in the log, oldest first: those of the journal, and what was appended since. */
   #trims: TrimMark[];
 
@@ -116,9 +123,29 @@ export class LogReads {
     const limit = Math.min(upToOffset, layout.endOffset);
     if (!this.#isWithin(fromOffset)) return Promise.reject(this.#outOfRange(fromOffset));
     if (fromOffset >= limit) return { chunks: [], nextOffset: fromOffset };
-    return (
-      tail.read(fromOffset, limit, bytesMax) ?? this.#readFromDisk(fromOffset, limit, bytesMax)
-    );
+    const cached = tail.read(fromOffset, limit, bytesMax);
+    return cached === null
+      ? this.#readFromDisk(fromOffset, limit, bytesMax)
+      : this.#cutGap(cached, fromOffset);
+  }
+
+  /**
+   * A gap that begins below `fromOffset` is cut there (K2): gaps of two replicas need not begin at
+   * the same offset, and a follower takes nothing but what follows on its log.
+   */
+  #cutGap(read: LogRead, fromOffset: Offset): LogRead {
+    const [first, ...rest] = read.chunks;
+    if (first === undefined || frameBaseOffset(first, 0) >= fromOffset) return read;
+    const { isSparse, length, ...header } = readHeader(first, 0);
+    if (!isSparse || length !== HEADER_BYTES) return read;
+    const gap = {
+      ...header,
+      baseOffset: fromOffset,
+      lastOffsetDelta: endOffsetOf(header) - 1 - fromOffset,
+    };
+    const cut = gapFrame(gap, this.#options.target, crc32);
+    const behind = first.length === length ? [] : [first.subarray(length)];
+    return { ...read, chunks: [cut, ...behind, ...rest] };
   }
 
   async offsetForTimestamp(
@@ -163,16 +190,17 @@ export class LogReads {
 
   #readFromDisk(fromOffset: Offset, upToOffset: Offset, bytesMax: number): Promise<LogRead> {
     const { name, layout } = this.#options;
-    return this.#untorn(`read ${name} at offset ${fromOffset}`, () => {
+    return this.#untorn(`read ${name} at offset ${fromOffset}`, async () => {
       if (!this.#isWithin(fromOffset)) throw this.#outOfRange(fromOffset);
       const segment = layout.segments.findLast(({ baseOffset }) => baseOffset <= fromOffset);
       assert(segment !== undefined, `segment of offset ${fromOffset} of ${name} must exist`);
-      return this.#reader.read({
+      const read = await this.#reader.read({
         segment,
         fromOffset,
         upToOffset: Math.min(upToOffset, layout.endOffset),
         bytesMax,
       });
+      return this.#cutGap(read, fromOffset);
     });
   }
 
@@ -184,6 +212,7 @@ export class LogReads {
       try {
         return await read();
       } catch (error) {
+        await layout.moving;
         if (version !== layout.version) continue;
         const failure = storageError(action, error);
         if (failure.code === 'STORAGE_FAILED') onFailure(failure);

@@ -65,7 +65,9 @@ async function recover(
       recovered;
     const epochs = [...recovered.epochs];
     const controls = controlsOf(recovered, headers);
+    const { compacted } = recovered;
     const state = {
+      ...(compacted === undefined ? {} : { compacted: compacted.order }),
       startOffset,
       startEpoch,
       retiredTo,

@@ -7,12 +7,14 @@
  */
 import { type BatchHeader, endOffsetOf } from '../../wire/batch/frame.ts';
 import { assert } from '../../base/assert.ts';
-import { BrokerError } from '../../base/errors.ts';
+import type { CompactionOrder } from '../../base/compaction-order.ts';
+import type { BrokerError } from '../../base/errors.ts';
 import { partitionKey } from '../../base/units.ts';
 import type { LeaderEpoch, Offset, PartitionKey, WallMs } from '../../base/units.ts';
-import type { EpochStart, LogStart } from '../replication/types.ts';
+import type { LogStart } from '../replication/types.ts';
 import { isShortage } from '../runtime/ports.ts';
 import type {
+  CompactionOutcome,
   LogRead,
   LogSegment,
   PartitionLog,
@@ -20,24 +22,23 @@ import type {
   PartitionRecovery,
 } from '../runtime/ports.ts';
 import { keepAside, rangesFrom } from './aside.ts';
-import { gapRefusal, isRollDue, takeAppends } from './change-queue.ts';
+import { isRollDue, REFUSALS, takeAppends } from './change-queue.ts';
 import type { AppendChange, Change, OtherChange, Waiter } from './change-queue.ts';
-import { cutLine, resetLine, startLine } from './checkpoint.ts';
+import { cutLine, resetLine } from './checkpoint.ts';
 import type { PartitionCheckpoint } from './checkpoint.ts';
 import { folderOf, storageError } from './file-system.ts';
 import type { Flushable } from './flusher.ts';
 import { LogLayout, LogReads } from './log-reads.ts';
+import { LogCompaction } from './compaction/log-compaction.ts';
 import type { PartitionLogContext } from './log-context.ts';
+import { LogMarks } from './log-marks.ts';
 import { ProducerSnapshots } from './producer-snapshot.ts';
 import { clipEpochs } from './recovery.ts';
 import type { RecoveredLog } from './recovery.ts';
-import { Segment } from './segment.ts';
+import { INDEX_ENTRIES_UNSAVED_MAX, Segment } from './segment.ts';
 import { PartitionTail } from './tail-cache.ts';
 import { Turns } from './turns.ts';
 import type { Volume } from './volume.ts';
-
-/** Index entries (of 64 KiB of log) that a crash may cost: recovery reads their headers again. */
-const INDEX_ENTRIES_UNSAVED_MAX = 512;
 
 /** The log of one partition. Made by `openPartitionLog`. */
 export class FilePartitionLog implements PartitionLog, Flushable {
@@ -49,15 +50,9 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   readonly #layout: LogLayout;
   readonly #reads: LogReads;
   readonly #snapshots: ProducerSnapshots;
+  readonly #marks: LogMarks;
+  readonly #compaction: LogCompaction;
   #options: PartitionLogOptions;
-  #epochs: EpochStart[];
-  #startEpoch: LeaderEpoch;
-  /** What retention reached: see {@link LogStart}. */
-  #retiredTo: Offset;
-  /** Where the journal says that the log starts. */
-  #statedStart: Offset;
-  #syncedOffset: Offset;
-  #highWaterMark: Offset;
   #changes: Change[] = [];
   #isPumping = false;
   /** End of the log once every queued append is written. */
@@ -88,24 +83,30 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     this.#tail = new PartitionTail(context.volume.tail);
     this.#options = context.options;
     this.#layout = new LogLayout(recovered);
+    const onFailure = (error: BrokerError): void => this.#fail(error);
     this.#reads = new LogReads({
       name: this.#key,
       target: context.target,
       layout: this.#layout,
       tail: this.#tail,
-      onFailure: (error) => {
-        this.#fail(error);
-      },
+      onFailure,
     });
     this.#snapshots = new ProducerSnapshots(context.volume, context.folder);
-    this.#epochs = recovered.epochs;
-    this.#startEpoch = recovered.startEpoch;
-    this.#retiredTo = recovered.retiredTo;
-    this.#statedStart = recovered.statedStart;
+    this.#marks = new LogMarks(recovered);
     this.#queuedEnd = recovered.endOffset;
-    this.#syncedOffset = recovered.syncedOffset;
-    this.#highWaterMark = recovered.highWaterMark;
-    context.checkpoint.attach(this.#key, () => this.#planned ?? this.#line());
+    this.#compaction = new LogCompaction({
+      context,
+      name: this.#key,
+      layout: this.#layout,
+      marks: this.#marks,
+      reads: this.#reads,
+      tail: this.#tail,
+      files: this.#filesTurns,
+      refusal: () => this.#refusal(),
+      seal: (upTo) => this.#seal(upTo),
+      onFailure,
+    });
+    context.checkpoint.attach(this.#key, () => this.#planned ?? this.#marks.line(this.#layout));
     context.checkpoint.noteChange();
   }
 
@@ -170,9 +171,11 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   }
 
   noteHighWaterMark(offset: Offset): void {
-    if (offset === this.#highWaterMark) return;
-    this.#highWaterMark = offset;
-    this.#context.checkpoint.noteChange();
+    if (this.#marks.noteHighWaterMark(offset)) this.#context.checkpoint.noteChange();
+  }
+
+  compact(order: CompactionOrder): Promise<CompactionOutcome> {
+    return this.#compaction.compact(order);
   }
 
   saveSnapshot(offset: Offset, epoch: LeaderEpoch, text: string): void {
@@ -206,6 +209,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     try {
       await done;
     } finally {
+      await this.#compaction.settle();
       // After a failure the descriptors are still open; that they fail to close tells nothing new.
       for (const segment of this.#layout.segments)
         await segment.closeWriter().catch(() => undefined);
@@ -235,29 +239,14 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   /** Tries again to remove what a retirement could not remove for want of space or descriptors. */
   finishRetirement(): void {
     if (!this.#isRetirementDue || this.#refusal() !== null) return;
-    this.retire(this.#retiredTo, this.#startEpoch).catch((error: unknown) => {
+    this.retire(this.#marks.retiredTo, this.#marks.startEpoch).catch((error: unknown) => {
       this.#fail(storageError(`retire ${this.#key}`, error));
     });
   }
 
-  #line(): PartitionCheckpoint {
-    return {
-      ...startLine(this.#statedStart, this.#retiredTo),
-      startEpoch: this.#startEpoch,
-      highWaterMark: this.#highWaterMark,
-      syncedOffset: this.#syncedOffset,
-      writtenOffset: this.#layout.endOffset,
-      epochs: this.#epochs,
-      trims: this.#layout.trimsBelow(this.#syncedOffset),
-    };
-  }
-
   #refusal(): BrokerError | null {
     const failure = this.#failure ?? this.#interruption;
-    if (failure !== null) return failure;
-    return this.#isClosing
-      ? new BrokerError('STORAGE_FAILED', `Cannot change ${this.#key}: its log is closed`)
-      : null;
+    return failure ?? (this.#isClosing ? REFUSALS.closed(this.#key) : null);
   }
 
   /**
@@ -269,8 +258,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     // What was queued behind a refused append is refused too: it would leave a gap.
     if (freeBytes >= bytes && !(this.#isFull && baseOffset !== this.#queuedEnd)) return null;
     this.#isFull = true;
-    const message = `Cannot append to ${this.#key}: ${freeBytes} bytes are free beyond the reserve`;
-    return new BrokerError('DISK_FULL', message);
+    return REFUSALS.space(this.#key, freeBytes);
   }
 
   #change(action: string, run: () => Promise<void>): Promise<void> {
@@ -326,7 +314,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       };
       batch.push(...takeAppends(this.#changes, room));
       const baseOffset = batch[0]?.headers[0]?.baseOffset;
-      if (baseOffset !== this.#layout.endOffset) throw gapRefusal(this.#key);
+      if (baseOffset !== this.#layout.endOffset) throw REFUSALS.gap(this.#key);
       const only = batch.length === 1 ? batch[0] : undefined;
       const frames = only?.frames ?? batch.flatMap((append) => append.frames);
       const headers = only?.headers ?? batch.flatMap((append) => append.headers);
@@ -341,12 +329,10 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   #noteAppended(frames: readonly Uint8Array[], headers: readonly BatchHeader[]): void {
     let bytes = 0;
     for (const [index, header] of headers.entries()) {
-      const frame = frames[index];
-      assert(frame !== undefined, `frame ${index} must exist`);
+      const frame = frames[index] as Uint8Array;
       this.#tail.append(header.baseOffset, endOffsetOf(header), frame);
       bytes += frame.length;
-      if (header.leaderEpoch > (this.#epochs.at(-1)?.epoch ?? 0))
-        this.#epochs.push({ epoch: header.leaderEpoch, startOffset: header.baseOffset });
+      this.#marks.noteEpoch(header);
     }
     this.#layout.endOffset = this.#layout.active.endOffset;
     this.#layout.noteTrims(headers);
@@ -385,10 +371,24 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   async #rollIfDue(next: Change | undefined): Promise<void> {
     const { active } = this.#layout;
     const nowMs = this.#volume.clock.monotonicMs();
-    if (next?.kind !== 'append' || !isRollDue(active, next, this.#options, nowMs)) return;
+    if (next?.kind === 'append' && isRollDue(active, next, this.#options, nowMs))
+      await this.#roll();
+  }
+
+  async #roll(): Promise<void> {
+    const { active } = this.#layout;
     await this.#addSegment(this.#layout.endOffset);
     await active.saveIndex(0);
     active.unloadIndex();
+  }
+
+  /** What stands below `upTo` is in segments that are not written to any more, and synced. */
+  async #seal(upTo: Offset): Promise<void> {
+    await this.#change(`begin a segment of ${this.#key}`, async () => {
+      const { baseOffset, bytes } = this.#layout.active;
+      if (bytes > 0 && baseOffset < upTo) await this.#roll();
+    });
+    await this.#filesTurns.take(() => this.#syncAll());
   }
 
   async #addSegment(baseOffset: Offset): Promise<void> {
@@ -418,8 +418,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
         throw error;
       }
     }
-    if (version !== this.#layout.version || endOffset <= this.#syncedOffset) return;
-    this.#syncedOffset = endOffset;
+    if (version !== this.#layout.version || endOffset <= this.#marks.syncedOffset) return;
+    this.#marks.syncedOffset = endOffset;
     this.#context.checkpoint.noteChange();
     this.#context.onSynced(endOffset);
   }
@@ -456,12 +456,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
     this.#tail.truncate(endOffset);
     if (planned.isResetting === true) this.#layout.startOffset = endOffset;
     this.#layout.endOffset = endOffset;
-    this.#retiredTo = planned.startOffset;
-    this.#statedStart = planned.logStartOffset ?? planned.startOffset;
-    this.#startEpoch = planned.startEpoch;
-    this.#epochs = [...planned.epochs];
-    this.#syncedOffset = planned.syncedOffset;
-    this.#highWaterMark = planned.highWaterMark;
+    this.#layout.cuts += 1;
+    this.#marks.take(planned);
     try {
       await steps.carryOut();
       await this.#syncAll();
@@ -489,7 +485,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       const { offset: endOffset, position } = await segment.boundary(toOffset);
       assert(endOffset >= this.#layout.startOffset, `${this.#key} is cut below its log start`);
       const later = this.#layout.segments.slice(index + 1);
-      const planned = cutLine(this.#line(), endOffset);
+      const planned = cutLine(this.#marks.line(this.#layout), endOffset);
       await this.#cutTo(planned, endOffset, {
         prepare: async () => {
           await segment.openWriter();
@@ -529,8 +525,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       startOffset <= this.#layout.endOffset,
       `log start ${startOffset} of ${this.#key} must not pass its end ${this.#layout.endOffset}`,
     );
-    const isDone = startOffset < this.#retiredTo || !this.#isRetirementDue;
-    if (startOffset <= this.#retiredTo && isDone) return Promise.resolve();
+    const isDone = startOffset < this.#marks.retiredTo || !this.#isRetirementDue;
+    if (startOffset <= this.#marks.retiredTo && isDone) return Promise.resolve();
     return this.#filesTurns.take(async () => {
       if (keepBytes) {
         // A snapshot of the producers may speak of what stood below.
@@ -541,10 +537,14 @@ export class FilePartitionLog implements PartitionLog, Flushable {
         );
       }
       // It holds from here on, whenever it is durable and the files are gone.
-      this.#retiredTo = startOffset;
-      this.#startEpoch = startEpoch;
+      this.#marks.retiredTo = startOffset;
+      this.#marks.startEpoch = startEpoch;
       this.#layout.startOffset = Math.max(this.#layout.startOffset, startOffset);
-      this.#epochs = clipEpochs(this.#epochs, this.#layout.startOffset, this.#layout.endOffset);
+      this.#marks.epochs = clipEpochs(
+        this.#marks.epochs,
+        this.#layout.startOffset,
+        this.#layout.endOffset,
+      );
       this.#isRetirementDue = true;
       try {
         await this.#context.checkpoint.sync();

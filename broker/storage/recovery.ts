@@ -19,7 +19,8 @@ import { assert } from '../../base/assert.ts';
 import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
 import type { EpochStart } from '../replication/types.ts';
-import type { PartitionCheckpoint, TrimMark } from './checkpoint.ts';
+import { doneUpTo } from './checkpoint.ts';
+import type { CompactionMark, PartitionCheckpoint, TrimMark } from './checkpoint.ts';
 import { keepAside, moveAside } from './aside.ts';
 import type { CutRange } from './aside.ts';
 import { folderOf } from './file-system.ts';
@@ -61,6 +62,8 @@ export interface RecoveredLog {
   /** Equals the end: what is re-exposed has been synced (P6). */
   readonly syncedOffset: Offset;
   readonly damage: Damage | null;
+  /** How far it is compacted, as journalled; undefined: never. */
+  readonly compacted: CompactionMark | undefined;
   /** Trims below `headersFrom`, as journalled. */
   readonly trims: readonly TrimMark[];
   /** Headers that were read on the way, from `headersFrom` to the end. */
@@ -136,6 +139,11 @@ class Recovery {
       ),
       syncedOffset: endOffset,
       damage: this.#damage,
+      // A reset empties the log, and what it holds from then on is of others.
+      compacted:
+        checkpoint?.isResetting === true
+          ? undefined
+          : doneUpTo(checkpoint?.compacted, this.#damage?.fromOffset ?? endOffset),
       trims: (checkpoint?.trims ?? []).filter(
         ({ baseOffset }) => baseOffset >= this.#startOffset && baseOffset < headersFrom,
       ),
@@ -194,6 +202,8 @@ class Recovery {
     if (chain.damage !== null) await this.#report(chain.damage.fromOffset, chain.damage.reason);
     for (const segment of chain.lost) await moveAside(volume, folder, segment);
     for (const segment of chain.leftovers) await segment.remove();
+    // Of a pass of compaction that was interrupted.
+    for (const path of chain.unfinished) await volume.control.remove(path);
     if (this.#segments.length === 0)
       this.#segments.push(Segment.empty({ volume, folder, target, baseOffset: this.#startOffset }));
   }

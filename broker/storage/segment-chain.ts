@@ -7,7 +7,7 @@
 import type { StampTarget } from '../../wire/batch/frame.ts';
 import type { Offset } from '../../base/units.ts';
 import type { PartitionCheckpoint } from './checkpoint.ts';
-import { Segment, segmentBaseOf } from './segment.ts';
+import { isUnfinished, Segment, segmentBaseOf } from './segment.ts';
 import type { Volume } from './volume.ts';
 
 export interface ChainRequest {
@@ -28,6 +28,8 @@ export interface SegmentChain {
   readonly leftovers: readonly Segment[];
   /** Nothing of them belongs to the log. */
   readonly strays: readonly { readonly segment: Segment; readonly reason: string }[];
+  /** Paths of files that were to take the place of segments, and did not. */
+  readonly unfinished: readonly string[];
   /** Behind a gap: they may hold what was acknowledged. */
   readonly lost: readonly Segment[];
   /** A part of the log is missing. */
@@ -37,11 +39,15 @@ export interface SegmentChain {
 /** Sorts the files of a folder. Changes none. Rejects as the file system does. */
 export async function findChain(request: ChainRequest): Promise<SegmentChain> {
   const { checkpoint } = request;
-  const files = await listSegments(request);
+  const { folder, volume } = request;
+  const names = await volume.files.list(folder);
+  const files = await listSegments(request, names);
+  const unfinished = names.filter(isUnfinished).map((name) => `${folder}/${name}`);
   if (checkpoint?.isResetting === true) {
     // Nothing was appended since, so none of them counts.
     const startOffset = checkpoint.writtenOffset;
-    return { startOffset, segments: [], leftovers: files, strays: [], lost: [], damage: null };
+    const none = { segments: [], strays: [], lost: [], damage: null };
+    return { startOffset, leftovers: files, unfinished, ...none };
   }
   const startOffset = checkpoint?.startOffset ?? 0;
   const chain = new Chain(files, startOffset);
@@ -52,6 +58,7 @@ export async function findChain(request: ChainRequest): Promise<SegmentChain> {
     segments,
     leftovers,
     strays,
+    unfinished,
     lost: behind,
     damage: damageOf(chain, checkpoint, files.length),
   };
@@ -80,8 +87,11 @@ function damageOf(
     : null;
 }
 
-async function listSegments({ volume, folder, target }: ChainRequest): Promise<Segment[]> {
-  const bases = (await volume.files.list(folder))
+async function listSegments(
+  { volume, folder, target }: ChainRequest,
+  names: readonly string[],
+): Promise<Segment[]> {
+  const bases = names
     .map(segmentBaseOf)
     .filter((base) => base !== null)
     .sort((a, b) => a - b);

@@ -21,6 +21,9 @@ import type { Volume } from './volume.ts';
 const NAME_DIGITS = 20;
 const NAME = /^(\d{20})[.]log$/;
 
+/** Index entries (of 64 KiB of log) that a crash may cost: recovery reads their headers again. */
+export const INDEX_ENTRIES_UNSAVED_MAX = 512;
+
 /** A frame's place. */
 export interface LocatedFrame {
   readonly position: number;
@@ -31,6 +34,11 @@ export interface LocatedFrame {
 export function segmentBaseOf(fileName: string): Offset | null {
   const match = NAME.exec(fileName);
   return match?.[1] === undefined ? null : Number(match[1]);
+}
+
+/** Whether a file of this name was to take the place of a segment, and did not. */
+export function isUnfinished(fileName: string): boolean {
+  return fileName.endsWith('.tmp') && segmentBaseOf(fileName.slice(0, -'.tmp'.length)) !== null;
 }
 
 export interface SegmentFile {
@@ -107,7 +115,7 @@ export class Segment {
     for (const header of headers) this.#take(index, header, this.bytes);
   }
 
-  /** Counts a frame that recovery found at `position`. */
+  /** Counts a frame that recovery, or whoever wrote the file, found at `position`. */
   takeRecovered(index: SparseIndex, header: BatchHeader, position: number): void {
     this.#take(index, header, position);
   }
@@ -321,6 +329,11 @@ export class Segment {
         index.add({ ...header, endOffset: endOffsetOf(header) }, position);
       },
     );
+  }
+
+  /** Removes the index files: what takes the place of this segment has others. */
+  async removeIndex(): Promise<void> {
+    await this.#removeIndexFiles();
   }
 
   async #removeIndexFiles(): Promise<void> {

@@ -132,6 +132,11 @@ export class PartitionTail {
     this.truncate(-1);
   }
 
+  /** Forgets frames that end at or below `offset`: what is on disk is no longer the same. */
+  dropBelow(offset: Offset): void {
+    while ((this.#frames[this.#head]?.nextOffset ?? Infinity) <= offset) this.dropOldest();
+  }
+
   /** Index of the first frame that ends above `offset`. */
   #find(offset: Offset): number {
     let low = this.#head;

@@ -100,6 +100,15 @@ export class Volume {
     for (const buffer of buffers) this.#writtenSinceLook += buffer.length;
   }
 
+  /**
+   * Writes bytes that nobody waits for: where the volume is full it fails, and appends may still
+   * find room once they are removed. Rejects as the file system does.
+   */
+  async writeBeside(file: number, bytes: Uint8Array, position: number): Promise<void> {
+    await this.#gate.run(() => writeFully(this.files, file, [bytes], position));
+    this.#writtenSinceLook += bytes.length;
+  }
+
   /** Reads up to the buffer's length. Returns the bytes read. */
   read(path: string, into: Uint8Array, position: number): Promise<number> {
     return this.#reading(path, (file) => readFully(this.files, file, into, position));

@@ -34,8 +34,8 @@ export const COMPACTION: readonly Mutation[] = [
     edits: [
       {
         file: COMPACTIONS,
-        find: 'if (baseOffset < syncedOffset && isBeyond',
-        replace: 'if (isBeyond',
+        find: 'if (baseOffset < syncedOffset && !isAtLeast',
+        replace: 'if (!isAtLeast',
       },
     ],
     caughtBy: [CORE, SIMULATOR],

@@ -161,8 +161,9 @@ export const STORAGE: readonly Mutation[] = [
       },
       {
         file: PARTITION_LOG,
-        find: '    this.#syncedOffset = planned.syncedOffset;\n',
-        replace: '    this.#syncedOffset = Math.min(planned.syncedOffset, endOffset);\n',
+        find: '    this.#marks.take(planned);\n',
+        replace:
+          '    this.#marks.take(planned);\n    this.#marks.syncedOffset = Math.min(planned.syncedOffset, endOffset);\n',
       },
     ],
     caughtBy: [

@@ -198,7 +198,12 @@ describe('a volume', () => {
       openDisk({
         dataDir: '/data',
         podUid: 'pod',
-        clock: { monotonicMs: () => 0, wallMs: () => 0, every: () => () => {} },
+        clock: {
+          monotonicMs: () => 0,
+          wallMs: () => 0,
+          every: () => () => {},
+          after: () => () => {},
+        },
         logger: { info() {}, warn() {}, error() {} },
         bootId,
         files: disk.mount(),

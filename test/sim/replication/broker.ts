@@ -2,12 +2,12 @@
  * One simulated broker: drives the core as the runtime does, with a disk that takes its time. A
  * start makes a new generation.
  */
+import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import type { Random } from '../../../base/random.ts';
 import { Partition } from '../../../broker/replication/partition.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
 import type {
   Assignment,
-  CompactionOrder,
   LogWrite,
   PartitionInput,
   PartitionOutput,

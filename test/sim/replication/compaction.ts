@@ -3,7 +3,7 @@
  * hold whatever happens (invariants (l) and (o)). A batch that is gone keeps its header, as sparse
  * batches do, so all that goes by headers goes on.
  */
-import type { CompactionOrder } from '../../../broker/replication/types.ts';
+import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Random } from '../../../base/random.ts';
 import { Violation } from './checkers.ts';

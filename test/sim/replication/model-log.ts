@@ -2,14 +2,10 @@
  * A replica's disk: what passed write(2), and up to where it was synced. A lossy crash loses part
  * of the rest; a warm one loses nothing.
  */
+import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import type { Random } from '../../../base/random.ts';
 import { ProducerTable } from '../../../broker/replication/producers.ts';
-import type {
-  CompactionOrder,
-  EpochStart,
-  LogState,
-  LogWrite,
-} from '../../../broker/replication/types.ts';
+import type { EpochStart, LogState, LogWrite } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 
 export function endOf(header: BatchHeader): number {

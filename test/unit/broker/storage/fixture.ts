@@ -63,6 +63,13 @@ export class TestClock {
     };
   }
 
+  /** Time passes for whoever waits, at once; timers take no notice. */
+  after(delayMs: number, callback: () => void): Cancel {
+    this.nowMs += delayMs;
+    queueMicrotask(callback);
+    return () => {};
+  }
+
   advance(ms: number): void {
     this.nowMs += ms;
     for (const timer of this.#timers) {

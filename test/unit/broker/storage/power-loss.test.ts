@@ -44,7 +44,7 @@ class Machine {
     const disk = await openDisk({
       dataDir: '/data',
       podUid: 'pod',
-      clock: { ...this.#clock, every: () => () => {} },
+      clock: { ...this.#clock, every: () => () => {}, after: () => () => {} },
       logger: SILENT,
       reserveBytes: 0,
       bootId: String(this.#boot),
