@@ -26,7 +26,8 @@ import {
 } from '../../base/shape.ts';
 import type { CompactionOrder } from '../../base/compaction-order.ts';
 import type { LeaderEpoch, Offset, PartitionKey } from '../../base/units.ts';
-import type { EpochStart, LogStart } from '../replication/types.ts';
+import type { ControlMark, EpochStart, LogStart } from '../replication/types.ts';
+import type { CompactionMark } from '../../wire/batch/control.ts';
 import { readFile, replaceFile, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 
@@ -52,27 +53,20 @@ export interface PartitionCheckpoint {
   readonly isResetting?: true;
   /** Epochs that start below `syncedOffset`. */
   readonly epochs: readonly EpochStart[];
-  /** Trims that stand below `syncedOffset`, the newest ones; absent: none. */
-  readonly trims?: readonly TrimMark[];
+  /** Trims and orders to compact that stand below `syncedOffset`, the newest ones; absent: none. */
+  readonly controls?: readonly ControlMark[];
   /** How far the log is compacted; absent: never. */
-  readonly compacted?: CompactionMark | undefined;
+  readonly compacted?: CompactionState | undefined;
+  /** D that a copy was begun with: see `LogStart`. Absent: 0. */
+  readonly tombstonesBelow?: Offset;
 }
 
 /** Compaction of a log. Stated before anything of it takes effect (K10). */
-export interface CompactionMark {
+export interface CompactionState {
   /** The largest order that was begun. */
   readonly order: CompactionOrder;
   /** Segments that end at or below are as the order says, durably. */
   readonly doneTo: Offset;
-}
-
-/** A trim in the log: a control batch whose payload a start may have no need to read. */
-export interface TrimMark {
-  readonly baseOffset: Offset;
-  /** End of the data below it. */
-  readonly dataEnd: Offset;
-  /** Where the log is to begin. */
-  readonly trimTo: Offset;
 }
 
 /** The line of a log that is cut to end at `endOffset`. */
@@ -83,16 +77,16 @@ export function cutLine(line: PartitionCheckpoint, endOffset: Offset): Partition
     syncedOffset: Math.min(line.syncedOffset, endOffset),
     writtenOffset: endOffset,
     epochs: line.epochs.filter(({ startOffset }) => startOffset < endOffset),
-    trims: line.trims?.filter(({ baseOffset }) => baseOffset < endOffset) ?? [],
+    controls: line.controls?.filter(({ baseOffset }) => baseOffset < endOffset) ?? [],
     compacted: doneUpTo(line.compacted, endOffset),
   };
 }
 
 /** Of a log that ends at `endOffset`: what is put in the place of what went is not compacted. */
 export function doneUpTo(
-  mark: CompactionMark | undefined,
+  mark: CompactionState | undefined,
   endOffset: Offset,
-): CompactionMark | undefined {
+): CompactionState | undefined {
   return mark === undefined
     ? undefined
     : { order: mark.order, doneTo: Math.min(mark.doneTo, endOffset) };
@@ -107,7 +101,8 @@ export function startLine(
 }
 
 /** The line of a log that is being made empty at `start`. */
-export function resetLine({ offset, epoch, retiredTo }: LogStart): PartitionCheckpoint {
+export function resetLine(start: LogStart): PartitionCheckpoint {
+  const { offset, epoch, retiredTo, tombstonesBelow = 0 } = start;
   return {
     ...startLine(offset, retiredTo),
     startEpoch: epoch,
@@ -116,6 +111,7 @@ export function resetLine({ offset, epoch, retiredTo }: LogStart): PartitionChec
     writtenOffset: offset,
     epochs: [],
     isResetting: true,
+    tombstonesBelow,
   };
 }
 
@@ -136,7 +132,11 @@ type Packed = [
   state?: 'resetting' | null,
   logStartOffset?: Offset | null,
   trims?: [baseOffset: Offset, dataEnd: Offset, trimTo: Offset][] | null,
-  compacted?: [upTo: Offset, tombstonesBelow: Offset, producersBelow: Offset, doneTo: Offset],
+  compacted?:
+    | [upTo: Offset, tombstonesBelow: Offset, producersBelow: Offset, doneTo: Offset]
+    | null,
+  orders?: number[][] | null,
+  tombstonesBelow?: Offset,
 ];
 
 interface Body {
@@ -301,19 +301,43 @@ function pack(line: PartitionCheckpoint): Packed {
   const state = line.isResetting === true ? 'resetting' : null;
   const packed: Packed = [startOffset, highWaterMark, syncedOffset, pairs, startEpoch];
   packed.push(writtenOffset);
-  const { logStartOffset = null, trims = [], compacted } = line;
-  if (compacted !== undefined) {
-    const { upTo, tombstonesBelow, producersBelow } = compacted.order;
-    const marks: Packed[9] = [upTo, tombstonesBelow, producersBelow, compacted.doneTo];
-    packed.push(state, logStartOffset, packTrims(trims), marks);
-  } else if (trims.length > 0) packed.push(state, logStartOffset, packTrims(trims));
-  else if (logStartOffset !== null) packed.push(state, logStartOffset);
-  else if (state !== null) packed.push(state);
+  const { logStartOffset = null, controls = [], compacted, tombstonesBelow = 0 } = line;
+  const trims = controls.filter(({ trimTo }) => trimTo !== undefined);
+  const orders = controls.filter(({ compaction }) => compaction !== undefined);
+  const rest = [
+    state,
+    logStartOffset,
+    trims.length > 0 ? trims.map(packTrim) : null,
+    compacted === undefined ? null : packState(compacted),
+    orders.length > 0 ? orders.map(packOrder) : null,
+    tombstonesBelow > 0 ? tombstonesBelow : null,
+  ] as const;
+  // A line says no more than it must: earlier builds read what they know.
+  const length = rest.findLastIndex((field) => field !== null) + 1;
+  packed.push(...(rest.slice(0, length) as []));
   return packed;
 }
 
-function packTrims(trims: readonly TrimMark[]): NonNullable<Packed[8]> {
-  return trims.map(({ baseOffset, dataEnd, trimTo }) => [baseOffset, dataEnd, trimTo]);
+function packTrim({ baseOffset, dataEnd = 0, trimTo = 0 }: ControlMark): [Offset, Offset, Offset] {
+  return [baseOffset, dataEnd, trimTo];
+}
+
+function packState({ order, doneTo }: CompactionState): NonNullable<Packed[9]> {
+  return [order.upTo, order.tombstonesBelow, order.producersBelow, doneTo];
+}
+
+/** Fields of an order as they follow its place in a line. */
+const ORDER_FIELDS = [
+  'upTo',
+  'tombstonesBelow',
+  'producersBelow',
+  'forgottenIdMax',
+  'agingTo',
+  'agingSinceMs',
+] as const satisfies readonly (keyof CompactionMark)[];
+
+function packOrder({ baseOffset, dataEnd = 0, compaction }: ControlMark): number[] {
+  return [baseOffset, dataEnd, ...ORDER_FIELDS.map((field) => compaction?.[field] ?? 0)];
 }
 
 /** A line as it is read: each field is judged. */
@@ -327,23 +351,46 @@ const readLine: Check<PartitionCheckpoint> = (value, path) => {
   const line = { startOffset, startEpoch, highWaterMark, syncedOffset, writtenOffset, epochs };
   return {
     ...line,
-    ...(packed[7] === undefined || packed[7] === null ? {} : { logStartOffset: field(7) }),
+    ...(isAbsent(packed[7]) ? {} : { logStartOffset: field(7) }),
     ...(packed[6] === 'resetting' ? { isResetting: true } : {}),
-    ...(packed[8] === undefined || packed[8] === null
+    ...(isAbsent(packed[8]) && isAbsent(packed[10])
       ? {}
-      : { trims: listOf(trimMark)(packed[8], `${path}[8]`) }),
-    ...(packed[9] === undefined ? {} : { compacted: compactionMark(packed[9], `${path}[9]`) }),
+      : { controls: readControls(packed, path) }),
+    ...(isAbsent(packed[9]) ? {} : { compacted: compactionState(packed[9], `${path}[9]`) }),
+    ...(isAbsent(packed[11]) ? {} : { tombstonesBelow: field(11) }),
   };
 };
 
-const trimMark: Check<TrimMark> = (value, path) => {
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null;
+}
+
+function readControls(packed: readonly unknown[], path: string): ControlMark[] {
+  const trims = listOf(trimMark)(packed[8] ?? [], `${path}[8]`);
+  return [...trims, ...listOf(orderMark)(packed[10] ?? [], `${path}[10]`)];
+}
+
+const orderMark: Check<ControlMark> = (value, path) => {
+  const numbers = listOf(count)(value, path);
+  const [baseOffset = 0, dataEnd = 0, ...fields] = numbers;
+  if (numbers.length !== 2 + ORDER_FIELDS.length)
+    refuseValue(path, value, `${2 + ORDER_FIELDS.length} numbers`);
+  const pairs = ORDER_FIELDS.map((field, index) => [field, fields[index] ?? 0] as const);
+  return {
+    baseOffset,
+    dataEnd,
+    compaction: Object.fromEntries(pairs) as unknown as CompactionMark,
+  };
+};
+
+const trimMark: Check<ControlMark> = (value, path) => {
   const [baseOffset, dataEnd, trimTo] = listOf(count)(value, path);
   return baseOffset === undefined || dataEnd === undefined || trimTo === undefined
     ? refuseValue(path, value, 'three offsets')
     : { baseOffset, dataEnd, trimTo };
 };
 
-const compactionMark: Check<CompactionMark> = (value, path) => {
+const compactionState: Check<CompactionState> = (value, path) => {
   const [upTo, tombstonesBelow, producersBelow, doneTo] = listOf(count)(value, path);
   return upTo === undefined ||
     tombstonesBelow === undefined ||

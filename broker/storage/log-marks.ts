@@ -3,7 +3,7 @@ import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import type { EpochStart } from '../replication/types.ts';
 import { startLine } from './checkpoint.ts';
-import type { CompactionMark, PartitionCheckpoint } from './checkpoint.ts';
+import type { CompactionState, PartitionCheckpoint } from './checkpoint.ts';
 import type { LogLayout } from './log-reads.ts';
 import type { RecoveredLog } from './recovery.ts';
 
@@ -16,7 +16,9 @@ export class LogMarks {
   statedStart: Offset;
   syncedOffset: Offset;
   highWaterMark: Offset;
-  compacted: CompactionMark | undefined;
+  compacted: CompactionState | undefined;
+  /** See `LogStart`. */
+  tombstonesBelow: Offset;
 
   constructor(recovered: RecoveredLog) {
     this.epochs = recovered.epochs;
@@ -26,6 +28,7 @@ export class LogMarks {
     this.syncedOffset = recovered.syncedOffset;
     this.highWaterMark = recovered.highWaterMark;
     this.compacted = recovered.compacted;
+    this.tombstonesBelow = recovered.tombstonesBelow;
   }
 
   /** The batch stands at the end of the log. */
@@ -49,8 +52,9 @@ export class LogMarks {
       syncedOffset: this.syncedOffset,
       writtenOffset: layout.endOffset,
       epochs: this.epochs,
-      trims: layout.trimsBelow(this.syncedOffset),
+      controls: layout.controlsBelow(this.syncedOffset),
       compacted: this.compacted,
+      tombstonesBelow: this.tombstonesBelow,
     };
   }
 
@@ -63,5 +67,6 @@ export class LogMarks {
     this.syncedOffset = planned.syncedOffset;
     this.highWaterMark = planned.highWaterMark;
     this.compacted = planned.compacted;
+    this.tombstonesBelow = planned.tombstonesBelow ?? 0;
   }
 }

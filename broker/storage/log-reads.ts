@@ -11,17 +11,12 @@ import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
 import type { LogRead, LogSegment } from '../runtime/ports.ts';
-import type { TrimMark } from './checkpoint.ts';
+import type { ControlMark } from '../replication/types.ts';
+import { ControlMarks } from './control-marks.ts';
 import { storageError } from './file-system.ts';
 import { collectHeaders, findByTimestamp, LogReader } from './log-reader.ts';
 import type { Segment } from './segment.ts';
 import type { PartitionTail } from './tail-cache.ts';
-
-/**
- * Trims of a log that the journal names. Fewer than these wait to take effect; the others tell only
- * where the data ends, for logs that are cut back behind them.
- */
-const TRIMS_JOURNALLED_MAX = 64;
 
 /** Segments and bounds of one log. Changed by its owner alone. */
 export class LogLayout {
@@ -35,21 +30,20 @@ export class LogLayout {
   cuts = 0;
   /** A segment's file is being replaced: reads that fail meanwhile start anew when it is over. */
   moving: Promise<void> | null = null;
-  /** Trims in the log, oldest first: those of the journal, and what was appended since. */
-  #trims: TrimMark[];
+  readonly controls: ControlMarks;
 
   constructor(found: {
     readonly segments: Segment[];
     readonly startOffset: Offset;
     readonly endOffset: Offset;
     readonly headers: readonly BatchHeader[];
-    readonly trims: readonly TrimMark[];
+    readonly controls: readonly ControlMark[];
   }) {
     this.segments = found.segments;
     this.startOffset = found.startOffset;
     this.endOffset = found.endOffset;
-    this.#trims = [...found.trims];
-    this.noteTrims(found.headers);
+    this.controls = new ControlMarks(found.controls);
+    this.controls.note(found.headers);
   }
 
   get active(): Segment {
@@ -58,24 +52,9 @@ export class LogLayout {
     return active;
   }
 
-  /** These batches stand at the end of the log. */
-  noteTrims(headers: readonly BatchHeader[]): void {
-    const [first] = headers;
-    // What stood here, or above, was cut off meanwhile.
-    while (first !== undefined && (this.#trims.at(-1)?.baseOffset ?? -1) >= first.baseOffset)
-      this.#trims.pop();
-    for (const { baseOffset, dataEnd = 0, trimTo } of headers)
-      if (trimTo !== undefined) this.#trims.push({ baseOffset, dataEnd, trimTo });
-    if (this.#trims.length > TRIMS_JOURNALLED_MAX)
-      this.#trims = this.#trims.slice(-TRIMS_JOURNALLED_MAX);
-  }
-
-  /** For the journal: a start does not read what is below. */
-  trimsBelow(offset: Offset): TrimMark[] {
-    return this.#trims.filter(
-      ({ baseOffset }) =>
-        baseOffset >= this.startOffset && baseOffset < Math.min(offset, this.endOffset),
-    );
+  /** For the journal: trims and orders of which a start does not read the payloads. */
+  controlsBelow(offset: Offset): ControlMark[] {
+    return this.controls.within(this.startOffset, Math.min(offset, this.endOffset));
   }
 
   /** As retention looks at them. */

@@ -65,9 +65,10 @@ async function recover(
       recovered;
     const epochs = [...recovered.epochs];
     const controls = controlsOf(recovered, headers);
-    const { compacted } = recovered;
+    const { compacted, tombstonesBelow } = recovered;
     const state = {
       ...(compacted === undefined ? {} : { compacted: compacted.order }),
+      ...(tombstonesBelow > 0 && { tombstonesBelow }),
       startOffset,
       startEpoch,
       retiredTo,
@@ -88,16 +89,16 @@ async function recover(
 
 /** Control batches, in order: payloads were read of those that stand above the recovery point. */
 function controlsOf(
-  { trims, headers }: RecoveredLog,
+  { controls, headers }: RecoveredLog,
   gathered: readonly BatchHeader[],
 ): ControlMark[] {
   const marks = new Map<Offset, ControlMark>();
   const take = (found: readonly BatchHeader[]): void => {
-    for (const { isControl, baseOffset, dataEnd, trimTo } of found)
-      if (isControl) marks.set(baseOffset, { baseOffset, dataEnd, trimTo });
+    for (const { isControl, baseOffset, dataEnd, trimTo, compaction } of found)
+      if (isControl) marks.set(baseOffset, { baseOffset, dataEnd, trimTo, compaction });
   };
   take(gathered);
-  for (const trim of trims) marks.set(trim.baseOffset, trim);
+  for (const mark of controls) marks.set(mark.baseOffset, mark);
   take(headers);
   return [...marks.values()].sort((one, other) => one.baseOffset - other.baseOffset);
 }

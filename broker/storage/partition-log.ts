@@ -335,7 +335,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       this.#marks.noteEpoch(header);
     }
     this.#layout.endOffset = this.#layout.active.endOffset;
-    this.#layout.noteTrims(headers);
+    this.#layout.controls.note(headers);
     this.#context.flusher.noteWritten(this, bytes);
   }
 

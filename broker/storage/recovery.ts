@@ -18,9 +18,9 @@ import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
 import { assert } from '../../base/assert.ts';
 import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { RestartClass } from '../metadata/types.ts';
-import type { EpochStart } from '../replication/types.ts';
+import type { ControlMark, EpochStart } from '../replication/types.ts';
 import { doneUpTo } from './checkpoint.ts';
-import type { CompactionMark, PartitionCheckpoint, TrimMark } from './checkpoint.ts';
+import type { CompactionState, PartitionCheckpoint } from './checkpoint.ts';
 import { keepAside, moveAside } from './aside.ts';
 import type { CutRange } from './aside.ts';
 import { folderOf } from './file-system.ts';
@@ -63,9 +63,11 @@ export interface RecoveredLog {
   readonly syncedOffset: Offset;
   readonly damage: Damage | null;
   /** How far it is compacted, as journalled; undefined: never. */
-  readonly compacted: CompactionMark | undefined;
-  /** Trims below `headersFrom`, as journalled. */
-  readonly trims: readonly TrimMark[];
+  readonly compacted: CompactionState | undefined;
+  /** D that it was begun with as a copy, as journalled; 0: none. */
+  readonly tombstonesBelow: Offset;
+  /** Trims and orders to compact below `headersFrom`, as journalled. */
+  readonly controls: readonly ControlMark[];
   /** Headers that were read on the way, from `headersFrom` to the end. */
   readonly headers: readonly BatchHeader[];
   readonly headersFrom: Offset;
@@ -144,7 +146,8 @@ class Recovery {
         checkpoint?.isResetting === true
           ? undefined
           : doneUpTo(checkpoint?.compacted, this.#damage?.fromOffset ?? endOffset),
-      trims: (checkpoint?.trims ?? []).filter(
+      tombstonesBelow: checkpoint?.tombstonesBelow ?? 0,
+      controls: (checkpoint?.controls ?? []).filter(
         ({ baseOffset }) => baseOffset >= this.#startOffset && baseOffset < headersFrom,
       ),
       headers: this.#headers,

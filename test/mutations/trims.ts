@@ -79,9 +79,9 @@ export const TRIMS: readonly Mutation[] = [
     what: 'the journal names no trim below the recovery point',
     edits: [
       {
-        file: 'broker/storage/partition-log.ts',
-        find: 'trims: this.#layout.trimsBelow(this.#syncedOffset),',
-        replace: 'trims: [],',
+        file: 'broker/storage/log-marks.ts',
+        find: 'controls: layout.controlsBelow(this.syncedOffset),',
+        replace: 'controls: [],',
       },
     ],
     caughtBy: [RECOVERY],
@@ -92,9 +92,9 @@ export const TRIMS: readonly Mutation[] = [
     what: 'the journal names a trim that was cut off, once something else stands there',
     edits: [
       {
-        file: 'broker/storage/log-reads.ts',
-        find: '>= first.baseOffset)\n      this.#trims.pop();',
-        replace: '>= Infinity)\n      this.#trims.pop();',
+        file: 'broker/storage/control-marks.ts',
+        find: 'if (!this.#trims.every(isBelow))',
+        replace: 'if (this.#trims.length < 0)',
       },
     ],
     caughtBy: [RECOVERY],

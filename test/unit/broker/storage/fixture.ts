@@ -23,7 +23,15 @@ export const LOG_OPTIONS = { segmentBytes: 1 << 20, segmentMs: 3_600_000 };
 export const MOUNT = { device: 1, fileSystemType: 2, metaInode: 3, metaChangedMs: 4 };
 export const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 
-export { bytesOf, control, frame, frames, headersOf, TOPIC } from '../../../fixtures/frames.ts';
+export {
+  bytesOf,
+  control,
+  frame,
+  frames,
+  headersOf,
+  order,
+  TOPIC,
+} from '../../../fixtures/frames.ts';
 export type { TestFrame } from '../../../fixtures/frames.ts';
 
 const folders: string[] = [];

@@ -19,6 +19,7 @@ import {
   ioError,
   LOG_OPTIONS,
   openTestDisk,
+  order,
   startTestDisk,
   TOPIC,
 } from './fixture.ts';
@@ -72,6 +73,15 @@ async function readOffsets(log: PartitionLog): Promise<number[]> {
   }
   return offsets;
 }
+
+const ORDER = {
+  upTo: 0,
+  tombstonesBelow: 0,
+  producersBelow: 0,
+  forgottenIdMax: 7,
+  agingTo: 0,
+  agingSinceMs: 5,
+};
 
 describe('recoverLog', () => {
   it('finds everything after a process crash, with epochs, high-water mark and headers', async () => {
@@ -335,6 +345,43 @@ describe('recoverLog', () => {
       { baseOffset: 0, dataEnd: 0 },
       { baseOffset: 2, dataEnd: 2 },
       { baseOffset: 3, dataEnd: 2 },
+    ]);
+  });
+
+  it('finds orders to compact again, and D of a copy, also below the recovery point', async () => {
+    const { disk, dataDir } = await startTestDisk();
+    const log = await disk.openPartition(TOPIC, 0, LOG_OPTIONS);
+    const start = { offset: 0, epoch: 0, retiredTo: 0, tombstonesBelow: 9 };
+    await log.reset(start);
+    const mark = { ...ORDER, upTo: 1, agingTo: 1 };
+    const later = { ...ORDER, upTo: 2, tombstonesBelow: 1, agingTo: 2 };
+    for (const one of [
+      ...frames(0, 2),
+      order(2, 1, 2, mark),
+      order(3, 1, 2, later),
+      order(4, 1, 2, later),
+    ])
+      await append(log, [one]);
+    await disk.close();
+    const again = await reopened(dataDir);
+    expect(again.log.recovery.state).toMatchObject({
+      syncedOffset: 5,
+      tombstonesBelow: 9,
+      // The journal names the last two.
+      controls: [
+        { baseOffset: 2 },
+        { baseOffset: 3, compaction: later },
+        { baseOffset: 4, compaction: later },
+      ],
+    });
+    // What was cut off is not said of what takes its place.
+    await again.log.truncate(4, false);
+    await append(again.log, [frame(4)]);
+    await again.disk.close();
+    const { log: third } = await reopened(dataDir);
+    expect(third.recovery.state.controls).toMatchObject([
+      { baseOffset: 2 },
+      { baseOffset: 3, compaction: later },
     ]);
   });
 
