@@ -103,7 +103,7 @@ export const COMPACTION: readonly Mutation[] = [
         replace: 'this.#log.compactIfDue();\n    if (this.#nowMs >= 0) return;',
       },
     ],
-    caughtBy: [CORE, SIMULATOR],
+    caughtBy: [CORE],
   },
   {
     id: 'copied-while-tombstones-go',
@@ -116,7 +116,7 @@ export const COMPACTION: readonly Mutation[] = [
         replace: 'progress.awaitsReset = false;',
       },
     ],
-    caughtBy: [CORE, SIMULATOR],
+    caughtBy: [CORE],
   },
   {
     id: 'gutted-log-is-evidence',
@@ -129,7 +129,7 @@ export const COMPACTION: readonly Mutation[] = [
         replace: 'if (endOffset >= 0) return false;',
       },
     ],
-    caughtBy: [CORE, SIMULATOR],
+    caughtBy: [CORE],
   },
   {
     id: 'synced-said-of-a-cut-log',
