@@ -340,6 +340,12 @@ export const EVENTS = {
     meaning: 'Controller: a broker is forgotten, and its directory refused from now on',
     fields: ['brokerId'],
   },
+  'producer-name-forgotten': {
+    level: 'warn',
+    meaning:
+      'Controller: the name of a producer was not taken for long and made room for another; whoever writes under it must take it anew',
+    fields: ['name', 'owner', 'producerId', 'producerEpoch', 'hours'],
+  },
   'inspection-refused': {
     level: 'warn',
     meaning: 'Controller: a broker described its log as no log can be; it is asked again',

@@ -95,6 +95,13 @@ export const TIMESTAMP_MS_MAX = 8_640_000_000_000_000;
 
 /** Producers with a name, whose epochs metadata keeps. */
 export const NAMED_PRODUCERS_MAX = 100_000;
+/** The same of one principal, where clients are asked who they are. */
+export const NAMED_PRODUCERS_PER_PRINCIPAL_MAX = 10_000;
+/**
+ * Days for which a name is kept after it was last taken; then it goes where there is no room for
+ * another. Whoever writes under it must take it anew, so this is longer than programs run.
+ */
+export const PRODUCER_NAME_KEPT_DAYS = 30;
 /**
  * Producers that a partition remembers, about 1 KiB each. While all of them wrote within the last
  * hour, no other is admitted.
@@ -146,6 +153,11 @@ export const LIMITS: readonly {
   { what: 'Bytes of an `Append` call', bound: APPEND_BYTES_MAX, unit: 'bytes' },
   { what: 'Timestamp ahead of the clock', bound: TIMESTAMP_AHEAD_MS_MAX, unit: 'ms' },
   { what: 'Producers with a name', bound: NAMED_PRODUCERS_MAX, unit: 'producers' },
+  {
+    what: 'Names of producers of one principal',
+    bound: NAMED_PRODUCERS_PER_PRINCIPAL_MAX,
+    unit: 'producers',
+  },
   {
     what: 'Producers that a partition remembers',
     bound: PRODUCERS_PER_PARTITION_MAX,

@@ -8,15 +8,15 @@ import { type AccessRule, placeKey } from '../../base/access.ts';
 import { assertNever } from '../../base/assert.ts';
 import type { Quota } from '../../base/quotas.ts';
 import type { BrokerId, DirectoryId, TopicId } from '../../base/units.ts';
-import { hasLevel, LEVEL_OF_STARTS } from './features.ts';
+import { hasLevel, LEVEL_OF_NAMES, LEVEL_OF_STARTS } from './features.ts';
 import type {
   BrokerState,
   ClusterSettings,
   LossReport,
   MetadataImage,
   MetadataRecord,
-  NamedProducer,
   PartitionState,
+  ProducerName,
   TopicState,
 } from './types.ts';
 
@@ -52,6 +52,8 @@ export function emptyImage(): MetadataImage {
     // 0 in a batch header means "no producer" (wire/batch/FORMAT.md).
     nextProducerId: 1,
     namedProducers: new Map(),
+    forgottenNames: { idMax: 0, epochMax: 0 },
+    hours: 0,
     access: new Map(),
     quotas: new Map(),
     losses: [],
@@ -80,7 +82,7 @@ class Draft {
   #brokers: Map<BrokerId, BrokerState> | null = null;
   #topics: Map<TopicId, TopicState> | null = null;
   #names: Map<string, TopicId> | null = null;
-  #producers: Map<string, NamedProducer> | null = null;
+  #producers: Map<string, ProducerName> | null = null;
   #access: Map<string, AccessRule> | null = null;
   #quotas: Map<string, Quota> | null = null;
 
@@ -142,16 +144,10 @@ class Draft {
         this.#patchTopic(record.topicId, (topic) => withPartition(topic, record.state));
         return;
       case 'producer-ids':
-        this.image = {
-          ...this.image,
-          nextProducerId: Math.max(this.image.nextProducerId, record.nextProducerId),
-        };
-        return;
       case 'producer-named':
-        this.#producersCopy().set(record.name, {
-          producerId: record.producerId,
-          producerEpoch: record.producerEpoch,
-        });
+      case 'producer-forgotten':
+      case 'hours-counted':
+        this.#changeProducers(record);
         return;
       case 'loss-reported':
         this.image = { ...this.image, losses: withLoss(this.image.losses, record.loss) };
@@ -272,7 +268,53 @@ class Draft {
     return this.#names;
   }
 
-  #producersCopy(): Map<string, NamedProducer> {
+  #changeProducers(
+    record: Extract<
+      MetadataRecord,
+      { kind: 'producer-ids' | 'producer-named' | 'producer-forgotten' | 'hours-counted' }
+    >,
+  ): void {
+    const { image } = this;
+    if (record.kind === 'producer-named') this.#nameProducer(record);
+    else if (record.kind === 'producer-forgotten') this.#forgetProducer(record.name);
+    else if (record.kind === 'hours-counted')
+      this.image = { ...image, hours: Math.max(image.hours, record.hours) };
+    else {
+      const nextProducerId = Math.max(image.nextProducerId, record.nextProducerId);
+      this.image = { ...image, nextProducerId };
+    }
+  }
+
+  #nameProducer({
+    kind: _,
+    name,
+    ...producer
+  }: Extract<MetadataRecord, { kind: 'producer-named' }>): void {
+    const before = this.image.namedProducers.get(name);
+    this.#producersCopy().set(name, producer);
+    // Out of epochs it took another id: the one before is nobody's any more. Builds below the
+    // level fold the same record, and note nothing.
+    const hasMoved = before !== undefined && before.producerId !== producer.producerId;
+    if (hasMoved && hasLevel(this.image, LEVEL_OF_NAMES)) this.#noteForgotten(before.producerId, 0);
+  }
+
+  #forgetProducer(name: string): void {
+    const before = this.image.namedProducers.get(name);
+    if (before === undefined) return;
+    this.#producersCopy().delete(name);
+    this.#noteForgotten(before.producerId, before.producerEpoch);
+  }
+
+  #noteForgotten(producerId: number, producerEpoch: number): void {
+    const { idMax, epochMax } = this.image.forgottenNames;
+    const forgottenNames = {
+      idMax: Math.max(idMax, producerId),
+      epochMax: Math.max(epochMax, producerEpoch),
+    };
+    this.image = { ...this.image, forgottenNames };
+  }
+
+  #producersCopy(): Map<string, ProducerName> {
     if (this.#producers === null) {
       this.#producers = new Map(this.image.namedProducers);
       this.image = { ...this.image, namedProducers: this.#producers };

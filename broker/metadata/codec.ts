@@ -40,12 +40,13 @@ import type {
   BrokerState,
   ClusterSettings,
   CommitMode,
+  ForgottenNames,
   LossReport,
   MetadataImage,
   MetadataRecord,
-  NamedProducer,
   PartitionState,
   ProcessStart,
+  ProducerName,
   RestartClass,
   TopicConfig,
   TopicDefaults,
@@ -89,9 +90,7 @@ export function encodeImage(image: MetadataImage): string {
     topics: [...image.topics.values()]
       .toSorted((a, b) => (a.topicId < b.topicId ? -1 : 1))
       .map(writtenTopic),
-    namedProducers: [...image.namedProducers]
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, producer]) => ({ name, ...producer })),
+    ...writtenNames(image),
     losses: image.losses,
     ...(image.access.size === 0
       ? {}
@@ -116,7 +115,32 @@ export function encodeImage(image: MetadataImage): string {
   });
 }
 
+/** Owners stand once each: a principal may be longer than all that is kept of a name. */
+function writtenNames({ namedProducers, forgottenNames, hours }: MetadataImage): object {
+  const owners = [...new Set([...namedProducers.values()].map(({ owner }) => owner))]
+    .filter((owner) => owner !== '')
+    .toSorted();
+  const places = new Map(owners.map((owner, index) => [owner, index]));
+  return {
+    namedProducers: [...namedProducers]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, { owner, hour, ...producer }]) => ({
+        name,
+        ...producer,
+        ...(owner === '' ? {} : { owner: places.get(owner) }),
+        ...(hour === 0 ? {} : { hour }),
+      })),
+    ...(owners.length === 0 ? {} : { producerOwners: owners }),
+    ...(forgottenNames.idMax === 0 ? {} : { forgottenNames }),
+    ...(hours === 0 ? {} : { hours }),
+  };
+}
+
 function writtenRecord(item: MetadataRecord): object {
+  if (item.kind === 'producer-named') {
+    const { owner, hour, ...rest } = item;
+    return { ...rest, ...(owner === '' ? {} : { owner }), ...(hour === 0 ? {} : { hour }) };
+  }
   if (item.kind === 'settings-changed')
     return { ...item, settings: writtenSettings(item.settings) };
   if (item.kind === 'topic-created') return { ...item, topic: writtenTopic(item.topic) };
@@ -174,14 +198,21 @@ export function decodeImage(text: string): MetadataImage {
     settings: defaulted(clusterSettings, CLUSTER_SETTINGS_DEFAULTS),
     brokers: listOf(brokerState),
     topics: listOf(topicState),
-    namedProducers: listOf(shape({ name: string, producerId: count, producerEpoch: count })),
+    namedProducers: listOf(namedProducer),
+    producerOwners: defaulted(listOf(string), []),
+    forgottenNames: defaulted(shape<ForgottenNames>({ idMax: count, epochMax: count }), {
+      idMax: 0,
+      epochMax: 0,
+    }),
+    hours: defaulted(count, 0),
     losses: listOf(lossReport),
     access: defaulted(listOf(accessRule), []),
     quotas: defaulted(listOf(quotaFields), []),
     removedDirectories: defaulted(listOf(string), []),
     replacedDirectories: defaulted(listOf(string), []),
   })(parseJson(text, 'metadata snapshot'), 'snapshot');
-  const { version: _, brokers, topics, namedProducers, access, quotas, ...rest } = snapshot;
+  const { version: _, brokers, topics, access, quotas, ...others } = snapshot;
+  const { namedProducers, producerOwners, ...rest } = others;
   return {
     ...rest,
     brokers: uniqueMap(
@@ -196,8 +227,13 @@ export function decodeImage(text: string): MetadataImage {
       topics.map((topic) => [topic.name, topic.topicId]),
       'topic names',
     ),
-    namedProducers: uniqueMap<string, NamedProducer>(
-      namedProducers.map(({ name, ...producer }) => [name, producer]),
+    namedProducers: uniqueMap<string, ProducerName>(
+      namedProducers.map(({ name, owner: place, ...producer }, index) => {
+        const owner = place === null ? '' : producerOwners[place];
+        return owner === undefined
+          ? refuseValue(`namedProducers[${index}].owner`, place, 'a place in producerOwners')
+          : [name, { ...producer, owner }];
+      }),
       'namedProducers',
     ),
     access: uniqueMap(
@@ -217,6 +253,15 @@ function uniqueMap<K, V>(entries: readonly (readonly [K, V])[], path: string): M
     refuseValue(path, entries.length, `without duplicates (${String(map.size)} distinct)`);
   return map;
 }
+
+const namedProducer = shape({
+  name: string,
+  producerId: count,
+  producerEpoch: count,
+  /** Its place in the list of owners. */
+  owner: defaulted<number | null>(count, null),
+  hour: defaulted(count, 0),
+});
 
 const topicConfig = shape<TopicConfig>({
   minInSyncReplicas: count,
@@ -415,7 +460,15 @@ const RECORDS: {
   'topic-deleted': shape({ topicId: string }),
   'partition-changed': shape({ topicId: string, state: partitionState }),
   'producer-ids': shape({ nextProducerId: count }),
-  'producer-named': shape({ name: string, producerId: count, producerEpoch: count }),
+  'producer-named': shape({
+    name: string,
+    producerId: count,
+    producerEpoch: count,
+    owner: defaulted(string, ''),
+    hour: defaulted(count, 0),
+  }),
+  'producer-forgotten': shape({ name: string }),
+  'hours-counted': shape({ hours: count }),
   'loss-reported': shape({ loss: lossReport }),
   'access-granted': shape({ rule: accessRule }),
   'access-revoked': shape({ place: accessPlace }),

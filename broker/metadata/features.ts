@@ -37,6 +37,7 @@ export const FEATURE_LEVELS = [
   },
   { level: 8, adds: 'rules of access, and quotas' },
   { level: 9, adds: 'changes of many sync sets in one request' },
+  { level: 10, adds: 'names of producers that expire' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -64,6 +65,8 @@ export const LEVEL_OF_TRIMS = 7;
 export const LEVEL_OF_ACCESS = 8;
 /** Level of changes of many sync sets in one request. */
 export const LEVEL_OF_CHANGES = 9;
+/** Level of names of producers that expire. */
+export const LEVEL_OF_NAMES = 10;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -104,9 +107,18 @@ const KINDS_OF_ACCESS: ReadonlySet<MetadataRecord['kind']> = new Set([
   'quota-deleted',
 ] as const);
 
+/** Kinds of records that level 10 brought. */
+const KINDS_OF_NAMES: ReadonlySet<MetadataRecord['kind']> = new Set([
+  'producer-forgotten',
+  'hours-counted',
+] as const);
+
 /** Lowest level at which a record may be written. */
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
+  if (KINDS_OF_NAMES.has(record.kind)) return LEVEL_OF_NAMES;
+  if (record.kind === 'producer-named' && (record.owner !== '' || record.hour > 0))
+    return LEVEL_OF_NAMES;
   if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;

@@ -191,6 +191,22 @@ export interface NamedProducer {
   readonly producerEpoch: number;
 }
 
+/** What is kept of a name. */
+export interface ProducerName extends NamedProducer {
+  /** Principal that took it last; empty: nobody was asked, or before level 10. */
+  readonly owner: string;
+  /** `MetadataImage.hours` when it was taken last. */
+  readonly hour: number;
+}
+
+/** What is kept of all names that were forgotten. */
+export interface ForgottenNames {
+  /** Greatest id that one of them had; 0: there were none. */
+  readonly idMax: number;
+  /** Greatest epoch that one of them had. */
+  readonly epochMax: number;
+}
+
 /**
  * One change of metadata. A raft entry holds a JSON list of these; the list takes effect as one.
  */
@@ -256,12 +272,11 @@ export type MetadataRecord =
       readonly state: PartitionState;
     }
   | { readonly kind: 'producer-ids'; readonly nextProducerId: number }
-  | {
-      readonly kind: 'producer-named';
-      readonly name: string;
-      readonly producerId: number;
-      readonly producerEpoch: number;
-    }
+  | ({ readonly kind: 'producer-named'; readonly name: string } & ProducerName)
+  /** The name has no producer from here on: whoever holds it is shut out. */
+  | { readonly kind: 'producer-forgotten'; readonly name: string }
+  /** So many hours were counted by controllers, one after the other. */
+  | { readonly kind: 'hours-counted'; readonly hours: number }
   | { readonly kind: 'loss-reported'; readonly loss: LossReport }
   /** The rule of its place from here on. */
   | { readonly kind: 'access-granted'; readonly rule: AccessRule }
@@ -288,7 +303,10 @@ export interface MetadataImage {
   readonly topics: ReadonlyMap<TopicId, TopicState>;
   readonly topicIdsByName: ReadonlyMap<string, TopicId>;
   readonly nextProducerId: number;
-  readonly namedProducers: ReadonlyMap<string, NamedProducer>;
+  readonly namedProducers: ReadonlyMap<string, ProducerName>;
+  readonly forgottenNames: ForgottenNames;
+  /** Hours that controllers have counted, of their own monotonic clocks: never too many. */
+  readonly hours: number;
   /** Rules of access by `placeKey`, at most `ACCESS_RULES_MAX`. */
   readonly access: ReadonlyMap<string, AccessRule>;
   /** By principal, at most `QUOTAS_MAX`. */

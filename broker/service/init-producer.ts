@@ -36,7 +36,7 @@ export async function initProducer(
   const { clock } = broker;
   const endMs = clock.monotonicMs() + deadlineMs;
   for (;;) {
-    const seen = broker.image().namedProducers.get(name) ?? null;
+    const seen = identityOf(broker.image(), name);
     try {
       const request = { name, expected: expected ?? seen, ...behalf };
       return await take(broker, request, Math.max(1, endMs - clock.monotonicMs()));
@@ -53,6 +53,13 @@ export async function initProducer(
     const text = `Cannot tell who holds the name "${name}": metadata here is behind`;
     throw new BrokerError('OUTCOME_UNKNOWN', text);
   }
+}
+
+function identityOf({ namedProducers }: MetadataImage, name: string): ProducerIdentity | null {
+  const known = namedProducers.get(name);
+  return known === undefined
+    ? null
+    : { producerId: known.producerId, producerEpoch: known.producerEpoch };
 }
 
 async function take(

@@ -614,6 +614,51 @@ export const METADATA: readonly Mutation[] = [
     ],
   },
   {
+    id: 'forgotten-name-writes-on',
+    rule: 'rule 20',
+    what: 'whoever holds a name that was forgotten goes on writing beside the next holder',
+    edits: [
+      {
+        file: 'broker/runtime/partitions/producer-fence.ts',
+        find: 'if (newest === undefined) return this.#namelessFault(producerId, producerEpoch);',
+        replace: 'if (newest === undefined) return null;',
+      },
+    ],
+    caughtBy: [
+      { level: 'unit', file: 'test/unit/broker/metadata/controller/producer-names.test.ts' },
+    ],
+  },
+  {
+    id: 'name-begins-like-nobody',
+    rule: 'rule 20',
+    what: 'the first epoch of a name is that of anonymous producers, or one that went before',
+    edits: [
+      {
+        file: 'broker/metadata/controller/producers.ts',
+        find: 'return floor < PRODUCER_EPOCH_MAX ? floor + 1 : 1;',
+        replace: 'return 0;',
+      },
+    ],
+    caughtBy: [
+      { level: 'unit', file: 'test/unit/broker/metadata/controller/producer-names.test.ts' },
+    ],
+  },
+  {
+    id: 'name-goes-while-it-is-used',
+    rule: 'rule 20',
+    what: 'a name makes room for another one though it was taken a moment ago',
+    edits: [
+      {
+        file: 'broker/metadata/controller/producers.ts',
+        find: 'if (hours - hour < this.#bounds.keptHours || producerEpoch === 0) continue;',
+        replace: 'if (producerEpoch === 0) continue;',
+      },
+    ],
+    caughtBy: [
+      { level: 'unit', file: 'test/unit/broker/metadata/controller/producer-names.test.ts' },
+    ],
+  },
+  {
     id: 'removed-broker-beats-on',
     rule: 'rule 17',
     what: 'a broker that was removed while it was cut off is not told',

@@ -394,8 +394,7 @@ export class Controller {
   }
 
   #initProducer(requestId: number, request: InitProducerRequest): ControllerReply | null {
-    const { records, reply } = this.#producerIds.init(this.#image, request);
-    this.#propose(records);
+    const reply = this.#producerIds.init(this.#desk, request);
     if (reply.producerEpoch === 0) return reply;
     this.#fences.hold(requestId, reply, this.#ledger.lastProposalId, this.#nowMs);
     return null;
@@ -450,6 +449,7 @@ export class Controller {
     this.#moves.tick(this.#desk);
     this.#areMovesDue ||= this.#raises.all.length > 0;
     this.#leaderships.tick();
+    this.#producerIds.tick(this.#desk);
   }
 
   #probed(input: Extract<ControllerInput, { kind: 'probed' }>): void {

@@ -5,6 +5,7 @@
  */
 import { BrokerError } from '../../../base/errors.ts';
 import { PRODUCER_ID_BLOCK } from '../../metadata/controller/producers.ts';
+import { hasLevel, LEVEL_OF_NAMES } from '../../metadata/features.ts';
 import type { MetadataImage } from '../../metadata/types.ts';
 import type { ProducersGiven } from '../../replication/producers.ts';
 
@@ -43,7 +44,7 @@ export class ProducerFence {
    */
   fault(producerId: number, producerEpoch: number): BrokerError | null {
     const newest = this.#newest().get(producerId);
-    if (newest === undefined) return null;
+    if (newest === undefined) return this.#namelessFault(producerId, producerEpoch);
     if (producerEpoch < newest) {
       return new BrokerError(
         'PRODUCER_FENCED',
@@ -54,6 +55,25 @@ export class ProducerFence {
     return new BrokerError(
       'LEADER_UNKNOWN',
       `Cannot append batch of producer ${producerId}: this broker has not heard from the controller for a session, so it may lead no more, and a newer epoch may have been given out`,
+    );
+  }
+
+  /**
+   * Of an id that no name has. Epochs of names are above 0, those of others never (level 10), and a
+   * name is committed before any later one is given out: so an id up to the greatest that was
+   * forgotten had a name, and a later one has a name that this broker has not heard of.
+   */
+  #namelessFault(producerId: number, producerEpoch: number): BrokerError | null {
+    const image = this.#image();
+    if (producerEpoch === 0 || !hasLevel(image, LEVEL_OF_NAMES)) return null;
+    if (producerId > image.forgottenNames.idMax)
+      return new BrokerError(
+        'LEADER_UNKNOWN',
+        `Cannot append batch of producer ${producerId}, epoch ${producerEpoch}: this broker does not know its name yet, so its metadata is behind`,
+      );
+    return new BrokerError(
+      'PRODUCER_FENCED',
+      `Cannot append batch of producer ${producerId}, epoch ${producerEpoch}: its name was not taken for long and went to make room for others; take the name anew`,
     );
   }
 

@@ -53,7 +53,7 @@ function fullImage(): MetadataImage {
         topic: topicState([partitionState(), partitionState({ partition: 1 })]),
       },
       { kind: 'producer-ids', nextProducerId: 1001 },
-      { kind: 'producer-named', name: 'p', producerId: 4, producerEpoch: 2 },
+      { kind: 'producer-named', name: 'p', producerId: 4, producerEpoch: 2, owner: '', hour: 0 },
       LOSS,
     ],
     AT,

@@ -122,6 +122,8 @@ export class FakeCluster {
     topicIdsByName: new Map(),
     nextProducerId: 1,
     namedProducers: new Map(),
+    forgottenNames: { idMax: 0, epochMax: 0 },
+    hours: 0,
     access: new Map(),
     quotas: new Map(),
     losses: [],

@@ -1,16 +1,18 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ControllerRequest } from '../../../../../broker/metadata/controller-types.ts';
-import { FEATURE_LEVEL_MAX } from '../../../../../broker/metadata/features.ts';
+import { FEATURE_LEVEL_MAX, LEVEL_OF_NAMES } from '../../../../../broker/metadata/features.ts';
 import { FENCE_WAIT_MS_MAX } from '../../../../../broker/metadata/controller/producer-fences.ts';
 import { brokerState, imageOf, partitionState, topicState } from '../fixtures.ts';
 import { Bench, codeOf } from './bench.ts';
 
 const INIT = { kind: 'init-producer', name: 'p' } as const;
 
-function bench(): Bench {
+/** Below level 10 the first epoch of a name is 0, and has nobody to shut out. */
+function bench(featureLevel = LEVEL_OF_NAMES - 1): Bench {
   const brokers = [0, 1, 2].map((id) => brokerState(id));
-  return new Bench(imageOf(brokers, [topicState([partitionState()])]));
+  const image = imageOf(brokers, [topicState([partitionState()])]);
+  return new Bench({ ...image, featureLevel });
 }
 
 /** `metadataIndex` absent: a build that does not say. */
@@ -70,8 +72,19 @@ describe('Controller init-producer', () => {
     expect(asked.map((id) => codeOf(world.replies.get(id)))).toEqual(['ok', 'PRODUCER_FENCED']);
   });
 
-  it('answers the first epoch of a name at once', () => {
+  it('answers the first epoch of a name at once below level 10', () => {
     expect(bench().ask(INIT)).toMatchObject({ producerEpoch: 0 });
+  });
+
+  it('answers the first epoch of a name when every unfenced broker knows the name', () => {
+    const world = bench(LEVEL_OF_NAMES);
+    const requestId = world.send(INIT);
+    world.commit();
+    const before = world.replies.get(requestId);
+    for (const id of [0, 1, 2]) world.ask(heartbeat(id, world.image.index));
+
+    expect(before).toBeUndefined();
+    expect(world.replies.get(requestId)).toMatchObject({ producerEpoch: 1 });
   });
 
   it('answers a later epoch when every unfenced broker has applied it', () => {

@@ -104,7 +104,9 @@ describe('Quorum', () => {
     disk.isStuck = true;
     const name = 'x'.repeat(1_000_000);
     for (let count = 0; count < 6; count += 1)
-      void quorum.propose([{ kind: 'producer-named', name, producerId: 1, producerEpoch: 1 }]);
+      void quorum.propose([
+        { kind: 'producer-named', name, producerId: 1, producerEpoch: 1, owner: '', hour: 0 },
+      ]);
     expect(quorum.status.logBytes).toBeGreaterThan(5_000_000);
   });
 });
