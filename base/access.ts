@@ -46,6 +46,11 @@ export interface AccessPlace {
 export interface AccessRule extends AccessPlace {
   /** Each once, in the order of {@link ACCESS_OPERATIONS}; at least one. */
   readonly operations: readonly AccessOperation[];
+  /**
+   * Those of them that LogAccess resources gave, and a person did not: what the operator may take
+   * back. In the same order; absent: none.
+   */
+  readonly given?: readonly AccessOperation[];
 }
 
 /** Whoever comes in at a listener that asks nobody who they are. */
@@ -89,6 +94,7 @@ export function placeFaults({ principal, kind, name }: AccessPlace): string[] {
 export function ruleFaults(rule: AccessRule): string[] {
   const known: readonly AccessOperation[] = ACCESS_RESOURCES[rule.kind];
   const wrong = rule.operations.filter((operation) => !known.includes(operation));
+  const { given } = rule;
   return [
     ...placeFaults(rule),
     ...(rule.operations.length === 0 ? ['operations are none, must be one or more'] : []),
@@ -96,6 +102,10 @@ export function ruleFaults(rule: AccessRule): string[] {
       (operation) =>
         `operation is '${operation}', must be one of ${known.join(', ')} for a ${rule.kind}`,
     ),
+    ...(given === undefined ||
+    (given.length > 0 && given.every((each) => rule.operations.includes(each)))
+      ? []
+      : [`given is [${given.join(', ')}], must be some of the operations, or absent`]),
   ];
 }
 

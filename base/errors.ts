@@ -212,7 +212,8 @@ export const ERROR_TABLE = {
     status: 'FAILED_PRECONDITION',
     retry: 'no',
     effect: 'none',
-    meaning: 'A newer epoch of this producer id has taken the name',
+    meaning:
+      'A newer epoch of this producer id has taken the name, or the name was not taken for 30 days and made room for another',
   },
   OUTCOME_UNKNOWN: {
     status: 'UNKNOWN',

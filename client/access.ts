@@ -32,6 +32,12 @@ export interface AccessRule {
   readonly resource: string;
 }
 
+/** A rule as it is kept. */
+export interface KeptAccessRule extends AccessRule {
+  /** Those of the operations that LogAccess resources on Kubernetes gave; absent: none. */
+  readonly given?: readonly AccessOperation[];
+}
+
 /** What `revokeAccess` takes; without operations all of the rule. */
 export type AccessRevocation = Omit<AccessRule, 'operations'> &
   Partial<Pick<AccessRule, 'operations'>>;
@@ -49,7 +55,7 @@ export interface AccessAnswer {
   readonly allowed: boolean;
   readonly reason: string;
   readonly principal: string;
-  readonly rule?: AccessRule;
+  readonly rule?: KeptAccessRule;
 }
 
 const OPERATIONS: Readonly<Record<AccessOperation, OperationValue>> = {
@@ -99,11 +105,21 @@ export function resourceToWire(text: string): WireResource {
 }
 
 /** Throws INTERNAL for a rule of a newer broker. */
-export function ruleFromWire(rule: WireRule): AccessRule {
+export function ruleFromWire(rule: WireRule): KeptAccessRule {
   const kind = ACCESS_KINDS.find((each) => KINDS[each] === rule.resource?.kind);
   if (kind === undefined)
     throw new TidemarkError('INTERNAL', 'Cannot read a rule: its kind of resource is unknown here');
-  const operations = ACCESS_OPERATIONS.filter((each) => rule.operations.includes(OPERATIONS[each]));
+  const operations = operationsFromWire(rule.operations);
+  const given = operationsFromWire(rule.given);
   const name = rule.resource?.name ?? '';
-  return { principal: rule.principal, operations, resource: resourceText({ kind, name }) };
+  return {
+    principal: rule.principal,
+    operations,
+    resource: resourceText({ kind, name }),
+    ...(given.length === 0 ? {} : { given }),
+  };
+}
+
+function operationsFromWire(values: readonly OperationValue[]): AccessOperation[] {
+  return ACCESS_OPERATIONS.filter((each) => values.includes(OPERATIONS[each]));
 }

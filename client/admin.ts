@@ -27,6 +27,7 @@ import {
   type AccessQuestion,
   type AccessRevocation,
   type AccessRule,
+  type KeptAccessRule,
   operationsToWire,
   resourceToWire,
   ruleFromWire,
@@ -383,26 +384,32 @@ export class Admin {
   }
 
   /** Lets a principal do more; resolves with all that it may do there. */
-  async grantAccess(rule: AccessRule, control?: Control): Promise<AccessRule> {
+  async grantAccess(rule: AccessRule, control?: Control): Promise<KeptAccessRule> {
     const doing = 'grant access';
     checkArgument(doing, ACCESS_RULE, rule);
     const wire = {
       principal: rule.principal,
       resource: resourceToWire(rule.resource),
       operations: operationsToWire(rule.operations),
+      given: [],
     };
-    const answer = await this.#call(doing, Admins.grantAccess, { rule: wire }, control);
+    const request = { rule: wire, forLogAccess: false };
+    const answer = await this.#call(doing, Admins.grantAccess, request, control);
     return ruleFromWire(answer.rule ?? wire);
   }
 
   /** Takes operations of a rule back; resolves with what is left of it. */
-  async revokeAccess(rule: AccessRevocation, control?: Control): Promise<AccessRule | undefined> {
+  async revokeAccess(
+    rule: AccessRevocation,
+    control?: Control,
+  ): Promise<KeptAccessRule | undefined> {
     const doing = 'revoke access';
     checkArgument(doing, ACCESS_REVOCATION, rule);
     const request = {
       principal: rule.principal,
       resource: resourceToWire(rule.resource),
       operations: operationsToWire(rule.operations ?? []),
+      forLogAccess: false,
     };
     const answer = await this.#call(doing, Admins.revokeAccess, request, control);
     return answer.rule === undefined ? undefined : ruleFromWire(answer.rule);
@@ -411,7 +418,7 @@ export class Admin {
   /** All rules, and who may do everything by the options of the broker that answers. */
   async listAccess(
     control?: Control,
-  ): Promise<{ readonly rules: AccessRule[]; readonly administrators: string[] }> {
+  ): Promise<{ readonly rules: KeptAccessRule[]; readonly administrators: string[] }> {
     const answer = await this.#call('list access', Admins.listAccess, {}, control, READ);
     return { rules: answer.rules.map(ruleFromWire), administrators: answer.administrators };
   }

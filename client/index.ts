@@ -23,6 +23,7 @@ export type {
   AccessQuestion,
   AccessRevocation,
   AccessRule,
+  KeptAccessRule,
 } from './access.ts';
 export type { Quota, QuotaLimits, QuotaList } from './quotas.ts';
 export type { CallControl } from './abort.ts';

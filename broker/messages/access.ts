@@ -79,11 +79,12 @@ export function placeField(principal: string, resource: ResourceMessage | undefi
 }
 
 export function ruleField(message: RuleMessage | undefined): AccessRule {
-  const { principal, resource, operations } = presentField('rule', message);
+  const { principal, resource, operations, given } = presentField('rule', message);
   const rule = {
     ...placeField(principal, resource),
     operations: operationsField('operations', operations),
   };
+  if (given.length > 0) refuse('rule.given', given.length, 'empty: the cluster notes it itself');
   refuseFaults(ruleFaults(rule));
   return rule;
 }
@@ -108,6 +109,7 @@ export function ruleToMessage(rule: AccessRule): RuleMessage {
     principal: rule.principal,
     resource: resourceToMessage(rule),
     operations: operationsToMessage(rule.operations),
+    given: operationsToMessage(rule.given ?? []),
   };
 }
 

@@ -160,12 +160,17 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
     case 'setSettings':
       return { kind: 'set-settings', settings: settingsField('set_settings', request.value) };
     case 'grantAccess':
-      return { kind: 'grant-access', rule: ruleField(request.value.rule) };
+      return {
+        kind: 'grant-access',
+        rule: ruleField(request.value.rule),
+        ...(request.value.forLogAccess ? { isGiven: true } : {}),
+      };
     case 'revokeAccess':
       return {
         kind: 'revoke-access',
         place: placeField(request.value.principal, request.value.resource),
         operations: operationsField('operations', request.value.operations),
+        ...(request.value.forLogAccess ? { isGiven: true } : {}),
       };
     case 'setQuota':
       return { kind: 'set-quota', quota: quotaField(request.value.quota) };
@@ -291,7 +296,10 @@ function accessBody(
   request: GrantAccessRequest | RevokeAccessRequest,
 ): NonNullable<DecideRequest['request']> {
   if (request.kind === 'grant-access')
-    return { $case: 'grantAccess', value: { rule: ruleToMessage(request.rule) } };
+    return {
+      $case: 'grantAccess',
+      value: { rule: ruleToMessage(request.rule), forLogAccess: request.isGiven === true },
+    };
   const { place, operations } = request;
   return {
     $case: 'revokeAccess',
@@ -299,6 +307,7 @@ function accessBody(
       principal: place.principal,
       resource: resourceToMessage(place),
       operations: operationsToMessage(operations),
+      forLogAccess: request.isGiven === true,
     },
   };
 }

@@ -10,6 +10,7 @@
 import {
   ACCESS_KINDS,
   ACCESS_OPERATIONS,
+  type AccessOperation,
   type AccessPlace,
   type AccessRule,
   placeFaults,
@@ -396,15 +397,17 @@ const accessPlace: Check<AccessPlace> = (value, path) => {
   return fault === undefined ? place : refuseValue(path, place, `sound: ${fault}`);
 };
 
-const accessFields = shape<AccessRule>({
+const accessFields = shape({
   principal: string,
   kind: oneOf(ACCESS_KINDS),
   name: string,
   operations: listOf(oneOf(ACCESS_OPERATIONS)),
+  given: defaulted<AccessOperation[] | null>(listOf(oneOf(ACCESS_OPERATIONS)), null),
 });
 
 const accessRule: Check<AccessRule> = (value, path) => {
-  const rule = accessFields(value, path);
+  const { given, ...fields } = accessFields(value, path);
+  const rule: AccessRule = given === null ? fields : { ...fields, given };
   const [fault] = ruleFaults(rule);
   return fault === undefined ? rule : refuseValue(path, rule, `sound: ${fault}`);
 };

@@ -272,6 +272,8 @@ export interface SetSettingsRequest extends Asked {
 export interface GrantAccessRequest extends Asked {
   readonly kind: 'grant-access';
   readonly rule: AccessRule;
+  /** For LogAccess resources: what is new of it is noted as given by them. */
+  readonly isGiven?: boolean;
 }
 
 /** Takes operations of the rule of this place back; none named: all. */
@@ -279,6 +281,8 @@ export interface RevokeAccessRequest extends Asked {
   readonly kind: 'revoke-access';
   readonly place: AccessPlace;
   readonly operations: readonly AccessOperation[];
+  /** Only what LogAccess resources gave. */
+  readonly isGiven?: boolean;
 }
 
 /** Limits that are absent stay as they are. */

@@ -37,7 +37,7 @@ export const FEATURE_LEVELS = [
   },
   { level: 8, adds: 'rules of access, and quotas' },
   { level: 9, adds: 'changes of many sync sets in one request' },
-  { level: 10, adds: 'names of producers that expire' },
+  { level: 10, adds: 'names of producers that expire, and rules of access that LogAccess gave' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -67,6 +67,8 @@ export const LEVEL_OF_ACCESS = 8;
 export const LEVEL_OF_CHANGES = 9;
 /** Level of names of producers that expire. */
 export const LEVEL_OF_NAMES = 10;
+/** Level of rules of access that know what of them LogAccess gave. */
+export const LEVEL_OF_GIVEN = 10;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -119,6 +121,7 @@ export function levelOf(record: MetadataRecord): number {
   if (KINDS_OF_NAMES.has(record.kind)) return LEVEL_OF_NAMES;
   if (record.kind === 'producer-named' && (record.owner !== '' || record.hour > 0))
     return LEVEL_OF_NAMES;
+  if (record.kind === 'access-granted' && record.rule.given !== undefined) return LEVEL_OF_GIVEN;
   if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;

@@ -34,14 +34,16 @@ export function accessCalls(cluster: Cluster, report: ReportDefect): AccessCalls
   return {
     grantAccess: unaryHandler(async (message, call) => {
       const rule = ruleField(message.rule);
-      const request = { kind: 'grant-access', rule, ...onBehalfOf(call) } as const;
+      const isGiven = message.forLogAccess;
+      const request = { kind: 'grant-access', rule, isGiven, ...onBehalfOf(call) } as const;
       await decide(broker, request, remainingMs(call, cluster.clock));
       return { rule: present(rule) };
     }, report),
     revokeAccess: unaryHandler(async (message, call) => {
       const place = placeField(message.principal, message.resource);
       const operations = operationsField('operations', message.operations);
-      const request = { kind: 'revoke-access', place, operations, ...onBehalfOf(call) } as const;
+      const what = { place, operations, isGiven: message.forLogAccess };
+      const request = { kind: 'revoke-access', ...what, ...onBehalfOf(call) } as const;
       await decide(broker, request, remainingMs(call, cluster.clock));
       return { rule: present(place) };
     }, report),

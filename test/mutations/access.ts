@@ -203,4 +203,17 @@ export const ACCESS: readonly Mutation[] = [
     caughtBy: [{ level: 'unit', file: 'test/unit/broker/doors/door.test.ts' }],
     inGate: true,
   },
+  {
+    id: 'given-takes-all',
+    rule: 'docs/rules.md#access',
+    what: 'LogAccess resources take back what a person granted',
+    edits: [
+      {
+        file: 'broker/metadata/controller/access.ts',
+        find: 'const mayGo = isGiven ? given : before.operations;',
+        replace: 'const mayGo = before.operations;',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/metadata/access.test.ts' }],
+  },
 ];

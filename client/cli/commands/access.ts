@@ -15,10 +15,16 @@ export async function list(options: CommonOptions, around: Surroundings): Promis
   await withCluster(options, around, async (client, { out }) => {
     const { rules, administrators } = await client.admin().listAccess();
     const rows = [
-      ...administrators.map((principal) => [principal, 'everything', '(auth-administrators)']),
-      ...rules.map((rule) => [rule.principal, rule.operations.join(','), rule.resource]),
+      ...administrators.map((principal) => [principal, 'everything', '(auth-administrators)', '']),
+      ...rules.map(({ principal, operations, resource, given = [] }) => [
+        principal,
+        operations.join(','),
+        resource,
+        given.join(','),
+      ]),
     ];
-    out.result({ rules, administrators }, () => out.table(['PRINCIPAL', 'MAY', 'RESOURCE'], rows));
+    const columns = ['PRINCIPAL', 'MAY', 'RESOURCE', 'BY LOGACCESS'];
+    out.result({ rules, administrators }, () => out.table(columns, rows));
   });
 }
 

@@ -63,6 +63,7 @@ const RULE = {
   principal: 'token:ops',
   resource: { kind: AccessKind.ACCESS_KIND_TOPIC, name: 'orders' },
   operations: [AccessOperation.ACCESS_OPERATION_READ],
+  given: [],
 };
 
 const OF_TOPICS: ReadonlySet<string> = new Set(['reassignPartition', 'electLeader', 'alterTopic']);

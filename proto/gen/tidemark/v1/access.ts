@@ -98,12 +98,24 @@ export interface AccessRule {
     | undefined;
   /** Operations that its kind knows. */
   operations: AccessOperation[];
+  /**
+   * Those of them that LogAccess resources gave, and no person: the operator takes them back where
+   * none wants them any more (feature level 10). Must be empty in a request.
+   */
+  given: AccessOperation[];
 }
 
 /** Request of GrantAccess. */
 export interface GrantAccessRequest {
   /** Its operations are added to those that the principal has there already. */
-  rule: AccessRule | undefined;
+  rule:
+    | AccessRule
+    | undefined;
+  /**
+   * The operator grants it for LogAccess resources: what is new of it is noted as given by them.
+   * Otherwise it is a person's from now on, and stays when they go.
+   */
+  forLogAccess: boolean;
 }
 
 /** Response of GrantAccess. */
@@ -122,6 +134,8 @@ export interface RevokeAccessRequest {
     | undefined;
   /** Operations to take back; none: all. */
   operations: AccessOperation[];
+  /** Only what LogAccess resources gave: what a person granted stays. */
+  forLogAccess: boolean;
 }
 
 /** Response of RevokeAccess. */
@@ -224,7 +238,7 @@ export const AccessResource: MessageFns<AccessResource> = {
 };
 
 function createBaseAccessRule(): AccessRule {
-  return { principal: "", resource: undefined, operations: [] };
+  return { principal: "", resource: undefined, operations: [], given: [] };
 }
 
 export const AccessRule: MessageFns<AccessRule> = {
@@ -238,6 +252,13 @@ export const AccessRule: MessageFns<AccessRule> = {
     if (message.operations.length !== 0) {
       writer.uint32(26).fork();
       for (const v of message.operations) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.given.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.given) {
         writer.int32(v);
       }
       writer.join();
@@ -292,6 +313,24 @@ export const AccessRule: MessageFns<AccessRule> = {
 
             break;
           }
+          case 4: {
+            if (tag === 32) {
+              message.given.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.given.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -306,13 +345,16 @@ export const AccessRule: MessageFns<AccessRule> = {
 };
 
 function createBaseGrantAccessRequest(): GrantAccessRequest {
-  return { rule: undefined };
+  return { rule: undefined, forLogAccess: false };
 }
 
 export const GrantAccessRequest: MessageFns<GrantAccessRequest> = {
   encode(message: GrantAccessRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.rule !== undefined) {
       AccessRule.encode(message.rule, writer.uint32(10).fork()).join();
+    }
+    if (message.forLogAccess !== false) {
+      writer.uint32(16).bool(message.forLogAccess);
     }
     return writer;
   },
@@ -336,6 +378,14 @@ export const GrantAccessRequest: MessageFns<GrantAccessRequest> = {
             }
 
             message.rule = AccessRule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.forLogAccess = reader.bool();
             continue;
           }
         }
@@ -398,7 +448,7 @@ export const GrantAccessResponse: MessageFns<GrantAccessResponse> = {
 };
 
 function createBaseRevokeAccessRequest(): RevokeAccessRequest {
-  return { principal: "", resource: undefined, operations: [] };
+  return { principal: "", resource: undefined, operations: [], forLogAccess: false };
 }
 
 export const RevokeAccessRequest: MessageFns<RevokeAccessRequest> = {
@@ -415,6 +465,9 @@ export const RevokeAccessRequest: MessageFns<RevokeAccessRequest> = {
         writer.int32(v);
       }
       writer.join();
+    }
+    if (message.forLogAccess !== false) {
+      writer.uint32(32).bool(message.forLogAccess);
     }
     return writer;
   },
@@ -465,6 +518,14 @@ export const RevokeAccessRequest: MessageFns<RevokeAccessRequest> = {
             }
 
             break;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.forLogAccess = reader.bool();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

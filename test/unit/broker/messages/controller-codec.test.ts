@@ -43,6 +43,17 @@ const requests: ControllerRequest[] = [
     operations: ['administer'],
   },
   {
+    kind: 'grant-access',
+    rule: { principal: 'token:ops', kind: 'group', name: 'g', operations: ['group'] },
+    isGiven: true,
+  },
+  {
+    kind: 'revoke-access',
+    place: { principal: 'token:ops', kind: 'group', name: 'g' },
+    operations: [],
+    isGiven: true,
+  },
+  {
     kind: 'set-quota',
     quota: { principal: '*', appendBytesPerSecond: 5, adminCallsPerSecond: -1 },
     principal: 'token:ops',

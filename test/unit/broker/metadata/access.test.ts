@@ -11,7 +11,7 @@ import {
 } from '../../../../broker/metadata/codec.ts';
 import { grantAccess, revokeAccess } from '../../../../broker/metadata/controller/access.ts';
 import { isAccessChanged } from '../../../../broker/metadata/delta.ts';
-import { LEVEL_OF_ACCESS, levelOf } from '../../../../broker/metadata/features.ts';
+import { LEVEL_OF_ACCESS, LEVEL_OF_GIVEN, levelOf } from '../../../../broker/metadata/features.ts';
 import type { MetadataImage, MetadataRecord } from '../../../../broker/metadata/types.ts';
 
 const AT = { index: 2, term: 1 };
@@ -73,6 +73,8 @@ describe('records of access', () => {
     { rule: { ...ALICE, principal: 'alice' } },
     { rule: { ...ALICE, name: '' } },
     { rule: { ...ALICE, kind: 'queue' } },
+    { rule: { ...ALICE, given: [] } },
+    { rule: { ...ALICE, given: ['delete'] } },
   ])('are not believed as %j', (fields) => {
     expect(() => decodeRecords(JSON.stringify([{ kind: 'access-granted', ...fields }]))).toThrow(
       /Cannot read data/,
@@ -140,5 +142,70 @@ describe('revokeAccess()', () => {
     expect(revoke(image([ALICE]), ['append', 'read'])).toEqual(all);
     expect(revoke(image([ALICE]), ['delete'])).toEqual([]);
     expect(revoke(image([OPS]), [])).toEqual([]);
+  });
+});
+
+describe('what LogAccess gave', () => {
+  const GIVEN: AccessRule = { ...ALICE, given: ['append'] };
+  const give = (from: MetadataImage, operations: AccessRule['operations']) =>
+    grantAccess(from, { kind: 'grant-access', rule: { ...ALICE, operations }, isGiven: true });
+  const takeBack = (from: MetadataImage, operations: AccessRule['operations']) =>
+    revokeAccess(from, {
+      kind: 'revoke-access',
+      place: placeOf(ALICE),
+      operations,
+      isGiven: true,
+    });
+  const world = (...rules: AccessRule[]): MetadataImage => image(rules, LEVEL_OF_GIVEN);
+
+  it('is what nobody had granted before', () => {
+    expect(give(world(), ['append', 'read'])).toEqual([
+      granted({ ...ALICE, given: ['append', 'read'] }),
+    ]);
+    expect(give(world({ ...ALICE, operations: ['read'] }), ['append', 'read'])).toEqual([
+      granted(GIVEN),
+    ]);
+    expect(give(world(ALICE), ['append', 'read'])).toEqual([]);
+    expect(give(world(GIVEN), ['append'])).toEqual([]);
+  });
+
+  it('is a person’s once a person grants it too', () => {
+    const grant = grantAccess(world(GIVEN), {
+      kind: 'grant-access',
+      rule: { ...ALICE, operations: ['append'] },
+    });
+    expect(grant).toEqual([granted(ALICE)]);
+    expect(takeBack(world(ALICE), [])).toEqual([]);
+  });
+
+  it('is all that is taken back for LogAccess', () => {
+    const left = [granted({ ...ALICE, operations: ['read'] })];
+    expect(takeBack(world(GIVEN), [])).toEqual(left);
+    expect(takeBack(world(GIVEN), ['append', 'read'])).toEqual(left);
+    expect(takeBack(world(GIVEN), ['read'])).toEqual([]);
+    const both: AccessRule = { ...ALICE, given: ['append', 'read'] };
+    expect(takeBack(world(both), ['append'])).toEqual([
+      granted({ ...ALICE, operations: ['read'], given: ['read'] }),
+    ]);
+    expect(takeBack(world(both), [])).toEqual([{ kind: 'access-revoked', place: placeOf(ALICE) }]);
+  });
+
+  it('goes when a person revokes it', () => {
+    const revoke = (operations: AccessRule['operations']) =>
+      revokeAccess(world(GIVEN), { kind: 'revoke-access', place: placeOf(ALICE), operations });
+    expect(revoke(['append'])).toEqual([granted({ ...ALICE, operations: ['read'] })]);
+    expect(revoke(['read'])).toEqual([
+      granted({ ...ALICE, operations: ['append'], given: ['append'] }),
+    ]);
+  });
+
+  it('waits for its level, in both directions, and is text that the level before reads without it', () => {
+    const early = image([ALICE], LEVEL_OF_GIVEN - 1);
+    expect(() => give(early, ['delete'])).toThrow('it needs feature level 10');
+    expect(() => takeBack(early, [])).toThrow('it needs feature level 10');
+    expect(levelOf(granted(GIVEN))).toBe(LEVEL_OF_GIVEN);
+    expect(decodeRecords(encodeRecords([granted(GIVEN)]))).toEqual([granted(GIVEN)]);
+    expect(decodeImage(encodeImage(world(GIVEN)))).toEqual(world(GIVEN));
+    expect(encodeImage(world(ALICE))).not.toContain('given');
   });
 });
