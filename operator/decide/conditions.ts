@@ -28,3 +28,16 @@ export function withConditions(
     };
   });
 }
+
+/** Whether two statuses say the same: an API server answers with their fields in its own order. */
+export function isSameStatus(left: object, right: object): boolean {
+  return canonical(left) === canonical(right);
+}
+
+function canonical(value: object): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : part,
+  );
+}

@@ -6,7 +6,7 @@ import { selectorText } from '../api/names.ts';
 import { DEPARTED_MAX, LOSSES_MAX } from '../api/status.ts';
 import type { LogClusterStatus } from '../api/types.ts';
 import { internalTlsStatus } from './certificates.ts';
-import { withConditions, type ConditionNow } from './conditions.ts';
+import { isSameStatus, withConditions, type ConditionNow } from './conditions.ts';
 import { departed } from './departed.ts';
 import type { GateName } from './events.ts';
 import {
@@ -71,7 +71,7 @@ export function nextStatus(
       ? optional('losses', before.losses)
       : { losses: losses(metadata.losses) }),
   };
-  return isSame(next, before) ? null : next;
+  return isSameStatus(next, before) ? null : next;
 }
 
 function listedOrNone<Item>(items: readonly Item[]): readonly Item[] | undefined {
@@ -83,18 +83,6 @@ function optional<Name extends keyof LogClusterStatus>(
   value: LogClusterStatus[Name] | undefined,
 ): Pick<LogClusterStatus, Name> | Record<string, never> {
   return value === undefined ? {} : ({ [name]: value } as Pick<LogClusterStatus, Name>);
-}
-
-function isSame(left: LogClusterStatus, right: LogClusterStatus): boolean {
-  return canonical(left) === canonical(right);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : part,
-  );
 }
 
 function losses(

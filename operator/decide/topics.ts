@@ -6,7 +6,7 @@
 import { TOPIC_FINALIZER } from '../api/names.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../api/quantity.ts';
 import type { ConditionStatus, LogTopic, LogTopicStatus } from '../api/types.ts';
-import { withConditions } from './conditions.ts';
+import { isSameStatus, withConditions } from './conditions.ts';
 import type { KubeEventReason } from './events.ts';
 import { counted } from './service.ts';
 import type {
@@ -327,5 +327,5 @@ function statusOf(
             : { clusterId: cluster.status.clusterId }),
         }),
   };
-  return JSON.stringify(next) === JSON.stringify({ ...status }) ? null : next;
+  return isSameStatus(next, status) ? null : next;
 }

@@ -164,6 +164,24 @@ describe('planTopic', () => {
     expect(ready(actions)).toBe(message);
   });
 
+  test('writes no status that says the same in the order of an API server', () => {
+    const [written] = actionsFor([logTopic('orders')]).flatMap((action) =>
+      action.kind === 'write-topic-status' ? [action.status] : [],
+    );
+    const reversed = (value: unknown): unknown =>
+      Array.isArray(value)
+        ? value.map(reversed)
+        : typeof value === 'object' && value !== null
+          ? Object.fromEntries(
+              Object.entries(value)
+                .toReversed()
+                .map(([key, part]) => [key, reversed(part)]),
+            )
+          : value;
+    const status = reversed(written) as NonNullable<typeof written>;
+    expect(actionsFor([logTopic('orders', {}, { status })])).toEqual([]);
+  });
+
   test('holds no LogTopic, and lets go what an earlier operator held', () => {
     const kept = { ...FINALIZERS, ...KNOWN };
     const release = {
