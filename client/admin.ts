@@ -55,7 +55,18 @@ import {
   topicFromWire,
   type TopicRequest,
 } from './admin-types.ts';
-import { checkArgument, count, listOf, named, optional, present, shape, size } from './check.ts';
+import {
+  checkArgument,
+  count,
+  flag,
+  listOf,
+  named,
+  optional,
+  present,
+  shape,
+  signal as isSignal,
+  size,
+} from './check.ts';
 import type { CallOptions, Cluster } from './cluster.ts';
 import type { UnaryMethod } from './connections.ts';
 import { START } from './consumer/options.ts';
@@ -74,6 +85,12 @@ const TRIMS_AT_ONCE = 32;
 const PLAN_TIMEOUT_MS = 10_000;
 
 type Control = CallControl | undefined;
+
+/** What {@link Admin.listTopics} takes beside names. */
+export interface ListTopicsControl extends CallControl {
+  /** Of all topics those of the cluster's own too, whose names begin with `__`. Default false. */
+  readonly internal?: boolean;
+}
 
 /** Options of {@link Admin.listOffsets}. */
 export interface ListOffsetsOptions {
@@ -113,6 +130,8 @@ const TRIMS = listOf(shape({ partition: count, offset: size }));
 
 const IDS = listOf(count);
 
+const LIST_TOPICS = shape({ signal: optional(isSignal), internal: optional(flag) });
+
 /**
  * Made by `Tidemark.admin()`. Every method rejects with a {@link TidemarkError}, and takes a signal
  * last: what was asked of a change that is aborted may be done all the same.
@@ -145,11 +164,13 @@ export class Admin {
   }
 
   /** All topics, or those named; an unknown name fails. */
-  async listTopics(names: readonly string[] = [], control?: Control): Promise<Topic[]> {
+  async listTopics(names: readonly string[] = [], control?: ListTopicsControl): Promise<Topic[]> {
     const doing = 'list topics';
     checkArgument(doing, listOf(named), names, 'names');
-    const request = { names: [...names] };
-    const { topics } = await this.#call(doing, Admins.listTopics, request, control, READ);
+    checkArgument(doing, optional(LIST_TOPICS), control);
+    const request = { names: [...names], includeInternal: control?.internal ?? false };
+    const { signal } = control ?? {};
+    const { topics } = await this.#call(doing, Admins.listTopics, request, { signal }, READ);
     return topics.map(topicFromWire);
   }
 

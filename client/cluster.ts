@@ -236,7 +236,7 @@ export class Cluster {
     const startMs = this.#clock.monotonicMs();
     for (let attempt = 0; ; attempt += 1) {
       try {
-        const request = { names: [name] };
+        const request = { names: [name], includeInternal: false };
         const answer = await this.call(AdminServiceService.listTopics, request, { isRead: true });
         return this.#learn(name, answer);
       } catch (error) {

@@ -143,6 +143,12 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
       return alterTopicField(request.value);
     case 'deleteTopic':
       return { kind: 'delete-topic', name: topicNameField('name', request.value.name) };
+    case 'makeInternalTopic':
+      return {
+        kind: 'make-internal-topic',
+        topicId: uuidField('make_internal_topic.topic_id', request.value.topicId),
+        name: topicNameField('make_internal_topic.name', request.value.name),
+      };
     case 'initProducer':
       return { kind: 'init-producer', name: textField('init_producer', request.value) };
     case 'electLeader':
@@ -258,6 +264,8 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
       return { $case: 'alterTopic', value: alterTopicToMessage(request) };
     case 'delete-topic':
       return { $case: 'deleteTopic', value: { name: request.name } };
+    case 'make-internal-topic':
+      return { $case: 'makeInternalTopic', value: request };
     case 'init-producer':
       return { $case: 'initProducer', value: request.name };
     case 'elect-leader':
@@ -398,6 +406,7 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
       return { $case: 'topicId', value: reply.topicId };
     case 'alter-topic':
     case 'delete-topic':
+    case 'make-internal-topic':
     case 'reassign':
     case 'remove-broker':
     case 'set-settings':
@@ -486,6 +495,7 @@ function isAsked(request: ControllerRequest): request is AskedRequest {
 const DONE = [
   'alter-topic',
   'delete-topic',
+  'make-internal-topic',
   'reassign',
   'remove-broker',
   'set-settings',

@@ -4,6 +4,7 @@
  * rule 8), and every fault is reported at once. Must not know where one came from or how it is
  * applied.
  */
+import { isInternalTopic } from '../../base/internal-topics.ts';
 import {
   BATCH_BYTES_MIN,
   FRAME_BYTES_MAX,
@@ -161,7 +162,7 @@ export function topicNameFault(name: string): string | null {
   if (!/^[a-zA-Z0-9._-]+$/.test(name))
     return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
   if (name === '.' || name === '..') return `name is "${name}", must not be "." or ".."`;
-  if (name.startsWith('__'))
+  if (isInternalTopic(name))
     return `name is "${name}", must not start with "__", which is reserved`;
   return null;
 }

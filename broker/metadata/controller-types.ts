@@ -201,6 +201,17 @@ export interface DeleteTopicRequest extends Asked {
   readonly name: string;
 }
 
+/**
+ * A broker needs a topic of the cluster's own. It is made if it is not there yet, whoever asked
+ * first: nothing of the request but its name counts.
+ */
+export interface MakeInternalTopicRequest {
+  readonly kind: 'make-internal-topic';
+  /** That it will have, if it is made. */
+  readonly topicId: TopicId;
+  readonly name: string;
+}
+
 export interface InitProducerRequest extends OnBehalf {
   readonly kind: 'init-producer';
   /** Empty: an anonymous id, epoch 0. */
@@ -318,6 +329,7 @@ export type ControllerRequest =
   | AlterSyncSetRequest
   | AlterSyncSetsRequest
   | InitProducerRequest
+  | MakeInternalTopicRequest
   | AskedRequest;
 
 /** An answer as it leaves the controller's broker. */
@@ -352,6 +364,7 @@ export type ControllerReply =
   | { readonly kind: 'create-topic'; readonly topicId: TopicId }
   | { readonly kind: 'alter-topic' }
   | { readonly kind: 'delete-topic' }
+  | { readonly kind: 'make-internal-topic' }
   | { readonly kind: 'init-producer'; readonly producerId: number; readonly producerEpoch: number }
   | { readonly kind: 'reassign' }
   /** Replicas still to be moved away. */

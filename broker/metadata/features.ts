@@ -38,6 +38,7 @@ export const FEATURE_LEVELS = [
   { level: 8, adds: 'rules of access, and quotas' },
   { level: 9, adds: 'changes of many sync sets in one request' },
   { level: 10, adds: 'names of producers that expire, and rules of access that LogAccess gave' },
+  { level: 11, adds: 'groups, and cursors that the cluster keeps' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -69,6 +70,8 @@ export const LEVEL_OF_CHANGES = 9;
 export const LEVEL_OF_NAMES = 10;
 /** Level of rules of access that know what of them LogAccess gave. */
 export const LEVEL_OF_GIVEN = 10;
+/** Level of the internal topic of groups: earlier builds would let clients write to it. */
+export const LEVEL_OF_GROUPS = 11;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {

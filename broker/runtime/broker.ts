@@ -6,6 +6,7 @@
 import { liveOptionFaults } from '../../base/broker-options.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { internalAddress } from '../../base/host-port.ts';
+import { isInternalTopic } from '../../base/internal-topics.ts';
 import type { Rights } from '../access/rules.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
@@ -221,7 +222,7 @@ export class Broker implements BrokerApi {
     terms: AppendTerms,
     done: (result: AppendResult) => void,
   ): void {
-    const replica = this.#replicaFor(topicId, partition, frame.length);
+    const replica = this.#refusalOf(topicId) ?? this.#replicaFor(topicId, partition, frame.length);
     if (replica instanceof BrokerError) done({ ok: false, error: replica });
     else replica.append(frame, terms, done);
   }
@@ -232,6 +233,8 @@ export class Broker implements BrokerApi {
 
   async trim(topicId: TopicId, partition: number, offset: Offset): Promise<Offset> {
     requireLevel(this.image(), LEVEL_OF_TRIMS, 'trim a log');
+    const refusal = this.#refusalOf(topicId);
+    if (refusal !== null) throw refusal;
     const member = this.#requireMember();
     const replica = member.replicas.require(topicId, partition);
     try {
@@ -480,6 +483,16 @@ export class Broker implements BrokerApi {
   #exit(reason: string, comesBack: boolean): void {
     this.#phase = 'failed';
     this.#options.onExit(reason, comesBack);
+  }
+
+  /** Why nobody but the broker itself writes to this topic; null: others may. */
+  #refusalOf(topicId: TopicId): BrokerError | null {
+    const name = this.image().topics.get(topicId)?.name ?? '';
+    if (!isInternalTopic(name)) return null;
+    return new BrokerError(
+      'REFUSED',
+      `Cannot write to topic "${name}": it is the cluster's own, which alone writes there`,
+    );
   }
 
   /** The replica that may be asked to append so many bytes; else why none may. */

@@ -2,6 +2,7 @@
  * AdminService: reads come from this broker's metadata, changes go to the controller and are
  * answered once they show here.
  */
+import { isInternalTopic } from '../../base/internal-topics.ts';
 import { BROKER_ID_MAX } from '../../base/limits.ts';
 import {
   AdminServiceService,
@@ -140,12 +141,14 @@ function topicCalls(
       }),
       report,
     ),
-    listTopics: unaryHandler(({ names }) => {
+    listTopics: unaryHandler(({ names, includeInternal }) => {
       if (names.length === 0) cluster.requireMetadata();
       const named =
         names.length > 0
           ? names.map((name) => cluster.topic(topicNameField('names', name)))
-          : [...broker.image().topics.values()];
+          : [...broker.image().topics.values()].filter(
+              ({ name }) => includeInternal || !isInternalTopic(name),
+            );
       const topics = named
         .sort((left, right) => (left.name < right.name ? -1 : 1))
         .map(describeTopic);

@@ -191,7 +191,8 @@ async function askTopics(
   options: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<{ readonly topics: readonly Topic[] }> {
   try {
-    return await admin.call(address, ADMIN.listTopics, { names: [...names] }, options);
+    const request = { names: [...names], includeInternal: false };
+    return await admin.call(address, ADMIN.listTopics, request, options);
   } catch (error) {
     if (names.length > 0 && error instanceof BrokerError && error.code === 'UNKNOWN_TOPIC')
       return { topics: [] };

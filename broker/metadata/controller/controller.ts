@@ -57,7 +57,7 @@ export class Controller {
   readonly #sessions: Sessions;
   readonly #producerIds = new ProducerIds();
   readonly #fences = new ProducerFences();
-  readonly #moves = new Moves();
+  readonly #moves: Moves;
   readonly #raises = new WaitingRaises();
   readonly #ledger = new Ledger();
   readonly #late = new LateRequests();
@@ -77,6 +77,7 @@ export class Controller {
   /** @param options `image` is committed, and complete up to this leader's term */
   constructor(options: ControllerOptions) {
     this.#options = options;
+    this.#moves = new Moves(options);
     this.#image = options.image;
     this.#nowMs = options.nowMs;
     this.#sessions = new Sessions(options.image.brokers.values(), {
@@ -153,8 +154,6 @@ export class Controller {
     }
   }
 
-  // Requests
-
   #request(requestId: number, request: ControllerRequest): void {
     try {
       if (request.kind === 'heartbeat') {
@@ -206,13 +205,14 @@ export class Controller {
       case 'remove-broker':
         return this.#removeBroker(request);
       case 'delete-topic':
+      case 'make-internal-topic':
       case 'reassign':
       case 'set-settings':
       case 'grant-access':
       case 'revoke-access':
       case 'set-quota':
       case 'delete-quota':
-        this.#propose(recordsOf(this.#image, request, this.#options.defaults));
+        this.#propose(recordsOf(this.#image, request, this.#options));
         return { kind: request.kind };
       default:
         return assertNever(request);

@@ -102,6 +102,7 @@ function subjectOf(request: ControllerRequest): string | null {
     case 'alter-sync-set':
     case 'alter-sync-sets':
     case 'init-producer':
+    case 'make-internal-topic':
       return null;
     default:
       return assertNever(request);

@@ -4,20 +4,23 @@ import type {
   DeleteQuotaRequest,
   DeleteTopicRequest,
   GrantAccessRequest,
+  MakeInternalTopicRequest,
   ReassignRequest,
   RevokeAccessRequest,
   SetQuotaRequest,
   SetSettingsRequest,
 } from '../controller-types.ts';
-import type { MetadataImage, MetadataRecord, TopicConfig } from '../types.ts';
+import type { MetadataImage, MetadataRecord } from '../types.ts';
 import { grantAccess, revokeAccess } from './access.ts';
 import { reassign } from './moving/reassign.ts';
 import { deleteQuota, setQuota } from './quotas.ts';
 import { setSettings } from './settings.ts';
-import { deleteTopic } from './topics.ts';
+import { makeInternalTopic } from './internal-topics.ts';
+import { deleteTopic, type TopicLimits } from './topics.ts';
 
 export type PlainRequest =
   | DeleteTopicRequest
+  | MakeInternalTopicRequest
   | ReassignRequest
   | SetSettingsRequest
   | GrantAccessRequest
@@ -29,15 +32,17 @@ export type PlainRequest =
 export function recordsOf(
   image: MetadataImage,
   request: PlainRequest,
-  defaults: TopicConfig,
+  limits: TopicLimits,
 ): readonly MetadataRecord[] {
   switch (request.kind) {
     case 'delete-topic':
       return deleteTopic(image, request);
+    case 'make-internal-topic':
+      return makeInternalTopic(image, request, limits);
     case 'reassign':
       return reassign(image, request);
     case 'set-settings':
-      return setSettings(image, request, defaults);
+      return setSettings(image, request, limits.defaults);
     case 'grant-access':
       return grantAccess(image, request);
     case 'revoke-access':

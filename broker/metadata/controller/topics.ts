@@ -3,6 +3,7 @@
  * every fault. Pure.
  */
 import { BrokerError } from '../../../base/errors.ts';
+import { isInternalTopic } from '../../../base/internal-topics.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import {
   partitionCountFault,
@@ -102,6 +103,18 @@ export function alterTopic(
   limits: TopicLimits,
 ): AlterTopicVerdict {
   const topic = topicByName(image, request.name);
+  refuseInternal(topic, 'alter');
+  return changeTopic(image, view, topic, request, limits);
+}
+
+/** As {@link alterTopic}, of any topic. */
+export function changeTopic(
+  image: MetadataImage,
+  view: BrokerView,
+  topic: TopicState,
+  request: Pick<AlterTopicRequest, 'config' | 'partitions' | 'replicationFactor'>,
+  limits: TopicLimits,
+): AlterTopicVerdict {
   const replicationFactor =
     request.replicationFactor === 0 ? topic.replicationFactor : request.replicationFactor;
   const { config, faults } = validateTopicConfig(request.config, topic.config, {
@@ -154,7 +167,17 @@ export function alterTopic(
 
 /** Records that delete the topic. Throws {@link BrokerError} UNKNOWN_TOPIC. */
 export function deleteTopic(image: MetadataImage, request: DeleteTopicRequest): MetadataRecord[] {
-  return [{ kind: 'topic-deleted', topicId: topicByName(image, request.name).topicId }];
+  const topic = topicByName(image, request.name);
+  refuseInternal(topic, 'delete');
+  return [{ kind: 'topic-deleted', topicId: topic.topicId }];
+}
+
+function refuseInternal({ name }: TopicState, what: string): void {
+  if (!isInternalTopic(name)) return;
+  throw new BrokerError(
+    'REFUSED',
+    `Cannot ${what} topic "${name}": it is the cluster's own, which alone changes it`,
+  );
 }
 
 /** Throws {@link BrokerError} UNKNOWN_TOPIC. */
@@ -184,7 +207,7 @@ function assignmentFaults(image: MetadataImage, request: CreateTopicRequest): st
   });
 }
 
-function checkRoom(image: MetadataImage, added: number, limits: TopicLimits): void {
+export function checkRoom(image: MetadataImage, added: number, limits: TopicLimits): void {
   const present = [...image.topics.values()].reduce(
     (sum, topic) => sum + topic.partitions.length,
     0,
@@ -215,7 +238,7 @@ function place(
   return placeReplicas(image, request);
 }
 
-function newPartitions(
+export function newPartitions(
   image: MetadataImage,
   request: {
     readonly name: string;

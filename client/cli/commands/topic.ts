@@ -70,9 +70,14 @@ export async function createTopic(
   });
 }
 
-export async function listTopics(options: CommonOptions, around: Surroundings): Promise<void> {
+export interface ListOptions extends CommonOptions {
+  readonly internal?: boolean;
+}
+
+export async function listTopics(options: ListOptions, around: Surroundings): Promise<void> {
   await withPatience(options, around, async (cluster, { out }) => {
-    const topics = await cluster.admin().listTopics();
+    const { internal = false } = options;
+    const topics = await cluster.admin().listTopics([], { internal });
     out.result(topics, () => {
       if (topics.length === 0) {
         out.note('There are no topics; make one with: tidemark topic create <name>');

@@ -13,6 +13,7 @@ import type {
   CreateOptions,
   DeleteOptions,
   DescribeOptions,
+  ListOptions,
 } from '../commands/topic.ts';
 import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
@@ -62,8 +63,10 @@ export function addTopic(
     (await load()).createTopic(name, options, around),
   );
 
-  const list = common(topic.command('list').alias('ls')).description('all topics');
-  examples(list, 'topic list', 'topic list --output json').action(async (options: CommonOptions) =>
+  const list = common(topic.command('list').alias('ls'))
+    .description('all topics')
+    .option('--internal', "those of the cluster's own too");
+  examples(list, 'topic list', 'topic list --output json').action(async (options: ListOptions) =>
     (await load()).listTopics(options, around),
   );
 

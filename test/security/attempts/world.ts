@@ -171,7 +171,7 @@ export class RealWorld implements World {
     const { topics } = await callUnary(
       this.#open(this.#client),
       AdminServiceService.listTopics,
-      { names: [] },
+      { names: [], includeInternal: false },
       { deadlineMs: 10_000, metadata: shown(headers), clock: systemClock },
     );
     return topics

@@ -13,6 +13,8 @@ import type { Desk } from '../desk.ts';
 import { FeatureLevels } from '../feature-level.ts';
 import { endHandover, Handovers } from '../leadership/handover-timers.ts';
 import type { Handover } from '../leadership/handover-timers.ts';
+import { widenInternalTopics } from '../internal-topics.ts';
+import type { TopicLimits } from '../topics.ts';
 import { planMoves } from './move-planner.ts';
 import { PreferredLeaders } from '../leadership/preferred-leaders.ts';
 
@@ -33,7 +35,12 @@ export class Moves {
     string,
     { readonly topicId: TopicId; readonly partition: number }
   >();
+  readonly #limits: TopicLimits;
   #plannedAtMs: MonotonicMs = Number.NEGATIVE_INFINITY;
+
+  constructor(limits: TopicLimits) {
+    this.#limits = limits;
+  }
 
   /** Follows a row that is new or changed. Returns the handover that ended with it, if any. */
   follow(topicId: TopicId, state: PartitionState, nowMs: MonotonicMs): Handover | null {
@@ -64,6 +71,7 @@ export class Moves {
   /** Begins the moves that metadata asks for, without waiting for the next look. */
   plan(desk: Desk): void {
     this.#plannedAtMs = desk.nowMs;
+    desk.propose(widenInternalTopics(desk.image, desk.view, this.#limits));
     desk.propose(planMoves(desk.image, desk.view));
   }
 

@@ -439,6 +439,8 @@ export interface CreateTopicResponse {
 export interface ListTopicsRequest {
   /** Names; empty: all. An unknown name fails the call. */
   names: string[];
+  /** With no names: topics of the cluster's own as well, whose names begin with `__`. */
+  includeInternal: boolean;
 }
 
 /** Response of ListTopics. */
@@ -2774,13 +2776,16 @@ export const CreateTopicResponse: MessageFns<CreateTopicResponse> = {
 };
 
 function createBaseListTopicsRequest(): ListTopicsRequest {
-  return { names: [] };
+  return { names: [], includeInternal: false };
 }
 
 export const ListTopicsRequest: MessageFns<ListTopicsRequest> = {
   encode(message: ListTopicsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.names) {
       writer.uint32(10).string(v!);
+    }
+    if (message.includeInternal !== false) {
+      writer.uint32(16).bool(message.includeInternal);
     }
     return writer;
   },
@@ -2804,6 +2809,14 @@ export const ListTopicsRequest: MessageFns<ListTopicsRequest> = {
             }
 
             message.names.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.includeInternal = reader.bool();
             continue;
           }
         }

@@ -114,6 +114,7 @@ const requests: ControllerRequest[] = [
     waitMs: 50,
   },
   { kind: 'delete-topic', name: 'events' },
+  { kind: 'make-internal-topic', topicId: UUID, name: '__groups' },
   {
     kind: 'delete-topic',
     name: 'events',
@@ -166,6 +167,7 @@ const replies: Decision[] = [
   { kind: 'create-topic', topicId: UUID },
   { kind: 'alter-topic' },
   { kind: 'delete-topic' },
+  { kind: 'make-internal-topic' },
   { kind: 'init-producer', producerId: 1, producerEpoch: 0 },
   { kind: 'elect-leader', leader: -1, leaderEpoch: 4 },
   { kind: 'elect-leader', leader: 0, leaderEpoch: 4 },

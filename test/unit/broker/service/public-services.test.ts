@@ -632,12 +632,15 @@ describe('AdminService', () => {
       described.controller,
       described.brokers.map(({ brokerId }) => brokerId),
     ]).toEqual([2, 1, [1, 2]]);
-    const { topics } = await call(one, AdminServiceService.listTopics, { names: ['events'] });
+    const { topics } = await call(one, AdminServiceService.listTopics, {
+      names: ['events'],
+      includeInternal: false,
+    });
     expect(
       topics.map(({ name, partitions }) => [name, partitions.map(({ leader }) => leader)]),
     ).toEqual([['events', [1, 2]]]);
     await expect(
-      call(one, AdminServiceService.listTopics, { names: ['none'] }),
+      call(one, AdminServiceService.listTopics, { names: ['none'], includeInternal: false }),
     ).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
   });
 

@@ -453,6 +453,9 @@ export interface DecideRequest {
     | //
     /** See the message. Feature level 9. */
     { $case: "alterSyncSets"; value: AlterSyncSets }
+    | //
+    /** See the message. Feature level 11. */
+    { $case: "makeInternalTopic"; value: MakeInternalTopic }
     | undefined;
   /** What the broker that asks went by; absent: a build that does not say. */
   judged:
@@ -496,6 +499,14 @@ export interface CreateTopicDecision {
   topicId: string;
   /** The call. */
   request: CreateTopicRequest | undefined;
+}
+
+/** A topic of the cluster's own is needed; where it is there already, nothing is to be done. */
+export interface MakeInternalTopic {
+  /** Chosen by the broker that asks; used if the topic is made. */
+  topicId: string;
+  /** Name. */
+  name: string;
 }
 
 /** Answer to Register. */
@@ -2849,6 +2860,9 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "alterSyncSets":
         AlterSyncSets.encode(message.request.value, writer.uint32(154).fork()).join();
         break;
+      case "makeInternalTopic":
+        MakeInternalTopic.encode(message.request.value, writer.uint32(186).fork()).join();
+        break;
     }
     if (message.judged !== undefined) {
       Judged.encode(message.judged, writer.uint32(162).fork()).join();
@@ -3009,6 +3023,14 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             }
 
             message.request = { $case: "alterSyncSets", value: AlterSyncSets.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.request = { $case: "makeInternalTopic", value: MakeInternalTopic.decode(reader, reader.uint32()) };
             continue;
           }
           case 20: {
@@ -3215,6 +3237,63 @@ export const CreateTopicDecision: MessageFns<CreateTopicDecision> = {
             }
 
             message.request = CreateTopicRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMakeInternalTopic(): MakeInternalTopic {
+  return { topicId: "", name: "" };
+}
+
+export const MakeInternalTopic: MessageFns<MakeInternalTopic> = {
+  encode(message: MakeInternalTopic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicId !== "") {
+      writer.uint32(10).string(message.topicId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MakeInternalTopic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMakeInternalTopic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
             continue;
           }
         }

@@ -1,0 +1,100 @@
+/**
+ * Topics of the cluster's own: made when a broker first needs one, never by a client, and widened
+ * as brokers join. What they are follows from their name alone, whatever a request or a setting of
+ * the cluster says. Pure.
+ */
+import { BrokerError } from '../../../base/errors.ts';
+import { GROUPS_PARTITIONS, GROUPS_TOPIC } from '../../../base/internal-topics.ts';
+import { TOPIC_CONFIG_DEFAULTS } from '../config.ts';
+import type { MakeInternalTopicRequest } from '../controller-types.ts';
+import { hasLevel, LEVEL_OF_GROUPS, requireLevel } from '../features.ts';
+import type { BrokerView } from '../leader-election.ts';
+import { placeableBrokers, placeReplicas } from '../placement.ts';
+import type { MetadataImage, MetadataRecord, TopicConfig, TopicState } from '../types.ts';
+import { changeTopic, checkRoom, newPartitions, type TopicLimits } from './topics.ts';
+
+/** Copies that such a topic has where there are brokers enough. */
+const COPIES_WANTED = 3;
+const MIB = 1024 * 1024;
+
+/**
+ * Two of three copies, always in sync, and nothing goes by age or size. Small segments, so that a
+ * trim frees space.
+ */
+function configOf(replicationFactor: number): TopicConfig {
+  return {
+    ...TOPIC_CONFIG_DEFAULTS,
+    minInSyncReplicas: minOf(replicationFactor),
+    commitMode: 'in-sync',
+    retentionMs: -1,
+    retentionBytes: -1,
+    segmentBytes: 16 * MIB,
+    uncleanElection: false,
+  };
+}
+
+function minOf(replicationFactor: number): number {
+  return replicationFactor >= COPIES_WANTED ? 2 : 1;
+}
+
+/**
+ * Records that make it; none where it is there. Throws {@link BrokerError} REFUSED while it cannot
+ * be, and INVALID_ARGUMENT for a name that this build knows no such topic of.
+ */
+export function makeInternalTopic(
+  image: MetadataImage,
+  { topicId, name }: MakeInternalTopicRequest,
+  limits: TopicLimits,
+): MetadataRecord[] {
+  if (name !== GROUPS_TOPIC)
+    throw new BrokerError(
+      'INVALID_ARGUMENT',
+      `Cannot make topic "${name}": no topic of the cluster's own has this name`,
+    );
+  requireLevel(image, LEVEL_OF_GROUPS, 'keep cursors of groups');
+  if (image.topicIdsByName.has(name)) return [];
+  if (image.topics.has(topicId))
+    throw new BrokerError('TOPIC_EXISTS', `Cannot make topic "${name}": id ${topicId} is taken`);
+  const partitions = GROUPS_PARTITIONS;
+  checkRoom(image, partitions, limits);
+  const replicationFactor = Math.min(COPIES_WANTED, placeableBrokers(image).length);
+  if (replicationFactor === 0)
+    throw new BrokerError(
+      'REFUSED',
+      `Cannot make topic "${name}": no broker is unfenced, not stopping and not cordoned`,
+    );
+  const config = configOf(replicationFactor);
+  const lists = placeReplicas(image, { topicId, partitions, replicationFactor });
+  const states = newPartitions(image, { name, config, firstPartition: 0, lists });
+  const topic = { topicId, name, replicationFactor, config, partitions: states };
+  return [{ kind: 'topic-created', topic }];
+}
+
+/**
+ * Records that bring it nearer to what it is to be: first more copies, as brokers join, then the
+ * higher minInSyncReplicas, once every sync set satisfies it.
+ */
+export function widenInternalTopics(
+  image: MetadataImage,
+  view: BrokerView,
+  limits: TopicLimits,
+): MetadataRecord[] {
+  const topic = image.topics.get(image.topicIdsByName.get(GROUPS_TOPIC) ?? '');
+  if (topic === undefined || !hasLevel(image, LEVEL_OF_GROUPS)) return [];
+  const { topicId, config } = topic;
+  const reachable = Math.min(COPIES_WANTED, placeableBrokers(image).length);
+  if (topic.replicationFactor < reachable)
+    return [{ kind: 'replication-factor-changed', topicId, replicationFactor: reachable }];
+  const minInSyncReplicas = minOf(topic.replicationFactor);
+  if (config.minInSyncReplicas >= minInSyncReplicas || !isWhole(topic)) return [];
+  const change = { config: { minInSyncReplicas }, partitions: 0, replicationFactor: 0 };
+  const { records, shortfall } = changeTopic(image, view, topic, change, limits);
+  return shortfall === null ? [...records] : [];
+}
+
+/** Every copy is in sync, so that a raised minInSyncReplicas stops no append at the next death. */
+function isWhole({ replicationFactor, partitions }: TopicState): boolean {
+  return partitions.every(
+    ({ syncSet, target }) => target === undefined && syncSet.length === replicationFactor,
+  );
+}
