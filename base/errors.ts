@@ -96,6 +96,33 @@ export const ERROR_TABLE = {
     effect: 'none',
     meaning: 'The topic has no partition of this number',
   },
+  UNKNOWN_GROUP: {
+    status: 'NOT_FOUND',
+    retry: 'no',
+    effect: 'none',
+    meaning: 'No group of this name has a cursor',
+  },
+  CURSOR_GONE: {
+    status: 'FAILED_PRECONDITION',
+    retry: 'no',
+    effect: 'none',
+    meaning:
+      'The group has a cursor of a topic that was deleted; one that was made under the name since is another, and only a seek says where the group goes on there',
+  },
+  CURSOR_AHEAD: {
+    status: 'FAILED_PRECONDITION',
+    retry: 'no',
+    effect: 'none',
+    meaning:
+      'The cursor of the group stands above the offset that is to be committed; only a seek moves it back',
+  },
+  CURSOR_FENCED: {
+    status: 'FAILED_PRECONDITION',
+    retry: 'no',
+    effect: 'none',
+    meaning:
+      'The commit states a generation of the cursor that a seek has ended; whoever made it reads the cursor again',
+  },
   UNKNOWN_BROKER: {
     status: 'NOT_FOUND',
     retry: 'no',

@@ -188,6 +188,22 @@ export const EVENTS = {
     meaning: 'What a follower is to be sent could not be read; it is tried again',
     fields: ['partition', 'reason'],
   },
+  'groups-unreadable': {
+    level: 'error',
+    meaning:
+      'A partition of `__groups` holds what this build cannot read; this broker answers for none of its groups, until it runs a build that can',
+    fields: ['partition', 'reason'],
+  },
+  'groups-shortened': {
+    level: 'info',
+    meaning: 'A partition of `__groups` was written anew, and begins there',
+    fields: ['partition', 'logStart', 'bytes'],
+  },
+  'group-forgotten': {
+    level: 'info',
+    meaning: 'A group was not used for 30 days, and is forgotten with its cursors',
+    fields: ['group'],
+  },
   'producers-unread': {
     level: 'warn',
     meaning:

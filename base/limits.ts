@@ -118,6 +118,15 @@ export const ACCESS_RULES_MAX = 10_000;
 /** Quotas, as rules. */
 export const QUOTAS_MAX = 10_000;
 
+// Cursors of groups
+
+/** Cursors of one group: as many as a cluster has partitions. */
+export const GROUP_CURSORS_MAX = 20_000;
+/** Cursors of all groups of one partition of `__groups`: every replica holds them, 0.5 KiB each. */
+export const CURSORS_PER_COORDINATOR_MAX = 200_000;
+/** Cursors of one call. */
+export const CURSORS_PER_CALL_MAX = 1_000;
+
 // Configs of a topic
 
 /** Least `batchBytesMax` of a topic. */
@@ -165,5 +174,12 @@ export const LIMITS: readonly {
   },
   { what: 'Rules of access', bound: ACCESS_RULES_MAX, unit: 'rules' },
   { what: 'Quotas', bound: QUOTAS_MAX, unit: 'quotas' },
+  { what: 'Cursors of a group', bound: GROUP_CURSORS_MAX, unit: 'cursors' },
+  {
+    what: 'Cursors of a partition of `__groups`',
+    bound: CURSORS_PER_COORDINATOR_MAX,
+    unit: 'cursors',
+  },
+  { what: 'Cursors of a call', bound: CURSORS_PER_CALL_MAX, unit: 'cursors' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

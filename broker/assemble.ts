@@ -12,10 +12,12 @@ import type { Config } from './config.ts';
 import type { ReportDefect } from './messages/handlers.ts';
 import { type Channels, GrpcPeers } from './network/grpc-peers.ts';
 import { Broker } from './runtime/broker.ts';
+import { GROUPS_BOUNDS } from './runtime/groups/groups-host.ts';
 import { LiveAccess } from './runtime/live-access.ts';
 import { LiveOptions } from './runtime/live-options.ts';
 import type { BrokerOptions } from './runtime/options.ts';
 import type { Peers } from './runtime/ports.ts';
+import { TEXT_RECORDS } from './service/text-records.ts';
 import type { LiveDisk } from './storage/disk.ts';
 
 /**
@@ -38,6 +40,8 @@ export interface Parts {
   readonly onFact: BrokerOptions['onFact'];
   readonly onExit: BrokerOptions['onExit'];
   readonly report: ReportDefect;
+  /** What is smaller in a simulation than in any cluster. */
+  readonly groups?: Partial<BrokerOptions['groups']>;
 }
 
 /** Not started yet. */
@@ -59,6 +63,8 @@ export function assembleBroker(config: Config, parts: Parts): Broker {
     disk,
     peers: new GrpcPeers({ server: internalServer, channels, probe, clock, report }),
     crc32,
+    textRecords: TEXT_RECORDS,
+    groups: { ...GROUPS_BOUNDS, ...parts.groups },
     newUuid,
     onFact,
     onExit,

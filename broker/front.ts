@@ -20,7 +20,11 @@ import {
 } from './telemetry/health.ts';
 import { REFLECTION_SERVICES, reflectionHandler } from './telemetry/reflection.ts';
 
-const PUBLIC_SERVICES = ['tidemark.v1.LogService', 'tidemark.v1.AdminService'];
+const PUBLIC_SERVICES = [
+  'tidemark.v1.LogService',
+  'tidemark.v1.AdminService',
+  'tidemark.v1.GroupService',
+];
 
 export interface FrontOptions extends PublicServicesOptions {
   /** Of clients. */

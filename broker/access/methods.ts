@@ -11,8 +11,16 @@ export type Reach =
   | { readonly of: 'cluster' }
   /** A name in this field. */
   | { readonly of: 'name'; readonly kind: AccessKind; readonly field: string }
-  /** Names in this field. None: all that the caller may describe; the answer holds no more. */
-  | { readonly of: 'names'; readonly kind: AccessKind; readonly field: string }
+  /**
+   * Names in this field, or in the field `name` of each message in it. None: all that the caller
+   * may describe; the answer holds no more.
+   */
+  | {
+      readonly of: 'names';
+      readonly kind: AccessKind;
+      readonly field: string;
+      readonly name?: string;
+    }
   /**
    * In each message of the stream, parts in this field, each with the id of a topic. Each part is
    * judged, and answered, by itself.
@@ -39,6 +47,8 @@ export type Reach =
 export interface MethodAccess {
   readonly operation: AccessOperation;
   readonly reach: Reach;
+  /** Something else that it needs as well. */
+  readonly also?: { readonly operation: AccessOperation; readonly reach: Reach };
   /** Told line by line in the audit, whoever calls it: it changes something for others. */
   readonly isAudited: boolean;
   /** What each call, or what it moves, counts towards; null: nothing. */
@@ -65,7 +75,15 @@ const audited = (operation: AccessOperation, reach: Reach): MethodAccess => ({
   quota: 'adminCallsPerSecond',
 });
 
+const groupIn = (field: string): Reach => ({ of: 'name', kind: 'group', field });
+/** Whoever commits for a topic, or learns how far others are in it, may read it. */
+const reading = (reach: Reach): Pick<MethodAccess, 'also'> => ({
+  also: { operation: 'read', reach },
+});
+const topicsIn = (field: string): Reach => ({ of: 'names', kind: 'topic', field, name: 'topic' });
+
 const LOG = '/tidemark.v1.LogService/';
+const GROUP = '/tidemark.v1.GroupService/';
 const ADMIN = '/tidemark.v1.AdminService/';
 
 const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
@@ -82,6 +100,16 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   ],
   [`${LOG}Produce`, data('append', { of: 'topic-ids', field: 'batches' }, 'appendBytesPerSecond')],
   [`${LOG}Fetch`, data('read', { of: 'topic-ids', field: 'subscribe' }, 'readBytesPerSecond')],
+  [
+    `${GROUP}CommitCursors`,
+    { ...data('group', groupIn('group'), 'appendBytesPerSecond'), ...reading(topicsIn('cursors')) },
+  ],
+  [`${GROUP}FetchCursors`, { ...data('group', groupIn('group')), ...reading(topicsIn('topics')) }],
+  [`${GROUP}ListGroups`, asked('describe', { of: 'nothing' })],
+  [`${GROUP}DescribeGroup`, asked('describe', groupIn('group'))],
+  [`${GROUP}SeekGroup`, { ...audited('group', groupIn('group')), ...reading(topicIn('topic')) }],
+  [`${GROUP}DeleteGroup`, audited('delete', groupIn('group'))],
+  [`${GROUP}DescribeLag`, data('describe', topicIn('topic'))],
   [`${ADMIN}Bootstrap`, audited('administer', CLUSTER)],
   // Every client begins with these two, so that they count towards nothing. Of topics they show
   // what may be described.

@@ -6,6 +6,11 @@ import type {
   DescribeClusterResponse,
   ListTopicsResponse,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import type {
+  DescribeGroupResponse,
+  FetchCursorsResponse,
+  ListGroupsResponse,
+} from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ProduceBatch, ProduceResponse } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorToMessage } from '../../wire/grpc/errors.ts';
 import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
@@ -13,6 +18,7 @@ import type { BrokerError } from '../../base/errors.ts';
 import type { Rights } from '../access/rules.ts';
 
 const ADMIN = '/tidemark.v1.AdminService/';
+const GROUP = '/tidemark.v1.GroupService/';
 
 /** The answer as this caller may see it. */
 export function visible(path: string, answer: unknown, rights: Rights): unknown {
@@ -25,6 +31,24 @@ export function visible(path: string, answer: unknown, rights: Rights): unknown 
   if (path === `${ADMIN}DescribeCluster`) {
     const { losses, ...rest } = answer as DescribeClusterResponse;
     return { ...rest, losses: losses.filter(({ topic }) => sees(topic)) };
+  }
+  if (path === `${GROUP}ListGroups`) {
+    const { groups, ...rest } = answer as ListGroupsResponse;
+    const seen = groups.filter(({ group }) =>
+      rights.may('describe', { kind: 'group', name: group }),
+    );
+    return {
+      ...rest,
+      groups: seen.map((group) => ({ ...group, topics: group.topics.filter(sees) })),
+    };
+  }
+  if (path === `${GROUP}FetchCursors`) {
+    const { cursors, ...rest } = answer as FetchCursorsResponse;
+    return { ...rest, cursors: cursors.filter(({ cursor }) => sees(cursor?.topic ?? '')) };
+  }
+  if (path === `${GROUP}DescribeGroup`) {
+    const { partitions, ...rest } = answer as DescribeGroupResponse;
+    return { ...rest, partitions: partitions.filter(({ cursor }) => sees(cursor?.topic ?? '')) };
   }
   return answer;
 }

@@ -10,7 +10,17 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Why the caller may not make this call; null: it may. Streams are judged message by message. */
 export function refusalOf(
-  { operation, reach }: MethodAccess,
+  access: Pick<MethodAccess, 'operation' | 'reach' | 'also'>,
+  request: unknown,
+  rights: Rights,
+): string | null {
+  const { operation, reach, also } = access;
+  const refusal = refusalFor({ operation, reach }, request, rights);
+  return refusal === null && also !== undefined ? refusalFor(also, request, rights) : refusal;
+}
+
+function refusalFor(
+  { operation, reach }: Pick<MethodAccess, 'operation' | 'reach'>,
   request: unknown,
   rights: Rights,
 ): string | null {
@@ -26,7 +36,7 @@ export function refusalOf(
       return judge(operation, { kind: reach.kind, name: textIn(fields, reach.field) });
     case 'names': {
       const { kind } = reach;
-      for (const name of namesIn(fields, reach.field)) {
+      for (const name of new Set(namesIn(fields, reach.field, reach.name))) {
         const reason = judge(operation, { kind, name });
         if (reason !== null) return reason;
       }
@@ -56,7 +66,8 @@ export function subjectOf({ reach }: MethodAccess, request: unknown): string {
   const fields = (request ?? {}) as Fields;
   if (reach.of === 'name' || reach.of === 'own-name')
     return `${reach.kind}:${textIn(fields, reach.field)}`;
-  if (reach.of === 'names') return namesIn(fields, reach.field).slice(0, SHOWN_MAX).join();
+  if (reach.of === 'names')
+    return namesIn(fields, reach.field, reach.name).slice(0, SHOWN_MAX).join();
   const { brokerId, topic, partition } = fields;
   const { principal, resource } = (fields['rule'] ?? fields['quota'] ?? fields) as Fields;
   const { name } = (resource ?? {}) as Fields;
@@ -74,7 +85,11 @@ function textIn(fields: Fields, field: string): string {
   return typeof value === 'string' ? value : '';
 }
 
-function namesIn(fields: Fields, field: string): readonly string[] {
+/** @param name where each name stands in the messages of the field; undefined: they are names */
+function namesIn(fields: Fields, field: string, name: string | undefined): readonly string[] {
   const value = fields[field];
-  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+  if (!Array.isArray(value)) return [];
+  const names: readonly unknown[] =
+    name === undefined ? value : value.map((each: Fields) => each[name]);
+  return names.filter((each) => typeof each === 'string');
 }

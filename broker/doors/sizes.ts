@@ -1,4 +1,5 @@
 /** What a message moves, in bytes as quotas count them: frames, or records as clients hold them. */
+import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
   ProduceRequest,
@@ -17,6 +18,16 @@ interface SizedRecord {
 
 export function appendedBytes({ records }: Pick<AppendRequest, 'records'>): number {
   return sum(records, bytesOf);
+}
+
+/** What each cursor takes in the log of groups. */
+const CURSOR_BYTES = 150;
+
+export function committedBytes({
+  group,
+  cursors,
+}: Pick<CommitCursorsRequest, 'group' | 'cursors'>): number {
+  return sum(cursors, ({ topic }) => CURSOR_BYTES + group.length + topic.length);
 }
 
 export function producedBytes({ batches }: Pick<ProduceRequest, 'batches'>): number {

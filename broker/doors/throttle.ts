@@ -12,6 +12,7 @@ import { ANONYMOUS } from '../../base/access.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { OnFact } from '../../base/events.ts';
 import { NO_LIMIT, QUOTA_NAMES, QUOTA_WORDS, type QuotaName } from '../../base/quotas.ts';
+import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
   ProduceRequest,
@@ -27,7 +28,7 @@ import { remainingMs } from '../messages/deadline.ts';
 import { principalOf } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { appendedBytes, fetchedBytes, producedBytes, readBytes } from './sizes.ts';
+import { appendedBytes, committedBytes, fetchedBytes, producedBytes, readBytes } from './sizes.ts';
 import { StreamHold, type ThrottledCall } from './stream-hold.ts';
 
 /** Longest wait of a plain call for its turn. */
@@ -40,6 +41,7 @@ const TELL_MS = 10_000;
 const WINDOW_BYTES_MIN = 64 * 1024;
 
 const LOG = '/tidemark.v1.LogService/';
+const GROUP = '/tidemark.v1.GroupService/';
 
 type Answer = sendUnaryData<unknown>;
 type Handler = (call: ThrottledCall, answer: Answer) => unknown;
@@ -68,6 +70,12 @@ export interface ThrottleParts {
   readonly isAsking: boolean;
   readonly onFact: OnFact;
 }
+
+/** What a plain call counts for, where it is not one call. */
+const AMOUNTS: ReadonlyMap<string, (request: unknown) => number> = new Map([
+  [`${LOG}Append`, (request: unknown) => appendedBytes(request as AppendRequest)],
+  [`${GROUP}CommitCursors`, (request: unknown) => committedBytes(request as CommitCursorsRequest)],
+]);
 
 export class Throttle {
   readonly #broker: Pick<BrokerApi, 'image' | 'clock'>;
@@ -115,10 +123,7 @@ export class Throttle {
     if (path === `${LOG}Produce`) return this.#produce(name, handler);
     if (path === `${LOG}Fetch`) return this.#fetch(name, handler);
     if (path === `${LOG}Read`) return this.#read(name, handler);
-    const amountOf =
-      path === `${LOG}Append`
-        ? (request: unknown) => appendedBytes(request as AppendRequest)
-        : () => 1;
+    const amountOf = AMOUNTS.get(path) ?? ((): number => 1);
     return (call, answer) =>
       this.#inTurn(
         name,

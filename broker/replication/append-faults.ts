@@ -43,7 +43,7 @@ function conditionFault(
       'INVALID_ARGUMENT',
       `${where} at an expected end: acknowledgement is ${ack}, must be all`,
     );
-  if (header.producerId === 0)
+  if (header.producerId === 0 && expectedEnd.isTriedOnce !== true)
     return new BrokerError(
       'INVALID_ARGUMENT',
       `${where} at an expected end: producerId is 0, must be one that was given out`,

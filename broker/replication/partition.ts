@@ -259,6 +259,11 @@ export class Partition {
     return this.#log.dataEnd;
   }
 
+  /** The same of the part of the log below `offset`. */
+  dataEndBelow(offset: Offset): Offset {
+    return this.#log.dataEnds.below(offset);
+  }
+
   /** Why this replica cannot lead, whatever metadata says; null: it can. */
   whyNotLead(): 'spent' | 'stopped' | 'failed' | null {
     return this.#idle === 'waiting' ? null : this.#idle;

@@ -136,6 +136,8 @@ export interface ExpectedEnd {
   readonly offset: Offset;
   /** Epoch of the record before it; 0: not stated. */
   readonly leaderEpoch: LeaderEpoch;
+  /** The leader's own broker appends the batch, and never again: it needs no producer. */
+  readonly isTriedOnce?: boolean;
 }
 
 /** How a client wants a batch appended. */

@@ -2,8 +2,18 @@
  * What the runtime offers to `service` and `telemetry`: one broker, seen from inside its process.
  * Everything that can fail throws or rejects with a BrokerError, but for {@link BrokerApi.append}.
  */
-import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
+import type { BrokerError } from '../../base/errors.ts';
+import type {
+  BrokerId,
+  LeaderEpoch,
+  Offset,
+  PartitionKey,
+  TopicId,
+  WallMs,
+} from '../../base/units.ts';
 import type { Rights } from '../access/rules.ts';
+import type { CursorCommit, CursorSeek } from '../groups/cursors.ts';
+import type { Cursor, GroupCursors } from '../groups/fold.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
@@ -106,6 +116,48 @@ export interface Explanation extends Present {
   readonly rememberedFrom: number;
 }
 
+/** How far one position is behind, by what the leader knows. */
+export interface PositionLag {
+  /** Of the committed data. */
+  readonly endOffset: Offset;
+  /** From the position to that end; 0 where it lies beyond. */
+  readonly records: number;
+  /** Since when a record at the position or above is committed; 0: there is none. */
+  readonly ageMs: number;
+  /** It is longer than that. */
+  readonly isLeast: boolean;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly logStart: Offset;
+  /** Of the record before the position; 0: there is none, or nobody knows. */
+  readonly epochBefore: LeaderEpoch;
+}
+
+/**
+ * Groups that this broker coordinates. Everything throws, or rejects with, NOT_LEADER where another
+ * broker does, and BROKER_NOT_READY while this one is not sure of what is committed.
+ */
+export interface GroupsApi {
+  /** The group as it is committed; undefined: it has no cursor. */
+  view(group: string): GroupCursors | undefined;
+  /**
+   * Each of one group, judged by itself; resolves once all that were not refused are committed.
+   * Rejects with what became of all of them.
+   */
+  commit(commits: readonly CursorCommit[]): Promise<readonly (Cursor | BrokerError)[]>;
+  /** The same for seeks. */
+  seek(seeks: readonly CursorSeek[]): Promise<readonly (Cursor | BrokerError)[]>;
+  /** Forgets a group; resolves with how many cursors it had. */
+  remove(group: string): Promise<number>;
+  /** Somebody uses the group, so that it is kept. */
+  use(group: string): Promise<void>;
+  /** All groups of one partition of `__groups`. */
+  coordinatedIn(partition: number): ReadonlyMap<string, GroupCursors>;
+  /** Of all partitions that this broker answers for now. */
+  coordinated(): ReadonlyMap<string, GroupCursors>;
+  /** Of a partition that this broker leads; else as {@link BrokerApi.marks} refuses. */
+  lagOf(topicId: TopicId, partition: number, offset: Offset): PositionLag;
+}
+
 export interface BrokerApi {
   readonly brokerId: BrokerId;
   /** Time as this broker has it: whoever answers its calls waits by it. */
@@ -128,6 +180,9 @@ export interface BrokerApi {
   report(): BrokerReport;
   /** Largest bytes of frames in flight on one produce stream before OVERLOADED. */
   readonly produceWindowBytes: number;
+
+  /** Throws BROKER_NOT_READY before this broker belongs to a cluster. */
+  groups(): GroupsApi;
 
   /** Forms the cluster with this broker as its first voter. */
   bootstrap(clusterId: string): Promise<{ readonly directoryId: string }>;

@@ -27,6 +27,7 @@ import type {
   BrokerPhase,
   BrokerReport,
   Explanation,
+  GroupsApi,
   NamedDecision,
   OptionReport,
   ReplicaMarks,
@@ -162,6 +163,10 @@ export class Broker implements BrokerApi {
 
   rightsOf(principal: string): Rights {
     return this.#options.access.rightsOf(principal, this.image());
+  }
+
+  groups(): GroupsApi {
+    return this.#requireMember().groups;
   }
 
   get administrators(): readonly string[] {

@@ -15,6 +15,7 @@ import { refuseCopy } from './membership/copy-guard.ts';
 import { FollowerAdmission } from './partitions/follower-admission.ts';
 import { FollowerStreams } from './partitions/follower-streams.ts';
 import { ClusterClock } from './membership/cluster-clock.ts';
+import { GroupsHost } from './groups/groups-host.ts';
 import { Lifecycle } from './membership/lifecycle.ts';
 import { SpaceWatch, writeSession } from './membership/space.ts';
 import { standingOf, type Standing } from './membership/registration-standing.ts';
@@ -26,9 +27,10 @@ import type { DirectoryMeta, PeerHandler } from './ports.ts';
 import { Pusher } from './partitions/pusher.ts';
 import { loadQuorum } from './controller/load-quorum.ts';
 import { Quorum, type UnreadableMetadata } from './controller/quorum.ts';
-import { ProducerFence } from './partitions/producer-fence.ts';
+import { ProducerFence, takeProducerId } from './partitions/producer-fence.ts';
 import { Replicas } from './partitions/replicas.ts';
-import type { Replica, ReplicaHost } from './partitions/replica.ts';
+import type { Replica } from './partitions/replica.ts';
+import type { ReplicaHost } from './partitions/replica-host.ts';
 import { RetentionDriver } from './partitions/retention-driver.ts';
 import { ChangeRequests } from './partitions/change-requests.ts';
 import type { Watchers } from './watchers.ts';
@@ -52,7 +54,6 @@ interface Recovered {
 }
 
 const REPLICA_TICK_MS = 100;
-const PRODUCER_ID_DEADLINE_MS = 2_000;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
 
@@ -62,6 +63,7 @@ export class Member {
   readonly clock: ClusterClock;
   readonly lifecycle: Lifecycle;
   readonly replicas: Replicas;
+  readonly groups: GroupsHost;
   readonly #options: BrokerOptions;
   readonly #host: MemberHost;
   readonly #self: Peer;
@@ -78,7 +80,7 @@ export class Member {
   readonly #producerFence = new ProducerFence(
     () => this.quorum.image,
     () => this.lifecycle.isHeard,
-    () => this.#takeProducerId(),
+    () => takeProducerId((request, deadlineMs) => this.#seat.decide(request, deadlineMs)),
   );
   #namedProducers: MetadataImage['namedProducers'] | null = null;
   #isStopping = false;
@@ -153,6 +155,15 @@ export class Member {
       replicas: this.replicas,
       configOf: (topicId) => this.quorum.image.topics.get(topicId)?.config,
     });
+    this.groups = new GroupsHost({
+      clock: options.clock,
+      bounds: options.groups,
+      records: options.textRecords,
+      image: () => this.quorum.image,
+      replicas: this.replicas,
+      onDamage: this.readFailed,
+      onFact: options.onFact,
+    });
     this.#orderlyStop = new OrderlyStop({
       ...options,
       self: options.brokerId,
@@ -174,11 +185,13 @@ export class Member {
     this.#cancelTick = clock.every(REPLICA_TICK_MS, () => {
       for (const replica of this.replicas) replica.tick();
       this.replicas.resume();
+      this.groups.look();
       this.#space.look();
       this.#watchHeard();
       this.clock.look();
     });
     this.#retention.start();
+    this.groups.start();
   }
 
   /** Drains leadership. Resolves with the number of partitions that nobody else can lead. */
@@ -203,6 +216,7 @@ export class Member {
     this.#retention.close();
     this.#seat.close();
     this.#streams.close();
+    this.groups.close();
     await this.replicas.close();
     this.quorum.close();
   }
@@ -497,6 +511,7 @@ export class Member {
     }
     this.#peerFinder.publish(image);
     this.replicas.update(image);
+    this.groups.look();
     this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
     this.#followOptions(image);
     this.#pusher.closeStale((brokerId) => image.brokers.get(brokerId)?.brokerEpoch);
@@ -569,16 +584,6 @@ export class Member {
       isReady: isLeaderReady,
     });
     this.#seat.moved(status);
-  }
-
-  async #takeProducerId(): Promise<number> {
-    const reply = await this.#seat.decide(
-      { kind: 'init-producer', name: '' },
-      PRODUCER_ID_DEADLINE_MS,
-    );
-    if (reply.kind !== 'init-producer')
-      throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
-    return reply.producerId;
   }
 
   async #proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void> {

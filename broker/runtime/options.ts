@@ -7,7 +7,8 @@ import type { OptionReport } from './api.ts';
 import type { LiveAccess } from './live-access.ts';
 import type { LiveOptions } from './live-options.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { Address, Disk, Peers } from './ports.ts';
+import type { Address, Disk, Peers, TextRecords } from './ports.ts';
+import type { UpkeepBounds } from './groups/upkeep.ts';
 
 export interface BrokerOptions {
   readonly brokerId: BrokerId;
@@ -38,6 +39,9 @@ export interface BrokerOptions {
   readonly disk: Disk;
   readonly peers: Peers;
   readonly crc32: Crc32;
+  /** Of topics of the cluster's own. */
+  readonly textRecords: TextRecords;
+  readonly groups: UpkeepBounds;
   readonly newUuid: () => string;
   readonly onFact: OnFact;
   /** The process must end: for good (`false`), or to come back and be judged anew (`true`). */

@@ -89,6 +89,31 @@ export interface LogRead {
   readonly nextOffset: Offset;
 }
 
+/** A record whose key and value are text. */
+export interface TextRecord {
+  readonly key: string;
+  /** Null: a tombstone. */
+  readonly value: string | null;
+}
+
+/** Records of topics of the cluster's own, as frames and back. */
+export interface TextRecords {
+  /** One frame of 1 or more records, of no producer. */
+  encode(records: readonly TextRecord[], timestampMs: WallMs): Uint8Array;
+  /**
+   * The frame at byte `at`. Throws BrokerError CORRUPT_BATCH or UNDECODABLE for what no broker
+   * wrote.
+   */
+  decode(
+    bytes: Uint8Array,
+    at: number,
+  ): {
+    readonly header: BatchHeader;
+    /** Of a control batch: none. */
+    readonly records: readonly (TextRecord & { readonly offset: Offset })[];
+  };
+}
+
 /** A segment, as retention looks at it. */
 export interface LogSegment {
   readonly startOffset: Offset;

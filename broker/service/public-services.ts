@@ -1,11 +1,13 @@
 /** The public API of one broker, ready to be added to its server. */
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
+import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
+import { groupService } from './groups/group-service.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
 import { DecisionKeeper } from './decision-keeper.ts';
 import type { Traffic } from './traffic.ts';
@@ -44,6 +46,10 @@ export function publicServices({
       definition: AdminServiceService,
       handlers: adminService({ cluster, version, newUuid, report }),
     },
+    groups: {
+      definition: GroupServiceService,
+      handlers: groupService({ cluster, newUuid, report }),
+    },
     close: () => {
       keeper.close();
       appender.close();
@@ -52,9 +58,13 @@ export function publicServices({
 }
 
 /** Adds what a broker serves its clients. */
-export function addPublicServices(server: ServiceHost, { log, admin }: PublicServices): void {
+export function addPublicServices(
+  server: ServiceHost,
+  { log, admin, groups }: PublicServices,
+): void {
   server.add(log.definition, log.handlers);
   server.add(admin.definition, admin.handlers);
+  server.add(groups.definition, groups.handlers);
 }
 
 /**
@@ -62,8 +72,12 @@ export function addPublicServices(server: ServiceHost, { log, admin }: PublicSer
  * a broker hands on to the one that can answer them, and everything that administers. No broker
  * hands on a plain append or read, and nobody else has a call to make here.
  */
-export function addForwardedServices(server: ServiceHost, { log, admin }: PublicServices): void {
+export function addForwardedServices(
+  server: ServiceHost,
+  { log, admin, groups }: PublicServices,
+): void {
   const { produce, fetch, listOffsets } = log.definition;
   server.add({ produce, fetch, listOffsets }, log.handlers);
   server.add(admin.definition, admin.handlers);
+  server.add(groups.definition, groups.handlers);
 }

@@ -29,6 +29,7 @@ function configOf(replicationFactor: number): TopicConfig {
     retentionMs: -1,
     retentionBytes: -1,
     segmentBytes: 16 * MIB,
+    batchBytesMax: 4 * MIB,
     uncleanElection: false,
   };
 }

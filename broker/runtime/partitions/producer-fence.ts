@@ -6,8 +6,11 @@
 import { BrokerError } from '../../../base/errors.ts';
 import { PRODUCER_ID_BLOCK } from '../../metadata/controller/producers.ts';
 import { hasLevel, LEVEL_OF_NAMES } from '../../metadata/features.ts';
+import type { ControllerRequest, Decision } from '../../metadata/controller-types.ts';
 import type { MetadataImage } from '../../metadata/types.ts';
 import type { ProducersGiven } from '../../replication/producers.ts';
+
+const PRODUCER_ID_DEADLINE_MS = 2_000;
 
 export class ProducerFence {
   readonly #image: () => MetadataImage;
@@ -87,4 +90,14 @@ export class ProducerFence {
     }
     return this.#epochs;
   }
+}
+
+/** An id of nobody's, which is above all that were given out before. Rejects as `decide` does. */
+export async function takeProducerId(
+  decide: (request: ControllerRequest, deadlineMs: number) => Promise<Decision>,
+): Promise<number> {
+  const reply = await decide({ kind: 'init-producer', name: '' }, PRODUCER_ID_DEADLINE_MS);
+  if (reply.kind !== 'init-producer')
+    throw new BrokerError('INTERNAL', `Answer to "init-producer" is "${reply.kind}"`);
+  return reply.producerId;
 }

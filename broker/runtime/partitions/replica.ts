@@ -3,7 +3,6 @@
  * sees headers, this file moves frames between the network and the log in the order that the core
  * decides. Knows nothing of sockets or of metadata.
  */
-import type { OnFact } from '../../../base/events.ts';
 import {
   checkFrame,
   controlFrame,
@@ -12,13 +11,12 @@ import {
   topicIdToBytes,
   withControl,
 } from '../../../wire/batch/frame.ts';
-import type { BatchHeader, Crc32, StampTarget } from '../../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../../wire/batch/frame.ts';
 import { assert, assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import type { BrokerEpoch, BrokerId, Offset, TopicId } from '../../../base/units.ts';
+import type { BrokerId, Offset, TopicId } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
 import { Partition, type PartitionStatus } from '../../replication/partition.ts';
-import type { ProducersGiven } from '../../replication/producers.ts';
 import type {
   AppendResult,
   AppendTerms,
@@ -33,7 +31,7 @@ import type {
 } from '../../replication/types.ts';
 import type { LossReport } from '../../metadata/types.ts';
 import type { ReplicaMarks, ReplicaRead } from '../api.ts';
-import type { Cancel, Clock } from '../../../base/clock.ts';
+import type { Cancel } from '../../../base/clock.ts';
 import { isShortage } from '../ports.ts';
 import type { InspectedLog, LogRead, PartitionLog, PushedFrames } from '../ports.ts';
 import { type CrossedLoss, crossedLosses, type ReaderWay } from './crossed-losses.ts';
@@ -43,6 +41,7 @@ import { checkReadPosition, type ReadPosition } from './read-position.ts';
 import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
 import { type ReceivedFrames, receiveFrames } from './received-frames.ts';
+import type { ReplicaHost, ReplicaOptions } from './replica-host.ts';
 import { StepQueue } from '../step-queue.ts';
 
 /**
@@ -50,42 +49,6 @@ import { StepQueue } from '../step-queue.ts';
  * headers.
  */
 const SNAPSHOT_INTERVAL_BATCHES = 20_000;
-
-/** What a replica needs of the broker around it. */
-export interface ReplicaHost {
-  readonly clock: Clock;
-  readonly crc32: Crc32;
-  sendPosition(to: BrokerId, replica: Replica, position: Position): void;
-  sendMessage(replica: Replica, message: FollowerMessage): void;
-  proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void>;
-  /** Marks, role or writable end moved. */
-  onChanged(replica: Replica): void;
-  /** Frames of this many bytes were written or dropped: give the leader its credit back. */
-  onConsumed(from: BrokerId, bytes: number): void;
-  onStopped(replica: Replica, reason: string): void;
-  /** The peer said what cannot be: its stream must not go on. */
-  onRefused(replica: Replica, peer: BrokerId, reason: string): void;
-  /** Every producer that was given out before the call: see ProducersGiven. */
-  producersGiven(): Promise<ProducersGiven>;
-  /** P9: what the log holds is damaged. */
-  onDamage(replica: Replica, error: BrokerError): void;
-  /** What metadata has against a producer now: see ProducerFence. */
-  producerFault(producerId: number, producerEpoch: number): BrokerError | null;
-  /** The controller hears this broker: see Lifecycle.isHeard. */
-  isHeard(): boolean;
-  readonly onFact: OnFact;
-}
-
-export interface ReplicaOptions {
-  readonly topicId: TopicId;
-  readonly topic: string;
-  readonly partition: number;
-  readonly self: BrokerId;
-  readonly selfEpoch: BrokerEpoch;
-  readonly lagMsMax: number;
-  readonly appendsPendingMax: number;
-  readonly producersMax: number;
-}
 
 interface Step {
   readonly input: PartitionInput;
@@ -338,6 +301,16 @@ export class Replica {
       // Who may have been replaced unheard knows what is committed, but not where that ends.
       latest: this.#host.isHeard() ? this.#core.latest() : null,
     };
+  }
+
+  /** Where the data below `offset` ends: without the control batches behind it. */
+  dataEndBelow(offset: Offset): Offset {
+    return this.#core.dataEndBelow(offset);
+  }
+
+  /** Of the record before `offset`; 0: there is none, or nobody knows. */
+  epochBefore(offset: Offset): number {
+    return this.#core.epochBefore(offset);
   }
 
   /** See BrokerApi.read. */

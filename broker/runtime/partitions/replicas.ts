@@ -24,7 +24,7 @@ import { isShortage } from '../ports.ts';
 import type { Disk, PartitionLog, PartitionLogOptions } from '../ports.ts';
 import { assignmentOf } from './assignment.ts';
 import { Replica } from './replica.ts';
-import type { ReplicaHost } from './replica.ts';
+import type { ReplicaHost } from './replica-host.ts';
 import { logOptionsOf } from './retention.ts';
 
 /** Logs opened at once during recovery. */

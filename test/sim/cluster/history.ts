@@ -74,7 +74,21 @@ export interface Trim {
   logStart: number | null;
 }
 
+/** What somebody was told of one cursor. */
+export interface CursorEvent {
+  /** Group and partition. */
+  readonly key: string;
+  readonly kind: 'commit' | 'seek' | 'fetch';
+  readonly askedMs: number;
+  readonly answeredMs: number;
+  /** As it was said to be committed; null: there was none. */
+  readonly cursor: { readonly generation: number; readonly offset: number } | null;
+}
+
 export class History {
+  readonly cursors: CursorEvent[] = [];
+  /** Offsets that somebody asked to commit or to seek to, by cursor. */
+  readonly askedCursors = new Map<string, Set<number>>();
   readonly trims: Trim[] = [];
   readonly takeovers: Takeover[] = [];
   /** Producer epochs of what was written under a name, by value. */

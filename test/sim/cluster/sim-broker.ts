@@ -309,6 +309,8 @@ export class SimBroker {
         if (!process.isDead) this.#ended(running);
       },
       report,
+      // So small that a run meets snapshots.
+      groups: { snapshotBytesMin: 2_048 },
     });
     running.broker = broker;
     const services = publicServices({

@@ -39,6 +39,9 @@ import { Racers } from './racers.ts';
 import { NamedWriters } from './named-writers.ts';
 import { nameOf, Workload } from './workload.ts';
 import { reasonOf } from '../../../base/reason.ts';
+import { isInternalTopic } from '../../../base/internal-topics.ts';
+import { Committers } from './committers.ts';
+import { checkCursors } from './cursor-checker.ts';
 
 export interface RunResult {
   readonly seed: number;
@@ -74,6 +77,8 @@ export interface Choices {
   readonly topics?: readonly SimTopic[];
   /** So many append at expected ends, on each partition of a topic of theirs. */
   readonly racers?: number;
+  /** So many groups whose cursors are committed, sought and fetched all the while. */
+  readonly groups?: number;
   /** Options of every broker, after those of every run. */
   readonly options?: readonly string[];
 }
@@ -90,6 +95,8 @@ export class World {
   readonly #skipped: ReadonlySet<number>;
   readonly #options: readonly string[];
   readonly #racers: number;
+  readonly #groups: number;
+  #committers: Committers | null = null;
   #strikes = 0;
   #lastBrokerId = 0;
 
@@ -99,6 +106,7 @@ export class World {
     this.#skipped = new Set(skipped);
     this.profile = override(drawProfile(new Random(seed).fork('profile')));
     this.#racers = choices.racers ?? 0;
+    this.#groups = choices.groups ?? 0;
     const topics = choices.topics ?? topicsOf(this.profile);
     this.topics = this.#racers > 0 ? [...topics, RACED] : topics;
     const ids = Array.from({ length: this.profile.brokers }, (_, index) => index + 1);
@@ -148,6 +156,7 @@ export class World {
     workload.start();
     const names = this.#namedWriters();
     const racers = this.#raceOn();
+    this.#committers = this.#commitOn();
     const faults = new Faults({
       seed: this.#seed,
       skipped: this.#skipped,
@@ -167,6 +176,7 @@ export class World {
     workload.stopSending();
     names.stop();
     racers.stop();
+    this.#committers.stop();
     faults.heal();
     this.#strikes = faults.strikes;
     // A process that still stands still counts for a session more.
@@ -249,6 +259,24 @@ export class World {
     });
     if (this.#racers > 0) racers.start(this.#racers);
     return racers;
+  }
+
+  #commitOn(): Committers {
+    const { ground, history, profile, workload } = this;
+    const [topic] = this.topics;
+    assert(topic !== undefined, 'a run has topics');
+    const committers = new Committers({
+      ground,
+      history,
+      random: new Random(this.#seed).fork('cursors'),
+      topic,
+      topicId: () => this.image()?.topicIdsByName.get(topic.name) ?? null,
+      brokers: profile.brokers,
+      meanPauseMs: 2 * profile.appendEveryMs,
+      client: (host) => workload.client(host),
+    });
+    if (this.#groups > 0) committers.start(this.#groups);
+    return committers;
   }
 
   #endsOf(topicId: string | null): ReadonlyMap<number, number> | null {
@@ -362,7 +390,8 @@ export class World {
     const image = this.image();
     return (
       image !== null &&
-      image.topics.size === this.topics.length &&
+      [...image.topics.values()].filter(({ name }) => !isInternalTopic(name)).length ===
+        this.topics.length &&
       this.members.every(({ isServing }) => isServing) &&
       [...image.topics.values()].every((topic) =>
         topic.partitions.every((state) => isWholePartition(state)),
@@ -397,7 +426,13 @@ export class World {
       checkReplicas(this.members.flatMap(({ broker }) => (broker === null ? [] : [broker]))),
     );
     if (replicaFaults === null) return [ground.failure ?? ''];
+    const committers = this.#committers;
+    if (committers !== null) {
+      const ended = await this.#until('the cursors cannot be read', () => committers.readAll());
+      if (ended === null) return [ground.failure ?? ''];
+    }
     return [
+      ...checkCursors(history.cursors),
       ...checkAcknowledged(history, logs),
       ...checkOnce(logs),
       ...checkReadOnce(history, seen, logs),

@@ -112,6 +112,8 @@ export interface ListGroupsResponse {
 export interface DescribeGroupRequest {
   /** Group. */
   group: string;
+  /** The question counts as a use of the group, so that it is kept. */
+  keeps: boolean;
 }
 
 /** One partition of a group. */
@@ -225,6 +227,8 @@ export interface PartitionLag {
   leaderEpoch: number;
   /** Where the log starts: what lies between a position below it and it is gone. */
   logStart: number;
+  /** Leader epoch of the record before the position; 0: there is none, or it is not known. */
+  positionEpoch: number;
 }
 
 /** Response of DescribeLag. */
@@ -852,13 +856,16 @@ export const ListGroupsResponse: MessageFns<ListGroupsResponse> = {
 };
 
 function createBaseDescribeGroupRequest(): DescribeGroupRequest {
-  return { group: "" };
+  return { group: "", keeps: false };
 }
 
 export const DescribeGroupRequest: MessageFns<DescribeGroupRequest> = {
   encode(message: DescribeGroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.group !== "") {
       writer.uint32(10).string(message.group);
+    }
+    if (message.keeps !== false) {
+      writer.uint32(16).bool(message.keeps);
     }
     return writer;
   },
@@ -882,6 +889,14 @@ export const DescribeGroupRequest: MessageFns<DescribeGroupRequest> = {
             }
 
             message.group = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.keeps = reader.bool();
             continue;
           }
         }
@@ -1480,7 +1495,16 @@ export const LagPosition: MessageFns<LagPosition> = {
 };
 
 function createBasePartitionLag(): PartitionLag {
-  return { partition: 0, endOffset: 0, records: 0, ageMs: 0, isAgeLeast: false, leaderEpoch: 0, logStart: 0 };
+  return {
+    partition: 0,
+    endOffset: 0,
+    records: 0,
+    ageMs: 0,
+    isAgeLeast: false,
+    leaderEpoch: 0,
+    logStart: 0,
+    positionEpoch: 0,
+  };
 }
 
 export const PartitionLag: MessageFns<PartitionLag> = {
@@ -1505,6 +1529,9 @@ export const PartitionLag: MessageFns<PartitionLag> = {
     }
     if (message.logStart !== 0) {
       writer.uint32(56).uint64(message.logStart);
+    }
+    if (message.positionEpoch !== 0) {
+      writer.uint32(64).uint32(message.positionEpoch);
     }
     return writer;
   },
@@ -1576,6 +1603,14 @@ export const PartitionLag: MessageFns<PartitionLag> = {
             }
 
             message.logStart = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.positionEpoch = reader.uint32();
             continue;
           }
         }

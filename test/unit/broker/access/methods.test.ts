@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ACCESS_RESOURCES } from '../../../../base/access.ts';
 import { accessOf, METHODS_WITH_ACCESS } from '../../../../broker/access/methods.ts';
 import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { GroupServiceService } from '../../../../proto/gen/tidemark/v1/groups.ts';
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 
 interface Method {
@@ -10,7 +11,7 @@ interface Method {
   readonly requestDeserialize: (bytes: Buffer) => unknown;
 }
 
-const METHODS = [LogServiceService, AdminServiceService].flatMap(
+const METHODS = [LogServiceService, AdminServiceService, GroupServiceService].flatMap(
   (service) => Object.values(service) as unknown as Method[],
 );
 
@@ -49,6 +50,8 @@ describe('the table of methods', () => {
     const free = METHODS.filter(({ path }) => accessOf(path)?.quota === null);
     expect(free.map(({ path }) => path.split('/').at(-1)).toSorted()).toEqual([
       'DescribeCluster',
+      'DescribeLag',
+      'FetchCursors',
       'ListOffsets',
       'ListTopics',
     ]);

@@ -44,6 +44,7 @@ import type {
 import type {
   BrokerApi,
   BrokerPhase,
+  GroupsApi,
   BrokerReport,
   Explanation,
   NamedDecision,
@@ -161,6 +162,7 @@ export class FakeCluster {
     });
     server.add(services.log.definition, services.log.handlers);
     server.add(services.admin.definition, services.admin.handlers);
+    server.add(services.groups.definition, services.groups.handlers);
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     broker.port = port;
     this.brokers.set(brokerId, broker);
@@ -290,6 +292,13 @@ export class FakeBroker implements BrokerApi {
 
   phase(): BrokerPhase {
     return 'serving';
+  }
+
+  /** What it coordinates; null: it has no answer. */
+  coordinates: GroupsApi | null = null;
+  groups(): GroupsApi {
+    if (this.coordinates === null) throw new BrokerError('BROKER_NOT_READY', 'no groups here');
+    return this.coordinates;
   }
 
   isInformed(): boolean {

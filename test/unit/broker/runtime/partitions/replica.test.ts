@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Replica } from '../../../../../broker/runtime/partitions/replica.ts';
-import type { ReplicaHost } from '../../../../../broker/runtime/partitions/replica.ts';
+import type { ReplicaHost } from '../../../../../broker/runtime/partitions/replica-host.ts';
 import { BrokerError } from '../../../../../base/errors.ts';
 import type { Position } from '../../../../../broker/replication/types.ts';
 import type { LogRead, PartitionLog } from '../../../../../broker/runtime/ports.ts';

@@ -1,0 +1,243 @@
+/**
+ * What a coordinator does by itself: it keeps its log short, by writing its image again and
+ * trimming what lies before, and forgets groups that nobody uses. Time counts only while it leads,
+ * by its monotonic clock, and what it has counted is noted now and then, so that a group is
+ * forgotten late rather than early.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { OnFact } from '../../../base/events.ts';
+import type { LeaderEpoch, MonotonicMs, Offset, PartitionKey } from '../../../base/units.ts';
+import { judgeDeletion } from '../../groups/cursors.ts';
+import { type GroupsImage, recordsOf } from '../../groups/fold.ts';
+import type { GroupsRecord } from '../../groups/records.ts';
+import type { Coordinator } from './coordinator.ts';
+
+export interface UpkeepBounds {
+  /** Bytes of the log below which it is let grow. */
+  readonly snapshotBytesMin: number;
+  /** A group that is not used for so long is forgotten. */
+  readonly keptMs: number;
+  /** How long a group has not been used is noted so often. */
+  readonly noteMs: number;
+}
+
+export interface UpkeepParts {
+  readonly clock: Clock;
+  readonly bounds: UpkeepBounds;
+  readonly onFact: OnFact;
+}
+
+/** The log is let grow to so many times what a snapshot takes. */
+const GROWTH = 4;
+/** Cursors of one batch of a snapshot. */
+const SNAPSHOT_CURSORS = 1_000;
+/** Tombstones of one batch. */
+const FORGOTTEN_AT_ONCE = 1_000;
+/** Groups that are looked at for their age within one look. */
+const GROUPS_AT_ONCE = 1_000;
+
+type Kept = Pick<
+  Coordinator,
+  'propose' | 'image' | 'refusal' | 'epoch' | 'sinceMs' | 'sizes' | 'replica' | 'foldedTo'
+>;
+
+export class Upkeep {
+  readonly #coordinator: Kept;
+  readonly #parts: UpkeepParts;
+  /** Since when each group counts as not used, in the present epoch. Absent: since it began. */
+  readonly #since = new Map<string, MonotonicMs>();
+  #epoch: LeaderEpoch = 0;
+  #isSnapshotting = false;
+  #isAging = false;
+  #turn = 0;
+
+  constructor(coordinator: Kept, parts: UpkeepParts) {
+    this.#coordinator = coordinator;
+    this.#parts = parts;
+  }
+
+  /** Does what is due. */
+  look(): void {
+    if (this.#coordinator.refusal() !== null) return;
+    this.#followEpoch();
+    const { logBytes, imageBytes } = this.#coordinator.sizes;
+    const { snapshotBytesMin } = this.#parts.bounds;
+    if (logBytes > Math.max(snapshotBytesMin, GROWTH * imageBytes)) void this.#shorten();
+    if (!this.#isAging) void this.#age();
+  }
+
+  /** The group is used: by what is written for it. */
+  noteUse(group: string): void {
+    if (this.#coordinator.refusal() !== null) return;
+    this.#followEpoch();
+    this.#since.set(group, this.#nowMs);
+  }
+
+  /** The group is used, by a question. Resolves once a later coordinator knows it too. */
+  async use(group: string): Promise<void> {
+    this.noteUse(group);
+    if ((this.#coordinator.image().groups.get(group)?.idleMs ?? 0) === 0) return;
+    await this.#coordinator.propose({
+      group,
+      judge: (image) =>
+        (image.groups.get(group)?.idleMs ?? 0) === 0 ? [] : [{ kind: 'idle', group, value: null }],
+    });
+  }
+
+  get #nowMs(): MonotonicMs {
+    return this.#parts.clock.monotonicMs();
+  }
+
+  /** What an earlier leadership here counted was noted, or is lost. */
+  #followEpoch(): void {
+    const { epoch } = this.#coordinator;
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    this.#since.clear();
+  }
+
+  /** Looks at the next groups: notes how long they were not used, or forgets them. */
+  async #age(): Promise<void> {
+    this.#isAging = true;
+    try {
+      for (const group of this.#nextGroups()) await this.#ageOne(group);
+    } catch (error) {
+      // The next look, or the next coordinator, does it.
+      if (!(error instanceof BrokerError)) throw error;
+    } finally {
+      this.#isAging = false;
+    }
+  }
+
+  /** Some of them, in turn. */
+  #nextGroups(): readonly string[] {
+    const { groups } = this.#coordinator.image();
+    const names = [...groups.keys()].slice(this.#turn, this.#turn + GROUPS_AT_ONCE);
+    this.#turn += GROUPS_AT_ONCE;
+    if (names.length === GROUPS_AT_ONCE) return names;
+    this.#turn = 0;
+    for (const name of this.#since.keys()) if (!groups.has(name)) this.#since.delete(name);
+    return names;
+  }
+
+  async #ageOne(group: string): Promise<void> {
+    const { keptMs, noteMs } = this.#parts.bounds;
+    const idle = this.#idleOf(this.#coordinator.image(), group);
+    if (idle === null) return;
+    if (idle.totalMs >= keptMs) {
+      await this.#forget(group);
+      return;
+    }
+    if (idle.heldMs < noteMs) return;
+    await this.#coordinator.propose({
+      group,
+      judge: (image) => {
+        // It may have been used since.
+        const now = this.#idleOf(image, group);
+        if (now === null || now.heldMs < noteMs) return [];
+        this.#since.set(group, this.#nowMs);
+        return [{ kind: 'idle', group, value: { idleMs: Math.floor(now.totalMs) } }];
+      },
+    });
+  }
+
+  /** How long it was not used: in this leadership, and with what was noted before. */
+  #idleOf(
+    image: GroupsImage,
+    group: string,
+  ): { readonly heldMs: number; readonly totalMs: number } | null {
+    const found = image.groups.get(group);
+    if (found === undefined) return null;
+    const heldMs = this.#nowMs - (this.#since.get(group) ?? this.#coordinator.sinceMs);
+    return { heldMs, totalMs: found.idleMs + heldMs };
+  }
+
+  async #forget(group: string): Promise<void> {
+    const { bounds, onFact } = this.#parts;
+    for (let left = true; left; ) {
+      await this.#coordinator.propose({
+        group,
+        judge: (image) => {
+          const idle = this.#idleOf(image, group);
+          const isDue = idle !== null && idle.totalMs >= bounds.keptMs;
+          const records = isDue ? judgeDeletion(image, group, FORGOTTEN_AT_ONCE) : [];
+          left = records.length === FORGOTTEN_AT_ONCE;
+          return records;
+        },
+      });
+    }
+    if (!this.#coordinator.image().groups.has(group)) {
+      this.#since.delete(group);
+      onFact('group-forgotten', { group });
+    }
+  }
+
+  /** Writes everything again, a few groups at a time, and drops what lies before. */
+  async #shorten(): Promise<void> {
+    if (this.#isSnapshotting) return;
+    this.#isSnapshotting = true;
+    const { replica, epoch, sizes } = this.#coordinator;
+    try {
+      let chunks: SnapshotPart[][] = [];
+      let start: Offset = 0;
+      // What there is to write is looked up as the first batch is judged: behind everything that
+      // stands before it in the log, and is trimmed.
+      const first = await this.#coordinator.propose({
+        group: null,
+        judge: (image) => {
+          chunks = chunksOf(image);
+          start = this.#coordinator.foldedTo;
+          return partsOf(image, chunks[0] ?? []);
+        },
+      });
+      for (const parts of chunks.slice(1)) {
+        await this.#coordinator.propose({ group: null, judge: (image) => partsOf(image, parts) });
+        // Another leadership began: it has trimmed nothing, and begins anew.
+        if (this.#coordinator.epoch !== epoch || this.#coordinator.refusal() !== null) return;
+      }
+      const logStart = await replica.trim(first ?? start);
+      this.#parts.onFact('groups-shortened', {
+        partition: replica.name,
+        logStart,
+        bytes: sizes.logBytes,
+      });
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+    } finally {
+      this.#isSnapshotting = false;
+    }
+  }
+}
+
+/** Cursors of one group that go into one batch. */
+interface SnapshotPart {
+  readonly group: string;
+  readonly keys: readonly PartitionKey[];
+  /** How long it was not used comes behind the last of them: each cursor says that it was. */
+  readonly isLast: boolean;
+}
+
+/** All cursors there are, at most so many a batch. */
+function chunksOf({ groups }: GroupsImage): SnapshotPart[][] {
+  const chunks: SnapshotPart[][] = [];
+  let room = 0;
+  for (const [group, { cursors }] of groups) {
+    const keys = [...cursors.keys()];
+    for (let from = 0; from < keys.length; ) {
+      if (room === 0) {
+        chunks.push([]);
+        room = SNAPSHOT_CURSORS;
+      }
+      const some = keys.slice(from, from + room);
+      from += some.length;
+      room -= some.length;
+      chunks.at(-1)?.push({ group, keys: some, isLast: from === keys.length });
+    }
+  }
+  return chunks;
+}
+
+function partsOf(image: GroupsImage, parts: readonly SnapshotPart[]): GroupsRecord[] {
+  return parts.flatMap(({ group, keys, isLast }) => recordsOf(image, group, keys, isLast));
+}
