@@ -66,6 +66,19 @@ export {
   TidemarkError,
   type TidemarkErrorDetails,
 } from './errors.ts';
+export {
+  type CursorCommit,
+  type CursorLag,
+  type CursorResult,
+  Cursors,
+  type GroupCursor,
+  type GroupDescription,
+  type GroupPartition,
+  Groups,
+  type GroupSummary,
+  type SeekRequest,
+  type SoughtCursor,
+} from './groups.ts';
 export type { LossRange } from './losses.ts';
 export { Producer } from './producer/producer.ts';
 export type {

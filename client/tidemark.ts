@@ -12,6 +12,7 @@ import { systemPorts } from './ports.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions, KeyOf, LossOf, LossPolicy, ValueOf } from './consumer/types.ts';
 import { TidemarkError } from './errors.ts';
+import { Cursors, Groups } from './groups.ts';
 import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
 import { Producer } from './producer/producer.ts';
@@ -54,6 +55,15 @@ export class Tidemark {
     options: ConsumerOptions<T> & { readonly onLoss?: P },
   ): Consumer<KeyOf<T>, ValueOf<T>, LossOf<P>> {
     return this.#keep(new Consumer(this.#connections, this.#cluster, options));
+  }
+
+  /** Cursors of a group, for programs that commit by themselves. Throws INVALID_ARGUMENT. */
+  cursors(group: string): Cursors {
+    return new Cursors(this.#connections, this.#cluster, group);
+  }
+
+  groups(): Groups {
+    return new Groups(this.#cluster);
   }
 
   admin(): Admin {

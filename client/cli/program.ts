@@ -8,6 +8,7 @@ import { addQuota } from './tree/quota.ts';
 import { addBench } from './tree/bench.ts';
 import { addCluster, addCompletion, addLocal, addQuorum, addWhy } from './tree/cluster.ts';
 import { addDebug } from './tree/debug.ts';
+import { addGroup } from './tree/group.ts';
 import { addLog } from './tree/log.ts';
 import { addPage } from './tree/page.ts';
 import { addRecords } from './tree/records.ts';
@@ -68,6 +69,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   addQuorum(program, around, finish);
   addAccess(program, around, finish);
   addQuota(program, around);
+  addGroup(program, around, finish);
   addLocal(program, around);
   addLog(program, around, finish);
   addDebug(program, around);

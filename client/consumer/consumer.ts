@@ -8,10 +8,12 @@ import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
 import { TidemarkError } from '../errors.ts';
+import { Cursors } from '../groups.ts';
 import type { DecodedRecord } from '../../wire/records/record-set.ts';
 import type { LossRange } from '../losses.ts';
 import type { Tracing } from '../tracing.ts';
 import { checkConsumerOptions, checkParallel } from './options.ts';
+import { GroupReading } from './group-reading.ts';
 import { type ParallelPlace, ParallelRun, type ParallelWork } from './parallel.ts';
 import type { ReadLoss } from './losses.ts';
 import type { ReadBatch } from './partition-reader.ts';
@@ -63,6 +65,11 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
   readonly #sources: readonly Source[];
   readonly #isSkipping: boolean;
   readonly #tracing: Tracing | undefined;
+  readonly #group: GroupReading | undefined;
+  /** Positions that each topic's reader begins at. */
+  readonly #resumed = new Map<string, Position[]>();
+  readonly #topicIds = new Map<string, string>();
+  #started: Promise<void> | undefined;
   /** Where the next look for a batch begins, so that no topic waits behind another. */
   #turn = 0;
   #wake: (() => void) | undefined;
@@ -81,9 +88,24 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     const { positions = [] } = options;
     this.#tracing = connections.tracing;
     this.#isSkipping = options.onUndecodable === 'skip';
+    const { group } = options;
+    this.#group =
+      group === undefined
+        ? undefined
+        : new GroupReading(
+            new Cursors(connections, cluster, group),
+            connections,
+            options,
+            (error) => {
+              this.#failure ??= error;
+              this.#rouse();
+            },
+          );
     this.#sources = topics.map((given) => {
       const topic = typeof given === 'string' ? given : given.name;
       const own = positions.filter((position) => (position.topic ?? topic) === topic);
+      // A group's are put there before the reader looks.
+      if (group !== undefined) this.#resumed.set(topic, own);
       const settings = { ...rest, topic, positions: own };
       const reader = new TopicReader(connections, cluster, settings, () => this.#rouse());
       return { reader, codecs: typeof given === 'string' ? undefined : given };
@@ -96,8 +118,20 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
    */
   async start(control: CallControl = {}): Promise<void> {
     checkArgument('start consumer', CONTROL, control);
-    const starting = Promise.all(this.#sources.map(({ reader }) => reader.start()));
-    await orAborted(starting, control.signal, 'start consumer');
+    this.#started ??= this.#start();
+    await orAborted(this.#started, control.signal, 'start consumer');
+  }
+
+  async #start(): Promise<void> {
+    for (const position of (await this.#group?.begin([...this.#resumed.keys()])) ?? [])
+      this.#resumed.get(position.topic ?? '')?.push(position);
+    await Promise.all(this.#sources.map(({ reader }) => reader.start()));
+    const group = this.#group;
+    if (group === undefined) return;
+    // Where it begins is kept at once: who comes after a failure must not begin somewhere else.
+    for (const position of this.positions())
+      if (!group.has(position.topic ?? '', position.partition)) group.handled(position);
+    await group.flush();
   }
 
   /**
@@ -141,6 +175,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     for await (const { item, reader, endOffset, leaderEpoch } of this.#read(control)) {
       reader.handOut(item.partition, endOffset, leaderEpoch);
       yield item as RecordBatch<Key, Value> | Loss;
+      this.#handled(reader, item.partition, endOffset, leaderEpoch);
     }
   }
 
@@ -152,6 +187,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
       if ('kind' in item) {
         reader.handOut(item.partition, endOffset, leaderEpoch);
         yield item as Loss;
+        this.#handled(reader, item.partition, endOffset, leaderEpoch);
         continue;
       }
       const { topic, partition, records } = item;
@@ -160,6 +196,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
         const next = record === last ? endOffset : record.offset + 1;
         reader.handOut(partition, next, leaderEpoch);
         yield { topic, partition, leaderEpoch, ...record };
+        this.#handled(reader, partition, next, leaderEpoch);
       }
     }
   }
@@ -203,6 +240,8 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
         throw error;
     } finally {
       signal?.removeEventListener('abort', onAbort);
+      this.#lookAtRun();
+      await this.#group?.flush().catch(() => undefined);
       for (const [at, reader] of readers.entries()) {
         reader.onPassed = handOuts[at]!;
         reader.rewind();
@@ -241,6 +280,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     this.#run?.stop();
     for (const { reader } of this.#sources) reader.close();
     this.#rouse();
+    await this.#group?.flush().catch(() => undefined);
   }
 
   /** {@link close}, for `await using`. */
@@ -278,18 +318,41 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     try {
       await this.start(control);
       for (const { reader } of this.#sources) reader.resume();
+      this.#group?.run(() => this.#lookAtRun());
       while (!this.#isClosed) {
         if (signal?.aborted === true) throw aborted('read', signal, 'none');
         if (this.#failure !== undefined) throw this.#failure;
         const found = this.#next();
         if (found !== undefined) yield* this.#handed(found);
-        else if (this.#isAtEnd()) return;
+        else if (this.#isAtEnd()) break;
         else if (this.#sources.every(({ reader }) => reader.isDry)) await this.#news();
       }
+      if (this.#run === undefined) await this.#group?.flush();
     } finally {
       signal?.removeEventListener('abort', rouse);
       for (const { reader } of this.#sources) reader.suspend();
+      this.#group?.pause();
+      // Whatever ended it, what is done is committed as far as it can be.
+      await this.#group?.flush().catch(() => undefined);
     }
+  }
+
+  /** Everything before the place is handled: the program has asked for what comes next. */
+  #handled(reader: TopicReader, partition: number, offset: number, leaderEpoch: number): void {
+    if (this.#group === undefined) return;
+    const { topic } = reader;
+    let topicId = this.#topicIds.get(topic);
+    if (topicId === undefined) {
+      topicId = reader.positions()[0]?.topicId ?? '';
+      this.#topicIds.set(topic, topicId);
+    }
+    this.#group.handled({ topic, topicId, partition, offset, leaderEpoch });
+  }
+
+  /** Of handlers that run at a time, positions tell what is handled. */
+  #lookAtRun(): void {
+    if (this.#run === undefined) return;
+    for (const position of this.positions()) this.#group?.handled(position);
   }
 
   /**

@@ -62,6 +62,8 @@ const OPTIONS = shape({
       }),
     ),
   ),
+  group: optional(named),
+  commitMs: optional(whole(10, 60_000)),
   follow: optional(flag),
   onReset: optional(oneOf('fail', 'earliest', 'latest')),
   onUndecodable: optional(oneOf('throw', 'skip')),
@@ -77,7 +79,10 @@ export function checkConsumerOptions(options: unknown): void {
 }
 
 function faultsOfTopics(options: ConsumerOptions<string | AnyTopic>): readonly string[] {
-  const { topic: one, topics, positions = [] } = options;
+  const { topic: one, topics, positions = [], group, commitMs } = options;
+  if (group !== undefined && options.positions !== undefined)
+    return ['group and positions are both given'];
+  if (group === undefined && commitMs !== undefined) return ['commitMs is given without group'];
   if (topics === undefined && one === undefined) return topic(undefined, 'topic');
   if (topics !== undefined && one !== undefined) return ['topic and topics are both given'];
   const given = topics ?? (one === undefined ? [] : [one]);

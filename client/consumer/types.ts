@@ -55,6 +55,15 @@ export interface ReadOptions {
   readonly partitions?: readonly number[] | undefined;
   /** Default `earliest`. */
   readonly from?: StartFrom;
+  /**
+   * Reads for this group, alone: begins at its cursors, and commits what was handled; `from` says
+   * where a partition without a cursor begins. Not together with `positions`. A record is handled
+   * once the next one is asked for, or its handler of `parallel` is done: who begins again misses
+   * none, and may meet some again. Cursors that cannot be fetched are never taken for none.
+   */
+  readonly group?: string | undefined;
+  /** How often cursors are committed, 10 to 60,000 ms. Default 1,000. */
+  readonly commitMs?: number | undefined;
   /** Resume exactly here; partitions without a position start at `from`. */
   readonly positions?: readonly Position[];
   /** False: stop at what was committed when reading began. Default true. */

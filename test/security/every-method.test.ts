@@ -46,10 +46,12 @@ describe('every method of every service', () => {
       'client: grpc.reflection.v1.ServerReflection',
       'client: grpc.reflection.v1alpha.ServerReflection',
       'client: tidemark.v1.AdminService',
+      'client: tidemark.v1.GroupService',
       'client: tidemark.v1.LogService',
       'internal: tidemark.internal.v1.QuorumService',
       'internal: tidemark.internal.v1.ReplicationService',
       'internal: tidemark.v1.AdminService',
+      'internal: tidemark.v1.GroupService',
       'internal: tidemark.v1.LogService',
     ]);
   });

@@ -30,6 +30,7 @@ export interface ReadOptions extends CommonOptions {
   readonly keys?: boolean;
   readonly nullDelimited?: boolean;
   readonly rack?: string;
+  readonly group?: string;
   readonly onReset: ResetPolicy;
   readonly onLoss: 'tell' | 'fail';
 }
@@ -42,9 +43,9 @@ export async function read(
   around: Surroundings,
 ): Promise<void> {
   await withPatience(options, around, async (cluster, { heard, out }) => {
-    const { from, follow = false, partition: partitions, onReset, rack } = options;
+    const { from, follow = false, partition: partitions, onReset, rack, group } = options;
     const onLoss: LossPolicy = options.onLoss === 'fail' ? 'throw' : 'yield';
-    const settings = { topic, from, follow, onReset, onLoss, partitions, rack };
+    const settings = { topic, from, follow, onReset, onLoss, partitions, rack, group };
     const consumer = cluster.consumer(settings);
     // Also while it starts: nobody waits for a cluster that does not answer.
     const { interrupted } = around;

@@ -140,6 +140,10 @@ function addRead(program: Command, around: Surroundings): void {
         `raw: the bytes as they were appended; text: with partition and offset; json: a line each; or a template of ${FIELD_NAMES.map((name) => `{${name}}`).join(' ')}, \\t and \\n`,
       ).argParser(parseReadFormat),
     )
+    .option(
+      '--group <name>',
+      'read for a group, alone: go on where it stopped, and commit what was written; a batch counts once it is out',
+    )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
     .option('-0, --null-delimited', 'end raw records with a zero byte instead of a newline')
@@ -174,6 +178,7 @@ tidemark topic offsets shows is above the number of records.`,
     'read orders --partition 0 --format raw > copy.log',
     String.raw`read orders --format '{partition}:{offset}\t{key}\t{value}'`,
     'read orders --follow --rack rack-2',
+    'read orders --group billing --follow',
   ).action(async (topic: string, options: ReadOptions) =>
     (await import('../commands/read.ts')).read(topic, options, around),
   );

@@ -52,12 +52,14 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../../proto/gen/tidemark/v1/log.ts';
+import type { GroupServiceServer } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { SetQuotaRequest } from '../../../proto/gen/tidemark/v1/quotas.ts';
 import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
+import { FakeGroups } from './fake-groups.ts';
 
 export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
-const TOPIC_ID_BYTES = topicIdToBytes(TOPIC_ID);
+export const TOPIC_ID_BYTES = topicIdToBytes(TOPIC_ID);
 
 const RULE = {
   principal: 'token:ops',
@@ -171,6 +173,7 @@ export class FakeCluster {
   keptWhole = 0;
   /** Questions to those that are silent. */
   unanswered = 0;
+  readonly groups = new FakeGroups(fail, (code) => wireError(code));
   readonly #servers = new Map<number, Server>();
   readonly #ports = new Map<number, number>();
   readonly #held: (() => void)[] = [];
@@ -211,6 +214,10 @@ export class FakeCluster {
         this.#listOffsets(request, done),
       initProducer: (_call: unknown, done: sendUnaryData<unknown>) => this.#initProducer(done),
     });
+    server.addService(
+      this.groups.definition,
+      this.groups.handlers() as unknown as GroupServiceServer,
+    );
     server.addService(AdminServiceService, {
       listTopics: ({ request }: { request: { names: string[] } }, done: sendUnaryData<unknown>) => {
         if (this.silent.has(broker)) this.unanswered += 1;

@@ -9,7 +9,7 @@ import { buildProgram } from '../../../../client/cli/program.ts';
 import { OptionSource } from '../../../../proto/gen/tidemark/v1/options.ts';
 import { RestartClass } from '../../../../proto/gen/tidemark/v1/admin.ts';
 import { ROOT } from '../../../fixtures/sources.ts';
-import { FakeCluster, TOPIC } from '../fake-cluster.ts';
+import { FakeCluster, TOPIC, TOPIC_ID_BYTES } from '../fake-cluster.ts';
 import { runCli } from './run.ts';
 
 const PAGE = readFileSync(join(ROOT, 'docs/json.md'), 'utf8');
@@ -77,6 +77,11 @@ const COMMANDS: readonly (readonly [string, string?])[] = [
   ['quota list'],
   ['quota set token:ops --append-bytes 1MiB --admin-calls none'],
   ['quota delete token:ops'],
+  ['group list'],
+  ['group describe billing'],
+  [`group seek billing ${TOPIC} --to earliest --dry-run`],
+  [`read ${TOPIC} --group billing`],
+  ['group delete billing'],
   [`bench append ${TOPIC} --records 5`],
   [`bench read ${TOPIC} --records 5`],
   [`bench roundtrip ${TOPIC} --records 5`],
@@ -124,6 +129,8 @@ describe('docs/json.md', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'tidemark-json-'));
     await cluster.start();
+    const start = { topic: TOPIC, topicId: TOPIC_ID_BYTES, offset: 0, leaderEpoch: 0 };
+    cluster.groups.put('billing', { ...start, partition: 0, generation: 1 });
     for (const brokerId of [1, 2, 3])
       cluster.reports.set(brokerId, () => ({ ...REPORT, brokerId }));
   });

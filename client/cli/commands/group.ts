@@ -1,0 +1,149 @@
+/** Groups as a person lists, looks at, moves and forgets them. */
+import type { GroupPartition, SoughtCursor, StartFrom } from '../../index.ts';
+import { confirm } from '../confirm.ts';
+import { type CommonOptions, withPatience } from '../context.ts';
+import { errorJson, EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
+import type { Cell, Surroundings } from '../output.ts';
+import { formatDuration } from '../units.ts';
+
+/** Options of `group seek`. */
+export interface SeekOptions extends CommonOptions {
+  readonly to: StartFrom;
+  readonly partition?: readonly number[];
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+/** Options of `group delete`. */
+export interface DeleteOptions extends CommonOptions {
+  readonly yes?: boolean;
+}
+
+export async function list(options: CommonOptions, around: Surroundings): Promise<void> {
+  await withPatience(options, around, async (cluster, { out }) => {
+    const groups = await cluster.groups().list();
+    out.result({ groups }, () => {
+      if (groups.length === 0) {
+        out.note('There are no groups: one is there from its first cursor on');
+        return;
+      }
+      const rows = groups.map(({ group, cursors, topics, coordinator }) => [
+        group,
+        cursors,
+        topics.join(),
+        coordinator,
+      ]);
+      out.table(['GROUP', 'CURSORS', 'TOPICS', 'COORDINATOR'], rows);
+    });
+  });
+}
+
+/** Exit code 1 where a lag is not known. */
+export async function describe(
+  group: string,
+  options: CommonOptions,
+  around: Surroundings,
+): Promise<number> {
+  return withPatience(options, around, async (cluster, { out }) => {
+    const found = await cluster.groups().describe(group);
+    const { partitions, coordinator, idleMs } = found;
+    const json = {
+      group,
+      coordinator,
+      idleMs,
+      partitions: partitions.map(({ cursor, lag, error }) => ({
+        ...cursor,
+        ...(lag === undefined ? {} : { lag }),
+        ...(error === undefined ? {} : { error: errorJson(error) }),
+      })),
+    };
+    out.result(json, () => {
+      out.line(`Group ${group}, kept by broker ${coordinator}; ${sumOf(partitions)}`);
+      out.table(
+        ['TOPIC', 'PARTITION', 'CURSOR', 'END', 'LAG', 'SINCE', 'ERROR'],
+        partitions.map(rowOf),
+      );
+    });
+    return partitions.some(({ lag }) => lag === undefined) ? EXIT_CLUSTER : EXIT_OK;
+  });
+}
+
+/** Exit code 1 where a cursor was not moved. */
+export async function seek(
+  group: string,
+  topic: string,
+  options: SeekOptions,
+  around: Surroundings,
+): Promise<number> {
+  return withPatience(options, around, async (cluster, { out, heard }) => {
+    const { to, partition: partitions = [], dryRun = false } = options;
+    const groups = cluster.groups();
+    const request = { topic, partitions, to };
+    const planned = await groups.seek(group, { ...request, dryRun: true });
+    heard();
+    if (!dryRun && options.yes !== true) {
+      out.note(`${group} on ${topic}: ${planned.map(stepOf).join(', ')}`);
+      await confirm(`Move cursors of group "${group}" on topic "${topic}"?`, group, around);
+      heard();
+    }
+    const sought = dryRun ? planned : await groups.seek(group, request);
+    const json = sought.map(({ partition, before, after, error }) => ({
+      partition,
+      ...(before === undefined ? {} : { before: before.offset }),
+      ...(after === undefined ? {} : { after: after.offset, generation: after.generation }),
+      ...(error === undefined ? {} : { error: errorJson(error) }),
+    }));
+    out.result({ group, topic, dryRun, cursors: json }, () => {
+      const rows = sought.map(({ partition, before, after, error }) => [
+        partition,
+        before?.offset ?? '-',
+        after?.offset ?? '-',
+        error === undefined ? '-' : `${error.code}: ${error.message}`,
+      ]);
+      out.table(['PARTITION', 'BEFORE', dryRun ? 'WOULD BE' : 'NOW', 'ERROR'], rows);
+    });
+    return sought.some(({ error }) => error !== undefined) ? EXIT_CLUSTER : EXIT_OK;
+  });
+}
+
+export async function remove(
+  group: string,
+  options: DeleteOptions,
+  around: Surroundings,
+): Promise<void> {
+  await withPatience(options, around, async (cluster, { out, heard }) => {
+    if (options.yes !== true) {
+      const question = `Forget group "${group}" with its cursors for good?`;
+      await confirm(question, group, around);
+      heard();
+    }
+    const cursors = await cluster.groups().delete(group);
+    out.result({ group, cursors }, () => out.line(`Forgot ${group}: ${cursors} cursors`));
+  });
+}
+
+/** Of those whose lag is known; the others are said. */
+function sumOf(partitions: readonly GroupPartition[]): string {
+  const known = partitions.flatMap(({ lag }) => (lag === undefined ? [] : [lag]));
+  const records = known.reduce((sum, lag) => sum + lag.records, 0);
+  const oldestMs = known.reduce((most, { ageMs }) => Math.max(most, ageMs), 0);
+  const unknown = partitions.length - known.length;
+  const rest = unknown === 0 ? '' : `; of ${unknown} partitions it is not known`;
+  return `behind by ${records} records, the oldest ${formatDuration(oldestMs)} ago${rest}`;
+}
+
+function rowOf({ cursor, lag, error }: GroupPartition): Cell[] {
+  const { topic, partition, offset } = cursor;
+  if (lag === undefined) {
+    const reason = error === undefined ? '-' : `${error.code}: ${error.message}`;
+    return [topic, partition, offset, '-', '-', '-', reason];
+  }
+  const { endOffset, records, ageMs, isAgeLeast } = lag;
+  const since = records === 0 ? '-' : `${isAgeLeast ? '>' : ''}${formatDuration(ageMs)}`;
+  return [topic, partition, offset, endOffset, records, since, '-'];
+}
+
+function stepOf({ partition, before, after, error }: SoughtCursor): string {
+  const to = after === undefined ? (error?.code ?? '-') : `${after.offset}`;
+  return `${partition}: ${before?.offset ?? '-'} to ${to}`;
+}
