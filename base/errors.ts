@@ -129,6 +129,12 @@ export const ERROR_TABLE = {
     effect: 'none',
     meaning: 'No broker of this id is registered',
   },
+  UNKNOWN_GROUP: {
+    status: 'NOT_FOUND',
+    retry: 'no',
+    effect: 'none',
+    meaning: 'No group has this name',
+  },
   TOPIC_EXISTS: {
     status: 'ALREADY_EXISTS',
     retry: 'no',
@@ -166,7 +172,8 @@ export const ERROR_TABLE = {
     status: 'FAILED_PRECONDITION',
     retry: 'no',
     effect: 'none',
-    meaning: 'A newer incarnation of this broker or producer has taken its place',
+    meaning:
+      'A newer incarnation of this broker, producer or member of a group has taken its place, or the session of the member is over',
   },
   NOT_ENOUGH_REPLICAS: {
     status: 'UNAVAILABLE',

@@ -118,8 +118,30 @@ export const ACCESS_RULES_MAX = 10_000;
 /** Quotas, as rules. */
 export const QUOTAS_MAX = 10_000;
 
-// Cursors of groups
+// Groups
 
+/**
+ * Groups of one partition of `__groups`, those without members too. Its coordinator looks at each
+ * of them whenever topics change.
+ */
+export const GROUPS_PER_COORDINATOR_MAX = 1_000;
+/**
+ * Members of a group, those that are away included. With 2,000 partitions a target for so many is
+ * computed in some 10 ms.
+ */
+export const GROUP_MEMBERS_MAX = 5_000;
+/** Members of all groups of one partition of `__groups`: every replica of it holds them. */
+export const GROUP_MEMBERS_PER_COORDINATOR_MAX = 20_000;
+/** Names and beginnings of names that a member subscribes to. */
+export const GROUP_TOPICS_MAX = 100;
+/** Longest session of a member: so long may a dead one keep its partitions. */
+export const GROUP_SESSION_MS_MAX = 1_800_000;
+/** Longest time that the place of a member with an instance id is kept while it is away. */
+export const GROUP_RETURN_MS_MAX = 3_600_000;
+/** Members of which one heartbeat of a broker speaks. */
+export const GROUP_HEARTBEAT_MEMBERS_MAX = 5_000;
+/** How long a group without members is kept, and with it where it has read to. */
+export const GROUP_EMPTY_MS_MAX = 30 * DAY_MS;
 /** Cursors of one group: as many as a cluster has partitions. */
 export const GROUP_CURSORS_MAX = 20_000;
 /** Cursors of all groups of one partition of `__groups`: every replica holds them, 0.5 KiB each. */
@@ -149,7 +171,7 @@ export const LIMITS: readonly {
 }[] = [
   { what: 'Brokers of a LogCluster', bound: BROKERS_MAX, unit: 'brokers' },
   { what: 'Broker id', bound: BROKER_ID_MAX, unit: '' },
-  { what: 'Name of a topic or producer', bound: NAME_LENGTH_MAX, unit: 'characters' },
+  { what: 'Name of a topic, producer or group', bound: NAME_LENGTH_MAX, unit: 'characters' },
   { what: 'Partitions of a topic', bound: PARTITIONS_PER_TOPIC_MAX, unit: 'partitions' },
   { what: 'Partitions of a cluster', bound: PARTITIONS_PER_CLUSTER_MAX, unit: 'partitions' },
   { what: 'Replicas of a partition', bound: REPLICATION_FACTOR_MAX, unit: 'replicas' },
@@ -181,5 +203,20 @@ export const LIMITS: readonly {
     unit: 'cursors',
   },
   { what: 'Cursors of a call', bound: CURSORS_PER_CALL_MAX, unit: 'cursors' },
+  {
+    what: 'Groups of a partition of `__groups`',
+    bound: GROUPS_PER_COORDINATOR_MAX,
+    unit: 'groups',
+  },
+  { what: 'Members of a group', bound: GROUP_MEMBERS_MAX, unit: 'members' },
+  {
+    what: 'Members of a partition of `__groups`',
+    bound: GROUP_MEMBERS_PER_COORDINATOR_MAX,
+    unit: 'members',
+  },
+  { what: 'Topics that a member subscribes to', bound: GROUP_TOPICS_MAX, unit: 'names' },
+  { what: 'Session of a member', bound: GROUP_SESSION_MS_MAX, unit: 'ms' },
+  { what: 'Kept place of a member that is away', bound: GROUP_RETURN_MS_MAX, unit: 'ms' },
+  { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

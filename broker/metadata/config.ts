@@ -8,7 +8,6 @@ import { isInternalTopic } from '../../base/internal-topics.ts';
 import {
   BATCH_BYTES_MIN,
   FRAME_BYTES_MAX,
-  NAME_LENGTH_MAX,
   PARTITIONS_PER_TOPIC_MAX,
   REPLICATION_FACTOR_MAX,
   SEGMENT_BYTES_MAX,
@@ -16,6 +15,7 @@ import {
   SEGMENT_MS_MAX,
   SEGMENT_MS_MIN,
 } from '../../base/limits.ts';
+import { nameFault } from '../../base/names.ts';
 import type { CommitMode, TopicConfig } from './types.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -156,15 +156,7 @@ export function validateTopicConfig(
 
 /** What is wrong with a topic name that a client asks for, or null. */
 export function topicNameFault(name: string): string | null {
-  if (name.length < 1 || name.length > NAME_LENGTH_MAX) {
-    return `name has ${String(name.length)} characters, must have 1 to ${String(NAME_LENGTH_MAX)}`;
-  }
-  if (!/^[a-zA-Z0-9._-]+$/.test(name))
-    return `name is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
-  if (name === '.' || name === '..') return `name is "${name}", must not be "." or ".."`;
-  if (isInternalTopic(name))
-    return `name is "${name}", must not start with "__", which is reserved`;
-  return null;
+  return nameFault('name', name);
 }
 
 /** What is wrong with a replication factor, or null. */

@@ -13,18 +13,18 @@ import { fileURLToPath } from 'node:url';
 import { MUTATIONS } from './mutations.ts';
 import { Copy, editFault, nameOf, type Verdict } from './runner.ts';
 import { tableOf } from './table.ts';
-import type { Catcher, Mutation } from './types.ts';
+import { type Catcher, type Mutation, SIMULATORS } from './types.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 function catcherOf(text: string): Catcher {
   const [kind = '', what = ''] = text.split(':');
   if (kind === 'unit' || kind === 'scenario' || kind === 'sim') return { level: kind, file: what };
-  if (kind !== 'cluster' && kind !== 'replication' && kind !== 'raft' && kind !== 'storage')
-    throw new Error(`"${text}" must begin with a level or a simulator`);
+  const simulator = SIMULATORS.find((name) => name === kind);
+  if (simulator === undefined) throw new Error(`"${text}" must begin with a level or a simulator`);
   const [first = 1, last = first] = what.split('-').map(Number);
   const seeds = Array.from({ length: last - first + 1 }, (_, index) => first + index);
-  return { simulator: kind, seeds };
+  return { simulator, seeds };
 }
 
 function show(id: string, { catcher, isCaught, seconds, reason }: Verdict): void {

@@ -1,6 +1,7 @@
 /** Every mutation. `docs/proof.md` shows this table. */
 import { ACCESS } from './access.ts';
 import { APPEND_IF } from './append-if.ts';
+import { GROUPS } from './groups.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
@@ -24,4 +25,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...RAFT,
   ...OPERATOR,
   ...ACCESS,
+  ...GROUPS,
 ];

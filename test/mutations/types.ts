@@ -7,6 +7,9 @@ export interface Edit {
   readonly replace: string;
 }
 
+/** Simulators that run from a command. */
+export const SIMULATORS = ['cluster', 'groups', 'replication', 'raft', 'storage'] as const;
+
 /** Something that passes on the sound sources and must fail on the edited ones. */
 export type Catcher =
   | {
@@ -16,7 +19,7 @@ export type Catcher =
       readonly title?: string;
     }
   | {
-      readonly simulator: 'cluster' | 'replication' | 'raft' | 'storage';
+      readonly simulator: (typeof SIMULATORS)[number];
       readonly seeds: readonly number[];
     };
 
