@@ -177,6 +177,26 @@ export const GROUPS: readonly Mutation[] = [
     caughtBy: [seeds(20)],
   },
   {
+    id: 'half-a-target',
+    rule: RULE,
+    what: 'a target that had no room in one batch is not written to its end',
+    edits: [
+      {
+        file: TARGETS,
+        find: 'if (draft.isFull) return false;',
+        replace: 'if (draft.isFull) break;',
+      },
+    ],
+    caughtBy: [seeds(20)],
+  },
+  {
+    id: 'plans-of-lost-batches',
+    rule: RULE,
+    what: 'what was worked out for a batch that was lost serves for the next',
+    edits: [{ file: TARGETS, find: 'this.#plans.clear();', replace: 'this.#plans.size;' }],
+    caughtBy: [STEPS],
+  },
+  {
     id: 'revocations-lose-their-epoch',
     rule: RULE,
     what: 'the record of a member does not say since when it shall let a partition go',

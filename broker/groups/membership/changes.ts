@@ -130,17 +130,17 @@ export function seek(draft: Draft, { group, partitions, riders }: SeekRequest): 
   draft.ride(riders);
   for (const { topicId, partition } of partitions) {
     const key = partitionKey(topicId, partition);
-    for (const memberId of draft.memberIds(group)) {
-      const member = draft.member(group, memberId)!;
-      const revocation = member.revoked.get(key);
-      if (!member.held.has(key) && revocation === undefined) continue;
-      const epoch = draft.epochOf(group);
-      const held = new Map(member.held);
-      const revoked = new Map(member.revoked);
-      if (revocation === undefined) held.set(key, epoch);
-      else revoked.set(key, { ...revocation, epoch });
-      draft.putMember(group, memberId, { ...member, epoch, held, revoked });
-    }
+    const memberId = draft.committed(group)?.holders.get(key);
+    const member = memberId === undefined ? undefined : draft.member(group, memberId);
+    if (memberId === undefined || member === undefined) continue;
+    const revocation = member.revoked.get(key);
+    if (!member.held.has(key) && revocation === undefined) continue;
+    const epoch = draft.epochOf(group);
+    const held = new Map(member.held);
+    const revoked = new Map(member.revoked);
+    if (revocation === undefined) held.set(key, epoch);
+    else revoked.set(key, { ...revocation, epoch });
+    draft.putMember(group, memberId, { ...member, epoch, held, revoked });
   }
   return { kind: 'sought' };
 }

@@ -6,8 +6,6 @@ import type { GroupState, GroupValue, MembershipImage, MembershipRecord } from '
 import type { MemberValue } from './image.ts';
 import type { FenceReason, GroupRequest, StoredRecord } from './types.ts';
 
-/** Records from which on a batch is full. A request may add a few to that. */
-export const BATCH_RECORDS_MAX = 500;
 /** Characters from which on a batch is full, by estimate: half of a common batch limit. */
 const BATCH_CHARACTERS_MAX = 512 * 1024;
 /** Of a member without topics and partitions. */
@@ -25,6 +23,7 @@ interface GroupDraft {
 
 export class Draft {
   readonly #image: MembershipImage;
+  readonly #recordsMax: number;
   readonly #groups = new Map<string, GroupDraft>();
   readonly #riders: StoredRecord[] = [];
   /** Why a member's attachment ends with this batch: by group, then member. */
@@ -34,12 +33,14 @@ export class Draft {
   #addedGroups = 0;
   #addedMembers = 0;
 
-  constructor(image: MembershipImage) {
+  /** @param recordsMax from which on it is full; a request may add a few to that */
+  constructor(image: MembershipImage, recordsMax: number) {
     this.#image = image;
+    this.#recordsMax = recordsMax;
   }
 
   get isFull(): boolean {
-    return this.#records >= BATCH_RECORDS_MAX || this.#characters >= BATCH_CHARACTERS_MAX;
+    return this.#records >= this.#recordsMax || this.#characters >= BATCH_CHARACTERS_MAX;
   }
 
   get isEmpty(): boolean {

@@ -273,6 +273,8 @@ export class Membership {
       return;
     }
     this.#isPausing = true;
+    // Plans were for changes that are lost with the batch.
+    this.#planner.forgetAll();
     this.#lookAtAll();
   }
 
@@ -284,7 +286,7 @@ export class Membership {
   /** Makes the next batch, if there is something to write and nothing under way. */
   #next(): void {
     if (this.#underWay !== null || !this.isServing || this.#isPausing) return;
-    const draft = new Draft(this.#image);
+    const draft = new Draft(this.#image, this.#options.batchRecordsMax);
     const answers = this.#carryOut(draft);
     if (this.#isTimeDue) this.#expireMembers(draft);
     for (const name of draft.changed) this.#dirty.add(name);

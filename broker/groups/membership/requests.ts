@@ -8,10 +8,19 @@ import {
   GROUP_SESSION_MS_MAX,
   GROUP_TOPICS_MAX,
   NAME_LENGTH_MAX,
-  PARTITIONS_PER_CLUSTER_MAX,
+  PARTITIONS_PER_TOPIC_MAX,
 } from '../../../base/limits.ts';
 import { nameFault } from '../../../base/names.ts';
-import { ASSIGNOR_NAMES, GROUP_TYPES, type GroupRequest, type JoinRequest } from './types.ts';
+import {
+  ASSIGNOR_NAMES,
+  GROUP_TYPES,
+  type GroupRequest,
+  type JoinRequest,
+  type SeekRequest,
+} from './types.ts';
+
+/** With the largest batch beside them they fit the limit of a batch, 1 MiB, as do 2,000 cursors. */
+const RIDERS_CHARACTERS_MAX = 384 * 1024;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -45,12 +54,20 @@ function ownFaults(request: GroupRequest, brokerSessionMs: number): (string | nu
     case 'delete':
       return [oneOfFault('type', request.type, GROUP_TYPES)];
     case 'seek':
-      return request.partitions.length <= PARTITIONS_PER_CLUSTER_MAX
-        ? []
-        : [
-            `partitions has ${String(request.partitions.length)} entries, must have at most ${String(PARTITIONS_PER_CLUSTER_MAX)}`,
-          ];
+      return seekFaults(request);
   }
+}
+
+function seekFaults({ partitions, riders }: SeekRequest): (string | null)[] {
+  const characters = riders.reduce(
+    (sum, { key, value }) => sum + key.length + (value?.length ?? 0),
+    0,
+  );
+  return [
+    numberFault('number of partitions', partitions.length, 0, PARTITIONS_PER_TOPIC_MAX),
+    numberFault('number of riders', riders.length, 0, PARTITIONS_PER_TOPIC_MAX),
+    numberFault('characters of riders', characters, 0, RIDERS_CHARACTERS_MAX),
+  ];
 }
 
 function joinFaults(join: JoinRequest, brokerSessionMs: number): (string | null)[] {

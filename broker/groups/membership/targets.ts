@@ -25,6 +25,12 @@ export class Planner {
     this.#compared.clear();
   }
 
+  /** Nothing that was worked out is kept. */
+  forgetAll(): void {
+    this.#plans.clear();
+    this.#compared.clear();
+  }
+
   /** Nothing of the group is kept. */
   forget(group: string): void {
     this.#plans.delete(group);

@@ -11,6 +11,8 @@
  *   a commit. All of it is of committed state.
  * - `proxy` of an input is the broker that the input came from, as the transport knows it, never as
  *   the message says. All else is judged here.
+ * - Topics are at least as of the entry of metadata by which this leadership began: no coordinator
+ *   before went by later ones.
  * - `tick` comes every {@link TICK_MS} or so, with the monotonic clock.
  *
  * **A member and its proxy.** A member is a process with an id of its own making. It *attaches*
@@ -114,7 +116,7 @@ export interface DeleteRequest {
 
 /**
  * Somebody moves cursors. Whoever holds one of these partitions is given it anew, so that its
- * commits of before are refused.
+ * commits of before are refused. At most 2,000 partitions at a time.
  */
 export interface SeekRequest {
   readonly kind: 'seek';
@@ -263,5 +265,7 @@ export interface MembershipOptions {
   readonly epoch: number;
   /** Session of brokers, ms. That of a member is at least twice as long. */
   readonly brokerSessionMs: number;
+  /** From which on a batch is full; one request may add some. 1 or more, 500 in a broker. */
+  readonly batchRecordsMax: number;
   readonly nowMs: MonotonicMs;
 }

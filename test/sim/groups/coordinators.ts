@@ -23,6 +23,8 @@ import type {
 } from '../../../broker/groups/membership/types.ts';
 import type { Checks } from './checks.ts';
 
+/** Records of a batch: often so few that a change needs several. */
+const BATCH_RECORDS = [1, 2, 4, 500, 500];
 /** Kinds of `__groups` that are not this core's. */
 const RIDER = '["cursor"';
 
@@ -75,6 +77,7 @@ export class Coordinators {
       core: new Membership(this.#image, {
         epoch: this.#epoch,
         brokerSessionMs: this.#brokerSessionMs,
+        batchRecordsMax: this.#random.pick(BATCH_RECORDS),
         nowMs,
       }),
       epoch: this.#epoch,

@@ -356,7 +356,8 @@ export class World {
       partition: Number(partition),
       memberId: process.memberId,
       attachment: this.#random.chance(0.2) ? formerAttachment : attachment,
-      epoch: this.#random.pick([given, process.epoch]),
+      // The last one is of before it was given the partition.
+      epoch: this.#random.pick([given, given, process.epoch, process.epoch, given - 1]),
     });
   }
 
@@ -461,10 +462,9 @@ export class World {
   }
 
   /** The next one may know less of metadata than the one before, for a while. */
-  #failOver(isBehind = this.#faulty(0.3)): void {
+  #failOver(topics = this.#faulty(0.3) ? this.#random.pick(this.#history) : this.#topics): void {
     this.stats.failovers += 1;
-    const old = isBehind ? this.#random.pick(this.#history) : this.#topics;
-    this.#coordinators.failOver(this.#nowMs, old);
+    this.#coordinators.failOver(this.#nowMs, topics);
     this.#note(`coordinator ${String(this.#coordinators.present.epoch)}`);
     this.#tellTopics(this.#coordinators.present, this.#topics);
     const { former } = this.#coordinators;
@@ -581,7 +581,7 @@ export class World {
   #restartAll(): void {
     const before = this.#assignment();
     for (const proxy of this.#proxies) {
-      this.#failOver(true);
+      this.#failOver(this.#outdated());
       this.#coordinators.former = null;
       this.#coordinators.commit();
       for (const process of this.#processes) if (process.proxy === proxy) this.#reattach(process);
@@ -590,6 +590,16 @@ export class World {
     const after = this.#assignment();
     if (before !== after)
       throw new Error(`a rolling restart moves partitions: ${before} became ${after}`);
+  }
+
+  /** Topics of before those that the targets are of; they must count for nothing. */
+  #outdated(): TopicsAt {
+    const groups = [...this.#coordinators.present.core.image.groups.values()];
+    const indexes = groups
+      .filter(({ members }) => members.size > 0)
+      .map(({ value }) => value.metadataIndex);
+    const least = Math.min(...indexes);
+    return this.#history.findLast(({ metadataIndex }) => metadataIndex < least) ?? this.#topics;
   }
 
   #assignment(): string {

@@ -16,7 +16,7 @@ export function bringNearer(spread: Spread): void {
 
 function improve(spread: Spread, shares: readonly Share[], isUniform: boolean): boolean {
   const byRack = Map.groupBy(
-    shares.filter(({ owner }) => owner >= 0),
+    shares.filter((share) => isLoose(spread, share)),
     ({ owner }) => rackOf(spread, owner),
   );
   let hasImproved = false;
@@ -54,6 +54,11 @@ function swapWith(spread: Spread, share: Share, others: readonly Share[]): boole
     return true;
   }
   return false;
+}
+
+/** Whether it may go without being further away than before: far as it is, or near others too. */
+function isLoose(spread: Spread, share: Share): boolean {
+  return share.owner >= 0 && (share.racks.length > 1 || !isNear(spread, share, share.owner));
 }
 
 function isNear(spread: Spread, { racks }: Share, member: number): boolean {

@@ -6,7 +6,6 @@ import {
   GROUP_MEMBERS_MAX,
   GROUPS_PER_COORDINATOR_MAX,
 } from '../../../../../base/limits.ts';
-import { BATCH_RECORDS_MAX } from '../../../../../broker/groups/membership/draft.ts';
 import {
   emptyMembership,
   foldMembership,
@@ -34,6 +33,7 @@ import { describeGroup } from '../../../../../broker/groups/membership/views.ts'
 
 const SESSION_MS = 10_000;
 const BROKER_SESSION_MS = 3_000;
+const BATCH_RECORDS_MAX = 500;
 const WALL_MS = 1_700_000_000_000;
 
 function id(number: number): string {
@@ -50,6 +50,7 @@ class Bench {
   readonly messages: MemberMessage[] = [];
   readonly replies = new Map<number, GroupReply | BrokerError>();
   largestBatch = 0;
+  batchRecordsMax = BATCH_RECORDS_MAX;
   removed: string[] = [];
   #epoch = 1;
   #requests = 0;
@@ -61,7 +62,12 @@ class Bench {
   }
 
   #begin(): Membership {
-    const options = { epoch: this.#epoch, brokerSessionMs: BROKER_SESSION_MS, nowMs: this.nowMs };
+    const options = {
+      epoch: this.#epoch,
+      brokerSessionMs: BROKER_SESSION_MS,
+      batchRecordsMax: this.batchRecordsMax,
+      nowMs: this.nowMs,
+    };
     const core = new Membership(this.folded(), options);
     this.core = core;
     this.step({ kind: 'heard', isHeard: true });
@@ -368,6 +374,28 @@ describe('Membership', () => {
     expect(codeOf(bench.replies.get(second))).toBe('OUTCOME_UNKNOWN');
     expect(codeOf(bench.join(3))).toBe('LEADER_UNKNOWN');
     expect(bench.core.isServing).toBe(false);
+  });
+
+  it('works a target out anew when the batch of the change before was lost', () => {
+    const bench = new Bench();
+    bench.batchRecordsMax = 3;
+    bench.failOver();
+    bench.topics({ orders: 9 }, 2);
+    for (const number of [1, 2, 3]) bench.join(number);
+    bench.live(2_000, 1, 2, 3);
+    bench.isWaiting = true;
+    const attachment = bench.member(3)!.attachment;
+    bench.ask({ kind: 'leave', group: 'g', memberId: id(3), attachment, isReturning: false });
+    const { epoch, batchId, records } = bench.pending!;
+    expect(records).toHaveLength(3);
+    bench.pending = null;
+    const error = new BrokerError('NOT_ENOUGH_REPLICAS', 'too few');
+    bench.step({ kind: 'lost', epoch, batchId, error });
+    bench.request(joining(4));
+    bench.isWaiting = false;
+    bench.live(2_000, 1, 2, 3, 4);
+    expect([1, 2, 3, 4].map((number) => bench.held(number).length)).toEqual([3, 2, 2, 2]);
+    expect(describeGroup(bench.core.image, 'g')?.status).toBe('stable');
   });
 
   it('gives what is sought anew, with the cursors in the same batch', () => {

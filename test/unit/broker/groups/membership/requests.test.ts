@@ -73,7 +73,16 @@ describe('requestFault', () => {
     ],
     [{ kind: 'delete', group: 'g', type: 'x' as 'group' }, 'type is "x"'],
     [{ kind: 'seek', group: '.', partitions: [], riders: [] }, 'group is "."'],
-  ])('refuses %j', (request, named) => {
+    [
+      {
+        kind: 'seek',
+        group: 'g',
+        partitions: Array.from({ length: 2_001 }, () => ({ topicId: 't', partition: 0 })),
+        riders: [{ key: 'k'.repeat(500_000), value: null }],
+      },
+      'number of partitions is 2001, must be a whole number from 0 to 2000; characters of riders is',
+    ],
+  ])('refuses $0.kind', (request, named) => {
     expect(faultOf(request)).toContain(named);
   });
 });
