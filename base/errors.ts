@@ -100,7 +100,7 @@ export const ERROR_TABLE = {
     status: 'NOT_FOUND',
     retry: 'no',
     effect: 'none',
-    meaning: 'No group of this name has a cursor',
+    meaning: 'No group has this name',
   },
   CURSOR_GONE: {
     status: 'FAILED_PRECONDITION',
@@ -128,12 +128,6 @@ export const ERROR_TABLE = {
     retry: 'no',
     effect: 'none',
     meaning: 'No broker of this id is registered',
-  },
-  UNKNOWN_GROUP: {
-    status: 'NOT_FOUND',
-    retry: 'no',
-    effect: 'none',
-    meaning: 'No group has this name',
   },
   TOPIC_EXISTS: {
     status: 'ALREADY_EXISTS',

@@ -1,4 +1,5 @@
 /** The one form of names that people give: of topics and of groups. */
+import { isInternalTopic } from './internal-topics.ts';
 import { NAME_LENGTH_MAX } from './limits.ts';
 
 /**
@@ -12,7 +13,7 @@ export function nameFault(field: string, name: string): string | null {
   if (!/^[a-zA-Z0-9._-]+$/.test(name))
     return `${field} is "${name}", must consist of a-z, A-Z, 0-9, ".", "_" and "-"`;
   if (name === '.' || name === '..') return `${field} is "${name}", must not be "." or ".."`;
-  if (name.startsWith('__'))
+  if (isInternalTopic(name))
     return `${field} is "${name}", must not start with "__", which is reserved`;
   return null;
 }

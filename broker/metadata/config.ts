@@ -4,7 +4,6 @@
  * rule 8), and every fault is reported at once. Must not know where one came from or how it is
  * applied.
  */
-import { isInternalTopic } from '../../base/internal-topics.ts';
 import {
   BATCH_BYTES_MIN,
   FRAME_BYTES_MAX,

@@ -27,7 +27,6 @@ const EFFECTS: Readonly<Record<ErrorCode, Effect>> = {
   // A leader that leaves its epoch answers appends that stand in its log with it.
   STALE_EPOCH: 'unknown',
   FENCED: 'none',
-  UNKNOWN_GROUP: 'none',
   NOT_ENOUGH_REPLICAS: 'none',
   BROKER_NOT_READY: 'none',
   OFFSET_OUT_OF_RANGE: 'none',
