@@ -89,6 +89,7 @@ const INTERNAL_LISTEN: Address = { host: '127.0.0.1', port: 9_643 };
 /** From plaintext among brokers to TLS, in their order. */
 const INTERNAL_TLS_MODES = ['allow', 'prefer', 'require'] as const;
 export type InternalTlsMode = (typeof INTERNAL_TLS_MODES)[number];
+const INTERNAL_TLS_MODE: InternalTlsMode = 'require';
 
 export const TEXT_OPTIONS = {
   id: 'number of this broker, 0 or greater; or `auto`: the number at the end of the host name',
@@ -221,19 +222,32 @@ export function readConfig(
     featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),
     poolThreads: readPoolThreads(environment[POOL_VARIABLE], faults),
     defaults: TOPIC_CONFIG_DEFAULTS,
-    options: [
-      ...Object.values(NUMBER_OPTIONS),
-      { ...LOG_LEVEL_OPTION, fallback: LOG_LEVEL_OPTION.fallback },
-    ].map(({ flag, fallback, isLive }): OptionReport => {
-      const given = values.get(flag) ?? '';
-      const source = given === '' ? 'default' : (sources.get(flag) ?? 'default');
-      return { name: flag, value: given === '' ? String(fallback) : given, source, isLive };
-    }),
+    options: optionReports(values, sources),
   };
   faults.push(...optionRelationFaults(config), ...internalFaults(config, text));
   if (faults.length > 0)
     throw new ConfigError(faults.map((fault) => `config: ${printable(fault)}`).join('\n'));
   return Object.freeze(config);
+}
+
+/** Numbers and level; and how far it is to TLS, for whoever leads brokers there. */
+function optionReports(
+  values: ReadonlyMap<string, string>,
+  sources: ReadonlyMap<string, 'environment' | 'flag'>,
+): OptionReport[] {
+  const hasTls = (values.get('internal-tls-cert') ?? '') !== '';
+  const mode = {
+    flag: 'internal-tls-mode',
+    fallback: hasTls ? INTERNAL_TLS_MODE : '',
+    isLive: false,
+  };
+  return [...Object.values(NUMBER_OPTIONS), LOG_LEVEL_OPTION, mode].map(
+    ({ flag, fallback, isLive }): OptionReport => {
+      const given = values.get(flag) ?? '';
+      const source = given === '' ? 'default' : (sources.get(flag) ?? 'default');
+      return { name: flag, value: given === '' ? String(fallback) : given, source, isLive };
+    },
+  );
 }
 
 function readValues(
@@ -309,13 +323,13 @@ function readTls(
 /** Without certificates there is nothing to take beside plaintext. */
 function readInternalTlsMode(text: Text, faults: string[]): InternalTlsMode {
   const given = text('internal-tls-mode');
-  if (given === '') return 'require';
+  if (given === '') return INTERNAL_TLS_MODE;
   if (text('internal-tls-cert') === '')
     faults.push('internal-tls-mode is given, must be given with internal-tls-cert only');
   const mode = INTERNAL_TLS_MODES.find((each) => each === given);
   if (mode === undefined)
     faults.push(`internal-tls-mode is '${given}', must be one of ${INTERNAL_TLS_MODES.join(', ')}`);
-  return mode ?? 'require';
+  return mode ?? INTERNAL_TLS_MODE;
 }
 
 /** A broker that others cannot reach would join nothing, and say only that it waits. */

@@ -217,7 +217,7 @@ const internalTlsSchema = object<InternalTls>(
   'TLS between brokers, and between them and the operator, with certificates that the operator issues.',
   {
     mode: choice(
-      'Absent: Enabled for a LogCluster that is made now; one that was made without it stays so. It cannot change once the brokers run.',
+      'Absent: Enabled for a LogCluster that is made now; one that was made without it stays so. Enabled takes brokers that run without it there, in three restarts of each; until the last was begun Disabled, or absent, takes them back. Then it cannot be Disabled while they run.',
       ['Enabled', 'Disabled'],
     ),
   },

@@ -127,7 +127,14 @@ const departedSchema = object<DepartedTopic>(
 const internalTlsSchema = object<InternalTlsStatus>(
   'TLS between brokers.',
   {
-    mode: choice('As the cluster was made.', ['Enabled', 'Disabled']),
+    mode: choice('Enabled: new brokers take nothing but TLS from each other.', [
+      'Enabled',
+      'Disabled',
+    ]),
+    phase: choice(
+      'That brokers are to have next, on the way from plaintext to TLS or back. Allow: they take both and dial plaintext. Prefer: they take both and dial TLS. Require: TLS alone. Absent: they are on no way.',
+      ['Plaintext', 'Allow', 'Prefer', 'Require'],
+    ),
     authority: text('Id of the authority that signs: half of its SHA-256 fingerprint.', 64),
   },
   { required: ['mode'] },

@@ -25,6 +25,8 @@ export type RolloutPolicy = 'Automatic' | 'Window' | 'Manual';
 export type PauseLevel = 'All' | 'Disruptions';
 export type RackSpread = 'Preferred' | 'Required';
 export type TlsMode = 'Enabled' | 'Disabled';
+/** From plaintext between brokers to TLS, in their order: see decide/to-tls.ts. */
+export type TlsPhase = 'Plaintext' | 'Allow' | 'Prefer' | 'Require';
 export type Weekday = 'Mon' | 'Tue' | 'Wed' | 'Thu' | 'Fri' | 'Sat' | 'Sun';
 
 /** Quantities by resource name: `{ cpu: '500m', memory: '1Gi' }`. */
@@ -72,7 +74,10 @@ export interface Rollout {
 
 /** TLS of the listener that brokers and the operator use. */
 export interface InternalTls {
-  /** Absent: as the cluster was made, which is Enabled from now on. */
+  /**
+   * Absent: as the cluster was made, which is Enabled from now on. Enabled takes one that was made
+   * without TLS there.
+   */
   readonly mode?: TlsMode;
 }
 
@@ -280,7 +285,10 @@ export interface LogClusterStatus {
 }
 
 export interface InternalTlsStatus {
+  /** Enabled: new brokers take nothing but TLS from each other. */
   readonly mode: TlsMode;
+  /** That brokers are to have on the way from plaintext to TLS; absent: they are on none. */
+  readonly phase?: TlsPhase;
   /** Id of the authority that signs: the first half of its SHA-256 fingerprint. */
   readonly authority?: string;
 }

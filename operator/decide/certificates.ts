@@ -14,16 +14,16 @@ import {
   certificatesSecretName,
 } from '../api/names.ts';
 import { isIssued } from '../api/clients.ts';
-import type { InternalTlsStatus } from '../api/types.ts';
+import type { InternalTlsStatus, TlsPhase } from '../api/types.ts';
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step, timeText } from './step.ts';
+import { phaseStatus, usesCertificates } from './to-tls.ts';
 import type {
   AuthorityChange,
   AuthorityView,
   CertificatesView,
   LeafView,
   Observation,
-  Refusal,
   SignerView,
   TlsView,
 } from './types.ts';
@@ -48,8 +48,8 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   const { tls, cluster, faults, workload } = observation;
   const isHeld = faults.length > 0 || cluster.spec.paused === 'All';
   // Nothing is begun then, and what runs is kept running.
-  if (tls === null || (isHeld && workload === null) || isForeign(observation, 'Secret'))
-    return NOTHING;
+  const isBegun = workload !== null && isInUse(observation);
+  if (tls === null || (isHeld && !isBegun) || isForeign(observation, 'Secret')) return NOTHING;
   if (tls.fault !== null) {
     const message = `the Secrets of certificates cannot be read: ${tls.fault}`;
     return refuses(DOING, { gate: 'CertificatesUnreadable', message });
@@ -57,7 +57,8 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   const { authority, certificates } = tls;
   const signer = authority?.current ?? null;
   const isReplaced = authority?.next != null && signer === null;
-  if ((signer === null && !isReplaced) || !isTrusted(observation, tls))
+  const isLost = (signer === null && !isReplaced) || !isTrusted(observation, tls);
+  if (isLost && (signer === null || isInUse(observation)))
     return replaceLost(observation, tls, nowMs);
   return (
     issueDue(observation, tls, nowMs) ??
@@ -66,26 +67,33 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   );
 }
 
-/** That of the status: the authority is the one that the brokers trust, also when it is lost. */
-export function internalTlsStatus(observation: Observation): InternalTlsStatus | undefined {
+/**
+ * That of the status: the authority is the one that the brokers trust, also when it is lost.
+ *
+ * @param phase that brokers are to have next
+ */
+export function internalTlsStatus(
+  observation: Observation,
+  phase: TlsPhase,
+): InternalTlsStatus | undefined {
   const { tls, workload, cluster } = observation;
   const before = cluster.status?.internalTls;
   if (workload === null) return before;
-  if (tls === null) return { mode: 'Disabled' };
+  const way = phaseStatus(observation, phase);
+  if (tls === null) return way;
   const { authority, certificates } = tls;
   const current = authority?.current;
   const isKnown = current != null && certificates?.trusted.includes(current.id) === true;
   const id = isKnown ? current.id : before?.authority;
-  return { mode: 'Enabled', ...(id === undefined ? {} : { authority: id }) };
+  return { ...way, ...(id === undefined ? {} : { authority: id }) };
 }
 
-/** Why what the spec says of TLS is not so; null where it is. */
-export function tlsFixed({ cluster, tls, workload }: Observation): Refusal | null {
-  const { mode } = cluster.spec.internalTls;
-  const given = tls === null ? 'Disabled' : 'Enabled';
-  if (workload === null || mode === undefined || mode === given) return null;
-  const message = `spec.internalTls.mode is ${mode}, must be ${given} or absent: the brokers were made so, and cannot change while they run; delete the LogCluster and make it anew to change that (its volumes are kept where spec.storage.whenDeleted is Retain)`;
-  return { gate: 'InternalTlsFixed', message };
+/** Does any broker have certificates, or is to? Else none is cut off, whoever signs. */
+function isInUse({ tlsPhases, pods }: Observation): boolean {
+  return usesCertificates(
+    tlsPhases,
+    pods.map(({ tlsPhase }) => tlsPhase),
+  );
 }
 
 /** Does whoever has certificates trust what is to sign? Else it is somebody else's. */
@@ -111,8 +119,9 @@ function replaceLost(observation: Observation, tls: TlsView, nowMs: number): Ste
   const trusted = certificates?.trusted ?? [];
   const change = (kind: AuthorityChange, note: string): Step =>
     changes(authority, kind, note, nowMs);
-  const isFirst = recorded === undefined && trusted.length === 0 && certificates === null;
-  if (isFirst && workload === null && pods.length === 0)
+  const hasNone = recorded === undefined && trusted.length === 0 && certificates === null;
+  const isFirst = hasNone && workload === null && pods.length === 0;
+  if (isFirst || !isInUse(observation))
     return change('make', 'A certificate authority for the brokers is made');
   const id = recorded ?? trusted[0] ?? 'unknown';
   if (cluster.metadata.annotations?.[NEW_AUTHORITY_ANNOTATION] === id)

@@ -4,7 +4,7 @@
  */
 import type { Disruption, LogClusterStatus } from '../api/types.ts';
 import { adoptionEvents, bootstrap } from './bootstrap.ts';
-import { keepCertificates, tlsFixed } from './certificates.ts';
+import { keepCertificates } from './certificates.ts';
 import { departures } from './departed.ts';
 import { budgetActions, evictable, withdraw } from './drain.ts';
 import { markClaims } from './identity.ts';
@@ -22,6 +22,7 @@ import { settingsActions } from './settings.ts';
 import { mutationText, nextStatus, stuckReason } from './status.ts';
 import { stays } from './stay.ts';
 import { NOTHING, type Step } from './step.ts';
+import { stepToTls, tlsFixed } from './to-tls.ts';
 import type { Action, EventNote, Observation, Outcome, Part, Plan, Refusal } from './types.ts';
 import { beginReplace, continueReplace, growVolumes, urgentReplace } from './volumes.ts';
 import { namesTaken, workloadActions } from './workload.ts';
@@ -107,9 +108,10 @@ function operate(
   const min = followMin(observation);
   const moves = rebalance(observation, nowMs);
   const growth = growVolumes(observation);
+  const toTls = stepToTls(observation, nowMs);
   const before = observation.cluster.status?.disruption ?? null;
   const disruption = step.disruption === undefined ? before : step.disruption;
-  const speaking = [step, ...refused, heal, min.step, moves, growth];
+  const speaking = [step, ...refused, heal, toTls.step, min.step, moves, growth];
   const outcome: Outcome = {
     clusterId,
     disruption,
@@ -117,9 +119,10 @@ function operate(
     waitingFor:
       speaking.map(({ waitingFor }) => waitingFor).find((waitingFor) => waitingFor !== null) ??
       null,
-    refusals: [step, ...refused, min.step, growth].flatMap(({ refusal }) =>
+    refusals: [step, ...refused, toTls.step, min.step, growth].flatMap(({ refusal }) =>
       refusal === null ? [] : [refusal],
     ),
+    tlsPhase: toTls.phase,
     minInSyncReplicas: min.given,
     minInSyncReplicasPending: min.pending,
   };
@@ -202,7 +205,10 @@ function continued(observation: Observation, entry: Disruption, nowMs: number): 
   }
 }
 
-function outcomeOf({ cluster }: Observation, { doing, waitingFor, refusal }: Step): Outcome {
+function outcomeOf(
+  { cluster, tlsPhases }: Observation,
+  { doing, waitingFor, refusal }: Step,
+): Outcome {
   const {
     clusterId,
     disruption = null,
@@ -215,6 +221,7 @@ function outcomeOf({ cluster }: Observation, { doing, waitingFor, refusal }: Ste
     doing,
     waitingFor,
     refusals: refusal === null ? [] : [refusal],
+    tlsPhase: tlsPhases.planned,
     minInSyncReplicas,
     minInSyncReplicasPending,
   };

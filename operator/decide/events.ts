@@ -155,7 +155,12 @@ export const GATE_MEANINGS = {
   ControllerUnknown: 'No broker answers as controller, so nothing is known',
   ForeignVolume: 'Volumes hold another cluster than this one',
   GrowthRefused: 'The storage class does not let volumes grow',
-  InternalTlsFixed: 'TLS between brokers cannot be turned on or off while they run',
+  InternalTlsAllow:
+    'Brokers that run in plaintext are to take TLS beside it, once all serve and know how',
+  InternalTlsFixed: 'Brokers that take TLS alone from each other do not go back to plaintext',
+  InternalTlsPlaintext: 'Brokers are to take plaintext alone again, once none dials TLS',
+  InternalTlsPrefer: 'Brokers that take TLS beside plaintext are to dial it, once all say so',
+  InternalTlsRequire: 'Brokers that dial TLS are to take nothing else, once all say so',
   LastCopy: 'A lost volume holds the last copy of a partition, and nobody has given it up by name',
   LeadersAway: 'Leaderships are not back where they belong after the last restart',
   ManagedElsewhere: 'Another operator has claimed this LogCluster: this one does nothing',

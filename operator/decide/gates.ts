@@ -150,12 +150,25 @@ export const certified: Gate = (observation, brokerIds, nowMs) => {
 
 /** Would the pod of this broker find what it needs to speak with others? */
 export function isCertified(
-  { tls }: Pick<Observation, 'tls'>,
+  { tls, tlsPhases }: Pick<Observation, 'tls' | 'tlsPhases'>,
   brokerId: number,
   nowMs: number,
 ): boolean {
-  if (tls === null) return true;
-  const { leaves = [], trusted = [] } = tls.certificates ?? {};
+  if (tlsPhases.given === 'Plaintext' && tlsPhases.planned === 'Plaintext') return true;
+  return hasCertificate(tls, brokerId, nowMs);
+}
+
+/**
+ * Is there a good certificate, of an authority that all trust?
+ *
+ * @param brokerId null: the operator
+ */
+export function hasCertificate(
+  tls: Observation['tls'],
+  brokerId: number | null,
+  nowMs: number,
+): boolean {
+  const { leaves = [], trusted = [] } = tls?.certificates ?? {};
   return leaves.some(
     (leaf) =>
       leaf.brokerId === brokerId &&

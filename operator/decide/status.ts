@@ -55,7 +55,7 @@ export function nextStatus(
     templateHash: template.hash,
     durability: durability(observation) ?? before.durability ?? 'not known yet',
     ...optional('clusterId', outcome.clusterId),
-    ...optional('internalTls', internalTlsStatus(observation)),
+    ...optional('internalTls', internalTlsStatus(observation, outcome.tlsPhase)),
     ...optional('version', versions.length > 0 ? versions.join(', ') : before.version),
     ...optional('minInSyncReplicas', outcome.minInSyncReplicas),
     ...optional(

@@ -11,6 +11,7 @@ import type {
   LogClusterStatus,
   LogTopic,
   LogTopicStatus,
+  TlsPhase,
 } from '../api/types.ts';
 
 /**
@@ -31,8 +32,9 @@ export interface Observation {
   /** Holds what would be applied, or none is made here. */
   readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
-  /** What the Secrets of its certificates hold; null: the brokers speak plaintext. */
+  /** What the Secrets of its certificates hold; null: it needs none. */
   readonly tls: TlsView | null;
+  readonly tlsPhases: TlsPhases;
   /** Objects under our names without our controller reference: they are not touched. */
   readonly foreign: readonly ForeignView[];
   /** Objects that others keep otherwise than we apply them. */
@@ -68,6 +70,14 @@ export interface WorkloadView {
   readonly templateHash: string;
   /** Its controller has seen it as it is. */
   readonly isObserved: boolean;
+}
+
+/** How far brokers are from plaintext among each other to TLS. */
+export interface TlsPhases {
+  /** That new pods get now. */
+  readonly given: TlsPhase;
+  /** That of the template which is planned: the same, or a step beside it. */
+  readonly planned: TlsPhase;
 }
 
 /** TLS between brokers, and with the operator. */
@@ -146,6 +156,8 @@ export interface PodView {
   /** Null: not scheduled. */
   readonly node: string | null;
   readonly templateHash: string;
+  /** What its broker takes from others, and how it dials them. */
+  readonly tlsPhase: TlsPhase;
   /**
    * Why its container does not run, where waiting does not help by itself: `ImagePullBackOff: …`,
    * `Unschedulable: …`.
@@ -197,6 +209,8 @@ export interface BrokerAnswer {
   readonly controller: number | null;
   readonly brokerEpoch: number;
   readonly version: string;
+  /** That its options say; null: no answer, or a build that knows no steps to TLS. */
+  readonly tlsPhase: TlsPhase | null;
   /** Bytes free, less the reserve; null where not told. */
   readonly freeBytes: number | null;
   readonly replicas: readonly ReplicaView[];
@@ -480,6 +494,8 @@ export interface Outcome {
   readonly waitingFor: string | null;
   /** In the order of their weight. */
   readonly refusals: readonly Refusal[];
+  /** Phase that brokers are to have next. */
+  readonly tlsPhase: TlsPhase;
   readonly minInSyncReplicas: number | undefined;
   readonly minInSyncReplicasPending: readonly number[];
 }

@@ -20,7 +20,7 @@ import {
   podHost,
   selectorLabels,
 } from '../api/names.ts';
-import type { LogCluster, Rack, TlsMode } from '../api/types.ts';
+import type { LogCluster, Rack, TlsPhase } from '../api/types.ts';
 import { clientListener, SECRET_MODE } from './client-listener.ts';
 import { leafFiles, TLS_PATH, TRUST_FILE } from './secret-files.ts';
 
@@ -53,22 +53,25 @@ const STARTUP_PROBE_FAILURES_MAX = 900;
  * one free.
  */
 const THREADS = 16;
+/** What brokers take from each other, and how they dial (docs/security.md#tls). */
+const MODE_VARIABLE = 'TIDEMARK_INTERNAL_TLS_MODE';
+const MODES = { Allow: 'allow', Prefer: 'prefer' } as const;
 
 /**
  * @param image of the brokers; see {@link import('./workload.ts').planTemplate} for which one that
  * is
- * @param internalTls between brokers, as the cluster was made
+ * @param internalTls between brokers: how far they are on the way to TLS
  */
 export function buildPodTemplate(
   cluster: LogCluster,
   image: string,
   clusterId: string,
-  internalTls: TlsMode,
+  internalTls: TlsPhase,
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
   const volumes = [
-    ...(internalTls === 'Enabled' ? [internalTlsVolume(metadata.name)] : []),
+    ...(internalTls !== 'Plaintext' ? [internalTlsVolume(metadata.name)] : []),
     ...clientListener(spec).volumes,
   ];
   return {
@@ -107,12 +110,19 @@ function podScheduling({
   return scheduling;
 }
 
-/** Whether the brokers of a template, or the one of a pod, speak TLS with each other. */
-export function internalTlsOf(pod: object): TlsMode {
-  const { volumes = [] } = ((pod as { readonly spec?: object }).spec ?? {}) as {
+/** How far the brokers of a template, or the one of a pod, are from plaintext to TLS. */
+export function tlsPhaseOf(pod: object): TlsPhase {
+  const { volumes = [], containers = [] } = ((pod as { readonly spec?: object }).spec ?? {}) as {
     readonly volumes?: readonly { readonly name?: string }[];
+    readonly containers?: readonly {
+      readonly name?: string;
+      readonly env?: readonly { readonly name?: string; readonly value?: string }[];
+    }[];
   };
-  return volumes.some(({ name }) => name === TLS_VOLUME) ? 'Enabled' : 'Disabled';
+  if (!volumes.some(({ name }) => name === TLS_VOLUME)) return 'Plaintext';
+  const { env = [] } = containers.find(({ name }) => name === BROKER_CONTAINER) ?? {};
+  const mode = env.find(({ name }) => name === MODE_VARIABLE)?.value;
+  return mode === MODES.Allow ? 'Allow' : mode === MODES.Prefer ? 'Prefer' : 'Require';
 }
 
 /** Whole, and not file by file: only so do new certificates reach a pod that runs. */
@@ -127,7 +137,7 @@ function buildContainer(
   cluster: LogCluster,
   image: string,
   clusterId: string,
-  internalTls: TlsMode,
+  internalTls: TlsPhase,
 ): Record<string, unknown> {
   const { imagePullPolicy } = cluster.spec.podTemplate;
   return {
@@ -163,7 +173,7 @@ function buildContainer(
     terminationMessagePolicy: 'FallbackToLogsOnError',
     volumeMounts: [
       { name: DATA_VOLUME, mountPath: DATA_PATH },
-      ...(internalTls === 'Enabled'
+      ...(internalTls !== 'Plaintext'
         ? [{ name: TLS_VOLUME, mountPath: TLS_PATH, readOnly: true }]
         : []),
       ...clientListener(cluster.spec).mounts,
@@ -182,7 +192,7 @@ function httpGet(path: string): Record<string, unknown> {
 function buildEnvironment(
   { metadata, spec }: LogCluster,
   clusterId: string,
-  internalTls: TlsMode,
+  internalTls: TlsPhase,
 ): Record<string, unknown>[] {
   const { name, namespace } = metadata;
   const service = `${brokersServiceName(name)}.${namespace}.svc`;
@@ -213,20 +223,22 @@ function buildEnvironment(
     { name: 'TIDEMARK_CLUSTER_ID', value: clusterId },
     { name: 'TIDEMARK_HTTP_PORT', value: String(BROKER_HTTP_PORT) },
     { name: 'UV_THREADPOOL_SIZE', value: String(THREADS) },
-    ...(internalTls === 'Enabled' ? internalTlsEnvironment() : []),
+    ...(internalTls !== 'Plaintext' ? internalTlsEnvironment(internalTls) : []),
     ...clientListener(spec).environment,
     ...chosen,
   ];
 }
 
 /** Every pod has the certificates of all, and takes its own. */
-function internalTlsEnvironment(): Record<string, unknown>[] {
+function internalTlsEnvironment(phase: Exclude<TlsPhase, 'Plaintext'>): Record<string, unknown>[] {
   const { cert, key } = leafFiles('$(POD_NAME)');
   const file = (name: string): string => `${TLS_PATH}/${name}`;
   return [
     { name: 'TIDEMARK_INTERNAL_TLS_CERT', value: file(cert) },
     { name: 'TIDEMARK_INTERNAL_TLS_KEY', value: file(key) },
     { name: 'TIDEMARK_INTERNAL_TLS_CA', value: file(TRUST_FILE) },
+    // The brokers' own default is left out: so most pods never have it.
+    ...(phase === 'Require' ? [] : [{ name: MODE_VARIABLE, value: MODES[phase] }]),
   ];
 }
 

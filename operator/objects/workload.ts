@@ -12,8 +12,8 @@ import {
   TEMPLATE_HASH_LABEL,
   TEMPLATE_INPUTS_ANNOTATION,
 } from '../api/names.ts';
-import type { LogCluster, LogClusterSpec, PodTemplate, TlsMode } from '../api/types.ts';
-import { buildPodTemplate, internalTlsOf } from './pod.ts';
+import type { LogCluster, LogClusterSpec, PodTemplate, TlsPhase } from '../api/types.ts';
+import { buildPodTemplate, tlsPhaseOf } from './pod.ts';
 import type { PodTemplateSpec } from './pod.ts';
 import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
 import type { RecordedTemplate } from './template.ts';
@@ -72,7 +72,7 @@ export interface WorkloadRecord {
  * @param imageDefault where neither spec nor record names one
  * @param clusterId that a new template gives to brokers
  * @param pull how a new template has its image pulled where the spec does not say
- * @param tlsDefault TLS between brokers where no record tells: it stays as the cluster was made
+ * @param internalTls how far brokers are to be from plaintext to TLS; absent: as recorded
  */
 export function planTemplate(
   cluster: LogCluster,
@@ -80,9 +80,8 @@ export function planTemplate(
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
   pull: PullDefaults = {},
-  tlsDefault: TlsMode = 'Enabled',
+  internalTls: TlsPhase = recorded === null ? 'Require' : tlsPhaseOf(recorded.template),
 ): PlannedTemplate {
-  const internalTls = recorded === null ? tlsDefault : internalTlsOf(recorded.template);
   const imageBefore = recorded === null ? imageDefault : imageOf(recorded.template);
   const render = (spec: LogClusterSpec): PodTemplateSpec =>
     buildPodTemplate(
@@ -91,8 +90,11 @@ export function planTemplate(
       clusterId,
       internalTls,
     );
-  const kept =
-    recorded !== null && isMadeFrom(recorded.inputs, cluster.spec, render) ? recorded : null;
+  const isKept =
+    recorded !== null &&
+    tlsPhaseOf(recorded.template) === internalTls &&
+    isMadeFrom(recorded.inputs, cluster.spec, render);
+  const kept = isKept ? recorded : null;
   const inputs = kept?.inputs ?? templateInputs(cluster.spec);
   return planned({ inputs, template: kept?.template ?? render(cluster.spec) });
 }

@@ -17,6 +17,7 @@ import {
   type ReplicaStatus,
   type Topic,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { TlsPhase } from '../api/types.ts';
 import type {
   BrokerAnswer,
   MetadataView,
@@ -93,6 +94,7 @@ function silent(brokerId: number, fault: string): BrokerAnswer {
     controller: null,
     brokerEpoch: 0,
     version: '',
+    tlsPhase: null,
     freeBytes: null,
     replicas: [],
   };
@@ -106,7 +108,7 @@ function answerOf(
   // An address may be another pod's by now.
   if (self.brokerId !== brokerId)
     return silent(brokerId, `broker ${self.brokerId} answers at its address`);
-  const { brokerEpoch, version, freeBytes, replicas } = self;
+  const { brokerEpoch, version, freeBytes, replicas, options } = self;
   return {
     brokerId,
     fault: null,
@@ -114,9 +116,23 @@ function answerOf(
     controller: cluster.controller ?? null,
     brokerEpoch,
     version,
+    tlsPhase: tlsPhaseOf(options),
     freeBytes,
     replicas: replicas.map(replicaView),
   };
+}
+
+/** By the value of `internal-tls-mode`; a build that has no such option does not report it. */
+const TLS_PHASES: ReadonlyMap<string | undefined, TlsPhase> = new Map([
+  ['', 'Plaintext'],
+  ['allow', 'Allow'],
+  ['prefer', 'Prefer'],
+  ['require', 'Require'],
+]);
+
+function tlsPhaseOf(options: DescribeBrokerResponse['options']): TlsPhase | null {
+  const value = options.find(({ name }) => name === 'internal-tls-mode')?.value;
+  return TLS_PHASES.get(value) ?? null;
 }
 
 function replicaView({

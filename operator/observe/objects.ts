@@ -14,6 +14,7 @@ import {
 import { quantityValue } from '../api/quantity.ts';
 import { shortened } from '../decide/service.ts';
 import type { ClaimView, PodView } from '../decide/types.ts';
+import { tlsPhaseOf } from '../objects/pod.ts';
 
 /** States of a container that only a new spec, or somebody outside, ends. */
 const STUCK_REASONS = [
@@ -87,6 +88,7 @@ export function podView(
     isTerminating: deletionTimestamp !== undefined,
     node: nodeOfPod(pod),
     templateHash: labels?.[TEMPLATE_HASH_LABEL] ?? '',
+    tlsPhase: tlsPhaseOf(pod),
     stuck: stuckReason(pod as PodJson),
     cordonedForMs,
   };

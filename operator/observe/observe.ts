@@ -3,7 +3,6 @@
  * all own writes; volumes of unscheduled pods are read uncached; brokers are asked at the addresses
  * of their pods, all at once.
  */
-import { isIssued } from '../api/clients.ts';
 import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
 import {
   CLAIM,
@@ -17,8 +16,8 @@ import {
   STATEFUL_SET,
   VOLUME,
 } from '../api/kinds.ts';
-import { BROKER_CONTAINER, brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
-import type { DepartedTopic, LogCluster, LogTopic, TlsMode } from '../api/types.ts';
+import { brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
+import type { DepartedTopic, LogCluster, LogTopic, TlsPhase } from '../api/types.ts';
 import { logClusterNameFaults, readLogClusterSpec, readLogTopicSpec } from '../api/validate.ts';
 import {
   buildBrokersService,
@@ -27,7 +26,7 @@ import {
   buildNetworkPolicy,
 } from '../objects/services.ts';
 import { differences } from '../objects/compare.ts';
-import { internalTlsOf } from '../objects/pod.ts';
+import { tlsPhaseOf } from '../objects/pod.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import { canonicalJson, type RecordedTemplate } from '../objects/template.ts';
 import { buildStatefulSet, planned, planTemplate, readRecord } from '../objects/workload.ts';
@@ -41,6 +40,7 @@ import { isControlledBy, ownersOf } from '../objects/owners.ts';
 import { wantedClusterId } from '../decide/identity.ts';
 import { jointSets } from '../decide/roll.ts';
 import { hasNewcomer } from '../decide/scale.ts';
+import { plannedPhase, usesCertificates } from '../decide/to-tls.ts';
 import type {
   BudgetView,
   ClaimView,
@@ -54,6 +54,7 @@ import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
 import type { CertificateReader, CertificatesSeen } from './certificates.ts';
 import type { Applications, Standing } from './applied.ts';
 import type { Sightings } from './sightings.ts';
+import { clientTlsFault, imageBefore, tlsPhaseBefore } from './before.ts';
 import {
   askBroker,
   askController,
@@ -175,10 +176,9 @@ export async function observe(
   const allFaults = [...faults, ...logClusterNameFaults(cluster.metadata.name)];
   const objects = readObjects(options, cluster, allFaults.length > 0);
   const { clusterId, fault } = objects;
-  const certificates =
-    objects.internalTls === 'Enabled'
-      ? await options.certificates.read(options.client, { cluster, clusterId }, signal)
-      : NO_CERTIFICATES;
+  const certificates = objects.hasCertificates
+    ? await options.certificates.read(options.client, { cluster, clusterId }, signal)
+    : NO_CERTIFICATES;
   const reached = await Promise.all(
     objects.pods.map(({ pod, view }) =>
       askBroker(admin, dialled(options, pod, { ...view, clusterId }, certificates), signal),
@@ -196,6 +196,7 @@ export async function observe(
     isPolicyCurrent: objects.isPolicyCurrent,
     budget: objects.budget,
     tls: certificates.view,
+    tlsPhases: objects.tlsPhases,
     foreign: [
       ...objects.foreign,
       ...certificates.foreign.flatMap((secret) => foreignView(secret, cluster) ?? []),
@@ -248,7 +249,7 @@ function dialled(
 ): Asked {
   const address = podAddress(pod);
   if (address === null) return { brokerId, address };
-  const isSecure = internalTlsOf(pod) === 'Enabled';
+  const isSecure = tlsPhaseOf(pod) !== 'Plaintext';
   if (isSecure && own === null)
     return { brokerId, address, fault: 'the operator has no certificate to show it' };
   admin.dialWith(address, isSecure && own !== null ? { clusterId, brokerId, material: own } : null);
@@ -257,7 +258,9 @@ function dialled(
 
 interface Objects {
   readonly clusterId: string;
-  readonly internalTls: TlsMode;
+  readonly tlsPhases: Observation['tlsPhases'];
+  /** Certificates are to be kept. */
+  readonly hasCertificates: boolean;
   /** What the spec wants and this cluster cannot have; null: nothing. */
   readonly fault: string | null;
   readonly template: PlannedTemplate;
@@ -299,12 +302,13 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
   );
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
-  const internalTls = internalTlsBefore(cluster, recorded, pods);
-  const fault = clientTlsFault(cluster, internalTls);
+  const phases = pods.map(({ view }) => view.tlsPhase);
+  const tlsPhases = readPhases(cluster, recorded, phases);
+  const fault = clientTlsFault(cluster, tlsPhases.given);
   const isFaulty = hasFaults || fault !== null;
   const template = isFaulty
     ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
-    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, internalTls);
+    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, tlsPhases.planned);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
   const standing = (object: KubeObject, manifest: Manifest): Standing => {
@@ -319,7 +323,9 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     object !== undefined && (!isControlledBy(object, uid) || standing(object, manifest).isSettled);
   return {
     clusterId,
-    internalTls,
+    tlsPhases,
+    hasCertificates:
+      cluster.spec.internalTls.mode === 'Enabled' || usesCertificates(tlsPhases, phases),
     fault,
     template,
     record,
@@ -351,6 +357,15 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
   };
 }
 
+function readPhases(
+  cluster: LogCluster,
+  recorded: RecordedTemplate | null,
+  pods: readonly TlsPhase[],
+): Observation['tlsPhases'] {
+  const given = tlsPhaseBefore(cluster, recorded, pods);
+  return { given, planned: plannedPhase(given, pods, cluster.spec, cluster.status?.internalTls) };
+}
+
 /** Of a cluster whose spec cannot be believed and whose StatefulSet tells of none. */
 const NO_TEMPLATE: PlannedTemplate = {
   template: { metadata: { labels: {} }, spec: { containers: [] } },
@@ -358,43 +373,6 @@ const NO_TEMPLATE: PlannedTemplate = {
   hash: '',
   image: '',
 };
-
-/**
- * Image of a cluster whose record is lost: nobody has asked for another one. Null where nothing
- * tells.
- */
-function imageBefore({ status }: LogCluster, pods: Objects['pods']): string | null {
-  const inPods = pods.flatMap(({ pod }) => {
-    const { containers = [] } = (pod['spec'] ?? {}) as {
-      readonly containers?: readonly { readonly name?: string; readonly image?: string }[];
-    };
-    const image = containers.find(({ name }) => name === BROKER_CONTAINER)?.image;
-    return image === undefined ? [] : [image];
-  });
-  return [status?.image, ...inPods].find((image) => image !== undefined && image !== '') ?? null;
-}
-
-/**
- * TLS between brokers stays as the cluster was made, also where its record is lost. One that was
- * formed before this was written down has none.
- */
-function internalTlsBefore(
-  { spec, status }: LogCluster,
-  recorded: RecordedTemplate | null,
-  pods: Objects['pods'],
-): TlsMode {
-  const known = recorded?.template ?? pods[0]?.pod;
-  if (known !== undefined) return internalTlsOf(known);
-  if (status?.internalTls !== undefined) return status.internalTls.mode;
-  return status?.clusterId === undefined ? (spec.internalTls.mode ?? 'Enabled') : 'Disabled';
-}
-
-/** The brokers of a cluster that was made without certificates have none for clients either. */
-function clientTlsFault({ spec }: LogCluster, internalTls: TlsMode): string | null {
-  return internalTls === 'Disabled' && isIssued(spec.clientTls)
-    ? 'clientTls.secretName is missing, must be given: this LogCluster was made without certificates of the operator (status.internalTls.mode is Disabled)'
-    : null;
-}
 
 /** Pods and claims by our labels, each of a broker. */
 function readOwn(

@@ -18,6 +18,12 @@ const CERTIFICATES: Catcher = {
   file: 'test/unit/operator/decide/certificates.test.ts',
 };
 
+const WRONG_CLOCKS: Catcher = {
+  level: 'unit',
+  file: 'test/unit/operator/decide/wrong-clocks.test.ts',
+};
+const TO_TLS: Catcher = { level: 'unit', file: 'test/unit/operator/decide/to-tls.test.ts' };
+
 export const OPERATOR: readonly Mutation[] = [
   {
     id: 'budget-of-a-held-up-roll',
@@ -129,7 +135,7 @@ export const OPERATOR: readonly Mutation[] = [
     edits: [
       {
         file: 'operator/decide/certificates.ts',
-        find: 'if (isFirst && workload === null && pods.length === 0)',
+        find: 'if (isFirst || !isInUse(observation))',
         replace: 'if (isFirst || workload !== null)',
       },
     ],
@@ -160,5 +166,103 @@ export const OPERATOR: readonly Mutation[] = [
       },
     ],
     caughtBy: [CERTIFICATES],
+  },
+  {
+    id: 'authority-of-a-clock-ahead',
+    rule: RULE,
+    what: 'an authority counts since the clock of the operator says, which may be ahead',
+    edits: [
+      {
+        file: 'operator/act/certificates.ts',
+        find: 'const sinceMs = madeAtMs(cluster);',
+        replace: 'const sinceMs = madeAtMs(cluster) === 0 ? 0 : undefined;',
+      },
+    ],
+    caughtBy: [WRONG_CLOCKS],
+  },
+  {
+    id: 'certificate-of-a-clock-ahead',
+    rule: RULE,
+    what: 'a certificate counts since the clock of the operator says, and not as long as its authority',
+    edits: [
+      {
+        file: 'operator/act/certificates.ts',
+        find: 'days: LEAF_DAYS,\n      fromMs: atMs,\n      sinceMs,',
+        replace:
+          'days: LEAF_DAYS,\n      fromMs: atMs,\n      sinceMs: sinceMs === 0 ? 0 : undefined,',
+      },
+    ],
+    caughtBy: [WRONG_CLOCKS],
+  },
+  {
+    id: 'renewal-by-its-begin',
+    rule: RULE,
+    what: 'a certificate that begins in the future is due, as a clock that is behind sees it',
+    edits: [
+      {
+        file: 'operator/decide/certificates.ts',
+        find: 'return leaf.signer !== id || isAged(leaf, LEAF_DAYS, nowMs);',
+        replace:
+          'return leaf.signer !== id || leaf.notBeforeMs > nowMs || isAged(leaf, LEAF_DAYS, nowMs);',
+      },
+    ],
+    caughtBy: [WRONG_CLOCKS],
+  },
+  {
+    id: 'trust-of-a-time-to-come',
+    rule: RULE,
+    what: 'trust that changed at a time to come is not given its time anew',
+    edits: [
+      {
+        file: 'operator/decide/certificates.ts',
+        find: '(changedAtMs !== null && changedAtMs <= nowMs)',
+        replace: 'changedAtMs !== null',
+      },
+    ],
+    caughtBy: [WRONG_CLOCKS],
+  },
+  {
+    id: 'tls-two-steps-at-once',
+    rule: RULE,
+    what: 'brokers go two steps from plaintext to TLS at once',
+    edits: [
+      {
+        file: 'operator/decide/to-tls.ts',
+        find: 'PHASES[from + Math.sign(to - from)] ?? given',
+        replace: 'PHASES[from + Math.sign(to - from) * 2] ?? PHASES[to] ?? given',
+      },
+    ],
+    caughtBy: [played('from plaintext to TLS'), TO_TLS],
+  },
+  {
+    id: 'tls-step-of-some',
+    rule: RULE,
+    what: 'a step to TLS is begun while brokers are two steps behind it',
+    edits: [
+      {
+        file: 'operator/decide/to-tls.ts',
+        find: 'if (under !== null) return',
+        replace: 'if (under !== null && nowMs < 0) return',
+      },
+      {
+        file: 'operator/decide/to-tls.ts',
+        find: 'pods.every((phase) => areNeighbours(phase, next)) &&',
+        replace: '',
+      },
+    ],
+    caughtBy: [TO_TLS],
+  },
+  {
+    id: 'tls-taken-back',
+    rule: RULE,
+    what: 'brokers that take TLS alone are led back to plaintext',
+    edits: [
+      {
+        file: 'operator/decide/to-tls.ts',
+        find: "given === 'Require' || internalTls.mode === 'Enabled'",
+        replace: "internalTls.mode === 'Enabled'",
+      },
+    ],
+    caughtBy: [played('from plaintext to TLS'), TO_TLS],
   },
 ];

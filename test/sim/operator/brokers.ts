@@ -91,6 +91,8 @@ export class Brokers {
   readonly #fault: (text: string) => void;
   readonly disks = new Map<string, Disk>();
   readonly processes = new Map<string, BrokerProcess>();
+  /** Options that a process reports, by the uid of its pod. */
+  readonly options = new Map<string, object[]>();
   readonly registrations = new Map<number, Registration>();
   readonly topics = new Map<string, Topic>();
   /** Directory of each voter. */
@@ -660,11 +662,13 @@ export class Brokers {
       }));
   }
 
-  #describeBroker({ brokerId, epoch }: BrokerProcess): unknown {
+  #describeBroker({ brokerId, epoch, podUid }: BrokerProcess): unknown {
     const replicas = this.partitions
       .filter(({ leader }) => leader === brokerId)
       .map((partition) => this.#ledReplica(partition));
-    return { brokerId, brokerEpoch: epoch, version: '1', replicas, freeBytes: 1_073_741_824 };
+    const options = this.options.get(podUid) ?? [];
+    const self = { brokerId, brokerEpoch: epoch, version: '1' };
+    return { ...self, replicas, options, freeBytes: 1_073_741_824 };
   }
 
   #ledReplica({ topic, number, name, leader, syncSet, acked }: Partition): ReplicaStatus {

@@ -274,6 +274,7 @@ export class Kubernetes {
           image: container?.image ?? '',
           lifecycle: container?.lifecycle ?? {},
           volumes: template.spec.volumes ?? [],
+          containers: [{ name: 'broker', env: container?.env ?? [] }],
         },
       });
     }
@@ -520,7 +521,11 @@ interface SetSpec {
   readonly template: {
     readonly metadata: { readonly labels: Readonly<Record<string, string>> };
     readonly spec: {
-      readonly containers: readonly { readonly image: string; readonly lifecycle?: Json }[];
+      readonly containers: readonly {
+        readonly image: string;
+        readonly lifecycle?: Json;
+        readonly env?: readonly Json[];
+      }[];
       readonly volumes?: readonly Json[];
     };
   };

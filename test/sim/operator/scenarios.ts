@@ -199,6 +199,7 @@ export async function play(
   plan?: KillPlan,
 ): Promise<World> {
   const world = new World({ ...scenario.world, ...options });
+  scenario.prepare?.(world);
   for (const { apiVersion, kind, name, spec } of scenario.before?.() ?? []) {
     const object = { apiVersion, kind, metadata: { namespace: NAMESPACE, name }, spec };
     world.handler.store.create(builtIn(kind), object, { manager: 'somebody' });

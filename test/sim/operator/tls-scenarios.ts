@@ -3,10 +3,13 @@
  * each other in: see tls.ts.
  */
 import { authoritySecretName, certificatesSecretName } from '../../../operator/api/names.ts';
+import type { TlsPhase } from '../../../operator/api/types.ts';
 import type { KubeObject } from '../../../operator/kube/kube-object.ts';
+import { tlsPhaseOf } from '../../../operator/objects/pod.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import { NAMESPACE } from './process.ts';
 import type { Scenario } from './scenario.ts';
+import { between } from './time.ts';
 import { CLUSTER_TYPE, NAME, type World } from './world.ts';
 
 const SECRET = builtIn('Secret');
@@ -14,6 +17,7 @@ const AUTHORITY = authoritySecretName(NAME.name);
 const CERTIFICATES = certificatesSecretName(NAME.name);
 const ANNOTATION = 'tidemark.dev/new-certificate-authority';
 const DAY_MS = 86_400_000;
+const PLAINTEXT = { internalTls: { mode: 'Disabled' } };
 /** A little longer than the operator waits, once all brokers have read a change. */
 const SPREAD_MS = 660_000;
 
@@ -174,9 +178,83 @@ async function olderCluster(world: World): Promise<void> {
   });
   await world.sleep(30_000);
   if (secretOf(world, AUTHORITY) !== undefined) world.faults.push('an authority for plaintext');
-  world.edit({ internalTls: { mode: 'Enabled' } });
+}
+
+const phasesOf = (world: World): TlsPhase[] => world.kubernetes.pods().map(tlsPhaseOf);
+
+async function untilIn(world: World, phase: TlsPhase, limitMs?: number): Promise<void> {
+  await world.until(
+    `every pod is of phase ${phase}`,
+    () => world.isCalm && phasesOf(world).every((each) => each === phase),
+    limitMs,
+  );
+}
+
+const ask = (world: World, mode: 'Enabled' | 'Disabled' | null): void =>
+  world.edit({ internalTls: mode === null ? null : { mode } });
+
+async function toTls(world: World): Promise<void> {
+  ask(world, 'Enabled');
+  await untilIn(world, 'Require');
+  ask(world, 'Disabled');
   await world.until('it is refused', () => world.condition('Ready').includes('InternalTlsFixed'));
-  world.edit({ internalTls: null });
+  await world.sleep(10_000);
+  if (phasesOf(world).some((phase) => phase !== 'Require')) world.faults.push('TLS is taken back');
+  ask(world, null);
+}
+
+/** Taken back in each phase, as the template gets there, and in the middle of its roll. */
+async function toTlsAndBack(world: World): Promise<void> {
+  for (const [phase, count] of [
+    ['Allow', 1],
+    ['Prefer', 1],
+    ['Prefer', 3],
+  ] as const) {
+    ask(world, 'Enabled');
+    await world.until(
+      `${count} of phase ${phase}`,
+      () => phasesOf(world).filter((each) => each === phase).length >= count,
+    );
+    ask(world, count === 1 ? 'Disabled' : null);
+    await untilIn(world, 'Plaintext');
+  }
+  const asked = world.cluster?.metadata.generation;
+  ask(world, 'Enabled');
+  await world.until('that is begun', () => world.status.observedGeneration !== asked);
+  ask(world, null);
+  await untilIn(world, 'Plaintext');
+}
+
+/** The status is lost again and again, whatever is under way. */
+async function toTlsForgetful(world: World): Promise<void> {
+  const { store } = world.handler;
+  ask(world, 'Enabled');
+  for (let round = 0; round < 8; round += 1) {
+    await world.sleep(between(world.random, 500, 6_000));
+    world.hinder('status-lost', () =>
+      store.mergePatch(
+        CLUSTER_TYPE,
+        NAME,
+        { status: { internalTls: null } },
+        { manager: 'kubectl', subresource: 'status' },
+      ),
+    );
+  }
+  await untilIn(world, 'Require');
+}
+
+/** Brokers of a build that knows no steps to TLS: nothing moves before they have another one. */
+async function toTlsOfOldBuild(world: World): Promise<void> {
+  const before = podsOf(world);
+  ask(world, 'Enabled');
+  await world.until('the build is named', () =>
+    world.condition('Ready').includes('InternalTlsAllow'),
+  );
+  await world.sleep(30_000);
+  if (podsOf(world).join() !== before.join()) world.faults.push('a pod was replaced');
+  world.tls.isOldBuild = false;
+  world.edit({ image: 'tidemark:2' });
+  await untilIn(world, 'Require');
 }
 
 export const TLS_SCENARIOS: readonly Scenario[] = [
@@ -188,7 +266,26 @@ export const TLS_SCENARIOS: readonly Scenario[] = [
   { title: 'certificates that may not be read', play: whereNoPodMoves(unreadable) },
   {
     title: 'made before TLS',
-    spec: { internalTls: { mode: 'Disabled' } },
+    spec: PLAINTEXT,
     play: whereNoPodMoves(olderCluster),
+  },
+  { title: 'from plaintext to TLS', spec: PLAINTEXT, play: toTls },
+  { title: 'from plaintext to TLS, and back', isLong: true, spec: PLAINTEXT, play: toTlsAndBack },
+  { title: 'from plaintext to TLS, forgetfully', spec: PLAINTEXT, play: toTlsForgetful },
+  {
+    title: 'from plaintext to TLS, by two operators',
+    isLong: true,
+    spec: PLAINTEXT,
+    world: { copies: 2, operators: 2 },
+    play: toTls,
+  },
+  {
+    title: 'from plaintext to TLS, of a build that knows no steps',
+    isLong: true,
+    spec: PLAINTEXT,
+    prepare: (world) => {
+      world.tls.isOldBuild = true;
+    },
+    play: toTlsOfOldBuild,
   },
 ];

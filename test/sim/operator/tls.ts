@@ -4,7 +4,9 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { identityUri, readIdentity } from '../../../base/identity.ts';
+import type { TlsPhase } from '../../../operator/api/types.ts';
 import type { KubeObject } from '../../../operator/kube/kube-object.ts';
+import { tlsPhaseOf } from '../../../operator/objects/pod.ts';
 import { textOf } from '../../../operator/kube/secret-texts.ts';
 import type { PeerTls } from '../../../operator/observe/broker-admin.ts';
 import type { ObjectStore } from '../../fixtures/kube/object-store.ts';
@@ -36,6 +38,10 @@ export class Tls {
   readonly #options: TlsOptions;
   /** By uid of the pod. */
   readonly #files = new Map<string, Files>();
+  /** The same. */
+  readonly #phases = new Map<string, TlsPhase>();
+  /** Brokers that start now are of a build that knows no steps to TLS. */
+  isOldBuild = false;
   readonly #under = new Set<string>();
   readonly #verified = new Map<string, boolean>();
 
@@ -46,18 +52,24 @@ export class Tls {
 
   /** False where its pod cannot start: what it would mount is not there. */
   start(pod: KubeObject): boolean {
-    if (!hasTls(pod)) return true;
-    const files = this.#mounted(pod);
-    if (files === null || files.cert === '') return false;
-    this.#files.set(pod.metadata.uid ?? '', files);
+    const { uid = '' } = pod.metadata;
+    const phase = tlsPhaseOf(pod);
+    const files = phase === 'Plaintext' ? null : this.#mounted(pod);
+    if (phase !== 'Plaintext' && (files === null || files.cert === '')) return false;
+    if (files !== null) this.#files.set(uid, files);
+    this.#phases.set(uid, phase);
+    const value = phase === 'Plaintext' ? '' : phase.toLowerCase();
+    const options = this.isOldBuild ? [] : [{ name: 'internal-tls-mode', value }];
+    this.#options.brokers.options.set(uid, options);
     return true;
   }
 
   /** Would this broker, and whoever dials it so, let each other in? */
   isLetIn(pod: KubeObject, peer: PeerTls | null): boolean {
-    if (!hasTls(pod)) return peer === null;
+    const phase = tlsPhaseOf(pod);
+    if (peer === null) return phase !== 'Require';
     const files = this.#files.get(pod.metadata.uid ?? '');
-    if (files === undefined || peer === null) return false;
+    if (files === undefined) return false;
     const { clusterId, brokerId, material } = peer;
     return (
       this.#trusts(files.ca, material.cert) &&
@@ -108,19 +120,31 @@ export class Tls {
     time.after(1_000, () => this.#loop());
   }
 
-  /** All that live let each other in, at any time: no change of certificates may part them. */
+  /** All that live let each other in, at any time: neither certificates nor steps may part them. */
   #check(): void {
     const { brokers, fault } = this.#options;
     const live = [...brokers.processes.values()].filter(
-      ({ isUp, podUid }) => isUp && this.#files.has(podUid),
+      ({ isUp, podUid }) => isUp && this.#phases.has(podUid),
     );
     for (const one of live)
-      for (const other of live) {
-        const [server, client] = [this.#files.get(one.podUid), this.#files.get(other.podUid)];
-        if (server === undefined || client === undefined) continue;
-        if (!this.#trusts(server.ca, client.cert))
+      for (const other of live)
+        if (!this.#letsIn(one.podUid, other.podUid))
           fault(`broker ${one.brokerId} does not let broker ${other.brokerId} in`);
-      }
+  }
+
+  /** By what each takes and how it dials: docs/security.md#tls. */
+  #letsIn(server: string, client: string): boolean {
+    const takes = this.#phases.get(server);
+    const isDialledInPlaintext = ['Plaintext', 'Allow'].includes(this.#phases.get(client) ?? '');
+    if (isDialledInPlaintext) return takes !== 'Require';
+    const [theirs, ours] = [this.#files.get(server), this.#files.get(client)];
+    return (
+      theirs !== undefined &&
+      ours !== undefined &&
+      takes !== 'Plaintext' &&
+      this.#trusts(theirs.ca, ours.cert) &&
+      this.#trusts(ours.ca, theirs.cert)
+    );
   }
 
   /** A certificate is of one of these authorities, and none of both is too old or too young. */
@@ -139,10 +163,6 @@ export class Tls {
     this.#verified.set(key, isSigned);
     return isSigned;
   }
-}
-
-function hasTls(pod: KubeObject): boolean {
-  return secretOf(pod) !== undefined;
 }
 
 function secretOf(pod: KubeObject): string | undefined {

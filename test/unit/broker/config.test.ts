@@ -97,6 +97,17 @@ describe('options of a broker', () => {
       ).toMatchObject({ internalTlsMode: mode });
   });
 
+  it('report how far a broker is from plaintext among brokers to TLS', () => {
+    const reported = (...argv: string[]) =>
+      readConfig([...SOUND, '--cluster-id', CLUSTER_ID, ...argv], {}).options.find(
+        ({ name }) => name === 'internal-tls-mode',
+      )?.value;
+    const tls = ['--internal-tls-cert', 'c', '--internal-tls-key', 'd', '--internal-tls-ca', 'e'];
+    expect(reported()).toBe('');
+    expect(reported(...tls)).toBe('require');
+    expect(reported(...tls, '--internal-tls-mode', 'allow')).toBe('allow');
+  });
+
   it.each([
     {
       argv: ['--tls-client-ca', 'c'],

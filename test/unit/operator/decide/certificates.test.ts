@@ -66,7 +66,16 @@ function seen({ tls = {}, change = {}, ...situation }: Seen = {}): Observation {
     ...tls,
   };
   const status = { ...STATUS, internalTls: { mode: 'Enabled', authority: 'old' } } as const;
-  return observationOf({ status, ...situation, change: () => ({ tls: view, ...change }) });
+  return observationOf({
+    status,
+    ...situation,
+    change: ({ pods }) => ({
+      tls: view,
+      tlsPhases: { given: 'Require', planned: 'Require' },
+      pods: pods.map((each) => ({ ...each, tlsPhase: 'Require' as const })),
+      ...change,
+    }),
+  });
 }
 
 function changes(observation: Observation, nowMs = NOW_MS): Action[] {
@@ -459,23 +468,5 @@ describe('whom clients trust', () => {
     expect(changes(seen())).toEqual([]);
     const named = { clientTls: { mode: 'Enabled', secretName: 'shown' } };
     expect(changes(seen({ spec: named }))).toEqual([]);
-  });
-});
-
-describe('spec.internalTls', () => {
-  test.each([
-    ['Enabled', 'Disabled', observationOf({ spec: { internalTls: { mode: 'Enabled' } } })],
-    ['Disabled', 'Enabled', seen({ spec: { internalTls: { mode: 'Disabled' } } })],
-  ])('%s is refused where the brokers were made %s', (mode, given, observation) => {
-    expect(refusalOf(observation)).toContain(
-      `InternalTlsFixed: spec.internalTls.mode is ${mode}, must be ${given} or absent`,
-    );
-  });
-
-  test.each([
-    observationOf({ spec: { internalTls: { mode: 'Disabled' } } }),
-    seen({ spec: { internalTls: { mode: 'Enabled' } } }),
-  ])('is taken where it says what is so', (observation) => {
-    expect(refusalOf(observation)).toBe('');
   });
 });

@@ -36,7 +36,8 @@ class World {
       const { view } = await this.#store.read();
       const cluster = clusterOf(this.#authority);
       const running = this.#isRunning ? { pods: this.#pods } : { workload: null, pods: [] };
-      const seen = { ...observation(), cluster, tls: view, ...running };
+      const tlsPhases = { given: 'Require', planned: 'Require' } as const;
+      const seen = { ...observation(), cluster, tls: view, tlsPhases, ...running };
       const { actions } = keepCertificates(seen, atMs);
       if (actions.length === 0 || done.length > 20) return done;
       for (const action of actions) {

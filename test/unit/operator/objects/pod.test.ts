@@ -3,7 +3,7 @@ import { READY_PAGE_OF_PODS } from '../../../../base/ready-page.ts';
 import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../../../base/stop-veto.ts';
 import { readConfig } from '../../../../broker/config.ts';
 import { CONFIG_VARIABLES } from '../../../../operator/api/broker-config.ts';
-import { buildPodTemplate, internalTlsOf } from '../../../../operator/objects/pod.ts';
+import { buildPodTemplate, tlsPhaseOf } from '../../../../operator/objects/pod.ts';
 import type { LogCluster } from '../../../../operator/api/types.ts';
 import { logCluster } from '../../../fixtures/operator/log-cluster.ts';
 import { restrictedBreaches } from '../../../fixtures/operator/restricted.ts';
@@ -34,7 +34,7 @@ interface Pod {
 const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
 
 const podOf = (cluster: LogCluster): Pod =>
-  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID, 'Enabled').spec as unknown as Pod;
+  buildPodTemplate(cluster, 'tidemark:1', CLUSTER_ID, 'Require').spec as unknown as Pod;
 
 /**
  * The environment that the kubelet makes of a pod: fields of the pod, then variables that come
@@ -168,7 +168,7 @@ describe('buildPodTemplate()', () => {
   });
 
   it('mounts certificates as a directory, so that new ones reach a pod that runs', () => {
-    const { spec } = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Enabled');
+    const { spec } = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Require');
     expect(spec['volumes']).toEqual([
       { name: 'tls', secret: { secretName: 'logs-brokers-tls', defaultMode: 0o440 } },
     ]);
@@ -178,13 +178,23 @@ describe('buildPodTemplate()', () => {
       mountPath: '/etc/tidemark/tls',
       readOnly: true,
     });
-    expect(internalTlsOf({ spec })).toBe('Enabled');
+    expect(tlsPhaseOf({ spec })).toBe('Require');
   });
 
   it('makes nothing of TLS where brokers speak plaintext', () => {
-    const template = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Disabled');
+    const template = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, 'Plaintext');
     expect(JSON.stringify(template)).not.toMatch(/tls/i);
-    expect(internalTlsOf(template)).toBe('Disabled');
+    expect(tlsPhaseOf(template)).toBe('Plaintext');
+  });
+
+  it.each([
+    ['Allow', 'allow'],
+    ['Prefer', 'prefer'],
+  ] as const)('has its broker take plaintext beside TLS in phase %s', (phase, mode) => {
+    const template = buildPodTemplate(logCluster(), 'tidemark:1', CLUSTER_ID, phase);
+    const [{ env }] = template.spec['containers'] as [{ env: unknown[] }];
+    expect(env).toContainEqual({ name: 'TIDEMARK_INTERNAL_TLS_MODE', value: mode });
+    expect(tlsPhaseOf(template)).toBe(phase);
   });
 
   describe('of a cluster whose clients speak TLS', () => {
@@ -271,7 +281,7 @@ describe('buildPodTemplate()', () => {
       }),
       'tidemark:1',
       CLUSTER_ID,
-      'Disabled',
+      'Plaintext',
     );
     expect(metadata).toEqual({
       labels: {

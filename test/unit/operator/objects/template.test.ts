@@ -59,7 +59,7 @@ describe('isMadeFrom()', () => {
       { ...logCluster(), spec: changed },
       changed.image ?? 'tidemark:1',
       'id',
-      'Enabled',
+      'Require',
     );
   const spec = (config: object) => logCluster({ config }).spec;
   const recorded = (config: object): string =>

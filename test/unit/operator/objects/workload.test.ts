@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TEMPLATE_ANNOTATION, TEMPLATE_HASH_LABEL } from '../../../../operator/api/names.ts';
-import { internalTlsOf, type PodTemplateSpec } from '../../../../operator/objects/pod.ts';
+import { tlsPhaseOf, type PodTemplateSpec } from '../../../../operator/objects/pod.ts';
 import {
   buildStatefulSet,
   imageOf,
@@ -22,6 +22,8 @@ const existing = (manifest: Manifest): Parameters<typeof readRecord>[0] =>
 
 const labelsOf = ({ spec }: Manifest): Readonly<Record<string, string>> =>
   (spec['template'] as PodTemplateSpec).metadata.labels;
+
+const PHASES = ['Plaintext', 'Allow', 'Prefer', 'Require'] as const;
 
 describe('planTemplate()', () => {
   const cluster = logCluster();
@@ -51,14 +53,28 @@ describe('planTemplate()', () => {
     expect(planned.image).toBe('tidemark:1');
   });
 
-  it('leaves TLS between brokers as they were made, whatever else changes', () => {
-    for (const mode of ['Enabled', 'Disabled'] as const) {
-      const before = planTemplate(cluster, null, 'tidemark:1', undefined, {}, mode);
+  it('leaves TLS between brokers as it is recorded, whatever else changes', () => {
+    for (const phase of PHASES) {
+      const before = planTemplate(cluster, null, 'tidemark:1', undefined, {}, phase);
       const changed = logCluster({ config: { heartbeatMs: 500 } });
-      expect(internalTlsOf(planTemplate(changed, before, 'tidemark:2').template)).toBe(mode);
-      const other = mode === 'Enabled' ? 'Disabled' : 'Enabled';
-      const asked = logCluster({ internalTls: { mode: other } });
-      expect(planTemplate(asked, before, 'tidemark:2').template).toEqual(before.template);
+      expect(tlsPhaseOf(planTemplate(changed, before, 'tidemark:2').template)).toBe(phase);
+      for (const mode of ['Enabled', 'Disabled']) {
+        const asked = logCluster({ internalTls: { mode } });
+        expect(planTemplate(asked, before, 'tidemark:2').template).toEqual(before.template);
+      }
+    }
+  });
+
+  it('changes nothing but TLS between brokers where that is asked for', () => {
+    for (const [index, phase] of PHASES.entries()) {
+      const next = PHASES[index + 1] ?? 'Prefer';
+      const before = planTemplate(cluster, null, 'tidemark:1', undefined, {}, phase);
+      const after = planTemplate(cluster, before, 'tidemark:2', undefined, {}, next);
+      expect(tlsPhaseOf(after.template)).toBe(next);
+      expect(after.image).toBe('tidemark:1');
+      expect(after.inputs).toBe(before.inputs);
+      const back = planTemplate(cluster, after, 'tidemark:2', undefined, {}, phase);
+      expect(back.hash).toBe(before.hash);
     }
   });
 

@@ -93,6 +93,7 @@ describe('podView', () => {
       isTerminating: false,
       node: 'n1',
       templateHash: 'aaaa',
+      tlsPhase: 'Plaintext',
       stuck: null,
     });
   });
