@@ -5,6 +5,7 @@
  */
 import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
 import {
+  CERTIFICATE,
   CLAIM,
   DISRUPTION_BUDGET,
   LOG_CLUSTER,
@@ -28,6 +29,7 @@ import { differences } from '../objects/compare.ts';
 import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned } from '../objects/workload.ts';
 import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
+import { buildCertificate } from '../objects/issued.ts';
 import { isControlledBy } from '../objects/owners.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
@@ -167,8 +169,11 @@ export class Actor {
         );
       case 'apply-workload':
         return this.#applyWorkload(action, basis, signal);
+      case 'apply-certificate':
+        return this.#applyCertificate(action, cluster, signal);
       case 'apply-authority':
       case 'apply-certificates':
+      case 'apply-issued':
       case 'apply-trust':
         return this.#applyCertificates(action, basis, signal);
       case 'apply-budget':
@@ -391,6 +396,25 @@ export class Actor {
     const given = isKept ? planned(record.template) : template;
     const manifest = buildStatefulSet(cluster, replicas, given, record);
     return this.#apply(STATEFUL_SET, manifest, signal, resourceVersion);
+  }
+
+  /** What cert-manager is asked for; read uncached, so nothing waits until a cache shows it. */
+  async #applyCertificate(
+    { brokerId, clusterId }: Extract<Action, { kind: 'apply-certificate' }>,
+    cluster: LogCluster,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { api } = this.#options;
+    const issuer = cluster.spec.internalTls.issuerRef;
+    if (issuer === undefined) throw new OutdatedError('the spec names no issuer');
+    const manifest = buildCertificate(cluster, clusterId, brokerId, issuer);
+    const { namespace, name } = manifest.metadata;
+    const live = await api.get(CERTIFICATE, { namespace, name }, { signal });
+    if (live !== undefined && !isControlledBy(live, cluster.metadata.uid))
+      throw new OutdatedError(`Certificate ${namespace}/${name} is not of this LogCluster`);
+    const uid = live === undefined ? {} : { uid: live.metadata.uid };
+    const metadata = { ...manifest.metadata, ...uid };
+    await api.apply(CERTIFICATE, { ...manifest, metadata } as unknown as KubeObject, { signal });
   }
 
   #applyCertificates(

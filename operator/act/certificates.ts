@@ -8,17 +8,20 @@ import {
   authoritySecretName,
   CHANGED_ANNOTATION,
   certificatesSecretName,
-  podHost,
   trustSecretName,
 } from '../api/names.ts';
 import type { LogCluster } from '../api/types.ts';
-import { AUTHORITY_DAYS, LEAF_DAYS } from '../decide/certificates.ts';
+import { AUTHORITY_DAYS } from '../decide/certificates.ts';
+import { LEAF_DAYS } from '../decide/certified.ts';
 import { timeText } from '../decide/step.ts';
 import type { Action } from '../decide/types.ts';
-import { dataOf, textOf } from '../kube/secret-texts.ts';
+import { authorityId } from '../kube/certificate-texts.ts';
+import { dataOf, pemsIn, textOf } from '../kube/secret-texts.ts';
 import {
   AUTHORITY_FILES,
+  ISSUED_FILES,
   leafFiles,
+  leafHosts,
   leafName,
   leafUri,
   type Secrets,
@@ -30,7 +33,7 @@ import { type KeyedCertificate, newAuthority, newCertificate } from '../../proce
 /** Actions that change a Secret. */
 export type SecretAction = Extract<
   Action,
-  { kind: 'apply-authority' | 'apply-certificates' | 'apply-trust' }
+  { kind: 'apply-authority' | 'apply-certificates' | 'apply-issued' | 'apply-trust' }
 >;
 
 type Texts = Readonly<Record<string, string>>;
@@ -46,11 +49,18 @@ export function secretAfter(
       return authoritySecret(cluster, secrets, action);
     case 'apply-certificates':
       return certificatesSecret(cluster, secrets, action);
+    case 'apply-issued':
+      return issuedSecret(cluster, secrets, action);
     case 'apply-trust':
       return secretOf(
         cluster,
         { name: trustSecretName(cluster.metadata.name), live: secrets.trust },
-        { [TRUST_FILE]: trustedBy(secrets.authority) },
+        {
+          [TRUST_FILE]:
+            cluster.spec.internalTls.issuerRef === undefined
+              ? trustedBy(secrets.authority)
+              : textOf(secrets.certificates, TRUST_FILE),
+        },
       );
   }
 }
@@ -84,10 +94,27 @@ function authoritySecret(
       }
       case 'retire':
         return filesOf(authority, current);
+      case 'keep':
+        return {
+          ...standing,
+          ...filesOf(authority, next),
+          [previous]: textOf(authority, previous) + unknownTo(authority, certificates),
+        };
     }
   })();
   const name = authoritySecretName(cluster.metadata.name);
   return secretOf(cluster, { name, live: authority }, texts);
+}
+
+/** Authorities that all trust, and that the authority's Secret does not have. */
+function unknownTo(
+  authority: KubeObject | undefined,
+  certificates: KubeObject | undefined,
+): string {
+  const known = pemsIn(trustedBy(authority));
+  return pemsIn(textOf(certificates, TRUST_FILE))
+    .filter((pem) => !known.includes(pem))
+    .join('');
 }
 
 /** The Secret of certificates after this change: those that stay, new ones, and whom all trust. */
@@ -102,7 +129,7 @@ function certificatesSecret(
     const { sinceMs, ...signer } = signerOf(authority);
     const leaf = newCertificate(signer, {
       commonName: leafName(name, brokerId),
-      names: [...hostsOf(cluster, brokerId), leafUri(clusterId, brokerId)],
+      names: [...leafHosts(cluster, brokerId), leafUri(clusterId, brokerId)],
       days: LEAF_DAYS,
       fromMs: atMs,
       sinceMs,
@@ -115,22 +142,33 @@ function certificatesSecret(
   });
 }
 
+/** The same, of certificates that an issuer has signed. */
+function issuedSecret(
+  cluster: LogCluster,
+  { certificates, issued = new Map() }: Secrets,
+  { take, keep, trust, atMs }: Extract<Action, { kind: 'apply-issued' }>,
+): SecretManifest {
+  const { name } = cluster.metadata;
+  const kept = keep.map((brokerId) => filesOf(certificates, leafFiles(leafName(name, brokerId))));
+  const taken = take.map((brokerId) => {
+    const secret = issued.get(brokerId);
+    const leaf = { cert: textOf(secret, ISSUED_FILES.cert), key: textOf(secret, ISSUED_FILES.key) };
+    return textsOf(leafFiles(leafName(name, brokerId)), leaf);
+  });
+  const all = [certificates, ...issued.values()]
+    .map((secret) => textOf(secret, TRUST_FILE))
+    .join('\n');
+  const trusted = new Set(pemsIn(all).filter((pem) => trust.includes(authorityId(pem))));
+  const texts = Object.assign({ [TRUST_FILE]: [...trusted].join('') }, ...kept, ...taken) as Texts;
+  return secretOf(cluster, { name: certificatesSecretName(name), live: certificates }, texts, {
+    [CHANGED_ANNOTATION]: timeText(atMs),
+  });
+}
+
 /** Those of now, of later and of before. */
 function trustedBy(authority: KubeObject | undefined): string {
   const { current, next, previous } = AUTHORITY_FILES;
   return [current.cert, next.cert, previous].map((file) => textOf(authority, file)).join('');
-}
-
-/**
- * What clients dial a broker by: its own host name, those of the Service, and this machine's, for
- * the command in the pod and for a forwarded port. Brokers go by ids.
- */
-function hostsOf({ metadata }: LogCluster, brokerId: number | null): string[] {
-  if (brokerId === null) return [];
-  const { name, namespace } = metadata;
-  const services = [`${name}.${namespace}.svc`, podHost(name, namespace, brokerId)];
-  const whole = services.flatMap((host) => [host, `${host}.cluster.local`]);
-  return [...whole, `${name}.${namespace}`, name, 'localhost', '127.0.0.1'];
 }
 
 function signerOf(

@@ -22,6 +22,7 @@ import { choice, integer, list, map, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type {
   InternalTls,
+  IssuerRef,
   LogClusterSpec,
   NetworkPolicy,
   PodTemplate,
@@ -219,6 +220,22 @@ const internalTlsSchema = object<InternalTls>(
     mode: choice(
       'Absent: Enabled for a LogCluster that is made now; one that was made without it stays so. Enabled takes brokers that run without it there, in three restarts of each; until the last was begun Disabled, or absent, takes them back. Then it cannot be Disabled while they run.',
       ['Enabled', 'Disabled'],
+    ),
+    issuerRef: object<IssuerRef>(
+      'Issuer of cert-manager that signs: the operator makes a Certificate for each broker and for itself. It must name its authority (ca.crt). A change restarts nobody. Absent: the operator signs, with an authority of its own.',
+      {
+        name: text('Name of the issuer.', 253, { minLength: 1 }),
+        kind: text(
+          'Issuer, in the namespace of the LogCluster, or ClusterIssuer, or a kind of its own.',
+          63,
+          {
+            minLength: 1,
+            default: 'Issuer',
+          },
+        ),
+        group: text('API group of that kind.', 253, { minLength: 1, default: 'cert-manager.io' }),
+      },
+      { required: ['name'] },
     ),
   },
   { default: {} },

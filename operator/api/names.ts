@@ -90,6 +90,15 @@ export function certificatesSecretName(cluster: string): string {
   return `${brokersServiceName(cluster)}-tls`;
 }
 
+/**
+ * Certificate that cert-manager is asked for, and the Secret that it makes of it.
+ *
+ * @param brokerId null: the operator's
+ */
+export function issuedSecretName(cluster: string, brokerId: number | null): string {
+  return `${certificatesSecretName(cluster)}-${brokerId ?? 'operator'}`;
+}
+
 /** Secret in which clients find whom they may trust, without any key. */
 export function trustSecretName(cluster: string): string {
   return `${brokersServiceName(cluster)}-ca-cert`;

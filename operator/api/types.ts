@@ -79,6 +79,15 @@ export interface InternalTls {
    * without TLS there.
    */
   readonly mode?: TlsMode;
+  /** Of cert-manager. Absent: the operator signs, with an authority of its own. */
+  readonly issuerRef?: IssuerRef;
+}
+
+/** An issuer of cert-manager. */
+export interface IssuerRef {
+  readonly name: string;
+  readonly kind: string;
+  readonly group: string;
 }
 
 /** TLS of the listener for clients. */

@@ -13,8 +13,18 @@ import {
   authoritySecretName,
   certificatesSecretName,
 } from '../api/names.ts';
-import { isIssued } from '../api/clients.ts';
 import type { InternalTlsStatus, TlsPhase } from '../api/types.ts';
+import {
+  certifiedIds,
+  DOING,
+  isAged,
+  isSameSet,
+  isSpreadFor,
+  LEAF_DAYS,
+  SPREAD_MS,
+  tellClients,
+} from './certified.ts';
+import { keepIssued } from './issued.ts';
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step, timeText } from './step.ts';
 import { phaseStatus, usesCertificates } from './to-tls.ts';
@@ -27,19 +37,9 @@ import type {
   SignerView,
   TlsView,
 } from './types.ts';
-import { isForeign, replicasToRun } from './workload.ts';
 
-/** Both are renewed when a third is left: a year and a half, and a month. */
+/** Renewed when a third is left: a year and a half. */
 export const AUTHORITY_DAYS = 1_825;
-export const LEAF_DAYS = 90;
-const DAY_MS = 86_400_000;
-
-const DOING = 'keeping certificates';
-/**
- * From the change of a Secret until every pod has it and its broker has read it: a kubelet takes
- * up to two minutes.
- */
-const SPREAD_MS = 600_000;
 /** The same where nobody is in a hurry: a node may be away for days, and come back as it was. */
 const SPREAD_MS_UNASKED = 604_800_000;
 
@@ -49,11 +49,12 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   const isHeld = faults.length > 0 || cluster.spec.paused === 'All';
   // Nothing is begun then, and what runs is kept running.
   const isBegun = workload !== null && isInUse(observation);
-  if (tls === null || (isHeld && !isBegun) || isForeign(observation, 'Secret')) return NOTHING;
+  if (tls === null || (isHeld && !isBegun) || isTaken(observation)) return NOTHING;
   if (tls.fault !== null) {
     const message = `the Secrets of certificates cannot be read: ${tls.fault}`;
     return refuses(DOING, { gate: 'CertificatesUnreadable', message });
   }
+  if (tls.issued !== null) return keepIssued(observation, tls, tls.issued, nowMs);
   const { authority, certificates } = tls;
   const signer = authority?.current ?? null;
   const isReplaced = authority?.next != null && signer === null;
@@ -61,10 +62,17 @@ export function keepCertificates(observation: Observation, nowMs: number): Step 
   if (isLost && (signer === null || isInUse(observation)))
     return replaceLost(observation, tls, nowMs);
   return (
+    keepUnknown(tls, nowMs) ??
     issueDue(observation, tls, nowMs) ??
-    tellClients(observation, tls) ??
+    tellClients(observation, tls, authoritiesOf(authority)) ??
     followOn(observation, authority, certificates, nowMs)
   );
+}
+
+/** Without these two there is nothing to keep; clients are told, or not, by a third. */
+function isTaken({ foreign, cluster: { metadata } }: Observation): boolean {
+  const needed = [authoritySecretName(metadata.name), certificatesSecretName(metadata.name)];
+  return foreign.some(({ kind, name }) => kind === 'Secret' && needed.includes(name));
 }
 
 /**
@@ -81,10 +89,13 @@ export function internalTlsStatus(
   if (workload === null) return before;
   const way = phaseStatus(observation, phase);
   if (tls === null) return way;
-  const { authority, certificates } = tls;
-  const current = authority?.current;
-  const isKnown = current != null && certificates?.trusted.includes(current.id) === true;
-  const id = isKnown ? current.id : before?.authority;
+  const { authority, certificates, issued } = tls;
+  const signer =
+    issued === null
+      ? authority?.current?.id
+      : certificates?.leaves.find(({ brokerId }) => brokerId !== null)?.signer;
+  const isKnown = signer != null && certificates?.trusted.includes(signer) === true;
+  const id = isKnown ? signer : before?.authority;
   return { ...way, ...(id === undefined ? {} : { authority: id }) };
 }
 
@@ -145,6 +156,22 @@ function replaceLost(observation: Observation, tls: TlsView, nowMs: number): Ste
   return refuses(DOING, { gate: 'CertificateAuthorityLost', message });
 }
 
+/**
+ * An authority that signed what brokers show, and that the Secret does not know: somebody restored
+ * it from before. It is to be trusted until nobody shows a certificate of it; null where all are
+ * known.
+ */
+function keepUnknown({ authority, certificates }: TlsView, nowMs: number): Step | null {
+  const known = authoritiesOf(authority);
+  const { trusted = [], leaves = [] } = certificates ?? {};
+  const unknown = trusted.filter(
+    (id) => !known.includes(id) && leaves.some(({ signer }) => signer === id),
+  );
+  if (unknown.length === 0) return null;
+  const note = `Certificate authority ${listed(unknown)}, of before the Secret was restored, is trusted until its certificates are replaced`;
+  return changes(authority, 'keep', note, nowMs);
+}
+
 /** Certificates and trust as they should be by now; null where they are. */
 function issueDue(
   observation: Observation,
@@ -185,26 +212,6 @@ function issueDue(
   return acts(DOING, [action], [{ reason: 'CertificatesIssued', note }]);
 }
 
-/** Whom clients are to trust, in a Secret of its own; null where that is so. */
-function tellClients({ cluster }: Observation, { authority, trust }: TlsView): Step | null {
-  if (!isIssued(cluster.spec.clientTls)) return null;
-  if (trust !== null && isSameSet(authoritiesOf(authority), trust.trusted)) return null;
-  const resourceVersion = trust?.resourceVersion ?? null;
-  return acts(DOING, [{ kind: 'apply-trust', resourceVersion }]);
-}
-
-function isSameSet(left: readonly string[], right: readonly string[]): boolean {
-  return left.length === right.length && left.every((id) => right.includes(id));
-}
-
-/** Brokers that run, and those that are to. */
-function certifiedIds(observation: Observation): number[] {
-  const { faults, workload, pods } = observation;
-  const count = faults.length > 0 ? (workload?.replicas ?? 0) : replicasToRun(observation);
-  const last = Math.max(count, ...pods.map(({ brokerId }) => brokerId + 1));
-  return Array.from({ length: last }, (_, id) => id);
-}
-
 /**
  * Is it known how long all have had it? Else they are given the time anew. A time that is still to
  * come was written by a clock that was ahead, unless the present one is behind.
@@ -227,15 +234,6 @@ function isDue(leaf: LeafView, { id }: SignerView, nowMs: number): boolean {
   return leaf.signer !== id || isAged(leaf, LEAF_DAYS, nowMs);
 }
 
-/** @param days that it has where it was made here; it may count since long before these began */
-function isAged(
-  { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
-  days: number,
-  nowMs: number,
-): boolean {
-  return nowMs >= notAfterMs - Math.min(days * DAY_MS, notAfterMs - notBeforeMs) / 3;
-}
-
 function authoritiesOf(authority: AuthorityView | null): string[] {
   const { current, next, previous = [] } = authority ?? {};
   const ids = [current?.id, next?.id, ...previous].filter((id) => id !== undefined);
@@ -256,11 +254,7 @@ function followOn(
     changes(authority, kind, note, nowMs);
   const isSpread = (isHurried: boolean): boolean => {
     const spreadMs = isHurried ? SPREAD_MS : SPREAD_MS_UNASKED;
-    const changedAtMs = certificates?.changedAtMs ?? Infinity;
-    const isEverywhere = observation.pods.every(
-      ({ isReady, isTerminating }) => isReady && !isTerminating,
-    );
-    return isEverywhere && nowMs - changedAtMs >= spreadMs;
+    return isSpreadFor(observation, certificates?.changedAtMs, spreadMs, nowMs);
   };
   if (next !== null) {
     // Whoever has lost the one before, or has it no more, waits for this one.

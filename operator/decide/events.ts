@@ -151,6 +151,7 @@ export const GATE_MEANINGS = {
   CertificateAuthorityLost:
     'The Secret of the certificate authority is gone, or holds another one; no new one is made unasked',
   CertificateMissing: 'A broker would find no certificate when it starts again',
+  CertificatePending: 'An issuer of cert-manager has not issued a certificate that is needed',
   CertificatesUnreadable: 'The operator may not read the Secrets of certificates',
   ControllerUnknown: 'No broker answers as controller, so nothing is known',
   ForeignVolume: 'Volumes hold another cluster than this one',
@@ -161,6 +162,8 @@ export const GATE_MEANINGS = {
   InternalTlsPlaintext: 'Brokers are to take plaintext alone again, once none dials TLS',
   InternalTlsPrefer: 'Brokers that take TLS beside plaintext are to dial it, once all say so',
   InternalTlsRequire: 'Brokers that dial TLS are to take nothing else, once all say so',
+  IssuerUnavailable:
+    'The LogCluster names an issuer, and cert-manager is not there or may not be asked',
   LastCopy: 'A lost volume holds the last copy of a partition, and nobody has given it up by name',
   LeadersAway: 'Leaderships are not back where they belong after the last restart',
   ManagedElsewhere: 'Another operator has claimed this LogCluster: this one does nothing',

@@ -90,6 +90,28 @@ export interface TlsView {
   readonly certificates: CertificatesView | null;
   /** What clients are to trust; null: there is no such Secret. */
   readonly trust: TrustView | null;
+  /** What an issuer of cert-manager signs; null: the operator's own authority does. */
+  readonly issued: IssuedView | null;
+}
+
+export interface IssuedView {
+  /** Why cert-manager cannot be asked; null: it can. */
+  readonly fault: string | null;
+  /** Of brokers and the operator, where it was asked. */
+  readonly certificates: readonly IssuedCertificate[];
+}
+
+export interface IssuedCertificate {
+  /** Null: the operator's. */
+  readonly brokerId: number | null;
+  /** It is asked for what would be asked for now. */
+  readonly isCurrent: boolean;
+  /** Why there is none yet, or no newer one, as cert-manager says; null: it says nothing. */
+  readonly fault: string | null;
+  /** What it has issued, where that can be used. */
+  readonly leaf: LeafView | null;
+  /** Authorities that the issuer names. */
+  readonly trusted: readonly string[];
 }
 
 export interface TrustView {
@@ -393,6 +415,24 @@ export type Action =
       readonly atMs: number;
       readonly resourceVersion: string | null;
     }
+  /** Of cert-manager. */
+  | {
+      readonly kind: 'apply-certificate';
+      readonly brokerId: number | null;
+      readonly clusterId: string;
+    }
+  /** The Secret of certificates, from those that an issuer has signed. */
+  | {
+      readonly kind: 'apply-issued';
+      /** From their own Secrets; null: the operator's. */
+      readonly take: readonly (number | null)[];
+      /** Of those that are there. */
+      readonly keep: readonly (number | null)[];
+      /** Ids of authorities. */
+      readonly trust: readonly string[];
+      readonly atMs: number;
+      readonly resourceVersion: string | null;
+    }
   | { readonly kind: 'apply-trust'; readonly resourceVersion: string | null }
   | { readonly kind: 'apply-budget'; readonly maxUnavailable: number }
   | { readonly kind: 'bootstrap'; readonly brokerId: number; readonly clusterId: string }
@@ -453,9 +493,10 @@ export type Action =
  * - succeed: another one beside it, which is trusted and does not sign yet;
  * - replace: the same, where the one of before is lost;
  * - promote: the next one signs, that of before is trusted still;
- * - retire: those of before are trusted no more.
+ * - retire: those of before are trusted no more;
+ * - keep: those that signed and are not known are of before.
  */
-export type AuthorityChange = 'make' | 'succeed' | 'replace' | 'promote' | 'retire';
+export type AuthorityChange = 'make' | 'succeed' | 'replace' | 'promote' | 'retire' | 'keep';
 
 export interface EventNote {
   readonly reason: KubeEventReason | GateName;

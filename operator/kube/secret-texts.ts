@@ -24,3 +24,9 @@ export function dataOf(
     .map((file) => [file, ''] as const);
   return Object.fromEntries([...data, ...surplus]);
 }
+
+/** Certificates in a text, as PEM, each with its line break. */
+export function pemsIn(text: string): string[] {
+  const each = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return each.map((pem) => `${pem}\n`);
+}

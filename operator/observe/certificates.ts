@@ -3,9 +3,8 @@
  * by name: no cache holds keys, and the operator needs no right to list Secrets. What cannot be
  * used is as if it were not there.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { identityUri, readIdentity } from '../../base/identity.ts';
-import { type KubeObject, type ObjectName, SECRET } from '../api/kinds.ts';
+import type { X509Certificate } from 'node:crypto';
+import { type KubeObject, SECRET } from '../api/kinds.ts';
 import { isIssued } from '../api/clients.ts';
 import {
   authoritySecretName,
@@ -22,6 +21,12 @@ import type {
   TlsView,
   TrustView,
 } from '../decide/types.ts';
+import {
+  authorityId,
+  certificatesIn,
+  keyedCertificate,
+  signerAmong,
+} from '../kube/certificate-texts.ts';
 import { KubeError } from '../kube/kube-error.ts';
 import { isControlledBy } from '../objects/owners.ts';
 import { textOf } from '../kube/secret-texts.ts';
@@ -29,11 +34,12 @@ import {
   AUTHORITY_FILES,
   leafFiles,
   leafName,
-  leafUri,
   type Secrets,
   TRUST_FILE,
 } from '../objects/secret-files.ts';
 import type { PeerMaterial } from './broker-admin.ts';
+import { IssuedReader, type ObjectReader } from './issued.ts';
+import { leafView, lifeOf } from './leaf.ts';
 import { ordinalOf } from './objects.ts';
 
 export interface CertificatesSeen {
@@ -45,14 +51,6 @@ export interface CertificatesSeen {
   readonly own: PeerMaterial | null;
 }
 
-export interface SecretSource {
-  get(
-    type: typeof SECRET,
-    name: ObjectName,
-    options: { readonly signal: AbortSignal },
-  ): Promise<KubeObject | undefined>;
-}
-
 /**
  * Reads certificates of one cluster, and parses them again only where they have changed, or it has:
  * another may have taken its name before the Secrets of the one before are gone.
@@ -60,9 +58,28 @@ export interface SecretSource {
 export class CertificateReader {
   #readOf = '';
   #seen: CertificatesSeen | null = null;
+  readonly #issued = new IssuedReader();
 
+  /** @param brokers so many that certificates are looked for, where an issuer signs them */
   async read(
-    client: SecretSource,
+    client: ObjectReader,
+    of: { readonly cluster: LogCluster; readonly clusterId: string; readonly brokers: number },
+    signal: AbortSignal,
+  ): Promise<CertificatesSeen> {
+    const seen = await this.#readSecrets(client, of, signal);
+    const issuer = of.cluster.spec.internalTls.issuerRef;
+    if (issuer === undefined || seen.view.fault !== null) return seen;
+    const ids = [...Array.from({ length: of.brokers }, (_, id) => id), null];
+    const issued = await this.#issued.read(client, { ...of, issuer, ids }, signal);
+    return {
+      ...seen,
+      view: { ...seen.view, issued: issued.view },
+      secrets: { ...seen.secrets, issued: issued.secrets },
+    };
+  }
+
+  async #readSecrets(
+    client: ObjectReader,
     { cluster, clusterId }: { readonly cluster: LogCluster; readonly clusterId: string },
     signal: AbortSignal,
   ): Promise<CertificatesSeen> {
@@ -78,7 +95,13 @@ export class CertificateReader {
       ]);
     } catch (error) {
       if (!(error instanceof KubeError) || error.status !== 403) throw error;
-      const view = { fault: error.message, authority: null, certificates: null, trust: null };
+      const view = {
+        fault: error.message,
+        authority: null,
+        certificates: null,
+        trust: null,
+        issued: null,
+      };
       return { view, secrets: {}, foreign: [], own: null };
     }
     const readOf = [uid, clusterId, ...found.map(versionOf)].join(' ');
@@ -142,6 +165,7 @@ function viewOf(
       authority: authorityView,
       certificates: certificatesView,
       trust: trust === undefined ? null : trustView(trust),
+      issued: null,
     },
     own: hasOwn ? materialOf(certificates, trusted) : null,
   };
@@ -152,36 +176,11 @@ function trustView(trust: KubeObject): TrustView {
   return { resourceVersion: trust.metadata.resourceVersion ?? '', trusted: [...new Set(trusted)] };
 }
 
-/** First half of the SHA-256 fingerprint, in hexadecimal digits. */
-function authorityId({ fingerprint256 }: X509Certificate): string {
-  return fingerprint256.replaceAll(':', '').toLowerCase().slice(0, 32);
-}
-
-/** Those that can be read, in their order. */
-function certificatesIn(text: string): X509Certificate[] {
-  const each = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  return each.map(certificateOf).filter((certificate) => certificate !== null);
-}
-
-function certificateOf(text: string): X509Certificate | null {
-  try {
-    return new X509Certificate(text);
-  } catch {
-    return null;
-  }
-}
-
 type Files = { readonly cert: string; readonly key: string };
 
 /** The certificate in these files, where the key beside it is its own; else null. */
 function keyed(secret: KubeObject | undefined, { cert, key }: Files): X509Certificate | null {
-  const certificate = certificateOf(textOf(secret, cert));
-  try {
-    const isOwn = certificate?.checkPrivateKey(createPrivateKey(textOf(secret, key)));
-    return isOwn === true ? certificate : null;
-  } catch {
-    return null;
-  }
+  return keyedCertificate(textOf(secret, cert), textOf(secret, key));
 }
 
 function signerOf(secret: KubeObject | undefined, files: Files): X509Certificate | null {
@@ -193,13 +192,6 @@ function signerOf(secret: KubeObject | undefined, files: Files): X509Certificate
 
 function signerView(certificate: X509Certificate): SignerView {
   return { id: authorityId(certificate), ...lifeOf(certificate) };
-}
-
-function lifeOf({ validFromDate, validToDate }: X509Certificate): {
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-} {
-  return { notBeforeMs: validFromDate.getTime(), notAfterMs: validToDate.getTime() };
 }
 
 function leavesOf(
@@ -214,15 +206,12 @@ function leavesOf(
     return brokerId === null ? [] : [brokerId];
   });
   return owners.flatMap((brokerId) => {
-    const certificate = keyed(secret, leafFiles(leafName(name, brokerId)));
-    const identity = readIdentity(certificate?.subjectAltName ?? '');
-    if (certificate === null || identity === null) return [];
-    if (identityUri(identity) !== leafUri(clusterId, brokerId)) return [];
-    const signer = authorities.find(
-      (each) => certificate.checkIssued(each) && certificate.verify(each.publicKey),
-    );
-    const id = signer === undefined ? null : authorityId(signer);
-    return [{ brokerId, signer: id, ...lifeOf(certificate) }];
+    const files = leafFiles(leafName(name, brokerId));
+    const certificate = keyed(secret, files);
+    if (certificate === null) return [];
+    const signer = signerAmong(certificatesIn(textOf(secret, files.cert)), authorities);
+    const id = signer === null ? null : authorityId(signer);
+    return leafView(certificate, { clusterId, brokerId }, id) ?? [];
   });
 }
 

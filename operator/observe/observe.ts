@@ -177,7 +177,11 @@ export async function observe(
   const objects = readObjects(options, cluster, allFaults.length > 0);
   const { clusterId, fault } = objects;
   const certificates = objects.hasCertificates
-    ? await options.certificates.read(options.client, { cluster, clusterId }, signal)
+    ? await options.certificates.read(
+        options.client,
+        { cluster, clusterId, brokers: brokersOf(cluster, objects) },
+        signal,
+      )
     : NO_CERTIFICATES;
   const reached = await Promise.all(
     objects.pods.map(({ pod, view }) =>
@@ -235,6 +239,12 @@ export async function observe(
     addresses,
     controllerAddress: address,
   };
+}
+
+/** Brokers that there are, or that are to be. */
+function brokersOf({ spec }: LogCluster, { workload, pods, claims }: Objects): number {
+  const ids = [...pods.map(({ view }) => view), ...claims].map(({ brokerId }) => brokerId + 1);
+  return Math.max(spec.replicas, workload?.replicas ?? 0, ...ids);
 }
 
 /** Of a cluster whose brokers speak plaintext. */

@@ -197,6 +197,19 @@ const CASES: readonly Case[] = [
     summary: 'The pass over shop/orders has not ended for 15 minutes',
   },
   {
+    alert: 'TidemarkCertificateAuthorityLost',
+    series: {
+      [`tidemark_operator_blocked_seconds{key="shop/orders",reason="CertificateAuthorityLost",${OPERATOR}}`]:
+        '0+30x200',
+      [`tidemark_operator_blocked_seconds{key="shop/other",reason="WouldHarm",${OPERATOR}}`]:
+        '0+30x40 0x160',
+    },
+    ...{ before: '5m', at: '7m', severity: 'critical' },
+    labels: { namespace: 'tm', key: 'shop/orders' },
+    summary:
+      'The certificate authority of shop/orders is lost: its brokers part when their certificates end',
+  },
+  {
     alert: 'TidemarkOperatorBlocked',
     series: {
       [`tidemark_operator_blocked_seconds{key="shop/orders",reason="WouldHarm",${OPERATOR}}`]:

@@ -241,6 +241,16 @@ describe('charts/tidemark, rendered', () => {
     expect(rights(false)).toEqual([]);
   });
 
+  it('asks cert-manager for Certificates by name, and for nothing where it is told so', () => {
+    const rights = (certManager: boolean): string[][] =>
+      roles(render({ ...EVERYTHING, rbac: { ...EVERYTHING.rbac, certManager } }))
+        .flatMap((role) => role.rules)
+        .filter(({ apiGroups }) => apiGroups.includes('cert-manager.io'))
+        .map(({ resources, verbs }) => [...resources, ...verbs]);
+    expect(rights(true)).toEqual([['certificates', 'get', 'create', 'patch']]);
+    expect(rights(false)).toEqual([]);
+  });
+
   it('asks for no wildcard, and for the rights on escalation of nobody', () => {
     const rules = roles(render(EVERYTHING)).flatMap((role) => role.rules);
     const asked = rules.flatMap(({ apiGroups, resources, verbs }) => [

@@ -22,6 +22,7 @@ const WRONG_CLOCKS: Catcher = {
   level: 'unit',
   file: 'test/unit/operator/decide/wrong-clocks.test.ts',
 };
+const ISSUED: Catcher = { level: 'unit', file: 'test/unit/operator/decide/issued.test.ts' };
 const TO_TLS: Catcher = { level: 'unit', file: 'test/unit/operator/decide/to-tls.test.ts' };
 
 export const OPERATOR: readonly Mutation[] = [
@@ -147,8 +148,8 @@ export const OPERATOR: readonly Mutation[] = [
     what: 'another authority signs before brokers have read that it is trusted',
     edits: [
       {
-        file: 'operator/decide/certificates.ts',
-        find: 'nowMs - changedAtMs >= spreadMs',
+        file: 'operator/decide/certified.ts',
+        find: 'nowMs - (changedAtMs ?? Infinity) >= spreadMs',
         replace: 'nowMs >= 0',
       },
     ],
@@ -264,5 +265,44 @@ export const OPERATOR: readonly Mutation[] = [
       },
     ],
     caughtBy: [played('from plaintext to TLS'), TO_TLS],
+  },
+  {
+    id: 'issuer-shown-at-once',
+    rule: RULE,
+    what: 'certificates of another issuer are shown before brokers have read that it is trusted',
+    edits: [
+      {
+        file: 'operator/decide/issued.ts',
+        find: '(hasNone || isTrusted(leaf))',
+        replace: '(hasNone || isTrusted(leaf) || leaf.notAfterMs > 0)',
+      },
+    ],
+    caughtBy: [ISSUED],
+  },
+  {
+    id: 'issuer-forgotten-at-once',
+    rule: RULE,
+    what: 'an authority is trusted no more while brokers may still show its certificates',
+    edits: [
+      {
+        file: 'operator/decide/issued.ts',
+        find: 'signers.includes(id) || !isSpread || take.length > 0',
+        replace: 'signers.includes(id)',
+      },
+    ],
+    caughtBy: [ISSUED],
+  },
+  {
+    id: 'restored-authority-forgets',
+    rule: RULE,
+    what: 'an authority that is restored from before forgets the one that has signed since',
+    edits: [
+      {
+        file: 'operator/decide/certificates.ts',
+        find: 'if (unknown.length === 0) return null;',
+        replace: 'if (unknown.length >= 0) return null;',
+      },
+    ],
+    caughtBy: [played('authority restored from before'), CERTIFICATES],
   },
 ];

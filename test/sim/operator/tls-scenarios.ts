@@ -147,6 +147,25 @@ async function authorityReplaced(world: World): Promise<void> {
   await untilTrusted(world, 1);
 }
 
+/** From a backup of before another authority took its place: nobody may be cut off. */
+async function authorityRestoredFromBefore(world: World): Promise<void> {
+  const before = shownIn(world);
+  const backup = secretOf(world, AUTHORITY);
+  askForAuthority(world);
+  await untilTrusted(world, 2);
+  world.time.skip(SPREAD_MS);
+  await untilShownAnew(world, before);
+  const second = shownIn(world);
+  remove(world, AUTHORITY);
+  if (backup !== undefined) restore(world, backup);
+  await untilShownAnew(world, second);
+  await world.sleep(130_000);
+  world.time.skip(8 * DAY_MS);
+  // What was asked for is asked again, since the Secret is as it was.
+  world.annotate(ANNOTATION, null);
+  await untilTrusted(world, 1);
+}
+
 async function certificatesLost(world: World): Promise<void> {
   const before = shownIn(world);
   remove(world, CERTIFICATES);
@@ -262,6 +281,10 @@ export const TLS_SCENARIOS: readonly Scenario[] = [
   { title: 'certificates lost', play: whereNoPodMoves(certificatesLost) },
   { title: 'another authority asked for', play: whereNoPodMoves(authorityAsked) },
   { title: 'authority lost and restored', play: whereNoPodMoves(authorityLost) },
+  {
+    title: 'authority restored from before',
+    play: whereNoPodMoves(authorityRestoredFromBefore),
+  },
   { title: 'authority lost and replaced', play: whereNoPodMoves(authorityReplaced) },
   { title: 'certificates that may not be read', play: whereNoPodMoves(unreadable) },
   {

@@ -62,6 +62,23 @@ describe('an authority', () => {
     ]);
   });
 
+  test('keeps what all trust and it does not know, where it was restored from before', async () => {
+    const store = await made();
+    const backup = store.objects.get('logs-brokers-ca')!;
+    await store.change('succeed');
+    await store.issue([], [0, 1, null]);
+    await store.change('promote');
+    await store.issue([0, 1, null]);
+    const trusted = (await store.read()).view.certificates!.trusted;
+    expect(trusted).toHaveLength(2);
+    store.put(backup);
+    const { current: old } = (await store.read()).view.authority!;
+    await store.change('keep');
+    const { current, previous } = (await store.read()).view.authority!;
+    expect(current).toEqual(old);
+    expect(previous).toEqual(trusted.filter((id) => id !== old?.id));
+  });
+
   test('gives way to the next one without its key being kept', async () => {
     const store = await made();
     const { current: old } = (await store.read()).view.authority!;
@@ -272,7 +289,7 @@ describe('certificates', () => {
     const failing = (status: number) => {
       const get = () => Promise.reject(new KubeError('refused', { status, reason: 'x' }));
       const { signal } = new AbortController();
-      const of = { cluster: CLUSTER, clusterId: CLUSTER_ID };
+      const of = { cluster: CLUSTER, clusterId: CLUSTER_ID, brokers: 3 };
       return new CertificateReader().read({ get }, of, signal);
     };
     expect((await failing(403)).view).toEqual({
@@ -280,6 +297,7 @@ describe('certificates', () => {
       authority: null,
       certificates: null,
       trust: null,
+      issued: null,
     });
     await expect(failing(500)).rejects.toThrow('refused');
   });

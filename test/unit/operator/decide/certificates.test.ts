@@ -63,6 +63,7 @@ function seen({ tls = {}, change = {}, ...situation }: Seen = {}): Observation {
     authority: authority(),
     certificates: certificates(),
     trust: null,
+    issued: null,
     ...tls,
   };
   const status = { ...STATUS, internalTls: { mode: 'Enabled', authority: 'old' } } as const;
@@ -439,6 +440,21 @@ describe('from one authority to the next', () => {
     expect(changes(seen({ tls }))).toEqual([issues({})]);
   });
 
+  test('one that signed and that a restored Secret does not know is trusted as before', () => {
+    const tls = {
+      authority: authority(),
+      certificates: certificates({ trusted: ['new', 'old'], leaves: anew }),
+    };
+    expect(changes(seen({ tls }))).toEqual([
+      { kind: 'apply-authority', change: 'keep', atMs: NOW_MS, resourceVersion: '20' },
+    ]);
+    const kept = { ...tls, authority: authority({ previous: ['new'] }) };
+    expect(changes(seen({ tls: kept }))).toEqual([issues({ issue: [0, 1, 2, null], keep: [] })]);
+    // Nobody shows one of it: nothing is lost with it.
+    const unused = { ...tls, certificates: certificates({ trusted: ['new', 'old'] }) };
+    expect(changes(seen({ tls: unused }))).toEqual([issues({})]);
+  });
+
   test('an annotation that has done its work asks for nothing', () => {
     const tls = {
       authority: authority({ current: signer('new') }),
@@ -462,6 +478,15 @@ describe('whom clients trust', () => {
     const both = certificates({ trusted: ['old', 'new'] });
     const tls = { trust, authority: next, certificates: both };
     expect(changes(seen({ spec, tls }))).toEqual([told('40')]);
+  });
+
+  test('is not told where somebody else has the name, and renewals go on', () => {
+    const foreign = [{ kind: 'Secret', name: 'tm-brokers-ca-cert', isLeaving: false }];
+    const old = certificates({ leaves: [leaf(0), leaf(1), leaf(2)] });
+    const taken = seen({ spec, tls: { certificates: old }, change: { foreign } });
+    expect(changes(taken)).toEqual([issues({ issue: [null], keep: [0, 1, 2] })]);
+    expect(changes(seen({ spec, change: { foreign } }))).toEqual([]);
+    expect(refusalOf(seen({ spec, change: { foreign } }))).toContain('NameTaken: Secret');
   });
 
   test('is nothing of the operator where a Secret is named, or clients speak plaintext', () => {

@@ -35,6 +35,7 @@ const TLS: TlsView = {
     leaves: [0, 1, 2, null].map((brokerId) => ({ brokerId, signer: 'ca', ...LIFE })),
   },
   trust: null,
+  issued: null,
 };
 
 interface Seen {

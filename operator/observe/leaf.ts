@@ -1,0 +1,29 @@
+/** A certificate of a broker or the operator, as decisions see it. */
+import type { X509Certificate } from 'node:crypto';
+import { identityUri, readIdentity } from '../../base/identity.ts';
+import type { LeafView } from '../decide/types.ts';
+import { leafUri } from '../objects/secret-files.ts';
+
+/**
+ * Null where it does not name whom it should.
+ *
+ * @param owner whose it is to be; `brokerId` null: the operator
+ * @param signer id of the authority that signed it; null: none that is known
+ */
+export function leafView(
+  certificate: X509Certificate,
+  { clusterId, brokerId }: { readonly clusterId: string; readonly brokerId: number | null },
+  signer: string | null,
+): LeafView | null {
+  const identity = readIdentity(certificate.subjectAltName ?? '');
+  if (identity === null || identityUri(identity) !== leafUri(clusterId, brokerId)) return null;
+  return { brokerId, signer, ...lifeOf(certificate) };
+}
+
+/** In milliseconds since 1970. */
+export function lifeOf({ validFromDate, validToDate }: X509Certificate): {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+} {
+  return { notBeforeMs: validFromDate.getTime(), notAfterMs: validToDate.getTime() };
+}
