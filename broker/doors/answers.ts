@@ -67,6 +67,7 @@ export function partRefused(field: string, part: StreamPart, error: BrokerError)
     const response: ProduceResponse = {
       results: [{ ...result, error: errorToMessage(error) }],
       windowBytes: 0,
+      batchBytes: 0,
     };
     return response;
   }

@@ -149,7 +149,8 @@ export class Throttle {
         // A producer that hears nothing takes its broker for dead. For one that does not listen
         // nothing is gathered, however long it waits.
         onStillHeld: () => {
-          if (call.writableNeedDrain !== true) write?.({ results: [], windowBytes: 0 });
+          if (call.writableNeedDrain !== true)
+            write?.({ results: [], windowBytes: 0, batchBytes: 0 });
         },
       });
       let ownBytes = 0;
@@ -166,7 +167,7 @@ export class Throttle {
         const windowBytes = windowNow();
         if (windowBytes === toldBytes) return;
         toldBytes = windowBytes;
-        write?.({ results: [], windowBytes });
+        write?.({ results: [], windowBytes, batchBytes: 0 });
       });
       return handler(call, answer);
     };

@@ -14,6 +14,7 @@ import { errorToMessage } from '../../wire/grpc/errors.ts';
 import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
+import type { FairShares } from '../access/fair-shares.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { AckLevel } from '../replication/types.ts';
 import { refuse, topicNameField } from '../messages/fields.ts';
@@ -52,10 +53,12 @@ export class Appender {
   #waitingBytes = 0;
   #nextSpread = 0;
 
-  constructor(cluster: Cluster, report: ReportDefect) {
+  constructor(cluster: Cluster, shares: FairShares, report: ReportDefect) {
     this.#parts = {
       cluster,
       producer: new InternalProducer(cluster.broker),
+      shares,
+      flow: shares.join(null),
       forwarder: new ProduceForwarder(cluster),
       report,
     };

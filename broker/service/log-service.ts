@@ -13,6 +13,7 @@ import {
   type ReadResponse,
 } from '../../proto/gen/tidemark/v1/log.ts';
 import { type FetchParts, serializeFetch } from '../../wire/grpc/frame-messages.ts';
+import type { FairShares } from '../access/fair-shares.ts';
 import { textField, topicNameField } from '../messages/fields.ts';
 import { heldOf } from '../messages/held.ts';
 import { expected, failCall, type ReportDefect, unaryHandler } from '../messages/handlers.ts';
@@ -31,6 +32,7 @@ export interface LogServiceParts {
   readonly cluster: Cluster;
   readonly appender: Appender;
   readonly traffic: Traffic;
+  readonly shares: FairShares;
   readonly report: ReportDefect;
 }
 
@@ -47,7 +49,7 @@ type ReadCall = ServerWritableStream<ReadRequest, ReadResponse>;
 export function logService(
   parts: LogServiceParts,
 ): Omit<LogServiceServer, 'fetch'> & { readonly fetch: (call: FetchCall) => void } {
-  const { cluster, appender, traffic, report } = parts;
+  const { cluster, appender, traffic, shares, report } = parts;
   return {
     append: unaryHandler(
       (request: AppendRequest, call) => appender.append(request, handedOn(call, cluster.clock)),
@@ -74,7 +76,7 @@ export function logService(
       report,
     ),
     produce: (call: ProduceCall) => {
-      new ProduceSession(call, cluster.broker, traffic, report);
+      new ProduceSession(call, { broker: cluster.broker, traffic, shares, report });
     },
     fetch: (call: FetchCall) => startFetch(call, parts),
   };

@@ -16,6 +16,7 @@ import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts'
 import { BrokerError, isSequenceFault } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Offset, TopicId } from '../../base/units.ts';
+import type { FairShares, Flow } from '../access/fair-shares.ts';
 import type { AckLevel, AppendResult, ExpectedEnd } from '../replication/types.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, imageChangeOr, isRetriable } from './cluster.ts';
@@ -50,6 +51,9 @@ export interface WriterParts {
   readonly cluster: Cluster;
   readonly producer: InternalProducer;
   readonly forwarder: ProduceForwarder;
+  readonly shares: FairShares;
+  /** Of all plain appends: one batch of each partition at a time, which waits for no share. */
+  readonly flow: Flow;
   readonly report: ReportDefect;
 }
 
@@ -235,7 +239,7 @@ export class PartitionWriter {
     batch: readonly PendingRecord[],
     deadlineMs: number,
   ): Promise<AppendResult | 'deadline'> {
-    const { cluster, forwarder, report } = this.#parts;
+    const { cluster, forwarder, shares, flow, report } = this.#parts;
     const { ack = 'all', expectedEnd, principal = '' } = batch[0] ?? {};
     const terms = { ack, expectedEnd };
     return new Promise((resolve) => {
@@ -250,9 +254,13 @@ export class PartitionWriter {
       try {
         const leader = cluster.leader(this.#topicId, this.#partition);
         // The log keeps and stamps what it is given, and we may need the frame again.
-        if (cluster.isSelf(leader))
-          cluster.broker.append(this.#topicId, this.#partition, frame.slice(), terms, done);
-        else
+        if (cluster.isSelf(leader)) {
+          const share = shares.start(this.#clock.monotonicMs(), flow, frame.length);
+          cluster.broker.append(this.#topicId, this.#partition, frame.slice(), terms, (result) => {
+            shares.answered(this.#clock.monotonicMs(), flow, share);
+            done(result);
+          });
+        } else
           forwarder.send(
             leader,
             { topicId: this.#topicId, partition: this.#partition, frame, terms, principal },

@@ -2,6 +2,7 @@
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
+import { FairShares } from '../access/fair-shares.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
@@ -37,11 +38,15 @@ export function publicServices({
   report,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
-  const appender = new Appender(cluster, report);
+  const shares = new FairShares();
+  const appender = new Appender(cluster, shares, report);
   const keeper = new DecisionKeeper(cluster, appender, report);
   return {
     cluster,
-    log: { definition: LOG_SERVICE, handlers: logService({ cluster, appender, traffic, report }) },
+    log: {
+      definition: LOG_SERVICE,
+      handlers: logService({ cluster, appender, traffic, shares, report }),
+    },
     admin: {
       definition: AdminServiceService,
       handlers: adminService({ cluster, version, newUuid, report }),

@@ -17,7 +17,7 @@ import type { Codec } from '../../wire/batch/attributes.ts';
 import type { ExpectedEnd } from '../../proto/gen/tidemark/v1/log.ts';
 import { HEADER_BYTES, nextSequence } from '../../wire/batch/frame.ts';
 import { encodeBatch } from '../../wire/records/batch.ts';
-import type { RecordInput } from '../../wire/records/record-set.ts';
+import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
 import { isSequenceFault } from '../../base/errors.ts';
 import { TidemarkError } from '../errors.ts';
 import type { ProducerSettings, RecordMetadata } from './types.ts';
@@ -190,12 +190,16 @@ export class PartitionQueue {
 
   /**
    * The next batch to send, at most `roomBytes` large; it counts as sent. Undefined: nothing now.
+   *
+   * @param batchBytesMax of a batch that has no number yet: a larger one is cut
    */
-  take(nowMs: number, roomBytes: number): Batch | undefined {
+  take(nowMs: number, roomBytes: number, batchBytesMax = Infinity): Batch | undefined {
     if (this.#isDraining || nowMs < this.blockedUntilMs) return undefined;
     let batch = this.#sealed.find((one) => !one.isOutstanding);
     if (batch === undefined) {
-      if (!this.#maySeal(nowMs) || (this.#open[0]?.bytes ?? 0) > roomBytes) return undefined;
+      if (!this.#maySeal(nowMs, batchBytesMax)) return undefined;
+      this.#cut(batchBytesMax);
+      if ((this.#open[0]?.bytes ?? 0) > roomBytes) return undefined;
       batch = this.#open.shift()!;
       this.#sealed.push(batch);
     } else if ((batch.frame?.length ?? batch.bytes) > roomBytes) {
@@ -293,7 +297,31 @@ export class PartitionQueue {
     });
   }
 
-  #maySeal(nowMs: number): boolean {
+  /** Leaves the oldest batch no larger than that, or one record; what it had beyond comes next. */
+  #cut(bytesMax: number): void {
+    const first = this.#open[0];
+    // Records that travel together are one batch.
+    if (first === undefined || first.bytes <= bytesMax || first.expectedEnd !== undefined) return;
+    let bytes = 0;
+    let count = 0;
+    for (const record of first.records) {
+      const more = recordBytes(record);
+      if (count > 0 && bytes + more > bytesMax) break;
+      bytes += more;
+      count += 1;
+    }
+    if (count === first.records.length) return;
+    this.#open.unshift({
+      ...newBatch(first.createdAtMs, undefined),
+      records: first.records.splice(0, count),
+      contexts: first.contexts.splice(0, count),
+      settlers: first.settlers.splice(0, count),
+      bytes,
+    });
+    first.bytes -= bytes;
+  }
+
+  #maySeal(nowMs: number, batchBytesMax: number): boolean {
     const first = this.#open[0];
     if (first === undefined || this.needsIdentity || this.#sealed.length >= this.#inFlightMax)
       return false;
@@ -301,12 +329,9 @@ export class PartitionQueue {
     if (this.#sealed[0]?.expectedEnd !== undefined) return false;
     // As Nagle's algorithm: small batches one at a time, so that the next one grows meanwhile;
     // large ones need no company.
-    if (this.#sealed.length > 0)
-      return first.bytes >= this.#settings.batchBytes || this.#open.length > 1;
-    return (
-      first.bytes >= this.#settings.batchBytes ||
-      nowMs - first.createdAtMs >= this.#settings.lingerMs
-    );
+    const isLarge = first.bytes >= Math.min(this.#settings.batchBytes, batchBytesMax);
+    if (this.#sealed.length > 0) return isLarge || this.#open.length > 1;
+    return isLarge || nowMs - first.createdAtMs >= this.#settings.lingerMs;
   }
 
   #encode(batch: Batch): Uint8Array {

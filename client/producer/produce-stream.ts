@@ -49,6 +49,7 @@ export class ProduceStream {
   readonly #unanswered = new Map<number, Sending>();
   #unansweredBytes = 0;
   #windowBytes = WINDOW_BYTES_INITIAL;
+  #batchBytesMax = Number.POSITIVE_INFINITY;
   #nextBatchId = 1;
   #isOver = false;
 
@@ -84,6 +85,11 @@ export class ProduceStream {
   room(pendingBytes: number): number {
     const usedBytes = this.#unansweredBytes + pendingBytes;
     return usedBytes === 0 ? Number.POSITIVE_INFINITY : this.#windowBytes - usedBytes;
+  }
+
+  /** Most bytes of a batch that is begun now, as the broker has it. */
+  get batchBytesMax(): number {
+    return this.#batchBytesMax;
   }
 
   get hasUnanswered(): boolean {
@@ -130,6 +136,7 @@ export class ProduceStream {
     if (this.#isOver) return;
     this.heardAtMs = this.#clock.monotonicMs();
     if (response.windowBytes > 0) this.#windowBytes = response.windowBytes;
+    if (response.batchBytes > 0) this.#batchBytesMax = response.batchBytes;
     for (const result of response.results) {
       const sending = this.#unanswered.get(result.batchId);
       // An id that was answered before: the broker repeated itself.

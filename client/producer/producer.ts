@@ -424,12 +424,8 @@ export class Producer {
     for (let wasSent = true; wasSent; ) {
       wasSent = false;
       for (const queue of queues) {
-        const room = stream.room(bytes);
-        const sending = this.#takeFrom(
-          queue,
-          nowMs,
-          bytes === 0 ? room : Math.min(room, MESSAGE_BYTES),
-        );
+        const roomBytes = Math.min(stream.room(bytes), bytes === 0 ? Infinity : MESSAGE_BYTES);
+        const sending = this.#takeFrom(queue, nowMs, roomBytes, stream.batchBytesMax);
         if (sending === undefined) continue;
         wasSent = true;
         if (bytes > 0 && bytes + sending.frame.length > MESSAGE_BYTES) {
@@ -444,8 +440,11 @@ export class Producer {
     if (sendings.length > 0) stream.send(ACK_LEVELS[this.#settings.acks], sendings);
   }
 
-  #takeFrom(queue: PartitionQueue, nowMs: number, roomBytes: number): Sending | undefined {
-    const batch = queue.take(nowMs, roomBytes);
+  #takeFrom(
+    queue: PartitionQueue,
+    ...room: Parameters<PartitionQueue['take']>
+  ): Sending | undefined {
+    const batch = queue.take(...room);
     if (batch?.frame === undefined) return undefined;
     if (batch.attempts > 1) this.#deliveries.retried();
     return { queue, batch, attempt: batch.attempts, frame: batch.frame };

@@ -12,6 +12,8 @@ import type { SimTime } from './sim-time.ts';
 export interface NetworkProfile {
   readonly latencyMsMin: number;
   readonly latencyMsMax: number;
+  /** What a host can send in a millisecond, over all of its connections; absent: anything. */
+  readonly bytesPerMs?: number;
   /** Chance, for each delivered frame, that its connection breaks instead. */
   readonly breakChance: number;
   /**
@@ -59,6 +61,8 @@ export class SimNetwork {
   readonly #blocked = new Set<string>();
   readonly #blackHoles = new Set<string>();
   readonly #connections = new Set<Connection>();
+  /** When what hosts have sent is out. */
+  readonly #sentMs = new Map<string, number>();
   readonly onFrame: (line: string) => void;
   /** Looks at each frame that arrives; those that it takes are its own to deliver, or not. */
   onArrival: ((arrival: Arrival) => boolean) | null = null;
@@ -136,6 +140,17 @@ export class SimNetwork {
   breakOne(): void {
     const all = [...this.#connections];
     if (all.length > 0) this.random.pick(all).breakAfter(0, this.#lateChance());
+  }
+
+  /** When a frame that a host sends now is out. */
+  outMs(host: string, frame: unknown): number {
+    const { bytesPerMs } = this.profile;
+    if (bytesPerMs === undefined) return this.time.nowMs;
+    const { bytes } = frame as { readonly bytes?: unknown };
+    const length = bytes instanceof Uint8Array ? bytes.length : 0;
+    const outMs = Math.max(this.time.nowMs, this.#sentMs.get(host) ?? 0) + length / bytesPerMs;
+    this.#sentMs.set(host, outMs);
+    return outMs;
   }
 
   latencyMs(): number {
@@ -245,7 +260,8 @@ export class Connection {
   send(direction: 'toServer' | 'toClient', frame: unknown): void {
     if (this.#isBroken) return;
     const { time } = this.#network;
-    const atMs = Math.max(this.#lastMs[direction], time.nowMs + this.#network.latencyMs());
+    const outMs = this.#network.outMs(this.#way(direction).from.host, frame);
+    const atMs = Math.max(this.#lastMs[direction], outMs + this.#network.latencyMs());
     this.#lastMs[direction] = atMs;
     this.#waiting[direction].push(frame);
     time.after(atMs - time.nowMs, () => {

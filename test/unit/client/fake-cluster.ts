@@ -469,7 +469,7 @@ export class FakeCluster {
 
   #produce(broker: number, call: ServerDuplexStream<ProduceRequest, ProduceResponse>): void {
     call.on('error', () => undefined);
-    call.write({ results: [], windowBytes: this.windowBytes });
+    call.write({ results: [], windowBytes: this.windowBytes, batchBytes: 0 });
     let isTorn = false;
     call.on('data', ({ batches }: ProduceRequest) => {
       const results: ProduceResult[] = [];
@@ -484,8 +484,9 @@ export class FakeCluster {
         }
       }
       if (results.length === 0) return;
-      if (this.isHolding) this.#held.push(() => call.write({ results, windowBytes: 0 }));
-      else call.write({ results, windowBytes: 0 });
+      if (this.isHolding)
+        this.#held.push(() => call.write({ results, windowBytes: 0, batchBytes: 0 }));
+      else call.write({ results, windowBytes: 0, batchBytes: 0 });
     });
     call.on('end', () => call.end());
   }

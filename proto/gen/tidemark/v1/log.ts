@@ -341,9 +341,14 @@ export interface ProduceResponse {
   results: ProduceResult[];
   /**
    * Stated by the first message, and again when it changes: most bytes of frames that may be
-   * unanswered on this stream. Beyond it: OVERLOADED.
+   * unanswered on this stream. Beyond that of the first message: OVERLOADED.
    */
   windowBytes: number;
+  /**
+   * Stated when it changes: a batch that is begun now is best no larger, so that those of other
+   * producers need not wait for long behind it. A larger one is taken as well.
+   */
+  batchBytes: number;
 }
 
 /** Starts or moves the reading of one partition. */
@@ -1884,7 +1889,7 @@ export const ProduceResult: MessageFns<ProduceResult> = {
 };
 
 function createBaseProduceResponse(): ProduceResponse {
-  return { results: [], windowBytes: 0 };
+  return { results: [], windowBytes: 0, batchBytes: 0 };
 }
 
 export const ProduceResponse: MessageFns<ProduceResponse> = {
@@ -1894,6 +1899,9 @@ export const ProduceResponse: MessageFns<ProduceResponse> = {
     }
     if (message.windowBytes !== 0) {
       writer.uint32(16).uint32(message.windowBytes);
+    }
+    if (message.batchBytes !== 0) {
+      writer.uint32(24).uint32(message.batchBytes);
     }
     return writer;
   },
@@ -1925,6 +1933,14 @@ export const ProduceResponse: MessageFns<ProduceResponse> = {
             }
 
             message.windowBytes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.batchBytes = reader.uint32();
             continue;
           }
         }

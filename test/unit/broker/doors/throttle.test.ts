@@ -53,7 +53,8 @@ describe('Throttle', () => {
       const plain = Object.keys(definition).map((name) => {
         const handler: Handler = (call, answer) => {
           done.push(name);
-          if (name === 'produce') call.write({ results: [], windowBytes: 1_000_000 });
+          if (name === 'produce')
+            call.write({ results: [], windowBytes: 1_000_000, batchBytes: 0 });
           if (name === 'produce' || name === 'fetch') call.on('data', () => {});
           else answer(null, {});
         };
@@ -232,7 +233,11 @@ describe('Throttle', () => {
     call.emit('data', batch(0));
     call.emit('data', batch(0));
     expect(call.written).toEqual(
-      [100_000, 65_536, 1_000_000].map((windowBytes) => ({ results: [], windowBytes })),
+      [100_000, 65_536, 1_000_000].map((windowBytes) => ({
+        results: [],
+        windowBytes,
+        batchBytes: 0,
+      })),
     );
   });
 
@@ -243,7 +248,9 @@ describe('Throttle', () => {
     call.emit('data', batch(5_000));
     clock.advance(3_999);
     expect(call.written).toHaveLength(4);
-    expect(call.written.slice(1)).toEqual([1, 2, 3].map(() => ({ results: [], windowBytes: 0 })));
+    expect(call.written.slice(1)).toEqual(
+      [1, 2, 3].map(() => ({ results: [], windowBytes: 0, batchBytes: 0 })),
+    );
     // A quota that is raised holds within a second.
     limit({ principal: 'token:a', appendBytesPerSecond: 1_000_000 });
     call.emit('data', batch(400_000));

@@ -1,3 +1,4 @@
+import { FairShares } from '../../../../broker/access/fair-shares.ts';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -91,7 +92,11 @@ class Bench {
       },
     } as unknown as ProduceForwarder;
     this.producer = new InternalProducer(broker);
-    this.#parts = { cluster, producer: this.producer, forwarder, report: () => undefined };
+    const shares = new FairShares();
+    this.#parts = {
+      ...{ cluster, producer: this.producer, forwarder },
+      ...{ shares, flow: shares.join(null), report: () => undefined },
+    };
     this.writer = this.newWriter();
   }
 

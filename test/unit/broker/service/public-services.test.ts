@@ -122,7 +122,7 @@ describe('Produce', () => {
   it('states its window, answers each batch, and keeps the order of a partition', async () => {
     const stream = duplex(one, LogServiceService.produce);
     const next = reader<ProduceResponse>(stream);
-    expect(await next()).toEqual({ results: [], windowBytes: 1 << 20 });
+    expect(await next()).toEqual({ results: [], windowBytes: 1 << 20, batchBytes: 0 });
     stream.write({ acks: 0, batches: [batch(1, frame('a')), batch(2, frame('b', 'c'))] });
     stream.write({ acks: 0, batches: [batch(3, frame('d'))] });
     const found = await results(next, 3);

@@ -9,9 +9,11 @@ import {
   type Fate,
   PartitionQueue,
   type Settlement,
+  type Settler,
 } from '../../../../client/producer/partition-queue.ts';
 import { checkFrame } from '../../../../wire/batch/frame.ts';
 import { decodeBatch } from '../../../../wire/records/batch.ts';
+import { recordBytes } from '../../../../wire/records/record-set.ts';
 import { bytes, text } from '../records.ts';
 
 const DELIVERY_TIMEOUT_MS = 5_000;
@@ -66,6 +68,52 @@ describe('PartitionQueue.take()', () => {
     append(queue, 'a');
     expect(queue.take(0, 599)).toBeUndefined();
     expect(queue.take(0, 600)).toBeDefined();
+  });
+});
+
+describe('PartitionQueue.take() of a batch that is too large now', () => {
+  /** Three records in one batch, and who waits for the second. */
+  function filled(): { readonly queue: PartitionQueue; readonly settler: Settler } {
+    const queue = newQueue();
+    const settler = { resolve: () => undefined, reject: () => undefined };
+    for (const value of ['a', 'b', 'c']) {
+      const record = { value: bytes(value.repeat(100)), timestampMs: 1 };
+      queue.append(record, recordBytes(record), value, value === 'b' ? settler : undefined, 0);
+    }
+    return { queue, settler };
+  }
+
+  it('cuts it, and sends all of it in order', () => {
+    const { queue, settler } = filled();
+    const taken: Batch[] = [];
+    for (let batch = queue.take(0, 1e9, 250); batch !== undefined; batch = queue.take(0, 1e9, 250))
+      taken.push(batch);
+    expect(taken.map(({ contexts }) => contexts)).toEqual([['a', 'b'], ['c']]);
+    expect(taken.map(({ settlers }) => settlers)).toEqual([[undefined, settler], []]);
+    expect(sequences(taken)).toEqual(['1:0', '1:2']);
+    for (const batch of taken)
+      expect(batch.bytes).toBe(batch.records.reduce((sum, each) => sum + recordBytes(each), 0));
+    expect(queue.take(0, 1e9, 1)).toBeUndefined();
+  });
+
+  it('sends one record at least', () => {
+    const { queue } = filled();
+    expect(queue.take(0, 1e9, 1)?.contexts).toEqual(['a']);
+    expect(queue.take(0, 1e9, 1e9)?.contexts).toEqual(['b', 'c']);
+  });
+
+  it('leaves alone what has a number, and what travels together', () => {
+    const { queue } = filled();
+    const whole = queue.take(0, 1e9)!;
+    queue.rewind(0);
+    expect(queue.take(0, 1e9, 1)).toBe(whole);
+    queue.onResult(whole, 2, { kind: 'delivered', baseOffset: 0 }, 0);
+    const records = ['d', 'e'].map((value) => ({
+      value: bytes(value.repeat(100)),
+      ...{ timestampMs: 1, context: value },
+    }));
+    queue.appendTogether(records, 240, undefined, { offset: 3, leaderEpoch: 1 }, 0);
+    expect(queue.take(0, 1e9, 1)?.contexts).toEqual(['d', 'e']);
   });
 });
 
