@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly before?: string;
   /** Of the cluster's clients; default: no TLS. */
   readonly credentials?: ChannelCredentials;
+  /** Of clients that {@link TestCluster.connect} makes, where they are not an administrator's. */
+  readonly programs?: ChannelCredentials;
   /** The cluster's id; default: a new one. */
   readonly clusterId?: string;
   /** Where a broker keeps its data; default: below the cluster's temporary folder. */
@@ -75,6 +77,7 @@ export class TestCluster {
   readonly admin: Admin;
   /** Brokers that are not expected to run: not started yet, or gone for good. */
   readonly #absent = new Set<number>();
+  readonly #programs: ChannelCredentials | undefined;
   readonly #lastSeen = new Map<number, Broker>();
   readonly #voters: number;
   #topics = 0;
@@ -82,6 +85,7 @@ export class TestCluster {
   private constructor(options: ClusterOptions, firstPort: number) {
     this.clusterId = options.clusterId ?? randomUUID();
     this.credentials = options.credentials;
+    this.#programs = options.programs ?? options.credentials;
     const ids = Array.from({ length: options.brokers ?? 3 }, (_, index) => index + 1);
     const hostOf = options.hostOf ?? (() => '127.0.0.1');
     const internal = (id: number): string => `${hostOf(id)}:${firstPort + 2 * ids.length + id - 1}`;
@@ -118,7 +122,7 @@ export class TestCluster {
     const initially = options.initially ?? ids.length;
     for (const id of ids.slice(initially)) this.#absent.add(id);
     this.#voters = options.voters ?? initially;
-    this.client = this.connect();
+    this.client = this.#connect(options.credentials);
     this.admin = this.client.admin();
   }
 
@@ -159,8 +163,7 @@ export class TestCluster {
 
   /** A client with connections of its own. */
   connect(): Tidemark {
-    const { servers, credentials } = this;
-    return connect({ servers, ...(credentials === undefined ? {} : { credentials }) });
+    return this.#connect(this.#programs);
   }
 
   /** Ends all processes and removes their data. Safe to call at any time, more than once. */
@@ -401,6 +404,11 @@ export class TestCluster {
   /** The end of every broker's log. */
   logs(lines?: number): string {
     return this.brokers.map((broker) => broker.logTail(lines)).join('\n');
+  }
+
+  #connect(credentials: ChannelCredentials | undefined): Tidemark {
+    const { servers } = this;
+    return connect({ servers, ...(credentials === undefined ? {} : { credentials }) });
   }
 
   async #bootstrap(): Promise<void> {
