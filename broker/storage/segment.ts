@@ -15,6 +15,7 @@ import { scanFrames } from './frame-scan.ts';
 import type { FrameVisitor, ReadAt, ScanStop } from './frame-scan.ts';
 import { readTimeSummary, SparseIndex } from './sparse-index.ts';
 import type { IndexEntry, IndexSummary } from './sparse-index.ts';
+import { Turns } from './turns.ts';
 import type { Volume } from './volume.ts';
 
 /** Digits of a segment's name: every safe integer fits, and names sort as numbers do. */
@@ -68,6 +69,7 @@ export class Segment {
   /** Bytes of the log that the index files cover; infinite where they are no whole pair. */
   #indexedBytesSaved = 0;
   #writer: number | null = null;
+  readonly #saves = new Turns();
 
   constructor(file: SegmentFile) {
     this.#volume = file.volume;
@@ -177,7 +179,12 @@ export class Segment {
    * Writes the index files when they lack at least `entriesMin` entries. Unsynced: they are hints,
    * so where the volume is full they are left as they are.
    */
-  async saveIndex(entriesMin: number): Promise<void> {
+  saveIndex(entriesMin: number): Promise<void> {
+    // A flush and the beginning of another segment may both ask, and the files have one draft.
+    return this.#saves.take(() => this.#saveIndex(entriesMin));
+  }
+
+  async #saveIndex(entriesMin: number): Promise<void> {
     const index = this.#index;
     if (index === null || index.entryCount - this.#indexEntriesSaved < entriesMin) return;
     const { offsets, times } = index.encode();
