@@ -5,6 +5,7 @@
  */
 import { cpus, totalmem } from 'node:os';
 import type { Acks } from '../client/index.ts';
+import { measureCompaction } from './compact.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
 import { fairShares, PLACES, type Shares } from './fair-shares.ts';
 import { measureOperator } from './operator.ts';
@@ -296,9 +297,23 @@ async function operator(): Promise<void> {
   }
 }
 
-const MEASURES = { start, append, latency, gap, bounded, fair, modes, operator };
+/** One pass over a log of a million keys, with no cluster around. */
+async function compact(): Promise<void> {
+  const cost = await measureCompaction();
+  const { records, bytesBefore, bytesAfter, seconds, peakMegabytes, loopMsMax } = cost;
+  const what = `compaction of ${records.toLocaleString('en')} records of 100 bytes, 1,000,000 keys:`;
+  row(`${what} bytes before`, [bytesBefore / 1e6], 'MB');
+  row(`${what} bytes after`, [bytesAfter / 1e6], 'MB');
+  row(`${what} time`, [seconds], 's', 1);
+  row(`${what} of the log`, [bytesBefore / 1e6 / seconds], 'MB/s', 1);
+  row(`${what} memory above idle, at its peak`, [peakMegabytes], 'MB');
+  row(`${what} longest stop of the loop`, [loopMsMax], 'ms');
+  row(`${what} the same order again`, [cost.againMs], 'ms', 2);
+}
+
+const MEASURES = { start, append, latency, gap, bounded, fair, modes, operator, compact };
 /** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
-const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator');
+const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator' && name !== 'compact');
 
 async function main(): Promise<void> {
   const asked = process.argv.slice(2);

@@ -108,7 +108,8 @@ export class SegmentComparison {
 
   #compare(header: BatchHeader, old: Uint8Array, fresh: Uint8Array): string | null {
     if (this.#options.access.isSame(old, fresh)) {
-      const mayStay = this.#options.survivors.fateOf(header) === 'as-is' || !this.#isThinnable(old);
+      const mayStay =
+        this.#options.survivors.fateOf(header) === 'as-is' || !this.#canBeThinned(old);
       return mayStay ? null : `the batch at offset ${header.baseOffset} was left as it was`;
     }
     const found = this.#check(fresh, 0);
@@ -122,7 +123,7 @@ export class SegmentComparison {
       : `the batch at offset ${header.baseOffset} differs: ${difference}`;
   }
 
-  #isThinnable(old: Uint8Array): boolean {
+  #canBeThinned(old: Uint8Array): boolean {
     const { access, survivors, target } = this.#options;
     try {
       access.thin(old, (offset) => !survivors.isDead(offset), target);

@@ -1,141 +1,124 @@
-/** Of what compaction takes from a log. */
+/** Of `broker/compaction` and `broker/storage/compaction`: what may go, and when it goes. */
 import type { Mutation } from './types.ts';
 
+const PASS = 'broker/storage/compaction/log-compaction.ts';
+const SURVIVORS = 'broker/compaction/survivors.ts';
+const SIMULATED = { level: 'sim', file: 'test/sim/storage/compaction.test.ts' } as const;
+const JOB = { level: 'unit', file: 'test/unit/broker/compaction/job.test.ts' } as const;
+const FILES = { level: 'unit', file: 'test/unit/broker/storage/compaction.test.ts' } as const;
 const RULE = 'docs/rules.md#compaction';
-const SIMULATOR = {
-  level: 'sim',
-  file: 'test/sim/replication/replication.test.ts',
-  title: 'the last value of each key',
-} as const;
-const CORE = { level: 'unit', file: 'test/unit/broker/replication/compaction.test.ts' } as const;
-const COMPACTIONS = 'broker/replication/compactions.ts';
-const LEADER = 'broker/replication/leader.ts';
-const LOG = 'broker/replication/log.ts';
 
 export const COMPACTION: readonly Mutation[] = [
   {
-    id: 'compacted-before-commit',
+    id: 'compaction-swapped-before-sync',
     rule: RULE,
-    what: 'a replica carries out what is ordered and not committed (K5)',
-    edits: [
-      {
-        file: COMPACTIONS,
-        find: 'if (baseOffset >= highWaterMark) break;',
-        replace: '',
-      },
-    ],
-    // X is committed in any case, so what goes is right; only the logs differ for a while.
-    caughtBy: [CORE],
+    what: 'a rewritten segment takes the name before its bytes are synced',
+    edits: [{ file: PASS, find: '      await writer.sync();\n', replace: '' }],
+    caughtBy: [{ ...SIMULATED, title: 'page cache lost' }],
   },
   {
-    id: 'compacted-before-sync',
+    id: 'compaction-not-journalled',
     rule: RULE,
-    what: 'a replica drops a value for the sake of one that it has not synced (K3)',
-    edits: [
-      {
-        file: COMPACTIONS,
-        find: 'if (baseOffset < syncedOffset && !isAtLeast',
-        replace: 'if (!isAtLeast',
-      },
+    what: 'records go by an order that the journal does not hold',
+    edits: [{ file: PASS, find: '        await context.checkpoint.sync();\n', replace: '' }],
+    caughtBy: [
+      { ...SIMULATED, title: 'page cache kept' },
+      { ...FILES, title: 'journals' },
     ],
-    caughtBy: [CORE, SIMULATOR],
   },
   {
-    id: 'compacted-further-than-synced',
+    id: 'compaction-newest-first',
     rule: RULE,
-    what: 'a leader orders more than min members have synced (K3)',
+    what: 'what masks a record goes before it',
     edits: [
       {
-        file: COMPACTIONS,
-        find: 'Math.min(ground.wanted, ground.highWaterMark, ground.syncedEnd),',
-        replace: 'Math.min(ground.wanted, ground.highWaterMark),',
+        file: PASS,
+        find: '      for (const segment of this.#segments())\n        await this.#unlessGone(segment, () => this.#rewrite(segment));\n',
+        replace:
+          '      for (const segment of this.#segments().toReversed())\n        await this.#unlessGone(segment, () => this.#rewrite(segment));\n',
       },
     ],
-    caughtBy: [CORE],
+    caughtBy: [
+      { ...SIMULATED, title: 'page cache kept' },
+      { ...FILES, title: 'journals' },
+    ],
   },
   {
-    id: 'tombstones-gone-for-who-lags',
+    id: 'compaction-above-synced',
     rule: RULE,
-    what: 'a leader drops tombstones that a member of S has not been sent (K4)',
+    what: 'a replica compacts what it has not synced',
     edits: [
       {
-        file: COMPACTIONS,
-        find: '    before.agingTo <= acknowledgedEnd &&\n',
-        replace: '',
+        file: PASS,
+        find: '    if (upTo > marks.syncedOffset)\n',
+        replace: '    if (upTo > this.#log.layout.endOffset)\n',
       },
     ],
-    caughtBy: [CORE],
+    caughtBy: [{ ...FILES, title: 'refuses an order' }],
   },
   {
-    id: 'tombstones-gone-too-soon',
+    id: 'compaction-tombstone-too-soon',
     rule: RULE,
-    what: 'a leader drops tombstones at once (K4)',
+    what: 'a tombstone at D goes',
     edits: [
       {
-        file: COMPACTIONS,
-        find: 'wallMs - before.agingSinceMs >= tombstonesKeptMs;',
-        replace: 'wallMs >= 0;',
+        file: SURVIVORS,
+        find: 'if (isTombstone && offset < order.tombstonesBelow)',
+        replace: 'if (isTombstone && offset <= order.tombstonesBelow)',
       },
     ],
-    caughtBy: [CORE],
+    caughtBy: [JOB, SIMULATED],
   },
   {
-    id: 'served-without-tombstones',
+    id: 'compaction-beyond-x',
     rule: RULE,
-    what: 'a log that lacks tombstones is sent what follows (K6)',
+    what: 'a record at X masks others',
     edits: [
       {
-        file: LEADER,
-        find: 'return isCut || (lastEpoch > 0 && this.#isBelowFloor(position));',
-        replace: 'return isCut || lastEpoch < 0;',
+        file: SURVIVORS,
+        find: 'if (key === undefined || offset >= order.upTo) return;',
+        replace: 'if (key === undefined || offset > order.upTo) return;',
       },
     ],
-    caughtBy: [CORE, SIMULATOR],
+    caughtBy: [JOB],
   },
   {
-    id: 'sent-on-without-tombstones',
-    rule: RULE,
-    what: 'a follower that was matched is sent on when tombstones go (K6)',
+    id: 'compaction-producers-forgotten',
+    rule: 'rule 20',
+    what: 'batches that a producer may repeat go with their headers',
     edits: [
       {
-        file: LEADER,
-        find: 'if (!this.#log.compactIfDue()) return;',
-        replace: 'this.#log.compactIfDue();\n    if (this.#nowMs >= 0) return;',
+        file: SURVIVORS,
+        find: "if (!this.#producers.isKept(baseOffset)) return 'gone';",
+        replace: "if (this.#producers.isKept(baseOffset)) return 'gone';",
       },
     ],
-    caughtBy: [CORE],
+    caughtBy: [JOB],
   },
   {
-    id: 'copied-while-tombstones-go',
+    id: 'compaction-not-read-back',
     rule: RULE,
-    what: 'a copy begins while tombstones go from the log that is copied (K6)',
+    what: 'a batch that lost a record too many passes the comparison',
     edits: [
       {
-        file: LEADER,
-        find: 'progress.awaitsReset = !compactions.isAtFloor;',
-        replace: 'progress.awaitsReset = false;',
+        file: 'broker/compaction/segment-comparison.ts',
+        find: 'const difference = access.difference(old, fresh, (offset) => !survivors.isDead(offset));',
+        replace: 'const difference = access.difference(old, old, () => true);',
       },
     ],
-    caughtBy: [CORE],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/compaction/segment-comparison.test.ts' }],
   },
   {
-    id: 'gutted-log-is-evidence',
+    id: 'gap-served-whole',
     rule: RULE,
-    what: 'a log that ends below what it was compacted to stays as it is (K7)',
+    what: 'a follower inside a gap is served a frame that does not follow on its log',
     edits: [
       {
-        file: LOG,
-        find: 'if (endOffset >= this.compactions.begun.upTo) return false;',
-        replace: 'if (endOffset >= 0) return false;',
+        file: 'broker/storage/log-reads.ts',
+        find: 'if (first === undefined || frameBaseOffset(first, 0) >= fromOffset) return read;',
+        replace: 'if (first === undefined || frameBaseOffset(first, 0) >= 0) return read;',
       },
     ],
-    caughtBy: [CORE],
-  },
-  {
-    id: 'synced-said-of-a-cut-log',
-    rule: RULE,
-    what: 'a flush that ends beside a cut vouches for offsets that are given anew',
-    edits: [{ file: LOG, find: 'if (this.#shrinkId > 0) return;', replace: '' }],
-    caughtBy: [CORE],
+    caughtBy: [{ ...FILES, title: 'cut one' }],
   },
 ];

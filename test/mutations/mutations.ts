@@ -1,6 +1,8 @@
 /** Every mutation. `docs/proof.md` shows this table. */
 import { ACCESS } from './access.ts';
 import { APPEND_IF } from './append-if.ts';
+import { COMPACTION } from './compaction.ts';
+import { COMPACTION_ORDERS } from './compaction-orders.ts';
 import { GROUPS } from './groups.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
@@ -10,7 +12,6 @@ import { REPLICATION } from './replication.ts';
 import { RUNTIME } from './runtime.ts';
 import { STORAGE } from './storage.ts';
 import { TRIMS } from './trims.ts';
-import { COMPACTION } from './compaction.ts';
 import type { Mutation } from './types.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -18,9 +19,10 @@ export const MUTATIONS: readonly Mutation[] = [
   ...PARTITIONS,
   ...APPEND_IF,
   ...TRIMS,
-  ...COMPACTION,
+  ...COMPACTION_ORDERS,
   ...METADATA,
   ...STORAGE,
+  ...COMPACTION,
   ...RUNTIME,
   ...RAFT,
   ...OPERATOR,

@@ -92,8 +92,10 @@ export class LogCompaction {
       if (!isDone()) await this.#pass(order);
       return outcome({ isComplete: isDone() });
     } catch (error) {
-      // Whatever went wrong in a log that takes no more changes: it was not the log that was asked.
-      if (error instanceof GivenWay || this.#log.refusal() !== null) return outcome({});
+      const { failure: broken } = this.#log.context.volume;
+      // Whatever goes wrong in a log that is being closed went wrong with it.
+      const isOver = this.#log.refusal() !== null && broken === null;
+      if (error instanceof GivenWay || isOver) return outcome({});
       const failure = storageError(`compact ${name}`, error);
       if (isShortage(failure)) return outcome(this.#waiting(failure));
       if (failure.code === 'STORAGE_FAILED') onFailure(failure);
@@ -174,6 +176,8 @@ class Pass {
   readonly #work: CompactionWork;
   readonly #pacer: Pacer;
   readonly #cuts: number;
+  /** Segments that are not in the log any more because this pass has put others in their place. */
+  readonly #replaced = new Set<Segment>();
 
   constructor(
     log: LogToCompact,
@@ -238,7 +242,7 @@ class Pass {
       await work();
     } catch (error) {
       this.#checkWay();
-      if (isThere()) throw this.#judged(error, segment);
+      if (isThere() || this.#replaced.has(segment)) throw this.#judged(error, segment);
     }
   }
 
@@ -368,6 +372,7 @@ class Pass {
   /** From here on reads find the new file. */
   #replace(segment: Segment, fresh: Segment): void {
     const { context, layout, reads, tail } = this.#log;
+    this.#replaced.add(segment);
     context.volume.dropReader(segment.path);
     layout.segments = layout.segments.map((each) => (each === segment ? fresh : each));
     layout.version += 1;
