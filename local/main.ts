@@ -8,8 +8,6 @@ import { dirname, join } from 'node:path';
 import { connect, type ConnectOptions } from '../client/index.ts';
 import { look } from '../client/cli/look.ts';
 import { hasColour, painted } from '../client/cli/output.ts';
-import { looksAt } from '../client/cli/page/looks.ts';
-import { pageFolder, PageServer } from '../client/cli/page/server.ts';
 import type { Tidemark } from '../client/index.ts';
 import { EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { votersWanted } from '../base/voters-wanted.ts';
@@ -18,6 +16,7 @@ import { socketOf, takeFolder } from './folder.ts';
 import { formCluster, readCluster } from './formation.ts';
 import { LOCAL_HELP, PORT_DEFAULT, readLocalOptions } from './options.ts';
 import type { LocalOptions } from './options.ts';
+import { servePage } from './page.ts';
 import { portFaults } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { BrokerSpec } from './processes.ts';
@@ -136,7 +135,12 @@ async function main(): Promise<void> {
   }
   greet(options, specs, certificates);
   const tidemark = connect(how);
-  await showPage(options.pagePort, tidemark);
+  const { servers } = how;
+  const caFile = certificates?.caFile ?? null;
+  // The cluster is there without its page: what hinders that is told, and no more.
+  const page = await servePage({ ...options, servers, caFile }, tidemark, processes);
+  if (page !== null && 'url' in page) pageHint = `open ${page.url}`;
+  if (page !== null) note('url' in page ? pageHint : `no page: ${page.fault} (--page-port)`);
   await watch(processes, tidemark);
 }
 
@@ -210,19 +214,6 @@ function greet(
   if (exports.length === 0) return;
   hint = `export ${exports.join(' ')}`;
   console.log(hint);
-}
-
-/** The cluster is there without its page: what hinders that is told, and no more. */
-async function showPage(port: number, tidemark: Tidemark): Promise<void> {
-  const folder = pageFolder();
-  if (port === 0 || folder === null) return;
-  try {
-    const url = await new PageServer(folder, looksAt(tidemark.admin())).listen(port);
-    pageHint = `open ${url}`;
-    note(pageHint);
-  } catch (error) {
-    note(`no page: ${reasonOf(error)} (--page-port)`);
-  }
 }
 
 async function lookAt(processes: Processes, tidemark: Tidemark): Promise<Look> {

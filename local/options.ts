@@ -35,6 +35,8 @@ export interface LocalOptions {
 const BROKERS_MAX = 15;
 /** Where the `tidemark` command looks by itself. */
 export const PORT_DEFAULT = 9_641;
+/** Where it looks for the launcher. */
+export const DATA_DEFAULT = '.tidemark';
 /** These are so far above the port of the same broker. */
 const INTERNAL_PORT_STEP = 50;
 const HTTP_PORT_STEP = 100;
@@ -54,7 +56,7 @@ ${[
     'brokers N',
     `brokers on this machine, each in a rack of its own (default 3, at most ${BROKERS_MAX})`,
   ],
-  ['data DIR', 'folder of all data; it survives a restart (default .tidemark)'],
+  ['data DIR', `folder of all data; it survives a restart (default ${DATA_DEFAULT})`],
   ['port P', `broker i listens on 127.0.0.1, port P + i - 1 (default ${PORT_DEFAULT})`],
   [
     'internal-port P',
@@ -133,7 +135,7 @@ export function readLocalOptions(argv: readonly string[]): LocalOptions {
     internalPort,
     httpPort,
     pagePort,
-    dataDir: resolve(given.values.get('data') ?? '.tidemark'),
+    dataDir: resolve(given.values.get('data') ?? DATA_DEFAULT),
     isHelp: given.switches.has('help'),
     isSecure: given.switches.has('secure'),
     votersMax: Number(asTold ?? fallback),

@@ -12,6 +12,10 @@ export interface Snapshot {
   readonly sentence: string;
   /** Null where nobody answered. */
   readonly cluster: ClusterSeen | null;
+  /** The brokers' processes, where the page is that of `npm start`; else null. */
+  readonly processes: readonly ProcessSeen[] | null;
+  /** The LogCluster, where the page was told to read it; else null. */
+  readonly logCluster: LogClusterSeen | null;
 }
 
 /** What a broker that answered said. */
@@ -35,6 +39,16 @@ export interface BrokerSeen {
   readonly state: BrokerState;
   readonly voter: boolean;
   readonly brokerEpoch: number;
+  /** Null where it does not tell. */
+  readonly appends: AppendsSeen | null;
+}
+
+/** How long appends took at a broker since its start, as DescribeBroker counts them. */
+export interface AppendsSeen {
+  /** Upper ends of the classes, ascending. */
+  readonly boundsUs: readonly number[];
+  /** Batches of each class, and last of what took longer than all bounds. */
+  readonly counts: readonly number[];
 }
 
 /** As `tidemark cluster health` names them. */
@@ -88,4 +102,106 @@ export interface MoveSeen {
   readonly etaMs: number | null;
   /** Why it does not come nearer; empty: it does, or nobody knows. */
   readonly stalled: string;
+}
+
+/** The process of a broker on this machine. */
+export interface ProcessSeen {
+  readonly brokerId: number;
+  readonly state: 'running' | 'paused' | 'stopping' | 'down';
+  readonly pid: number | null;
+}
+
+/** What Kubernetes says of a LogCluster. */
+export interface LogClusterSeen {
+  readonly name: string;
+  readonly namespace: string;
+  /** Why it cannot be read; empty: it was. */
+  readonly fault: string;
+  readonly conditions: readonly ConditionSeen[];
+  /** What the operator does now, and what that waits for; empty: nothing. */
+  readonly step: string;
+  readonly waitingFor: string;
+  /** What the cluster survives as it stands; empty: nobody said. */
+  readonly durability: string;
+}
+
+/** A condition of a LogCluster. */
+export interface ConditionSeen {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+/** What a page may do, as whom, and how a command reaches the same cluster. */
+export interface About {
+  /** Names this page to its server: shown with every action, told to no other site. */
+  readonly visit: string;
+  /** Whose rights it has, as a clause: `it has the rights of your token`. */
+  readonly as: string;
+  readonly allow: Allowed;
+  /** `host:port,...` */
+  readonly servers: string;
+  /** A command finds these servers by itself. */
+  readonly isDefault: boolean;
+  /** Files; empty: none. */
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string } | null;
+  /** A token is shown to brokers; of a file where it is one's, else empty. */
+  readonly token: { readonly file: string } | null;
+  /** Of `npm start`; empty: the one that `tidemark local` takes by itself. */
+  readonly dataDir: string;
+}
+
+/** What a page may do besides looking at metadata. */
+export interface Allowed {
+  /** Show records. */
+  readonly read: boolean;
+  readonly append: boolean;
+  /** Kill, pause, stop and start brokers. */
+  readonly processes: boolean;
+}
+
+/** What a person does to a broker's process. */
+export type ProcessDeed = 'kill' | 'pause' | 'stop' | 'start';
+
+/** What a page asks for. */
+export type Action =
+  | {
+      readonly kind: 'append';
+      readonly topic: string;
+      readonly partition: number;
+      /** Null: none. */
+      readonly key: string | null;
+      readonly value: string;
+    }
+  | { readonly kind: 'process'; readonly brokerId: number; readonly deed: ProcessDeed };
+
+/** What became of it, in words. */
+export interface ActionAnswer {
+  readonly ok: boolean;
+  readonly message: string;
+}
+
+/** The newest committed records of a partition. */
+export interface TailSeen {
+  /** In order of offsets. */
+  readonly records: readonly RecordSeen[];
+  /** Where the next look begins. */
+  readonly next: number;
+  /** Offsets between `from` and the first record shown, which were passed over. */
+  readonly skipped: number;
+}
+
+/** One record; text is UTF-8, cut. */
+export interface RecordSeen {
+  readonly offset: number;
+  readonly timestampMs: number;
+  /** Null: none. */
+  readonly key: string | null;
+  /** Null: a tombstone. */
+  readonly value: string | null;
+  readonly valueBytes: number;
+  readonly headers: number;
 }

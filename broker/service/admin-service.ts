@@ -42,6 +42,7 @@ import {
 import { explainCalls } from './explain.ts';
 import { placementCalls } from './placement-calls.ts';
 import { askQuorum } from './quorum-call.ts';
+import type { Traffic } from './traffic.ts';
 import { trimCalls } from './trims.ts';
 
 /** Copies of a partition when the caller states none. */
@@ -53,6 +54,7 @@ export interface AdminServiceParts {
   readonly cluster: Cluster;
   /** Of the build, for DescribeBroker. */
   readonly version: string;
+  readonly traffic: Pick<Traffic, 'appendTimes'>;
   /** For topic ids. */
   readonly newUuid: () => string;
   readonly report: ReportDefect;
@@ -62,6 +64,7 @@ export interface AdminServiceParts {
 export function adminService({
   cluster,
   version,
+  traffic,
   newUuid,
   report,
 }: AdminServiceParts): AdminServiceServer {
@@ -74,7 +77,7 @@ export function adminService({
     describeCluster: unaryHandler(() => describeCluster(broker), report),
     describeBroker: unaryHandler(({ brokerId = broker.brokerId }, call) => {
       if (cluster.isSelf(brokerIdField('broker_id', brokerId)))
-        return describeSelf(broker, version);
+        return describeSelf(broker, version, traffic.appendTimes());
       return cluster.forward(
         brokerId,
         AdminServiceService.describeBroker,

@@ -27,6 +27,7 @@ import type {
 } from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { BrokerApi, OptionReport, ReplicaReport } from '../runtime/api.ts';
+import type { AppendCounts } from '../telemetry/append-times.ts';
 import type { CrossedLoss } from '../runtime/partitions/crossed-losses.ts';
 import { settingsToMessage } from '../messages/settings.ts';
 import { restartClassToMessage, topicConfigToMessage } from '../messages/topics.ts';
@@ -93,8 +94,12 @@ const CLOCK_DOUBTS = {
   settling: 'clock not yet good for long enough',
 } as const satisfies Record<ClockDoubt, string>;
 
-/** This broker's own state. */
-export function describeSelf(broker: BrokerApi, version: string): DescribeBrokerResponse {
+/** This broker's own state. @param times where the caller shows how long appends take */
+export function describeSelf(
+  broker: BrokerApi,
+  version: string,
+  times?: AppendCounts,
+): DescribeBrokerResponse {
   const report = broker.report();
   return {
     brokerId: broker.brokerId,
@@ -118,6 +123,10 @@ export function describeSelf(broker: BrokerApi, version: string): DescribeBroker
       source: OPTION_SOURCES[source],
       live: isLive,
     })),
+    appendTimes:
+      times === undefined
+        ? undefined
+        : { boundsUs: [...times.boundsUs], counts: [...times.counts] },
   };
 }
 

@@ -49,7 +49,7 @@ export function publicServices({
     },
     admin: {
       definition: AdminServiceService,
-      handlers: adminService({ cluster, version, newUuid, report }),
+      handlers: adminService({ cluster, version, traffic, newUuid, report }),
     },
     groups: {
       definition: GroupServiceService,

@@ -5,6 +5,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
+import { type AppendCounts, AppendTimes } from './append-times.ts';
 import type {
   BrokerSample,
   BrokerSource,
@@ -193,6 +194,7 @@ export class Metrics {
     ['listener'],
   );
   readonly #topics = new TopicMetrics(this.#registry);
+  readonly #appendTimes = new AppendTimes();
   #epochs = new Map<string, ReplicaSample['status']>();
 
   /**
@@ -221,9 +223,16 @@ export class Metrics {
   appended(bytes: number, durationMs: number, code: string | null, topicId: string | null): void {
     this.#appendSeconds.observe(durationMs / 1000);
     this.#appendBatches.inc({ code: code ?? 'OK' });
+    // What was refused at once says nothing of how long an append takes.
     if (code !== null) return;
+    this.#appendTimes.observe(durationMs);
     this.#appendBytes.inc(bytes);
     if (topicId !== null) this.#topics.appended(topicId, bytes);
+  }
+
+  /** For DescribeBroker. */
+  appendTimes(): AppendCounts {
+    return this.#appendTimes.report();
   }
 
   /** Frames left for a consumer. */

@@ -3,6 +3,7 @@
  */
 import { connect, type Tidemark } from '../index.ts';
 import { Patience } from './patience.ts';
+import type { Reach } from './page/about.ts';
 import { Output, type OutputFormat, type Surroundings } from './output.ts';
 import { chooseServers } from './servers.ts';
 import { readTls } from './tls.ts';
@@ -30,6 +31,10 @@ export interface Context {
   readonly connect: () => Tidemark;
   /** The same to these servers alone. */
   readonly connectTo: (servers: string) => Tidemark;
+  /** The same with this token instead of any other, which its caller closes. */
+  readonly connectAs: (token: string) => Tidemark;
+  /** How the cluster is reached. */
+  readonly reach: Reach;
 }
 
 /** {@link withCluster}, telling what is waited for; `heard` is called whenever something came. */
@@ -54,9 +59,10 @@ export async function withCluster<T>(
   around: Surroundings,
   body: (cluster: Tidemark, context: Context) => Promise<T>,
 ): Promise<T> {
-  const { server: servers, tls, tokenFile } = await chooseServers(options, around);
-  const token = await chooseToken(options, around, tokenFile, tls !== undefined);
-  const secure = { ...(await readTls(tls)), ...token };
+  const { server: servers, source, tls, tokenFile } = await chooseServers(options, around);
+  const { file, ...token } = await chooseToken(options, around, tokenFile, tls !== undefined);
+  const trusted = await readTls(tls);
+  const secure = { ...trusted, ...token };
   const opened: Tidemark[] = [];
   const connectTo = (to: string): Tidemark => {
     const cluster = connect({ servers: to, ...secure });
@@ -71,6 +77,8 @@ export async function withCluster<T>(
       servers,
       connect: open,
       connectTo,
+      connectAs: (other) => connect({ servers, ...trusted, token: other }),
+      reach: { servers, isDefault: source === 'default', tls, tokenFile: file },
     });
   } finally {
     for (const cluster of opened) await cluster.close();

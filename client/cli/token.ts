@@ -13,6 +13,11 @@ export interface TokenOptions {
   readonly tokenFile?: string;
 }
 
+/** What the library is given, and its file; an empty one: it is of no file. */
+export interface ChosenToken extends Pick<ConnectOptions, 'token'> {
+  readonly file?: string;
+}
+
 /**
  * What the library is given: --token, --token-file, TIDEMARK_TOKEN, TIDEMARK_TOKEN_FILE, the file
  * of the profile, the file of a pod; else none. A file is read again when the token in it ends.
@@ -23,11 +28,11 @@ export async function chooseToken(
   { env }: Pick<Surroundings, 'env'>,
   ofProfile: string | undefined,
   isTls: boolean,
-): Promise<Pick<ConnectOptions, 'token'>> {
-  if (token !== undefined) return { token };
+): Promise<ChosenToken> {
+  if (token !== undefined) return { token, file: '' };
   if (tokenFile !== undefined) return ofFile(tokenFile);
   const ofEnv = env['TIDEMARK_TOKEN'] ?? '';
-  if (ofEnv !== '') return { token: ofEnv };
+  if (ofEnv !== '') return { token: ofEnv, file: '' };
   const fileOfEnv = env['TIDEMARK_TOKEN_FILE'] ?? '';
   if (fileOfEnv !== '') return ofFile(fileOfEnv);
   if (ofProfile !== undefined) return ofFile(ofProfile);
@@ -40,11 +45,11 @@ export async function chooseToken(
   return isThere ? ofFile(TOKEN_FILE_OF_POD) : {};
 }
 
-async function ofFile(file: string): Promise<Pick<ConnectOptions, 'token'>> {
+async function ofFile(file: string): Promise<ChosenToken> {
   try {
     await readFile(file);
   } catch (error) {
     throw new CliError('INVALID_ARGUMENT', `Cannot read the token: ${reasonOf(error)}`);
   }
-  return { token: () => readFile(file, 'utf8') };
+  return { token: () => readFile(file, 'utf8'), file };
 }

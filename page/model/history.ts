@@ -23,6 +23,11 @@ export interface Point {
    * none: from the first snapshot that showed it, so at least so long.
    */
   readonly waitMs: number;
+  /**
+   * 99th percentile of the time that appends took which were answered since the snapshot before:
+   * the upper end of its class. Null where none was, or nobody knows.
+   */
+  readonly p99Ms: number | null;
 }
 
 /** What is remembered. */
@@ -58,7 +63,10 @@ export function remember(before: History, now: Snapshot): History {
   const perSecond = isKnown ? (gained * 1_000) / elapsedMs : null;
   const marks = before.last === null ? [] : changesBetween(before.last, now);
   return {
-    points: [...before.points, { atMs: now.atMs, perSecond, waitMs }].slice(-POINTS_MAX),
+    points: [
+      ...before.points,
+      { atMs: now.atMs, perSecond, waitMs, p99Ms: p99Between(before.last, now) },
+    ].slice(-POINTS_MAX),
     marks: [...before.marks, ...marks].slice(-MARKS_MAX),
     last: now,
     progress,
@@ -91,6 +99,46 @@ function progressOf(
   for (const { waitsSinceMs } of progress.values())
     waitMs = Math.max(waitMs, atMs - (waitsSinceMs ?? atMs));
   return { progress, gained, waitMs };
+}
+
+/** Of the batches that all brokers answered between two snapshots, in milliseconds. */
+function p99Between(before: Snapshot | null, now: Snapshot): number | null {
+  const then = new Map(before?.cluster?.brokers.map((broker) => [broker.brokerId, broker]));
+  const [first] = now.cluster?.brokers.flatMap(({ appends }) => appends ?? []) ?? [];
+  if (before?.cluster == null || first === undefined) return null;
+  const { boundsUs } = first;
+  const gained = boundsUs.map(() => 0);
+  let slower = 0;
+  for (const { brokerId, appends } of now.cluster?.brokers ?? []) {
+    // Brokers of another build may count otherwise.
+    if (appends === null || appends.boundsUs.join() !== boundsUs.join()) continue;
+    const old = then.get(brokerId)?.appends;
+    // Of a broker that started since, all are new.
+    const isSame =
+      old != null && appends.counts.every((count, at) => count >= (old.counts[at] ?? 0));
+    for (const [at, count] of appends.counts.entries()) {
+      const gain = count - (isSame ? (old.counts[at] ?? 0) : 0);
+      if (at < boundsUs.length) gained[at] = (gained[at] ?? 0) + gain;
+      else slower += gain;
+    }
+  }
+  return percentile(boundsUs, gained, slower, 0.99);
+}
+
+function percentile(
+  boundsUs: readonly number[],
+  counts: readonly number[],
+  slower: number,
+  share: number,
+): number | null {
+  const all = counts.reduce((sum, count) => sum + count, slower);
+  if (all === 0) return null;
+  let seen = 0;
+  const at = counts.findIndex((count) => {
+    seen += count;
+    return seen >= all * share;
+  });
+  return (boundsUs[at] ?? boundsUs.at(-1) ?? 0) / 1_000;
 }
 
 /** What the leader says of its own log; null where there is none, or it is silent. */

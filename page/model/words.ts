@@ -33,6 +33,13 @@ export function rateText(perSecond: number | null): string {
   return perSecond > 0 && perSecond < 1 ? '<1' : Math.round(perSecond).toLocaleString('en');
 }
 
+/** `2.8 ms`, `45 ms`, `1.4 s`: classes of times are no more exact. */
+export function latencyText(durationMs: number | null): string {
+  if (durationMs === null) return '–';
+  if (durationMs >= SECOND_MS) return `${(durationMs / SECOND_MS).toFixed(1)} s`;
+  return `${durationMs < 10 ? durationMs.toFixed(1) : Math.round(durationMs)} ms`;
+}
+
 /** `2 s`, `3 min`. */
 export function durationText(durationMs: number): string {
   const seconds = Math.round(durationMs / SECOND_MS);

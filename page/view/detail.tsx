@@ -1,8 +1,13 @@
 /** The replicas of the chosen partition as bars against its high-water mark. */
+import { useContext } from 'preact/hooks';
 import type { Bars } from '../model/bars.ts';
 import { SIGNS } from '../model/tiles.ts';
+import { copiesOfWhy } from '../model/copies.ts';
 import type { PartitionSeen } from '../snapshot.ts';
+import { CopyButton } from './copy.tsx';
 import { className } from './racks.tsx';
+import { Records } from './records.tsx';
+import { ToolsContext } from './tools.ts';
 
 interface DetailProps {
   readonly partition: PartitionSeen;
@@ -12,6 +17,7 @@ interface DetailProps {
 
 export function Detail({ partition, bars, close }: DetailProps) {
   const { topic, partition: number, leaderEpoch, syncSet, minInSync, faults } = partition;
+  const tools = useContext(ToolsContext);
   const name = `${topic}/${number}`;
   const committed = bars.committed === null ? 'unknown' : String(bars.committed);
   return (
@@ -47,9 +53,16 @@ export function Detail({ partition, bars, close }: DetailProps) {
         ))}
       </ol>
       <p class="hint">
-        Bars show the newest records; the line is the high-water mark. More:{' '}
-        <code>npx tidemark why {name}</code>
+        Bars show the newest records; the line is the high-water mark. Why it is led so:{' '}
+        <code>npx tidemark why {name}</code>{' '}
+        {tools !== null && (
+          <CopyButton
+            title={`Why ${name} is led as it is`}
+            copies={() => copiesOfWhy(tools.reached, topic, number)}
+          />
+        )}
       </p>
+      <Records topic={topic} partition={number} />
     </section>
   );
 }

@@ -3,20 +3,27 @@ import { Component } from 'preact';
 import type { BrokerCard, RackColumn, ReplicaState, Tile } from '../model/tiles.ts';
 import { SIGNS } from '../model/tiles.ts';
 import { counted } from '../model/words.ts';
+import type { ClusterSeen, ProcessSeen } from '../snapshot.ts';
+import { Deeds } from './deeds.tsx';
+import { useFlights } from './flying.ts';
 
 /** With more tiles on a broker than this, a tile is its sign alone: its name is in its label. */
 const NAMED_MAX = 60;
 
 interface RacksProps {
+  readonly cluster: ClusterSeen;
   readonly columns: readonly RackColumn[];
+  /** Null: not of this machine. */
+  readonly processes: readonly ProcessSeen[] | null;
   /** Key of the chosen partition. */
   readonly chosen: string | null;
   readonly choose: (key: string) => void;
 }
 
-export function Racks({ columns, chosen, choose }: RacksProps) {
+export function Racks({ cluster, columns, processes, chosen, choose }: RacksProps) {
+  const place = useFlights(cluster);
   return (
-    <div class="racks">
+    <div class="racks" ref={place}>
       {columns.map(({ rack, cards }) => (
         <section
           key={rack}
@@ -25,7 +32,13 @@ export function Racks({ columns, chosen, choose }: RacksProps) {
         >
           <h2>{rack === '' ? 'no rack' : rack}</h2>
           {cards.map((card) => (
-            <Card key={card.broker.brokerId} card={card} chosen={chosen} choose={choose} />
+            <Card
+              key={card.broker.brokerId}
+              card={card}
+              process={processes?.find((one) => one.brokerId === card.broker.brokerId) ?? null}
+              chosen={chosen}
+              choose={choose}
+            />
           ))}
         </section>
       ))}
@@ -35,10 +48,12 @@ export function Racks({ columns, chosen, choose }: RacksProps) {
 
 function Card({
   card: { broker, isController, leads, tiles },
+  process,
   chosen,
   choose,
 }: {
   readonly card: BrokerCard;
+  readonly process: ProcessSeen | null;
   readonly chosen: string | null;
   readonly choose: (key: string) => void;
 }) {
@@ -75,6 +90,7 @@ function Card({
           />
         ))}
       </div>
+      {process !== null && <Deeds process={process} />}
     </article>
   );
 }
@@ -110,6 +126,7 @@ class TileButton extends Component<TileProps> {
         title={label}
         tabIndex={isFirst ? 0 : -1}
         data-name={name}
+        data-key={key}
         onClick={() => choose(key)}
       >
         <span class="sign" aria-hidden="true">

@@ -9,7 +9,7 @@ import { PageServer } from '../../client/cli/page/server.ts';
 import type { Snapshot } from '../../page/snapshot.ts';
 import { bundlePage } from '../../scripts/build.mjs';
 import { ROOT } from '../cluster/harness/child.ts';
-import { clusterSeen, partitionSeen } from '../unit/page/fixture.ts';
+import { clusterSeen, fakeUser, partitionSeen, snapshot } from '../unit/page/fixture.ts';
 import { chromiumPath, launch, NO_CHROMIUM, open } from './browser.ts';
 
 const PARTITIONS = 2_000;
@@ -22,7 +22,7 @@ function snapshotNumber(count: number): Snapshot {
     return partitionSeen({ partition, leader, leaderEpoch: count });
   });
   const cluster = clusterSeen({ clusterId: `number ${count}`, partitions });
-  return { atMs: count * 1_000, level: 'ok', sentence: 'safe to lose one broker', cluster };
+  return snapshot(count * 1_000, cluster);
 }
 
 /** Frames until so many snapshots were drawn: the longest, and half of them. */
@@ -51,10 +51,13 @@ describe('the page of two thousand partitions', () => {
     if (executablePath === undefined) return;
     bundlePage(esbuild, ROOT, folder);
     let count = 0;
-    server = new PageServer(join(folder, 'page'), () => {
-      count += 1;
-      return Promise.resolve(snapshotNumber(count));
-    });
+    server = new PageServer(
+      join(folder, 'page'),
+      fakeUser(() => {
+        count += 1;
+        return Promise.resolve(snapshotNumber(count));
+      }),
+    );
     url = await server.listen(0);
     browser = await launch(executablePath);
   });

@@ -1,6 +1,6 @@
 /** What the page is told: one look at a cluster as JSON. Pure. */
 import type { ReplicaStatus } from '../../../proto/gen/tidemark/v1/admin.ts';
-import type { PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
+import type { ClusterSeen, PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
 import { hostPort } from '../../../base/host-port.ts';
 import { brokerHealth, healthOf, partitionFaults, refusalOf } from '../health.ts';
 import type { ClusterLook } from '../look.ts';
@@ -13,9 +13,22 @@ export interface TimedLook {
   readonly atMs: number;
 }
 
+/** What is told beside the cluster itself. */
+export type Beside = Pick<Snapshot, 'processes' | 'logCluster'>;
+
+const NOTHING_BESIDE: Beside = { processes: null, logCluster: null };
+
 /** @param before an earlier look, for the rates of moves */
-export function snapshotOf({ look, atMs }: TimedLook, before?: TimedLook): Snapshot {
-  const { level, sentence } = healthOf(look);
+export function snapshotOf(
+  now: TimedLook,
+  before?: TimedLook,
+  beside: Beside = NOTHING_BESIDE,
+): Snapshot {
+  const { level, sentence } = healthOf(now.look);
+  return { atMs: now.atMs, level, sentence, cluster: clusterOf(now, before), ...beside };
+}
+
+function clusterOf({ look, atMs }: TimedLook, before?: TimedLook): ClusterSeen {
   const { cluster, topics } = look;
   const replicas = replicasByBroker(look);
   const limit = cluster.settings?.moveBytesPerSecond ?? -1;
@@ -24,51 +37,51 @@ export function snapshotOf({ look, atMs }: TimedLook, before?: TimedLook): Snaps
       ? undefined
       : { look: before.look, elapsedMs: atMs - before.atMs };
   return {
-    atMs,
-    level,
-    sentence,
-    cluster: {
-      clusterId: cluster.clusterId,
-      controller: cluster.controller ?? null,
-      answeredBy: cluster.answeredBy,
-      brokers: cluster.brokers.map((broker) => ({
-        brokerId: broker.brokerId,
-        address: hostPort(broker.host, broker.port),
-        rack: broker.rack,
-        state: brokerHealth(look, broker),
-        voter: broker.voter,
-        brokerEpoch: broker.brokerEpoch,
-      })),
-      partitions: topics.flatMap((topic) =>
-        topic.partitions.map(
-          (partition): PartitionSeen => ({
-            topic: topic.name,
-            topicId: topic.topicId,
-            partition: partition.partition,
-            leader: partition.leader ?? null,
-            leaderEpoch: partition.leaderEpoch,
-            minInSync: topic.config.minInSyncReplicas ?? 1,
-            syncSet: partition.syncSet,
-            suspects: partition.suspects,
-            refusal: refusalOf(look, topic, partition) ?? '',
-            faults: partitionFaults(look, topic, partition),
-            replicas: partition.replicas.map((brokerId) => ({
-              brokerId,
-              adding: partition.adding.includes(brokerId),
-              log: logOf(replicas.get(brokerId)?.get(`${topic.topicId}/${partition.partition}`)),
-            })),
-          }),
-        ),
+    clusterId: cluster.clusterId,
+    controller: cluster.controller ?? null,
+    answeredBy: cluster.answeredBy,
+    brokers: cluster.brokers.map((broker) => ({
+      brokerId: broker.brokerId,
+      address: hostPort(broker.host, broker.port),
+      rack: broker.rack,
+      state: brokerHealth(look, broker),
+      voter: broker.voter,
+      brokerEpoch: broker.brokerEpoch,
+      appends: look.reports.get(broker.brokerId)?.appendTimes ?? null,
+    })),
+    partitions: topics.flatMap((topic) =>
+      topic.partitions.map(
+        (partition): PartitionSeen => ({
+          topic: topic.name,
+          topicId: topic.topicId,
+          partition: partition.partition,
+          leader: partition.leader ?? null,
+          leaderEpoch: partition.leaderEpoch,
+          minInSync: topic.config.minInSyncReplicas ?? 1,
+          syncSet: partition.syncSet,
+          suspects: partition.suspects,
+          refusal: refusalOf(look, topic, partition) ?? '',
+          faults: partitionFaults(look, topic, partition),
+          replicas: partition.replicas.map((brokerId) => ({
+            brokerId,
+            adding: partition.adding.includes(brokerId),
+            log: logOf(replicas.get(brokerId)?.get(`${topic.topicId}/${partition.partition}`)),
+          })),
+        }),
       ),
-      moves: movesUnderWay(look, limit, earlier).map(moveOf),
-      losses: cluster.losses.map(lossSentence),
-    },
+    ),
+    moves: movesUnderWay(look, limit, earlier).map(moveOf),
+    losses: cluster.losses.map(lossSentence),
   };
 }
 
 /** Where nobody answers. */
-export function unreachable(atMs: number, reason: string): Snapshot {
-  return { atMs, level: 'failing', sentence: reason, cluster: null };
+export function unreachable(
+  atMs: number,
+  reason: string,
+  beside: Beside = NOTHING_BESIDE,
+): Snapshot {
+  return { atMs, level: 'failing', sentence: reason, cluster: null, ...beside };
 }
 
 function replicasByBroker({ reports }: ClusterLook): Map<number, Map<string, ReplicaStatus>> {

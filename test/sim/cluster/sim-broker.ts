@@ -30,7 +30,11 @@ const INTERNAL_PORT = 9643;
 /** A process that ended comes back after this, as its supervisor would bring it. */
 const RESTART_MS_MIN = 200;
 const RESTART_MS_MAX = 2_000;
-const NO_TRAFFIC = { appended: () => undefined, fetched: () => undefined };
+const NO_TRAFFIC = {
+  appended: () => undefined,
+  appendTimes: () => ({ boundsUs: [], counts: [] }),
+  fetched: () => undefined,
+};
 
 export function hostName(brokerId: number): string {
   return `b${brokerId}`;

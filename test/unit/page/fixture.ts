@@ -1,5 +1,15 @@
 /** Snapshots for tests of the page. */
-import type { BrokerSeen, ClusterSeen, PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
+import type { PageUser } from '../../../client/cli/page/visit.ts';
+import type {
+  About,
+  BrokerSeen,
+  ClusterSeen,
+  PartitionSeen,
+  Snapshot,
+} from '../../../page/snapshot.ts';
+
+/** A page that shows the cluster alone. */
+export const BESIDE = { processes: null, logCluster: null };
 
 /** A partition on brokers 1, 2 and 3, led by 1. */
 export function partitionSeen(change: Partial<PartitionSeen> = {}): PartitionSeen {
@@ -43,6 +53,7 @@ export function clusterSeen(
       state: states[brokerId] ?? 'up',
       voter: true,
       brokerEpoch: brokerId,
+      appends: null,
     })),
     partitions: [partitionSeen()],
     moves: [],
@@ -53,5 +64,28 @@ export function clusterSeen(
 
 /** A look at a cluster. */
 export function snapshot(atMs: number, cluster: ClusterSeen | null = clusterSeen()): Snapshot {
-  return { atMs, level: 'ok', sentence: 'safe to lose one broker', cluster };
+  return { atMs, level: 'ok', sentence: 'safe to lose one broker', cluster, ...BESIDE };
+}
+
+/** A page that only looks, at a cluster of `npm start`. */
+export const ABOUT: Omit<About, 'visit'> = {
+  as: 'it shows brokers neither token nor certificate',
+  allow: { read: false, append: false, processes: false },
+  servers: '127.0.0.1:9641',
+  isDefault: true,
+  tls: null,
+  token: null,
+  dataDir: '',
+};
+
+/** A user of the page's server who looks by `look`. */
+export function fakeUser(look: () => Promise<Snapshot>, change: Partial<PageUser> = {}): PageUser {
+  return {
+    about: ABOUT,
+    look,
+    tail: () => Promise.resolve({ records: [], next: 0, skipped: 0 }),
+    carryOut: () => Promise.resolve('done'),
+    close: () => Promise.resolve(),
+    ...change,
+  };
 }

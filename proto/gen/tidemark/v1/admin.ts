@@ -17,6 +17,7 @@ import {
   RevokeAccessRequest,
   RevokeAccessResponse,
 } from "./access.ts";
+import { AppendTimes } from "./append_times.ts";
 import {
   DescribeSpreadRequest,
   DescribeSpreadResponse,
@@ -282,6 +283,8 @@ export interface DescribeBrokerResponse {
   metadataFault: string;
   /** Why it takes no records for want of space on its data volume, in words; empty while it does. */
   diskFault: string;
+  /** How long appends took since its start; absent from builds before this field. */
+  appendTimes?: AppendTimes | undefined;
 }
 
 /** Request of DescribeQuorum. */
@@ -1610,6 +1613,7 @@ function createBaseDescribeBrokerResponse(): DescribeBrokerResponse {
     timeRetentionReason: "",
     metadataFault: "",
     diskFault: "",
+    appendTimes: undefined,
   };
 }
 
@@ -1662,6 +1666,9 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
     }
     if (message.diskFault !== "") {
       writer.uint32(130).string(message.diskFault);
+    }
+    if (message.appendTimes !== undefined) {
+      AppendTimes.encode(message.appendTimes, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -1805,6 +1812,14 @@ export const DescribeBrokerResponse: MessageFns<DescribeBrokerResponse> = {
             }
 
             message.diskFault = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.appendTimes = AppendTimes.decode(reader, reader.uint32());
             continue;
           }
         }

@@ -273,6 +273,9 @@ export class FakeBroker implements BrokerApi {
   }
 
   appended(): void {}
+  appendTimes() {
+    return { boundsUs: [], counts: [] };
+  }
   fetched(): void {}
 
   log(partition: number): FakeLog {

@@ -13,6 +13,39 @@ function pointsOf(...snapshots: readonly Snapshot[]) {
   return snapshots.reduce(remember, NO_HISTORY).points;
 }
 
+/** Brokers whose appends were counted so. */
+function counting(atMs: number, ...counts: readonly (readonly number[] | null)[]): Snapshot {
+  const { brokers, ...rest } = clusterSeen();
+  const counted = brokers.map((broker, at) => ({
+    ...broker,
+    appends: counts[at] == null ? null : { boundsUs: [1_000, 4_000, 9_000], counts: counts[at] },
+  }));
+  return snapshot(atMs, { ...rest, brokers: counted });
+}
+
+describe('the 99th percentile of appends', () => {
+  it('is that of all brokers between two snapshots', () => {
+    const points = pointsOf(
+      counting(0, [10, 0, 0, 0], [0, 5, 0, 0]),
+      counting(1_000, [108, 0, 0, 0], [0, 6, 1, 0]),
+      counting(2_000, [208, 0, 0, 0], [0, 6, 1, 0]),
+      counting(3_000, [208, 0, 0, 0], [0, 6, 1, 1]),
+    );
+    expect(points.map(({ p99Ms }) => p99Ms)).toEqual([null, 4, 1, 9]);
+  });
+
+  it('is not known where nothing was appended, nor where nobody counts', () => {
+    const quiet = pointsOf(counting(0, [3, 0, 0, 0]), counting(1_000, [3, 0, 0, 0]));
+    expect(quiet.at(-1)?.p99Ms).toBeNull();
+    expect(pointsOf(counting(0, null), counting(1_000, null)).at(-1)?.p99Ms).toBeNull();
+  });
+
+  it('takes what a broker counts after its start as new', () => {
+    const points = pointsOf(counting(0, [900, 0, 0, 0]), counting(1_000, [0, 0, 2, 0]));
+    expect(points.at(-1)?.p99Ms).toBe(9);
+  });
+});
+
 describe('remember()', () => {
   it('makes rates of what two snapshots tell', () => {
     expect(pointsOf(at(0, 10, 10), at(2_000, 50, 50)).map(({ perSecond }) => perSecond)).toEqual([

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PageServer } from '../../../../../client/cli/page/server.ts';
 import { unreachable } from '../../../../../client/cli/page/snapshot.ts';
+import { fakeUser } from '../../../page/fixture.ts';
 
 describe('the server of the page', () => {
   let folder = '';
@@ -18,12 +19,15 @@ describe('the server of the page', () => {
       writeFileSync(join(folder, name), name);
     looks = 0;
     gate = undefined;
-    server = new PageServer(folder, async () => {
-      looks += 1;
-      const atMs = looks;
-      await gate;
-      return unreachable(atMs, 'nobody answers');
-    });
+    server = new PageServer(
+      folder,
+      fakeUser(async () => {
+        looks += 1;
+        const atMs = looks;
+        await gate;
+        return unreachable(atMs, 'nobody answers');
+      }),
+    );
     url = await server.listen(0);
   });
   afterEach(async () => {
@@ -65,7 +69,7 @@ describe('the server of the page', () => {
 
   it.for([
     { name: 'a path that there is not', path: '/../package.json', options: {}, status: 404 },
-    { name: 'another method', path: '/', options: { method: 'POST' }, status: 405 },
+    { name: 'another method', path: '/', options: { method: 'PUT' }, status: 405 },
     {
       name: 'a name of another site',
       path: '/',
