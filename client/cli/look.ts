@@ -2,6 +2,7 @@
 import type { DescribeBrokerResponse } from '../../proto/gen/tidemark/v1/admin.ts';
 import type { ClusterDescription } from '../admin-types.ts';
 import type { Admin } from '../index.ts';
+import { reportOf } from './exit.ts';
 import type { HealthLook } from './health.ts';
 
 /** What was found. */
@@ -12,12 +13,16 @@ export interface ClusterLook extends HealthLook {
 /** Longer than a broker takes to find out that it cannot reach another. */
 const PATIENCE_MS = 5_000;
 
+/** Of a broker that is well and does not answer this caller. */
+const REFUSALS: readonly string[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
+
 /** Colours of health. */
 export const HEALTH_COLOURS = { ok: 'green', degraded: 'yellow', failing: 'red' } as const;
 
 /**
- * Asks once. Rejects where no broker answers; one that says nothing of itself within `patienceMs`
- * is taken for silent. `answered` is called once there is metadata, before brokers are asked.
+ * Asks once. Rejects where no broker answers, or where the caller may not ask; a broker that says
+ * nothing of itself within `patienceMs` is taken for silent. `answered` is called once there is
+ * metadata, before brokers are asked.
  */
 export async function look(
   admin: Admin,
@@ -35,7 +40,10 @@ export async function look(
     live.map(({ brokerId }) => admin.describeBroker(brokerId, { signal })),
   );
   const reports = new Map<number, DescribeBrokerResponse>();
-  for (const answer of answers)
+  for (const answer of answers) {
     if (answer.status === 'fulfilled') reports.set(answer.value.brokerId, answer.value);
+    // Who may not ask must not take the brokers for silent.
+    else if (REFUSALS.includes(reportOf(answer.reason).code)) throw answer.reason;
+  }
   return { cluster, brokers, controller, losses, topics, reports };
 }

@@ -69,7 +69,7 @@ const TOO_MUCH = 'too much is under way';
 
 /** Where it listens, and who it takes for its own. */
 export interface PageOptions {
-  /** Address of this machine. */
+  /** Address of this machine; `*`: all of them. */
   readonly host?: string;
   /** Names beside those of this machine by which browsers reach it, in lower case. */
   readonly names?: ReadonlySet<string>;
@@ -117,11 +117,12 @@ export class PageServer {
   listen(port: number): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host: this.#host, port }, () => {
+      // Without a host Node listens on all addresses, those of IPv6 too where there are any.
+      this.#server.listen(this.#host === '*' ? { port } : { host: this.#host, port }, () => {
         this.#server.off('error', reject);
         const address = this.#server.address();
         const taken = typeof address === 'object' && address !== null ? address.port : port;
-        const isAny = ['0.0.0.0', '::'].includes(this.#host);
+        const isAny = ['*', '0.0.0.0', '::'].includes(this.#host);
         const name = isAny ? PAGE_HOST : this.#host;
         this.#url = `http://${isIPv6(name) ? `[${name}]` : name}:${taken}/`;
         resolve(this.#url);

@@ -32,7 +32,12 @@ export function addPage(program: Command, around: Surroundings): void {
       parseCount(0, PORT_MAX),
       PORT_DEFAULT,
     )
-    .option('--listen <address>', 'address of this machine to listen on', parseAddress, '127.0.0.1')
+    .option(
+      '--listen <address>',
+      'address of this machine to listen on; *: all of them',
+      parseAddress,
+      '127.0.0.1',
+    )
     .option(
       '--host <name>',
       'another name by which browsers reach it, beside those of this machine; repeatable',
@@ -55,14 +60,15 @@ export function addPage(program: Command, around: Surroundings): void {
     'page',
     'page --server orders-0.orders:9641 --port 8080',
     'page --allow append',
-    'page --tls-ca ca.crt --ask-token --listen 0.0.0.0 --host tidemark.example',
+    "page --tls-ca ca.crt --ask-token --listen '*' --host tidemark.example",
   ).action(async (options: PageOptions) =>
     (await import('../commands/page.ts')).page(options, around),
   );
 }
 
 function parseAddress(text: string): string {
-  if (isIP(text) === 0) throw new InvalidArgumentError('must be an IP address.');
+  if (text !== '*' && isIP(text) === 0)
+    throw new InvalidArgumentError('must be an IP address or *.');
   return text;
 }
 
