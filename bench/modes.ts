@@ -7,7 +7,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, connect } from '../client/index.ts';
 import type { CommitMode } from '../client/admin-types.ts';
-import { type LocalCluster, median } from './local-cluster.ts';
+import { type LocalCluster } from './local-cluster.ts';
+import { median } from './median.ts';
 import { SteadyLoad, type Stretch } from './steady-load.ts';
 
 const RUNS = 5;
@@ -30,7 +31,7 @@ const LONG_PAUSE_MS = 5_000;
 const HOPELESS_TIMEOUT_MS = 2_000;
 const RESTORED_MS_MAX = 60_000;
 
-interface Shape {
+export interface Shape {
   readonly commitMode: CommitMode;
   readonly replicationFactor: 2 | 3;
   readonly minInSyncReplicas: 1 | 2;
@@ -48,7 +49,7 @@ interface Cast {
   readonly follower: number;
 }
 
-interface Scene {
+export interface Scene {
   readonly cluster: LocalCluster;
   readonly cast: Cast;
   readonly pids: ReadonlyMap<number, number>;
@@ -72,12 +73,12 @@ interface Situation {
   readonly recover?: (scene: Scene) => Promise<number>;
 }
 
-const IN_SYNC: Shape = {
+export const IN_SYNC: Shape = {
   commitMode: 'in-sync',
   replicationFactor: 3,
   minInSyncReplicas: 2,
 };
-const QUORUM: Shape = { ...IN_SYNC, commitMode: 'quorum' };
+export const QUORUM: Shape = { ...IN_SYNC, commitMode: 'quorum' };
 const TWO_MIN_ONE: Shape = { ...IN_SYNC, replicationFactor: 2, minInSyncReplicas: 1 };
 /** Commits as quorum mode would with two replicas: a majority of two is both. */
 const TWO_MIN_TWO: Shape = { ...IN_SYNC, replicationFactor: 2 };
@@ -208,7 +209,8 @@ async function measure(
   }
 }
 
-async function prepare(
+/** Makes a topic of which the three brokers have parts that differ. */
+export async function prepare(
   cluster: LocalCluster,
   admin: Admin,
   shape: Shape,

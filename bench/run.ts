@@ -9,7 +9,8 @@ import { measureCompaction } from './compact.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
 import { fairShares, PLACES, type Shares } from './fair-shares.ts';
 import { measureOperator } from './operator.ts';
-import { LocalCluster, median, sleep } from './local-cluster.ts';
+import { LocalCluster, sleep } from './local-cluster.ts';
+import { median } from './median.ts';
 import { commitModes } from './modes.ts';
 import { SteadyLoad, type Stretch } from './steady-load.ts';
 

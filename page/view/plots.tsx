@@ -140,7 +140,10 @@ function optionsOf(
     padding: [14, 14, 0, 0],
     scales: { y: { range: (_, __, max) => [0, Math.max(top, max * 1.1)] } },
     axes: [
-      { ...axis, font, size: 22, grid: { show: false }, values: (_, times) => times.map(timeText) },
+      {
+        ...{ ...axis, font, size: 22, space: 76, grid: { show: false } },
+        values: (_, times) => times.map(timeText),
+      },
       { ...axis, grid, font, size: 44, space: 28, values: (_, values) => values.map(shortText) },
     ],
     series: [

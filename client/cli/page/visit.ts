@@ -17,8 +17,11 @@ export interface PageUser {
   close(): Promise<void>;
 }
 
-/** Bytes that a watcher may leave unread before it is dropped; its page connects again. */
-const UNREAD_BYTES_MAX = 8_388_608;
+/**
+ * Snapshots in a row that are left out for a watcher who has not read the one before; then it is
+ * dropped, and its page connects again.
+ */
+const MISSED_MAX = 30;
 /** Between the end of one look and the next. */
 const INTERVAL_MS = 1_000;
 /** Tails and actions of one user at a time. */
@@ -28,7 +31,8 @@ export class Visit {
   readonly user: PageUser;
   /** Names it to the server. */
   readonly id: string;
-  readonly #watchers = new Set<ServerResponse>();
+  /** How many snapshots each has missed in a row. */
+  readonly #watchers = new Map<ServerResponse, number>();
   #timer: NodeJS.Timeout | undefined;
   #isLooking = false;
   #isClosed = false;
@@ -54,7 +58,7 @@ export class Visit {
 
   /** Tells everything from now on to a response whose head is written. */
   add(response: ServerResponse): void {
-    this.#watchers.add(response);
+    this.#watchers.set(response, 0);
     const leave = (): void => {
       this.#watchers.delete(response);
       this.#lastSeenMs = performance.now();
@@ -80,7 +84,7 @@ export class Visit {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    for (const watcher of this.#watchers) watcher.destroy();
+    for (const watcher of this.#watchers.keys()) watcher.destroy();
     await this.user.close();
   }
 
@@ -91,9 +95,12 @@ export class Visit {
     this.#isLooking = false;
     if (this.#isClosed) return;
     this.#event = `data: ${JSON.stringify(snapshot)}\n\n`;
-    for (const watcher of this.#watchers) {
-      if (watcher.writableLength > UNREAD_BYTES_MAX) watcher.destroy();
-      else watcher.write(this.#event);
+    for (const [watcher, missed] of this.#watchers) {
+      if (!watcher.writableNeedDrain) {
+        watcher.write(this.#event);
+        this.#watchers.set(watcher, 0);
+      } else if (missed < MISSED_MAX) this.#watchers.set(watcher, missed + 1);
+      else watcher.destroy();
     }
     this.#timer = setTimeout(() => {
       this.#event = '';
