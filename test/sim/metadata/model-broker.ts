@@ -71,13 +71,15 @@ export interface ModelProcess {
 }
 
 /** Rules of the model that a run may leave out, to show that the checks find it. */
-export type ModelFlaw =
-  | 'no-joint'
-  | 'no-barrier'
-  | 'ratchet-progress'
-  | 'no-seal'
-  | 'no-drain'
-  | 'none';
+export const MODEL_FLAWS = [
+  'no-joint',
+  'no-barrier',
+  'ratchet-progress',
+  'no-seal',
+  'no-drain',
+  'none',
+] as const;
+export type ModelFlaw = (typeof MODEL_FLAWS)[number];
 
 export interface ModelEvents {
   readonly onLead: (broker: ModelBroker, partition: number, epoch: number) => void;
@@ -511,4 +513,13 @@ function isCertified(
     progress.end >= mark &&
     progress.end > leading.start
   );
+}
+
+export function copyOf(disk: ModelDisk): ModelDisk {
+  return {
+    ...disk,
+    logs: disk.logs.map((log) => [...log]),
+    highWaterMarks: [...disk.highWaterMarks],
+    session: disk.session === null ? null : { ...disk.session },
+  };
 }

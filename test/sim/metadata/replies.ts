@@ -1,8 +1,22 @@
 /** Answers of the controller in the walk, and what the walk counts. */
 import { BrokerError } from '../../../base/errors.ts';
-import type { ControllerReply } from '../../../broker/metadata/controller-types.ts';
+import type {
+  ControllerReply,
+  ControllerRequest,
+} from '../../../broker/metadata/controller-types.ts';
 
 export type Reply = ControllerReply | BrokerError;
+
+/**
+ * Requests that a broker repeats by itself. What a person asks is not repeated: it does not name
+ * what it changes.
+ */
+export const REPEATED: ReadonlySet<ControllerRequest['kind']> = new Set([
+  'register',
+  'heartbeat',
+  'alter-sync-set',
+  'alter-sync-sets',
+]);
 
 /** What was answered for one of many changes. */
 export function ownReply(reply: Reply, at: number): Reply {

@@ -28,9 +28,9 @@ import type {
   TopicConfig,
 } from '../../../broker/metadata/types.ts';
 import { Checks } from './checks.ts';
-import { emptyDisk, ModelBroker } from './model-broker.ts';
+import { copyOf, emptyDisk, ModelBroker } from './model-broker.ts';
 import type { InFlight, ModelDisk, ModelFlaw } from './model-broker.ts';
-import { emptyStats, ownReply, type Reply } from './replies.ts';
+import { emptyStats, ownReply, REPEATED, type Reply } from './replies.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly flaw: ModelFlaw;
   /** Commit mode of the topic; `any` also changes it on the way. */
   readonly mode: 'in-sync' | 'quorum' | 'any';
+  /** Is called after each step, and with the records of each entry. Must change nothing. */
+  readonly look?: (world: World, records: readonly MetadataRecord[]) => void;
 }
 
 const PARTITIONS = 2;
@@ -46,16 +48,6 @@ const SESSION_MS = 3000;
 const MAIL_MAX = 12;
 const PROPOSALS_MAX = 4;
 const LATE_MAX = 20;
-/**
- * Requests that a broker repeats by itself. What a person asks is not repeated: it does not name
- * what it changes.
- */
-const REPEATED: ReadonlySet<ControllerRequest['kind']> = new Set([
-  'register',
-  'heartbeat',
-  'alter-sync-set',
-  'alter-sync-sets',
-]);
 
 export class World {
   readonly #options: WorldOptions;
@@ -128,9 +120,18 @@ export class World {
   run(): void {
     for (let step = 0; step < this.#options.steps; step += 1) {
       this.#act();
+      this.#options.look?.(this, []);
       this.#checks.afterStep(this.#committed, this.#brokers);
     }
     this.#heal();
+  }
+
+  get brokers(): readonly ModelBroker[] {
+    return this.#brokers;
+  }
+
+  get image(): MetadataImage {
+    return this.#committed;
   }
 
   get #committed(): MetadataImage {
@@ -206,6 +207,7 @@ export class World {
     });
     this.#checks.onEntry(this.#committed, image, next.records);
     this.#images.push(image);
+    this.#options.look?.(this, next.records);
     this.#count(next.records);
     for (const record of next.records)
       if (record.kind === 'broker-registered') this.#checks.onRegistered(record, this.#brokers);
@@ -733,17 +735,9 @@ export class World {
     }
     for (let round = 0; round < 250; round += 1) {
       this.#calmRound();
+      this.#options.look?.(this, []);
       this.#checks.afterStep(this.#committed, this.#brokers);
     }
     this.#checks.atEnd(this.#committed);
   }
-}
-
-function copyOf(disk: ModelDisk): ModelDisk {
-  return {
-    ...disk,
-    logs: disk.logs.map((log) => [...log]),
-    highWaterMarks: [...disk.highWaterMarks],
-    session: disk.session === null ? null : { ...disk.session },
-  };
 }

@@ -80,6 +80,8 @@ export interface Extras {
   readonly trims?: boolean;
   /** The leader has the log compacted again and again. */
   readonly compaction?: boolean;
+  /** Is called at each tick, and with each line of the trace. Must change nothing. */
+  readonly look?: (world: World, line: string | null) => void;
 }
 
 export class World {
@@ -91,6 +93,7 @@ export class World {
   readonly checkers = new Checkers();
   readonly #seed: number;
   readonly #trace: (line: string) => void;
+  readonly #look: (line: string | null) => void;
   readonly #settings: {
     min: number;
     mode: 'in-sync' | 'quorum';
@@ -154,10 +157,11 @@ export class World {
   constructor(
     seed: number,
     trace: (line: string) => void = () => {},
-    { racers = 0, trims = false, compaction = false }: Extras = {},
+    { racers = 0, trims = false, compaction = false, look }: Extras = {},
   ) {
     this.#seed = seed;
     this.#trace = trace;
+    this.#look = (line) => look?.(this, line);
     this.random = new Random(seed);
     const { random } = this;
     this.#hasTrims = trims;
@@ -244,6 +248,19 @@ export class World {
     this.#racers = Array.from({ length: racers }, () => new ModelRacer(racing));
   }
 
+  get brokers(): readonly ModelBroker[] {
+    return this.#brokers;
+  }
+
+  /** The partition as the controller has it. */
+  get row(): ModelController['state'] {
+    return this.#controller.state;
+  }
+
+  get settings(): string {
+    return `${this.brokerCount} brokers ${JSON.stringify(this.#settings)}`;
+  }
+
   /** Runs everything. Throws {@link Violation}, or whatever the core threw. */
   run(): Result {
     for (const broker of this.#brokers) this.#start(broker);
@@ -276,7 +293,7 @@ export class World {
     this.#checkLive();
     return {
       seed: this.#seed,
-      settings: `${this.brokerCount} brokers ${JSON.stringify(this.#settings)}`,
+      settings: this.settings,
       commits: this.checkers.commits,
       acknowledged: this.checkers.acknowledged,
       trimmed: this.checkers.trimmed,
@@ -336,6 +353,7 @@ export class World {
 
   #trace1(what: string): void {
     this.#trace(`${this.scheduler.nowMs} ${what}`);
+    this.#look(`${this.scheduler.nowMs} ${what}`);
   }
 
   #every(periodMs: number, run: () => void): void {
@@ -371,6 +389,7 @@ export class World {
     const mayElectUncleanly = this.#settings.unclean || !this.#isFaulty;
     if (mayElectUncleanly && nowMs - this.#leaderlessSinceMs > patienceMs)
       this.#controller.electUncleanly();
+    this.#look(null);
   }
 
   #fault(): void {
@@ -560,7 +579,11 @@ export class World {
   }
 
   #isCut(broker: ModelBroker): boolean {
-    return this.#cut[broker.id] === true;
+    return this.isCutOff(broker.id);
+  }
+
+  isCutOff(brokerId: number): boolean {
+    return this.#cut[brokerId] === true;
   }
 
   #heal(): void {
