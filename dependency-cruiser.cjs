@@ -104,6 +104,20 @@ module.exports = {
     only('broker-verify', '^broker/verify[.]ts$', ['^broker/storage/', BASE]),
     only('client-travels', '^client/', [BASE, SYSTEM_CLOCK, TRAVELS, RECORDS, SNAPSHOT]),
     only('page', '^page/', [BASE]),
+    only('site-plays-the-cores', '^site/', [
+      BASE,
+      BATCH,
+      ANY_CORE,
+      '^broker/runtime/partitions/assignment[.]ts$',
+      '^test/sim/(replication|metadata|raft)/',
+    ]),
+    {
+      name: 'not-to-site',
+      severity: 'error',
+      comment: 'The site plays what is there; only its tests, and transcripts, look at it',
+      from: { pathNot: '^(site|test)/' },
+      to: { path: '^site/' },
+    },
     only('records-travel', RECORDS, [TRAVELS, BASE]),
     only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
     only('generated-alone', GENERATED),
@@ -195,7 +209,8 @@ module.exports = {
       name: 'not-to-test-or-bench',
       severity: 'error',
       comment: 'Tests and benchmarks look at the product, never the other way round',
-      from: { pathNot: '^(test|bench)/' },
+      // The site runs the worlds of the simulators: the rule above says which.
+      from: { pathNot: '^(test|bench|site)/' },
       to: { path: '^(test|bench)/' },
     },
     {
@@ -209,7 +224,7 @@ module.exports = {
       name: 'no-development-package',
       severity: 'error',
       comment: 'The image holds production dependencies only',
-      from: { path: '^(base|wire|process|proto|broker|operator|client|page)/' },
+      from: { path: '^(base|wire|process|proto|broker|operator|client|page|site)/' },
       to: {
         dependencyTypes: ['npm-dev', 'npm-optional', 'npm-no-pkg'],
         dependencyTypesNot: ['type-only'],

@@ -51,6 +51,7 @@ const CHECKS = [
   { name: 'types', run: tool('tsc', '--project', 'tsconfig.json') },
   { name: 'types of the pure folders', run: tool('tsc', '--project', 'tsconfig.pure.json') },
   { name: 'types of the page', run: tool('tsc', '--project', 'page/tsconfig.json') },
+  { name: 'types of the site', run: tool('tsc', '--project', 'site/tsconfig.json') },
   {
     name: 'imports between folders',
     run: tool('depcruise', '--config', 'dependency-cruiser.cjs', ...SOURCE_FOLDERS),

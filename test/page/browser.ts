@@ -18,11 +18,12 @@ export function launch(executablePath: string): Promise<Browser> {
   return chromium.launch({ executablePath, args });
 }
 
-/** A page, and everything that it complained of. */
+/** A page, and everything that it complained of. It may ask for what is below `own`. */
 export async function open(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
+  own = url,
 ): Promise<{ readonly page: Page; readonly complaints: string[] }> {
   const page = await browser.newPage(options);
   const complaints: string[] = [];
@@ -31,7 +32,8 @@ export async function open(
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('request', (request) => {
-    if (!request.url().startsWith(url)) complaints.push(`asked for ${request.url()}`);
+    if (!request.url().startsWith(own) && !request.url().startsWith('data:'))
+      complaints.push(`asked for ${request.url()}`);
   });
   await page.goto(url);
   return { page, complaints };

@@ -1,6 +1,6 @@
 /**
- * Interprets transcripts over a group of cores. Nothing happens by itself: ticks, disk completions
- * and deliveries are commands.
+ * Carries out a script over a group of raft cores. Nothing happens by itself: ticks, disk
+ * completions and deliveries are commands.
  *
  *   group 1 2 3           voters, on fresh disks
  *   learner 4             a broker with an empty disk that knows everyone
@@ -20,7 +20,7 @@
  *   compact 1             the application's image as far as it is committed
  *   status / log 1
  */
-import { bootstrap, EMPTY_DURABLE, Raft } from '../../../broker/raft/raft.ts';
+import { bootstrap, EMPTY_DURABLE, Raft } from '../../broker/raft/raft.ts';
 import type {
   Entry,
   Envelope,
@@ -29,13 +29,19 @@ import type {
   RaftMessage,
   RaftOutput,
   RequestReply,
-} from '../../../broker/raft/types.ts';
-import { Disk } from '../../sim/raft/disk.ts';
+} from '../../broker/raft/types.ts';
+import { Disk } from '../../test/sim/raft/disk.ts';
+import type { BrokerSeen, Cell, Flight as FlightSeen, Line, LineKind, Panel } from './picture.ts';
+import type { Script } from './script.ts';
 
 interface Flight {
+  readonly key: number;
   readonly from: number;
   readonly envelope: Envelope;
 }
+
+/** A script without time is shown at this pace. */
+const STEP_MS = 20;
 
 class Member {
   readonly peer: Peer;
@@ -61,23 +67,96 @@ class Member {
 const SETTLE_ROUNDS_MAX = 40;
 const CAMPAIGN_TICKS_MAX = 300;
 
-export class Group {
+export class RaftScript implements Script {
+  onEvent: () => void = () => undefined;
   readonly #members = new Map<number, Member>();
   readonly #cut = new Set<number>();
   #flights: Flight[] = [];
   #nextId = 1;
   #lines: string[] = [];
+  #steps = 0;
+  #sent = 0;
+  /** Only who leads is told. */
+  #isBrief = false;
 
-  /** Runs one command line; returns what happened, a line each. */
-  run(command: string): string {
+  get nowMs(): number {
+    return this.#steps * STEP_MS;
+  }
+
+  takeLines(): Line[] {
+    const lines = this.#lines.map(
+      (text): Line => ({ kind: kindOf(text), atMs: null, text, rule: '' }),
+    );
     this.#lines = [];
+    return lines;
+  }
+
+  seen(): Panel[] {
+    const flights = this.#flights.map(({ key, from, envelope: { to, message } }): FlightSeen => {
+      const entry = message.kind === 'append' ? message.entries[0] : undefined;
+      return {
+        key,
+        kind:
+          entry !== undefined ? 'frames' : message.kind === 'append-accepted' ? 'position' : 'ask',
+        from,
+        to: to.brokerId,
+        text: `${from}->${to.brokerId} ${describeMessage(message)}`,
+        cell: entry === undefined ? null : cellOf(entry, true),
+      };
+    });
+    const brokers = [...this.#members.keys()].map((id) => this.#seen(id));
+    return [{ title: '', row: null, sent: null, brokers, flights, facts: [] }];
+  }
+
+  /** One command line. */
+  run(command: string): void {
     const [verb = '', ...words] = command.split(/\s+/);
     const numbers = words.map(Number);
     this.#execute(verb, words, numbers);
-    return this.#lines.length === 0 ? 'ok' : this.#lines.join('\n');
+    this.#look();
+  }
+
+  #look(): void {
+    this.#steps += 1;
+    this.onEvent();
+  }
+
+  #tell(text: string): void {
+    if (!this.#isBrief || text.includes(' is leader')) this.#lines.push(text);
+  }
+
+  #launch(from: number, envelope: Envelope): void {
+    this.#sent += 1;
+    this.#flights.push({ key: this.#sent, from, envelope });
+  }
+
+  #seen(id: number): BrokerSeen {
+    const { raft, disk, writes } = this.#member(id);
+    const status = raft?.status();
+    const { entries, snapshot, hardState } = disk.durable;
+    const start = (snapshot?.index ?? 0) + 1;
+    const coming = writes.flatMap((write) => (write.kind === 'append' ? write.entries : []));
+    const from = coming[0]?.index ?? Infinity;
+    const cells = [
+      ...entries.filter(({ index }) => index < from).map((entry) => cellOf(entry, true)),
+      ...coming.map((entry) => cellOf(entry, false)),
+    ];
+    return {
+      id,
+      state: raft === null ? 'down' : 'up',
+      role: status?.role ?? 'down',
+      epoch: status?.term ?? hardState.term,
+      standing: null,
+      isFenced: false,
+      isCut: this.#cut.has(id),
+      slowMs: 0,
+      note: snapshot === null ? '' : `snapshot at ${snapshot.index}`,
+      logs: [{ title: '', start, cells, mark: (status?.commitIndex ?? 0) + 1, synced: null }],
+    };
   }
 
   #execute(verb: string, words: readonly string[], numbers: readonly number[]): void {
+    if (this.#carry(verb, words, numbers)) return;
     const [first = 0, second = 0] = numbers;
     switch (verb) {
       case 'group':
@@ -103,21 +182,6 @@ export class Group {
         return;
       case 'persist':
         for (const id of this.#ids(words[0])) this.#persist(id);
-        return;
-      case 'deliver':
-        this.#deliver(words.length === 0 ? null : { from: first, to: second });
-        return;
-      case 'drop':
-        this.#take(words.length === 0 ? null : { from: first, to: second });
-        return;
-      case 'settle':
-        this.#settle();
-        return;
-      case 'cut':
-        this.#cut.add(first);
-        return;
-      case 'heal':
-        this.#cut.clear();
         return;
       case 'propose':
         this.#step(first, { kind: 'propose', id: this.#id(), data: words.slice(1).join(' ') });
@@ -152,13 +216,37 @@ export class Group {
         this.#member(first).start();
         return;
       case 'status':
-        for (const id of this.#members.keys()) this.#lines.push(this.#describe(id));
+        for (const id of this.#members.keys()) this.#tell(this.#describe(id));
         return;
       case 'log':
         this.#log(first);
         return;
       default:
         throw new Error(`unknown command ${verb}`);
+    }
+  }
+
+  /** @returns false: the command is not of the network */
+  #carry(verb: string, words: readonly string[], numbers: readonly number[]): boolean {
+    const [first = 0, second = 0] = numbers;
+    switch (verb) {
+      case 'deliver':
+        this.#deliver(words.length === 0 ? null : { from: first, to: second });
+        return true;
+      case 'drop':
+        this.#take(words.length === 0 ? null : { from: first, to: second });
+        return true;
+      case 'settle':
+        this.#settle();
+        return true;
+      case 'cut':
+        this.#cut.add(first);
+        return true;
+      case 'heal':
+        this.#cut.clear();
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -209,15 +297,16 @@ export class Group {
   }
 
   #elect(id: number): void {
+    this.#isBrief = true;
     this.#campaign(id);
     this.#settle();
-    this.#lines = this.#lines.filter((line) => line.includes(' is leader'));
+    this.#isBrief = false;
   }
 
   #crash(id: number): void {
     const member = this.#member(id);
     if (member.writes.length > 0)
-      this.#lines.push(`${id} loses ${member.writes.map((write) => write.kind).join(', ')}`);
+      this.#tell(`${id} loses ${member.writes.map((write) => write.kind).join(', ')}`);
     member.raft = null;
     member.writes = [];
     member.held = [];
@@ -234,20 +323,20 @@ export class Group {
     const output = this.#raft(id).step(input);
     member.writes.push(...output.writes);
     member.held.push(...output.sendAfter);
-    for (const envelope of output.send) this.#flights.push({ from: id, envelope });
-    for (const write of output.writes) this.#lines.push(`${id} writes ${describeWrite(write)}`);
+    for (const envelope of output.send) this.#launch(id, envelope);
+    for (const write of output.writes) this.#tell(`${id} writes ${describeWrite(write)}`);
     for (const { to, message } of output.send)
-      this.#lines.push(`${id} sends ${to.brokerId} ${describeMessage(message)}`);
+      this.#tell(`${id} sends ${to.brokerId} ${describeMessage(message)}`);
     for (const { envelope } of output.sendAfter)
-      this.#lines.push(`${id} holds ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
-    if (output.restore !== null) this.#lines.push(`${id} restores "${output.restore.data}"`);
+      this.#tell(`${id} holds ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
+    if (output.restore !== null) this.#tell(`${id} restores "${output.restore.data}"`);
     if (output.committed.length > 0)
-      this.#lines.push(`${id} commits ${output.committed.map(describeEntry).join(' ')}`);
-    for (const reply of output.proposals) this.#lines.push(`${id} answers ${describeReply(reply)}`);
-    for (const reply of output.reads)
-      this.#lines.push(`${id} answers read ${describeReply(reply)}`);
+      this.#tell(`${id} commits ${output.committed.map(describeEntry).join(' ')}`);
+    for (const reply of output.proposals) this.#tell(`${id} answers ${describeReply(reply)}`);
+    for (const reply of output.reads) this.#tell(`${id} answers read ${describeReply(reply)}`);
     const after = this.#summary(id);
-    if (after !== before) this.#lines.push(`${id} is ${after}`);
+    if (after !== before) this.#tell(`${id} is ${after}`);
+    if (input.kind !== 'tick' || output.writes.length + output.send.length > 0) this.#look();
   }
 
   #persist(id: number): void {
@@ -257,8 +346,8 @@ export class Group {
     for (const write of member.writes) member.disk.apply(write);
     member.writes = [];
     for (const { envelope } of member.held) {
-      this.#flights.push({ from: id, envelope });
-      this.#lines.push(`${id} sends ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
+      this.#launch(id, envelope);
+      this.#tell(`${id} sends ${envelope.to.brokerId} ${describeMessage(envelope.message)}`);
     }
     member.held = [];
     this.#step(id, { kind: 'persisted', writeId: last.id });
@@ -322,9 +411,21 @@ export class Group {
     const { lastIndex } = raft.status();
     for (let index = 1; index <= lastIndex; index += 1) {
       const entry = raft.entryAt(index);
-      if (entry !== null) this.#lines.push(describeEntry(entry));
+      if (entry !== null) this.#tell(describeEntry(entry));
     }
   }
+}
+
+function cellOf(entry: Entry, isWritten: boolean): Cell {
+  const { index, term, kind, data } = entry;
+  const isControl = kind !== 'data';
+  const text = isControl ? kind : data;
+  return { at: index, end: index + 1, epoch: term, isControl, text, isWritten };
+}
+
+function kindOf(text: string): LineKind {
+  if (/^\d+ answers/.test(text)) return 'answer';
+  return /^\d+ (commits|is leader|restores)/.test(text) ? 'decision' : 'step';
 }
 
 function describeEntry(entry: Entry): string {

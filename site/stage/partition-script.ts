@@ -1,19 +1,22 @@
 /**
- * Runs a transcript over the partition cores of a few brokers. A transcript is commands, `----`,
- * what the cores said, an empty line, and so on. Everything is explicit: `flow` carries writes,
- * positions and pushes between the brokers it names until all is quiet.
+ * Carries out a script over the partition cores of a few brokers, without a controller: what it
+ * would decide is said by the script. Everything is explicit: `flow` carries writes, positions and
+ * pushes between the brokers it names until all is quiet.
  */
-import { BrokerError } from '../../../base/errors.ts';
-import { Partition, type PartitionStatus } from '../../../broker/replication/partition.ts';
+import { BrokerError } from '../../base/errors.ts';
+import { Partition, type PartitionStatus } from '../../broker/replication/partition.ts';
 import type {
   AppendResult,
   Assignment,
   LogWrite,
   PartitionInput,
   PartitionOutput,
-} from '../../../broker/replication/types.ts';
-import type { BatchHeader } from '../../../wire/batch/frame.ts';
-import { endOf, ModelLog } from '../../sim/replication/model-log.ts';
+} from '../../broker/replication/types.ts';
+import type { BatchHeader } from '../../wire/batch/frame.ts';
+import { cellOf } from './batches.ts';
+import type { BrokerSeen, Flight, FlightKind, Line, LineKind, Panel } from './picture.ts';
+import type { Script } from './script.ts';
+import { endOf, ModelLog } from '../../test/sim/replication/model-log.ts';
 
 type Frames = Extract<PartitionInput, { kind: 'frames' }>;
 
@@ -24,29 +27,103 @@ interface Broker {
   partition: Partition;
   writes: { write: LogWrite; headers: readonly BatchHeader[] }[];
   /** Inputs on their way, by sender. */
-  inbox: { from: number; input: PartitionInput; line: string }[];
+  inbox: { from: number; input: PartitionInput; line: string; key: number }[];
 }
 
 type Args = ReadonlyMap<string, string>;
 
-export class Transcript {
+/** A script without time is shown at this pace. */
+const STEP_MS = 20;
+
+export class PartitionScript implements Script {
+  onEvent: () => void = () => undefined;
   readonly #brokers = new Map<number, Broker>();
   readonly #requests = new Map<number, BatchHeader>();
   readonly #fenced = new Set<number>();
   #lines: string[] = [];
   #nowMs = 0;
+  #steps = 0;
+  #sent = 0;
   #partitionEpoch = 0;
 
-  /** Output of one command line: `name positional... key=value...`. */
-  run(command: string): string[] {
+  get nowMs(): number {
+    return this.#steps * STEP_MS;
+  }
+
+  takeLines(): Line[] {
+    const lines = this.#lines.map(
+      (text): Line => ({ kind: kindOf(text), atMs: null, text, rule: '' }),
+    );
     this.#lines = [];
+    return lines;
+  }
+
+  seen(): Panel[] {
+    const brokers = [...this.#brokers.values()];
+    const flights = brokers.flatMap(({ id, inbox }) =>
+      inbox.map(({ from, input, line, key }) => this.#flight(from, id, { input, line, key })),
+    );
+    const panel = { title: '', row: null, sent: null, flights, facts: [] };
+    return [{ ...panel, brokers: brokers.map((broker) => this.#seen(broker)) }];
+  }
+
+  /** One command line: `name positional... key=value...`. */
+  run(command: string): void {
     const [name = '', ...words] = command.split(' ');
     const ids = words.filter((word) => !word.includes('=')).map(Number);
     const args: Args = new Map(
       words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]),
     );
     this.#dispatch(name, ids, args);
-    return this.#lines;
+    this.#look();
+  }
+
+  #look(): void {
+    this.#steps += 1;
+    this.onEvent();
+  }
+
+  #seen({ id, epoch, partition, disk, writes }: Broker): BrokerSeen {
+    const status = partition.status();
+    const cells = [
+      ...disk.held.map((header) => cellOf(header, true, nameOf)),
+      ...writes.flatMap(({ headers }) => headers.map((header) => cellOf(header, false, nameOf))),
+    ];
+    const { logStart: start, highWaterMark: mark, role, leaderEpoch } = status;
+    return {
+      id,
+      state: 'up',
+      role,
+      epoch: leaderEpoch,
+      standing: status.suspects.includes(id)
+        ? 'suspect'
+        : status.syncSet.includes(id)
+          ? 'in sync'
+          : 'out of sync',
+      isFenced: this.#fenced.has(id),
+      isCut: false,
+      slowMs: 0,
+      note: `incarnation ${epoch}`,
+      logs: [{ title: '', start, cells, mark, synced: null }],
+    };
+  }
+
+  #flight(
+    from: number,
+    to: number,
+    { input, line, key }: Pick<Broker['inbox'][number], 'input' | 'line' | 'key'>,
+  ): Flight {
+    const header = input.kind === 'frames' ? input.headers[0] : undefined;
+    const kind: FlightKind =
+      input.kind === 'position'
+        ? 'position'
+        : input.kind !== 'frames'
+          ? 'metadata'
+          : header === undefined
+            ? 'mark'
+            : 'frames';
+    const cell = header === undefined ? null : cellOf(header, true, nameOf);
+    return { key, kind, from, to, text: line, cell };
   }
 
   #dispatch(name: string, ids: readonly number[], args: Args): void {
@@ -230,12 +307,18 @@ export class Transcript {
       logStartOffset,
       headers,
     };
-    this.#broker(to).inbox.push({
+    this.#send(to, {
       from: leader.id,
       input,
       line: `${leader.id}->${to} frames epoch=${leaderEpoch} ${from}..${upTo} hw=${highWaterMark}`,
     });
+    this.#look();
     return true;
+  }
+
+  #send(to: number, message: Omit<Broker['inbox'][number], 'key'>): void {
+    this.#sent += 1;
+    this.#broker(to).inbox.push({ ...message, key: this.#sent });
   }
 
   #write(broker: Broker): void {
@@ -254,6 +337,7 @@ export class Transcript {
       this.#lines.push(`${id} writes ${describeWrite(write, headers)}`);
     }
     this.#tell(broker, output);
+    this.#look();
   }
 
   #tell({ id }: Broker, output: PartitionOutput): void {
@@ -264,7 +348,7 @@ export class Transcript {
         message.kind === 'diverged'
           ? `epoch=${message.epoch} end=${message.endOffset}`
           : `start=${message.startOffset}`;
-      this.#broker(message.to).inbox.push({
+      this.#send(message.to, {
         from: id,
         input: { ...message, from: id },
         line: `${id}->${message.to} ${message.kind} ${what}`,
@@ -273,7 +357,7 @@ export class Transcript {
     if (output.position !== null) {
       const { to, position } = output.position;
       const line = `${id}->${to} position epoch=${position.leaderEpoch} last=${position.lastEpoch} end=${position.endOffset}`;
-      this.#broker(to).inbox.push({ from: id, input: { kind: 'position', position }, line });
+      this.#send(to, { from: id, input: { kind: 'position', position }, line });
     }
     if (output.proposal !== null)
       this.#lines.push(
@@ -308,6 +392,17 @@ export class Transcript {
     if (broker === undefined) throw new Error(`no broker ${id}`);
     return broker;
   }
+}
+
+/** Requests have numbers, and so have their batches. */
+function nameOf(crc: number): string {
+  return `#${crc}`;
+}
+
+function kindOf(text: string): LineKind {
+  if (/^\d+ (answers|says)/.test(text)) return 'answer';
+  if (/^\d+ proposes/.test(text)) return 'decision';
+  return /^\d+ (stops|writes (truncate|reset|retire))/.test(text) ? 'change' : 'step';
 }
 
 function describeWrite(write: LogWrite, headers: readonly BatchHeader[]): string {
