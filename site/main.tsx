@@ -16,7 +16,7 @@ import { type Shown, shownOf } from './model/shown.ts';
 import { type Story, storiesOf, TITLES } from './model/stories.ts';
 import { Menu } from './view/menu.tsx';
 import { RuleDialog } from './view/rule.tsx';
-import { Theatre } from './view/theatre.tsx';
+import { RunView } from './view/run.tsx';
 
 interface Texts {
   /** Of test/scenario, by path without the ending. */
@@ -74,7 +74,7 @@ function Site({ texts, stories, rules }: SiteProps) {
       </header>
       <div class="middle">
         <Menu stories={stories} chosen={seed === '' ? story : `seed ${seed}`} />
-        <Theatre
+        <RunView
           key={`${story} ${seed} ${chance}`}
           shown={shown}
           address={address}

@@ -18,7 +18,6 @@ import type { BrokerSeen, Cell, Frame, Line, Panel, RowSeen } from './picture.ts
 
 /** Of a walk, as the gate runs it. */
 const METADATA_STEPS = 5_000;
-const RACERS = 3;
 /** The newest frames stay: a violation is the last one. */
 const FRAMES_KEPT = 3_000;
 /** Of each log the newest batches are shown. */
@@ -50,7 +49,7 @@ export interface WorldRun {
 }
 
 /**
- * `replication:7`, `replication:7:trims`, `replication:7:racers`, `metadata:3`,
+ * `replication:7`, `replication:7:trims`, `replication:7:racers3`, `metadata:3`,
  * `metadata:3:quorum`, `metadata:3:in-sync:no-joint` (a rule that the model leaves out, so that a
  * violation can be seen).
  *
@@ -61,8 +60,8 @@ export function worldOf(text: string): WorldSpec | null {
   const seed = Number(number);
   if (!/^\d{1,10}$/.test(number) || seed > 0xffff_ffff) return null;
   if (world === 'replication') {
-    if (words.some((word) => word !== 'trims' && word !== 'racers')) return null;
-    const racers = words.includes('racers') ? RACERS : 0;
+    if (words.some((word) => !/^(trims|racers\d)$/.test(word))) return null;
+    const racers = Number(words.find((word) => word.startsWith('racers'))?.at(-1) ?? 0);
     return { world, seed, racers, trims: words.includes('trims') };
   }
   if (world !== 'metadata') return null;

@@ -7,6 +7,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildSite, scriptsOf } from '../../scripts/site.mjs';
 import { blocksOf } from '../../site/stage/script.ts';
+import { failingSeed } from '../fixtures/failing-seed.ts';
 import { chromiumPath, launch, NO_CHROMIUM, open } from './browser.ts';
 
 const executablePath = chromiumPath();
@@ -173,10 +174,11 @@ describe('the site', () => {
     const { page, complaints } = await at('#seed=replication:7');
     await page.keyboard.press('End');
     await page.locator('.verdict.good', { hasText: 'Every invariant held' }).waitFor();
-    await page.evaluate("location.hash = '#seed=metadata:9:in-sync:no-joint'");
-    await page.locator('h1', { hasText: 'Seed 9 of the metadata simulator' }).waitFor();
+    const seed = failingSeed();
+    await page.evaluate(`location.hash = '#seed=metadata:${seed}:in-sync:no-joint'`);
+    await page.locator('h1', { hasText: `Seed ${seed} of the metadata simulator` }).waitFor();
     await page.keyboard.press('End');
-    await page.locator('.verdict.bad', { hasText: 'lacks committed offset' }).waitFor();
+    await page.locator('.verdict.bad', { hasText: 'Violated: ' }).waitFor();
     expect(complaints).toEqual([]);
     await page.close();
   });

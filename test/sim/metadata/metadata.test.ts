@@ -30,7 +30,10 @@ describe.each<{ mode: WorldOptions['mode'] }>([
       try {
         world.run();
       } catch (cause) {
-        throw new Error(`seed ${String(seed)}, mode ${mode}: ${String(cause)}`, { cause });
+        throw new Error(
+          `seed ${String(seed)}, mode ${mode} (npm run site shows #seed=metadata:${String(seed)}:${mode}): ${String(cause)}`,
+          { cause },
+        );
       }
       for (const name of Object.keys(total) as (keyof typeof total)[])
         total[name] += world.stats[name];

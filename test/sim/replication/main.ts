@@ -29,6 +29,8 @@ function replay(seed: number): void {
   } catch (error) {
     // Not thrown on: the process would end before the trace is out.
     process.stdout.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    const words = `${values.trims ? ':trims' : ''}${values.racers === '0' ? '' : `:racers${values.racers}`}`;
+    process.stdout.write(`To look at it: npm run site, then #seed=replication:${seed}${words}\n`);
     process.exitCode = 1;
   }
 }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { playWorld, worldOf } from '../../../../site/stage/worlds.ts';
+import { failingSeed } from '../../../fixtures/failing-seed.ts';
 import { World as MetadataWorld } from '../../../sim/metadata/world.ts';
 import { World as ReplicationWorld } from '../../../sim/replication/world.ts';
 
 describe('worldOf', () => {
   it.for([
     ['replication:7', { world: 'replication', seed: 7, racers: 0, trims: false }],
-    ['replication:7:racers:trims', { world: 'replication', seed: 7, racers: 3, trims: true }],
+    ['replication:7:racers3:trims', { world: 'replication', seed: 7, racers: 3, trims: true }],
     ['metadata:3', { world: 'metadata', seed: 3, mode: 'in-sync', flaw: 'none' }],
     ['metadata:3:any:no-seal', { world: 'metadata', seed: 3, mode: 'any', flaw: 'no-seal' }],
   ] as const)('reads %s', ([text, spec]) => {
@@ -67,12 +68,3 @@ describe('a seed that is looked at', () => {
     expect(frames.at(-1)?.panels[0]?.brokers.some(({ logs }) => logs[0]?.cells.length)).toBe(true);
   });
 });
-
-/** The first seed with which the model without rule 12 is caught. */
-function failingSeed(): number {
-  for (let seed = 1; seed < 60; seed += 1) {
-    const { violation } = playWorld({ world: 'metadata', seed, mode: 'in-sync', flaw: 'no-joint' });
-    if (violation !== null) return seed;
-  }
-  throw new Error('no seed below 60 shows the flaw');
-}

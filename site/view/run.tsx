@@ -16,7 +16,7 @@ const LINES_SHOWN_MAX = 14;
 /** Rows are counted over so many frames, evenly spread. */
 const ROWS_LOOKED_AT = 400;
 
-interface TheatreProps {
+interface RunProps {
   readonly shown: Shown;
   readonly address: Address;
   readonly acts: {
@@ -28,7 +28,7 @@ interface TheatreProps {
   readonly again: (chance: number) => void;
 }
 
-export function Theatre({ shown, address, acts, open, again }: TheatreProps) {
+export function RunView({ shown, address, acts, open, again }: RunProps) {
   const { frames, captions } = shown;
   const pace = useMemo(
     () => paceOf(frames, (block) => captions[block]?.length ?? 0),
