@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Frame } from '../../../../site/stage/picture.ts';
+import { Random } from '../../../../base/random.ts';
+import type { Frame, Panel } from '../../../../site/stage/picture.ts';
 import { blocksOf, play, type Deed } from '../../../../site/stage/script.ts';
 import { Theatre } from '../../../../site/stage/theatre.ts';
 
@@ -119,5 +120,53 @@ describe('deeds on a broker', () => {
     for (const command of ['beside in-sync quorum', 'slow 3 ms=200', 'append a', 'run 150'])
       stage.run(command);
     expect(stage.seen().map(({ brokers }) => brokers[0]?.logs[0]?.mark)).toEqual([1, 2]);
+  });
+});
+
+describe('whatever somebody does to processes and links', () => {
+  const SEEDS = 30;
+  const IDS = [1, 2, 3];
+
+  /** A command on one broker that takes nothing from a disk. */
+  function deed(random: Random): string {
+    const id = random.pick(IDS);
+    return random.pick([
+      ...[`kill ${id}`, `start ${id}`, `pause ${id}`, `resume ${id}`, `cut ${id}`, `heal ${id}`],
+      ...[`stop ${id}`, `slow ${id} ms=${random.below(150)}`, `append r${random.below(1_000)}`],
+    ]);
+  }
+
+  function after(seed: number): Panel {
+    const stage = new Theatre(seed);
+    const random = new Random(seed);
+    stage.run('cluster 1 2 3 min=2');
+    for (let step = 0; step < 25; step += 1) {
+      stage.run(`append s${seed}x${step}`);
+      stage.run(deed(random));
+      stage.run(`run ${random.below(200)}`);
+    }
+    for (const id of IDS)
+      for (const command of [`resume ${id}`, `heal ${id}`, `slow ${id} ms=0`, `start ${id}`])
+        stage.run(command);
+    // A process may have ended because another incarnation has its place.
+    for (const id of IDS) for (const command of ['run 1500', `start ${id}`]) stage.run(command);
+    stage.run('run 3000');
+    return stage.seen()[0] as Panel;
+  }
+
+  it(`keeps what was acknowledged to acks=all, and heals, seeds 1 to ${SEEDS}`, () => {
+    let acknowledged = 0;
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const { row, sent, brokers } = after(seed);
+      expect(row?.syncSet.toSorted(), `seed ${seed}`).toEqual(IDS);
+      const kept = (sent ?? []).filter(({ fate }) => fate === 'acknowledged');
+      acknowledged += kept.length;
+      for (const { id, logs } of brokers) {
+        const held = new Set(logs[0]?.cells.map(({ text }) => text));
+        const lost = kept.filter(({ text }) => !held.has(text));
+        expect(lost, `seed ${seed}, broker ${id}`).toEqual([]);
+      }
+    }
+    expect(acknowledged).toBeGreaterThan(SEEDS * 3);
   });
 });
