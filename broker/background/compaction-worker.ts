@@ -19,8 +19,8 @@ port.on('message', ({ name, input }: WorkerCall) => {
 
 function answerTo(name: keyof CompactionJob, input: readonly unknown[]): WorkerAnswer {
   try {
-    const method = job[name] as (...values: readonly unknown[]) => unknown;
-    return { kind: 'value', value: method.apply(job, [...input]) };
+    const methods = job as unknown as Record<string, (...values: readonly unknown[]) => unknown>;
+    return { kind: 'value', value: methods[name]?.(...input) };
   } catch (error) {
     const code = error instanceof BrokerError ? error.code : null;
     return { kind: 'error', code, message: reasonOf(error) };

@@ -52,9 +52,15 @@ export class OffsetSet {
     for (let offset = from; offset < to; ) {
       const number = Math.floor(offset / CHUNK_OFFSETS);
       const end = Math.min(to, (number + 1) * CHUNK_OFFSETS);
-      if (this.#at(number) === undefined) offset = end;
-      else for (; offset < end; offset += 1) if (this.has(offset)) count += 1;
+      if (this.#at(number) !== undefined) count += this.#countWithin(offset, end);
+      offset = end;
     }
+    return count;
+  }
+
+  #countWithin(from: Offset, to: Offset): number {
+    let count = 0;
+    for (let offset = from; offset < to; offset += 1) if (this.has(offset)) count += 1;
     return count;
   }
 
