@@ -5,26 +5,16 @@
  */
 import type { Logger } from 'pino';
 import { Actor, type ActorOptions, type Basis, OutdatedError } from './act/act.ts';
+import { AccessPasses } from './access-passes.ts';
 import { Attempts } from './act/attempts.ts';
 import { reasonOf } from '../base/reason.ts';
 import { carryOut, isUnreachable } from './act/carry-out.ts';
 import type { Kind, KubeObject } from './api/kinds.ts';
-import {
-  CLAIM,
-  DEPLOYMENT,
-  DISRUPTION_BUDGET,
-  LOG_CLUSTER,
-  LOG_TOPIC,
-  NETWORK_POLICY,
-  NODE,
-  POD,
-  SERVICE,
-  STATEFUL_SET,
-} from './api/kinds.ts';
+import { DEPLOYMENT, LOG_ACCESS, LOG_CLUSTER, LOG_TOPIC, NODE, POD } from './api/kinds.ts';
 import { claimName, FIELD_MANAGER, podName, TOPIC_FINALIZER } from './api/names.ts';
 import type { OperatorConfig } from './config.ts';
 import { DEPARTED_MAX } from './api/status.ts';
-import type { DepartedTopic, LogTopic } from './api/types.ts';
+import type { DepartedTopic, LogCluster, LogTopic } from './api/types.ts';
 import { departed, departing } from './decide/departed.ts';
 import { decide, statusAfter } from './decide/decide.ts';
 import { kindOf } from './decide/events.ts';
@@ -32,12 +22,13 @@ import { planTopic, refusedTopic, topicsToVisit } from './decide/topics.ts';
 import type { Action, EventNote, Refusal } from './decide/types.ts';
 import type { BrokerAdmin } from './observe/broker-admin.ts';
 import { observe, observeTopic, type TopicSeen } from './observe/observe.ts';
+import { clusterKeyOf } from './observe/access.ts';
 import { Applications } from './observe/applied.ts';
 import { CertificateReader } from './observe/certificates.ts';
 import { Sightings } from './observe/sightings.ts';
 import type { Random } from './kube/backoff.ts';
 import { Claims } from './kube/claims.ts';
-import { ObjectCache } from './kube/cache.ts';
+import { type CacheChange, ObjectCache } from './kube/cache.ts';
 import type { Clock } from '../base/clock.ts';
 import { EventRecorder } from './kube/events.ts';
 import { Expectations } from './kube/expectations.ts';
@@ -48,7 +39,7 @@ import { KubeError } from './kube/kube-error.ts';
 import { LeaderLease, type LeaseOwner } from './kube/leader-lease.ts';
 import type { OperatorMetrics } from './runtime/metrics.ts';
 import { Reconciler, type PassResult } from './runtime/reconciler.ts';
-import { Reflector } from './kube/reflector.ts';
+import { Watches } from './watches.ts';
 
 /** The part of the options that does not concern the process. */
 export type OperatorSettings = Pick<
@@ -82,7 +73,8 @@ export interface OperatorPorts {
 
 const CLUSTERS = 'logcluster';
 const TOPICS = 'logtopic';
-/** Longest pause before a LogTopic that was refused is tried again. */
+const ACCESS = 'logaccess';
+/** Longest pause before a LogTopic or LogAccess that was refused is tried again. */
 const TOPIC_RETRY_MS_MAX = 30_000;
 /**
  * Own writes show in the caches within milliseconds; a pass that comes sooner is put off for so
@@ -94,15 +86,8 @@ const DEPARTED_REMEMBERED_MAX = 5_000;
 /** Between looks at a claim that another operator has. */
 const CLAIM_LOOK_MS = 5_000;
 const FLUSH_MS_MAX = 3_000;
-const WATCHED: readonly Kind[] = [
-  LOG_CLUSTER,
-  LOG_TOPIC,
-  STATEFUL_SET,
-  POD,
-  CLAIM,
-  SERVICE,
-  DISRUPTION_BUDGET,
-];
+/** Of a pass that looks at no pods. */
+const NO_OBJECTS = { template: null, record: null, secrets: {}, addresses: new Map() } as const;
 
 /** What is remembered of one cluster from pass to pass; lost with the process, and not missed. */
 interface Memory {
@@ -128,11 +113,13 @@ export class Operator {
   readonly #client: KubeClient;
   readonly #cache: ObjectCache;
   readonly #expectations: Expectations;
-  readonly #reflectors: readonly Reflector[];
+  readonly #watches: Watches;
   readonly #events: EventRecorder;
   readonly #reconciler: Reconciler;
   /** LogTopics have a queue of their own: one that is refused holds up nothing else. */
   readonly #topics: Reconciler;
+  /** So have LogAccess resources, by their cluster. */
+  readonly #access: Reconciler;
   /** Where a pass over a cluster last found its controller, by key; null: nowhere. */
   readonly #controllers = new Map<string, string | null>();
   readonly #memories = new Map<string, Memory>();
@@ -161,7 +148,8 @@ export class Operator {
     this.#claims = new Claims({ client, holder, clock, onForbidden });
     this.#cache = new ObjectCache((error) => logger.error({ err: error }, 'defect'));
     this.#expectations = new Expectations(this.#cache);
-    this.#reflectors = this.#makeReflectors(machinery);
+    const cache = this.#cache;
+    this.#watches = new Watches(config, { client, cache, observer: metrics, ...machinery });
     this.#events = new EventRecorder({
       client,
       controller: 'tidemark.dev/operator',
@@ -170,27 +158,33 @@ export class Operator {
       newId,
       ...machinery,
     });
-    const ready = (): Promise<unknown> =>
-      Promise.all(this.#reflectors.map((reflector) => reflector.whenSynced()));
     const keysOf = (kind: Kind): string[] =>
-      this.#cache.list(kind).map(({ metadata }) => keyOf(metadata));
+      cache.list(kind).map(({ metadata }) => keyOf(metadata));
+    const ready = (): Promise<unknown> => this.#watches.whenSynced();
     const onError = (key: string, error: unknown): void => this.#failed(key, error);
+    const queue = { ...machinery, ready, onError };
+    const limits = { retryMsMax: TOPIC_RETRY_MS_MAX };
     this.#reconciler = new Reconciler({
-      ...machinery,
+      ...queue,
       reconcile: (key, signal) => this.#pass(key, signal),
       allKeys: () => keysOf(LOG_CLUSTER),
-      ready,
-      onError,
       observer: metrics.controller(CLUSTERS),
     });
     this.#topics = new Reconciler({
-      ...machinery,
+      ...queue,
       reconcile: (key, signal) => this.#passTopic(key, signal),
       allKeys: () => keysOf(LOG_TOPIC),
-      ready,
-      onError,
       observer: metrics.controller(TOPICS),
-      limits: { retryMsMax: TOPIC_RETRY_MS_MAX },
+      limits,
+    });
+    const access = this.#makeAccessPasses();
+    this.#access = new Reconciler({
+      ...queue,
+      reconcile: (key, signal) => access.pass(key, signal),
+      allKeys: () => access.allKeys(),
+      ready: () => this.#watches.whenAllSynced(),
+      observer: metrics.controller(ACCESS),
+      limits,
     });
     this.#lease = new LeaderLease({
       ...machinery,
@@ -200,35 +194,25 @@ export class Operator {
       owner: () => this.#leaseOwner(),
       onStarted: () => {
         logger.info('leading');
-        this.#reconciler.start();
-        this.#topics.start();
+        for (const each of this.#queues) each.start();
       },
       onLost: (why) => {
         logger.fatal({ why }, 'leadership lost');
-        this.#reconciler.abort(why);
-        this.#topics.abort(why);
+        for (const each of this.#queues) each.abort(why);
         ports.exit(1);
       },
     });
-    metrics.attach({
-      monotonicMs: () => clock.monotonicMs(),
-      isLeading: () => this.#lease.isLeading(),
-      reflectors: () => this.#reflectors,
-      depths: () => [
-        { controller: CLUSTERS, ...this.#reconciler.depth },
-        { controller: TOPICS, ...this.#topics.depth },
-      ],
-    });
+    this.#attachMetrics();
   }
 
   /** False when only a new process can help. */
   get isAlive(): boolean {
-    return !this.#reconciler.isStuck() && !this.#topics.isStuck();
+    return !this.#queues.some((each) => each.isStuck());
   }
 
   /** The caches are filled. */
   get isReady(): boolean {
-    return this.#reflectors.every(({ hasSynced }) => hasSynced);
+    return this.#watches.hasSynced;
   }
 
   /** Starts once. */
@@ -236,44 +220,71 @@ export class Operator {
     this.#cache.subscribe((change) => {
       if (change.kind === 'deleted' && change.isSeen) this.#departs(change.object);
       this.#changed(change.object);
+      this.#changedAccess(change);
     });
-    for (const reflector of this.#reflectors) reflector.start();
+    this.#watches.start();
     this.#lease.start();
   }
 
   /** Ends what is under way, then gives the lease away. */
   async stop(): Promise<void> {
-    await Promise.all([this.#reconciler.stop(), this.#topics.stop()]);
+    await Promise.all(this.#queues.map((each) => each.stop()));
     const late = new AbortController();
     const cancel = this.#ports.clock.after(FLUSH_MS_MAX, () => late.abort());
     await this.#events.flush(late.signal);
     cancel();
     await this.#lease.stop();
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await this.#watches.stop();
     this.#ports.admin.close();
   }
 
-  #makeReflectors(machinery: {
-    readonly clock: Clock;
-    readonly random: Random;
-    readonly onError: (error: unknown) => void;
-  }): Reflector[] {
-    const { namespaces, selector, canReadNodes, makesPolicies } = this.#config;
-    const scopes = namespaces.length === 0 ? [undefined] : namespaces;
-    const common = {
-      client: this.#client,
+  #attachMetrics(): void {
+    const { metrics, clock } = this.#ports;
+    metrics.attach({
+      monotonicMs: () => clock.monotonicMs(),
+      isLeading: () => this.#lease.isLeading(),
+      reflectors: () => this.#watches.all,
+      depths: () => [
+        { controller: CLUSTERS, ...this.#reconciler.depth },
+        { controller: TOPICS, ...this.#topics.depth },
+        { controller: ACCESS, ...this.#access.depth },
+      ],
+    });
+  }
+
+  get #queues(): readonly Reconciler[] {
+    return [this.#reconciler, this.#topics, this.#access];
+  }
+
+  #makeAccessPasses(): AccessPasses {
+    const { namespaces, selector } = this.#config;
+    return new AccessPasses({
       cache: this.#cache,
-      observer: this.#ports.metrics,
-      ...machinery,
-    };
-    const types = makesPolicies ? [...WATCHED, NETWORK_POLICY] : WATCHED;
-    const namespaced = types.flatMap((type) =>
-      scopes.map((namespace) => {
-        const labelSelector = type === LOG_CLUSTER && selector !== '' ? selector : undefined;
-        return new Reflector({ ...common, type, namespace, labelSelector });
-      }),
-    );
-    return canReadNodes ? [...namespaced, new Reflector({ ...common, type: NODE })] : namespaced;
+      admin: this.#ports.admin,
+      wallMs: () => this.#ports.clock.wallMs(),
+      controllerOf: (key) => this.#controllers.get(key),
+      wouldSee: ({ namespace = '' }) =>
+        selector === '' && (namespaces.length === 0 || namespaces.includes(namespace)),
+      hasPending: (key) => this.#expectations.pending(key).length > 0,
+      forget: (key) => this.#expectations.forget(key),
+      perform: (key, cluster, action, signal) => this.#performAccess(key, cluster, action, signal),
+      tell: (regarding, events) => this.#tell(regarding, events),
+    });
+  }
+
+  /** Of a cluster that is not there nothing is done but telling. */
+  #performAccess(
+    key: string,
+    cluster: LogCluster | null,
+    action: Action,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (cluster === null) return this.#actor(key, null).tellAccess(action, signal);
+    const clusterKey = keyOf(cluster.metadata);
+    const observation = { cluster, metadata: null, logTopics: [] };
+    const controllerAddress = this.#controllers.get(clusterKey) ?? null;
+    const basis = { ...NO_OBJECTS, observation, controllerAddress };
+    return this.#performer(key, basis, signal, clusterKey)(action);
   }
 
   /** The Deployment of this very operator, if it knows that and may read it. */
@@ -300,6 +311,16 @@ export class Operator {
     const key = keyOf({ namespace: object.metadata.namespace, name });
     const before = this.#departed.get(key) ?? [];
     this.#departed.set(key, [...before, topic].slice(-DEPARTED_REMEMBERED_MAX));
+  }
+
+  #changedAccess(change: CacheChange): void {
+    const { kind, metadata } = change.object;
+    const key = kind === LOG_ACCESS.kind ? clusterKeyOf(change.object) : keyOf(metadata);
+    // A status that was written changes nothing of what a LogCluster consents to.
+    const isNews =
+      change.kind !== 'modified' || change.previous.metadata.generation !== metadata.generation;
+    if (key !== null && (kind === LOG_ACCESS.kind || (kind === LOG_CLUSTER.kind && isNews)))
+      this.#access.enqueue(key);
   }
 
   /** Which cluster a changed object belongs to. */
@@ -355,6 +376,7 @@ export class Operator {
     );
     const { clock, metrics } = this.#ports;
     const { observation, controllerAddress } = basis;
+    if (this.#controllers.get(key) !== controllerAddress) this.#access.nudge(key);
     this.#controllers.set(key, controllerAddress);
     const plan = decide(observation, clock.wallMs());
     metrics.blocked(key, plan.blockedBy, clock.monotonicMs());
@@ -409,6 +431,7 @@ export class Operator {
     this.#departed.delete(key);
     this.#expectations.forget(key);
     this.#controllers.delete(key);
+    this.#access.enqueue(key);
     this.#memories.delete(key);
     this.#ports.metrics.blocked(key, null, 0);
     const { namespace, name } = nameOf(key);
@@ -451,14 +474,7 @@ export class Operator {
     const { clock } = this.#ports;
     const { name } = topic.metadata;
     const plan = planTopic(observation, view, clock.wallMs());
-    const basis = {
-      observation,
-      controllerAddress,
-      template: null,
-      record: null,
-      secrets: {},
-      addresses: new Map(),
-    };
+    const basis = { ...NO_OBJECTS, observation, controllerAddress };
     const clusterKey = keyOf(observation.cluster.metadata);
     const perform = this.#performer(own, basis, signal, clusterKey);
     const conclude = async ({
@@ -512,11 +528,12 @@ export class Operator {
     };
   }
 
-  #actor(key: string, clusterKey: string): Actor {
+  #actor(key: string, clusterKey: string | null): Actor {
     return new Actor({
       api: this.#client,
       admin: this.#ports.admin,
-      isLeading: () => this.#lease.isLeading() && this.#claims.isHeld(clusterKey),
+      isLeading: () =>
+        this.#lease.isLeading() && (clusterKey === null || this.#claims.isHeld(clusterKey)),
       namespace: this.#config.podNamespace,
       beforeAction: this.#ports.beforeAction,
       onWritten: (type, object) => this.#expectations.expectWrite(key, type, object),

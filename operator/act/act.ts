@@ -8,6 +8,7 @@ import {
   CERTIFICATE,
   CLAIM,
   DISRUPTION_BUDGET,
+  LOG_ACCESS,
   LOG_CLUSTER,
   LOG_TOPIC,
   NETWORK_POLICY,
@@ -35,6 +36,7 @@ import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
+import { type AccessAction, changeAccess } from './access.ts';
 import { type SecretAction, secretAfter } from './certificates.ts';
 import {
   AdminServiceService as ADMIN,
@@ -139,7 +141,8 @@ type BrokerAction =
           | 'set-settings'
           | 'remove-broker'
           | 'reassign'
-          | 'limit-moves';
+          | 'limit-moves'
+          | AccessAction['kind'];
       }
     >;
 
@@ -148,6 +151,15 @@ export class Actor {
 
   constructor(options: ActorOptions) {
     this.#options = options;
+  }
+
+  /** Writes the status of a LogAccess, whether its LogCluster is there or not. */
+  async tellAccess(action: Action, signal: AbortSignal): Promise<void> {
+    const { isLeading, beforeAction } = this.#options;
+    if (!isLeading()) throw new OutdatedError('leadership is lost');
+    beforeAction(action);
+    if (action.kind === 'write-access-status')
+      await this.#writeStatus(LOG_ACCESS, action.of, action.status, signal);
   }
 
   /** Throws where this process leads no longer. */
@@ -212,6 +224,8 @@ export class Actor {
           await this.#writeStatus(LOG_TOPIC, topic.metadata, action.status, signal);
         return;
       }
+      case 'write-access-status':
+        return this.#writeStatus(LOG_ACCESS, action.of, action.status, signal);
       case 'bootstrap':
       case 'check-safe':
       case 'prepare-stop':
@@ -226,6 +240,8 @@ export class Actor {
       case 'create-topic':
       case 'alter-topic':
       case 'delete-topic':
+      case 'grant-access':
+      case 'revoke-access':
         return this.#call(action, basis, signal);
     }
   }
@@ -250,11 +266,16 @@ export class Actor {
       action.kind === 'delete-topic'
     )
       return this.#callTopic(action, controller, signal);
+    if (action.kind === 'grant-access' || action.kind === 'revoke-access')
+      return changeAccess(admin, controller, action, { timeoutMs: CALL_TIMEOUT_MS, signal });
     return this.#callBroker(action, controller, signal);
   }
 
   async #callBroker(
-    action: Exclude<BrokerAction, TopicAction | { kind: 'bootstrap' | 'check-safe' }>,
+    action: Exclude<
+      BrokerAction,
+      TopicAction | AccessAction | { kind: 'bootstrap' | 'check-safe' }
+    >,
     controller: string,
     signal: AbortSignal,
   ): Promise<void> {

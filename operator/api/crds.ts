@@ -3,11 +3,12 @@
  * and into the chart.
  */
 import { LOG_CLUSTER_RULES, logClusterSpecSchema } from './log-cluster.ts';
+import { logAccessSpecSchema } from './log-access.ts';
 import { logTopicSpecSchema } from './log-topic.ts';
 import { API_GROUP, API_VERSION } from './names.ts';
 import { toOpenApi } from './schema.ts';
 import type { Json, Rule, Schema } from './schema.ts';
-import { logClusterStatusSchema, logTopicStatusSchema } from './status.ts';
+import { logAccessStatusSchema, logClusterStatusSchema, logTopicStatusSchema } from './status.ts';
 
 interface Column {
   readonly name: string;
@@ -134,6 +135,45 @@ const RESOURCES: readonly Resource[] = [
       },
       AGE,
       MESSAGE,
+    ],
+  },
+  {
+    kind: 'LogAccess',
+    plural: 'logaccesses',
+    shortName: 'la',
+    description: 'Rights that a namespace gives its own accounts, where the LogCluster consents.',
+    spec: logAccessSpecSchema,
+    status: logAccessStatusSchema,
+    rules: [],
+    columns: [
+      {
+        name: 'Cluster',
+        type: 'string',
+        jsonPath: '.spec.clusterName',
+        description: 'LogCluster.',
+      },
+      READY,
+      {
+        name: 'Rules',
+        type: 'integer',
+        jsonPath: '.status.rules',
+        description: 'Rules of access that are as the spec wants them.',
+      },
+      {
+        name: 'Enforced',
+        type: 'string',
+        jsonPath: condition('Enforced', 'status'),
+        description: 'Brokers ask clients who they are.',
+      },
+      AGE,
+      MESSAGE,
+      {
+        name: 'Cluster Namespace',
+        type: 'string',
+        jsonPath: '.spec.clusterNamespace',
+        description: 'Namespace of the LogCluster, where it is another one.',
+        priority: 1,
+      },
     ],
   },
 ];

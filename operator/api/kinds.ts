@@ -47,6 +47,7 @@ const OWN_VERSION = `${API_GROUP}/${API_VERSION}`;
 
 export const LOG_CLUSTER = namespaced(OWN_VERSION, 'LogCluster', 'logclusters');
 export const LOG_TOPIC = namespaced(OWN_VERSION, 'LogTopic', 'logtopics');
+export const LOG_ACCESS = namespaced(OWN_VERSION, 'LogAccess', 'logaccesses');
 export const STATEFUL_SET = namespaced('apps/v1', 'StatefulSet', 'statefulsets');
 export const DEPLOYMENT = namespaced('apps/v1', 'Deployment', 'deployments');
 export const POD = namespaced('v1', 'Pod', 'pods');

@@ -5,6 +5,7 @@
 import { BROKERS_MAX, MOVE_BYTES_PER_SECOND_MIN } from '../../base/limits.ts';
 import { brokerConfigSchema } from './broker-config.ts';
 import { authSchema, CLIENT_RULES, clientTlsSchema } from './clients.ts';
+import { consentsSchema } from './log-access.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
 import {
   affinitySchema,
@@ -290,6 +291,7 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
     internalTls: internalTlsSchema,
     clientTls: clientTlsSchema,
     auth: authSchema,
+    access: consentsSchema,
     paused: choice(
       'All: the operator changes nothing but the disruption budget, and certificates that would end. Disruptions: it restarts, moves and removes no broker, and goes on healing.',
       ['All', 'Disruptions'],

@@ -11,6 +11,7 @@ import type {
   DepartedTopic,
   Disruption,
   InternalTlsStatus,
+  LogAccessStatus,
   LogClusterStatus,
   LogTopicStatus,
   LossReport,
@@ -28,6 +29,7 @@ const CONDITION_TYPES = [
   'Available',
   'Progressing',
   'Degraded',
+  'Enforced',
   'ReconciliationPaused',
   'TemplateMutated',
 ];
@@ -184,4 +186,12 @@ export const logTopicStatusSchema: Schema = object<LogTopicStatus>('What was las
   partitions: count('Partitions.'),
   replicationFactor: count('Copies of each partition.'),
   minInSyncReplicas: count('Minimum in force.'),
+});
+
+export const logAccessStatusSchema: Schema = object<LogAccessStatus>('What was last observed.', {
+  observedGeneration: generation('Generation of the spec that this status speaks of.'),
+  conditions: conditions(
+    'Ready: all that the spec wants is granted. Progressing: it is about to be. Enforced: brokers ask clients who they are, so that rules count. ReconciliationPaused: the LogCluster is paused.',
+  ),
+  rules: count('Rules of access of the LogCluster that are as the spec wants them.'),
 });

@@ -1,8 +1,10 @@
 /**
- * LogCluster and LogTopic as the API server holds them, defaults filled in. Pure. The tables beside
- * this file (`log-cluster.ts`, `log-topic.ts`, `status.ts`) hold bounds, defaults and descriptions;
- * they do not compile unless they have a row for every field here.
+ * LogCluster, LogTopic and LogAccess as the API server holds them, defaults filled in. Pure. The
+ * tables beside this file (`log-cluster.ts`, `log-topic.ts`, `log-access.ts`, `status.ts`) hold
+ * bounds, defaults and descriptions; they do not compile unless they have a row for every field
+ * here.
  */
+import type { AccessOperation } from '../../base/access.ts';
 
 /** The part of ObjectMeta that the operator reads. */
 export interface ObjectMeta {
@@ -117,6 +119,20 @@ export interface ClientAuth {
   readonly administrators?: readonly string[];
 }
 
+/** What LogAccess resources of some namespaces may give. */
+export interface AccessConsent {
+  /** Names; `*` stands for every one. */
+  readonly namespaces: readonly string[];
+  /** Names, or what they begin with and `*`; so are the next ones. */
+  readonly topics?: readonly string[];
+  readonly groups?: readonly string[];
+  readonly producers?: readonly string[];
+  readonly operations: readonly AccessOperation[];
+  /** Besides the accounts of the namespace itself. */
+  readonly principals?: readonly string[];
+  readonly rulesMax: number;
+}
+
 /** Kubernetes' own types, passed through as they are. */
 export type KubernetesObject = Readonly<Record<string, unknown>>;
 
@@ -167,6 +183,8 @@ export interface LogClusterSpec {
   readonly internalTls: InternalTls;
   readonly clientTls: ClientTls;
   readonly auth: ClientAuth;
+  /** Of which rights LogAccess resources may dispose; absent: of none. */
+  readonly access?: readonly AccessConsent[];
   readonly paused?: PauseLevel;
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
   readonly clusterId?: string;
@@ -209,11 +227,30 @@ export interface LogTopicSpec {
   readonly deletionPolicy: RetentionPolicy;
 }
 
+export interface LogAccessRule {
+  readonly resource: 'topic' | 'group' | 'producer';
+  /** With `*` at the end all that begin so. */
+  readonly name: string;
+  readonly operations: readonly AccessOperation[];
+}
+
+export interface LogAccessSpec {
+  /** Immutable; so is the next one. */
+  readonly clusterName: string;
+  /** Absent: the LogAccess's own. */
+  readonly clusterNamespace?: string;
+  /** Of the LogAccess's own namespace. */
+  readonly serviceAccounts?: readonly string[];
+  readonly principals?: readonly string[];
+  readonly rules: readonly LogAccessRule[];
+}
+
 export type ConditionType =
   | 'Ready'
   | 'Available'
   | 'Progressing'
   | 'Degraded'
+  | 'Enforced'
   | 'ReconciliationPaused'
   | 'TemplateMutated';
 export type ConditionStatus = 'True' | 'False' | 'Unknown';
@@ -322,6 +359,13 @@ export interface LogTopicStatus {
   readonly minInSyncReplicas?: number;
 }
 
+export interface LogAccessStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  /** Rules of access of the cluster that are as the spec wants them. */
+  readonly rules?: number;
+}
+
 export interface LogCluster {
   readonly apiVersion: 'tidemark.dev/v1alpha1';
   readonly kind: 'LogCluster';
@@ -336,4 +380,12 @@ export interface LogTopic {
   readonly metadata: ObjectMeta;
   readonly spec: LogTopicSpec;
   readonly status?: LogTopicStatus;
+}
+
+export interface LogAccess {
+  readonly apiVersion: 'tidemark.dev/v1alpha1';
+  readonly kind: 'LogAccess';
+  readonly metadata: ObjectMeta;
+  readonly spec: LogAccessSpec;
+  readonly status?: LogAccessStatus;
 }

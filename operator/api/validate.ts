@@ -1,14 +1,15 @@
 /**
- * The operator's own check of a LogCluster or LogTopic: fills in defaults and reports every fault,
- * from the tables that the CustomResourceDefinitions are made of. Pure. The API server has checked
- * most of it already; this is for objects from an older definition, for tools without a cluster,
- * and for tests.
+ * The operator's own check of a LogCluster, LogTopic or LogAccess: fills in defaults and reports
+ * every fault, from the tables that the CustomResourceDefinitions are made of. Pure. The API server
+ * has checked most of it already; this is for objects from an older definition, for tools without a
+ * cluster, and for tests.
  */
 import { LOG_CLUSTER_RULES, logClusterSpecSchema } from './log-cluster.ts';
+import { logAccessSpecSchema } from './log-access.ts';
 import { logTopicSpecSchema } from './log-topic.ts';
 import { isObject, knownFields, schemaOf, withDefaults } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
-import type { LogClusterSpec, LogTopicSpec } from './types.ts';
+import type { LogAccessSpec, LogClusterSpec, LogTopicSpec } from './types.ts';
 
 /** One fault. */
 export interface Fault {
@@ -43,6 +44,11 @@ export function readLogTopicSpec(spec: unknown): Checked<LogTopicSpec> {
   return validateLogTopic(knownFields(logTopicSpecSchema, isObject(spec) ? spec : {}));
 }
 
+/** The same of a LogAccess. */
+export function readLogAccessSpec(spec: unknown): Checked<LogAccessSpec> {
+  return validateLogAccess(knownFields(logAccessSpecSchema, isObject(spec) ? spec : {}));
+}
+
 /** Faults of a LogCluster's name, which becomes that of Services and host names. */
 export function logClusterNameFaults(name: string): readonly Fault[] {
   return ruleFaults(LOG_CLUSTER_RULES, { metadata: { name } }, undefined, '').map((fault) => ({
@@ -55,6 +61,11 @@ export function logClusterNameFaults(name: string): readonly Fault[] {
 /** @param previous the spec that this one replaces, complete; transition rules hold without one */
 export function validateLogTopic(spec: unknown, previous?: LogTopicSpec): Checked<LogTopicSpec> {
   return check<LogTopicSpec>(logTopicSpecSchema, spec, previous);
+}
+
+/** @param previous the spec that this one replaces, complete; transition rules hold without one */
+export function validateLogAccess(spec: unknown, previous?: LogAccessSpec): Checked<LogAccessSpec> {
+  return check<LogAccessSpec>(logAccessSpecSchema, spec, previous);
 }
 
 function check<Spec>(schema: Schema, given: unknown, previous: Spec | undefined): Checked<Spec> {
@@ -152,6 +163,15 @@ function allowedList(schema: Schema, value: readonly unknown[]): string | null {
 
 function relationFaults(schema: Schema, value: unknown, old: unknown, path: string): Fault[] {
   const own = ruleFaults(schema.rules ?? [], value, old, path);
+  const { items } = schema;
+  // Which item of before it was, nobody knows: rules about changes do not hold inside of lists.
+  if (Array.isArray(value) && items !== undefined)
+    return [
+      ...own,
+      ...value.flatMap((item, index) =>
+        relationFaults(items, item, undefined, `${path}[${index}]`),
+      ),
+    ];
   if (!isObject(value)) return own;
   const before = isObject(old) ? old : {};
   const inner = Object.entries(value).flatMap(([field, part]) => {

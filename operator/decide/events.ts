@@ -10,7 +10,7 @@ interface Entry {
   readonly meaning: string;
 }
 
-/** Events of LogClusters and LogTopics by their reason. */
+/** Events of LogClusters, LogTopics and LogAccess by their reason. */
 export const KUBE_EVENTS = {
   ClusterFormed: {
     type: 'Normal',
@@ -134,6 +134,32 @@ export const KUBE_EVENTS = {
     type: 'Warning',
     action: 'Refuse',
     meaning: 'LogTopic: the topic has more partitions than the spec wants, and cannot lose any',
+  },
+  AccessGranted: {
+    type: 'Normal',
+    action: 'GrantAccess',
+    meaning: 'LogAccess: the brokers have every rule that it wants',
+  },
+  AccessRevoked: {
+    type: 'Normal',
+    action: 'RevokeAccess',
+    meaning:
+      'LogCluster: rights that LogAccess had given were taken back, since none wants them any more or spec.access does not have them any more',
+  },
+  AccessNotConsented: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogAccess: the LogCluster does not consent to what it wants, or to so many rules',
+  },
+  AccessRefused: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogAccess: brokers refuse what it wants; it is tried again, less and less often',
+  },
+  AccessInvalid: {
+    type: 'Warning',
+    action: 'Refuse',
+    meaning: 'LogAccess: the spec is at fault; what its namespace was given stays as it is',
   },
 } as const satisfies Record<string, Entry>;
 

@@ -3,14 +3,18 @@
  * a default: a decision that needs it is then refused (docs/rules.md#careful-operator: unknown,
  * ambiguous or stale input means no).
  */
+import type { AccessRule } from '../../base/access.ts';
 import type { GateName, KubeEventReason } from './events.ts';
 import type {
   DepartedTopic,
   Disruption,
+  LogAccess,
+  LogAccessStatus,
   LogCluster,
   LogClusterStatus,
   LogTopic,
   LogTopicStatus,
+  ObjectMeta,
   TlsPhase,
 } from '../api/types.ts';
 
@@ -371,6 +375,11 @@ export interface Move {
   readonly replicas: readonly number[];
 }
 
+export interface LogAccessView {
+  readonly resource: LogAccess;
+  readonly faults: readonly string[];
+}
+
 export interface LogTopicView {
   readonly resource: LogTopic;
   readonly faults: readonly string[];
@@ -486,6 +495,14 @@ export type Action =
       readonly finalizers: readonly string[];
     }
   | { readonly kind: 'write-topic-status'; readonly name: string; readonly status: LogTopicStatus }
+  /** For LogAccess resources: what a person granted is not touched. */
+  | { readonly kind: 'grant-access'; readonly rule: AccessRule }
+  | { readonly kind: 'revoke-access'; readonly rule: AccessRule }
+  | {
+      readonly kind: 'write-access-status';
+      readonly of: ObjectMeta;
+      readonly status: LogAccessStatus;
+    }
   | { readonly kind: 'write-status'; readonly status: LogClusterStatus };
 
 /**

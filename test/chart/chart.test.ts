@@ -100,7 +100,7 @@ describe('charts/tidemark', () => {
 
   it('has copies of crds/, which are its own definitions', () => {
     const names = readdirSync(join(ROOT, 'crds'));
-    expect(names).toHaveLength(2);
+    expect(names).toHaveLength(3);
     expect(readdirSync(join(CHART, 'files', 'crds'))).toEqual(names);
     for (const name of names)
       expect(text('charts', 'tidemark', 'files', 'crds', name)).toBe(text('crds', name));
@@ -193,7 +193,7 @@ describe('charts/tidemark, rendered', () => {
   });
 
   it.each([
-    { name: 'without keep', crds: { keep: false }, annotations: [undefined, undefined] },
+    { name: 'without keep', crds: { keep: false }, annotations: [undefined, undefined, undefined] },
     { name: 'not at all', crds: { install: false }, annotations: [] },
   ])('installs the definitions $name', ({ crds, annotations }) => {
     const rendered = render({ crds }).filter(({ kind }) => kind === 'CustomResourceDefinition');

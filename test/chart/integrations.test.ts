@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ACCESS_WARNINGS } from '../../operator/decide/access.ts';
 import { TOPIC_WARNINGS } from '../../operator/decide/topics.ts';
 import { CHART, parse, ROOT } from './render.ts';
 
@@ -14,8 +15,12 @@ interface Node {
   readonly items?: Node;
 }
 
-function definition(kind: 'LogCluster' | 'LogTopic'): Node {
-  const plural = `${kind.toLowerCase()}s`;
+type Kind = 'LogCluster' | 'LogTopic' | 'LogAccess';
+
+const PLURALS = { LogCluster: 'logclusters', LogTopic: 'logtopics', LogAccess: 'logaccesses' };
+
+function definition(kind: Kind): Node {
+  const plural = PLURALS[kind];
   const { spec } = read(ROOT, 'crds', `tidemark.dev_${plural}.yaml`) as {
     readonly spec: { readonly versions: readonly { schema: { openAPIV3Schema: Node } }[] };
   };
@@ -43,7 +48,7 @@ describe('kube-state-metrics', () => {
   const { spec } = shipped('kube-state-metrics.yaml') as {
     readonly spec: {
       readonly resources: readonly {
-        readonly groupVersionKind: { readonly kind: 'LogCluster' | 'LogTopic' };
+        readonly groupVersionKind: { readonly kind: Kind };
         readonly labelsFromPath: Readonly<Record<string, readonly string[]>>;
         readonly metrics: readonly Metric[];
       }[];
@@ -183,6 +188,24 @@ describe('Argo CD', () => {
     ...Object.keys(TOPIC_WARNINGS).map((reason): [string, string, object, string] => [
       `a topic with ${reason}`,
       'LogTopic',
+      seen(condition('Ready', 'False', reason)),
+      'Degraded: Ready False',
+    ]),
+    [
+      'a LogAccess that is granted',
+      'LogAccess',
+      seen(condition('Ready', 'True')),
+      'Healthy: Ready True',
+    ],
+    [
+      'a LogAccess whose cluster does not answer',
+      'LogAccess',
+      seen(condition('Ready', 'Unknown', 'ClusterUnreachable')),
+      'Progressing: Ready Unknown',
+    ],
+    ...Object.keys(ACCESS_WARNINGS).map((reason): [string, string, object, string] => [
+      `a LogAccess with ${reason}`,
+      'LogAccess',
       seen(condition('Ready', 'False', reason)),
       'Degraded: Ready False',
     ]),

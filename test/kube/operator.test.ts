@@ -5,6 +5,7 @@
 import type { ListTopicsResponse } from '../../proto/gen/tidemark/v1/admin.ts';
 import { describe, expect, it } from 'vitest';
 import { BAD_LOG_CLUSTERS } from '../fixtures/operator/bad-log-clusters.ts';
+import { BAD_LOG_ACCESSES } from '../fixtures/operator/bad-log-accesses.ts';
 import { BAD_LOG_TOPICS } from '../fixtures/operator/bad-log-topics.ts';
 import type { BadManifest } from '../fixtures/operator/bad-manifest.ts';
 import { useKube } from './harness.ts';
@@ -54,7 +55,11 @@ describe('operator', () => {
     const elsewhere = `${kube.namespace}-bad`;
     await kube.kubectl('create', 'namespace', elsewhere);
     try {
-      for (const [index, bad] of [...BAD_LOG_CLUSTERS, ...BAD_LOG_TOPICS].entries()) {
+      for (const [index, bad] of [
+        ...BAD_LOG_CLUSTERS,
+        ...BAD_LOG_TOPICS,
+        ...BAD_LOG_ACCESSES,
+      ].entries()) {
         const name = `bad-${index}`;
         const put = (spec: unknown): string =>
           JSON.stringify(manifestOf(bad, spec, name, elsewhere));

@@ -24,6 +24,8 @@ const WRONG_CLOCKS: Catcher = {
 };
 const ISSUED: Catcher = { level: 'unit', file: 'test/unit/operator/decide/issued.test.ts' };
 const TO_TLS: Catcher = { level: 'unit', file: 'test/unit/operator/decide/to-tls.test.ts' };
+const ACCESS = 'operator/decide/access.ts';
+const GIVEN: Catcher = { level: 'unit', file: 'test/unit/operator/decide/access.test.ts' };
 
 export const OPERATOR: readonly Mutation[] = [
   {
@@ -304,5 +306,70 @@ export const OPERATOR: readonly Mutation[] = [
       },
     ],
     caughtBy: [played('authority restored from before'), CERTIFICATES],
+  },
+  {
+    id: 'access-without-consent',
+    rule: 'docs/rules.md#access',
+    what: 'a consent to one operation is one to all',
+    edits: [
+      {
+        file: ACCESS,
+        find: 'consent.operations.includes(operation) && patterns.some(',
+        replace: 'patterns.some(',
+      },
+    ],
+    caughtBy: [GIVEN, played('access shared, consent withdrawn')],
+  },
+  {
+    id: 'access-beyond-a-prefix',
+    rule: 'docs/rules.md#access',
+    what: 'who may give a prefix may give what begins it',
+    edits: [
+      {
+        file: ACCESS,
+        find: "return pattern.endsWith('*') ? wanted.startsWith(pattern.slice(0, -1)) : wanted === pattern;",
+        replace: "return wanted.startsWith(pattern.replace('*', '').slice(0, wanted.length - 1));",
+      },
+    ],
+    caughtBy: [GIVEN],
+  },
+  {
+    id: 'access-of-a-namespace-that-begins-alike',
+    rule: 'docs/rules.md#access',
+    what: 'what is given to all accounts of a namespace is given to those of one that begins so',
+    edits: [
+      {
+        file: ACCESS,
+        find: 'return `system:serviceaccount:${namespace}:`;',
+        replace: 'return `system:serviceaccount:${namespace}`;',
+      },
+    ],
+    caughtBy: [GIVEN],
+  },
+  {
+    id: 'access-outlives-consent',
+    rule: 'docs/rules.md#access',
+    what: 'what was given stays when nobody wants it any more, or consent is withdrawn',
+    edits: [
+      {
+        file: ACCESS,
+        find: 'return [...revoked, ...granted];',
+        replace: 'return granted;',
+      },
+    ],
+    caughtBy: [GIVEN, played('access shared, consent withdrawn')],
+  },
+  {
+    id: 'access-of-an-empty-cache',
+    rule: RULE,
+    what: 'an operator that has not listed LogAccess yet takes everything back',
+    edits: [
+      {
+        file: 'operator/operator.ts',
+        find: 'ready: () => this.#watches.whenAllSynced(),',
+        replace: 'ready: () => this.#watches.whenSynced(),',
+      },
+    ],
+    caughtBy: [stranger('LogAccess that may not be listed')],
   },
 ];

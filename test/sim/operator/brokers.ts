@@ -77,6 +77,8 @@ export interface BrokersOptions {
   readonly time: SimulatedTime;
   readonly random: Random;
   readonly fault: (text: string) => void;
+  /** Calls about rules of access. */
+  readonly access: { call(method: string, request: unknown): unknown };
 }
 
 /** What an admin call fails with. */
@@ -89,6 +91,7 @@ export class Brokers {
   readonly #time: SimulatedTime;
   readonly #random: Random;
   readonly #fault: (text: string) => void;
+  readonly access: BrokersOptions['access'];
   readonly disks = new Map<string, Disk>();
   readonly processes = new Map<string, BrokerProcess>();
   /** Options that a process reports, by the uid of its pod. */
@@ -99,6 +102,7 @@ export class Brokers {
   readonly #voters = new Map<number, string>();
   readonly #removed = new Set<string>();
   clusterId = '';
+  featureLevel = 10;
   /** Followers fetch nothing. */
   isFetchHeld = false;
   /** No high-water mark moves: records wait for followers that are in sync. */
@@ -109,7 +113,8 @@ export class Brokers {
   #settings: Partial<ClusterSettings> = {};
   #serial = 0;
 
-  constructor({ time, random, fault }: BrokersOptions) {
+  constructor({ time, random, fault, access }: BrokersOptions) {
+    this.access = access;
     this.#time = time;
     this.#random = random;
     this.#fault = fault;
@@ -309,7 +314,7 @@ export class Brokers {
         if (!this.topics.delete(request['name'] as string)) throw new Refusal('no such topic');
         return {};
       default:
-        throw new Error(`the model has no ${method}`);
+        return this.access.call(method, request);
     }
   }
 
@@ -635,7 +640,7 @@ export class Brokers {
       clusterId: disk.clusterId,
       controller: isMember ? (this.#controller ?? undefined) : undefined,
       brokers: isMember ? this.#brokerMessages() : [],
-      featureLevel: 3,
+      featureLevel: this.featureLevel,
       losses: [],
       answeredBy: brokerId,
       metadataIndex: 1,

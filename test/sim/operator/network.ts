@@ -98,6 +98,8 @@ const ADMIN_WRITES = [
   'CreateTopic',
   'AlterTopic',
   'DeleteTopic',
+  'GrantAccess',
+  'RevokeAccess',
 ];
 
 export class Network {

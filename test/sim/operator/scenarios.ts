@@ -4,6 +4,7 @@
  */
 import { LOG_TOPIC } from '../../../operator/api/kinds.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
+import { ACCESS_SCENARIOS } from './access-scenarios.ts';
 import { BROKEN_IMAGE } from './kubernetes.ts';
 import { NAMESPACE } from './process.ts';
 import { TLS_SCENARIOS } from './tls-scenarios.ts';
@@ -190,6 +191,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { title: 'topic made, changed, deleted', play: topics },
   { title: 'lease lost in the middle of a roll', world: { copies: 2 }, play: deposed },
   ...TLS_SCENARIOS,
+  ...ACCESS_SCENARIOS,
 ];
 
 /** Plays a scenario to its end. */

@@ -6,6 +6,7 @@
 import type { Scenario } from './scenario.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
+import { ACCESS_STRANGERS } from './access-scenarios.ts';
 import { BROKEN_IMAGE, SET } from './kubernetes.ts';
 import { NAMESPACE } from './process.ts';
 import { NAME, TOPIC_TYPE, type World } from './world.ts';
@@ -527,6 +528,7 @@ async function stallThenRoll(world: World): Promise<void> {
 }
 
 export const STRANGERS: readonly Scenario[] = [
+  ...ACCESS_STRANGERS,
   { title: 'a LogTopic that brokers refuse', play: refusedTopic },
   { title: 'a LogTopic while a broker is down', play: topicWhileDown },
   {

@@ -9,6 +9,7 @@ import { ApiHandler } from '../../fixtures/kube/api-handler.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import { served } from '../../fixtures/kube/resources.ts';
+import { ACCESS_TYPE, AccessModel } from './access.ts';
 import { type BrokerProcess, Brokers } from './brokers.ts';
 import { Checkers } from './checkers.ts';
 import { CLAIM, Kubernetes, NODE, type Slowness } from './kubernetes.ts';
@@ -46,6 +47,8 @@ export interface WorldOptions {
   readonly slowness?: Slowness;
   readonly isLocal?: boolean;
   readonly isRenamed?: boolean;
+  /** The definition of LogAccess is there. Default true. */
+  readonly hasAccess?: boolean;
   /** Default 3, each in a zone of its own. */
   readonly nodes?: number;
   readonly trace?: ((line: string) => void) | undefined;
@@ -65,6 +68,7 @@ export class World {
   readonly random: Random;
   readonly faults: string[] = [];
   readonly handler: ApiHandler;
+  readonly access: AccessModel;
   readonly brokers: Brokers;
   readonly kubernetes: Kubernetes;
   readonly tls: Tls;
@@ -89,15 +93,17 @@ export class World {
 
   constructor(options: WorldOptions) {
     const { seed, copies = 1, operators = 1, slowness = BRISK, trace } = options;
-    const { isLocal = false, isRenamed = false, nodes = 3 } = options;
+    const { isLocal = false, isRenamed = false, nodes = 3, hasAccess = true } = options;
     const { time } = this;
     const random = randomOf(seed);
     this.random = random;
     this.#trace = trace;
-    this.handler = new ApiHandler(() => time.wallMs, [CLUSTER_TYPE, TOPIC_TYPE]);
+    const types = [CLUSTER_TYPE, TOPIC_TYPE, ...(hasAccess ? [ACCESS_TYPE] : [])];
+    this.handler = new ApiHandler(() => time.wallMs, types);
     const { store } = this.handler;
     const fault = (text: string): void => this.#fault(text);
-    this.brokers = new Brokers({ time, random, fault });
+    this.access = new AccessModel({ time, store, cluster: () => this.cluster, fault });
+    this.brokers = new Brokers({ time, random, fault, access: this.access });
     const { brokers } = this;
     this.tls = new Tls({ time, random: randomOf(seed + 1), store, brokers, fault });
     this.kubernetes = new Kubernetes({

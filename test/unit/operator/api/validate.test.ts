@@ -3,9 +3,11 @@ import { describe, expect, it } from 'vitest';
 import {
   logClusterNameFaults,
   validateLogCluster,
+  validateLogAccess,
   validateLogTopic,
 } from '../../../../operator/api/validate.ts';
 import { BAD_LOG_CLUSTERS } from '../../../fixtures/operator/bad-log-clusters.ts';
+import { BAD_LOG_ACCESSES } from '../../../fixtures/operator/bad-log-accesses.ts';
 import { BAD_LOG_TOPICS } from '../../../fixtures/operator/bad-log-topics.ts';
 
 const lines = (faults: readonly { path: string; message: string }[]): string[] =>
@@ -156,5 +158,19 @@ describe('validateLogTopic()', () => {
         deletionPolicy: 'Retain',
       },
     });
+  });
+});
+
+describe('validateLogAccess()', () => {
+  it.each(BAD_LOG_ACCESSES)('refuses $title', ({ kind, spec, before, faults }) => {
+    const check = kind === 'LogCluster' ? validateLogCluster : validateLogAccess;
+    const previous = before === undefined ? undefined : check(before).spec;
+    expect(lines(check(spec, previous as never).faults)).toEqual(faults);
+  });
+
+  it('takes a rule for several accounts', () => {
+    const rule = { resource: 'producer', name: 'billing-*', operations: ['append'] };
+    const spec = { clusterName: 'logs', serviceAccounts: ['api', 'job-*'], rules: [rule] };
+    expect(validateLogAccess(spec)).toEqual({ faults: [], spec });
   });
 });
