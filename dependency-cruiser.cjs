@@ -122,8 +122,13 @@ module.exports = {
     only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
     only('generated-alone', GENERATED),
     only('operator-api', '^operator/api/', [BASE]),
-    only('operator-objects', '^operator/objects/', ['^operator/api/', BASE]),
-    only('operator-decide', '^operator/decide/', ['^operator/api/']),
+    only('operator-objects', '^operator/objects/', [
+      '^operator/api/',
+      BASE,
+      // Words of access, for those who observe and those who act.
+      '^proto/gen/tidemark/v1/access[.]ts$',
+    ]),
+    only('operator-decide', '^operator/decide/', ['^operator/api/', '^base/access[.]ts$']),
     only('operator-kube', '^operator/kube/', [BASE, PROCESS]),
     only('operator-observe', '^operator/observe/', [
       '^operator/(api|objects|decide|kube)/',
@@ -143,7 +148,7 @@ module.exports = {
       TRAVELS,
     ]),
     only('operator-config', '^operator/config[.]ts$', ['^operator/api/', BASE]),
-    only('operator-main', '^operator/(main|operator)[.]ts$', [
+    only('operator-main', '^operator/(main|operator|access-passes|watches)[.]ts$', [
       '^operator/',
       BASE,
       PROCESS,
@@ -153,9 +158,9 @@ module.exports = {
       name: 'broker-top-level',
       severity: 'error',
       comment:
-        'Only main.ts, verify.ts, assemble.ts, front.ts, tls.ts, config.ts and operator/operator.ts stand directly in broker/ and operator/, so every file has a rule above',
+        'Only main.ts, verify.ts, assemble.ts, front.ts, tls.ts, config.ts, and operator.ts, access-passes.ts and watches.ts of operator/ stand directly in broker/ and operator/, so every file has a rule above',
       from: {
-        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|tls[.]|config[.]|operator[.]ts$)[^/]+$',
+        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|tls[.]|config[.]|(operator|access-passes|watches)[.]ts$)[^/]+$',
       },
       to: {},
     },

@@ -37,6 +37,7 @@ import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
 import { type AccessAction, changeAccess } from './access.ts';
+import type { Admin, CallOptions } from './calls.ts';
 import { type SecretAction, secretAfter } from './certificates.ts';
 import {
   AdminServiceService as ADMIN,
@@ -63,26 +64,6 @@ export interface Api {
     preconditions: { readonly uid: string; readonly resourceVersion: string },
     options: CallOptions,
   ): Promise<'accepted' | 'absent'>;
-}
-
-interface CallOptions {
-  readonly signal: AbortSignal;
-}
-
-interface Method<Request, Response> {
-  readonly path: string;
-  readonly requestSerialize: (value: Request) => Buffer;
-  readonly responseDeserialize: (bytes: Buffer) => Response;
-}
-
-/** The brokers. */
-export interface Admin {
-  call<Request, Response>(
-    address: string,
-    method: Method<Request, Response>,
-    request: Request,
-    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
-  ): Promise<Response>;
 }
 
 export interface ActorOptions {

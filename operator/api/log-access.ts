@@ -11,11 +11,10 @@ import type { Rule, Schema } from './schema.ts';
 import type { AccessConsent, LogAccessRule, LogAccessSpec } from './types.ts';
 
 /** Kinds of resources of which LogAccess may give rights: never of the cluster. */
-export const GIVABLE_KINDS = ['topic', 'group', 'producer'] as const;
-export type GivableKind = (typeof GIVABLE_KINDS)[number];
+export const GRANTABLE_KINDS = ['topic', 'group', 'producer'] as const;
 
-const GIVABLE_OPERATIONS = [
-  ...new Set(GIVABLE_KINDS.flatMap((kind): AccessOperation[] => [...ACCESS_RESOURCES[kind]])),
+const GRANTABLE_OPERATIONS = [
+  ...new Set(GRANTABLE_KINDS.flatMap((kind): AccessOperation[] => [...ACCESS_RESOURCES[kind]])),
 ];
 const NAMESPACE_LENGTH_MAX = 63;
 const PRINCIPALS_MAX = 16;
@@ -40,13 +39,18 @@ const PRINCIPAL_PATTERN = {
 };
 
 function operations(description: string): Schema {
-  return list(description, choice('An operation.', GIVABLE_OPERATIONS), GIVABLE_OPERATIONS.length, {
-    listType: 'set',
-    minItems: 1,
-  });
+  return list(
+    description,
+    choice('An operation.', GRANTABLE_OPERATIONS),
+    GRANTABLE_OPERATIONS.length,
+    {
+      listType: 'set',
+      minItems: 1,
+    },
+  );
 }
 
-const KNOWN_CEL = `{${GIVABLE_KINDS.map(
+const KNOWN_CEL = `{${GRANTABLE_KINDS.map(
   (kind) => `'${kind}': [${ACCESS_RESOURCES[kind].map((each) => `'${each}'`).join(', ')}]`,
 ).join(', ')}}[self.resource]`;
 
@@ -65,7 +69,7 @@ const operationsOfKind: Rule = {
 const ruleSchema = object<LogAccessRule>(
   'Lets the principals do operations to a resource.',
   {
-    resource: choice('Kind of the resource.', GIVABLE_KINDS),
+    resource: choice('Kind of the resource.', GRANTABLE_KINDS),
     name: text(
       'Name of the topic, the group or the producer; with * at the end all that begin so.',
       PATTERN_LENGTH_MAX,

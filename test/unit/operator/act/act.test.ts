@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Actor, type Admin, type Api, type Basis } from '../../../../operator/act/act.ts';
+import { Actor, type Api, type Basis } from '../../../../operator/act/act.ts';
+import type { Admin } from '../../../../operator/act/calls.ts';
 import { stopAtAction } from '../../../../operator/act/stop-at-action.ts';
 import type { KubeObject } from '../../../../operator/api/kinds.ts';
 import { planTemplate } from '../../../../operator/objects/workload.ts';
