@@ -454,6 +454,34 @@ describe('bounds of planAccess()', () => {
   });
 });
 
+function key(principal: string, operation: string, name: string): string {
+  return `${principal} ${operation} ${name}`;
+}
+
+/** By the words of the documentation, right by right. */
+function wantedRights({ resources, cluster }: World): ReadonlySet<string> {
+  const fits = (name: string, topic: string): boolean =>
+    topic === '*' || (topic === 'x*' ? name.startsWith('x') : topic === name);
+  const wishes = resources.flatMap(({ resource: { metadata, spec } }) =>
+    spec.rules.flatMap(({ name, operations }) =>
+      operations.map((operation) => ({ namespace: metadata.namespace, name, operation })),
+    ),
+  );
+  const allowed = wishes.filter(({ namespace, name, operation }) =>
+    (cluster?.spec.access ?? []).some(
+      ({ namespaces, topics = [], operations }) =>
+        namespaces.includes(namespace) &&
+        operations.includes(operation) &&
+        topics.some((topic) => fits(name, topic)),
+    ),
+  );
+  return new Set(
+    allowed.map(({ namespace, name, operation }) =>
+      key(`system:serviceaccount:${namespace}:api`, operation, name),
+    ),
+  );
+}
+
 /** Everybody changes everything: people, tenants and whoever consents. */
 describe('planAccess() at random', () => {
   const NAMESPACES = ['a', 'ab'];
@@ -470,8 +498,6 @@ describe('planAccess() at random', () => {
       };
       const world = new World([]);
       const byHand = new Set<string>();
-      const key = (principal: string, operation: string, name: string): string =>
-        `${principal} ${operation} ${name}`;
       for (let step = 0; step < 40; step += 1) {
         const consents = Array.from({ length: random.below(3) }, () => ({
           namespaces: some(NAMESPACES),
@@ -507,27 +533,7 @@ describe('planAccess() at random', () => {
           }
         }
         world.settle();
-        // By the words of the documentation, right by right.
-        const wanted = new Set<string>();
-        for (const { resource } of world.resources)
-          for (const { name, operations } of resource.spec.rules)
-            for (const operation of operations)
-              for (const { namespaces, topics = [], ...consent } of world.cluster?.spec.access ??
-                [])
-                if (
-                  namespaces.includes(resource.metadata.namespace) &&
-                  consent.operations.includes(operation) &&
-                  topics.some((topic) =>
-                    topic === '*' ? true : topic === 'x*' ? name.startsWith('x') : topic === name,
-                  )
-                )
-                  wanted.add(
-                    key(
-                      `system:serviceaccount:${resource.metadata.namespace}:api`,
-                      operation,
-                      name,
-                    ),
-                  );
+        const wanted = wantedRights(world);
         const rights = world.book.rules.flatMap(({ principal, name, operations, given = [] }) =>
           operations.map((each) => ({
             right: key(principal, each, name),
