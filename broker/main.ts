@@ -178,6 +178,9 @@ function serve(broker: Broker, around: Around) {
     version: build.version,
     newUuid: randomUUID,
     traffic: metrics,
+    onLags: (lags) => {
+      metrics.groupLags(lags);
+    },
     report,
   });
   const stopGate = new StopGate(services.cluster, onFact);

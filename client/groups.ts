@@ -1,6 +1,6 @@
 /**
- * Groups: how far each has come in topics, kept by the cluster. Cursors are committed and fetched by
- * whoever reads for a group, and shown, moved and forgotten by whoever looks after it.
+ * Groups: how far each has come in topics, kept by the cluster. Cursors are committed and fetched
+ * by whoever reads for a group, and shown, moved and forgotten by whoever looks after it.
  */
 import { CURSORS_PER_CALL_MAX } from '../base/limits.ts';
 import {
@@ -147,8 +147,9 @@ export class Cursors {
   }
 
   /**
-   * Cursors in these topics, as committed; no topics: all. A partition without one is not named. One
-   * of a topic that was deleted has the error CURSOR_GONE, also where the name has another topic now.
+   * Cursors in these topics, as committed; no topics: all. A partition without one is not named.
+   * One of a topic that was deleted has the error CURSOR_GONE, also where the name has another
+   * topic now.
    */
   async fetch(topics: readonly string[] = [], control?: Control): Promise<CursorResult[]> {
     const doing = 'fetch cursors';
@@ -167,8 +168,9 @@ export class Cursors {
   }
 
   /**
-   * Commits cursors; resolves once each is committed or refused, in their order. It may be repeated:
-   * a cursor that stands there already stays. One that would go back is refused (CURSOR_AHEAD).
+   * Commits cursors; resolves once each is committed or refused, in their order. It may be
+   * repeated: a cursor that stands there already stays. One that would go back is refused
+   * (CURSOR_AHEAD).
    */
   async commit(commits: readonly CursorCommit[], control?: Control): Promise<CursorResult[]> {
     const doing = 'commit cursors';
@@ -222,7 +224,9 @@ export class Groups {
     this.#cluster = cluster;
   }
 
-  /** All groups, by name. Rejects where a coordinator does not answer, rather than leave some out. */
+  /**
+   * All groups, by name. Rejects where a coordinator does not answer, rather than leave some out.
+   */
   async list(control?: Control): Promise<GroupSummary[]> {
     const doing = 'list groups';
     const { groups, error } = await ask(

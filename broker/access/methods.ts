@@ -41,6 +41,8 @@ export type Reach =
    * cluster's business.
    */
   | { readonly of: 'principal'; readonly field: string }
+  /** The group that the metadata of KEDA's scaled object names. */
+  | { readonly of: 'scaled-group' }
   /** Nothing of anybody's: whoever is known may ask. */
   | { readonly of: 'nothing' };
 
@@ -84,6 +86,7 @@ const topicsIn = (field: string): Reach => ({ of: 'names', kind: 'topic', field,
 
 const LOG = '/tidemark.v1.LogService/';
 const GROUP = '/tidemark.v1.GroupService/';
+const SCALER = '/externalscaler.ExternalScaler/';
 const ADMIN = '/tidemark.v1.AdminService/';
 
 const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
@@ -110,6 +113,11 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   [`${GROUP}SeekGroup`, { ...audited('group', groupIn('group')), ...reading(topicIn('topic')) }],
   [`${GROUP}DeleteGroup`, audited('delete', groupIn('group'))],
   [`${GROUP}DescribeLag`, data('describe', topicIn('topic'))],
+  // What it shows of topics is asked of their leaders for the same caller.
+  [`${SCALER}IsActive`, asked('describe', { of: 'scaled-group' })],
+  [`${SCALER}StreamIsActive`, data('describe', { of: 'scaled-group' })],
+  [`${SCALER}GetMetricSpec`, asked('describe', { of: 'scaled-group' })],
+  [`${SCALER}GetMetrics`, asked('describe', { of: 'scaled-group' })],
   [`${ADMIN}Bootstrap`, audited('administer', CLUSTER)],
   // Every client begins with these two, so that they count towards nothing. Of topics they show
   // what may be described.

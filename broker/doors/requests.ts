@@ -53,6 +53,8 @@ function refusalFor(
       const whose = textIn(fields, reach.field);
       return whose === '' || whose === rights.principal ? null : judge(operation, CLUSTER);
     }
+    case 'scaled-group':
+      return judge(operation, { kind: 'group', name: scaledGroup(fields) });
     case 'topic-ids':
     case 'nothing':
       return null;
@@ -78,6 +80,11 @@ export function subjectOf({ reach }: MethodAccess, request: unknown): string {
     typeof name === 'string' ? name : '',
   ].filter((part) => part !== '');
   return parts.length === 0 ? 'cluster' : parts.join(' ');
+}
+
+function scaledGroup(fields: Fields): string {
+  const object = (fields['scaledObjectRef'] ?? fields) as Fields;
+  return textIn((object['scalerMetadata'] ?? {}) as Fields, 'group');
 }
 
 function textIn(fields: Fields, field: string): string {

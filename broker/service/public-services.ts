@@ -1,5 +1,6 @@
 /** The public API of one broker, ready to be added to its server. */
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
+import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import { FairShares } from '../access/fair-shares.ts';
@@ -8,7 +9,10 @@ import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
+import { externalScaler } from './groups/external-scaler.ts';
 import { groupService } from './groups/group-service.ts';
+import { LagWatch } from './groups/lag-watch.ts';
+import type { GroupLag } from '../telemetry/group-metrics.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
 import { DecisionKeeper } from './decision-keeper.ts';
 import type { Traffic } from './traffic.ts';
@@ -23,6 +27,8 @@ export interface PublicServicesOptions {
   readonly newUuid: () => string;
   readonly traffic: Traffic;
   readonly report: ReportDefect;
+  /** Told now and then how far the groups are behind that this broker coordinates. */
+  readonly onLags?: (lags: readonly GroupLag[]) => void;
 }
 
 /** What {@link publicServices} makes. */
@@ -36,11 +42,13 @@ export function publicServices({
   newUuid,
   traffic,
   report,
+  onLags,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
   const shares = new FairShares();
   const appender = new Appender(cluster, shares, report);
   const keeper = new DecisionKeeper(cluster, appender, report);
+  const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
   return {
     cluster,
     log: {
@@ -55,7 +63,12 @@ export function publicServices({
       definition: GroupServiceService,
       handlers: groupService({ cluster, newUuid, report }),
     },
+    scaler: {
+      definition: ExternalScalerService,
+      handlers: externalScaler({ cluster, newUuid, report }),
+    },
     close: () => {
+      lagWatch?.close();
       keeper.close();
       appender.close();
     },
@@ -65,8 +78,9 @@ export function publicServices({
 /** Adds what a broker serves its clients. */
 export function addPublicServices(
   server: ServiceHost,
-  { log, admin, groups }: PublicServices,
+  { log, admin, groups, scaler }: PublicServices,
 ): void {
+  server.add(scaler.definition, scaler.handlers);
   server.add(log.definition, log.handlers);
   server.add(admin.definition, admin.handlers);
   server.add(groups.definition, groups.handlers);

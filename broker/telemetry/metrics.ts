@@ -14,6 +14,7 @@ import type {
   ReplicaSample,
 } from './broker-source.ts';
 import { watchCosts } from './cost-metrics.ts';
+import { type GroupLag, GroupMetrics } from './group-metrics.ts';
 import { TopicMetrics } from './topic-metrics.ts';
 
 /** From a loopback round trip to a client's patience. */
@@ -138,6 +139,7 @@ type Certificates = () => readonly { readonly listener: string; readonly notAfte
 export class Metrics {
   readonly #source: BrokerSource;
   readonly #certificates: Certificates;
+  readonly #groups: GroupMetrics;
   readonly #registry = new Registry();
   readonly #gauges = Object.entries(SAMPLED).map(([name, [help, read]]) => ({
     gauge: this.#gauge(name, help),
@@ -209,6 +211,7 @@ export class Metrics {
     this.#source = source;
     if (costs !== null) watchCosts(this.#registry, costs);
     this.#certificates = certificates;
+    this.#groups = new GroupMetrics(this.#registry);
     collectDefaultMetrics({
       register: this.#registry,
       // A timer of this period runs for it: 10 ms, the default, cost an idle broker a sixth.
@@ -252,6 +255,11 @@ export class Metrics {
   }
 
   /** The text that a scrape gets. */
+  /** How far the groups are behind that this broker coordinates. */
+  groupLags(lags: readonly GroupLag[]): void {
+    this.#groups.show(lags);
+  }
+
   text(): Promise<string> {
     const sample = this.#source.report();
     for (const { gauge, read } of this.#gauges) gauge.set(read(sample, this.#source));

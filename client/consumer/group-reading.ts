@@ -89,7 +89,9 @@ export class GroupReading {
     this.#cancelTimer = undefined;
   }
 
-  /** Commits what is handled. Rejects where it cannot be; it is due still, unless it was refused. */
+  /**
+   * Commits what is handled. Rejects where it cannot be; it is due still, unless it was refused.
+   */
   async flush(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing.catch(() => undefined);
     if (this.#due.size === 0) return;

@@ -155,6 +155,15 @@ const CASES: readonly Case[] = [
       'orders-1 refuses calls or closes connections: what clients make it hold fills its memory budget',
   },
   {
+    alert: 'TidemarkGroupBehind',
+    series: {
+      [`tidemark_group_lag_seconds{group="billing",topic="orders",${BROKER}}`]: '900x2 901x90',
+    },
+    ...{ before: '16m', at: '19m', severity: 'warning' },
+    labels: { ...CLUSTER, group: 'billing', topic: 'orders' },
+    summary: 'Group billing has not handled records of orders that were committed 15m 1s ago',
+  },
+  {
     alert: 'TidemarkTimeRetentionPaused',
     series: { [`tidemark_time_retention_paused{${BROKER}}`]: '1x90' },
     ...{ before: '29m', at: '31m', severity: 'warning', labels: POD },

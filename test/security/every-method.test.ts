@@ -42,6 +42,7 @@ describe('every method of every service', () => {
       thrown.set(service, (thrown.get(service) ?? 0) + hostile.length);
     }
     expect([...thrown.keys()].toSorted()).toEqual([
+      'client: externalscaler.ExternalScaler',
       'client: grpc.health.v1.Health',
       'client: grpc.reflection.v1.ServerReflection',
       'client: grpc.reflection.v1alpha.ServerReflection',

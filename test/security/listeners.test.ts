@@ -6,6 +6,8 @@ import { REFLECTION_SERVICES } from '../../broker/telemetry/reflection.ts';
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { ReplicationServiceService } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
+import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
+import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import { LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { type Door, VictimBroker } from './broker.ts';
 
@@ -27,7 +29,10 @@ const METHODS: readonly { readonly path: string; readonly doors: readonly Door[]
   ...[QuorumServiceService, ReplicationServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: ['internal'] as const })),
-  ...paths(AdminServiceService).map((path) => ({ path, doors: BOTH })),
+  ...[AdminServiceService, GroupServiceService]
+    .flatMap(paths)
+    .map((path) => ({ path, doors: BOTH })),
+  ...paths(ExternalScalerService).map((path) => ({ path, doors: ['client'] as const })),
   ...paths(LogServiceService).map((path) => ({
     path,
     doors: HANDED_ON.includes(path) ? BOTH : (['client'] as const),

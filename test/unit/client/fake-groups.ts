@@ -43,7 +43,10 @@ export class FakeGroups {
   }
 
   handlers(): Record<string, unknown> {
-    const taken = (method: string, answer: (request: never, done: Done) => void) => [
+    const taken = (
+      method: string,
+      answer: (request: never, done: Done) => void,
+    ): readonly [string, unknown] => [
       method,
       ({ request }: { request: never }, done: Done) => {
         this.calls.push({ method, request });
@@ -53,7 +56,7 @@ export class FakeGroups {
         else this.#fail(done, refusal.code);
       },
     ];
-    return Object.fromEntries([
+    const handlers: readonly (readonly [string, unknown])[] = [
       taken('commitCursors', ({ group, cursors }: CommitCursorsRequest, done) =>
         done(null, { outcomes: cursors.map((cursor) => this.#commit(group, cursor)) }),
       ),
@@ -88,7 +91,8 @@ export class FakeGroups {
         if (own === undefined) this.#fail(done, 'UNKNOWN_GROUP');
         else done(null, { cursors: own.size });
       }),
-    ]);
+    ];
+    return Object.fromEntries<unknown>(handlers);
   }
 
   #describe(group: string, done: Done): void {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ACCESS_RESOURCES } from '../../../../base/access.ts';
 import { accessOf, METHODS_WITH_ACCESS } from '../../../../broker/access/methods.ts';
 import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { ExternalScalerService } from '../../../../proto/gen/externalscaler/externalscaler.ts';
 import { GroupServiceService } from '../../../../proto/gen/tidemark/v1/groups.ts';
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 
@@ -11,9 +12,12 @@ interface Method {
   readonly requestDeserialize: (bytes: Buffer) => unknown;
 }
 
-const METHODS = [LogServiceService, AdminServiceService, GroupServiceService].flatMap(
-  (service) => Object.values(service) as unknown as Method[],
-);
+const METHODS = [
+  LogServiceService,
+  AdminServiceService,
+  GroupServiceService,
+  ExternalScalerService,
+].flatMap((service) => Object.values(service) as unknown as Method[]);
 
 describe('the table of methods', () => {
   it('has every method of the public services, and no other', () => {
@@ -54,6 +58,7 @@ describe('the table of methods', () => {
       'FetchCursors',
       'ListOffsets',
       'ListTopics',
+      'StreamIsActive',
     ]);
     const admin = Object.values(AdminServiceService) as unknown as Method[];
     const quotas = admin.map(({ path }) => accessOf(path)?.quota);

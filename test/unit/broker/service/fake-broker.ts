@@ -57,7 +57,7 @@ import {
   type ReaderWay,
 } from '../../../../broker/runtime/partitions/crossed-losses.ts';
 import type { NodeInfo } from '../../../../broker/runtime/ports.ts';
-import { publicServices } from '../../../../broker/service/public-services.ts';
+import { addPublicServices, publicServices } from '../../../../broker/service/public-services.ts';
 import {
   checkFrame,
   endOffsetOf,
@@ -160,9 +160,7 @@ export class FakeCluster {
       traffic: broker,
       report: (error) => this.defects.push(error),
     });
-    server.add(services.log.definition, services.log.handlers);
-    server.add(services.admin.definition, services.admin.handlers);
-    server.add(services.groups.definition, services.groups.handlers);
+    addPublicServices(server, services);
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     broker.port = port;
     this.brokers.set(brokerId, broker);

@@ -143,6 +143,9 @@ describe('Metrics', () => {
         [...seen].filter(([name]) => !/_(seconds_(bucket|sum|count)|total($|\{))/.test(name)),
       ),
     ).toEqual({
+      tidemark_groups: 0,
+      tidemark_group_lags_unknown: 0,
+      tidemark_group_lags_unshown: 0,
       tidemark_partitions_led: 2,
       tidemark_partitions_under_replicated: 1,
       tidemark_partitions_below_min: 1,
