@@ -6,10 +6,9 @@ import type { BrokerEpoch, BrokerId, TopicId } from '../../../base/units.ts';
 import type { Crc32 } from '../../../wire/batch/frame.ts';
 import type { ProducersGiven } from '../../replication/producers.ts';
 import type { FollowerMessage, Position, SyncSetProposal } from '../../replication/types.ts';
-import type { Replica } from './replica.ts';
 
 /** What a replica needs of the broker around it. */
-export interface ReplicaHost {
+export interface ReplicaHost<Replica> {
   readonly clock: Clock;
   readonly crc32: Crc32;
   sendPosition(to: BrokerId, replica: Replica, position: Position): void;

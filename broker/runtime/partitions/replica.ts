@@ -61,7 +61,7 @@ export class Replica {
   readonly topic: string;
   readonly partition: number;
   readonly log: PartitionLog;
-  readonly #host: ReplicaHost;
+  readonly #host: ReplicaHost<Replica>;
   readonly #self: BrokerId;
   readonly #place: StampTarget;
   readonly #core: Partition;
@@ -77,7 +77,7 @@ export class Replica {
   #isFull = false;
   #isClosed = false;
 
-  constructor(options: ReplicaOptions, log: PartitionLog, host: ReplicaHost) {
+  constructor(options: ReplicaOptions, log: PartitionLog, host: ReplicaHost<Replica>) {
     this.topicId = options.topicId;
     this.topic = options.topic;
     this.partition = options.partition;

@@ -43,7 +43,7 @@ const SHORT_LEADER_MS = 1_000;
 export interface ReplicasOptions {
   readonly self: BrokerId;
   readonly disk: Disk;
-  readonly host: ReplicaHost;
+  readonly host: ReplicaHost<Replica>;
   /** Read when a replica is opened; see {@link Replicas.setLagLimit} for those that run. */
   readonly lagMsMax: () => number;
   readonly appendsPendingMax: number;

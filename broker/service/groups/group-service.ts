@@ -13,7 +13,8 @@ import {
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import { BrokerError } from '../../../base/errors.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
-import { type CursorCommit, cursorAt, goneCursors, goneError } from '../../groups/cursors.ts';
+import type { CursorCommit } from '../../groups/cursors.ts';
+import { cursorAt, goneCursors, goneError } from '../../runtime/groups/cursor-rules.ts';
 import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import { textField, topicNameField } from '../../messages/fields.ts';
 import { unaryHandler } from '../../messages/handlers.ts';

@@ -24,7 +24,7 @@ interface Scene {
   readonly syncSet?: readonly number[];
   readonly suspects?: readonly number[];
   readonly isHeard?: boolean;
-  readonly host?: Partial<ReplicaHost>;
+  readonly host?: Partial<ReplicaHost<Replica>>;
   readonly log?: Partial<PartitionLog>;
 }
 
@@ -58,7 +58,7 @@ function replicaOf({
     append: async () => undefined,
     noteHighWaterMark: () => undefined,
   } as unknown as PartitionLog;
-  const host: ReplicaHost = {
+  const host: ReplicaHost<Replica> = {
     clock: new FakeClock(),
     crc32,
     sendPosition: () => undefined,
