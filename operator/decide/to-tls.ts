@@ -104,7 +104,7 @@ export function stepToTls(
     : 'back to plaintext between brokers';
   const doing = `going ${way}: phase ${next} after ${given}`;
   if (planned !== given) return { phase: planned, step: { ...NOTHING, doing } };
-  const under = isForward ? underWay(observation) : null;
+  const under = isForward ? underWay(observation) : leaving(observation, next);
   if (under !== null) return { phase: given, step: waits(doing, under) };
   const refusal = isForward
     ? forwardRefusal(observation, next, nowMs)
@@ -173,20 +173,20 @@ const allCertified: Gate = (observation, _, nowMs) => {
       };
 };
 
+/** A pod that would not understand the next one, and that the present roll is about to replace. */
+function leaving({ pods }: Observation, next: TlsPhase): string | null {
+  const far = pods.find(({ tlsPhase }) => !areNeighbours(tlsPhase, next));
+  return far === undefined ? null : `waiting for ${far.name} to leave phase ${far.tlsPhase}`;
+}
+
 /** Whoever has gone a step understands who has not: nothing else is to be waited for. */
 function backRefusal(observation: Observation, next: TlsPhase, nowMs: number): Refusal | null {
-  const { cluster, pods } = observation;
+  const { cluster } = observation;
   if (lacksForClients(next, cluster.spec)) {
     const message =
       'clientTls.secretName is missing, must be given before certificates of the operator are taken from the brokers';
     return { gate: GATES[next], message };
   }
-  const far = pods.find(({ tlsPhase }) => !areNeighbours(tlsPhase, next));
-  if (far !== undefined)
-    return {
-      gate: GATES[next],
-      message: `waiting for ${far.name} to leave phase ${far.tlsPhase}`,
-    };
   return firstRefusal([notPaused], observation, [], nowMs);
 }
 

@@ -11,7 +11,13 @@ import type { Violation } from '../cluster/harness/history.ts';
 import { type Note, waitFor, when } from '../cluster/harness/wait.ts';
 import { type Provided, tool } from './cluster.ts';
 import { signalContainer } from './launcher/cgroups.ts';
-import { programPod, programsConfigMap, testNamespace, TOOLS_POD } from './objects.ts';
+import {
+  type ProgramPod,
+  programPod,
+  programsConfigMap,
+  testNamespace,
+  TOOLS_POD,
+} from './objects.ts';
 import { programCommand, programFiles } from './programs.ts';
 
 /** Any Kubernetes object, as far as every one has these. */
@@ -67,6 +73,8 @@ export interface LoadPlace {
   readonly server: string;
   /** Keeps the load off a node that the test takes down. */
   readonly node?: string;
+  /** What its pod has besides. */
+  readonly dressed?: (pod: ProgramPod) => ProgramPod;
 }
 
 const DEADLINE_MS = 120_000;
@@ -281,12 +289,12 @@ export class Kube {
   }
 
   /** Appends to a topic from a pod, several producers with keys, until stopped. */
-  async startLoad({ topic, partitions, server, node }: LoadPlace): Promise<RunningLoad> {
+  async startLoad(place: LoadPlace): Promise<RunningLoad> {
+    const { topic, partitions, server, node, dressed = (pod: ProgramPod) => pod } = place;
     this.#loads += 1;
     const name = `load-${this.#loads}`;
-    await this.apply(
-      programPod(name, this.image, [...programCommand('load'), topic, server], node),
-    );
+    const command = [...programCommand('load'), topic, server];
+    await this.apply(dressed(programPod(name, this.image, command, node)));
     const last = async (): Promise<LoadLine> =>
       JSON.parse(await this.kubectl('logs', name, '--tail=1')) as LoadLine;
     const progress = async (records = 20): Promise<void> => {

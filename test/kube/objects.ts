@@ -73,6 +73,61 @@ export function programPod(
   };
 }
 
+/** A container of a pod, as far as callers add to it. */
+interface Dressed {
+  readonly env?: readonly object[];
+  readonly volumeMounts?: readonly object[];
+}
+
+/**
+ * The same pod as a client of a LogCluster that speaks TLS with the operator's certificates: it
+ * trusts their authority.
+ *
+ * @param account whose token it shows, made for this audience; absent: none
+ */
+export function clientPod(
+  pod: ProgramPod,
+  cluster: string,
+  account?: { readonly name: string; readonly audience: string },
+): ProgramPod {
+  const { spec } = pod;
+  const [container] = spec.containers as readonly [Dressed];
+  const projected = {
+    sources: [{ serviceAccountToken: { path: 'tidemark', audience: account?.audience } }],
+  };
+  const tokenFile = { name: 'TIDEMARK_TOKEN_FILE', value: '/var/run/secrets/tokens/tidemark' };
+  const own = {
+    env: [
+      { name: 'TIDEMARK_SERVER', value: `${cluster}:${BROKER_PORT}` },
+      { name: 'TIDEMARK_TLS_CA', value: '/etc/tidemark/ca/ca.crt' },
+      ...(account === undefined ? [] : [tokenFile]),
+    ],
+    mounts: [
+      { name: 'ca', mountPath: '/etc/tidemark/ca' },
+      ...(account === undefined ? [] : [{ name: 'token', mountPath: '/var/run/secrets/tokens' }]),
+    ],
+    volumes: [
+      { name: 'ca', secret: { secretName: `${cluster}-brokers-ca-cert` } },
+      ...(account === undefined ? [] : [{ name: 'token', projected }]),
+    ],
+  };
+  return {
+    ...pod,
+    spec: {
+      ...spec,
+      ...(account === undefined ? {} : { serviceAccountName: account.name }),
+      containers: [
+        {
+          ...container,
+          env: [...(container.env ?? []), ...own.env],
+          volumeMounts: [...(container.volumeMounts ?? []), ...own.mounts],
+        },
+      ],
+      volumes: [...((spec['volumes'] as readonly object[] | undefined) ?? []), ...own.volumes],
+    },
+  };
+}
+
 /**
  * Brokers as the operator makes them, but by hand: ordinal as id, rack from the pod's topology
  * label, a Service for peers and one for clients.

@@ -3,6 +3,8 @@
  * then reads everything back and checks the history. Prints a JSON object a line: how much was
  * acknowledged so far and, last of all, the verdict.
  */
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { connect, type Tidemark } from '../../../client/index.ts';
 import { check, checkRepeatable, type StoredRecord } from '../../cluster/harness/history.ts';
 import { Load } from '../../cluster/harness/load.ts';
@@ -13,7 +15,14 @@ const VIOLATIONS_SHOWN_MAX = 20;
 const FAILURES_SHOWN_MAX = 3;
 
 const [topic = '', server = ''] = process.argv.slice(2);
-const open = (): Tidemark => connect({ servers: server });
+const { TIDEMARK_TLS_CA: authority, TIDEMARK_TOKEN_FILE: token } = process.env;
+/** In TLS and with a token of its account, where its pod has what that takes. */
+const open = (): Tidemark =>
+  connect({
+    servers: server,
+    ...(authority === undefined ? {} : { tls: { ca: readFileSync(authority, 'utf8') } }),
+    ...(token === undefined ? {} : { token: () => readFile(token, 'utf8') }),
+  });
 const ended = new Promise((resolve) => process.once('SIGTERM', resolve));
 
 const load = new Load(open, { topic });

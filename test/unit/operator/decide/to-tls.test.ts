@@ -276,9 +276,8 @@ describe('back to plaintext', () => {
       change: ({ pods }) => ({ pods: pods.with(1, pod(1, { tlsPhase: 'Prefer' })) }),
     });
     expect(phaseAfter(far)).toBe('Allow');
-    expect(refusalOf(far)).toContain(
-      'InternalTlsPlaintext: waiting for tm-1 to leave phase Prefer',
-    );
+    expect(refusalOf(far)).toBe('');
+    expect(decide(far, NOW_MS).outcome.doing).toContain('phase Plaintext after Allow');
   });
 
   test('keeps certificates that clients are shown', () => {
