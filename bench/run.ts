@@ -7,6 +7,7 @@ import { cpus, totalmem } from 'node:os';
 import type { Acks } from '../client/index.ts';
 import { measureCompaction } from './compact.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
+import { type Cost, costOfSecurity } from './secured.ts';
 import { fairShares, PLACES, type Shares } from './fair-shares.ts';
 import { measureOperator } from './operator.ts';
 import { LocalCluster, sleep } from './local-cluster.ts';
@@ -16,6 +17,7 @@ import { SteadyLoad, type Stretch } from './steady-load.ts';
 
 const PORT = 19_641;
 const RUNS = 5;
+const PAIRS = 15;
 
 interface AppendResult {
   readonly recordsPerSecond: number;
@@ -288,6 +290,40 @@ async function fair(): Promise<void> {
   });
 }
 
+/** Everything on, beside plaintext: two clusters in turns. */
+async function secured(): Promise<void> {
+  const pairs = await costOfSecurity(PAIRS);
+  const figures = (
+    what: string,
+    unit: string,
+    digits: number,
+    of: (cost: Cost) => number,
+  ): void => {
+    row(
+      `${what}, plaintext`,
+      pairs.map(({ open }) => of(open)),
+      unit,
+      digits,
+    );
+    row(
+      `${what}, TLS, tokens and rules`,
+      pairs.map((pair) => of(pair.secured)),
+      unit,
+      digits,
+    );
+    row(
+      '  the second in parts of the first',
+      pairs.map((pair) => of(pair.secured) / of(pair.open)),
+      'times',
+      2,
+    );
+  };
+  figures('append, 1 producer, 1,000 B', 'MB/s', 1, ({ bytesPerSecond }) => bytesPerSecond / 1e6);
+  figures('500 records/s of 1,000 B, open loop, p50', 'ms', 2, ({ p50 }) => p50);
+  figures('500 records/s of 1,000 B, open loop, p99', 'ms', 2, ({ p99 }) => p99);
+  figures('memory of a broker', 'MB', 0, ({ megabytes }) => median(megabytes));
+}
+
 /** The operator alone, with no LogCluster and with fifty. */
 async function operator(): Promise<void> {
   for (const cost of await measureOperator([0, 50])) {
@@ -312,7 +348,18 @@ async function compact(): Promise<void> {
   row(`${what} the same order again`, [cost.againMs], 'ms', 2);
 }
 
-const MEASURES = { start, append, latency, gap, bounded, fair, modes, operator, compact };
+const MEASURES = {
+  start,
+  append,
+  latency,
+  gap,
+  bounded,
+  fair,
+  secured,
+  modes,
+  operator,
+  compact,
+};
 /** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
 const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator' && name !== 'compact');
 

@@ -10,6 +10,8 @@ import { connect } from '../client/index.ts';
 
 export interface LoadOptions {
   readonly servers: string;
+  /** By which it appends, and which it closes; default: one without TLS. */
+  readonly client?: Tidemark;
   readonly topic: string;
   readonly partitions: number;
   readonly recordsPerSecond: number;
@@ -64,7 +66,7 @@ export class SteadyLoad {
   constructor(options: LoadOptions) {
     this.#options = options;
     this.#acknowledgedMs = Array.from({ length: options.partitions }, () => []);
-    this.#client = connect({ servers: options.servers });
+    this.#client = options.client ?? connect({ servers: options.servers });
     const { acks, deliveryTimeoutMs } = options;
     this.#producer = this.#client.producer({
       acks,

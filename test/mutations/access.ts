@@ -22,6 +22,13 @@ const BUCKETS = { level: 'unit', file: 'test/unit/broker/access/token-bucket.tes
 const HOLDS = { level: 'unit', file: 'test/unit/broker/doors/stream-hold.test.ts' } as const;
 const QUOTAS = { level: 'unit', file: 'test/unit/broker/doors/throttle.test.ts' } as const;
 
+const SHARES = 'broker/access/fair-shares.ts';
+const FAIR = { level: 'unit', file: 'test/unit/broker/access/fair-shares.test.ts' } as const;
+const SESSIONS = {
+  level: 'unit',
+  file: 'test/unit/broker/service/produce-session.test.ts',
+} as const;
+
 export const ACCESS: readonly Mutation[] = [
   {
     id: 'any-operation-allows-all',
@@ -215,5 +222,32 @@ export const ACCESS: readonly Mutation[] = [
       },
     ],
     caughtBy: [{ level: 'unit', file: 'test/unit/broker/metadata/access.test.ts' }],
+  },
+  {
+    id: 'everybody-is-alone',
+    rule: 'docs/rules.md#fair-shares',
+    what: 'a producer has as much under way beside others as alone',
+    edits: [
+      {
+        file: SHARES,
+        find: 'this.#isShared = groups.size > 1;',
+        replace: 'this.#isShared = false;',
+      },
+    ],
+    caughtBy: [SESSIONS],
+  },
+  {
+    id: 'first-batch-waits',
+    rule: 'docs/rules.md#fair-shares',
+    what: 'a batch larger than the window of its producer never begins',
+    edits: [{ file: SHARES, find: 'flow.bytes === 0 || ', replace: '' }],
+    caughtBy: [FAIR, SESSIONS],
+  },
+  {
+    id: 'stuck-batch-counts',
+    rule: 'docs/rules.md#fair-shares',
+    what: 'a partition that stands still holds up all others of its producers',
+    edits: [{ file: SHARES, find: 'const LATE_MS = 500;', replace: 'const LATE_MS = 1e9;' }],
+    caughtBy: [FAIR, SESSIONS],
   },
 ];

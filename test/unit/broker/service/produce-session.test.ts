@@ -73,7 +73,8 @@ const broker = {
 function open(from: number): (bytes: number) => void {
   const call = new FakeCall();
   calls.push(call);
-  const traffic = { appended: () => {}, fetched: () => {} };
+  const appendTimes = () => ({ boundsUs: [], counts: [] });
+  const traffic = { appended: () => {}, fetched: () => {}, appendTimes };
   new ProduceSession(call as unknown as ProduceCall, {
     ...{ broker, traffic, shares },
     report: (error) => {
