@@ -69,6 +69,7 @@ export class Coordinator {
   #foldedBytes = 0;
   #sizes: { readonly offset: Offset; readonly bytes: number }[] = [];
   #isFolding = false;
+  #isFoldDue = false;
   #isWriting = false;
   #isClosed = false;
   #queue: Waiting[] = [];
@@ -275,6 +276,8 @@ export class Coordinator {
   }
 
   #fold(): void {
+    // What comes while it folds may come behind its last look.
+    this.#isFoldDue = this.#isFolding;
     if (this.#isFolding) return;
     this.#isFolding = true;
     this.#foldOn()
@@ -283,6 +286,7 @@ export class Coordinator {
       })
       .finally(() => {
         this.#isFolding = false;
+        if (this.#isFoldDue) this.#fold();
       });
   }
 
