@@ -87,6 +87,8 @@ export class IssuedReader {
         const wanted = buildCertificate(cluster, clusterId, brokerId, issuer);
         const trusted = certificatesIn(textOf(secret, TRUST_FILE));
         const leaf = leafOf(secret, { name, clusterId, brokerId });
+        // What cannot be used may be mended without a word in the Certificate.
+        if (leaf?.signer == null) this.#known.delete(live.metadata.name);
         return {
           brokerId,
           isCurrent: differences(live, wanted).length === 0,

@@ -2,6 +2,7 @@
  * A history in which everything may happen at any time; then people leave it alone, and it has to
  * come to its end.
  */
+import { tlsPhaseOf } from '../../../operator/objects/pod.ts';
 import { type Faults, NO_FAULTS } from './network.ts';
 import { between, pick, randomOf } from './time.ts';
 import { askForAuthority, loseAndRestore, loseCertificates } from './tls-scenarios.ts';
@@ -20,6 +21,13 @@ const PEOPLE: readonly Deed[] = [
   (world) => world.edit({ config: { heartbeatMs: 100 + Math.floor(world.random() * 100) } }),
   askForAuthority,
 ];
+
+const changesTls: Deed = (world) => {
+  const mode = pick(world.random, ['Enabled', 'Enabled', 'Disabled', null]);
+  world.edit({ internalTls: mode == null ? null : { mode } });
+};
+/** Of histories that begin in plaintext between brokers. */
+const PLAINTEXT_SHARE = 0.3;
 
 const HARM: readonly Deed[] = [
   (world) => {
@@ -106,11 +114,15 @@ export async function hostile(seed: number, trace?: (line: string) => void): Pro
     isLocal: random() < 0.5,
     trace,
   });
+  // A stream of its own: the other histories stay as they are known.
+  const isPlaintext = randomOf(seed + 2_000_000)() < PLAINTEXT_SHARE;
+  const people = isPlaintext ? [...PEOPLE, changesTls, changesTls, changesTls] : PEOPLE;
   world.apply({
     replicas: 3,
     minInSyncReplicas: 2,
     image: 'tidemark:1',
     storage: { size: '10Gi' },
+    ...(isPlaintext ? { internalTls: { mode: 'Disabled' } } : {}),
   });
   if (random() < 0.5) world.edit({ rollout: { maxUnavailable: 2 } });
   await world.until('the cluster is formed', () => world.isCalm);
@@ -118,7 +130,7 @@ export async function hostile(seed: number, trace?: (line: string) => void): Pro
   world.createOrders();
   Object.assign(world.network.faults, badNetwork(random));
   for (let round = 0; round < ROUNDS && world.faults.length === 0; round += 1) {
-    const deeds = pick(random, [PEOPLE, PEOPLE, HARM, HINDRANCES, HINDRANCES]) ?? PEOPLE;
+    const deeds = pick(random, [people, people, HARM, HINDRANCES, HINDRANCES]) ?? people;
     pick(random, deeds)?.(world);
     await world.sleep(between(random, 200, 15_000));
   }
@@ -126,8 +138,11 @@ export async function hostile(seed: number, trace?: (line: string) => void): Pro
   world.hinder('calm', () => Object.assign(world.network.faults, NO_FAULTS));
   for (const node of world.kubernetes.nodes) world.kubernetes.healNode(node);
   world.edit({ image: 'tidemark:4', replicas: 3, minInSyncReplicas: 2, paused: null });
+  if (isPlaintext) world.edit({ internalTls: { mode: 'Enabled' } });
   await world.until('all is left alone', () => world.isCalm, 1_800_000);
   await world.sleep(12_000);
   await world.until('all is left alone, and after', () => world.isCalm);
+  if (world.kubernetes.pods().some((pod) => tlsPhaseOf(pod) !== 'Require'))
+    world.faults.push('not all brokers take TLS alone, as was asked last');
   return world;
 }
