@@ -57,15 +57,15 @@ const TILES: Readonly<
 > = {
   leader: { fill: '--accent', text: '--on', edge: '--accent' },
   'in sync': { fill: '--wash', text: '--text', edge: '--wash' },
-  'catching up': { fill: '--warnback', text: '--warn', edge: '--warn' },
-  suspect: { fill: '--warnback', text: '--warn', edge: '--warn' },
-  away: { fill: '--badback', text: '--bad', edge: '--bad' },
-  stopped: { fill: '--badback', text: '--bad', edge: '--bad' },
+  'catching up': { fill: '--warn-back', text: '--warn', edge: '--warn' },
+  suspect: { fill: '--warn-back', text: '--warn', edge: '--warn' },
+  away: { fill: '--bad-back', text: '--bad', edge: '--bad' },
+  stopped: { fill: '--bad-back', text: '--bad', edge: '--bad' },
 };
 const LEVELS = {
-  ok: ['--good', '--goodback'],
-  degraded: ['--warn', '--warnback'],
-  failing: ['--bad', '--badback'],
+  ok: ['--good', '--good-back'],
+  degraded: ['--warn', '--warn-back'],
+  failing: ['--bad', '--bad-back'],
 } as const;
 
 /** An SVG of its own. */
@@ -174,7 +174,7 @@ function cards(film: Film): string {
         const isUp = state === 'up';
         const look = isUp
           ? 'fill="var(--card)" stroke="var(--line)"'
-          : 'fill="var(--badback)" stroke="var(--bad)" stroke-dasharray="4 3"';
+          : 'fill="var(--bad-back)" stroke="var(--bad)" stroke-dasharray="4 3"';
         return `<g class="${film.shown(stretches)}"><rect x="${short(x)}" y="${CARDS_TOP}" width="${short(width)}" height="${CARD.height}" rx="8" ${look}/><text x="${short(x + CARD.pad + 70)}" y="${CARDS_TOP + 26}" style="fill:var(${isUp ? '--good' : '--bad'})">${isUp ? '●' : '○'} ${state}</text></g>`;
       });
       const title = `<text x="${short(x + CARD.pad)}" y="${CARDS_TOP + 26}" style="font-size:13px;font-weight:650">Broker ${brokerId}</text>`;

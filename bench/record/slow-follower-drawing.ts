@@ -41,7 +41,7 @@ export function drawComparison(comparison: Comparison): string {
   };
   const pauses = Array.from({ length: slowMs / everyMs }, (_, at) => healthyMs + at * everyMs).map(
     (atMs) =>
-      `<rect x="${short(xOf(atMs))}" y="${TOP}" width="${short(xOf(pauseMs) - LEFT)}" height="${BOTTOM - TOP}" fill="var(--badback)"/>`,
+      `<rect x="${short(xOf(atMs))}" y="${TOP}" width="${short(xOf(pauseMs) - LEFT)}" height="${BOTTOM - TOP}" fill="var(--bad-back)"/>`,
   );
   const grid = Array.from({ length: DECADES + 1 }, (_, power) => 10 ** power).map(
     (ms) =>
