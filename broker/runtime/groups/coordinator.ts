@@ -205,8 +205,9 @@ export class Coordinator {
   }
 
   #write(): void {
-    if (this.#isWriting || this.#isClosed) return;
+    if (this.#isClosed) return;
     this.#refuseWaiting();
+    if (this.#isWriting) return;
     const batch = this.#takeBatch();
     const records = batch.flatMap((one) => one.records);
     if (records.length === 0) return;

@@ -1,0 +1,352 @@
+import { crc32 } from 'node:zlib';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { BrokerError } from '../../../../../base/errors.ts';
+import { judgeCommit } from '../../../../../broker/groups/cursors.ts';
+import type { AppendResult, AppendTerms } from '../../../../../broker/replication/types.ts';
+import type { ReplicaMarks } from '../../../../../broker/runtime/api.ts';
+import {
+  Coordinator,
+  type GroupsReplica,
+  type Proposal,
+} from '../../../../../broker/runtime/groups/coordinator.ts';
+import { Upkeep } from '../../../../../broker/runtime/groups/upkeep.ts';
+import { TEXT_RECORDS } from '../../../../../broker/service/text-records.ts';
+import { readHeader, stampFrame, topicIdToBytes } from '../../../../../wire/batch/frame.ts';
+import { FakeClock } from '../fake-clock.ts';
+
+const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
+const HOUR_MS = 3_600_000;
+
+interface Stored {
+  readonly base: number;
+  readonly end: number;
+  readonly frame: Uint8Array;
+}
+
+interface Asked {
+  readonly frame: Uint8Array;
+  readonly terms: AppendTerms;
+  readonly done: (result: AppendResult) => void;
+}
+
+/** A log of one broker; what is appended is committed when a test says so. */
+class FakeReplica implements GroupsReplica {
+  readonly name = '__groups/0';
+  readonly partition = 0;
+  readonly stored: Stored[] = [];
+  readonly asked: Asked[] = [];
+  readonly trims: number[] = [];
+  state = { isLeader: true, leaderEpoch: 1, isReady: true, logStart: 0, highWaterMark: 0 };
+  #watchers = new Set<() => void>();
+
+  readonly log = {
+    read: (from: number, upTo: number) => {
+      const found = this.stored.filter(({ end, base }) => end > from && base < upTo);
+      return {
+        chunks: found.map(({ frame }) => frame),
+        nextOffset: found.at(-1)?.end ?? from,
+      };
+    },
+  };
+
+  marks(): ReplicaMarks {
+    const { isLeader, leaderEpoch, isReady, logStart, highWaterMark } = this.state;
+    const latest = isLeader && isReady ? highWaterMark : null;
+    return {
+      isLeader,
+      leader: 1,
+      leaderEpoch,
+      logStart,
+      highWaterMark,
+      latest,
+      earliest: logStart,
+    };
+  }
+
+  watch(callback: () => void) {
+    this.#watchers.add(callback);
+    return () => this.#watchers.delete(callback);
+  }
+
+  append(frame: Uint8Array, terms: AppendTerms, done: (result: AppendResult) => void): void {
+    this.asked.push({ frame, terms, done });
+  }
+
+  trim(offset: number): Promise<number> {
+    this.trims.push(offset);
+    this.change({ logStart: offset });
+    return Promise.resolve(offset);
+  }
+
+  change(patch: Partial<FakeReplica['state']>): void {
+    this.state = { ...this.state, ...patch };
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+
+  /** Puts a frame at the end, and commits it. */
+  put(frame: Uint8Array): { readonly base: number; readonly end: number } {
+    const base = this.state.highWaterMark;
+    const place = { topicIdBytes: topicIdToBytes(TOPIC_ID), partition: 0 };
+    stampFrame(frame, 0, { baseOffset: base, leaderEpoch: 1, ...place }, crc32);
+    const end = base + readHeader(frame, 0).lastOffsetDelta + 1;
+    this.stored.push({ base, end, frame });
+    this.change({ highWaterMark: end });
+    return { base, end };
+  }
+
+  /** The oldest that waits is committed. */
+  commit(): void {
+    const { frame, done } = this.asked.shift()!;
+    const { base, end } = this.put(frame);
+    const placed = { baseOffset: base, lastOffset: end - 1, leaderEpoch: 1, isDuplicate: false };
+    done({ ok: true, ...placed });
+  }
+
+  /** Commits all that comes, until nothing does. */
+  async commitAll(): Promise<void> {
+    for (let idle = 0; idle < 20; idle += 1) {
+      await Promise.resolve();
+      if (this.asked.length === 0) continue;
+      idle = 0;
+      this.commit();
+    }
+  }
+}
+
+let clock: FakeClock;
+let replica: FakeReplica;
+let facts: string[];
+
+beforeEach(() => {
+  clock = new FakeClock();
+  replica = new FakeReplica();
+  facts = [];
+});
+
+function coordinatorOf(): Coordinator {
+  return new Coordinator(replica, {
+    clock,
+    records: TEXT_RECORDS,
+    onFact: (...[event]) => {
+      facts.push(event);
+    },
+    onDamage: () => {
+      facts.push('damage');
+    },
+  });
+}
+
+const commitOf = (offset: number, group = 'billing', partition = 0): Proposal => ({
+  group,
+  judge: (image) => {
+    const place = { group, topic: 'orders', topicId: TOPIC_ID, partition };
+    const asked = { ...place, offset, leaderEpoch: 0, generation: 0 };
+    return judgeCommit(image, asked, () => true).records;
+  },
+});
+
+function offsetIn(coordinator: Coordinator, group = 'billing'): number | undefined {
+  const [cursor] = coordinator.image().groups.get(group)?.cursors.values() ?? [];
+  return cursor?.offset;
+}
+
+const settled = async (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    (value) => `ok ${String(value)}`,
+    (error: unknown) => (error instanceof BrokerError ? `${error.code} ${error.effect}` : 'defect'),
+  );
+
+describe('a coordinator', () => {
+  it('answers a change once it is committed and folded, one batch at a time', async () => {
+    const coordinator = coordinatorOf();
+    const first = coordinator.propose(commitOf(5));
+    const second = coordinator.propose(commitOf(7));
+    const other = coordinator.propose(commitOf(1, 'others'));
+    expect(replica.asked).toHaveLength(1);
+    expect(replica.asked[0]?.terms).toEqual({
+      ack: 'all',
+      expectedEnd: { offset: 0, leaderEpoch: 0, isTriedOnce: true },
+    });
+    expect(offsetIn(coordinator)).toBeUndefined();
+    await replica.commitAll();
+    expect(await Promise.all([first, second, other])).toEqual([0, 1, 1]);
+    expect(offsetIn(coordinator)).toBe(7);
+    // Judged by the image of the first: it went to the end behind it.
+    expect(replica.stored).toHaveLength(2);
+  });
+
+  it('says that nobody knows where its leadership ends under a change', async () => {
+    const coordinator = coordinatorOf();
+    const under = settled(coordinator.propose(commitOf(5)));
+    const waiting = settled(coordinator.propose(commitOf(6)));
+    replica.change({ isLeader: false });
+    expect(await waiting).toBe('NOT_LEADER none');
+    replica.asked.shift()?.done({ ok: false, error: new BrokerError('STALE_EPOCH', 'resigned') });
+    expect(await under).toBe('OUTCOME_UNKNOWN unknown');
+    expect(() => coordinator.image()).toThrow(expect.objectContaining({ code: 'NOT_LEADER' }));
+  });
+
+  it('tries nothing again that the log refused, since somebody else has written', async () => {
+    const coordinator = coordinatorOf();
+    const asked = settled(coordinator.propose(commitOf(5)));
+    replica.asked.shift()?.done({ ok: false, error: new BrokerError('OFFSET_TAKEN', 'taken') });
+    expect(await asked).toBe('CONFLICT none');
+    expect(replica.asked).toEqual([]);
+  });
+
+  it('serves a new epoch once it has folded what was committed when that began', async () => {
+    const writer = coordinatorOf();
+    const done = writer.propose(commitOf(5));
+    await replica.commitAll();
+    await done;
+    writer.close();
+    const { read } = replica.log;
+    const slow = Promise.withResolvers<void>();
+    replica.log.read = (from, upTo) => slow.promise.then(() => read(from, upTo)) as never;
+    const coordinator = coordinatorOf();
+    expect(() => coordinator.image()).toThrow(
+      expect.objectContaining({ code: 'BROKER_NOT_READY' }),
+    );
+    expect(await settled(coordinator.propose(commitOf(9)))).toBe('BROKER_NOT_READY none');
+    slow.resolve();
+    await replica.commitAll();
+    expect(offsetIn(coordinator)).toBe(5);
+  });
+
+  it.each([
+    {
+      what: 'its epoch has committed nothing yet',
+      patch: { isReady: false },
+      code: 'BROKER_NOT_READY',
+    },
+    { what: 'another broker leads', patch: { isLeader: false }, code: 'NOT_LEADER' },
+  ])('answers nothing while $what', ({ patch, code }) => {
+    const coordinator = coordinatorOf();
+    replica.change(patch);
+    expect(() => coordinator.image()).toThrow(expect.objectContaining({ code }));
+  });
+
+  it.each([
+    { what: 'a kind', key: '["queue","x"]', value: '{"v":1}' },
+    { what: 'a version', key: `["cursor","g","${TOPIC_ID}",0]`, value: '{"v":2}' },
+  ])('stops at $what that it does not know, and says so', async ({ key, value }) => {
+    const coordinator = coordinatorOf();
+    replica.put(TEXT_RECORDS.encode([{ key, value }], 1));
+    await replica.commitAll();
+    expect(facts).toEqual(['groups-unreadable']);
+    expect(() => coordinator.image()).toThrow(expect.objectContaining({ code: 'UNDECODABLE' }));
+    expect(await settled(coordinator.propose(commitOf(1)))).toBe('UNDECODABLE none');
+    replica.put(TEXT_RECORDS.encode([{ key: '["idle","g"]', value: null }], 1));
+    await replica.commitAll();
+    expect(facts).toEqual(['groups-unreadable']);
+  });
+
+  it('begins anew where its log was reset', async () => {
+    const coordinator = coordinatorOf();
+    const done = coordinator.propose(commitOf(5));
+    await replica.commitAll();
+    await done;
+    replica.stored.length = 0;
+    replica.change({ logStart: 40, highWaterMark: 40, leaderEpoch: 2 });
+    await replica.commitAll();
+    expect(coordinator.image().groups.size).toBe(0);
+    expect(coordinator.foldedTo).toBe(40);
+  });
+});
+
+describe('upkeep', () => {
+  // Bytes below the log start are known to 4 KiB.
+  const bounds = { snapshotBytesMin: 6_000, keptMs: 100 * HOUR_MS, noteMs: 6 * HOUR_MS };
+  const upkeepOf = (coordinator: Coordinator): Upkeep =>
+    new Upkeep(coordinator, {
+      clock,
+      bounds,
+      onFact: (...[event]) => {
+        facts.push(event);
+      },
+    });
+
+  async function commitTo(
+    coordinator: Coordinator,
+    last: number,
+    group = 'billing',
+  ): Promise<void> {
+    for (let offset = 1; offset <= last; offset += 1) {
+      const done = coordinator.propose(commitOf(offset, group));
+      await replica.commitAll();
+      await done;
+    }
+  }
+
+  it('writes everything anew behind what is under way, and trims what lies before', async () => {
+    const coordinator = coordinatorOf();
+    const upkeep = upkeepOf(coordinator);
+    await commitTo(coordinator, 30);
+    // A group that comes while the snapshot waits for its turn stands before it in the log.
+    const late = coordinator.propose(commitOf(1, 'late'));
+    upkeep.look();
+    await replica.commitAll();
+    await late;
+    expect(facts).toEqual(['groups-shortened']);
+    expect(replica.trims).toEqual([31]);
+    // Who begins with what is left has all of it.
+    const fresh = coordinatorOf();
+    await replica.commitAll();
+    expect([offsetIn(fresh), offsetIn(fresh, 'late')]).toEqual([30, 1]);
+    // And it is short enough now.
+    upkeep.look();
+    await replica.commitAll();
+    expect(replica.trims).toHaveLength(1);
+  });
+
+  it('forgets a group by time that it led through, and not by time that it did not', async () => {
+    const coordinator = coordinatorOf();
+    const upkeep = upkeepOf(coordinator);
+    await commitTo(coordinator, 1);
+    upkeep.noteUse('billing');
+    const look = async (): Promise<void> => {
+      upkeep.look();
+      await replica.commitAll();
+    };
+    clock.nowMs += 5 * HOUR_MS;
+    await look();
+    // It leads no more: what was not noted is not counted.
+    replica.change({ isLeader: false });
+    clock.nowMs += 90 * HOUR_MS;
+    replica.change({ isLeader: true, leaderEpoch: 2 });
+    await look();
+    clock.nowMs += 60 * HOUR_MS;
+    await look();
+    expect(coordinator.image().groups.get('billing')?.idleMs).toBe(60 * HOUR_MS);
+    // The next coordinator goes on from what was noted.
+    replica.change({ leaderEpoch: 3 });
+    await look();
+    clock.nowMs += 39 * HOUR_MS;
+    await look();
+    expect(coordinator.image().groups.has('billing')).toBe(true);
+    clock.nowMs += 2 * HOUR_MS;
+    await look();
+    expect(coordinator.image().groups.has('billing')).toBe(false);
+    expect(facts).toEqual(['group-forgotten']);
+  });
+
+  it('keeps a group that somebody asks for, also for the next coordinator', async () => {
+    const coordinator = coordinatorOf();
+    const upkeep = upkeepOf(coordinator);
+    await commitTo(coordinator, 1);
+    upkeep.noteUse('billing');
+    clock.nowMs += 99 * HOUR_MS;
+    upkeep.look();
+    await replica.commitAll();
+    const used = upkeep.use('billing');
+    await replica.commitAll();
+    await used;
+    expect(coordinator.image().groups.get('billing')?.idleMs).toBe(0);
+    replica.change({ leaderEpoch: 2 });
+    upkeep.look();
+    clock.nowMs += 99 * HOUR_MS;
+    upkeep.look();
+    await replica.commitAll();
+    expect(coordinator.image().groups.has('billing')).toBe(true);
+  });
+});
