@@ -1,5 +1,5 @@
 /** What the page asks its server for, beside snapshots. */
-import type { About, Action, ActionAnswer, TailSeen } from './snapshot.ts';
+import type { About, Action, ActionAnswer, TailFault, TailSeen } from './snapshot.ts';
 
 /** Where a browser keeps the id of a visit that was signed in, until its tab is closed. */
 const KEPT = 'tidemark-visit';
@@ -50,7 +50,9 @@ export async function askTail(
   if (from !== null) query.set('from', String(from));
   const answer = await fetch(`/tail?${query}`);
   if (!answer.ok) throw new Error(await answer.text());
-  return (await answer.json()) as TailSeen;
+  const seen = (await answer.json()) as TailSeen | TailFault;
+  if ('fault' in seen) throw new Error(seen.fault);
+  return seen;
 }
 
 function post(path: string, body: unknown, headers: Record<string, string> = {}) {

@@ -194,6 +194,11 @@ export interface TailSeen {
   readonly skipped: number;
 }
 
+/** Why they cannot be read now. */
+export interface TailFault {
+  readonly fault: string;
+}
+
 /** One record; text is UTF-8, cut. */
 export interface RecordSeen {
   readonly offset: number;

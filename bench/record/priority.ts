@@ -5,7 +5,7 @@ const NICE = -10;
 
 /**
  * Gives the sessions of this process and of others more of the processor, where that is allowed.
- * Returns how nice they are then. Source: the manual page about scheduling, where it speaks of `autogroup`.
+ * Returns how nice they are then. Source: the manual page of Linux about scheduling.
  */
 export function raisePriority(pids: readonly (number | null)[]): number {
   try {

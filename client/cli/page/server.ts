@@ -10,7 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIPv6 } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { reasonOf } from '../../../base/reason.ts';
-import type { About, ActionAnswer } from '../../../page/snapshot.ts';
+import type { About, ActionAnswer, TailFault } from '../../../page/snapshot.ts';
 import { reportOf } from '../exit.ts';
 import { actionOf, bodyOf, isOwnHost, strangeness, tailQuery } from './request.ts';
 import { type PageUser, Visit } from './visit.ts';
@@ -196,7 +196,8 @@ export class PageServer {
       const message = await visit.errand((user) => user.carryOut(action));
       return message === null ? outcome(503, TOO_MUCH) : outcome(200, message);
     } catch (error) {
-      return outcome(409, reportOf(error).message);
+      // The cluster's answer, and none of this server's faults.
+      return json(200, { ok: false, message: reportOf(error).message } satisfies ActionAnswer);
     }
   }
 
@@ -210,7 +211,7 @@ export class PageServer {
       const seen = await visit.errand((user) => user.tail(topic, partition, from));
       return seen === null ? refusal(503, TOO_MUCH) : json(200, seen);
     } catch (error) {
-      return refusal(409, reportOf(error).message);
+      return json(200, { fault: reportOf(error).message } satisfies TailFault);
     }
   }
 

@@ -137,8 +137,16 @@ describe('the server of a page that may act', () => {
     const carryOut = () => Promise.reject(new Error('no room'));
     await serve(userWho(EVERYTHING, { carryOut }));
     expect(await post('/act', APPEND, { 'x-tidemark-visit': await visit() })).toEqual({
-      status: 409,
+      status: 200,
       text: '{"ok":false,"message":"no room"}',
+    });
+  });
+
+  it('says why records cannot be read', async () => {
+    await serve(userWho({ read: true }, { tail: () => Promise.reject(new Error('no leader')) }));
+    expect(await ask('GET', `/tail?visit=${await visit()}&topic=orders&partition=0`)).toEqual({
+      status: 200,
+      text: '{"fault":"no leader"}',
     });
   });
 
