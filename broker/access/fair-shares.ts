@@ -7,7 +7,7 @@
  * While one producer is alone nothing is limited. While there are others, each has a window of its
  * own. It grows for as long as appends take hardly longer than one takes by itself, and falls when
  * they take half as long again: then what is under way waits in a queue, and so does everybody else
- * (after TCP Vegas, Brakmo and Peterson 1995). So the queue is short whatever an append takes, here
+ * (after TCP Vegas, 1995). So the queue is short whatever an append takes, here
  * or beside followers far away, and those that want more are given windows for
  * the same rate. A producer with nothing under way may always begin one batch: nobody starves, and
  * a calm one never waits for its turn.

@@ -11,6 +11,7 @@ import type {
   TopicId,
   WallMs,
 } from '../../base/units.ts';
+import type { FairShares } from '../access/fair-shares.ts';
 import type { Rights } from '../access/rules.ts';
 import type { CursorCommit, CursorSeek } from '../groups/cursors.ts';
 import type { Cursor, GroupCursors } from '../groups/fold.ts';
@@ -180,6 +181,8 @@ export interface BrokerApi {
   report(): BrokerReport;
   /** Largest bytes of frames in flight on one produce stream before OVERLOADED. */
   readonly produceWindowBytes: number;
+  /** What producers have under way here. */
+  readonly shares: FairShares;
 
   /** Throws BROKER_NOT_READY before this broker belongs to a cluster. */
   groups(): GroupsApi;

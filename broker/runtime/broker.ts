@@ -7,6 +7,7 @@ import { liveOptionFaults } from '../../base/broker-options.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { internalAddress } from '../../base/host-port.ts';
 import { isInternalTopic } from '../../base/internal-topics.ts';
+import { FairShares } from '../access/fair-shares.ts';
 import type { Rights } from '../access/rules.ts';
 import type { BrokerId, Offset, PartitionKey, TopicId, WallMs } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
@@ -50,6 +51,7 @@ const LOSSY_TELL_MS = 5_000;
 const EMPTY: MetadataImage = emptyImage();
 
 export class Broker implements BrokerApi {
+  readonly shares = new FairShares();
   readonly #options: BrokerOptions;
   readonly #formation: Formation;
   readonly #imageWatchers: Watchers;

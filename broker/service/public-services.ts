@@ -3,7 +3,6 @@ import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
-import { FairShares } from '../access/fair-shares.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
@@ -45,7 +44,7 @@ export function publicServices({
   onLags,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
-  const shares = new FairShares();
+  const { shares } = broker;
   const appender = new Appender(cluster, shares, report);
   const keeper = new DecisionKeeper(cluster, appender, report);
   const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);

@@ -2,6 +2,7 @@
  * Brokers in memory behind real gRPC servers: logs as lists of stamped frames, one shared image,
  * nothing replicated.
  */
+import { FairShares } from '../../../../broker/access/fair-shares.ts';
 import type { CallOptions } from '../../../../wire/grpc/calls.ts';
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../../../base/clock.ts';
@@ -234,6 +235,7 @@ export class FakeBroker implements BrokerApi {
   readonly #cluster: FakeCluster;
   port = 0;
   produceWindowBytes = 1 << 20;
+  readonly shares = new FairShares();
   readonly clusterWallMs = (): number => this.clock.wallMs();
   stopsCancelled = 0;
   veto: StopVeto | null = null;
