@@ -42,19 +42,23 @@ interface Given {
   readonly answer: () => void;
 }
 
-const clock = new FakeClock();
+let clock: FakeClock;
 let given: Given[];
 let shares: FairShares;
 let calls: FakeCall[];
 
 beforeEach(() => {
+  // Another test's streams may still wait for theirs.
+  clock = new FakeClock();
   given = [];
   calls = [];
   shares = new FairShares();
 });
 
 const broker = {
-  clock,
+  get clock() {
+    return clock;
+  },
   produceWindowBytes: OWN_WINDOW_BYTES,
   append: (
     _topicId: string,
