@@ -171,6 +171,26 @@ describe('certificates of an issuer', () => {
     expect(world.store.files('tm-brokers-tls')).toEqual([]);
   });
 
+  test('are asked for with the names that brokers and clients go by', () => {
+    const { spec, metadata } = buildCertificate(ISSUED, CLUSTER_ID, 1, REF);
+    expect(metadata).toMatchObject({
+      name: 'tm-brokers-tls-1',
+      ownerReferences: [{ kind: 'LogCluster', controller: true }],
+    });
+    expect(spec).toMatchObject({
+      secretName: 'tm-brokers-tls-1',
+      uris: [`tidemark://${CLUSTER_ID}/broker/1`],
+      ipAddresses: ['127.0.0.1'],
+      usages: ['digital signature', 'server auth', 'client auth'],
+      issuerRef: REF,
+    });
+    expect(spec['dnsNames']).toContain('tm-1.tm-brokers.default.svc');
+    expect(spec['dnsNames']).not.toContain('127.0.0.1');
+    const operator = buildCertificate(ISSUED, CLUSTER_ID, null, REF).spec;
+    expect(operator['uris']).toEqual([`tidemark://${CLUSTER_ID}/operator`]);
+    expect(operator['dnsNames']).toBeUndefined();
+  });
+
   test('come into the Secret that brokers read, and clients are told whom to trust', async () => {
     const world = await formed();
     expect(world.refusal).toBe('');

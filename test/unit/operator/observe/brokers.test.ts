@@ -36,6 +36,22 @@ describe('askBroker', () => {
     expect([answer.brokerId, answer.fault, cluster]).toEqual([2, fault, null]);
   });
 
+  test.each([
+    ['', 'Plaintext'],
+    ['allow', 'Allow'],
+    ['prefer', 'Prefer'],
+    ['require', 'Require'],
+    ['something newer', null],
+    [null, null],
+  ])('a broker whose internal-tls-mode is %j is in phase %s', async (value, phase) => {
+    const options = value === null ? [] : [{ name: 'internal-tls-mode', value }];
+    const said = { brokerId: 2, brokerEpoch: 7, version: '1', freeBytes: 1, replicas: [], options };
+    const admin = { call: () => Promise.resolve({ ...said, clusterId: 'c' } as never) };
+    const asked = { brokerId: 2, address: '198.19.65.7:9643' };
+    const { answer } = await askBroker(admin, asked, new AbortController().signal);
+    expect(answer.tlsPhase).toBe(phase);
+  });
+
   test('a broker without an address is not asked', async () => {
     const admin = { call: () => Promise.reject(new Error('asked')) };
     const asked = { brokerId: 2, address: null };

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import type { LogClusterStatus, TlsPhase } from '../../../../operator/api/types.ts';
+import { clientTlsFault, tlsPhaseBefore } from '../../../../operator/observe/before.ts';
+import { planTemplate } from '../../../../operator/objects/workload.ts';
+import { cluster } from '../../../fixtures/operator/observations.ts';
+
+const CLUSTER_ID = '11111111-2222-4333-8444-555555555555';
+const PHASES = ['Plaintext', 'Allow', 'Prefer', 'Require'] as const;
+
+describe('how far brokers are to TLS', () => {
+  const of = (status: LogClusterStatus, pods: readonly TlsPhase[] = [], spec = {}): TlsPhase =>
+    tlsPhaseBefore(cluster({ status, spec }), null, pods);
+
+  test.each(PHASES)('is what the record says, whatever else says: %s', (phase) => {
+    const recorded = planTemplate(cluster({}), null, 'tidemark:1', CLUSTER_ID, {}, phase);
+    const status = { internalTls: { mode: 'Enabled', phase: 'Prefer' } } as const;
+    expect(tlsPhaseBefore(cluster({ status }), recorded, ['Allow'])).toBe(phase);
+  });
+
+  test('is the first of those among pods where no record is left', () => {
+    const status = { internalTls: { mode: 'Enabled' } } as const;
+    expect(of(status, ['Prefer', 'Require'])).toBe('Prefer');
+    expect(of(status, ['Allow', 'Plaintext'])).toBe('Plaintext');
+    expect(of({}, ['Require'])).toBe('Require');
+  });
+
+  test('is that of the status where there are no pods either', () => {
+    expect(of({ internalTls: { mode: 'Enabled' } })).toBe('Require');
+    expect(of({ internalTls: { mode: 'Disabled' } })).toBe('Plaintext');
+    expect(of({ internalTls: { mode: 'Disabled', phase: 'Allow' } })).toBe('Allow');
+  });
+
+  test('is TLS alone of what is made now, and plaintext of what was formed before it was told', () => {
+    expect(of({})).toBe('Require');
+    expect(of({}, [], { internalTls: { mode: 'Disabled' } })).toBe('Plaintext');
+    expect(of({ clusterId: CLUSTER_ID })).toBe('Plaintext');
+    expect(of({ clusterId: CLUSTER_ID }, [], { internalTls: { mode: 'Enabled' } })).toBe(
+      'Plaintext',
+    );
+  });
+});
+
+test('clients are shown certificates of the operator by brokers that have them', () => {
+  const issued = cluster({ spec: { clientTls: { mode: 'Enabled' } } });
+  const named = cluster({ spec: { clientTls: { mode: 'Enabled', secretName: 'own' } } });
+  expect(clientTlsFault(issued, 'Plaintext')).toContain('clientTls.secretName is missing');
+  for (const phase of ['Allow', 'Prefer', 'Require'] as const)
+    expect(clientTlsFault(issued, phase)).toBeNull();
+  expect(clientTlsFault(named, 'Plaintext')).toBeNull();
+});
