@@ -197,14 +197,8 @@ export class Actor {
       }
       case 'write-status':
         return this.#writeStatus(LOG_CLUSTER, cluster.metadata, action.status, signal);
-      case 'write-topic-status': {
-        const topic = basis.observation.logTopics.find(
-          ({ resource }) => resource.metadata.name === action.name,
-        )?.resource;
-        if (topic !== undefined)
-          await this.#writeStatus(LOG_TOPIC, topic.metadata, action.status, signal);
-        return;
-      }
+      case 'write-topic-status':
+        return this.#writeTopicStatus(action, basis, signal);
       case 'write-access-status':
         return this.#writeStatus(LOG_ACCESS, action.of, action.status, signal);
       case 'bootstrap':
@@ -225,6 +219,16 @@ export class Actor {
       case 'revoke-access':
         return this.#call(action, basis, signal);
     }
+  }
+
+  async #writeTopicStatus(
+    { name, status }: Extract<Action, { kind: 'write-topic-status' }>,
+    { observation }: Basis,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { logTopics } = observation;
+    const topic = logTopics.find(({ resource }) => resource.metadata.name === name)?.resource;
+    if (topic !== undefined) await this.#writeStatus(LOG_TOPIC, topic.metadata, status, signal);
   }
 
   async #call(action: BrokerAction, basis: Basis, signal: AbortSignal): Promise<void> {

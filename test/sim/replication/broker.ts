@@ -14,7 +14,7 @@ import type {
 } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Observed } from './checkers.ts';
-import { rewrite } from './compaction.ts';
+import { rewrite } from './rewrite.ts';
 import { ModelLog } from './model-log.ts';
 import type { Scheduler } from './scheduler.ts';
 

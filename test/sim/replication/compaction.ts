@@ -1,55 +1,15 @@
 /**
- * Compaction of the model logs: which batches have which key, a pass over a disk, and what must
- * hold whatever happens (invariants (l) and (o)). A batch that is gone keeps its header, as sparse
- * batches do, so all that goes by headers goes on.
+ * Compaction of the model logs: who has them compacted, and what must hold whatever happens
+ * (invariants (l) and (o)).
  */
-import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import type { Random } from '../../../base/random.ts';
 import { Violation } from './checkers.ts';
 import type { ModelBroker } from './broker.ts';
-import type { ModelLog } from './model-log.ts';
+import { isData, isGone, isTombstone, keyOf, KEYS } from './rewrite.ts';
 
-/** So many that a value stands for a while before it is overwritten. */
-const KEYS = 40;
 /** A tombstone may go when a pass was ordered so long ago. */
 const TOMBSTONES_KEPT_MS = 400;
-
-function isData({ isControl }: BatchHeader): boolean {
-  return !isControl;
-}
-
-function keyOf({ crc }: BatchHeader): number {
-  return crc % KEYS;
-}
-
-function isTombstone({ crc }: BatchHeader): boolean {
-  return Math.floor(crc / KEYS) % 3 === 0;
-}
-
-function isGone({ isSparse }: BatchHeader): boolean {
-  return isSparse;
-}
-
-/**
- * Carries `order` out on the batches up to index `last`: oldest first, or a crash in between would
- * take a tombstone before what it deletes (rule K1).
- */
-export function rewrite(disk: ModelLog, order: CompactionOrder, last: number): void {
-  const { upTo, tombstonesBelow } = order;
-  const newest = new Map<number, number>();
-  for (const header of disk.held)
-    if (isData(header) && !isGone(header) && header.baseOffset < upTo)
-      newest.set(keyOf(header), header.baseOffset);
-  for (const [index, header] of disk.batches.entries()) {
-    const { baseOffset } = header;
-    if (index > last || baseOffset >= upTo) return;
-    if (!isData(header) || isGone(header) || baseOffset < disk.start) continue;
-    const isOld = newest.get(keyOf(header)) !== baseOffset;
-    if (isOld || (isTombstone(header) && baseOffset < tombstonesBelow))
-      disk.batches[index] = { ...header, isSparse: true, recordCount: 0 };
-  }
-}
 
 /** Has logs compacted again and again, and looks at what is left. */
 export class Compaction {
