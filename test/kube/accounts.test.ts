@@ -4,6 +4,8 @@ import { type KubeObject, useKube } from './harness.ts';
 import { clientPod, programPod } from './objects.ts';
 import { OperatedCluster } from './operated.ts';
 
+/** A producer that is given no id asks again until its records' time is up. */
+const append = (topic: string): string[] => ['append', topic, '--timeout', '5s'];
 const ACCOUNTS = ['root', 'writer', 'other'];
 
 interface Policy extends KubeObject {
@@ -74,11 +76,11 @@ describe('a LogCluster that asks who comes in', () => {
     // They see the topics, so that it is the append which is refused.
     await run('root', ['access', 'grant', name('writer'), 'describe', 'topic:wages']);
     await run('root', ['access', 'grant', name('other'), 'describe', 'topic:orders']);
-    expect(await refused('writer', ['append', 'wages'], 'one\n')).toMatch(/:writer may not append/);
+    expect(await refused('writer', append('wages'), 'one\n')).toMatch(/:writer may not append/);
     expect(await refused('writer', ['access', 'list'])).toMatch(/:writer may not administer/);
-    expect(await refused('other', ['append', 'orders'], 'one\n')).toMatch(/:other may not append/);
+    expect(await refused('other', append('orders'), 'one\n')).toMatch(/:other may not append/);
     expect(await refused('other', ['read', 'orders'])).toMatch(/:other may not read/);
-    expect(await refused('stranger', ['append', 'orders'], 'one\n')).toMatch(/Not authenticated/);
+    expect(await refused('stranger', append('orders'), 'one\n')).toMatch(/Not authenticated/);
     expect(await refused('writer', ['access', 'list', '--token', 'x'])).toMatch(
       /Not authenticated/,
     );
@@ -92,7 +94,7 @@ describe('a LogCluster that asks who comes in', () => {
     const writer = `system:serviceaccount:${kube.namespace}:writer`;
     await run('root', ['access', 'revoke', writer, 'all', 'topic:orders']);
     await kube.wait('the append to be refused', async (note) => {
-      const said = await refused('writer', ['append', 'orders'], 'three\n').catch(String);
+      const said = await refused('writer', append('orders'), 'three\n').catch(String);
       note(said);
       return said.includes(':writer may not') ? said : undefined;
     });
