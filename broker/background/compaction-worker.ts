@@ -1,6 +1,6 @@
 /**
- * A thread that runs one pass of compaction: decodes, hashes and rewrites what it is sent. It has no
- * file, no clock and no socket. Ends with whoever started it.
+ * A thread that runs one pass of compaction: decodes, hashes and rewrites what it is sent. It has
+ * no file, no clock and no socket. Ends with whoever started it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { BrokerError } from '../../base/errors.ts';

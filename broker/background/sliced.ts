@@ -1,7 +1,7 @@
 /**
  * Jobs in slices, on the loop of whoever asks: each call is one slice, and other work comes between
- * two of them. For simulators and tests, where it also decides from the seed how long a slice takes;
- * and where no worker can be had.
+ * two of them. For simulators and tests, where it also decides from the seed how long a slice
+ * takes; and where no worker can be had.
  */
 import type { StampTarget } from '../../wire/batch/frame.ts';
 import type { CompactionOrder } from '../../base/compaction-order.ts';

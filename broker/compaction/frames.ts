@@ -59,7 +59,9 @@ export function isGap({ isSparse, length }: BatchHeader): boolean {
   return isSparse && length === HEADER_BYTES;
 }
 
-/** The records of a batch cannot be read, though its frame is whole: it is as its producer sent it. */
+/**
+ * The records of a batch cannot be read, though its frame is whole: it is as its producer sent it.
+ */
 export function isUnreadable(error: unknown): boolean {
   return (
     error instanceof BrokerError &&

@@ -1,8 +1,8 @@
 /**
  * A keyed hash of 128 bits in four lanes of 32, which is what JavaScript multiplies and rotates
- * fastest. It is the MAC Chaskey with 12 rounds (Mouha and others, 2014; 12 rounds since 2015): with
- * a secret seed for each pass nobody can write keys that collide, which would make compaction take
- * one key's record for another's.
+ * fastest. It is the MAC Chaskey with 12 rounds (Mouha and others, 2014; 12 rounds since 2015):
+ * with a secret seed for each pass nobody can write keys that collide, which would make compaction
+ * take one key's record for another's.
  */
 
 /** Four words of 32 bits, drawn for each pass. */

@@ -2,8 +2,8 @@
  * The batches whose headers must stay for their producers, though all their records go: by them a
  * batch that comes again is told (rule 20). They are the last ones of each producer, and of the
  * producers that a partition remembers, as the producer table does it: by the order of the log
- * alone, so that every replica keeps the same ones. A batch that one pass lets go would be let go by
- * every later one, so two passes equal the later one (K1).
+ * alone, so that every replica keeps the same ones. A batch that one pass lets go would be let go
+ * by every later one, so two passes equal the later one (K1).
  */
 import { PRODUCER_WINDOW_BATCHES, PRODUCERS_PER_PARTITION_MAX } from '../../base/limits.ts';
 import type { Offset } from '../../base/units.ts';

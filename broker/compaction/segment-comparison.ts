@@ -10,7 +10,9 @@ import { checkFrame, checkStamp, endOffsetOf, frameLength } from '../../wire/bat
 import { isGap } from './frames.ts';
 import type { RewriteOptions } from './segment-rewrite.ts';
 
-/** Bytes of each side that were compared: what is left is to be shown again, with more behind it. */
+/**
+ * Bytes of each side that were compared: what is left is to be shown again, with more behind it.
+ */
 export interface Compared {
   readonly old: number;
   readonly fresh: number;

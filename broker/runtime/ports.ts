@@ -152,7 +152,9 @@ export interface CompactionOutcome {
   readonly bytesNeeded?: number;
 }
 
-/** The calls of a pure job, which runs elsewhere or in slices. They are made one after the other. */
+/**
+ * The calls of a pure job, which runs elsewhere or in slices. They are made one after the other.
+ */
 export type CompactionWork = {
   readonly [Name in keyof CompactionJob]: (
     ...input: Parameters<CompactionJob[Name]>

@@ -4,21 +4,33 @@
  */
 import { LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import type { Cluster } from '../cluster.ts';
-import { fromCall } from '../errors.ts';
+import { fromCall, type TidemarkError } from '../errors.ts';
 import type { PartitionQueue, ProducerIdentity } from './partition-queue.ts';
 
 export class Identities {
   readonly #cluster: Cluster;
   readonly #nowMs: () => number;
   readonly #onAnswer: () => void;
+  readonly #onRefused: (queue: PartitionQueue, error: TidemarkError) => void;
   readonly #waiters = new Set<PartitionQueue>();
   #first: ProducerIdentity | undefined;
 
-  /** `onAnswer` is called when who waited has one, or may ask again. */
-  constructor(cluster: Cluster, nowMs: () => number, onAnswer: () => void) {
+  /**
+   * @param on.answer who waited has one, or may ask again
+   * @param on.refused nobody will give this one an id: its caller may not append
+   */
+  constructor(
+    cluster: Cluster,
+    nowMs: () => number,
+    on: {
+      readonly answer: () => void;
+      readonly refused: (queue: PartitionQueue, error: TidemarkError) => void;
+    },
+  ) {
     this.#cluster = cluster;
     this.#nowMs = nowMs;
-    this.#onAnswer = onAnswer;
+    this.#onAnswer = on.answer;
+    this.#onRefused = on.refused;
   }
 
   /** The partitions that come now begin with an id that none before them had. */
@@ -45,9 +57,12 @@ export class Identities {
       this.#first ??= identity;
       for (const queue of this.#waiters) queue.setIdentity(identity);
     } catch (error) {
-      // The next pump after the pause asks again, until the records' time is up.
       const failure = fromCall(error, 'the cluster');
-      for (const queue of this.#waiters) queue.rewind(this.#nowMs(), failure);
+      for (const queue of this.#waiters) {
+        // Else the next pump after the pause asks again, until the records' time is up.
+        if (failure.retry === 'no' && failure.effect === 'none') this.#onRefused(queue, failure);
+        else queue.rewind(this.#nowMs(), failure);
+      }
     }
     this.#waiters.clear();
     this.#onAnswer();

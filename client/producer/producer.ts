@@ -81,11 +81,10 @@ export class Producer {
     this.#deliveries = new Deliveries(this.#buffer, this.#settings.onDelivery);
     this.#connections = connections;
     this.#cluster = cluster;
-    this.#identities = new Identities(
-      cluster,
-      () => this.#nowMs(),
-      () => this.#schedulePump(),
-    );
+    this.#identities = new Identities(cluster, () => this.#nowMs(), {
+      answer: () => this.#schedulePump(),
+      refused: (queue, error) => this.#settleAll(queue, queue.abandon(error)),
+    });
     this.#stopListening = cluster.onChange((topic) => this.#onTopic(topic));
   }
 

@@ -1,7 +1,7 @@
 /**
  * Compaction of one log on disk: feeds a job with what stands below X, and puts rewritten segments
- * in the place of the old ones. In this order, so that a crash anywhere leaves a log that some order
- * asked for (K9, K10):
+ * in the place of the old ones. In this order, so that a crash anywhere leaves a log that some
+ * order asked for (K9, K10):
  *
  *   1. what stands below X is sealed and synced, and the order is journalled
  *   2. all of it is scanned, until every record that is to go is known
@@ -352,7 +352,8 @@ class Pass {
     const { volume, folder } = context;
     this.#checkWay();
     if (!layout.segments.includes(segment)) throw new GivenWay();
-    // An index of the old file must never stand beside the new one, whatever power loss brings back.
+    // An index of the old file must never stand beside the new one, whatever power loss brings
+    // back.
     await segment.removeIndex();
     await volume.syncFolder(folder);
     volume.dropReader(path);

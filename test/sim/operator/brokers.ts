@@ -9,12 +9,11 @@ import {
   type Broker,
   type CheckDisruptionResponse,
   type ClusterSettings,
-  type Partition as PartitionMessage,
   type ReplicaStatus,
-  type Topic as TopicMessage,
   type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
 import { BrokerError } from '../../../base/errors.ts';
+import { type Partition, type Topic, topicMessage } from './topics.ts';
 import { between, pick, type Random, type SimulatedTime } from './time.ts';
 
 /** A volume's content. */
@@ -52,25 +51,6 @@ interface Registration {
   isCordoned: boolean;
   /** Since when it is fit to lead again, ms. */
   fitMs: number;
-}
-
-export interface Partition {
-  readonly name: string;
-  readonly topic: Topic;
-  readonly number: number;
-  /** Preferred leader first. */
-  replicas: number[];
-  syncSet: number[];
-  leader: number | null;
-  acked: number;
-}
-
-export interface Topic {
-  readonly name: string;
-  readonly id: string;
-  replicationFactor: number;
-  config: TopicConfig;
-  readonly partitions: Partition[];
 }
 
 export interface BrokersOptions {
@@ -719,35 +699,5 @@ function changed(
     moveBytesPerSecond: moveBytesPerSecond ?? before.moveBytesPerSecond,
     brokerOptions: Object.fromEntries(options.filter(([, text]) => text !== '')),
     topicDefaults: topicDefaults ?? before.topicDefaults,
-  };
-}
-
-function topicMessage({ name, id, replicationFactor, config, partitions }: Topic): TopicMessage {
-  return {
-    name,
-    topicId: id,
-    replicationFactor,
-    config,
-    partitions: partitions.map(partitionMessage),
-  };
-}
-
-function partitionMessage({ number, replicas, syncSet, leader }: Partition): PartitionMessage {
-  const removing = syncSet.filter((id) => !replicas.includes(id));
-  const adding = removing.length > 0 ? replicas.filter((id) => !syncSet.includes(id)) : [];
-  return {
-    partition: number,
-    replicas: [...replicas, ...removing],
-    syncSet: [...syncSet],
-    quorum: syncSet.length,
-    leader: leader ?? undefined,
-    leaderEpoch: 1,
-    partitionEpoch: 1,
-    suspects: [],
-    cannotLead: [],
-    adding,
-    removing,
-    successor: undefined,
-    target: [],
   };
 }

@@ -21,6 +21,7 @@ import { ModelController } from './model-controller.ts';
 import { ModelRacer } from './racer.ts';
 import { Streams } from './streams.ts';
 import { Scheduler } from './scheduler.ts';
+import { drawSettings, type Settings } from './settings.ts';
 
 const FAULTS_MS = 12_000;
 const HEAL_MS = 12_000;
@@ -94,35 +95,7 @@ export class World {
   readonly #seed: number;
   readonly #trace: (line: string) => void;
   readonly #look: (line: string | null) => void;
-  readonly #settings: {
-    min: number;
-    mode: 'in-sync' | 'quorum';
-    lossy: boolean;
-    unclean: boolean;
-    retire: boolean;
-    /** At each tick the leader keeps so many batches below HW; -1: no such retention. */
-    keep: number;
-    /** Disks lose their first segments. */
-    beginnings: boolean;
-    /** A disk loses what was acknowledged, and its broker claims that nothing happened. */
-    quiet: boolean;
-    switches: boolean;
-    weakAcks: boolean;
-    /**
-     * Brokers die behind slow links and are back at once: what the dead one stated arrives after
-     * the next one has registered.
-     */
-    ghosts: boolean;
-    /**
-     * Leaders are cut off with records of their own, and the next ones with their epoch start
-     * (figure 8 of the Raft paper).
-     */
-    figure8: boolean;
-    /**
-     * The controller hears a leader no more, though its followers do, and one of them is told late.
-     */
-    unheard: boolean;
-  };
+  readonly #settings: Settings;
   readonly #brokers: ModelBroker[];
   readonly #controller: ModelController;
   readonly #streams: Streams;
@@ -168,25 +141,7 @@ export class World {
     this.#trimming = trims ? new Random(seed).fork('trims') : null;
     this.#compaction = compaction ? new Compaction(new Random(seed).fork('compaction')) : null;
     this.brokerCount = 3 + random.below(3);
-    this.#settings = {
-      min: random.chance(0.8) ? 2 : 1 + random.below(3),
-      mode: random.chance(0.5) ? 'in-sync' : 'quorum',
-      lossy: random.chance(0.7),
-      unclean: random.chance(0.3),
-      retire: random.chance(0.3),
-      keep: random.chance(0.3) ? random.pick([0, 1, 10, 30, 100]) : -1,
-      beginnings: random.chance(0.3),
-      quiet: random.chance(0.4),
-      switches: random.chance(0.3),
-      weakAcks: random.chance(0.3),
-      ghosts: random.chance(0.3),
-      figure8: random.chance(0.3),
-      unheard: random.chance(0.3),
-    };
-    // Nobody can be spared: what cannot be removed must be distrusted.
-    const tightness = this.#settings.ghosts ? 0.7 : 0.2;
-    if (this.#settings.mode === 'in-sync' && random.chance(tightness))
-      this.#settings.min = this.brokerCount;
+    this.#settings = drawSettings(random, this.brokerCount);
     this.checkpointChance = random.pick([0.1, 0.002]);
     this.#brokers = Array.from({ length: this.brokerCount }, (_, id) => new ModelBroker(id, this));
     this.#cut = this.#brokers.map(() => false);

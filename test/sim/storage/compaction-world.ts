@@ -1,8 +1,8 @@
 /**
  * One log of keyed records under one seed: appended to, compacted, retired, killed, cut from power
- * and opened again, on the real storage over a simulated disk. What each start finds is held against
- * the rule told the long way: nothing but what the journalled order lets go is gone, no last value
- * is, and an order that was answered as complete left exactly what it must.
+ * and opened again, on the real storage over a simulated disk. What each start finds is held
+ * against the rule told the long way: nothing but what the journalled order lets go is gone, no
+ * last value is, and an order that was answered as complete left exactly what it must.
  */
 import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import { Random } from '../../../base/random.ts';

@@ -138,6 +138,8 @@ export class FakeCluster {
   windowBytes = 8 * 1024 * 1024;
   isLogKept = true;
   initProducerCalls = 0;
+  /** Nobody is given an id. */
+  refusesProducers: ErrorCode | null = null;
   /** What a broker that was told to stop still leads. */
   leadersLeft = 0;
   /** Frames are damaged on the way out so many times. */
@@ -463,6 +465,7 @@ export class FakeCluster {
 
   #initProducer(done: sendUnaryData<unknown>): void {
     this.initProducerCalls += 1;
+    if (this.refusesProducers !== null) return fail(done, this.refusesProducers);
     this.#nextProducerId += 1;
     done(null, { producerId: this.#nextProducerId, producerEpoch: 0 });
   }

@@ -432,6 +432,18 @@ describe('Producer under faults', () => {
     expect(cluster.initProducerCalls).toBe(2);
   });
 
+  it('fails at once where nobody gives it an id, and asks again for what comes later', async () => {
+    const producer = client.producer();
+    cluster.refusesProducers = 'PERMISSION_DENIED';
+    await expect(producer.send({ topic: TOPIC, value: bytes('a') })).rejects.toMatchObject({
+      code: 'PERMISSION_DENIED',
+      effect: 'none',
+    });
+    cluster.refusesProducers = null;
+    await producer.send({ topic: TOPIC, value: bytes('b') });
+    expect(logOf(cluster)).toEqual(['b']);
+  });
+
   it('fails with OUTCOME_UNKNOWN at the delivery timeout, and leaves no gap for what follows', async () => {
     cluster.faults = [undefined, { kind: 'swallow' }];
     const producer = producerOfSingles({ deliveryTimeoutMs: 1000 });
