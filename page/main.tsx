@@ -15,6 +15,7 @@ import { CopyDialog } from './view/copy.tsx';
 import { Detail } from './view/detail.tsx';
 import { Head } from './view/head.tsx';
 import { Changes, Losses, Moves } from './view/lists.tsx';
+import { Groups } from './view/groups.tsx';
 import { Operator } from './view/operator.tsx';
 import { Plots } from './view/plots.tsx';
 import { Legend, Racks } from './view/racks.tsx';
@@ -155,6 +156,7 @@ function Cluster({ about, askAgain }: ClusterProps) {
             <Moves moves={cluster.moves} />
           </>
         )}
+        <Groups groups={last.groups} />
         <Operator logCluster={last.logCluster} />
         <Plots history={history} />
         <Changes marks={history.marks} />

@@ -16,6 +16,8 @@ export interface Snapshot {
   readonly processes: readonly ProcessSeen[] | null;
   /** The LogCluster, where the page was told to read it; else null. */
   readonly logCluster: LogClusterSeen | null;
+  /** Groups as of some seconds ago; null before they were looked at. */
+  readonly groups: GroupsSeen | null;
 }
 
 /** What a broker that answered said. */
@@ -109,6 +111,36 @@ export interface ProcessSeen {
   readonly brokerId: number;
   readonly state: 'running' | 'paused' | 'stopping' | 'down';
   readonly pid: number | null;
+}
+
+/** Groups that read, by name. */
+export interface GroupsSeen {
+  readonly groups: readonly GroupSeen[];
+  /** Groups that are not shown. */
+  readonly more: number;
+  /** Why they cannot be told; empty: they can. */
+  readonly fault: string;
+}
+
+/** One group. */
+export interface GroupSeen {
+  readonly group: string;
+  readonly topics: readonly LagSeen[];
+  /** Why nothing of it can be told; empty: it can. */
+  readonly fault: string;
+}
+
+/** How far a group is behind in a topic. */
+export interface LagSeen {
+  readonly topic: string;
+  /** Offsets, of all partitions that are known. */
+  readonly records: number;
+  /** How long ago the oldest of them was committed; 0: there is none. */
+  readonly ageMs: number;
+  /** It is longer ago than the leader remembers. */
+  readonly isLeast: boolean;
+  /** Partitions of which nobody tells. */
+  readonly unknown: number;
 }
 
 /** What Kubernetes says of a LogCluster. */

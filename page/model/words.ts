@@ -1,5 +1,5 @@
 /** Numbers and sentences as people read them. Pure. */
-import type { MoveSeen, Snapshot } from '../snapshot.ts';
+import type { LagSeen, MoveSeen, Snapshot } from '../snapshot.ts';
 
 /** Beside the colour of a level. */
 export const LEVEL_WORDS: Readonly<
@@ -52,6 +52,14 @@ export function moveText({ bytesLeft, etaMs, stalled }: MoveSeen): string {
   if (stalled !== '') return `stalled: ${stalled}`;
   const left = bytesLeft === null ? 'unknown' : bytesText(bytesLeft);
   return etaMs === null ? left : `${left}, about ${durationText(etaMs)}`;
+}
+
+/** How far a group is behind in a topic. */
+export function lagText({ records, ageMs, isLeast, unknown }: Omit<LagSeen, 'topic'>): string {
+  const age = `${isLeast ? 'more than ' : ''}${durationText(ageMs)}`;
+  const offsets = `${records.toLocaleString('en')} offset${records === 1 ? '' : 's'}`;
+  const known = records === 0 ? 'nothing' : `${offsets}, for ${age}`;
+  return unknown === 0 ? known : `${known}; ${counted(unknown, 'partition')} not known`;
 }
 
 /** Where there is no topic. */

@@ -21,12 +21,13 @@ describe('the page of npm start', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-acts-'));
   const log = join(folder, 'launcher.log');
   let launcher: Child;
+  let port: number;
   let browser: Browser;
   let page: Page;
   let complaints: string[];
   beforeAll(async () => {
     if (executablePath === undefined) return;
-    const port = await freePorts(10);
+    port = await freePorts(10);
     const ports = { port, 'internal-port': port + 3, 'http-port': 0, 'page-port': port + 9 };
     const flags = Object.entries(ports).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
     const data = ['--data', join(folder, 'my data')];
@@ -103,6 +104,17 @@ describe('the page of npm start', () => {
   }
 
   const records = (): Locator => page.getByRole('region', { name: 'newest records' });
+
+  it('shows how far a group is behind', async () => {
+    const line = `echo a | npx tidemark append orders --server 127.0.0.1:${port}`;
+    await shell(line).result;
+    await shell(`npx tidemark read orders --server 127.0.0.1:${port} --group billing`).result;
+    const groups = page.getByRole('region', { name: 'groups' });
+    await groups.getByText('nothing').waitFor(PATIENCE);
+    await shell(line).result;
+    await groups.getByText('1 offset,').waitFor(PATIENCE);
+    expect(await groups.textContent()).toContain('billing');
+  });
 
   it('appends a record, and shows it', async () => {
     const form = page.getByRole('form', { name: 'append a record' });

@@ -14,9 +14,9 @@ export interface TimedLook {
 }
 
 /** What is told beside the cluster itself. */
-export type Beside = Pick<Snapshot, 'processes' | 'logCluster'>;
+export type Beside = Pick<Snapshot, 'processes' | 'logCluster' | 'groups'>;
 
-const NOTHING_BESIDE: Beside = { processes: null, logCluster: null };
+const NOTHING_BESIDE: Beside = { processes: null, logCluster: null, groups: null };
 
 /** @param before an earlier look, for the rates of moves */
 export function snapshotOf(

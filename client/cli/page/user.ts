@@ -12,6 +12,7 @@ import type {
 import type { ConsumedRecord, Producer, Tidemark } from '../../index.ts';
 import { reportOf } from '../exit.ts';
 import { look } from '../look.ts';
+import { GroupLooks } from './groups.ts';
 import { type Beside, snapshotOf, type TimedLook, unreachable } from './snapshot.ts';
 import type { PageUser } from './visit.ts';
 
@@ -48,6 +49,7 @@ export function pageUser(
   { processes, logCluster, close }: PageExtras = {},
 ): PageUser {
   const admin = tidemark.admin();
+  const groups = new GroupLooks(tidemark.groups(), () => performance.now());
   let before: TimedLook | undefined;
   let producer: Producer | undefined;
   const lookOnce = async (): Promise<Snapshot> => {
@@ -55,6 +57,7 @@ export function pageUser(
     const beside = async (): Promise<Beside> => ({
       processes: processes?.status() ?? null,
       logCluster: await seen,
+      groups: groups.seen,
     });
     try {
       const now = { look: await look(admin, LOOK_MS_MAX), atMs: Date.now() };

@@ -9,7 +9,7 @@ import type {
 } from '../../../page/snapshot.ts';
 
 /** A page that shows the cluster alone. */
-export const BESIDE = { processes: null, logCluster: null };
+export const BESIDE = { processes: null, logCluster: null, groups: null };
 
 /** A partition on brokers 1, 2 and 3, led by 1. */
 export function partitionSeen(change: Partial<PartitionSeen> = {}): PartitionSeen {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { bytesText, durationText, moveText, rateText } from '../../../../page/model/words.ts';
+import {
+  bytesText,
+  durationText,
+  lagText,
+  moveText,
+  rateText,
+} from '../../../../page/model/words.ts';
 
 describe('words', () => {
   it('tell bytes, rates and durations', () => {
@@ -20,5 +26,12 @@ describe('words', () => {
     expect(moveText({ ...move, bytesLeft: 1, etaMs: null, stalled: 'no leader' })).toBe(
       'stalled: no leader',
     );
+  });
+
+  it('tell how far a group is behind', () => {
+    const lag = { records: 1_204, ageMs: 3_000, isLeast: false, unknown: 0 };
+    expect(lagText(lag)).toBe('1,204 offsets, for 3 s');
+    expect(lagText({ ...lag, isLeast: true })).toBe('1,204 offsets, for more than 3 s');
+    expect(lagText({ ...lag, records: 0, unknown: 2 })).toBe('nothing; 2 partitions not known');
   });
 });
