@@ -262,6 +262,7 @@ const everything = {
   principal: 'token:alice',
   resource: { kind: AccessKind.ACCESS_KIND_CLUSTER, name: '' },
   operations: [AccessOperation.ACCESS_OPERATION_ADMINISTER],
+  given: [],
 };
 const question = (principal: string) => ({
   principal,
