@@ -9,10 +9,11 @@ import { Metadata } from '@grpc/grpc-js';
 import { setPrincipal } from '../../../broker/messages/principal.ts';
 import { AccessKind, AccessOperation } from '../../../proto/gen/tidemark/v1/access.ts';
 import { AdminServiceService as Admins } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { GroupServiceService as Groups } from '../../../proto/gen/tidemark/v1/groups.ts';
 import { AppendRecord, LogServiceService as Logs } from '../../../proto/gen/tidemark/v1/log.ts';
 import type { Attempt, Claims, Headers, Method, Shown, Signing, World } from './types.ts';
 
-const METHODS = [Logs, Admins].flatMap(
+const METHODS = [Logs, Admins, Groups].flatMap(
   (service) => Object.values(service) as unknown as readonly Method[],
 );
 const nameOf = ({ path }: Method): string => path.split('/').at(-1) ?? '';
@@ -212,6 +213,7 @@ function withoutRules(method: Method): Attempt {
     // Of topics it shows what may be described.
     DescribeCluster: 'ok',
     ListTopics: 'ok',
+    ListGroups: 'ok',
     // It may be asked of oneself; here it asks for nothing.
     CheckAccess: 'INVALID_ARGUMENT',
   };
@@ -300,6 +302,17 @@ const REACH: readonly Attempt[] = [
     comesBack: 'logs-a, orders, reports',
     run: (world) => world.topics(of(world, 'alice')),
   },
+  byAlice(Groups.fetchCursors, "of another's group", { group: 'billing' }),
+  byAlice(Groups.describeGroup, "of another's group", { group: 'billing' }),
+  byAlice(Groups.deleteGroup, "of another's group", { group: 'billing' }),
+  byAlice(Groups.seekGroup, "of another's group, in a topic that she may read", {
+    group: 'billing',
+    topic: 'reports',
+  }),
+  byAlice(Groups.describeLag, 'of another topic', { topic: 'secret' }),
+  append('__groups', 'to the topic that keeps the cursors'),
+  read('__groups', 'of the topic that keeps the cursors'),
+  byAlice(Admins.trimTopic, 'of the topic that keeps the cursors', { topic: '__groups' }),
   partByAlice('produce', 'orders', 'ok'),
   partByAlice('produce', 'secret', 'PERMISSION_DENIED'),
   partByAlice('produce', 'reports', 'PERMISSION_DENIED'),
