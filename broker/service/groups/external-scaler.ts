@@ -11,7 +11,7 @@ import type {
 } from '../../../proto/gen/externalscaler/externalscaler.ts';
 import type { GroupPartition, LagOutcome } from '../../../proto/gen/tidemark/v1/groups.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { NAME_LENGTH_MAX } from '../../../base/limits.ts';
+import { NAME_LENGTH_MAX, OFFSET_MAX } from '../../../base/limits.ts';
 import { topicIdFromBytes } from '../../../wire/batch/frame.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { refuse, textField, topicNameField } from '../../messages/fields.ts';
@@ -113,9 +113,9 @@ function triggerField({ scalerMetadata }: ScaledObjectRef): Trigger {
   const number = (name: string, usual: number, least: number): number => {
     const given = text(name);
     const value = given === '' ? usual : Number(given);
-    return Number.isFinite(value) && value >= least
+    return value >= least && value <= OFFSET_MAX
       ? value
-      : refuse(`scalerMetadata.${name}`, given, `a number of ${least} or more`);
+      : refuse(`scalerMetadata.${name}`, given, `a number of ${least} to ${OFFSET_MAX}`);
   };
   const topic = text('topic');
   return {

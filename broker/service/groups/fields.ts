@@ -1,6 +1,7 @@
 /** Checks of what arrives in calls about groups, and cursors as they travel. */
 import type {
   CursorOutcome,
+  CursorSelection,
   GroupCursor,
   LagPosition,
 } from '../../../proto/gen/tidemark/v1/groups.ts';
@@ -70,6 +71,25 @@ export function positionsField(positions: readonly LagPosition[]): LagPosition[]
     seen.add(partition);
     return { partition, offset };
   });
+}
+
+/**
+ * Topics of one call, each once, as is each partition of one: so the answer holds each cursor of the
+ * group once at most. A small question that names one twelve thousand times is none.
+ */
+export function selectionsField(selections: readonly CursorSelection[]): void {
+  const topics = new Set<string>();
+  for (const { topic, partitions } of selections) {
+    topicNameField('topics', topic);
+    if (topics.has(topic)) refuse('topics', topic, 'each topic once');
+    topics.add(topic);
+    const seen = new Set<number>();
+    for (const partition of partitions) {
+      partitionField('topics.partitions', partition);
+      if (seen.has(partition)) refuse('topics.partitions', partition, 'each partition once');
+      seen.add(partition);
+    }
+  }
 }
 
 export function cursorToMessage(cursor: Cursor): GroupCursor {

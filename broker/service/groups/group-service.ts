@@ -28,8 +28,8 @@ import {
   groupField,
   imageOf,
   outcomeToMessage,
-  partitionField,
   positionsField,
+  selectionsField,
 } from './fields.ts';
 import { clusterLags, localLags } from './lags.ts';
 import { listGroups } from './list-groups.ts';
@@ -65,9 +65,9 @@ export function groupService(parts: GroupParts): GroupServiceServer {
     }, report),
     fetchCursors: unaryHandler((request, call) => {
       const group = groupField(request.group);
+      selectionsField(request.topics);
       const onwards = onwardsOf(call);
-      if (!onwards.isForwarded)
-        for (const { topic } of request.topics) cluster.topic(topicNameField('topic', topic));
+      if (!onwards.isForwarded) for (const { topic } of request.topics) cluster.topic(topic);
       return askCoordinator(
         parts,
         {
@@ -224,8 +224,10 @@ async function commitHere(
   return commits.map((commit, at) => {
     const refusal = refusals[at];
     const outcome = refusal ?? done[next++];
-    if (outcome instanceof BrokerError) return outcomeToMessage(cursorAt(view, commit), outcome);
-    return outcomeToMessage(outcome, null);
+    if (!(outcome instanceof BrokerError)) return outcomeToMessage(outcome, null);
+    // The caller may read the topic that it names, and need not the one of the id.
+    const present = cursorAt(view, commit);
+    return outcomeToMessage(present?.topic === commit.topic ? present : undefined, outcome);
   });
 }
 
@@ -283,12 +285,11 @@ function fetchHere(
       );
   const image = imageOf(view, group);
   return selections.flatMap(({ topic: name, partitions }) => {
-    const topic = topicNamed(cluster.image(), topicNameField('topic', name));
+    const topic = topicNamed(cluster.image(), name);
     if (topic === undefined)
       throw isSecondHand
         ? new BrokerError('BROKER_NOT_READY', `The coordinator knows no topic "${name}" yet`)
         : new BrokerError('UNKNOWN_TOPIC', `No topic is named "${name}"`);
-    for (const partition of partitions) partitionField('partitions', partition);
     const wanted = partitions.length > 0 ? partitions : topic.partitions.map((_, at) => at);
     return wanted.flatMap((partition): CursorOutcome[] => {
       const place = { group, topic: name, topicId: topic.topicId, partition };

@@ -83,7 +83,9 @@ function byLeader(
   for (const position of positions) {
     try {
       const leader = cluster.leader(topicId, position.partition);
-      groups.set(leader, [...(groups.get(leader) ?? []), position]);
+      const some = groups.get(leader);
+      if (some === undefined) groups.set(leader, [position]);
+      else some.push(position);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       answers.set(position.partition, failure(position.partition, error));

@@ -13,8 +13,9 @@ import { expected } from '../../messages/handlers.ts';
 import { topicNamed } from '../decisions.ts';
 import type { GroupParts, Onwards } from './coordinated.ts';
 
-/** Groups of one answer: it stays below the size of a message. */
+/** Groups of one answer, and characters of all their names and topics: far below a message. */
 const LISTED_MAX = 10_000;
+const LISTED_LENGTH_MAX = 4 * 1024 * 1024;
 /** Topics that are named of one group. */
 const TOPICS_SHOWN_MAX = 100;
 
@@ -82,15 +83,26 @@ function groupsHere({ cluster, report }: GroupParts, { partitions }: TopicState)
   return { groups: found, failure };
 }
 
-function bounded(groups: readonly GroupSummary[], failure: BrokerError | null): ListGroupsResponse {
+/** Those that one answer has room for, by name; what it says where that is not all. */
+export function bounded(
+  groups: readonly GroupSummary[],
+  failure: BrokerError | null,
+): ListGroupsResponse {
   const sorted = [...groups].sort((one, other) => (one.group < other.group ? -1 : 1));
+  let left = LISTED_LENGTH_MAX;
+  const over = sorted.findIndex((group, at) => {
+    left -= lengthOf(group);
+    return left < 0 || at === LISTED_MAX;
+  });
+  const shown = over < 0 ? sorted : sorted.slice(0, over);
   const error =
     failure ??
-    (sorted.length > LISTED_MAX
-      ? new BrokerError('OVERLOADED', `There are ${sorted.length} groups, the first are shown`)
-      : null);
-  return {
-    groups: sorted.slice(0, LISTED_MAX),
-    error: error === null ? undefined : errorToMessage(error),
-  };
+    (over < 0
+      ? null
+      : new BrokerError('OVERLOADED', `There are ${sorted.length} groups, the first are shown`));
+  return { groups: shown, error: error === null ? undefined : errorToMessage(error) };
+}
+
+function lengthOf({ group, topics }: GroupSummary): number {
+  return topics.reduce((sum, topic) => sum + topic.length, group.length);
 }

@@ -141,6 +141,8 @@ describe('the external scaler', () => {
     { group: '__x' },
     { lagThreshold: '0' },
     { lagThreshold: 'many' },
+    { lagThreshold: '1e308' },
+    { lagThreshold: 'Infinity' },
     { activationLagThreshold: '-1' },
     { topic: '/' },
   ])('refuses %j', async (metadata) => {
