@@ -21,6 +21,36 @@ export function heldOf(call: unknown): Held {
   return (call as { readonly [HELD]?: Held })[HELD] ?? UNCOUNTED;
 }
 
+/** Whether the caller does not wait any more, so that nothing is counted with its connection. */
+export function isGone(call: unknown): boolean {
+  return (call as { readonly cancelled?: boolean }).cancelled === true;
+}
+
+/**
+ * Runs what holds so many bytes, as a request does that waits its turn in other shapes than it came.
+ * They are given back once it has ended, and so has `also`, which may outlive its caller. Rejects
+ * with OVERLOADED where too much is held already.
+ */
+export async function holding<T>(
+  call: unknown,
+  bytes: number,
+  run: (also: (work: Promise<unknown>) => void) => Promise<T>,
+): Promise<T> {
+  const held = heldOf(call);
+  if (isGone(call)) throw overloaded('the caller is gone');
+  if (!held.tryAdd(bytes)) throw overloaded(`${bytes} bytes would wait for their turn`);
+  let outliving: Promise<unknown> = Promise.resolve();
+  const running = run((work) => {
+    outliving = work;
+  });
+  void Promise.allSettled([running])
+    .then(() => Promise.allSettled([outliving]))
+    .then(() => {
+      held.add(-bytes);
+    });
+  return running;
+}
+
 /** The refusal of what is too much. Nothing was done. */
 export function overloaded(what: string): BrokerError {
   return new BrokerError(

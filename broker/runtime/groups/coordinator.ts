@@ -20,6 +20,11 @@ import type { TextRecords } from '../ports.ts';
 
 /** Proposals that wait for the one under way; past it they are refused. */
 const PROPOSALS_MAX = 10_000;
+/**
+ * Cursors that they are about, 400 bytes each: a caller's connection may be closed while its changes
+ * still wait here.
+ */
+const WAITING_CURSORS_MAX = 100_000;
 /** Records of one batch, 200 bytes each: far below the topic's `batchBytesMax`. */
 const BATCH_RECORDS_MAX = 2_000;
 const READ_BYTES = 1024 * 1024;
@@ -44,6 +49,8 @@ export interface CoordinatorParts {
 export interface Proposal {
   /** What it is about. Two of one name are never in one batch; null: it is alone in its batch. */
   readonly group: string | null;
+  /** How many cursors it keeps in memory while it waits; absent: none. */
+  readonly cursors?: number;
   /** By the image of everything before it. Throws a refusal. */
   readonly judge: (image: GroupsImage) => readonly GroupsRecord[];
 }
@@ -73,6 +80,7 @@ export class Coordinator {
   #isWriting = false;
   #isClosed = false;
   #queue: Waiting[] = [];
+  #waitingCursors = 0;
   #onFolded: (() => void)[] = [];
   /** The epoch that it serves in, and up to where it must have folded. */
   #term: { readonly epoch: LeaderEpoch; readonly floor: Offset; readonly sinceMs: MonotonicMs } = {
@@ -175,17 +183,20 @@ export class Coordinator {
    * was nothing to write. Rejects with its refusal, or with what became of the batch.
    */
   propose(proposal: Proposal): Promise<Offset | null> {
+    const cursors = this.#waitingCursors + (proposal.cursors ?? 0);
     return new Promise((resolve, reject) => {
-      if (this.#queue.length >= PROPOSALS_MAX) {
+      const isTooMuch = this.#waitingCursors > 0 && cursors > WAITING_CURSORS_MAX;
+      if (this.#queue.length >= PROPOSALS_MAX || isTooMuch) {
         reject(
           new BrokerError(
             'OVERLOADED',
-            `${PROPOSALS_MAX} changes wait for the coordinator of ${this.#replica.name}`,
+            `${this.#queue.length} changes of ${this.#waitingCursors} cursors wait for the coordinator of ${this.#replica.name}, must be ${PROPOSALS_MAX} of ${WAITING_CURSORS_MAX} or fewer`,
           ),
         );
         return;
       }
       this.#queue.push({ ...proposal, resolve, reject });
+      this.#waitingCursors = cursors;
       this.#write();
     });
   }
@@ -201,6 +212,7 @@ export class Coordinator {
   #refuseWaiting(): void {
     const refusal = this.refusal();
     if (refusal === null) return;
+    this.#waitingCursors = 0;
     for (const { reject } of this.#queue.splice(0)) reject(refusal);
   }
 
@@ -250,6 +262,7 @@ export class Coordinator {
       else groups.add(group);
     }
     this.#queue = left;
+    this.#waitingCursors = left.reduce((sum, { cursors = 0 }) => sum + cursors, 0);
     return batch;
   }
 

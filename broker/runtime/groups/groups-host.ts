@@ -199,6 +199,7 @@ export class GroupsHost implements GroupsApi {
     let outcomes: (Cursor | BrokerError)[] = [];
     await coordinator.propose({
       group,
+      cursors: asked.length,
       judge: (image) => {
         const records: GroupsRecord[] = [];
         outcomes = asked.map((one) => {

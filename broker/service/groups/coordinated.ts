@@ -29,6 +29,8 @@ export interface Onwards {
   readonly principal: string;
   /** Another broker handed it on: this one is the coordinator, or refuses. */
   readonly isForwarded: boolean;
+  /** Nobody waits for the answer any more. */
+  readonly isGone: () => boolean;
 }
 
 export interface GroupCall<Request, Response> {
@@ -47,7 +49,7 @@ export interface GroupCall<Request, Response> {
 export async function askCoordinator<Request, Response>(
   parts: GroupParts,
   call: GroupCall<Request, Response>,
-  { deadlineMs, principal, isForwarded }: Onwards,
+  { deadlineMs, principal, isForwarded, isGone }: Onwards,
 ): Promise<Response> {
   const { cluster, report } = parts;
   const { clock, broker } = cluster;
@@ -69,6 +71,8 @@ export async function askCoordinator<Request, Response>(
       const error = expected(thrown, report);
       const restMs = untilMs - clock.monotonicMs();
       if (!isRetriable(error) || error.effect !== 'none' || restMs <= 0) throw error;
+      // What waits here would only be more.
+      if (error.code === 'OVERLOADED' || isGone()) throw error;
       await imageChangeOr(broker, Math.min(backoff.nextMs(), restMs));
     }
   }

@@ -16,6 +16,7 @@ import { topicIdFromBytes } from '../../../wire/batch/frame.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { refuse, textField, topicNameField } from '../../messages/fields.ts';
 import { expected, failCall, unaryHandler } from '../../messages/handlers.ts';
+import { isGone } from '../../messages/held.ts';
 import { handedOn } from '../cluster.ts';
 import type { GroupParts, Onwards } from './coordinated.ts';
 import { groupField } from './fields.ts';
@@ -55,7 +56,12 @@ export function externalScaler(parts: GroupParts): ExternalScalerServer {
   const { clock } = cluster;
   const onwardsOf = (call: AnyCall): Onwards => {
     const { deadlineMs, principal } = handedOn(call, clock);
-    return { deadlineMs: Math.min(deadlineMs, DEADLINE_MS), principal, isForwarded: false };
+    return {
+      deadlineMs: Math.min(deadlineMs, DEADLINE_MS),
+      principal,
+      isForwarded: false,
+      isGone: () => isGone(call),
+    };
   };
   const isActive = async (trigger: Trigger, onwards: Onwards): Promise<boolean> =>
     (await lagOf(parts, trigger, onwards)).records > trigger.activation;

@@ -18,6 +18,7 @@ import { cursorAt, goneCursors, goneError } from '../../runtime/groups/cursor-ru
 import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import { textField, topicNameField } from '../../messages/fields.ts';
 import { unaryHandler } from '../../messages/handlers.ts';
+import { holding, isGone } from '../../messages/held.ts';
 import { handedOn, isForwarded } from '../cluster.ts';
 import { topicNamed } from '../decisions.ts';
 import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
@@ -35,6 +36,8 @@ import { clusterLags, localLags } from './lags.ts';
 import { listGroups } from './list-groups.ts';
 import { seekGroup } from './seeks.ts';
 
+/** Of a cursor that waits to be written, with the message that it came in: measured 340. */
+const CURSOR_HELD_BYTES = 400;
 /** A leader that is asked about an epoch answers within this, or counts as not heard. */
 const EPOCH_DEADLINE_MS = 500;
 
@@ -46,21 +49,28 @@ export function groupService(parts: GroupParts): GroupServiceServer {
   const onwardsOf = (call: AnyCall): Onwards => ({
     ...handedOn(call, cluster.clock),
     isForwarded: isForwarded(call),
+    isGone: () => isGone(call),
   });
   return {
     commitCursors: unaryHandler((request, call) => {
       const group = groupField(request.group);
       const commits = commitsField(group, request.cursors);
       const onwards = onwardsOf(call);
-      return askCoordinator(
-        parts,
-        {
-          group,
-          method: GroupServiceService.commitCursors,
-          request,
-          here: async () => ({ outcomes: await commitHere(parts, commits, onwards) }),
-        },
-        onwards,
+      return holding(call, CURSOR_HELD_BYTES * commits.length, (also) =>
+        askCoordinator(
+          parts,
+          {
+            group,
+            method: GroupServiceService.commitCursors,
+            request,
+            here: () => {
+              const outcomes = commitHere(parts, commits, onwards);
+              also(outcomes);
+              return outcomes.then((found) => ({ outcomes: found }));
+            },
+          },
+          onwards,
+        ),
       );
     }, report),
     fetchCursors: unaryHandler((request, call) => {
@@ -109,15 +119,23 @@ function changes(
     seekGroup: unaryHandler((request, call) => {
       const group = groupField(request.group);
       const onwards = onwardsOf(call);
-      return askCoordinator(
-        parts,
-        {
-          group,
-          method: GroupServiceService.seekGroup,
-          request,
-          here: (deadlineMs) => seekGroup(parts, request, { ...onwards, deadlineMs }),
-        },
-        onwards,
+      const topic = cluster.topic(topicNameField('topic', request.topic));
+      const { length } = cluster.partitions(topic, request.partitions);
+      return holding(call, CURSOR_HELD_BYTES * length, (also) =>
+        askCoordinator(
+          parts,
+          {
+            group,
+            method: GroupServiceService.seekGroup,
+            request,
+            here: (deadlineMs) => {
+              const answer = seekGroup(parts, request, { ...onwards, deadlineMs });
+              also(answer);
+              return answer;
+            },
+          },
+          onwards,
+        ),
       );
     }, report),
     deleteGroup: unaryHandler((request, call) => {

@@ -186,6 +186,29 @@ describe('a coordinator', () => {
     expect(() => coordinator.image()).toThrow(expect.objectContaining({ code: 'NOT_LEADER' }));
   });
 
+  it('lets so many cursors wait, and refuses what would be more', async () => {
+    const coordinator = coordinatorOf();
+    const of = (offset: number, cursors: number) =>
+      settled(coordinator.propose({ ...commitOf(offset), cursors }));
+    const done = [of(1, 1_000), of(2, 60_000), of(3, 40_000)];
+    expect(await of(4, 1)).toBe('OVERLOADED none');
+    await replica.commitAll();
+    expect(await Promise.all(done)).toEqual(['ok 0', 'ok 1', 'ok 2']);
+    // One alone may always wait, and a leader that stops lets all of them go.
+    const under = of(5, 1);
+    const alone = of(6, 200_000);
+    replica.change({ isLeader: false });
+    expect(await alone).toBe('NOT_LEADER none');
+    replica.change({ isLeader: true });
+    await replica.commitAll();
+    expect(await under).toBe('ok 3');
+    expect(await Promise.all([of(7, 60_000), of(8, 60_000), replica.commitAll()])).toEqual([
+      'ok 4',
+      'ok 5',
+      undefined,
+    ]);
+  });
+
   it('tries nothing again that the log refused, since somebody else has written', async () => {
     const coordinator = coordinatorOf();
     const asked = settled(coordinator.propose(commitOf(5)));
