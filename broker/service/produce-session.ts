@@ -117,6 +117,8 @@ export class ProduceSession {
   }
 
   #take({ acks, batches }: ProduceRequest): void {
+    // Behind its end nothing would ever give back what is counted for it.
+    if (this.#isClosed) return;
     const ack = ackLevelField('acks', acks);
     for (const batch of batches) this.#admit(batch, ack);
     this.#startWaiting();

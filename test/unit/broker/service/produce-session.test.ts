@@ -8,6 +8,7 @@ import type { BrokerApi } from '../../../../broker/runtime/api.ts';
 import { type ProduceCall, ProduceSession } from '../../../../broker/service/produce-session.ts';
 import type { ProduceResponse } from '../../../../proto/gen/tidemark/v1/log.ts';
 import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
+import { HELD } from '../../../../broker/messages/held.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
 
 const TOPIC_ID = '11111111-1111-4111-8111-111111111111';
@@ -15,6 +16,16 @@ const KIB = 1024;
 const OWN_WINDOW_BYTES = 16 * KIB * KIB;
 
 class FakeCall extends EventEmitter {
+  heldBytes = 0;
+  readonly [HELD] = {
+    add: (bytes: number) => {
+      this.heldBytes += bytes;
+    },
+    tryAdd: (bytes: number) => {
+      this.heldBytes += bytes;
+      return true;
+    },
+  };
   readonly metadata = new Metadata();
   readonly written: ProduceResponse[] = [];
   isPaused = false;
@@ -190,5 +201,16 @@ describe('Produce streams', () => {
     answer(given.length);
     clock.advance(1_000);
     expect(bytesOf(3)).toBe(0);
+  });
+
+  it('hold nothing for what comes behind their end', () => {
+    const [gone, other] = [open(1), open(2)];
+    other(KIB);
+    for (let each = 0; each < 3; each += 1) gone(KIB * KIB);
+    calls[0]?.emit('cancelled');
+    gone(KIB);
+    answer(given.length);
+    clock.advance(1_000);
+    expect(calls.map(({ heldBytes }) => heldBytes)).toEqual([0, 0]);
   });
 });
