@@ -21,6 +21,8 @@ export const PAGE_HOST = '127.0.0.1';
 const WATCHERS_MAX = 8;
 /** Users who have shown a token; the one that nobody watches for the longest time goes first. */
 const VISITS_MAX = 8;
+/** Tokens that are tried at a time: each is a connection to the cluster for who need have no right. */
+const SIGN_INS_MAX = 4;
 /** A user whom nobody watches is forgotten after it. */
 const VISIT_IDLE_MS_MAX = 600_000;
 /** A request arrives within this or not at all. */
@@ -90,6 +92,7 @@ export class PageServer {
   readonly #everybody: Visit | null;
   readonly #signIn: ((token: string) => Promise<PageUser>) | null;
   readonly #visits = new Map<string, Visit>();
+  #signIns = 0;
   #url = '';
 
   constructor(
@@ -219,15 +222,22 @@ export class PageServer {
     const token = typeof body === 'object' && body !== null && 'token' in body ? body.token : '';
     if (typeof token !== 'string' || !/^[!-~]{1,16384}$/.test(token))
       return outcome(400, 'a token is 1 to 16384 visible characters of ASCII');
-    await this.#forgetIdle();
-    if (this.#visits.size >= VISITS_MAX)
-      return outcome(503, `${VISITS_MAX} users are signed in already`);
+    if (this.#signIns >= SIGN_INS_MAX) return outcome(503, TOO_MUCH);
+    this.#signIns += 1;
     try {
       const visit = new Visit(randomUUID(), await signIn(token));
+      // Only who has shown a right token takes a place of others.
+      await this.#forgetIdle();
+      if (this.#visits.size >= VISITS_MAX) {
+        await visit.close();
+        return outcome(503, `${VISITS_MAX} users are signed in already`);
+      }
       this.#visits.set(visit.id, visit);
       return about(visit);
     } catch (error) {
       return outcome(401, reportOf(error).message);
+    } finally {
+      this.#signIns -= 1;
     }
   }
 

@@ -236,10 +236,30 @@ describe('the server of a page that may act', () => {
       );
     }
     // Whom nobody watches makes room for who comes.
-    for (let user = 0; user < 7; user += 1)
+    for (let user = 0; user < 6; user += 1)
       expect((await post('/sign-in', { token: `user-${user}` })).status).toBe(200);
+    expect((await post('/sign-in', { token: 'wrong' })).status).toBe(401);
+    expect(closed).toEqual([]);
+    expect((await post('/sign-in', { token: 'user-6' })).status).toBe(200);
     expect(closed).toEqual(['anna']);
     await server?.close();
     expect(closed).toHaveLength(9);
+  });
+
+  it('tries four tokens at a time', async () => {
+    const gate = Promise.withResolvers<never>();
+    let tried = 0;
+    const signIn = (): Promise<never> => {
+      tried += 1;
+      return gate.promise;
+    };
+    await serve({ signIn });
+    const four = Array.from({ length: 4 }, () => post('/sign-in', { token: 'guess' }));
+    await expect.poll(() => tried).toBe(4);
+    expect((await post('/sign-in', { token: 'guess' })).status).toBe(503);
+    gate.reject(new Error('the token is not valid'));
+    expect((await Promise.all(four)).map(({ status }) => status)).toEqual([401, 401, 401, 401]);
+    expect((await post('/sign-in', { token: 'guess' })).status).toBe(401);
+    expect(tried).toBe(5);
   });
 });
