@@ -27,9 +27,9 @@ export function isGone(call: unknown): boolean {
 }
 
 /**
- * Runs what holds so many bytes, as a request does that waits its turn in other shapes than it came.
- * They are given back once it has ended, and so has `also`, which may outlive its caller. Rejects
- * with OVERLOADED where too much is held already.
+ * Runs what holds so many bytes, as a request does that waits its turn in larger shapes than it
+ * came. They are given back once it has ended, and so has `also`, which may outlive its caller.
+ * Rejects with OVERLOADED where too much is held already.
  */
 export async function holding<T>(
   call: unknown,

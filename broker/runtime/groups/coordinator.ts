@@ -21,8 +21,8 @@ import type { TextRecords } from '../ports.ts';
 /** Proposals that wait for the one under way; past it they are refused. */
 const PROPOSALS_MAX = 10_000;
 /**
- * Cursors that they are about, 400 bytes each: a caller's connection may be closed while its changes
- * still wait here.
+ * Cursors that they are about, 400 bytes each: a caller's connection may be closed while its
+ * changes still wait here.
  */
 const WAITING_CURSORS_MAX = 100_000;
 /** Records of one batch, 200 bytes each: far below the topic's `batchBytesMax`. */

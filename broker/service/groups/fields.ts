@@ -74,8 +74,8 @@ export function positionsField(positions: readonly LagPosition[]): LagPosition[]
 }
 
 /**
- * Topics of one call, each once, as is each partition of one: so the answer holds each cursor of the
- * group once at most. A small question that names one twelve thousand times is none.
+ * Topics of one call, each once, as is each partition of one: so the answer holds each cursor of
+ * the group once at most, and a small question has no huge answer.
  */
 export function selectionsField(selections: readonly CursorSelection[]): void {
   const topics = new Set<string>();

@@ -21,7 +21,7 @@ export const PAGE_HOST = '127.0.0.1';
 const WATCHERS_MAX = 8;
 /** Users who have shown a token; the one that nobody watches for the longest time goes first. */
 const VISITS_MAX = 8;
-/** Tokens that are tried at a time: each is a connection to the cluster for who need have no right. */
+/** Tokens that are tried at a time: each is a connection to the cluster, right or wrong. */
 const SIGN_INS_MAX = 4;
 /** A user whom nobody watches is forgotten after it. */
 const VISIT_IDLE_MS_MAX = 600_000;
