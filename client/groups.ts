@@ -112,6 +112,8 @@ type Control = CallControl | undefined;
 const READ = { isRead: true } as const;
 /** A commit is made again for so long, as far as nothing speaks against it. */
 const COMMIT_TIMEOUT_MS = 15_000;
+/** Coordinators that are about to lead are asked again for so long. */
+const LIST_TIMEOUT_MS = 5_000;
 
 const COMMITS = listOf(
   shape({
@@ -218,27 +220,32 @@ export class Cursors {
 
 /** Made by `Tidemark.groups()`: shows, moves and forgets groups. */
 export class Groups {
+  readonly #connections: Connections;
   readonly #cluster: Cluster;
 
-  constructor(cluster: Cluster) {
+  constructor(connections: Connections, cluster: Cluster) {
+    this.#connections = connections;
     this.#cluster = cluster;
   }
 
   /**
-   * All groups, by name. Rejects where a coordinator does not answer, rather than leave some out.
+   * All groups, by name. Rejects where a coordinator does not answer for some seconds, rather than
+   * leave some out.
    */
   async list(control?: Control): Promise<GroupSummary[]> {
     const doing = 'list groups';
-    const { groups, error } = await ask(
-      this.#cluster,
-      doing,
-      Service.listGroups,
-      {},
-      control,
-      READ,
-    );
-    if (error !== undefined) throw fromWire(error);
-    return groups;
+    const { clock } = this.#connections;
+    const untilMs = clock.monotonicMs() + LIST_TIMEOUT_MS;
+    const method = Service.listGroups;
+    for (let attempt = 0; ; attempt += 1) {
+      const { groups, error } = await ask(this.#cluster, doing, method, {}, control, READ);
+      if (error === undefined) return groups;
+      const failure = fromWire(error);
+      // That there are too many does not pass; that a coordinator is about to lead does.
+      const isFinal = failure.retry === 'no' || failure.code === 'OVERLOADED';
+      if (isFinal || clock.monotonicMs() >= untilMs) throw failure;
+      await this.#connections.sleep(this.#connections.backoffMs(attempt));
+    }
   }
 
   /** One group, with the lag of each cursor. Rejects with UNKNOWN_GROUP. */

@@ -63,7 +63,7 @@ export class Tidemark {
   }
 
   groups(): Groups {
-    return new Groups(this.#cluster);
+    return new Groups(this.#connections, this.#cluster);
   }
 
   admin(): Admin {

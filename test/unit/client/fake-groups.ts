@@ -20,6 +20,8 @@ export class FakeGroups {
   readonly cursors = new Map<string, Map<number, GroupCursor>>();
   /** Answers in place of the next calls, by method. */
   readonly refusals: { readonly method: string; readonly code: ErrorCode }[] = [];
+  /** Why the next lists lack some. */
+  readonly missing: ErrorCode[] = [];
   readonly calls: { readonly method: string; readonly request: unknown }[] = [];
   readonly #fail: (done: Done, code: ErrorCode) => void;
   readonly #error: (code: ErrorCode) => WireError;
@@ -71,7 +73,9 @@ export class FakeGroups {
           topics: [...new Set([...own.values()].map(({ topic }) => topic))],
           coordinator: 1,
         }));
-        done(null, { groups, error: undefined });
+        const code = this.missing.shift();
+        const found = code === undefined ? groups : [];
+        done(null, { groups: found, error: code === undefined ? undefined : this.#error(code) });
       }),
       taken('describeGroup', ({ group }: DescribeGroupRequest, done) =>
         this.#describe(group, done),

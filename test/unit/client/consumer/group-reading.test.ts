@@ -188,4 +188,12 @@ describe('cursors of a group', () => {
     expect(await groups.delete(GROUP)).toBe(1);
     await expect(groups.delete(GROUP)).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
   });
+
+  it('are listed once every coordinator answers', async () => {
+    await client.cursors(GROUP).commit([commit(2)]);
+    cluster.groups.missing.push('BROKER_NOT_READY', 'LEADER_UNKNOWN');
+    expect(await client.groups().list()).toMatchObject([{ group: GROUP }]);
+    cluster.groups.missing.push('OVERLOADED');
+    await expect(client.groups().list()).rejects.toMatchObject({ code: 'OVERLOADED' });
+  });
 });
