@@ -1,10 +1,10 @@
 /** Groups as a person lists, looks at, moves and forgets them. */
-import type { GroupPartition, SoughtCursor, StartFrom } from '../../index.ts';
+import type { CursorLag, GroupPartition, SoughtCursor, StartFrom } from '../../index.ts';
 import { confirm } from '../confirm.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
 import { errorJson, EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
 import type { Cell, Surroundings } from '../output.ts';
-import { formatDuration } from '../units.ts';
+import { formatAbout, formatCount } from '../units.ts';
 
 /** Options of `group seek`. */
 export interface SeekOptions extends CommonOptions {
@@ -60,7 +60,7 @@ export async function describe(
     out.result(json, () => {
       out.line(`Group ${group}, kept by broker ${coordinator}; ${sumOf(partitions)}`);
       out.table(
-        ['TOPIC', 'PARTITION', 'CURSOR', 'END', 'LAG', 'SINCE', 'ERROR'],
+        ['TOPIC', 'PARTITION', 'CURSOR', 'END', 'LAG', 'AGE', 'ERROR'],
         partitions.map(rowOf),
       );
     });
@@ -125,11 +125,20 @@ export async function remove(
 /** Of those whose lag is known; the others are said. */
 function sumOf(partitions: readonly GroupPartition[]): string {
   const known = partitions.flatMap(({ lag }) => (lag === undefined ? [] : [lag]));
-  const records = known.reduce((sum, lag) => sum + lag.records, 0);
-  const oldestMs = known.reduce((most, { ageMs }) => Math.max(most, ageMs), 0);
   const unknown = partitions.length - known.length;
   const rest = unknown === 0 ? '' : `; of ${unknown} partitions it is not known`;
-  return `behind by ${records} records, the oldest ${formatDuration(oldestMs)} ago${rest}`;
+  const behind = known.filter(({ records }) => records > 0);
+  if (behind.length === 0)
+    return `${known.length > 0 ? 'all is handled' : 'how far, nobody says'}${rest}`;
+  const records = behind.reduce((sum, lag) => sum + lag.records, 0);
+  const oldest = behind.reduce((most, lag) => (lag.ageMs > most.ageMs ? lag : most));
+  const offsets = `${formatCount(records)} offset${records === 1 ? '' : 's'}`;
+  return `${offsets} behind, the oldest for ${ageOf(oldest)}${rest}`;
+}
+
+/** How long ago the oldest was committed. */
+function ageOf({ ageMs, isAgeLeast }: CursorLag): string {
+  return `${isAgeLeast ? 'more than ' : ''}${formatAbout(ageMs)}`;
 }
 
 function rowOf({ cursor, lag, error }: GroupPartition): Cell[] {
@@ -138,9 +147,9 @@ function rowOf({ cursor, lag, error }: GroupPartition): Cell[] {
     const reason = error === undefined ? '-' : `${error.code}: ${error.message}`;
     return [topic, partition, offset, '-', '-', '-', reason];
   }
-  const { endOffset, records, ageMs, isAgeLeast } = lag;
-  const since = records === 0 ? '-' : `${isAgeLeast ? '>' : ''}${formatDuration(ageMs)}`;
-  return [topic, partition, offset, endOffset, records, since, '-'];
+  const { endOffset, records } = lag;
+  const age = records === 0 ? '-' : ageOf(lag);
+  return [topic, partition, offset, endOffset, records, age, '-'];
 }
 
 function stepOf({ partition, before, after, error }: SoughtCursor): string {

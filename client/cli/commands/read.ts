@@ -2,13 +2,16 @@
 import { once } from 'node:events';
 import type {
   ConsumedRecord,
+  Consumer,
   LossPolicy,
+  LossRange,
   RecordBatch,
   ResetPolicy,
   StartFrom,
   Tidemark,
 } from '../../index.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
+import { CliError } from '../exit.ts';
 import { hasColour, type Surroundings } from '../output.ts';
 import { Selection } from '../selection.ts';
 import { formatTime, lossSentence } from '../units.ts';
@@ -42,8 +45,14 @@ export async function read(
   options: ReadOptions,
   around: Surroundings,
 ): Promise<void> {
+  const { from, follow = false, partition: partitions, onReset, rack, group } = options;
+  // A cursor says all before it is handled: it cannot leave out a rest that was not written.
+  if (group !== undefined && options.to !== undefined)
+    throw new CliError(
+      'INVALID_ARGUMENT',
+      'Cannot read: --to does not go with --group, which goes on up to the end; to stop earlier use --max',
+    );
   await withPatience(options, around, async (cluster, { heard, out }) => {
-    const { from, follow = false, partition: partitions, onReset, rack, group } = options;
     const onLoss: LossPolicy = options.onLoss === 'fail' ? 'throw' : 'yield';
     const settings = { topic, from, follow, onReset, onLoss, partitions, rack, group };
     const consumer = cluster.consumer(settings);
@@ -58,17 +67,47 @@ export async function read(
         : { ends: await endsOf(cluster, topic, { ...options, to: options.to }, interrupted) }),
     });
     if (selection.isDone) return;
-    for await (const batch of consumer.batches({ signal: interrupted })) {
+    const take = async (item: Batch | LossRange): Promise<boolean> => {
       heard();
-      if ('kind' in batch) {
-        out.note(out.format === 'json' ? JSON.stringify({ loss: batch }) : lossSentence(batch));
-        continue;
+      if ('kind' in item) {
+        out.note(out.format === 'json' ? JSON.stringify({ loss: item }) : lossSentence(item));
+        return false;
       }
-      const records = selection.take(batch);
-      if (records.length > 0) await print(around, batch, records, write);
-      if (selection.isDone) break;
-    }
+      const records = selection.take(item);
+      if (records.length > 0) await print(around, item, records, write);
+      return selection.isDone;
+    };
+    if (group !== undefined && options.max !== undefined)
+      await takeOneByOne(consumer, take, interrupted);
+    else
+      for await (const batch of consumer.batches({ signal: interrupted }))
+        if (await take(batch)) break;
   });
+}
+
+type Batch = Pick<RecordBatch, 'topic' | 'partition' | 'leaderEpoch' | 'records'>;
+
+/**
+ * Until `take` says that it is enough. Each record counts as handled once it was taken, so that the
+ * cursor of a group stands right behind the last of them, in the middle of a batch too.
+ */
+async function takeOneByOne(
+  consumer: Consumer<Uint8Array, Uint8Array, LossRange>,
+  take: (item: Batch | LossRange) => Promise<boolean>,
+  interrupted: AbortSignal,
+): Promise<void> {
+  const enough = new AbortController();
+  const signal = AbortSignal.any([enough.signal, interrupted]);
+  const handle = async (record: ConsumedRecord | LossRange): Promise<void> => {
+    if (enough.signal.aborted) return;
+    const item = 'kind' in record ? record : { ...record, records: [record] };
+    if (await take(item)) enough.abort();
+  };
+  try {
+    await consumer.parallel({ max: 1, by: 'partition' }, handle, { signal });
+  } catch (error) {
+    if (!enough.signal.aborted) throw error;
+  }
 }
 
 /** The exclusive end in each partition: an offset is the same in all, a moment is looked up. */
@@ -93,8 +132,8 @@ async function endsOf(
 /** One write for a batch; waits where the reader of our output is slower than we are. */
 async function print(
   around: Surroundings,
-  batch: RecordBatch,
-  records: RecordBatch['records'],
+  batch: Batch,
+  records: Batch['records'],
   write: Writer,
 ): Promise<void> {
   const { topic, partition, leaderEpoch } = batch;

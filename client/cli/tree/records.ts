@@ -142,7 +142,7 @@ function addRead(program: Command, around: Surroundings): void {
     )
     .option(
       '--group <name>',
-      'read for a group, alone: go on where it stopped, and commit what was written; a batch counts once it is out',
+      'read for a group, alone: go on where it stopped, and commit what was written. --from counts where it has no cursor yet; what --filter leaves out is passed for good',
     )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
