@@ -51,6 +51,7 @@ export type {
   ParallelContext,
   ParallelOptions,
   PartitionState,
+  ConsumerPosition,
   Position,
   ReadOptions,
   RecordBatch,

@@ -25,6 +25,7 @@ import type {
   ParallelContext,
   ParallelOptions,
   PartitionState,
+  ConsumerPosition,
   Position,
   RecordBatch,
 } from './types.ts';
@@ -138,7 +139,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
    * Where to resume each partition after what was handed out so far: save it once that is
    * processed. Partitions where nothing was read yet stand at their start.
    */
-  positions(): Position[] {
+  positions(): ConsumerPosition[] {
     return this.#sources.flatMap(({ reader }) => reader.positions());
   }
 

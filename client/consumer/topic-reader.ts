@@ -28,7 +28,7 @@ import {
   rewind,
   stateOf,
 } from './partition-reader.ts';
-import type { PartitionState, Position, ReadOptions } from './types.ts';
+import type { ConsumerPosition, PartitionState, ReadOptions } from './types.ts';
 import { tellSkipped, undecodable } from './undecodable.ts';
 
 const CREDIT_BYTES_DEFAULT = 8 * 1024 * 1024;
@@ -113,7 +113,7 @@ export class TopicReader {
   }
 
   /** Where each partition is to be resumed after what was handed out. */
-  positions(): Position[] {
+  positions(): ConsumerPosition[] {
     const { topic } = this;
     const topicId = this.#topicId ?? '';
     return [...this.#readers.values()].map(({ partition, offset, leaderEpoch }) => ({

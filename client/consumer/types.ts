@@ -30,6 +30,14 @@ export interface Position {
   readonly leaderEpoch: number;
 }
 
+/** A position that a consumer gives, which says what it is of: a cursor can be committed from it. */
+export interface ConsumerPosition extends Position {
+  /** The one that was read. */
+  readonly topic: string;
+  /** Of the topic that was read under this name. */
+  readonly topicId: string;
+}
+
 /**
  * What to do where the position is gone: retired, or cut off by an unclean election. `fail` throws.
  */

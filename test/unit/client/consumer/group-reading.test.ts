@@ -163,6 +163,14 @@ describe('cursors of a group', () => {
     expect(refused).toMatchObject({ cursor: { offset: 2 }, error: { code: 'CURSOR_AHEAD' } });
   });
 
+  it('are committed from the positions of a consumer', async () => {
+    const consumer = client.consumer({ topic: TOPIC, follow: false });
+    for await (const { value } of consumer.records()) if (text(value) === 'b') break;
+    const done = await client.cursors(GROUP).commit(consumer.positions());
+    expect(done.map(({ error }) => error)).toEqual([undefined, undefined]);
+    expect(cluster.groups.offsets(GROUP)).toMatchObject({ 0: 2 });
+  });
+
   it('are committed again where nobody knows whether they were', async () => {
     cluster.groups.refusals.push({ method: 'commitCursors', code: 'OUTCOME_UNKNOWN' });
     const [done] = await client.cursors(GROUP).commit([commit(2)]);
