@@ -81,12 +81,14 @@ export async function seek(
     const request = { topic, partitions, to };
     const planned = await groups.seek(group, { ...request, dryRun: true });
     heard();
-    if (!dryRun && options.yes !== true) {
+    // Where no cursor can be moved there is nothing to ask.
+    const isOnlySaid = dryRun || planned.every(({ error }) => error !== undefined);
+    if (!isOnlySaid && options.yes !== true) {
       out.note(`${group} on ${topic}: ${planned.map(stepOf).join(', ')}`);
       await confirm(`Move cursors of group "${group}" on topic "${topic}"?`, group, around);
       heard();
     }
-    const sought = dryRun ? planned : await groups.seek(group, request);
+    const sought = isOnlySaid ? planned : await groups.seek(group, request);
     const json = sought.map(({ partition, before, after, error }) => ({
       partition,
       ...(before === undefined ? {} : { before: before.offset }),
@@ -118,7 +120,9 @@ export async function remove(
       heard();
     }
     const cursors = await cluster.groups().delete(group);
-    out.result({ group, cursors }, () => out.line(`Forgot ${group}: ${cursors} cursors`));
+    out.result({ group, cursors }, () =>
+      out.line(`Forgot ${group}: ${countOf(cursors, 'cursor')}`),
+    );
   });
 }
 
@@ -126,14 +130,17 @@ export async function remove(
 function sumOf(partitions: readonly GroupPartition[]): string {
   const known = partitions.flatMap(({ lag }) => (lag === undefined ? [] : [lag]));
   const unknown = partitions.length - known.length;
-  const rest = unknown === 0 ? '' : `; of ${unknown} partitions it is not known`;
+  if (known.length === 0) return 'how far it is behind is not known';
+  const rest = unknown === 0 ? '' : `; of ${countOf(unknown, 'partition')} it is not known`;
   const behind = known.filter(({ records }) => records > 0);
-  if (behind.length === 0)
-    return `${known.length > 0 ? 'all is handled' : 'how far, nobody says'}${rest}`;
+  if (behind.length === 0) return `all is handled${rest}`;
   const records = behind.reduce((sum, lag) => sum + lag.records, 0);
   const oldest = behind.reduce((most, lag) => (lag.ageMs > most.ageMs ? lag : most));
-  const offsets = `${formatCount(records)} offset${records === 1 ? '' : 's'}`;
-  return `${offsets} behind, the oldest for ${ageOf(oldest)}${rest}`;
+  return `${countOf(records, 'offset')} behind, the oldest for ${ageOf(oldest)}${rest}`;
+}
+
+function countOf(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`;
 }
 
 /** How long ago the oldest was committed. */

@@ -20,6 +20,8 @@ export class FakeGroups {
   readonly cursors = new Map<string, Map<number, GroupCursor>>();
   /** Answers in place of the next calls, by method. */
   readonly refusals: { readonly method: string; readonly code: ErrorCode }[] = [];
+  /** Why seeks move nothing, and lags are not known; null: they do, and are. */
+  fault: ErrorCode | null = null;
   /** Why the next lists lack some. */
   readonly missing: ErrorCode[] = [];
   readonly calls: { readonly method: string; readonly request: unknown }[] = [];
@@ -83,6 +85,8 @@ export class FakeGroups {
       taken('seekGroup', (request: SeekGroupRequest, done) => {
         const own = [...(this.cursors.get(request.group)?.values() ?? [])];
         const outcomes = own.map((before) => {
+          if (this.fault !== null)
+            return { partition: before.partition, error: this.#error(this.fault) };
           const after = { ...before, offset: 0, generation: before.generation + 1 };
           if (!request.dryRun) this.put(request.group, after);
           return { partition: before.partition, before, after, error: undefined };
@@ -103,6 +107,12 @@ export class FakeGroups {
     const own = this.cursors.get(group);
     if (own === undefined) {
       this.#fail(done, 'UNKNOWN_GROUP');
+      return;
+    }
+    const { fault } = this;
+    if (fault !== null) {
+      const unknown = [...own.values()].map((cursor) => ({ cursor, error: this.#error(fault) }));
+      done(null, { group, coordinator: 1, partitions: unknown, idleMs: 0 });
       return;
     }
     const partitions = [...own.values()].map((cursor) => ({

@@ -46,13 +46,34 @@ describe('read --group', () => {
   });
 });
 
-describe('group describe', () => {
-  it('says how far a group is behind, and for how long', async () => {
+describe('group', () => {
+  beforeEach(() => {
     const cursor = { topic: TOPIC, topicId: TOPIC_ID_BYTES, leaderEpoch: 0, generation: 1 };
     cluster.groups.put(GROUP, { ...cursor, partition: 0, offset: 1 });
+  });
+
+  it('describe says how far a group is behind, and for how long', async () => {
     const { stdout } = await cli('group', 'describe', GROUP);
     expect(stdout.split('\n')[0]).toBe(
       'Group billing, kept by broker 1; 2 offsets behind, the oldest for 2s',
     );
+  });
+
+  it('describe says that it is not known, and takes that for no 0', async () => {
+    cluster.groups.fault = 'CURSOR_GONE';
+    const { exitCode, stdout } = await cli('group', 'describe', GROUP);
+    expect(exitCode).toBe(1);
+    expect(stdout.split('\n')[0]).toBe(
+      'Group billing, kept by broker 1; how far it is behind is not known',
+    );
+  });
+
+  it('seek asks nobody about what cannot be done', async () => {
+    cluster.groups.fault = 'OFFSET_OUT_OF_RANGE';
+    const { exitCode, stdout, stderr } = await cli('group', 'seek', GROUP, TOPIC, '--to', '99');
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' });
+    expect(stdout).toMatch(/OFFSET_OUT_OF_RANGE/);
+    const sought = cluster.groups.calls.filter(({ method }) => method === 'seekGroup');
+    expect(sought).toMatchObject([{ request: { dryRun: true } }]);
   });
 });
