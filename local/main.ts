@@ -89,6 +89,7 @@ async function main(): Promise<void> {
   const how = {
     servers: specs.map(({ host, port }) => `${host}:${port}`),
     ...(certificates === null ? {} : { tls: { ca: certificates.ca } }),
+    ...tokenFor(certificates),
   };
   const allFailed = Promise.withResolvers<never>();
   // Once the cluster is ready, brokers that end are for the person who watches.
@@ -142,6 +143,15 @@ async function main(): Promise<void> {
   if (page !== null && 'url' in page) pageHint = `open ${page.url}`;
   if (page !== null) note('url' in page ? pageHint : `no page: ${page.fault} (--page-port)`);
   await watch(processes, tidemark);
+}
+
+/**
+ * What is shown to brokers that were told to ask who comes in (`-- --auth token`): the token of the
+ * environment, as the command takes it. Without TLS none is shown.
+ */
+function tokenFor(certificates: LocalCertificates | null): { readonly token?: string } {
+  const { TIDEMARK_TOKEN: token } = process.env;
+  return certificates === null || token === undefined || token === '' ? {} : { token };
 }
 
 /**
