@@ -134,7 +134,12 @@ function triggerField({ scalerMetadata }: ScaledObjectRef): Trigger {
 
 async function lagOf(parts: GroupParts, { group, topic }: Trigger, onwards: Onwards): Promise<Lag> {
   const described = await describeGroup(parts, { group, keeps: true }, onwards);
-  const own = described.partitions.filter(({ cursor }) => topic === '' || cursor?.topic === topic);
+  // As where the coordinator is another broker, whose answer holds no more.
+  const rights = onwards.principal === '' ? null : parts.cluster.broker.rightsOf(onwards.principal);
+  const own = described.partitions.filter(({ cursor: { topic: name } = { topic: '' } }) => {
+    const isSeen = rights?.may('describe', { kind: 'topic', name }) ?? true;
+    return isSeen && (topic === '' || name === topic);
+  });
   if (own.length === 0)
     throw new BrokerError('UNKNOWN_GROUP', `Group "${group}" has no cursor on topic "${topic}"`);
   const lags = [...own.map(recordsOf), ...(await recordsBeside(parts, own, onwards))];

@@ -1,7 +1,9 @@
 /** What KEDA is told: its own names and numbers on the wire, and never 0 for what is not known. */
+import { Metadata } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../base/errors.ts';
 import { partitionKey } from '../../../../base/units.ts';
+import { setPrincipal } from '../../../../broker/messages/principal.ts';
 import type { Cursor, GroupCursors } from '../../../../broker/groups/fold.ts';
 import type { GroupsApi, PositionLag } from '../../../../broker/runtime/api.ts';
 import { systemClock } from '../../../../process/system-clock.ts';
@@ -134,6 +136,18 @@ describe('the external scaler', () => {
     await expect(isActive()).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
     one.coordinates = groupsApi(viewOf(new Map([[0, 1]])));
     await expect(isActive({ topic: 'others' })).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
+  });
+
+  it('counts no topic that the caller may not describe', async () => {
+    lags.set(1, { endOffset: 25 });
+    const ask = (principal: string): Promise<IsActiveResponse> => {
+      const metadata = setPrincipal(new Metadata(), principal);
+      const options = { deadlineMs: 1_000, clock: systemClock, metadata };
+      return callUnary(cluster.client(one), Scaler.isActive, object(), options);
+    };
+    await expect(ask('token:anna')).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
+    one.administrators = ['token:anna'];
+    expect(await ask('token:anna')).toEqual({ result: true });
   });
 
   it.each([

@@ -267,7 +267,7 @@ export class FakeBroker implements BrokerApi {
     this.brokerId = brokerId;
   }
 
-  readonly administrators: readonly string[] = [];
+  administrators: readonly string[] = [];
   rightsOf(principal: string): Rights {
     return new AccessRules(this.image().access.values(), this.administrators).rightsOf(principal);
   }
