@@ -233,7 +233,8 @@ async function commitHere(
   commits: readonly CursorCommit[],
   onwards: Onwards,
 ): Promise<CursorOutcome[]> {
-  const refusals = await Promise.all(commits.map((commit) => refusalOf(parts, commit, onwards)));
+  const epochs = await epochsOf(parts, commits, onwards);
+  const refusals = commits.map((commit, at) => refusalOf(parts, commit, onwards, epochs.get(at)));
   const valid = commits.filter((_, at) => refusals[at] === null);
   const { broker } = parts.cluster;
   const done = await broker.groups().commit(valid);
@@ -249,13 +250,47 @@ async function commitHere(
   });
 }
 
-/** Why a cursor cannot be of this topic; null: it can. */
-async function refusalOf(
+/**
+ * Epochs of leaders, by the place of the commit, where one states an epoch that the coordinator has
+ * not heard of: its leader has. One question for each topic and leader. Absent: not asked, or none.
+ */
+async function epochsOf(
   { cluster, report }: GroupParts,
+  commits: readonly CursorCommit[],
+  { principal }: Onwards,
+): Promise<ReadonlyMap<number, number>> {
+  const { topics } = cluster.image();
+  const asked = new Map<string, number[]>();
+  for (const [at, { topicId, partition, leaderEpoch }] of commits.entries()) {
+    const known = topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? Infinity;
+    if (leaderEpoch > known) asked.set(topicId, [...(asked.get(topicId) ?? []), at]);
+  }
+  const epochs = new Map<number, number>();
+  const asking = [...asked].map(async ([topicId, places]) => {
+    const topic = topics.get(topicId);
+    if (topic === undefined) return;
+    const positions = places.flatMap((at) => commits[at] ?? []);
+    const question = { topic, positions, principal };
+    const lags = await clusterLags(cluster, question, EPOCH_DEADLINE_MS, report);
+    for (const [index, { lag }] of lags.entries())
+      if (lag !== undefined) epochs.set(places[index] ?? -1, lag.leaderEpoch);
+  });
+  await Promise.all(asking);
+  return epochs;
+}
+
+/**
+ * Why a cursor cannot be of this topic; null: it can.
+ *
+ * @param heard epoch of its leader, where that was asked and answered
+ */
+function refusalOf(
+  { cluster }: GroupParts,
   commit: CursorCommit,
-  { isForwarded: isSecondHand, principal }: Onwards,
-): Promise<BrokerError | null> {
-  const { topicId, partition, offset, leaderEpoch } = commit;
+  { isForwarded: isSecondHand }: Onwards,
+  heard: number | undefined,
+): BrokerError | null {
+  const { topicId, partition, leaderEpoch } = commit;
   const topic = cluster.image().topics.get(topicId);
   if (topic === undefined || topic.name !== commit.topic) {
     const text = `No topic "${commit.topic}" has id ${topicId}`;
@@ -273,10 +308,6 @@ async function refusalOf(
       `Topic "${topic.name}" has no partition ${partition}, must be 0 to ${topic.partitions.length - 1}`,
     );
   if (leaderEpoch <= state.leaderEpoch) return null;
-  // An epoch that the coordinator has not heard of: its leader has.
-  const question = { topic, positions: [{ partition, offset }], principal };
-  const [outcome] = await clusterLags(cluster, question, EPOCH_DEADLINE_MS, report);
-  const heard = outcome?.lag?.leaderEpoch;
   return heard === undefined || heard >= leaderEpoch
     ? null
     : new BrokerError(
