@@ -30,7 +30,9 @@ export interface Position {
   readonly leaderEpoch: number;
 }
 
-/** A position that a consumer gives, which says what it is of: a cursor can be committed from it. */
+/**
+ * A position that a consumer gives, which says what it is of: a cursor can be committed from it.
+ */
 export interface ConsumerPosition extends Position {
   /** The one that was read. */
   readonly topic: string;
