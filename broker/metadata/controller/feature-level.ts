@@ -1,6 +1,7 @@
 /**
  * Raises the cluster's feature level: one step at a time, once every registered broker can run the
- * next one and all have been there for a while.
+ * next one and all have been there for a while. Further steps follow at once: the same brokers have
+ * been there.
  */
 import type { MonotonicMs } from '../../../base/units.ts';
 import type { MetadataImage, MetadataRecord } from '../types.ts';
@@ -12,6 +13,8 @@ export const FEATURE_LEVEL_STABLE_MS = 5000;
 
 export class FeatureLevels {
   #readySinceMs: MonotonicMs | null = null;
+  /** The last step, which may not be in force yet. */
+  #step = { level: 0, atMs: 0 };
 
   /** The record that raises the level, if it is time. */
   raise(image: MetadataImage, nowMs: MonotonicMs): MetadataRecord[] {
@@ -25,7 +28,10 @@ export class FeatureLevels {
     }
     this.#readySinceMs ??= nowMs;
     if (nowMs - this.#readySinceMs < FEATURE_LEVEL_STABLE_MS) return [];
-    this.#readySinceMs = null;
-    return [{ kind: 'feature-level', featureLevel: image.featureLevel + 1 }];
+    const { level, atMs } = this.#step;
+    if (image.featureLevel < level && nowMs - atMs < FEATURE_LEVEL_STABLE_MS) return [];
+    const featureLevel = image.featureLevel + 1;
+    this.#step = { level: featureLevel, atMs: nowMs };
+    return [{ kind: 'feature-level', featureLevel }];
   }
 }

@@ -1,3 +1,4 @@
+import { FeatureLevels } from '../../../../../../broker/metadata/controller/feature-level.ts';
 import { FEATURE_LEVEL_MAX } from '../../../../../../broker/metadata/features.ts';
 import { describe, expect, test } from 'vitest';
 import { REMOVED_DIRECTORIES_MAX } from '../../../../../../broker/metadata/apply.ts';
@@ -579,6 +580,23 @@ describe('Controller: feature level', () => {
     expect(world.image.featureLevel).toBe(1);
     world.tick(5000);
     expect(world.image.featureLevel).toBe(2);
+  });
+
+  test('goes on at once, each step once the one before is in force', () => {
+    const world = at(1);
+    for (let nowMs = 0; nowMs < 5_000; nowMs += 1_000) world.tick(nowMs);
+    for (let step = 0; step < FEATURE_LEVEL_MAX; step += 1) world.tick(5_000 + step);
+    expect(world.image.featureLevel).toBe(FEATURE_LEVEL_MAX);
+    const levels = new FeatureLevels();
+    const behind = at(1).image;
+    levels.raise(behind, 0);
+    expect(levels.raise(behind, 5_000)).toEqual([{ kind: 'feature-level', featureLevel: 2 }]);
+    // It is on its way.
+    expect(levels.raise(behind, 5_001)).toEqual([]);
+    expect(levels.raise(at(2).image, 5_002)).toEqual([{ kind: 'feature-level', featureLevel: 3 }]);
+    // Somebody left in between.
+    levels.raise(at(3, { 2: { fenced: true } }).image, 5_003);
+    expect(levels.raise(at(3).image, 5_004)).toEqual([]);
   });
 
   test.each([
