@@ -4,13 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { NUMBER_OPTIONS } from '../../base/broker-options.ts';
 import { Budget, type BudgetLimits, type Door } from './budget.ts';
 import type { Pressure } from './connections.ts';
 
 /** Options of a broker that bound what its clients cost. */
 export interface CostOptions {
-  /** 0: {@link MEMORY_SHARE} of the container's memory. */
+  /** 0: {@link MEMORY_SHARE} of the container's memory, {@link HEAP_SHARE} of the heap at most. */
   readonly memoryBudgetBytes: number;
   readonly connectionsMax: number;
   readonly connectionsPerAddressMax: number;
@@ -35,6 +36,8 @@ export interface Costs {
 /** What the machine gives. */
 export interface Machine {
   readonly memoryBytes: number;
+  /** What V8 may use for its heap: messages are decoded there. */
+  readonly heapBytes: number;
   /** Infinity: not known. */
   readonly descriptors: number;
 }
@@ -44,6 +47,8 @@ export interface Machine {
  * is on its way to a disk, and what no longer counts and is not collected yet.
  */
 const MEMORY_SHARE = 1 / 8;
+/** A process may be given a heap that is small beside its container (`--max-old-space-size`). */
+const HEAP_SHARE = 1 / 4;
 /** The rest is for logs, channels to other brokers, and the program itself. */
 const CLIENT_DESCRIPTORS_SHARE = 3 / 8;
 const INTERNAL_DESCRIPTORS_SHARE = 1 / 8;
@@ -53,10 +58,11 @@ const INTERNAL_CONNECTIONS_MAX = 1_024;
 const UNUSED_MS_MAX = 20_000;
 
 export function budgetLimits(options: CostOptions, machine: Machine): BudgetLimits {
-  const { descriptors, memoryBytes } = machine;
+  const { descriptors, memoryBytes, heapBytes } = machine;
+  const bytes = Math.floor(Math.min(memoryBytes * MEMORY_SHARE, heapBytes * HEAP_SHARE));
   const share = (part: number): number => Math.max(1, Math.floor(descriptors * part));
   return {
-    bytes: options.memoryBudgetBytes || Math.floor(memoryBytes * MEMORY_SHARE),
+    bytes: options.memoryBudgetBytes || bytes,
     streams: options.streamsMax,
     connections: Math.min(options.connectionsMax, share(CLIENT_DESCRIPTORS_SHARE)),
     connectionsPerAddress: options.connectionsPerAddressMax,
@@ -88,7 +94,8 @@ export function thisMachine(): Machine {
   // Where nothing bounds it, version 1 of control groups names a number larger than any machine.
   const bound = process.constrainedMemory();
   const memoryBytes = bound > 0 ? Math.min(bound, totalmem()) : totalmem();
-  return { memoryBytes, descriptors: descriptorsMax() };
+  const heapBytes = getHeapStatistics().heap_size_limit;
+  return { memoryBytes, heapBytes, descriptors: descriptorsMax() };
 }
 
 /** Node raises the soft limit to the hard one as it starts. */

@@ -21,8 +21,9 @@ const OPTIONS: CostOptions = {
 
 describe('budgetLimits', () => {
   it('takes an eighth of the memory, unless an option says how much', () => {
-    const machine = { memoryBytes: 400 * MIB, descriptors: 20_000 };
+    const machine = { memoryBytes: 400 * MIB, heapBytes: 300 * MIB, descriptors: 20_000 };
     expect(budgetLimits(OPTIONS, machine).bytes).toBe(50 * MIB);
+    expect(budgetLimits(OPTIONS, { ...machine, heapBytes: 80 * MIB }).bytes).toBe(20 * MIB);
     expect(budgetLimits({ ...OPTIONS, memoryBudgetBytes: 5 * MIB }, machine).bytes).toBe(5 * MIB);
   });
 
@@ -31,7 +32,10 @@ describe('budgetLimits', () => {
     [4_096, { connections: 1_536, internalConnections: 512 }],
     [Number.POSITIVE_INFINITY, { connections: 4_096, internalConnections: 1_024 }],
   ])('leaves half of %d descriptors to the logs', (descriptors, expected) => {
-    const limits = budgetLimits(OPTIONS, { memoryBytes: 300 * MIB, descriptors });
+    const limits = budgetLimits(OPTIONS, {
+      ...{ memoryBytes: 300 * MIB, heapBytes: 300 * MIB },
+      descriptors,
+    });
     expect(limits).toMatchObject(expected);
   });
 });
@@ -53,7 +57,8 @@ describe('costsOf', () => {
 
 describe('thisMachine', () => {
   it('has memory and descriptors', () => {
-    const { memoryBytes, descriptors } = thisMachine();
+    const { memoryBytes, heapBytes, descriptors } = thisMachine();
+    expect(heapBytes).toBeGreaterThan(MIB);
     expect(memoryBytes).toBeGreaterThan(MIB);
     expect(memoryBytes).toBeLessThan(2 ** 50);
     expect(descriptors).toBeGreaterThan(10);
