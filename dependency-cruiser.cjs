@@ -122,12 +122,7 @@ module.exports = {
     only('grpc-maps-errors', '^wire/grpc/', [GENERATED, BASE, BATCH]),
     only('generated-alone', GENERATED),
     only('operator-api', '^operator/api/', [BASE]),
-    only('operator-objects', '^operator/objects/', [
-      '^operator/api/',
-      BASE,
-      // Words of access, for those who observe and those who act.
-      '^proto/gen/tidemark/v1/access[.]ts$',
-    ]),
+    only('operator-objects', '^operator/objects/', ['^operator/api/', BASE]),
     only('operator-decide', '^operator/decide/', ['^operator/api/', '^base/access[.]ts$']),
     only('operator-kube', '^operator/kube/', [BASE, PROCESS]),
     only('operator-observe', '^operator/observe/', [

@@ -5,17 +5,16 @@
 import {
   ACCESS_KINDS,
   ACCESS_OPERATIONS,
-  type AccessKind,
   type AccessOperation,
   readResource,
   resourceText,
 } from '../base/access.ts';
-import {
-  type AccessResource as WireResource,
-  type AccessRule as WireRule,
-  AccessKind as KindValue,
+import type {
   AccessOperation as OperationValue,
+  AccessResource as WireResource,
+  AccessRule as WireRule,
 } from '../proto/gen/tidemark/v1/access.ts';
+import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../wire/grpc/access-words.ts';
 import { type Check, fault, listOf, named, oneOf, optional, shape } from './check.ts';
 import { TidemarkError } from './errors.ts';
 
@@ -58,24 +57,6 @@ export interface AccessAnswer {
   readonly rule?: KeptAccessRule;
 }
 
-const OPERATIONS: Readonly<Record<AccessOperation, OperationValue>> = {
-  append: OperationValue.ACCESS_OPERATION_APPEND,
-  read: OperationValue.ACCESS_OPERATION_READ,
-  describe: OperationValue.ACCESS_OPERATION_DESCRIBE,
-  group: OperationValue.ACCESS_OPERATION_GROUP,
-  create: OperationValue.ACCESS_OPERATION_CREATE,
-  alter: OperationValue.ACCESS_OPERATION_ALTER,
-  delete: OperationValue.ACCESS_OPERATION_DELETE,
-  administer: OperationValue.ACCESS_OPERATION_ADMINISTER,
-};
-
-const KINDS: Readonly<Record<AccessKind, KindValue>> = {
-  topic: KindValue.ACCESS_KIND_TOPIC,
-  group: KindValue.ACCESS_KIND_GROUP,
-  producer: KindValue.ACCESS_KIND_PRODUCER,
-  cluster: KindValue.ACCESS_KIND_CLUSTER,
-};
-
 const resource: Check = (value, name) =>
   typeof value === 'string' && readResource(value) !== null
     ? []
@@ -95,18 +76,18 @@ export const ACCESS_REVOCATION = shape({
 export const ACCESS_QUESTION = shape({ operation, resource, principal: optional(named) });
 
 export function operationsToWire(operations: readonly AccessOperation[]): OperationValue[] {
-  return operations.map((each) => OPERATIONS[each]);
+  return operations.map((each) => ACCESS_OPERATION_VALUES[each]);
 }
 
 /** Of a text that was checked. */
 export function resourceToWire(text: string): WireResource {
   const { kind, name } = readResource(text) ?? { kind: 'cluster', name: '' };
-  return { kind: KINDS[kind], name };
+  return { kind: ACCESS_KIND_VALUES[kind], name };
 }
 
 /** Throws INTERNAL for a rule of a newer broker. */
 export function ruleFromWire(rule: WireRule): KeptAccessRule {
-  const kind = ACCESS_KINDS.find((each) => KINDS[each] === rule.resource?.kind);
+  const kind = ACCESS_KINDS.find((each) => ACCESS_KIND_VALUES[each] === rule.resource?.kind);
   if (kind === undefined)
     throw new TidemarkError('INTERNAL', 'Cannot read a rule: its kind of resource is unknown here');
   const operations = operationsFromWire(rule.operations);
@@ -121,5 +102,5 @@ export function ruleFromWire(rule: WireRule): KeptAccessRule {
 }
 
 function operationsFromWire(values: readonly OperationValue[]): AccessOperation[] {
-  return ACCESS_OPERATIONS.filter((each) => values.includes(OPERATIONS[each]));
+  return ACCESS_OPERATIONS.filter((each) => values.includes(ACCESS_OPERATION_VALUES[each]));
 }

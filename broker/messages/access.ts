@@ -1,6 +1,5 @@
 /** Rules of access, between values and messages. What arrives is checked field by field. */
 import type {
-  AccessKind,
   AccessOperation,
   AccessPlace,
   AccessResource,
@@ -16,37 +15,19 @@ import {
   sortedOperations,
 } from '../../base/access.ts';
 import { BrokerError } from '../../base/errors.ts';
-import {
-  type AccessResource as ResourceMessage,
-  type AccessRule as RuleMessage,
-  AccessKind as KindValue,
+import type {
   AccessOperation as OperationValue,
+  AccessResource as ResourceMessage,
+  AccessRule as RuleMessage,
 } from '../../proto/gen/tidemark/v1/access.ts';
+import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../../wire/grpc/access-words.ts';
 import { presentField, refuse, textField } from './fields.ts';
-
-const OPERATIONS = {
-  append: OperationValue.ACCESS_OPERATION_APPEND,
-  read: OperationValue.ACCESS_OPERATION_READ,
-  describe: OperationValue.ACCESS_OPERATION_DESCRIBE,
-  group: OperationValue.ACCESS_OPERATION_GROUP,
-  create: OperationValue.ACCESS_OPERATION_CREATE,
-  alter: OperationValue.ACCESS_OPERATION_ALTER,
-  delete: OperationValue.ACCESS_OPERATION_DELETE,
-  administer: OperationValue.ACCESS_OPERATION_ADMINISTER,
-} as const satisfies Record<AccessOperation, OperationValue>;
-
-const KINDS = {
-  topic: KindValue.ACCESS_KIND_TOPIC,
-  group: KindValue.ACCESS_KIND_GROUP,
-  producer: KindValue.ACCESS_KIND_PRODUCER,
-  cluster: KindValue.ACCESS_KIND_CLUSTER,
-} as const satisfies Record<AccessKind, KindValue>;
 
 /** Most operations that one message may state: each, and once more. */
 const OPERATIONS_STATED_MAX = 2 * ACCESS_OPERATIONS.length;
 
 export function operationField(field: string, value: OperationValue): AccessOperation {
-  const operation = ACCESS_OPERATIONS.find((each) => OPERATIONS[each] === value);
+  const operation = ACCESS_OPERATIONS.find((each) => ACCESS_OPERATION_VALUES[each] === value);
   return operation ?? refuse(field, value, 'an operation of access.proto');
 }
 
@@ -62,7 +43,7 @@ export function operationsField(
 /** The name is checked with the whole place: see {@link placeField}. */
 export function resourceField(field: string, message: ResourceMessage | undefined): AccessResource {
   const { kind: value, name } = presentField(field, message);
-  const kind = ACCESS_KINDS.find((each) => KINDS[each] === value);
+  const kind = ACCESS_KINDS.find((each) => ACCESS_KIND_VALUES[each] === value);
   return {
     kind: kind ?? refuse(`${field}.kind`, value, 'a kind of access.proto'),
     name: textField(`${field}.name`, name, PRINCIPAL_LENGTH_MAX),
@@ -97,11 +78,11 @@ export function principalField(field: string, text: string): string {
 }
 
 export function operationsToMessage(operations: readonly AccessOperation[]): OperationValue[] {
-  return operations.map((operation) => OPERATIONS[operation]);
+  return operations.map((operation) => ACCESS_OPERATION_VALUES[operation]);
 }
 
 export function resourceToMessage({ kind, name }: AccessResource): ResourceMessage {
-  return { kind: KINDS[kind], name };
+  return { kind: ACCESS_KIND_VALUES[kind], name };
 }
 
 export function ruleToMessage(rule: AccessRule): RuleMessage {

@@ -2,7 +2,7 @@
 import type { AccessRule } from '../../base/access.ts';
 import { AdminServiceService as ADMIN } from '../../proto/gen/tidemark/v1/admin.ts';
 import type { Action } from '../decide/types.ts';
-import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../objects/access-messages.ts';
+import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../../wire/grpc/access-words.ts';
 import type { Admin } from './calls.ts';
 
 export type AccessAction = Extract<Action, { kind: 'grant-access' | 'revoke-access' }>;

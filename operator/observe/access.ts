@@ -15,7 +15,7 @@ import { LOG_ACCESS } from '../api/kinds.ts';
 import type { LogAccess } from '../api/types.ts';
 import { readLogAccessSpec } from '../api/validate.ts';
 import { type AccessKnown, LEVEL_OF_GIVEN } from '../decide/access.ts';
-import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../objects/access-messages.ts';
+import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../../wire/grpc/access-words.ts';
 import type { LogAccessView } from '../decide/types.ts';
 import type { BrokerCalls } from './broker-admin.ts';
 import type { ObjectSource } from './observe.ts';

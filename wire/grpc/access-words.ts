@@ -1,4 +1,4 @@
-/** Words of access and what stands for them in messages. Pure. */
+/** Words of access, and what stands for them in messages, for all who send and take them. Pure. */
 import type { AccessKind, AccessOperation } from '../../base/access.ts';
 import {
   AccessKind as KindValue,
