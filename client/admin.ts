@@ -40,7 +40,8 @@ import {
   type QuotaList,
   quotaToWire,
 } from './quotas.ts';
-import { aborted, type CallControl, CONTROL, orAborted } from './abort.ts';
+import type { CallControl } from './abort.ts';
+import { ask } from './ask.ts';
 import {
   type ClusterDescription,
   type ClusterSettings,
@@ -498,19 +499,14 @@ export class Admin {
     return this.#call(doing, method, { brokerId }, control, options);
   }
 
-  async #call<Request, Response>(
+  #call<Request, Response>(
     doing: string,
     method: UnaryMethod<Request, Response>,
     request: Request,
-    control: Control = {},
-    options: CallOptions = {},
+    control?: Control,
+    options?: CallOptions,
   ): Promise<Response> {
-    checkArgument(doing, CONTROL, control);
-    const { signal } = control;
-    if (signal === undefined) return this.#cluster.call(method, request, options);
-    if (signal.aborted) throw aborted(doing, signal, 'none');
-    const call = this.#cluster.call(method, request, { ...options, signal });
-    return orAborted(call, signal, doing, options.isRead === true ? 'none' : 'unknown');
+    return ask(this.#cluster, doing, method, request, control, options);
   }
 }
 

@@ -11,10 +11,11 @@ import {
   type SeekOutcome,
 } from '../proto/gen/tidemark/v1/groups.ts';
 import { topicIdFromBytes, topicIdToBytes } from '../wire/batch/frame.ts';
-import { aborted, type CallControl, CONTROL, orAborted } from './abort.ts';
+import type { CallControl } from './abort.ts';
+import { ask } from './ask.ts';
 import { checkArgument, count, flag, listOf, named, optional, shape, size } from './check.ts';
-import type { CallOptions, Cluster } from './cluster.ts';
-import type { Connections, UnaryMethod } from './connections.ts';
+import type { Cluster } from './cluster.ts';
+import type { Connections } from './connections.ts';
 import { START } from './consumer/options.ts';
 import type { StartFrom } from './consumer/types.ts';
 import { fromWire, TidemarkError } from './errors.ts';
@@ -283,22 +284,6 @@ const NO_OUTCOME: CursorOutcome = { cursor: undefined, error: undefined };
 function isOpen(result: CursorResult | undefined): boolean {
   if (result === undefined) return true;
   return result.error !== undefined && result.error.retry !== 'no';
-}
-
-async function ask<Request, Response>(
-  cluster: Cluster,
-  doing: string,
-  method: UnaryMethod<Request, Response>,
-  request: Request,
-  control: Control = {},
-  options: CallOptions = {},
-): Promise<Response> {
-  checkArgument(doing, CONTROL, control);
-  const { signal } = control;
-  if (signal === undefined) return cluster.call(method, request, options);
-  if (signal.aborted) throw aborted(doing, signal, 'none');
-  const call = cluster.call(method, request, { ...options, signal });
-  return orAborted(call, signal, doing, options.isRead === true ? 'none' : 'unknown');
 }
 
 function cursorToWire({ generation = 0, topicId, ...rest }: CursorCommit): WireCursor {
