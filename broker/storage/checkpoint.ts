@@ -27,7 +27,7 @@ import {
 import type { CompactionOrder } from '../../base/compaction-order.ts';
 import type { LeaderEpoch, Offset, PartitionKey } from '../../base/units.ts';
 import type { ControlMark, EpochStart, LogStart } from '../replication/types.ts';
-import type { CompactionMark } from '../../wire/batch/control.ts';
+import { COMPACTION_FIELDS, type CompactionMark } from '../../wire/batch/control.ts';
 import { readFile, replaceFile, storageError } from './file-system.ts';
 import type { FileSystem } from './file-system.ts';
 
@@ -326,18 +326,8 @@ function packState({ order, doneTo }: CompactionState): NonNullable<Packed[9]> {
   return [order.upTo, order.tombstonesBelow, order.producersBelow, doneTo];
 }
 
-/** Fields of an order as they follow its place in a line. */
-const ORDER_FIELDS = [
-  'upTo',
-  'tombstonesBelow',
-  'producersBelow',
-  'forgottenIdMax',
-  'agingTo',
-  'agingSinceMs',
-] as const satisfies readonly (keyof CompactionMark)[];
-
 function packOrder({ baseOffset, dataEnd = 0, compaction }: ControlMark): number[] {
-  return [baseOffset, dataEnd, ...ORDER_FIELDS.map((field) => compaction?.[field] ?? 0)];
+  return [baseOffset, dataEnd, ...COMPACTION_FIELDS.map((field) => compaction?.[field] ?? 0)];
 }
 
 /** A line as it is read: each field is judged. */
@@ -373,9 +363,9 @@ function readControls(packed: readonly unknown[], path: string): ControlMark[] {
 const orderMark: Check<ControlMark> = (value, path) => {
   const numbers = listOf(count)(value, path);
   const [baseOffset = 0, dataEnd = 0, ...fields] = numbers;
-  if (numbers.length !== 2 + ORDER_FIELDS.length)
-    refuseValue(path, value, `${2 + ORDER_FIELDS.length} numbers`);
-  const pairs = ORDER_FIELDS.map((field, index) => [field, fields[index] ?? 0] as const);
+  if (numbers.length !== 2 + COMPACTION_FIELDS.length)
+    refuseValue(path, value, `${2 + COMPACTION_FIELDS.length} numbers`);
+  const pairs = COMPACTION_FIELDS.map((field, index) => [field, fields[index] ?? 0] as const);
   return {
     baseOffset,
     dataEnd,

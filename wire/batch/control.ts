@@ -67,8 +67,8 @@ const AT_BROKER_ID = 4;
 const AT_DATA_END = 8;
 const AT_TRIM_TO = 16;
 const AT_COMPACTION = 16;
-/** Fields of a {@link CompactionMark} as they follow one another, 8 bytes each. */
-const MARK_FIELDS = [
+/** Fields of a {@link CompactionMark} in their order: here, and in the journal of a broker. */
+export const COMPACTION_FIELDS = [
   'upTo',
   'tombstonesBelow',
   'producersBelow',
@@ -97,7 +97,7 @@ export function controlPayload(control: ControlContent): Uint8Array {
   writeU64(payload, AT_DATA_END, dataEnd);
   if (trimTo !== undefined) writeU64(payload, AT_TRIM_TO, trimTo);
   if (compaction !== undefined)
-    MARK_FIELDS.forEach((field, index) => {
+    COMPACTION_FIELDS.forEach((field, index) => {
       writeU64(payload, AT_COMPACTION + 8 * index, compaction[field]);
     });
   return payload;
@@ -140,7 +140,7 @@ function readMark(payload: Uint8Array, baseOffset: Offset): CompactionMark {
     forgottenIdMax = 0,
     agingTo = 0,
     since,
-  ] = MARK_FIELDS.map((_, index) => readU64(payload, AT_COMPACTION + 8 * index));
+  ] = COMPACTION_FIELDS.map((_, index) => readU64(payload, AT_COMPACTION + 8 * index));
   const mark = {
     upTo: offsetBelow('control upTo', upTo, baseOffset),
     tombstonesBelow,
