@@ -9,9 +9,6 @@ import { partitionKey, type TopicId } from '../../base/units.ts';
 import { type Cursor, cursorRecord, type GroupsImage, partitionName } from './fold.ts';
 import type { CursorPlace, CursorValue, GroupsRecord } from './records.ts';
 
-/** A group that is not used for so long is forgotten with its cursors: 30 days. */
-export const CURSORS_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
-
 /** What somebody asks to be committed. */
 export interface CursorCommit extends CursorPlace, Omit<CursorValue, 'generation'> {
   /** 0: whichever the cursor has. */

@@ -7,13 +7,13 @@ import type { Cancel, Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { OnFact } from '../../../base/events.ts';
 import { GROUPS_PARTITIONS, GROUPS_TOPIC, isInternalTopic } from '../../../base/internal-topics.ts';
+import { GROUP_EMPTY_MS_MAX } from '../../../base/limits.ts';
 import type { Offset, PartitionKey, TopicId } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
 import {
   type CursorCommit,
   type CursorSeek,
   type CursorVerdict,
-  CURSORS_KEPT_MS,
   judgeCommit,
   judgeDeletion,
   judgeSeek,
@@ -38,7 +38,7 @@ const DELETED_AT_ONCE = 1_000;
 
 export const GROUPS_BOUNDS: UpkeepBounds = {
   snapshotBytesMin: 64 * MIB,
-  keptMs: CURSORS_KEPT_MS,
+  keptMs: GROUP_EMPTY_MS_MAX,
   noteMs: 6 * HOUR_MS,
 };
 
