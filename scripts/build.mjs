@@ -136,22 +136,27 @@ export function bundle(esbuild, root, programs, folder) {
   return [...new Set(packages)].filter((name) => name !== undefined).sort();
 }
 
+/** How what runs in browsers is bundled. */
+export const FOR_BROWSERS = {
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2023',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+  legalComments: 'none',
+  logLevel: 'silent',
+};
+
 /** Makes the page in `folder`, for browsers. Returns the paths of all that went into it. */
 export function bundlePage(esbuild, root, folder) {
   const { metafile } = esbuild.buildSync({
+    ...FOR_BROWSERS,
     absWorkingDir: root,
     entryPoints: PAGE_BUNDLED,
     outdir: join(folder, 'page'),
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'browser',
-    target: 'es2023',
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
-    legalComments: 'none',
     metafile: true,
-    logLevel: 'silent',
   });
   for (const path of PAGE_COPIED) copyFileSync(join(root, path), join(folder, path));
   return Object.keys(metafile.inputs);

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
+import { FOR_BROWSERS } from './build.mjs';
 import { ensureInstalled, root as ROOT } from './install.mjs';
 
 /** Folders of transcripts that can be played. */
@@ -27,19 +28,11 @@ export function buildSite(folder, root = ROOT) {
   // Not at the top: a fresh checkout has none before it is installed.
   const { buildSync } = createRequire(import.meta.url)('esbuild');
   const { outputFiles } = buildSync({
+    ...FOR_BROWSERS,
     absWorkingDir: root,
     entryPoints: ['site/main.tsx', 'site/main.css'],
     outdir: 'site',
     write: false,
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'browser',
-    target: 'es2023',
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
-    legalComments: 'none',
-    logLevel: 'silent',
   });
   const built = (ending) => outputFiles.find(({ path }) => path.endsWith(ending))?.text ?? '';
   const texts = {

@@ -5,7 +5,7 @@ import { type BatchHeader, NO_SEQUENCE } from '../../wire/batch/frame.ts';
 import type { Cell } from './picture.ts';
 
 /** One record without a producer id. */
-const PLAIN: BatchHeader = {
+export const PLAIN: BatchHeader = {
   baseOffset: 0,
   leaderEpoch: 0,
   length: 100,

@@ -12,8 +12,8 @@ import type {
   PartitionInput,
   PartitionOutput,
 } from '../../broker/replication/types.ts';
-import type { BatchHeader } from '../../wire/batch/frame.ts';
-import { cellOf } from './batches.ts';
+import { type BatchHeader, NO_SEQUENCE } from '../../wire/batch/frame.ts';
+import { cellOf, PLAIN } from './batches.ts';
 import type { BrokerSeen, Flight, FlightKind, Line, LineKind, Panel } from './picture.ts';
 import type { Script } from './script.ts';
 import { endOf, ModelLog } from '../../test/sim/replication/model-log.ts';
@@ -209,21 +209,12 @@ export class PartitionScript implements Script {
     const recordCount = number(args, 'count', 1);
     const producerId = number(args, 'producer', 0);
     const header: BatchHeader = {
-      baseOffset: 0,
-      leaderEpoch: 0,
-      length: 100,
-      leaderCrc: 0,
+      ...PLAIN,
       crc: number(args, 'crc', requestId),
-      codec: 0,
-      isControl: false,
-      isSparse: false,
       lastOffsetDelta: recordCount - 1,
       recordCount,
-      baseSequence: producerId === 0 ? 0xffff_ffff : number(args, 'sequence'),
-      baseTimestampMs: 0,
-      maxTimestampMs: 0,
+      baseSequence: producerId === 0 ? NO_SEQUENCE : number(args, 'sequence'),
       producerId,
-      producerEpoch: 0,
     };
     this.#requests.set(requestId, header);
     const ack = args.get('ack') === 'leader' ? 'leader' : 'all';
@@ -430,23 +421,7 @@ function describeResult(answer: AppendResult): string {
 }
 
 function controlHeader(baseOffset: number, leaderEpoch: number, id: number): BatchHeader {
-  return {
-    baseOffset,
-    leaderEpoch,
-    length: 100,
-    leaderCrc: 0,
-    crc: 1_000 * leaderEpoch + id,
-    codec: 0,
-    isControl: true,
-    isSparse: false,
-    lastOffsetDelta: 0,
-    recordCount: 1,
-    baseSequence: 0xffff_ffff,
-    baseTimestampMs: 0,
-    maxTimestampMs: 0,
-    producerId: 0,
-    producerEpoch: 0,
-  };
+  return { ...PLAIN, baseOffset, leaderEpoch, crc: 1_000 * leaderEpoch + id, isControl: true };
 }
 
 function result(args: Args): BrokerError | null {
