@@ -92,6 +92,8 @@ export class Compactions {
    * a leader, or is one.
    */
   due(highWaterMark: Offset, syncedOffset: Offset): CompactionOrder | null {
+    // Every step of every partition asks, and hardly any log has an order.
+    if (this.#orders.length === 0 && this.#told === this.#begun) return null;
     let order = this.#begun;
     let last = -1;
     for (const [index, { baseOffset, mark }] of this.#orders.entries()) {
