@@ -125,7 +125,7 @@ export const NUMBER_OPTIONS = {
     min: 0,
     max: 1_048_576 * MIB,
     meaning:
-      'memory held for connections: unfinished messages, streams, unread answers; 0: an eighth of what the container has',
+      'memory held for connections: unfinished messages, streams, unread answers; 0: an eighth of what the container has, a quarter of the heap at most',
     isLive: false,
   },
   connectionsMax: {
