@@ -24,6 +24,7 @@ const PUBLIC_SERVICES = [
   'tidemark.v1.LogService',
   'tidemark.v1.AdminService',
   'tidemark.v1.GroupService',
+  'tidemark.v1.ConsumeService',
   'externalscaler.ExternalScaler',
 ];
 

@@ -194,7 +194,8 @@ export class Cursors {
       const open = commits.filter((commit) => isOpen(results.get(commit)));
       if (open.length === 0) break;
       const timeoutMs = Math.max(1, untilMs - clock.monotonicMs());
-      const request = { group: this.group, cursors: open.map(cursorToWire) };
+      const cursors = open.map(cursorToWire);
+      const request = { group: this.group, cursors, member: undefined };
       try {
         const answer = await ask(
           this.#cluster,

@@ -51,6 +51,8 @@ export interface MethodAccess {
   readonly reach: Reach;
   /** Something else that it needs as well. */
   readonly also?: { readonly operation: AccessOperation; readonly reach: Reach };
+  /** The stream's message of this name begins it, and is the request that is judged. */
+  readonly opensWith?: string;
   /** Told line by line in the audit, whoever calls it: it changes something for others. */
   readonly isAudited: boolean;
   /** What each call, or what it moves, counts towards; null: nothing. */
@@ -86,6 +88,7 @@ const topicsIn = (field: string): Reach => ({ of: 'names', kind: 'topic', field,
 
 const LOG = '/tidemark.v1.LogService/';
 const GROUP = '/tidemark.v1.GroupService/';
+const CONSUME = '/tidemark.v1.ConsumeService/';
 const SCALER = '/externalscaler.ExternalScaler/';
 const ADMIN = '/tidemark.v1.AdminService/';
 
@@ -113,6 +116,15 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
   [`${GROUP}SeekGroup`, { ...audited('group', groupIn('group')), ...reading(topicIn('topic')) }],
   [`${GROUP}DeleteGroup`, audited('delete', groupIn('group'))],
   [`${GROUP}DescribeLag`, data('describe', topicIn('topic'))],
+  // Whoever asks for all topics that begin alike needs a rule for all of them.
+  [
+    `${CONSUME}Consume`,
+    {
+      ...data('group', groupIn('group'), 'readBytesPerSecond'),
+      ...reading({ of: 'names', kind: 'topic', field: 'topics' }),
+      opensWith: 'open',
+    },
+  ],
   // What it shows of topics is asked of their leaders for the same caller.
   [`${SCALER}IsActive`, asked('describe', { of: 'scaled-group' })],
   [`${SCALER}StreamIsActive`, data('describe', { of: 'scaled-group' })],

@@ -28,6 +28,7 @@ import { visible } from './answers.ts';
 import type { Audit, Caller } from './audit.ts';
 import type { Known, ShownCall } from './authenticator.ts';
 import { refusalOf, subjectOf } from './requests.ts';
+import { Opening } from './stream-opening.ts';
 import { Parts } from './stream-parts.ts';
 
 /** Longest wait of a timer: a token may be good for years. */
@@ -161,14 +162,14 @@ export class Door {
       setPrincipal(call.metadata, principal);
       call.metadata.remove(FORWARDED_HEADER);
     }
-    const judge = (): BrokerError | null => {
-      const reason = refusalOf(access, call.request, broker.rightsOf(principal));
+    const judge = (request: unknown): BrokerError | null => {
+      const reason = refusalOf(access, request, broker.rightsOf(principal));
       return reason === null ? null : this.#denied(caller, path, reason);
     };
     // Handed on, it was written down where it came in.
     const isAudited = isOuter && access.isAudited;
     const subject = isAudited ? subjectOf(access, call.request) : '';
-    const refusal = judge();
+    const refusal = access.opensWith === undefined ? judge(call.request) : null;
     if (refusal !== null) {
       if (isAudited) audit.changed(caller, path, subject, refusal.code);
       throw refusal;
@@ -195,7 +196,7 @@ export class Door {
       readonly caller: Caller;
       readonly access: MethodAccess;
       readonly path: string;
-      readonly judge: () => BrokerError | null;
+      readonly judge: (request: unknown) => BrokerError | null;
     },
     handle: () => unknown,
   ): unknown {
@@ -223,6 +224,10 @@ export class Door {
             isOver: () => isOver,
           })
         : null;
+    const opening =
+      access.opensWith === undefined
+        ? null
+        : new Opening(call, access.opensWith, { judge, refuse: end, isOver: () => isOver });
     const visit: Visit = {
       lookAgain: () => {
         if (!known.stands()) {
@@ -230,8 +235,9 @@ export class Door {
           return;
         }
         if (parts !== null) parts.lookAgain();
+        else if (opening !== null) opening.lookAgain();
         else {
-          const refusal = judge();
+          const refusal = judge(call.request);
           if (refusal !== null) end(refusal);
         }
       },

@@ -1,4 +1,5 @@
 /** What a message moves, in bytes as quotas count them: frames, or records as clients hold them. */
+import type { ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
 import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
@@ -36,6 +37,10 @@ export function producedBytes({ batches }: Pick<ProduceRequest, 'batches'>): num
 
 export function fetchedBytes({ partitions }: FetchParts): number {
   return sum(partitions, ({ frames }) => sum(frames, ({ length }) => length));
+}
+
+export function consumedBytes({ message }: ConsumeResponse): number {
+  return message?.$case === 'records' ? sum(message.value.records, bytesOf) : 0;
 }
 
 export function readBytes({ records }: Pick<ReadResponse, 'records'>): number {

@@ -12,6 +12,7 @@ import { ANONYMOUS } from '../../base/access.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { OnFact } from '../../base/events.ts';
 import { NO_LIMIT, QUOTA_NAMES, QUOTA_WORDS, type QuotaName } from '../../base/quotas.ts';
+import type { ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
 import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
@@ -28,7 +29,14 @@ import { remainingMs } from '../messages/deadline.ts';
 import { principalOf } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
-import { appendedBytes, committedBytes, fetchedBytes, producedBytes, readBytes } from './sizes.ts';
+import {
+  appendedBytes,
+  committedBytes,
+  consumedBytes,
+  fetchedBytes,
+  producedBytes,
+  readBytes,
+} from './sizes.ts';
 import { StreamHold, type ThrottledCall } from './stream-hold.ts';
 
 /** Longest wait of a plain call for its turn. */
@@ -42,6 +50,7 @@ const WINDOW_BYTES_MIN = 64 * 1024;
 
 const LOG = '/tidemark.v1.LogService/';
 const GROUP = '/tidemark.v1.GroupService/';
+const CONSUME = '/tidemark.v1.ConsumeService/Consume';
 
 type Answer = sendUnaryData<unknown>;
 type Handler = (call: ThrottledCall, answer: Answer) => unknown;
@@ -121,7 +130,10 @@ export class Throttle {
     const name = accessOf(path)?.quota ?? null;
     if (name === null) return handler;
     if (path === `${LOG}Produce`) return this.#produce(name, handler);
-    if (path === `${LOG}Fetch`) return this.#fetch(name, handler);
+    if (path === `${LOG}Fetch`)
+      return this.#reading(name, handler, (message) => fetchedBytes(message as FetchParts));
+    if (path === CONSUME)
+      return this.#reading(name, handler, (message) => consumedBytes(message as ConsumeResponse));
     if (path === `${LOG}Read`) return this.#read(name, handler);
     const amountOf = AMOUNTS.get(path) ?? ((): number => 1);
     return (call, answer) =>
@@ -179,9 +191,9 @@ export class Throttle {
     return limit === NO_LIMIT ? ownBytes : Math.min(ownBytes, Math.max(limit, WINDOW_BYTES_MIN));
   }
 
-  #fetch(name: QuotaName, handler: Handler): Handler {
+  #reading(name: QuotaName, handler: Handler, bytesOf: (message: unknown) => number): Handler {
     return (call, answer) => {
-      this.#holdAnswers(call, name, (message) => fetchedBytes(message as FetchParts));
+      this.#holdAnswers(call, name, bytesOf);
       return handler(call, answer);
     };
   }

@@ -39,6 +39,8 @@ export const FEATURE_LEVELS = [
   { level: 9, adds: 'changes of many sync sets in one request' },
   { level: 10, adds: 'names of producers that expire, and rules of access that LogAccess gave' },
   { level: 11, adds: 'groups, and cursors that the cluster keeps' },
+  { level: 12, adds: 'orders to compact a log' },
+  { level: 13, adds: 'members of groups: every broker folds their records' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -72,6 +74,8 @@ export const LEVEL_OF_NAMES = 10;
 export const LEVEL_OF_GIVEN = 10;
 /** Level of the internal topic of groups: earlier builds would let clients write to it. */
 export const LEVEL_OF_GROUPS = 11;
+/** Level of members of groups, whose records earlier builds cannot read. */
+export const LEVEL_OF_MEMBERS = 13;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {

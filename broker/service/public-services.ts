@@ -1,6 +1,7 @@
 /** The public API of one broker, ready to be added to its server. */
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
+import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { BrokerApi } from '../runtime/api.ts';
@@ -8,6 +9,7 @@ import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
+import { consumeService } from './consume/consume-service.ts';
 import { externalScaler } from './groups/external-scaler.ts';
 import { groupService } from './groups/group-service.ts';
 import { LagWatch } from './groups/lag-watch.ts';
@@ -62,6 +64,7 @@ export function publicServices({
       definition: GroupServiceService,
       handlers: groupService({ cluster, newUuid, report }),
     },
+    consume: { definition: ConsumeServiceService, handlers: consumeService({ cluster }) },
     scaler: {
       definition: ExternalScalerService,
       handlers: externalScaler({ cluster, newUuid, report }),
@@ -77,12 +80,13 @@ export function publicServices({
 /** Adds what a broker serves its clients. */
 export function addPublicServices(
   server: ServiceHost,
-  { log, admin, groups, scaler }: PublicServices,
+  { log, admin, groups, consume, scaler }: PublicServices,
 ): void {
   server.add(scaler.definition, scaler.handlers);
   server.add(log.definition, log.handlers);
   server.add(admin.definition, admin.handlers);
   server.add(groups.definition, groups.handlers);
+  server.add(consume.definition, consume.handlers);
 }
 
 /**

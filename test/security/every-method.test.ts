@@ -47,6 +47,7 @@ describe('every method of every service', () => {
       'client: grpc.reflection.v1.ServerReflection',
       'client: grpc.reflection.v1alpha.ServerReflection',
       'client: tidemark.v1.AdminService',
+      'client: tidemark.v1.ConsumeService',
       'client: tidemark.v1.GroupService',
       'client: tidemark.v1.LogService',
       'internal: tidemark.internal.v1.QuorumService',

@@ -7,6 +7,7 @@ import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quoru
 import { ReplicationServiceService } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
+import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import { LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { type Door, VictimBroker } from './broker.ts';
@@ -32,7 +33,9 @@ const METHODS: readonly { readonly path: string; readonly doors: readonly Door[]
   ...[AdminServiceService, GroupServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: BOTH })),
-  ...paths(ExternalScalerService).map((path) => ({ path, doors: ['client'] as const })),
+  ...[ExternalScalerService, ConsumeServiceService]
+    .flatMap(paths)
+    .map((path) => ({ path, doors: ['client'] as const })),
   ...paths(LogServiceService).map((path) => ({
     path,
     doors: HANDED_ON.includes(path) ? BOTH : (['client'] as const),

@@ -182,6 +182,10 @@ export function describeGroup(
           coordinator: broker.brokerId,
           partitions: await lagsOf(parts, view, { ...onwards, deadlineMs: deadlineMs / 2 }),
           idleMs: view.idleMs,
+          epoch: 0,
+          status: 'empty',
+          assignor: '',
+          members: [],
         };
       },
       whereNone: () => {

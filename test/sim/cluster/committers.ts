@@ -114,7 +114,7 @@ export class Committers {
     const { outcomes } = await callUnary(
       this.#channel(process),
       GroupServiceService.commitCursors,
-      { group, cursors: [cursor] },
+      { group, cursors: [cursor], member: undefined },
       { deadlineMs: ask.deadlineMs, clock: process.clock },
     );
     const [outcome] = outcomes;

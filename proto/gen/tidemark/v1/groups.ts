@@ -51,6 +51,21 @@ export interface CommitCursorsRequest {
   group: string;
   /** At most 1,000, each partition once. */
   cursors: GroupCursor[];
+  /**
+   * Member that commits, as `Consume` attached it; absent: a reader that is none, which a group
+   * with members refuses.
+   */
+  member: CommitMember | undefined;
+}
+
+/** Which member commits. */
+export interface CommitMember {
+  /** Its id. */
+  memberId: string;
+  /** Its present attachment. */
+  attachment: number;
+  /** In the order of the cursors: epoch of the partition in the view by which it was read. */
+  epochs: number[];
 }
 
 /** Response of CommitCursors. */
@@ -140,6 +155,52 @@ export interface DescribeGroupResponse {
   partitions: GroupPartition[];
   /** How long it has not been used, at least, in milliseconds, as far as it was noted. */
   idleMs: number;
+  /** Rises with each change of the group or its members; 0: it never had members. */
+  epoch: number;
+  /** `empty`, `reconciling` (somebody lacks, or has yet to let go, what it shall) or `stable`. */
+  status: string;
+  /** How partitions are spread; empty: it never had members. */
+  assignor: string;
+  /** By id. */
+  members: GroupMember[];
+}
+
+/** A member of a group. */
+export interface GroupMember {
+  /** Id of the process. */
+  memberId: string;
+  /** Name of its place; empty: it has none. */
+  instanceId: string;
+  /** Program and host, as it says. */
+  client: string;
+  /** Rack, as it says. */
+  rack: string;
+  /** Broker that it is attached to. */
+  proxy: number;
+  /** It is gone, and its place is kept. */
+  isAway: boolean;
+  /** Of its view. */
+  epoch: number;
+  /** Names and beginnings that it subscribes to. */
+  topics: string[];
+  /** What it has, and what it is letting go. */
+  assigned: MemberPartition[];
+  /** What it shall have. */
+  target: MemberPartition[];
+}
+
+/** A partition of a member. */
+export interface MemberPartition {
+  /** Topic name; empty: the topic is gone. */
+  topic: string;
+  /** Topic id, 16 bytes. */
+  topicId: Uint8Array;
+  /** Partition. */
+  partition: number;
+  /** Of the group when it was given to the member; 0: it was not yet. */
+  epoch: number;
+  /** It is to let it go. */
+  isRevoked: boolean;
 }
 
 /** Request of SeekGroup. */
@@ -408,7 +469,7 @@ export const CursorOutcome: MessageFns<CursorOutcome> = {
 };
 
 function createBaseCommitCursorsRequest(): CommitCursorsRequest {
-  return { group: "", cursors: [] };
+  return { group: "", cursors: [], member: undefined };
 }
 
 export const CommitCursorsRequest: MessageFns<CommitCursorsRequest> = {
@@ -418,6 +479,9 @@ export const CommitCursorsRequest: MessageFns<CommitCursorsRequest> = {
     }
     for (const v of message.cursors) {
       GroupCursor.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.member !== undefined) {
+      CommitMember.encode(message.member, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -450,6 +514,96 @@ export const CommitCursorsRequest: MessageFns<CommitCursorsRequest> = {
 
             message.cursors.push(GroupCursor.decode(reader, reader.uint32()));
             continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.member = CommitMember.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCommitMember(): CommitMember {
+  return { memberId: "", attachment: 0, epochs: [] };
+}
+
+export const CommitMember: MessageFns<CommitMember> = {
+  encode(message: CommitMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memberId !== "") {
+      writer.uint32(10).string(message.memberId);
+    }
+    if (message.attachment !== 0) {
+      writer.uint32(16).uint64(message.attachment);
+    }
+    if (message.epochs.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.epochs) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommitMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommitMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.memberId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.attachment = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.epochs.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.epochs.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -981,7 +1135,7 @@ export const GroupPartition: MessageFns<GroupPartition> = {
 };
 
 function createBaseDescribeGroupResponse(): DescribeGroupResponse {
-  return { group: "", coordinator: 0, partitions: [], idleMs: 0 };
+  return { group: "", coordinator: 0, partitions: [], idleMs: 0, epoch: 0, status: "", assignor: "", members: [] };
 }
 
 export const DescribeGroupResponse: MessageFns<DescribeGroupResponse> = {
@@ -997,6 +1151,18 @@ export const DescribeGroupResponse: MessageFns<DescribeGroupResponse> = {
     }
     if (message.idleMs !== 0) {
       writer.uint32(32).uint64(message.idleMs);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(40).uint64(message.epoch);
+    }
+    if (message.status !== "") {
+      writer.uint32(50).string(message.status);
+    }
+    if (message.assignor !== "") {
+      writer.uint32(58).string(message.assignor);
+    }
+    for (const v of message.members) {
+      GroupMember.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1044,6 +1210,284 @@ export const DescribeGroupResponse: MessageFns<DescribeGroupResponse> = {
             }
 
             message.idleMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.assignor = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.members.push(GroupMember.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupMember(): GroupMember {
+  return {
+    memberId: "",
+    instanceId: "",
+    client: "",
+    rack: "",
+    proxy: 0,
+    isAway: false,
+    epoch: 0,
+    topics: [],
+    assigned: [],
+    target: [],
+  };
+}
+
+export const GroupMember: MessageFns<GroupMember> = {
+  encode(message: GroupMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memberId !== "") {
+      writer.uint32(10).string(message.memberId);
+    }
+    if (message.instanceId !== "") {
+      writer.uint32(18).string(message.instanceId);
+    }
+    if (message.client !== "") {
+      writer.uint32(26).string(message.client);
+    }
+    if (message.rack !== "") {
+      writer.uint32(34).string(message.rack);
+    }
+    if (message.proxy !== 0) {
+      writer.uint32(40).uint32(message.proxy);
+    }
+    if (message.isAway !== false) {
+      writer.uint32(48).bool(message.isAway);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(56).uint64(message.epoch);
+    }
+    for (const v of message.topics) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.assigned) {
+      MemberPartition.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.target) {
+      MemberPartition.encode(v!, writer.uint32(82).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.memberId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.rack = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.proxy = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.isAway = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.topics.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.assigned.push(MemberPartition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.target.push(MemberPartition.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMemberPartition(): MemberPartition {
+  return { topic: "", topicId: new Uint8Array(0), partition: 0, epoch: 0, isRevoked: false };
+}
+
+export const MemberPartition: MessageFns<MemberPartition> = {
+  encode(message: MemberPartition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.topicId.length !== 0) {
+      writer.uint32(18).bytes(message.topicId);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(24).uint32(message.partition);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(32).uint64(message.epoch);
+    }
+    if (message.isRevoked !== false) {
+      writer.uint32(40).bool(message.isRevoked);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MemberPartition {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMemberPartition();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.isRevoked = reader.bool();
             continue;
           }
         }

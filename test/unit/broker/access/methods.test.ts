@@ -3,6 +3,7 @@ import { ACCESS_RESOURCES } from '../../../../base/access.ts';
 import { accessOf, METHODS_WITH_ACCESS } from '../../../../broker/access/methods.ts';
 import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../../../proto/gen/externalscaler/externalscaler.ts';
+import { ConsumeOpen, ConsumeServiceService } from '../../../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService } from '../../../../proto/gen/tidemark/v1/groups.ts';
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 
@@ -16,6 +17,7 @@ const METHODS = [
   LogServiceService,
   AdminServiceService,
   GroupServiceService,
+  ConsumeServiceService,
   ExternalScalerService,
 ].flatMap((service) => Object.values(service) as unknown as Method[]);
 
@@ -30,13 +32,17 @@ describe('the table of methods', () => {
   it.each(METHODS)('names fields that the request of $path has', (method) => {
     const access = accessOf(method.path);
     const reach = access?.reach ?? { of: 'nothing' };
-    const request = method.requestDeserialize(Buffer.alloc(0)) as Record<string, unknown>;
+    const empty = Buffer.alloc(0);
+    const request = (
+      access?.opensWith === 'open' ? ConsumeOpen.decode(empty) : method.requestDeserialize(empty)
+    ) as Record<string, unknown>;
     const field = 'field' in reach ? request[reach.field] : null;
     const isList = reach.of === 'names' || reach.of === 'topic-ids';
     expect(Array.isArray(field)).toBe(isList);
     if ('field' in reach && !isList) expect(field).toBe('');
-    // A stream is judged message by message.
-    expect(method.requestStream).toBe(reach.of === 'topic-ids');
+    // A stream is judged message by message, or by the one that opens it.
+    const isOpened = access?.opensWith !== undefined;
+    expect(method.requestStream).toBe(reach.of === 'topic-ids' || isOpened);
   });
 
   it.each(METHODS)('asks for $path what its resource knows', ({ path }) => {

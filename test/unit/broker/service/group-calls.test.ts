@@ -62,7 +62,7 @@ describe('a call about a group', () => {
       ...{ topic: 'events', topicId: topicIdToBytes(SECRET_ID), partition: 0 },
       ...{ offset: 0, leaderEpoch: 0, generation: 0 },
     };
-    const request = { group: 'g', cursors: [cursor] };
+    const request = { group: 'g', cursors: [cursor], member: undefined };
     const { outcomes } = await callUnary(
       cluster.client(one),
       GroupServiceService.commitCursors,
