@@ -5,6 +5,13 @@
  * replaced, never changed; the maps belong to whoever made the image.
  */
 import { type PartitionKey, partitionKey } from '../../base/units.ts';
+import {
+  emptyMembership,
+  foldMembership,
+  type MembershipImage,
+  type MembershipRecord,
+  type MemberValue,
+} from './membership/image.ts';
 import type { CursorPlace, CursorValue, GroupsRecord } from './records.ts';
 
 /** A cursor, and whose it is. */
@@ -19,8 +26,10 @@ export interface GroupCursors {
 }
 
 export interface GroupsImage {
-  /** Each has a cursor. */
+  /** Each has a cursor, or has had members since it was last forgotten. */
   readonly groups: Map<string, GroupCursors>;
+  /** Of those that have had members. */
+  readonly membership: MembershipImage;
   /** Of all groups. */
   cursors: number;
   /** About what a snapshot of it takes in the log. */
@@ -29,9 +38,14 @@ export interface GroupsImage {
 
 /** Of a cursor's record, beside its two names. */
 const CURSOR_BYTES = 150;
+/** Of a group's, beside its name. */
+const GROUP_BYTES = 200;
+/** Of a member's, beside its names, and for each partition. */
+const MEMBER_BYTES = 500;
+const MEMBER_PARTITION_BYTES = 8;
 
 export function emptyGroups(): GroupsImage {
-  return { groups: new Map(), cursors: 0, bytes: 0 };
+  return { groups: new Map(), membership: emptyMembership(), cursors: 0, bytes: 0 };
 }
 
 /**
@@ -44,8 +58,40 @@ export function fold(image: GroupsImage, record: GroupsRecord): void {
     if (group !== undefined) group.idleMs = record.value?.idleMs ?? 0;
     return;
   }
-  if (record.value === null) drop(image, record);
+  if (record.kind !== 'cursor') foldMembers(image, record);
+  else if (record.value === null) drop(image, record);
   else put(image, record, record.value);
+}
+
+function foldMembers(image: GroupsImage, record: MembershipRecord): void {
+  const { membership, groups } = image;
+  const { group: name } = record;
+  const before = membersBytes(membership, record);
+  foldMembership(membership, record);
+  image.bytes += membersBytes(membership, record) - before;
+  const group = groups.get(name);
+  if (membership.groups.has(name)) {
+    if (group === undefined) groups.set(name, { cursors: new Map(), byName: new Map(), idleMs: 0 });
+    else group.idleMs = 0;
+  } else if (group?.cursors.size === 0) groups.delete(name);
+}
+
+/** What a record's place takes in a snapshot: of a group, with all its members. */
+function membersBytes({ groups }: MembershipImage, record: MembershipRecord): number {
+  const group = groups.get(record.group);
+  if (group === undefined) return 0;
+  const { members } = group;
+  const own = record.kind === 'member' ? [members.get(record.memberId)] : [];
+  const counted = record.kind === 'member' ? own : record.value === null ? members.values() : own;
+  let bytes = record.kind === 'group' ? GROUP_BYTES + record.group.length : 0;
+  for (const member of counted) bytes += member === undefined ? 0 : memberBytes(member);
+  return bytes;
+}
+
+function memberBytes({ topics, target, held, revoked }: MemberValue): number {
+  const names = topics.reduce((sum, topic) => sum + topic.length, 0);
+  const partitions = target.size + held.size + revoked.size;
+  return MEMBER_BYTES + names + partitions * MEMBER_PARTITION_BYTES;
 }
 
 function put(image: GroupsImage, place: CursorPlace, value: CursorValue): void {
@@ -76,7 +122,7 @@ function drop(image: GroupsImage, { group: name, topicId, partition }: CursorPla
   group.cursors.delete(key);
   image.cursors -= 1;
   image.bytes -= bytesOf(before);
-  if (group.cursors.size === 0) image.groups.delete(name);
+  if (group.cursors.size === 0 && !image.membership.groups.has(name)) image.groups.delete(name);
 }
 
 function unname(group: GroupCursors, key: PartitionKey, cursor: Cursor): void {
@@ -95,26 +141,103 @@ function bytesOf({ group, topic }: Cursor): number {
   return CURSOR_BYTES + group.length + topic.length;
 }
 
-/**
- * Some cursors of a group as they are now, a part of a snapshot: those that are gone by now are
- * not.
- */
-export function recordsOf(
-  image: GroupsImage,
-  name: string,
-  keys: readonly PartitionKey[],
-  withIdle: boolean,
-): GroupsRecord[] {
+/** A part of a group: what goes into one batch of a snapshot. */
+export interface GroupPart {
+  readonly group: string;
+  /** With the group's own record: before its members. */
+  readonly isFirst: boolean;
+  readonly memberIds: readonly string[];
+  readonly keys: readonly PartitionKey[];
+  /** How long it was not used comes behind all else, which says that it was. */
+  readonly isLast: boolean;
+}
+
+/** A part of a group as it is now: what is gone by now is not. */
+export function recordsOf(image: GroupsImage, part: GroupPart): GroupsRecord[] {
+  const { group: name, isFirst, memberIds, keys, isLast } = part;
   const group = image.groups.get(name);
-  if (group === undefined) return [];
-  const cursors = keys.flatMap((key): GroupsRecord[] => {
-    const cursor = group.cursors.get(key);
-    return cursor === undefined ? [] : [cursorRecord(cursor)];
-  });
-  // After the cursors, each of which says that the group was used.
-  return withIdle && group.idleMs > 0
-    ? [...cursors, { kind: 'idle', group: name, value: { idleMs: group.idleMs } }]
-    : cursors;
+  const state = image.membership.groups.get(name);
+  const records: GroupsRecord[] = [];
+  if (isFirst && state !== undefined)
+    records.push({ kind: 'group', group: name, value: state.value });
+  for (const memberId of memberIds) {
+    const value = state?.members.get(memberId);
+    if (value !== undefined) records.push({ kind: 'member', group: name, memberId, value });
+  }
+  for (const key of keys) {
+    const cursor = group?.cursors.get(key);
+    if (cursor !== undefined) records.push(cursorRecord(cursor));
+  }
+  if (isLast && group !== undefined && group.idleMs > 0)
+    records.push({ kind: 'idle', group: name, value: { idleMs: group.idleMs } });
+  return records;
+}
+
+/** How much goes into one batch of a snapshot; one record may be larger. */
+export interface SnapshotBounds {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+/** All there is, each list within the bounds. */
+export function partsOf(image: GroupsImage, bounds: SnapshotBounds): GroupPart[][] {
+  const packer = new Packer(bounds);
+  for (const [name, { cursors }] of image.groups) {
+    const state = image.membership.groups.get(name);
+    packer.begin(name, state === undefined ? 0 : GROUP_BYTES + name.length);
+    for (const [memberId, member] of state?.members ?? [])
+      packer.room(memberBytes(member)).memberIds.push(memberId);
+    for (const [key, cursor] of cursors) packer.room(bytesOf(cursor)).keys.push(key);
+    packer.end();
+  }
+  return packer.lists;
+}
+
+interface OpenPart extends GroupPart {
+  readonly memberIds: string[];
+  readonly keys: PartitionKey[];
+  isLast: boolean;
+}
+
+/** Fills one list after another. */
+class Packer {
+  readonly #bounds: SnapshotBounds;
+  readonly lists: OpenPart[][] = [];
+  #part: OpenPart | null = null;
+  #group = '';
+  #records = Infinity;
+  #bytes = 0;
+
+  constructor(bounds: SnapshotBounds) {
+    this.#bounds = bounds;
+  }
+
+  begin(group: string, bytes: number): void {
+    this.#group = group;
+    this.#part = null;
+    this.room(bytes);
+  }
+
+  /** Where the next record of the group goes. */
+  room(bytes: number): OpenPart {
+    const { records, bytes: most } = this.#bounds;
+    const isFirst = this.#part === null;
+    if (this.#records >= records || (this.#records > 0 && this.#bytes + bytes > most)) {
+      this.lists.push([]);
+      [this.#records, this.#bytes, this.#part] = [0, 0, null];
+    }
+    this.#records += 1;
+    this.#bytes += bytes;
+    if (this.#part === null) {
+      this.#part = { group: this.#group, isFirst, memberIds: [], keys: [], isLast: false };
+      this.lists.at(-1)?.push(this.#part);
+    }
+    return this.#part;
+  }
+
+  end(): void {
+    if (this.#part !== null) this.#part.isLast = true;
+  }
 }
 
 export function cursorRecord({ group, topicId, partition, ...value }: Cursor): GroupsRecord {

@@ -5,7 +5,8 @@
  * apart.
  *
  * `["cursor", group, topicId, partition]` is how far a group has come; `["idle", group]` how long
- * it was not used, as far as that was noted. A null value takes the key away.
+ * it was not used, as far as that was noted. `["group", …]` and `["member", …]` are those of
+ * `membership/records.ts`. A null value takes the key away.
  */
 import { isOffset } from '../../base/limits.ts';
 import { BrokerError } from '../../base/errors.ts';
@@ -18,6 +19,9 @@ import {
   shape,
   string,
 } from '../../base/shape.ts';
+import type { MembershipRecord } from './membership/image.ts';
+import { readMembership, writeMembership } from './membership/records.ts';
+import type { StoredRecord } from './membership/types.ts';
 import type { LeaderEpoch, Offset, TopicId } from '../../base/units.ts';
 
 /** Which cursor. */
@@ -48,14 +52,10 @@ export interface IdleValue {
 /** One record, checked. */
 export type GroupsRecord =
   | (CursorPlace & { readonly kind: 'cursor'; readonly value: CursorValue | null })
-  | { readonly kind: 'idle'; readonly group: string; readonly value: IdleValue | null };
+  | { readonly kind: 'idle'; readonly group: string; readonly value: IdleValue | null }
+  | MembershipRecord;
 
-/** The same as it stands in the log. */
-export interface StoredRecord {
-  readonly key: string;
-  /** Null: a tombstone. */
-  readonly value: string | null;
-}
+export type { StoredRecord };
 
 const VERSION = 1;
 const version = oneOf([VERSION]);
@@ -72,12 +72,13 @@ const cursor = shape<CursorValue & { readonly v: number }>({
 const idle = shape<IdleValue & { readonly v: number }>({ v: version, idleMs: count });
 
 export function encodeRecord(record: GroupsRecord): StoredRecord {
+  if (record.kind === 'group' || record.kind === 'member') return writeMembership(record);
   const { value } = record;
   const text = value === null ? null : JSON.stringify({ v: VERSION, ...value });
   return { key: keyOf(record), value: text };
 }
 
-function keyOf(record: GroupsRecord): string {
+function keyOf(record: Exclude<GroupsRecord, MembershipRecord>): string {
   if (record.kind === 'idle') return JSON.stringify([record.kind, record.group]);
   const { kind, group, topicId, partition } = record;
   return JSON.stringify([kind, group, topicId, partition]);
@@ -88,6 +89,7 @@ export function decodeRecord({ key, value }: StoredRecord): GroupsRecord {
   const parts = parseJson(key, 'the key of a record');
   if (!Array.isArray(parts)) return refuseValue('key', parts, 'a list');
   const [kind, ...rest] = parts as readonly unknown[];
+  if (kind === 'group' || kind === 'member') return readMembership(parts, value);
   const group = string(rest[0], 'key[1]');
   const parsed = value === null ? null : parseJson(value, `the record ${key}`);
   if (kind === 'cursor' && rest.length === 3) {

@@ -7,9 +7,9 @@
 import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { OnFact } from '../../../base/events.ts';
-import type { LeaderEpoch, MonotonicMs, Offset, PartitionKey } from '../../../base/units.ts';
+import type { LeaderEpoch, MonotonicMs, Offset } from '../../../base/units.ts';
 import { judgeDeletion } from '../../groups/cursors.ts';
-import { type GroupsImage, recordsOf } from '../../groups/fold.ts';
+import { type GroupPart, type GroupsImage, partsOf, recordsOf } from '../../groups/fold.ts';
 import type { GroupsRecord } from '../../groups/records.ts';
 import type { Coordinator } from './coordinator.ts';
 
@@ -30,8 +30,8 @@ export interface UpkeepParts {
 
 /** The log is let grow to so many times what a snapshot takes. */
 const GROWTH = 4;
-/** Cursors of one batch of a snapshot. */
-const SNAPSHOT_CURSORS = 1_000;
+/** Of one batch of a snapshot: far below the topic's `batchBytesMax`. */
+const SNAPSHOT_BOUNDS = { records: 1_000, bytes: 512 * 1024 };
 /** Tombstones of one batch. */
 const FORGOTTEN_AT_ONCE = 1_000;
 /** Groups that are looked at for their age within one look. */
@@ -179,20 +179,20 @@ export class Upkeep {
     this.#isSnapshotting = true;
     const { replica, epoch, sizes } = this.#coordinator;
     try {
-      let chunks: SnapshotPart[][] = [];
+      let lists: GroupPart[][] = [];
       let start: Offset = 0;
       // What there is to write is looked up as the first batch is judged: behind everything that
       // stands before it in the log, and is trimmed.
       const first = await this.#coordinator.propose({
         group: null,
         judge: (image) => {
-          chunks = chunksOf(image);
+          lists = partsOf(image, SNAPSHOT_BOUNDS);
           start = this.#coordinator.foldedTo;
-          return partsOf(image, chunks[0] ?? []);
+          return recordsIn(image, lists[0] ?? []);
         },
       });
-      for (const parts of chunks.slice(1)) {
-        await this.#coordinator.propose({ group: null, judge: (image) => partsOf(image, parts) });
+      for (const parts of lists.slice(1)) {
+        await this.#coordinator.propose({ group: null, judge: (image) => recordsIn(image, parts) });
         // Another leadership began: it has trimmed nothing, and begins anew.
         if (this.#coordinator.epoch !== epoch || this.#coordinator.refusal() !== null) return;
       }
@@ -210,34 +210,6 @@ export class Upkeep {
   }
 }
 
-/** Cursors of one group that go into one batch. */
-interface SnapshotPart {
-  readonly group: string;
-  readonly keys: readonly PartitionKey[];
-  /** How long it was not used comes behind the last of them: each cursor says that it was. */
-  readonly isLast: boolean;
-}
-
-/** All cursors there are, at most so many a batch. */
-function chunksOf({ groups }: GroupsImage): SnapshotPart[][] {
-  const chunks: SnapshotPart[][] = [];
-  let room = 0;
-  for (const [group, { cursors }] of groups) {
-    const keys = [...cursors.keys()];
-    for (let from = 0; from < keys.length; ) {
-      if (room === 0) {
-        chunks.push([]);
-        room = SNAPSHOT_CURSORS;
-      }
-      const some = keys.slice(from, from + room);
-      from += some.length;
-      room -= some.length;
-      chunks.at(-1)?.push({ group, keys: some, isLast: from === keys.length });
-    }
-  }
-  return chunks;
-}
-
-function partsOf(image: GroupsImage, parts: readonly SnapshotPart[]): GroupsRecord[] {
-  return parts.flatMap(({ group, keys, isLast }) => recordsOf(image, group, keys, isLast));
+function recordsIn(image: GroupsImage, parts: readonly GroupPart[]): GroupsRecord[] {
+  return parts.flatMap((part) => recordsOf(image, part));
 }

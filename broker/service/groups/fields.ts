@@ -15,7 +15,12 @@ import type { BrokerError } from '../../../base/errors.ts';
 import { partitionKey } from '../../../base/units.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
 import type { CursorCommit } from '../../groups/cursors.ts';
-import type { Cursor, GroupCursors, GroupsImage } from '../../groups/fold.ts';
+import {
+  type Cursor,
+  emptyGroups,
+  type GroupCursors,
+  type GroupsImage,
+} from '../../groups/fold.ts';
 import {
   integerField,
   refuse,
@@ -116,5 +121,5 @@ export function byPlace(one: Cursor, other: Cursor): number {
 /** Of one group alone: what the rules look things up in. */
 export function imageOf(view: GroupCursors | undefined, group: string): GroupsImage {
   const groups = new Map(view === undefined ? [] : [[group, view]]);
-  return { groups, cursors: view?.cursors.size ?? 0, bytes: 0 };
+  return { ...emptyGroups(), groups, cursors: view?.cursors.size ?? 0 };
 }
