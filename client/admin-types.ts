@@ -3,6 +3,10 @@
  * programs hand in, and translates.
  */
 import {
+  Cleanup as WireCleanup,
+  type CleanupConfig as WireCleanupConfig,
+} from '../proto/gen/tidemark/v1/cleanup.ts';
+import {
   CommitMode as WireMode,
   type AlterTopicRequest,
   type ClusterSettings as WireSettings,
@@ -29,12 +33,20 @@ import {
 /** Who must hold a record before it is committed: docs/commit-modes.md. */
 export type CommitMode = 'in-sync' | 'quorum';
 
+/**
+ * What becomes of old records: `delete`: retention retires whole segments; `compact`: the last
+ * record of every key stays, and retention takes nothing; `both`: both. docs/compaction.md.
+ */
+export type Cleanup = 'delete' | 'compact' | 'both';
+
 interface HasCommitMode {
   readonly commitMode?: CommitMode | undefined;
 }
 
 /** Settings of a topic; absent ones take the default, or stay as they are. */
-export type TopicConfig = Readonly<Omit<WireConfig, 'commitMode'>> & HasCommitMode;
+export type TopicConfig = Readonly<Omit<WireConfig, 'commitMode' | 'cleanup'>> &
+  HasCommitMode &
+  Readonly<Omit<WireCleanupConfig, 'cleanup'>> & { readonly cleanup?: Cleanup | undefined };
 
 /** What topics have whose creator states nothing. */
 export type TopicDefaults = Readonly<Omit<WireDefaults, 'commitMode'>> & HasCommitMode;
@@ -76,6 +88,12 @@ export const TOPIC_CONFIG = shape({
   segmentMs: optional(size),
   batchBytesMax: optional(count),
   uncleanElection: optional(flag),
+  retentionRecords: optional(bound),
+  cleanup: optional(oneOf('delete', 'compact', 'both')),
+  tombstoneRetentionMs: optional(size),
+  compactionDirtyPercent: optional(count),
+  compactionLagMinMs: optional(size),
+  compactionLagMaxMs: optional(bound),
 });
 
 const CONFIG = optional(TOPIC_CONFIG);
@@ -122,6 +140,12 @@ const TO_WIRE: Readonly<Record<CommitMode, WireMode>> = {
   quorum: WireMode.COMMIT_MODE_QUORUM,
 };
 
+const CLEANUP_TO_WIRE: Readonly<Record<Cleanup, WireCleanup>> = {
+  delete: WireCleanup.CLEANUP_DELETE,
+  compact: WireCleanup.CLEANUP_COMPACT,
+  both: WireCleanup.CLEANUP_BOTH,
+};
+
 /** With the mode as it travels; absent stays as it is, or takes the default. */
 export function modeToWire<T extends HasCommitMode>(
   settings: T | undefined,
@@ -141,8 +165,52 @@ export function modeFromWire<T extends { readonly commitMode: WireMode }>(
   return travels === WireMode.COMMIT_MODE_IN_SYNC ? { ...rest, commitMode: 'in-sync' } : rest;
 }
 
+/** Configs as they travel; absent ones stay as they are, or take the default. */
+export function configToWire(config: TopicConfig | undefined): WireConfig | undefined {
+  const travels = modeToWire(config);
+  if (travels === undefined) return undefined;
+  const {
+    cleanup: word,
+    retentionRecords,
+    tombstoneRetentionMs,
+    compactionDirtyPercent,
+    compactionLagMinMs,
+    compactionLagMaxMs,
+    ...rest
+  } = travels;
+  const numbers = {
+    retentionRecords,
+    tombstoneRetentionMs,
+    compactionDirtyPercent,
+    compactionLagMinMs,
+    compactionLagMaxMs,
+  };
+  if (word === undefined && Object.values(numbers).every((value) => value === undefined))
+    return rest;
+  const cleanup = word === undefined ? WireCleanup.CLEANUP_UNSPECIFIED : CLEANUP_TO_WIRE[word];
+  return { ...rest, cleanup: { ...numbers, cleanup } };
+}
+
+/** Whether brokers that do not know of it would keep fewer records, or more, than it says. */
+export function needsCompaction({
+  cleanup = 'delete',
+  retentionRecords = -1,
+}: TopicConfig): boolean {
+  return cleanup !== 'delete' || retentionRecords !== -1;
+}
+
 export function topicFromWire(topic: WireTopic): Topic {
-  return { ...topic, config: topic.config === undefined ? {} : modeFromWire(topic.config) };
+  return { ...topic, config: topic.config === undefined ? {} : configFromWire(topic.config) };
+}
+
+/** A cleanup that this build has no word for is left out. */
+function configFromWire(config: WireConfig): TopicConfig {
+  const { cleanup: travels, ...rest } = modeFromWire(config);
+  if (travels === undefined) return rest;
+  const { cleanup: kind, ...numbers } = travels;
+  const words = Object.entries(CLEANUP_TO_WIRE) as [Cleanup, WireCleanup][];
+  const [cleanup] = words.find(([, wire]) => wire === kind) ?? [];
+  return cleanup === undefined ? { ...rest, ...numbers } : { ...rest, ...numbers, cleanup };
 }
 
 export function settingsFromWire(settings: WireSettings): ClusterSettings {

@@ -45,14 +45,17 @@ import { ask } from './ask.ts';
 import {
   type ClusterDescription,
   type ClusterSettings,
+  configToWire,
   ELECTION,
   modeToWire,
+  needsCompaction,
   SETTINGS,
   settingsFromWire,
   TOPIC_CHANGE,
   TOPIC_REQUEST,
   type Topic,
   type TopicChange,
+  type TopicConfig,
   topicFromWire,
   type TopicRequest,
 } from './admin-types.ts';
@@ -80,6 +83,8 @@ const READ = { isRead: true } as const;
 const PREPARE_STOP_TIMEOUT_MS = 60_000;
 /** What a change may take beside the time that it was told to wait. */
 const ALTER_TIMEOUT_MS = 15_000;
+/** Feature level of compacted topics, and of retention by number of records. */
+const LEVEL_OF_COMPACTION = 12;
 /** Partitions that are trimmed at a time. */
 const TRIMS_AT_ONCE = 32;
 /** Sizes are asked of every broker. */
@@ -210,13 +215,14 @@ export class Admin {
   async createTopic(request: TopicRequest, control?: Control): Promise<Topic> {
     const doing = 'create topic';
     checkArgument(doing, TOPIC_REQUEST, request);
+    await this.#requireCompaction(doing, request.config, control);
     const message = {
       partitions: 0,
       replicationFactor: 0,
       assignments: [],
       validateOnly: false,
       ...present(request),
-      config: modeToWire(request.config),
+      config: configToWire(request.config),
     };
     const { topic } = await this.#call(doing, Admins.createTopic, message, control);
     return topicOf(topic, request.name);
@@ -229,12 +235,13 @@ export class Admin {
   async alterTopic(request: TopicChange, control?: Control): Promise<Topic> {
     const doing = 'alter topic';
     checkArgument(doing, TOPIC_CHANGE, request);
+    await this.#requireCompaction(doing, request.config, control);
     const message = {
       partitions: 0,
       replicationFactor: 0,
       waitMs: 0,
       ...present(request),
-      config: modeToWire(request.config),
+      config: configToWire(request.config),
     };
     const timeoutMs = ALTER_TIMEOUT_MS + message.waitMs;
     const topicId = await this.#topicId(request.name, control);
@@ -486,6 +493,21 @@ export class Admin {
   async #topicId(name: string, control: Control): Promise<Uint8Array> {
     const { topicId } = await this.describeTopic(name, control);
     return Buffer.from(topicId.replaceAll('-', ''), 'hex');
+  }
+
+  /** A broker of an older build would not see these configs, and do without. */
+  async #requireCompaction(
+    doing: string,
+    config: TopicConfig | undefined,
+    control: Control,
+  ): Promise<void> {
+    if (config === undefined || !needsCompaction(config)) return;
+    const { featureLevel } = await this.#call(doing, Admins.describeCluster, {}, control, READ);
+    if (featureLevel >= LEVEL_OF_COMPACTION) return;
+    throw new TidemarkError(
+      'REFUSED',
+      `Cannot ${doing}: cleanup and retentionRecords need feature level ${LEVEL_OF_COMPACTION}, the cluster is at ${featureLevel}`,
+    );
   }
 
   #ofBroker<Response>(

@@ -10,6 +10,7 @@ export {
 export type {
   ClusterDescription,
   ClusterSettings,
+  Cleanup,
   CommitMode,
   Topic,
   TopicChange,

@@ -15,6 +15,7 @@ import type {
   ElectLeaderRequest,
 } from '../metadata/controller-types.ts';
 import type { RestartClass, TopicConfig } from '../metadata/types.ts';
+import { Cleanup, type CleanupConfig } from '../../proto/gen/tidemark/v1/cleanup.ts';
 import {
   CommitMode,
   type AlterTopicRequest as AlterTopicMessage,
@@ -34,6 +35,12 @@ const RESTART_CLASSES = {
   warm: RestartClassValue.RESTART_CLASS_WARM,
   lossy: RestartClassValue.RESTART_CLASS_LOSSY,
 } as const satisfies Record<RestartClass, RestartClassValue>;
+
+const CLEANUPS = {
+  delete: Cleanup.CLEANUP_DELETE,
+  compact: Cleanup.CLEANUP_COMPACT,
+  both: Cleanup.CLEANUP_BOTH,
+} as const satisfies Record<TopicConfig['cleanup'], Cleanup>;
 
 /** A restart class as its enum. */
 export function restartClassToMessage(restartClass: RestartClass): RestartClassValue {
@@ -64,6 +71,7 @@ export function topicConfigToMessage(config: Partial<TopicConfig>): TopicConfigM
     segmentMs: config.segmentMs,
     batchBytesMax: config.batchBytesMax,
     uncleanElection: config.uncleanElection,
+    cleanup: cleanupToMessage(config),
   };
 }
 
@@ -107,7 +115,46 @@ export function topicConfigField(
   if (batchBytesMax !== undefined)
     config.batchBytesMax = integerField(`${field}.batch_bytes_max`, batchBytesMax, 1, U32_MAX);
   if (message.uncleanElection !== undefined) config.uncleanElection = message.uncleanElection;
-  return config;
+  return { ...config, ...cleanupField(`${field}.cleanup`, message.cleanup) };
+}
+
+/** Absent where it would state nothing. */
+function cleanupToMessage(config: Partial<TopicConfig>): CleanupConfig | undefined {
+  const { cleanup } = config;
+  const message = {
+    retentionRecords: config.retentionRecords,
+    tombstoneRetentionMs: config.tombstoneRetentionMs,
+    compactionDirtyPercent: config.compactionDirtyPercent,
+    compactionLagMinMs: config.compactionLagMinMs,
+    compactionLagMaxMs: config.compactionLagMaxMs,
+  };
+  if (cleanup !== undefined) return { ...message, cleanup: CLEANUPS[cleanup] };
+  return Object.values(message).every((value) => value === undefined)
+    ? undefined
+    : { ...message, cleanup: Cleanup.CLEANUP_UNSPECIFIED };
+}
+
+function cleanupField(field: string, message: CleanupConfig | undefined): Partial<TopicConfig> {
+  if (message === undefined) return {};
+  const number = (name: string, value: number | undefined, min: number): number | undefined =>
+    value === undefined ? undefined : integerField(`${field}.${name}`, value, min, SAFE_MAX);
+  const stated = {
+    cleanup: cleanupWord(`${field}.cleanup`, message.cleanup),
+    retentionRecords: number('retention_records', message.retentionRecords, -1),
+    tombstoneRetentionMs: number('tombstone_retention_ms', message.tombstoneRetentionMs, 0),
+    compactionDirtyPercent: number('compaction_dirty_percent', message.compactionDirtyPercent, 0),
+    compactionLagMinMs: number('compaction_lag_min_ms', message.compactionLagMinMs, 0),
+    compactionLagMaxMs: number('compaction_lag_max_ms', message.compactionLagMaxMs, -1),
+  };
+  return Object.fromEntries(Object.entries(stated).filter(([, value]) => value !== undefined));
+}
+
+function cleanupWord(field: string, value: Cleanup): TopicConfig['cleanup'] | undefined {
+  if (value === Cleanup.CLEANUP_UNSPECIFIED) return undefined;
+  const found = (Object.keys(CLEANUPS) as (keyof typeof CLEANUPS)[]).find(
+    (name) => CLEANUPS[name] === value,
+  );
+  return found ?? refuse(field, value, 'CLEANUP_DELETE, _COMPACT or _BOTH');
 }
 
 /** A request to make a topic, as a message. Its topic id travels beside it. */

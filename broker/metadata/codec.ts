@@ -36,7 +36,7 @@ import type { HostPort } from '../../base/host-port.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from './apply.ts';
 import { rowFault } from './leader-election.ts';
-import { TOPIC_CONFIGS } from './config.ts';
+import { isDefaultOfCompaction, TOPIC_CONFIG_DEFAULTS, TOPIC_CONFIGS } from './config.ts';
 import type {
   BrokerState,
   ClusterSettings,
@@ -145,13 +145,22 @@ function writtenRecord(item: MetadataRecord): object {
   if (item.kind === 'settings-changed')
     return { ...item, settings: writtenSettings(item.settings) };
   if (item.kind === 'topic-created') return { ...item, topic: writtenTopic(item.topic) };
+  if (item.kind === 'topic-altered') return { ...item, config: writtenConfig(item.config) };
   if (item.kind === 'partitions-added')
     return { ...item, partitions: item.partitions.map(writtenRow) };
   return item.kind === 'partition-changed' ? { ...item, state: writtenRow(item.state) } : item;
 }
 
 function writtenTopic(topic: TopicState): object {
-  return { ...topic, partitions: topic.partitions.map(writtenRow) };
+  const config = writtenConfig(topic.config);
+  return { ...topic, config, partitions: topic.partitions.map(writtenRow) };
+}
+
+function writtenConfig(config: TopicConfig): object {
+  const entries = Object.entries(config).filter(
+    ([name, value]) => !isDefaultOfCompaction(name, value),
+  );
+  return Object.fromEntries(entries);
 }
 
 function writtenRow({ adding, removing, successor, cannotLead, ...state }: PartitionState): object {
@@ -273,6 +282,12 @@ const topicConfig = shape<TopicConfig>({
   segmentMs: count,
   batchBytesMax: count,
   uncleanElection: boolean,
+  retentionRecords: defaulted(integer, TOPIC_CONFIG_DEFAULTS.retentionRecords),
+  cleanup: defaulted(oneOf(TOPIC_CONFIGS.cleanup.values), TOPIC_CONFIG_DEFAULTS.cleanup),
+  tombstoneRetentionMs: defaulted(count, TOPIC_CONFIG_DEFAULTS.tombstoneRetentionMs),
+  compactionDirtyPercent: defaulted(count, TOPIC_CONFIG_DEFAULTS.compactionDirtyPercent),
+  compactionLagMinMs: defaulted(count, TOPIC_CONFIG_DEFAULTS.compactionLagMinMs),
+  compactionLagMaxMs: defaulted(integer, TOPIC_CONFIG_DEFAULTS.compactionLagMaxMs),
 });
 
 const partitionFields = shape<

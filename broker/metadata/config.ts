@@ -15,11 +15,12 @@ import {
   SEGMENT_MS_MIN,
 } from '../../base/limits.ts';
 import { nameFault } from '../../base/names.ts';
-import type { CommitMode, TopicConfig } from './types.ts';
+import type { Cleanup, CommitMode, TopicConfig } from './types.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
 const COMMIT_MODES: readonly CommitMode[] = ['in-sync', 'quorum'];
+const CLEANUPS: readonly Cleanup[] = ['delete', 'compact', 'both'];
 
 /** One row for a whole number. Bounds are inclusive; `isUnboundedAllowed` admits -1 beside them. */
 export interface NumberConfig {
@@ -74,6 +75,15 @@ export const TOPIC_CONFIGS = {
     meaning:
       'Bytes of one replica past which the leader retires sealed segments; -1 means no bound',
   },
+  retentionRecords: {
+    type: 'number',
+    default: -1,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: true,
+    meaning:
+      'Newest committed records of a partition that stay at least: the leader retires the sealed segments before them; -1 means no bound',
+  },
   segmentBytes: {
     type: 'number',
     default: 64 * MIB,
@@ -105,19 +115,99 @@ export const TOPIC_CONFIGS = {
     meaning:
       'May a leader be elected without enough trusted logs, with a published range of possible loss',
   },
+  cleanup: {
+    type: 'choice',
+    default: 'delete',
+    values: CLEANUPS,
+    meaning:
+      'delete: retention retires old segments; compact: the last record of every key stays, and retention takes nothing; both: both',
+  },
+  tombstoneRetentionMs: {
+    type: 'number',
+    default: DAY_MS,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: false,
+    meaning: 'Time that a tombstone stays at least, once what it deletes is gone',
+  },
+  compactionDirtyPercent: {
+    type: 'number',
+    default: 50,
+    min: 1,
+    max: 100,
+    isUnboundedAllowed: false,
+    meaning: 'Share of a log that was written since the last pass, at which another one is due',
+  },
+  compactionLagMinMs: {
+    type: 'number',
+    default: 0,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: false,
+    meaning: 'Age below which compaction leaves every record',
+  },
+  compactionLagMaxMs: {
+    type: 'number',
+    default: -1,
+    // Nothing younger than a moment is ever compacted, so 0 could only mean without end.
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    isUnboundedAllowed: true,
+    meaning:
+      'Age of a record that no pass has seen, at which one is due, however small its share; at least compactionLagMinMs; -1 means none',
+  },
 } as const satisfies Record<keyof TopicConfig, NumberConfig | ChoiceConfig>;
 
-/** The defaults of the table. */
+/**
+ * The defaults of the table. What a build before feature level 12 did not know is absent in the
+ * metadata log while it has its default (`codec.ts`), so those defaults can never change.
+ */
 export const TOPIC_CONFIG_DEFAULTS: TopicConfig = {
   minInSyncReplicas: TOPIC_CONFIGS.minInSyncReplicas.default,
   commitMode: TOPIC_CONFIGS.commitMode.default,
   retentionMs: TOPIC_CONFIGS.retentionMs.default,
   retentionBytes: TOPIC_CONFIGS.retentionBytes.default,
+  retentionRecords: TOPIC_CONFIGS.retentionRecords.default,
   segmentBytes: TOPIC_CONFIGS.segmentBytes.default,
   segmentMs: TOPIC_CONFIGS.segmentMs.default,
   batchBytesMax: TOPIC_CONFIGS.batchBytesMax.default,
   uncleanElection: TOPIC_CONFIGS.uncleanElection.default,
+  cleanup: TOPIC_CONFIGS.cleanup.default,
+  tombstoneRetentionMs: TOPIC_CONFIGS.tombstoneRetentionMs.default,
+  compactionDirtyPercent: TOPIC_CONFIGS.compactionDirtyPercent.default,
+  compactionLagMinMs: TOPIC_CONFIGS.compactionLagMinMs.default,
+  compactionLagMaxMs: TOPIC_CONFIGS.compactionLagMaxMs.default,
 };
+
+/** Configs that brokers know from feature level 12 on. */
+const CONFIGS_OF_COMPACTION: ReadonlySet<string> = new Set<keyof TopicConfig>([
+  'retentionRecords',
+  'cleanup',
+  'tombstoneRetentionMs',
+  'compactionDirtyPercent',
+  'compactionLagMinMs',
+  'compactionLagMaxMs',
+]);
+
+/** Whether a config is one of feature level 12, and says what brokers below it do anyway. */
+export function isDefaultOfCompaction(name: string, value: unknown): boolean {
+  return (
+    CONFIGS_OF_COMPACTION.has(name) && value === TOPIC_CONFIG_DEFAULTS[name as keyof TopicConfig]
+  );
+}
+
+/** The configs that need feature level 12: none that is absent, or at its default. */
+export function configsOfCompaction(config: Partial<TopicConfig>): string[] {
+  return Object.entries(config)
+    .filter(([name, value]) => CONFIGS_OF_COMPACTION.has(name) && value !== undefined)
+    .filter(([name, value]) => !isDefaultOfCompaction(name, value))
+    .map(([name]) => name);
+}
+
+/** Whether compaction works on the logs of a topic. */
+export function isCompacted({ cleanup }: Pick<TopicConfig, 'cleanup'>): boolean {
+  return cleanup !== 'delete';
+}
 
 /** Configs as checked: `config` may be used only when `faults` is empty. */
 export interface CheckedTopicConfig {
@@ -208,6 +298,11 @@ function relationFaults(config: TopicConfig, replicationFactor: number): string[
   if (config.segmentBytes < config.batchBytesMax) {
     faults.push(
       `segmentBytes is ${String(config.segmentBytes)}, must be at least batchBytesMax (${String(config.batchBytesMax)})`,
+    );
+  }
+  if (config.compactionLagMaxMs !== -1 && config.compactionLagMaxMs < config.compactionLagMinMs) {
+    faults.push(
+      `compactionLagMaxMs is ${String(config.compactionLagMaxMs)}, must be -1 or at least compactionLagMinMs (${String(config.compactionLagMinMs)})`,
     );
   }
   return faults;

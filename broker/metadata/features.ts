@@ -6,7 +6,14 @@
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER } from '../../base/units.ts';
-import type { ClusterSettings, MetadataImage, MetadataRecord, PartitionState } from './types.ts';
+import { configsOfCompaction } from './config.ts';
+import type {
+  ClusterSettings,
+  MetadataImage,
+  MetadataRecord,
+  PartitionState,
+  TopicConfig,
+} from './types.ts';
 
 /** One row per level, the first one being level 1. */
 export const FEATURE_LEVELS = [
@@ -39,7 +46,10 @@ export const FEATURE_LEVELS = [
   { level: 9, adds: 'changes of many sync sets in one request' },
   { level: 10, adds: 'names of producers that expire, and rules of access that LogAccess gave' },
   { level: 11, adds: 'groups, and cursors that the cluster keeps' },
-  { level: 12, adds: 'orders to compact a log' },
+  {
+    level: 12,
+    adds: 'compaction of topics, and retention by number of records: every broker keeps to both',
+  },
   { level: 13, adds: 'members of groups: every broker folds their records' },
 ] as const;
 
@@ -76,6 +86,8 @@ export const LEVEL_OF_GIVEN = 10;
 export const LEVEL_OF_GROUPS = 11;
 /** Level of members of groups, whose records earlier builds cannot read. */
 export const LEVEL_OF_MEMBERS = 13;
+/** Level of compacted topics, of what says when they are, and of retention by number of records. */
+export const LEVEL_OF_COMPACTION = 12;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -99,6 +111,20 @@ export function requireLevel(image: MetadataImage, level: number, what: string):
     'REFUSED',
     `Cannot ${what}: it needs feature level ${String(level)}, the cluster is at ${String(image.featureLevel)}; ${reason}`,
   );
+}
+
+/**
+ * Throws {@link BrokerError} REFUSED where `config` states what brokers below level 12 would not
+ * keep to, and one may be there. What is at its default they keep to.
+ */
+export function requireLevelOfConfig(
+  image: MetadataImage,
+  config: Partial<TopicConfig>,
+  topic: string,
+): void {
+  const names = configsOfCompaction(config);
+  if (names.length === 0) return;
+  requireLevel(image, LEVEL_OF_COMPACTION, `set ${names.join(', ')} of topic "${topic}"`);
 }
 
 /** Kinds of records that level 2 brought. */
@@ -130,6 +156,8 @@ export function levelOf(record: MetadataRecord): number {
     return LEVEL_OF_NAMES;
   if (record.kind === 'access-granted' && record.rule.given !== undefined) return LEVEL_OF_GIVEN;
   if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
+  if (record.kind === 'topic-created') return levelOfConfig(record.topic.config);
+  if (record.kind === 'topic-altered') return levelOfConfig(record.config);
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
   if (record.kind === 'settings-changed') return levelOfSettings(record.settings);
@@ -149,6 +177,10 @@ export function assertLevel(image: MetadataImage, records: readonly MetadataReco
 function levelOfSettings({ brokerOptions, topicDefaults }: ClusterSettings): number {
   const isPlain = Object.keys(brokerOptions).length + Object.keys(topicDefaults).length === 0;
   return isPlain ? LEVEL_OF_MOVES : LEVEL_OF_OPTIONS;
+}
+
+function levelOfConfig(config: TopicConfig): number {
+  return configsOfCompaction(config).length === 0 ? 1 : LEVEL_OF_COMPACTION;
 }
 
 function levelOfRow(state: PartitionState): number {

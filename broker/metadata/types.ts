@@ -26,6 +26,12 @@ export type RestartClass = 'new' | 'clean' | 'warm' | 'lossy';
 /** `in-sync`: q = |S|. `quorum`: q starts as a majority (docs/rules.md#sync-set-and-q). */
 export type CommitMode = 'in-sync' | 'quorum';
 
+/**
+ * What becomes of old records. `delete`: retention retires whole segments. `compact`: the last
+ * record of every key stays, and retention takes nothing. `both`: both.
+ */
+export type Cleanup = 'delete' | 'compact' | 'both';
+
 /** Configs of a topic. Every one is live. */
 export interface TopicConfig {
   /** Fewest trusted, unfenced members of S that let an append in, 1 to the replication factor. */
@@ -35,6 +41,11 @@ export interface TopicConfig {
   readonly retentionMs: number;
   /** Bytes of one replica past which the leader retires sealed segments; -1 means no bound. */
   readonly retentionBytes: number;
+  /**
+   * Offsets below the high-water mark that stay at least: the leader retires sealed segments behind
+   * which there are as many. -1 means no bound.
+   */
+  readonly retentionRecords: number;
   /** Size at which a segment is sealed. */
   readonly segmentBytes: number;
   /** Age at which a segment is sealed, so that retention by time can retire it. */
@@ -46,6 +57,15 @@ export interface TopicConfig {
    * (rule 18, P11)?
    */
   readonly uncleanElection: boolean;
+  readonly cleanup: Cleanup;
+  /** How long a tombstone stays at least once its key's older records are gone (rule K4). */
+  readonly tombstoneRetentionMs: number;
+  /** Share of the bytes that no pass has seen, 1 to 100, from which a pass is worth its cost. */
+  readonly compactionDirtyPercent: number;
+  /** How old a record is at least when compaction may take it. */
+  readonly compactionLagMinMs: number;
+  /** Age of the oldest record that no pass has seen, at which one is due; -1 means none. */
+  readonly compactionLagMaxMs: number;
 }
 
 /** A broker as metadata knows it. */

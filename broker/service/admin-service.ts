@@ -15,6 +15,7 @@ import { errorToMessage } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controller-types.ts';
+import { requireLevelOfConfig } from '../metadata/features.ts';
 import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { integerField, topicNameField, uuidField } from '../messages/fields.ts';
@@ -160,6 +161,7 @@ function topicCalls(
     alterTopic: unaryHandler(async (message, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);
       const request = alterTopicField(message);
+      requireLevelOfConfig(broker.image(), request.config, request.name);
       const endMs = cluster.clock.monotonicMs() + request.waitMs;
       const meant = { name: request.name, topicId: message.topicId };
       await decide(broker, { ...request, ...onBehalfOf(call) }, deadlineMs, meant);
@@ -190,6 +192,8 @@ async function createTopic(
   { deadlineMs, behalf }: ReturnType<typeof handedOn>,
 ): Promise<TopicMessage> {
   const request = withDefaults(createTopicField(newUuid(), message), broker.image());
+  // A controller of an older build would not see these, and make the topic without them.
+  requireLevelOfConfig(broker.image(), request.config, request.name);
   const reply = await decide(broker, { ...request, ...behalf }, deadlineMs);
   const { name, replicationFactor, config } = request;
   if (request.validateOnly) {

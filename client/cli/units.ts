@@ -55,6 +55,20 @@ export function parseDuration(text: string): number {
   );
 }
 
+/** Milliseconds of an age: as {@link parseMilliseconds}, 0 too, but not for ever. */
+export function parseAge(text: string): number {
+  const ageMs = parseMilliseconds(text);
+  if (ageMs >= 0) return ageMs;
+  throw new InvalidArgumentError('Must be a number with ms, s, m, h, d or w (for example 1d).');
+}
+
+/** A number of records, 0 or more; -1 for `unlimited` or `-1`. */
+export function parseRecords(text: string): number {
+  if (text === 'unlimited' || text === '-1') return -1;
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError('Must be a whole number of 0 or more, or unlimited.');
+}
+
 /** Bytes of `1GiB`, `500MB`, `64KiB` or a plain number; -1 for `unlimited` or `-1`. */
 export function parseSize(text: string): number {
   if (text === 'unlimited' || text === '-1') return -1;

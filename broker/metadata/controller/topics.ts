@@ -18,7 +18,7 @@ import type {
 } from '../controller-types.ts';
 import { changed, countedMembers, newPartition, quorumAim, settle } from '../leader-election.ts';
 import type { BrokerView } from '../leader-election.ts';
-import { LEVEL_OF_MOVES, requireLevel } from '../features.ts';
+import { LEVEL_OF_MOVES, requireLevel, requireLevelOfConfig } from '../features.ts';
 import { placeableBrokers, placeReplicas } from '../placement.ts';
 import type {
   MetadataImage,
@@ -71,6 +71,7 @@ export function createTopic(
       'TOPIC_EXISTS',
       `Cannot create topic "${name}": it exists with id ${taken ?? topicId}`,
     );
+  requireLevelOfConfig(image, config, name);
   checkRoom(image, partitions, limits);
   const lists = request.assignments.length > 0 ? request.assignments : place(image, request);
   const states = newPartitions(image, { name, config, firstPartition: 0, lists });
@@ -133,6 +134,7 @@ export function changeTopic(
       'INVALID_ARGUMENT',
       `Cannot alter topic "${topic.name}": ${all.join('; ')}`,
     );
+  requireLevelOfConfig(image, config, topic.name);
   const records: MetadataRecord[] = [];
   if (!isSameConfig(topic.config, config)) {
     records.push({ kind: 'topic-altered', topicId: topic.topicId, config });

@@ -1,10 +1,11 @@
 /** Topics: create, list, describe, alter, delete. */
-import type { CommitMode, Topic, TopicConfig } from '../../admin-types.ts';
+import type { Cleanup, CommitMode, Topic, TopicConfig } from '../../admin-types.ts';
+import { present } from '../../check.ts';
 import { TidemarkError } from '../../errors.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
 import { CliError } from '../exit.ts';
 import type { Output, Surroundings } from '../output.ts';
-import { formatBytes, formatDuration } from '../units.ts';
+import { formatBytes, formatCount, formatDuration } from '../units.ts';
 import { movingText } from './placement.ts';
 import { confirm } from '../confirm.ts';
 import { look } from '../look.ts';
@@ -23,6 +24,12 @@ interface SettingOptions extends CommonOptions {
   readonly segmentMs?: number;
   readonly batchBytesMax?: number;
   readonly uncleanElection?: 'true' | 'false';
+  readonly retentionRecords?: number;
+  readonly cleanup?: Cleanup;
+  readonly tombstoneRetentionMs?: number;
+  readonly compactionDirtyPercent?: number;
+  readonly compactionLagMinMs?: number;
+  readonly compactionLagMaxMs?: number;
 }
 
 /** Options of `topic create`. */
@@ -178,15 +185,6 @@ export async function deleteTopic(
 
 /** The configs that were given; the others take their defaults, or stay as they are. */
 function configOf(options: SettingOptions): TopicConfig {
-  const {
-    minInSyncReplicas,
-    commitMode,
-    retentionBytes,
-    segmentBytes,
-    segmentMs,
-    batchBytesMax,
-    uncleanElection,
-  } = options;
   if (options.retention !== undefined && options.retentionMs !== undefined) {
     throw new CliError(
       'INVALID_ARGUMENT',
@@ -194,16 +192,23 @@ function configOf(options: SettingOptions): TopicConfig {
     );
   }
   const retentionMs = options.retention ?? options.retentionMs;
-  return {
-    ...(commitMode === undefined ? {} : { commitMode }),
-    ...(minInSyncReplicas === undefined ? {} : { minInSyncReplicas }),
-    ...(retentionMs === undefined ? {} : { retentionMs }),
-    ...(retentionBytes === undefined ? {} : { retentionBytes }),
-    ...(segmentBytes === undefined ? {} : { segmentBytes }),
-    ...(segmentMs === undefined ? {} : { segmentMs }),
-    ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
-    ...(uncleanElection === undefined ? {} : { uncleanElection: uncleanElection === 'true' }),
-  };
+  const { uncleanElection } = options;
+  return present<TopicConfig>({
+    commitMode: options.commitMode,
+    minInSyncReplicas: options.minInSyncReplicas,
+    retentionMs,
+    retentionBytes: options.retentionBytes,
+    retentionRecords: options.retentionRecords,
+    segmentBytes: options.segmentBytes,
+    segmentMs: options.segmentMs,
+    batchBytesMax: options.batchBytesMax,
+    uncleanElection: uncleanElection === undefined ? undefined : uncleanElection === 'true',
+    cleanup: options.cleanup,
+    tombstoneRetentionMs: options.tombstoneRetentionMs,
+    compactionDirtyPercent: options.compactionDirtyPercent,
+    compactionLagMinMs: options.compactionLagMinMs,
+    compactionLagMaxMs: options.compactionLagMaxMs,
+  });
 }
 
 function showTopic(topic: Topic, out: Output): void {
@@ -211,6 +216,7 @@ function showTopic(topic: Topic, out: Output): void {
   out.line(headline(topic));
   out.line(`  id               ${topic.topicId}`);
   out.line(`  commit mode      ${config.commitMode ?? 'in-sync'}`);
+  out.line(`  cleanup          ${cleanupText(config)}`);
   out.line(`  retention        ${retentionText(config)}`);
   if (config.segmentBytes !== undefined)
     out.line(`  segments         sealed at ${formatBytes(config.segmentBytes)}${ageText(config)}`);
@@ -247,10 +253,24 @@ function headline({ name, partitions, replicationFactor, config }: Topic): strin
   return `"${name}": ${size}, at least ${config.minInSyncReplicas ?? '?'} in sync`;
 }
 
+/** What of a compacted topic is kept how long; of another one nothing more. */
+function cleanupText(config: TopicConfig): string {
+  const { cleanup = 'delete', compactionLagMaxMs = -1 } = config;
+  if (cleanup === 'delete') return cleanup;
+  const { compactionDirtyPercent = 0, compactionLagMinMs = 0, tombstoneRetentionMs = 0 } = config;
+  const youngest =
+    compactionLagMinMs === 0 ? '' : `, of records older than ${formatDuration(compactionLagMinMs)}`;
+  const latest =
+    compactionLagMaxMs < 0 ? '' : ` or once a record is ${formatDuration(compactionLagMaxMs)} old`;
+  return `${cleanup}: when ${compactionDirtyPercent}% is new${latest}${youngest}; tombstones stay ${formatDuration(tombstoneRetentionMs)}`;
+}
+
 function retentionText(config: TopicConfig): string {
-  const { retentionMs = -1, retentionBytes = -1 } = config;
+  const { cleanup, retentionMs = -1, retentionBytes = -1, retentionRecords = -1 } = config;
+  if (cleanup === 'compact') return 'last of each key';
   const size = retentionBytes < 0 ? '' : `, ${formatBytes(retentionBytes)}`;
-  return `${formatDuration(retentionMs)}${size}`;
+  const records = retentionRecords < 0 ? '' : `, ${formatCount(retentionRecords)} records`;
+  return `${formatDuration(retentionMs)}${size}${records}`;
 }
 
 function ageText({ segmentMs }: TopicConfig): string {

@@ -18,10 +18,12 @@ import type {
 import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
 import {
+  parseAge,
   parseCount,
   parseCounts,
   parseDuration,
   parseMilliseconds,
+  parseRecords,
   parseSize,
   parseStart,
   parseTrimTo,
@@ -219,7 +221,7 @@ over. Records keep their times, so retention by time retires them as if they had
 }
 
 function configs(command: Command): Command {
-  return command
+  return compactionConfigs(command)
     .option(
       '--min-in-sync-replicas <count>',
       'fewest trusted members of the sync set that let an append in (default: 2)',
@@ -243,6 +245,11 @@ function configs(command: Command): Command {
       parseSize,
     )
     .option(
+      '--retention-records <count>',
+      'newest records of a partition that stay, however old; or unlimited, which keeps none for their number (default: unlimited)',
+      parseRecords,
+    )
+    .option(
       '--segment-bytes <size>',
       'size at which a segment is sealed: retention takes whole ones (default: 64MiB)',
       parseSize,
@@ -258,5 +265,35 @@ function configs(command: Command): Command {
         '--unclean-election <choice>',
         'may a leader be elected without a trusted replica, reporting what may be lost? (default: false)',
       ).choices(['true', 'false']),
+    );
+}
+
+function compactionConfigs(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--cleanup <what>',
+        'what becomes of old records: delete, by retention; compact, all but the last of each key (docs/compaction.md); or both (default: delete)',
+      ).choices(['delete', 'compact', 'both']),
+    )
+    .option(
+      '--tombstone-retention-ms <duration>',
+      'how long a tombstone stays at least, once what it deletes is gone (default: 1d)',
+      parseAge,
+    )
+    .option(
+      '--compaction-dirty-percent <percent>',
+      'share of a log written since the last pass at which another is due (default: 50)',
+      parseCount(1, 100),
+    )
+    .option(
+      '--compaction-lag-min-ms <duration>',
+      'age below which compaction leaves every record (default: 0)',
+      parseAge,
+    )
+    .option(
+      '--compaction-lag-max-ms <duration>',
+      'age of a record at which a pass is due, however little was written; or forever (default: forever)',
+      parseMilliseconds,
     );
 }

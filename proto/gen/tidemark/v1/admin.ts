@@ -24,6 +24,7 @@ import {
   PlanRebalanceRequest,
   PlanRebalanceResponse,
 } from "./balance.ts";
+import { CleanupConfig } from "./cleanup.ts";
 import { Error } from "./errors.ts";
 import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
 import { LossReport } from "./losses.ts";
@@ -344,7 +345,11 @@ export interface TopicConfig {
     | number
     | undefined;
   /** May a leader be elected without a trusted replica, reporting what may be lost? */
-  uncleanElection?: boolean | undefined;
+  uncleanElection?:
+    | boolean
+    | undefined;
+  /** What becomes of old records. */
+  cleanup?: CleanupConfig | undefined;
 }
 
 /** One partition as metadata has it. */
@@ -2038,6 +2043,7 @@ function createBaseTopicConfig(): TopicConfig {
     segmentMs: undefined,
     batchBytesMax: undefined,
     uncleanElection: undefined,
+    cleanup: undefined,
   };
 }
 
@@ -2066,6 +2072,9 @@ export const TopicConfig: MessageFns<TopicConfig> = {
     }
     if (message.uncleanElection !== undefined) {
       writer.uint32(64).bool(message.uncleanElection);
+    }
+    if (message.cleanup !== undefined) {
+      CleanupConfig.encode(message.cleanup, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -2145,6 +2154,14 @@ export const TopicConfig: MessageFns<TopicConfig> = {
             }
 
             message.uncleanElection = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.cleanup = CleanupConfig.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -4326,10 +4343,7 @@ export const AdminServiceService = {
     responseSerialize: (value: ElectLeaderResponse): Buffer => asBuffer(ElectLeaderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ElectLeaderResponse => ElectLeaderResponse.decode(value),
   },
-  /**
-   * Would stopping these brokers, together, stop writes, take the last trusted copy, or take the
-   * quorum?
-   */
+  /** Would stopping these brokers together stop writes, take the last trusted copy or the quorum? */
   checkDisruption: {
     path: "/tidemark.v1.AdminService/CheckDisruption" as const,
     requestStream: false as const,
@@ -4341,10 +4355,7 @@ export const AdminServiceService = {
       asBuffer(CheckDisruptionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckDisruptionResponse => CheckDisruptionResponse.decode(value),
   },
-  /**
-   * Drains leadership from a broker so that it can be stopped without a failed append; returns when
-   * it is drained.
-   */
+  /** Drains leadership from a broker so that its stop fails no append; returns when it is drained. */
   prepareStop: {
     path: "/tidemark.v1.AdminService/PrepareStop" as const,
     requestStream: false as const,
@@ -4404,10 +4415,7 @@ export const AdminServiceService = {
       asBuffer(RecommissionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RecommissionResponse => RecommissionResponse.decode(value),
   },
-  /**
-   * Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions
-   * need.
-   */
+  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies its partitions need. */
   removeBroker: {
     path: "/tidemark.v1.AdminService/RemoveBroker" as const,
     requestStream: false as const,
@@ -4579,15 +4587,9 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   deleteTopic: handleUnaryCall<DeleteTopicRequest, DeleteTopicResponse>;
   /** Moves leadership of a partition. */
   electLeader: handleUnaryCall<ElectLeaderRequest, ElectLeaderResponse>;
-  /**
-   * Would stopping these brokers, together, stop writes, take the last trusted copy, or take the
-   * quorum?
-   */
+  /** Would stopping these brokers together stop writes, take the last trusted copy or the quorum? */
   checkDisruption: handleUnaryCall<CheckDisruptionRequest, CheckDisruptionResponse>;
-  /**
-   * Drains leadership from a broker so that it can be stopped without a failed append; returns when
-   * it is drained.
-   */
+  /** Drains leadership from a broker so that its stop fails no append; returns when it is drained. */
   prepareStop: handleUnaryCall<PrepareStopRequest, PrepareStopResponse>;
   /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
   cancelStop: handleUnaryCall<CancelStopRequest, CancelStopResponse>;
@@ -4603,10 +4605,7 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   decommission: handleUnaryCall<DecommissionRequest, DecommissionResponse>;
   /** Takes a decommission back: the broker is given replicas again. */
   recommission: handleUnaryCall<RecommissionRequest, RecommissionResponse>;
-  /**
-   * Forgets a broker. Refused while it is unfenced, votes, or holds copies that its partitions
-   * need.
-   */
+  /** Forgets a broker. Refused while it is unfenced, votes, or holds copies its partitions need. */
   removeBroker: handleUnaryCall<RemoveBrokerRequest, RemoveBrokerResponse>;
   /** Changes settings of the cluster, live. */
   setClusterSettings: handleUnaryCall<SetClusterSettingsRequest, SetClusterSettingsResponse>;

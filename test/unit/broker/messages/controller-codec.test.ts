@@ -103,6 +103,12 @@ const requests: ControllerRequest[] = [
       segmentMs: 1,
       batchBytesMax: 9,
       uncleanElection: false,
+      retentionRecords: 0,
+      cleanup: 'both',
+      tombstoneRetentionMs: 0,
+      compactionDirtyPercent: 1,
+      compactionLagMinMs: 0,
+      compactionLagMaxMs: -1,
     },
   },
   {

@@ -26,7 +26,7 @@ describe('validateTopicConfig()', () => {
       replicationFactor: 2,
     });
     expect(faults).toEqual([
-      'colour is not a config, must be one of minInSyncReplicas, commitMode, retentionMs, retentionBytes, segmentBytes, segmentMs, batchBytesMax, uncleanElection',
+      'colour is not a config, must be one of minInSyncReplicas, commitMode, retentionMs, retentionBytes, retentionRecords, segmentBytes, segmentMs, batchBytesMax, uncleanElection, cleanup, tombstoneRetentionMs, compactionDirtyPercent, compactionLagMinMs, compactionLagMaxMs',
       'retentionMs is -2, must be -1 or a whole number from 0 to 9007199254740991',
       'segmentMs is 10, must be a whole number from 1000 to 31536000000',
       'minInSyncReplicas is 3, must be at most replicationFactor (2)',
@@ -43,6 +43,29 @@ describe('validateTopicConfig()', () => {
     expect(validateTopicConfig({ batchBytesMax }, old, { replicationFactor: 3 }).faults).toEqual([
       'batchBytesMax is 16777216, must be a whole number from 1024 to 8388608',
     ]);
+  });
+
+  test('bounds what compaction is told, and how its two ages relate', () => {
+    const given = {
+      cleanup: 'gone',
+      tombstoneRetentionMs: -1,
+      compactionDirtyPercent: 101,
+      compactionLagMinMs: 7,
+      compactionLagMaxMs: 6,
+      retentionRecords: -2,
+    } as object;
+    const { faults } = validateTopicConfig(given, TOPIC_CONFIG_DEFAULTS, { replicationFactor: 3 });
+    expect(faults).toEqual([
+      'retentionRecords is -2, must be -1 or a whole number from 0 to 9007199254740991',
+      'cleanup is "gone", must be "delete" or "compact" or "both"',
+      'tombstoneRetentionMs is -1, must be a whole number from 0 to 9007199254740991',
+      'compactionDirtyPercent is 101, must be a whole number from 1 to 100',
+      'compactionLagMaxMs is 6, must be -1 or at least compactionLagMinMs (7)',
+    ]);
+    const without = { compactionLagMinMs: 7, compactionLagMaxMs: -1 };
+    expect(
+      validateTopicConfig(without, TOPIC_CONFIG_DEFAULTS, { replicationFactor: 3 }).faults,
+    ).toEqual([]);
   });
 
   test('refuses a default that does not fit the replication factor instead of clamping it (rule 8)', () => {

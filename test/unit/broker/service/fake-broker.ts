@@ -15,6 +15,7 @@ import { BrokerError } from '../../../../base/errors.ts';
 import { NO_BROKER, type PartitionKey, partitionKey } from '../../../../base/units.ts';
 import { AccessRules, type Rights } from '../../../../broker/access/rules.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from '../../../../broker/metadata/apply.ts';
+import { TOPIC_CONFIG_DEFAULTS } from '../../../../broker/metadata/config.ts';
 import type {
   ControllerReply,
   Decision,
@@ -71,6 +72,7 @@ export const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
 const CLUSTER_ID = '11111111-1111-4111-8111-111111111111';
 
 export const CONFIG: TopicConfig = {
+  ...TOPIC_CONFIG_DEFAULTS,
   minInSyncReplicas: 1,
   commitMode: 'in-sync',
   retentionMs: -1,

@@ -379,6 +379,30 @@ describe('__complete', () => {
   });
 });
 
+describe('topic alter --cleanup', () => {
+  const args =
+    'topic alter orders --cleanup both --retention-records 10 --tombstone-retention-ms 2h';
+
+  it('says what becomes of old records', async () => {
+    cluster.featureLevel = 12;
+    const ran = await cli(args.split(' '));
+    expect(ran).toMatchObject({ exitCode: 0, stderr: '' });
+    const cleanup = { cleanup: 3, retentionRecords: 10, tombstoneRetentionMs: 7_200_000 };
+    expect(cluster.adminCalls).toMatchObject([
+      { method: 'alterTopic', request: { config: { cleanup } } },
+    ]);
+  });
+
+  it('is refused where a broker may not know of it', async () => {
+    cluster.featureLevel = 11;
+    const ran = await cli(args.split(' '));
+    expect(ran.stderr).toContain(
+      'Cannot alter topic: cleanup and retentionRecords need feature level 12, the cluster is at 11',
+    );
+    expect(cluster.adminCalls).toEqual([]);
+  });
+});
+
 describe('changes of the cluster', () => {
   it.each(CHANGES)('$args', async ({ args, method, request, stdout }) => {
     const ran = await cli(args.split(' '));
