@@ -358,8 +358,8 @@ export interface PartitionOutput {
   readonly messages: readonly FollowerMessage[];
   /**
    * Carry this compaction out beside everything else, and say `compacted`; null: nothing new. A
-   * newer one takes the place of one that is under way. Nothing of it is asked for again, so a
-   * cut or reset of the log ends it.
+   * newer one takes the place of one that is under way. A cut of the log ends it: it is asked for
+   * again once the log matches a leader's. So does a reset, after which nothing of it is left.
    */
   readonly compaction: CompactionOrder | null;
   /** As a follower: state this position to the leader, if not null. */

@@ -138,4 +138,17 @@ export const COMPACTION_ORDERS: readonly Mutation[] = [
     edits: [{ file: LOG, find: 'if (this.#shrinkId > 0) return;', replace: '' }],
     caughtBy: [CORE],
   },
+  {
+    id: 'compaction-ended-by-cut',
+    rule: RULE,
+    what: 'a pass that a cut of the log has ended is not asked for again (K6: it drops D for good)',
+    edits: [
+      {
+        file: COMPACTIONS,
+        find: '    this.#told = NOTHING;\n    while',
+        replace: '    while',
+      },
+    ],
+    caughtBy: [CORE],
+  },
 ];

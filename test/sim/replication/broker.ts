@@ -140,14 +140,14 @@ export class ModelBroker implements Observed {
   #compact(order: CompactionOrder): void {
     const { scheduler, random } = this.#world;
     const { generation } = this;
-    const { resets } = this.disk;
+    const { cuts } = this.disk;
     const parts = [random.below(100), random.below(100)].sort((a, b) => a - b);
     this.#compacting = order;
     const next = (run: () => void): void => {
       scheduler.after(1 + random.below(random.chance(0.1) ? 600 : 30), () => {
         const isOver =
           generation !== this.generation ||
-          resets !== this.disk.resets ||
+          cuts !== this.disk.cuts ||
           this.#compacting !== order;
         if (!isOver) run();
       });

@@ -29,8 +29,8 @@ export class ModelLog {
   /** Journalled before anything goes. */
   compacted: CompactionOrder | undefined;
   tombstonesBelow = 0;
-  /** Counts resets: what was begun before one is not gone on with. */
-  resets = 0;
+  /** Counts cuts: what was begun before one is not gone on with. */
+  cuts = 0;
 
   copy(): ModelLog {
     return Object.assign(new ModelLog(), this, { batches: [...this.batches] });
@@ -68,6 +68,7 @@ export class ModelLog {
       this.batches.length = this.indexOf(write.toOffset);
       const last = this.batches.at(-1);
       if (last !== undefined && endOf(last) > write.toOffset) this.batches.pop();
+      this.cuts += 1;
       this.synced = Math.min(this.synced, write.toOffset);
       this.checkpoint = Math.min(this.checkpoint, write.toOffset);
     } else if (write.kind === 'reset') {
@@ -81,7 +82,7 @@ export class ModelLog {
       );
       this.compacted = undefined;
       this.tombstonesBelow = write.start.tombstonesBelow ?? 0;
-      this.resets += 1;
+      this.cuts += 1;
       this.synced = write.start.offset;
       this.checkpoint = Math.min(this.checkpoint, write.start.offset);
     } else if (write.kind === 'retire') {

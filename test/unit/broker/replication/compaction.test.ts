@@ -197,6 +197,20 @@ describe('an order in the log', () => {
     expect(core.step(frames()).compaction).toEqual(compacted);
   });
 
+  it('is asked for again once the log was cut, and matches again', () => {
+    const compacted = { upTo: 6, tombstonesBelow: 2, producersBelow: 0 };
+    const core = following({ compacted, highWaterMark: 7, syncedOffset: 9 });
+    core.step({ ...frames(), highWaterMark: 7, headers: [] } as PartitionInput);
+    const next = { ...LED, leader: 2, leaderEpoch: 6, partitionEpoch: 2 };
+    core.step({ kind: 'assign', assignment: next });
+    const diverged = { kind: 'diverged', from: 2, leaderEpoch: 6, epoch: 1, endOffset: 8 } as const;
+    expect(core.step(diverged).writes).toMatchObject([{ kind: 'truncate', toOffset: 8 }]);
+    expect(core.step({ kind: 'written', writeId: 1, endOffset: 8 }).compaction).toBeNull();
+    const push = { ...frames(), leaderEpoch: 6, highWaterMark: 7, headers: [] } as PartitionInput;
+    expect(core.step(push).compaction).toEqual(compacted);
+    expect(core.step({ kind: 'tick', nowMs: 1 }).compaction).toBeNull();
+  });
+
   it('of above where it stands is refused with its stream', () => {
     const core = following();
     const output = core.step(frames({ compaction: { ...MARK, upTo: 11 } }));
