@@ -192,6 +192,25 @@ export const NUMBER_OPTIONS = {
     meaning: 'pause between looks at what may be retired',
     isLive: true,
   },
+  // A pass reads a log three times and what it writes once more: at this rate 1 GiB takes three
+  // minutes.
+  compactionBytesPerSecond: {
+    flag: 'compaction-bytes-per-second',
+    fallback: 32 * MIB,
+    min: 64 * 1024,
+    max: 1_048_576 * MIB,
+    meaning: 'most bytes that compaction of all logs reads and writes in a second',
+    isLive: true,
+  },
+  compactionMemoryBytes: {
+    flag: 'compaction-memory-bytes',
+    fallback: 0,
+    min: 0,
+    max: 16_384 * MIB,
+    meaning:
+      'memory for the keys of a pass of compaction, which takes more scans with less; 0: a thirty-second of what the container has, 64 MiB at most',
+    isLive: false,
+  },
 } as const satisfies Record<string, NumberOption>;
 
 /** Values of `log-level`, least severe first. */

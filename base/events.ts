@@ -210,6 +210,21 @@ export const EVENTS = {
       'The producers of a log that was cut could not be read from it; the replica leads only where no other can, and it is tried again',
     fields: ['partition', 'reason'],
   },
+  compacted: {
+    level: 'info',
+    meaning: 'A replica has carried an order to compact its log out',
+    fields: ['partition', 'upTo', 'tombstonesBelow', 'bytesBefore', 'bytesAfter', 'durationMs'],
+  },
+  'compaction-waits': {
+    level: 'warn',
+    meaning: 'Compaction of a log waits for space or descriptors, and goes on by itself',
+    fields: ['partition', 'reason', 'bytesNeeded'],
+  },
+  'compaction-failed': {
+    level: 'error',
+    meaning: 'A log could not be compacted; it is tried again after a minute',
+    fields: ['partition', 'reason'],
+  },
   'time-retention-paused': {
     level: 'warn',
     meaning: "Retention by time waits: this broker's clock is wrong, or jumped",

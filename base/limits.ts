@@ -149,6 +149,14 @@ export const CURSORS_PER_COORDINATOR_MAX = 200_000;
 /** Cursors of one call. */
 export const CURSORS_PER_CALL_MAX = 1_000;
 
+// Compaction
+
+/**
+ * Passes of compaction that a broker runs at once; the others wait, one for each replica at most.
+ * One is enough to use up the rate that all of them share, and memory is bounded for each.
+ */
+export const COMPACTION_PASSES_MAX = 1;
+
 // Configs of a topic
 
 /** Least `batchBytesMax` of a topic. */
@@ -218,5 +226,6 @@ export const LIMITS: readonly {
   { what: 'Session of a member', bound: GROUP_SESSION_MS_MAX, unit: 'ms' },
   { what: 'Kept place of a member that is away', bound: GROUP_RETURN_MS_MAX, unit: 'ms' },
   { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },
+  { what: 'Passes of compaction at once', bound: COMPACTION_PASSES_MAX, unit: 'passes' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

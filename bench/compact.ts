@@ -49,8 +49,8 @@ export async function measureCompaction(): Promise<CompactionCost> {
     logger: { info: quiet, warn: tell, error: tell },
     compaction: {
       background: new WorkerBackground({ memoryBytes: MEMORY_BYTES, program }),
-      bytesPerSecond: 1e12,
     },
+    compactionBytesPerSecond: 1e12,
   });
   try {
     const meta = { clusterId: 'bench', brokerId: 0, directoryId: TOPIC };

@@ -72,6 +72,8 @@ export interface Config {
   readonly connectionIdleMs: number;
   readonly stopTimeoutMs: number;
   readonly retentionCheckMs: number;
+  readonly compactionBytesPerSecond: number;
+  readonly compactionMemoryBytes: number;
   readonly featureLevelMax: number;
   /** Threads of libuv's pool, which does the file work (`dataCallsMax` shares it out). */
   readonly poolThreads: number;
@@ -219,6 +221,8 @@ export function readConfig(
     connectionIdleMs: number('connectionIdleMs'),
     stopTimeoutMs: number('stopTimeoutMs'),
     retentionCheckMs: number('retentionCheckMs'),
+    compactionBytesPerSecond: number('compactionBytesPerSecond'),
+    compactionMemoryBytes: number('compactionMemoryBytes'),
     featureLevelMax: readNumber(FEATURE_LEVEL_OPTION, values, faults),
     poolThreads: readPoolThreads(environment[POOL_VARIABLE], faults),
     defaults: TOPIC_CONFIG_DEFAULTS,

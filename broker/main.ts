@@ -15,13 +15,20 @@ import { ProbeServer } from '../process/probe-server.ts';
 import { collectGarbageSoon } from '../process/garbage.ts';
 import { systemClock } from '../process/system-clock.ts';
 import { assembleBroker } from './assemble.ts';
+import { WorkerBackground } from './background/worker.ts';
 import { ConfigError, isLoopback, readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { openDoors, type Doors } from './doors/open-doors.ts';
 import { addServices } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
 import { Budget, type Door } from './network/budget.ts';
-import { budgetLimits, type Costs, costsOf, thisMachine } from './network/costs.ts';
+import {
+  budgetLimits,
+  compactionMemory,
+  type Costs,
+  costsOf,
+  thisMachine,
+} from './network/costs.ts';
 import { GrpcServer } from './network/grpc-server.ts';
 import { PressureLog } from './network/pressure-log.ts';
 import { probe } from './network/probe.ts';
@@ -52,6 +59,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     ...config,
     clock: systemClock,
     logger,
+    compaction: { background: backgroundOf(config) },
   });
   const budget = new Budget(budgetLimits(config, thisMachine()));
   const pressure = new PressureLog(onFact, systemClock, collectGarbageSoon);
@@ -120,6 +128,15 @@ async function run(config: Config, logger: Logger): Promise<void> {
         end(`the orderly stop failed: ${String(error)}`, true);
       },
     );
+  });
+}
+
+/** Its thread runs from the file that lies where its source does, whether that is built or not. */
+function backgroundOf(config: Config): WorkerBackground {
+  const ending = /\.\w+$/.exec(import.meta.url)?.[0] ?? '';
+  return new WorkerBackground({
+    memoryBytes: compactionMemory(config, thisMachine()),
+    program: new URL(`./background/compaction-worker${ending}`, import.meta.url),
   });
 }
 

@@ -24,17 +24,24 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What the image runs. */
-const IN_IMAGE = ['broker/main.ts', 'broker/verify.ts', 'operator/main.ts', 'client/cli/main.ts'];
+const IN_IMAGE = [
+  'broker/main.ts',
+  'broker/background/compaction-worker.ts',
+  'broker/verify.ts',
+  'operator/main.ts',
+  'client/cli/main.ts',
+];
 /** What can be built. */
 export const PROGRAMS = [...IN_IMAGE, 'local/main.ts'];
 
 /**
- * A program that starts another is built with it: the command looks for it beside itself, and three
- * brokers would build the same at once.
+ * A program that starts another, as a process or a thread, is built with it: it looks for it beside
+ * itself, and three brokers would build the same at once.
  */
 const STARTED_BY = {
+  'broker/main.ts': ['broker/background/compaction-worker.ts'],
   'client/cli/main.ts': ['broker/verify.ts'],
-  'local/main.ts': ['broker/main.ts'],
+  'local/main.ts': ['broker/main.ts', 'broker/background/compaction-worker.ts'],
 };
 /** Folders of the programs' sources. */
 const FOLDERS = [

@@ -49,6 +49,12 @@ export interface Machine {
 const MEMORY_SHARE = 1 / 8;
 /** A process may be given a heap that is small beside its container (`--max-old-space-size`). */
 const HEAP_SHARE = 1 / 4;
+/** Beside what its thread costs, some 30 MiB while it runs. */
+const COMPACTION_SHARE = 1 / 32;
+/** Keys of 1.5 million records fit it (bench/compact.ts); with more it scans a log more often. */
+const COMPACTION_BYTES_DERIVED_MAX = 64 * 1024 * 1024;
+/** Below it no pass comes to an end. */
+const COMPACTION_BYTES_MIN = 128 * 1024;
 /** The rest is for logs, channels to other brokers, and the program itself. */
 const CLIENT_DESCRIPTORS_SHARE = 3 / 8;
 const INTERNAL_DESCRIPTORS_SHARE = 1 / 8;
@@ -68,6 +74,15 @@ export function budgetLimits(options: CostOptions, machine: Machine): BudgetLimi
     connectionsPerAddress: options.connectionsPerAddressMax,
     internalConnections: Math.min(INTERNAL_CONNECTIONS_MAX, share(INTERNAL_DESCRIPTORS_SHARE)),
   };
+}
+
+/** Of one pass of compaction: its option, or what the machine can spare. */
+export function compactionMemory(
+  { compactionMemoryBytes }: { readonly compactionMemoryBytes: number },
+  { memoryBytes }: Machine,
+): number {
+  const spared = Math.min(Math.floor(memoryBytes * COMPACTION_SHARE), COMPACTION_BYTES_DERIVED_MAX);
+  return Math.max(compactionMemoryBytes || spared, COMPACTION_BYTES_MIN);
 }
 
 export function costsOf(

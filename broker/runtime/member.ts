@@ -430,7 +430,7 @@ export class Member {
     return new Lifecycle(options, restartClass);
   }
 
-  #replicaHost(): ReplicaHost<Replica> {
+  #replicaHost(): Omit<ReplicaHost<Replica>, 'compactor'> {
     const { crc32, onFact } = this.#options;
     return {
       clock: this.clock,

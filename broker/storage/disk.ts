@@ -77,9 +77,9 @@ export interface DiskOptions {
   /** Absent: logs of this disk take no orders to compact. */
   readonly compaction?: {
     readonly background: Background;
-    /** Bytes that all passes together read and write in a second. */
-    readonly bytesPerSecond: number;
   };
+  /** Bytes that all passes of compaction together read and write in a second. */
+  readonly compactionBytesPerSecond?: number;
   /** For tests and simulators: where this start takes place, and its file system and lock. */
   readonly bootId?: string;
   /** Else `meta.json` says it. */
@@ -91,7 +91,14 @@ export interface DiskOptions {
 
 /** What may change while the directory is open. */
 export type DiskBounds = Required<
-  Pick<DiskOptions, 'flushIntervalMs' | 'flushBytes' | 'tailCacheBytes' | 'reserveBytes'>
+  Pick<
+    DiskOptions,
+    | 'flushIntervalMs'
+    | 'flushBytes'
+    | 'tailCacheBytes'
+    | 'reserveBytes'
+    | 'compactionBytesPerSecond'
+  >
 >;
 
 /** A disk whose bounds may change. */
@@ -104,6 +111,7 @@ const FLUSH_INTERVAL_MS = 1000;
 const FLUSH_BYTES = 16 * 1024 * 1024;
 const TAIL_CACHE_BYTES = 32 * 1024 * 1024;
 const RESERVE_BYTES = 256 * 1024 * 1024;
+const COMPACTION_BYTES_PER_SECOND = 32 * 1024 * 1024;
 /**
  * The flusher looks ten times as often as it flushes, so that bytes are at most a tenth over their
  * age.
@@ -196,10 +204,9 @@ class FileDisk implements LiveDisk {
       },
     });
     const { compaction, clock } = options;
+    const bytesPerSecond = options.compactionBytesPerSecond ?? COMPACTION_BYTES_PER_SECOND;
     this.#compaction =
-      compaction === undefined
-        ? null
-        : { ...compaction, pacer: new Pacer(clock, compaction.bytesPerSecond) };
+      compaction === undefined ? null : { ...compaction, pacer: new Pacer(clock, bytesPerSecond) };
     this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
       options.clock.every(SPACE_LOOK_MS, () => void this.#tendSpace()),
@@ -263,7 +270,9 @@ class FileDisk implements LiveDisk {
     });
   }
 
-  setBounds({ flushIntervalMs, flushBytes, tailCacheBytes, reserveBytes }: DiskBounds): void {
+  setBounds(bounds: DiskBounds): void {
+    const { flushIntervalMs, flushBytes, tailCacheBytes, reserveBytes } = bounds;
+    this.#compaction?.pacer.setRate(bounds.compactionBytesPerSecond);
     this.#flusher.setBounds({ intervalMs: flushIntervalMs, bytesMax: flushBytes });
     this.#cancelFlush();
     this.#cancelFlush = this.#lookEvery(flushIntervalMs);

@@ -5,12 +5,14 @@ import type { OnFact } from '../../../base/events.ts';
 import type { BrokerEpoch, BrokerId, TopicId } from '../../../base/units.ts';
 import type { Crc32 } from '../../../wire/batch/frame.ts';
 import type { ProducersGiven } from '../../replication/producers.ts';
+import type { Compactor } from './compactor.ts';
 import type { FollowerMessage, Position, SyncSetProposal } from '../../replication/types.ts';
 
 /** What a replica needs of the broker around it. */
 export interface ReplicaHost<Replica> {
   readonly clock: Clock;
   readonly crc32: Crc32;
+  readonly compactor: Compactor;
   sendPosition(to: BrokerId, replica: Replica, position: Position): void;
   sendMessage(replica: Replica, message: FollowerMessage): void;
   proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void>;

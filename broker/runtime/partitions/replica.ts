@@ -41,6 +41,7 @@ import { checkReadPosition, type ReadPosition } from './read-position.ts';
 import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
 import { type ReceivedFrames, receiveFrames } from './received-frames.ts';
+import { type CompactionProgress, ReplicaCompaction } from './replica-compaction.ts';
 import type { ReplicaHost, ReplicaOptions } from './replica-host.ts';
 import { StepQueue } from '../step-queue.ts';
 
@@ -66,6 +67,7 @@ export class Replica {
   readonly #place: StampTarget;
   readonly #core: Partition;
   readonly #producers: ReplicaProducers;
+  readonly #compaction: ReplicaCompaction;
   readonly #pending = new PendingAppends();
   readonly #watchers = new Set<() => void>();
   readonly #steps = new StepQueue<Step>((step) => {
@@ -101,6 +103,17 @@ export class Replica {
         host.onFact('producers-unread', { partition: this.name, reason: String(error) });
         if (error instanceof BrokerError && error.code === 'DATA_CORRUPT')
           host.onDamage(this, error);
+      },
+    });
+    this.#compaction = new ReplicaCompaction({
+      name: () => this.name,
+      log,
+      ...host,
+      onDone: (order) => {
+        this.#step({ kind: 'compacted', order });
+      },
+      onDamage: (error) => {
+        host.onDamage(this, error);
       },
     });
     this.#faults = new SourceFaults({
@@ -195,6 +208,16 @@ export class Replica {
 
   retire(offset: Offset): void {
     this.#step({ kind: 'retire', offset });
+  }
+
+  /** Orders what is due, as far as it may: see PartitionInput. */
+  compact(ground: Omit<Extract<PartitionInput, { kind: 'compact' }>, 'kind'>): void {
+    this.#step({ kind: 'compact', ...ground });
+  }
+
+  /** What it has to do with what was ordered. */
+  get compaction(): CompactionProgress {
+    return this.#compaction.progress;
   }
 
   /** See BrokerApi.trim. */
@@ -379,6 +402,7 @@ export class Replica {
       ),
     );
     for (const watcher of [...this.#watchers]) watcher();
+    this.#compaction.close();
     if (this.#stopped === null) this.saveSnapshot(true);
     await this.log.close();
   }
@@ -458,6 +482,7 @@ export class Replica {
     if (output.position !== null)
       this.#host.sendPosition(output.position.to, this, output.position.position);
     if (output.proposal !== null) this.#propose(output.proposal);
+    if (output.compaction !== null) this.#compaction.ask(output.compaction);
     if (output.asksProducers) this.#producers.ask(this.#core.status().leaderEpoch);
     if (output.rebuildProducers) this.#producers.rebuild(written ?? Promise.resolve());
     if (output.isChanged) this.#announce();
@@ -508,6 +533,7 @@ export class Replica {
           partition: this.name,
           startOffset: write.start.offset,
         });
+        this.#compaction.reset();
         return this.log.reset(write.start, write.keepAside);
       case 'retire':
         return this.log.retire(write.startOffset, write.startEpoch, write.keepAside);

@@ -23,6 +23,7 @@ import type { ReplicaReport } from '../api.ts';
 import { isShortage } from '../ports.ts';
 import type { Disk, PartitionLog, PartitionLogOptions } from '../ports.ts';
 import { assignmentOf } from './assignment.ts';
+import { Compactor } from './compactor.ts';
 import { Replica } from './replica.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { logOptionsOf } from './retention.ts';
@@ -43,7 +44,7 @@ const SHORT_LEADER_MS = 1_000;
 export interface ReplicasOptions {
   readonly self: BrokerId;
   readonly disk: Disk;
-  readonly host: ReplicaHost<Replica>;
+  readonly host: Omit<ReplicaHost<Replica>, 'compactor'>;
   /** Read when a replica is opened; see {@link Replicas.setLagLimit} for those that run. */
   readonly lagMsMax: () => number;
   readonly appendsPendingMax: number;
@@ -83,6 +84,7 @@ interface Slot {
 }
 
 export class Replicas {
+  readonly compactor = new Compactor();
   readonly #options: ReplicasOptions;
   readonly #slots = new Map<PartitionKey, Slot>();
   #selfEpoch: BrokerEpoch = 0;
@@ -409,7 +411,7 @@ export class Replicas {
         producersMax: this.#options.producersMax,
       },
       log,
-      this.#options.host,
+      { ...this.#options.host, compactor: this.compactor },
     );
     slot.replica.assign(assignmentOf(this.#image?.brokers ?? new Map(), topic, state));
     if (!slot.isReopened) return;

@@ -6,6 +6,7 @@
 import { assert } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { Random } from '../../../base/random.ts';
+import { SlicedBackground } from '../../../broker/background/sliced.ts';
 import { assembleBroker } from '../../../broker/assemble.ts';
 import { readConfig } from '../../../broker/config.ts';
 import { nodeInfoFromMessage } from '../../../broker/network/quorum-service.ts';
@@ -30,6 +31,9 @@ const INTERNAL_PORT = 9643;
 /** A process that ended comes back after this, as its supervisor would bring it. */
 const RESTART_MS_MIN = 200;
 const RESTART_MS_MAX = 2_000;
+/** The least that a pass can do with. */
+const BACKGROUND_BYTES = 131_072;
+const SLICE_MS_MAX = 20;
 const NO_TRAFFIC = {
   appended: () => undefined,
   appendTimes: () => ({ boundsUs: [], counts: [] }),
@@ -278,6 +282,7 @@ export class SimBroker {
       logger: { info: silent, warn: silent, error: silent },
       files: this.disk.mount(process.clock),
       lock: () => () => undefined,
+      compaction: { background: this.#background(process) },
       bootId: `boot-${this.#machine}-${this.bootNumber}`,
     });
     if (process.isDead) return;
@@ -331,6 +336,20 @@ export class SimBroker {
     broker.start();
     network.listen(internalAddress, internalServer);
     network.listen(address, server);
+  }
+
+  /** So little memory that a pass takes several scans, and slices that take time. */
+  #background({ clock }: SimProcess): SlicedBackground {
+    const random = this.#random.fork(`background ${this.starts}`);
+    const lane = (): number => random.below(2 ** 32);
+    return new SlicedBackground({
+      drawSeed: () => [lane(), lane(), lane(), lane()],
+      memoryBytes: BACKGROUND_BYTES,
+      turn: () =>
+        new Promise((resolve) => {
+          clock.after(random.below(SLICE_MS_MAX), resolve);
+        }),
+    });
   }
 
   /** As network/probe.ts answers: null where nobody listens, a rejection where nobody answers. */

@@ -161,7 +161,8 @@ export class CompactionWorld {
         bootId: `boot ${this.#boot}`,
         files: this.disk.mount(process),
         lock: () => () => {},
-        compaction: { background, bytesPerSecond: draw.pick([20_000, 1e9]) },
+        compaction: { background },
+        compactionBytesPerSecond: draw.pick([20_000, 1e9]),
       }),
     );
     this.#disk.onSynced((_topic, _partition, offset) => {

@@ -17,6 +17,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { WorkerBackground } from '../../../broker/background/worker.ts';
 import { builtProgram, bundle, bundleForImage } from '../../../scripts/build.mjs';
 import { ROOT } from '../../fixtures/sources.ts';
 
@@ -200,6 +201,15 @@ describe('bundleForImage()', () => {
     const bytes = files.map((name) => gzipSync(readFileSync(join(folder, 'page', name))).length);
     const sum = bytes.reduce((total, each) => total + each, 0);
     expect(sum).toBeLessThan(PAGE_BYTES_MAX);
+  });
+
+  it('holds the thread of compaction', async () => {
+    const program = new URL('broker/background/compaction-worker.js', `file://${folder}/`);
+    const background = new WorkerBackground({ memoryBytes: 2 ** 20, program });
+    const order = { upTo: 9, tombstonesBelow: 0, producersBelow: 0 };
+    const work = background.compaction(order, { topicIdBytes: new Uint8Array(16), partition: 0 });
+    expect(await work.endScan()).toBe(false);
+    work.close();
   });
 
   it.for([

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { Compactor } from '../../../../../broker/runtime/partitions/compactor.ts';
 import { Replica } from '../../../../../broker/runtime/partitions/replica.ts';
 import type { ReplicaHost } from '../../../../../broker/runtime/partitions/replica-host.ts';
 import { BrokerError } from '../../../../../base/errors.ts';
@@ -61,6 +62,7 @@ function replicaOf({
   const host: ReplicaHost<Replica> = {
     clock: new FakeClock(),
     crc32,
+    compactor: new Compactor(),
     sendPosition: () => undefined,
     sendMessage: () => undefined,
     proposeSyncSet: () => Promise.resolve(),

@@ -1,0 +1,67 @@
+/**
+ * The passes of compaction that this broker has under way, over all its replicas: so many at a
+ * time, the others in the order in which they were asked for. Counts what they come to. Each
+ * replica waits once at most, so the queue is as long as there are replicas.
+ */
+import { COMPACTION_PASSES_MAX } from '../../../base/limits.ts';
+import type { CompactionOutcome } from '../ports.ts';
+
+/** What the passes of this broker have come to since it started. */
+export interface CompactionTotals {
+  /** That carried their order out. */
+  readonly passes: number;
+  /** That ended with an error. */
+  readonly failures: number;
+  /** Of the logs that they were about, when they began and when they ended. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Of the last one that failed, in words; null: none did. */
+  readonly lastError: string | null;
+}
+
+export class Compactor {
+  readonly #waiting: (() => Promise<void>)[] = [];
+  #running = 0;
+  #totals: CompactionTotals = {
+    passes: 0,
+    failures: 0,
+    bytesBefore: 0,
+    bytesAfter: 0,
+    lastError: null,
+  };
+
+  get totals(): CompactionTotals {
+    return this.#totals;
+  }
+
+  /** Runs a pass now or later. @param pass never rejects */
+  add(pass: () => Promise<void>): void {
+    this.#waiting.push(pass);
+    this.#next();
+  }
+
+  ended({ bytesBefore, bytesAfter, isComplete }: CompactionOutcome): void {
+    const { passes, ...totals } = this.#totals;
+    this.#totals = {
+      ...totals,
+      passes: passes + (isComplete ? 1 : 0),
+      bytesBefore: totals.bytesBefore + bytesBefore,
+      bytesAfter: totals.bytesAfter + bytesAfter,
+    };
+  }
+
+  failed(lastError: string): void {
+    this.#totals = { ...this.#totals, failures: this.#totals.failures + 1, lastError };
+  }
+
+  #next(): void {
+    if (this.#running >= COMPACTION_PASSES_MAX) return;
+    const pass = this.#waiting.shift();
+    if (pass === undefined) return;
+    this.#running += 1;
+    void pass().finally(() => {
+      this.#running -= 1;
+      this.#next();
+    });
+  }
+}

@@ -1,0 +1,179 @@
+/** What a replica does about what was ordered of its log. */
+import { describe, expect, it } from 'vitest';
+import type { CompactionOrder } from '../../../../../base/compaction-order.ts';
+import { BrokerError } from '../../../../../base/errors.ts';
+import { Compactor } from '../../../../../broker/runtime/partitions/compactor.ts';
+import { ReplicaCompaction } from '../../../../../broker/runtime/partitions/replica-compaction.ts';
+import type { CompactionOutcome } from '../../../../../broker/runtime/ports.ts';
+import { FakeClock } from '../fake-clock.ts';
+
+const SIZES = { bytesBefore: 100, bytesAfter: 60 };
+const DONE: CompactionOutcome = { ...SIZES, isComplete: true };
+const GAVE_WAY: CompactionOutcome = { ...SIZES, isComplete: false };
+
+function order(upTo: number): CompactionOrder {
+  return { upTo, tombstonesBelow: 0, producersBelow: 0 };
+}
+
+class Scene {
+  readonly clock = new FakeClock();
+  readonly compactor = new Compactor();
+  readonly asked: number[] = [];
+  readonly done: number[] = [];
+  readonly damages: string[] = [];
+  readonly facts: string[] = [];
+  readonly #calls: PromiseWithResolvers<CompactionOutcome>[] = [];
+
+  replica(name = 'orders/0'): ReplicaCompaction {
+    return new ReplicaCompaction({
+      name: () => name,
+      log: {
+        compact: ({ upTo }) => {
+          this.asked.push(upTo);
+          const call = Promise.withResolvers<CompactionOutcome>();
+          this.#calls.push(call);
+          return call.promise;
+        },
+      },
+      clock: this.clock,
+      compactor: this.compactor,
+      onFact: (...[event]) => {
+        this.facts.push(event);
+      },
+      onDone: ({ upTo }) => {
+        this.done.push(upTo);
+      },
+      onDamage: ({ message }) => {
+        this.damages.push(message);
+      },
+    });
+  }
+
+  /** The oldest pass that runs ends so. */
+  async end(outcome: CompactionOutcome | Error): Promise<void> {
+    const call = this.#calls.shift();
+    if (outcome instanceof Error) call?.reject(outcome);
+    else call?.resolve(outcome);
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
+
+describe('a replica', () => {
+  it('says that what was ordered is done', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    replica.ask(order(5));
+    expect(replica.progress.phase).toBe('running');
+    await scene.end(DONE);
+    expect(replica.progress).toEqual({
+      phase: 'idle',
+      bytesNeeded: 0,
+      last: { ...SIZES, durationMs: 0 },
+    });
+    expect([scene.asked, scene.done, scene.facts]).toEqual([[5], [5], ['compacted']]);
+    expect(scene.compactor.totals).toMatchObject({ passes: 1, failures: 0, ...SIZES });
+  });
+
+  it('goes on with what was asked while a pass ran, though it is the same', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    const first = order(5);
+    replica.ask(first);
+    // Its log was cut under it: it matches again before the pass finds out.
+    replica.ask(first);
+    await scene.end(GAVE_WAY);
+    expect([scene.asked, scene.done]).toEqual([[5, 5], []]);
+    replica.ask(order(8));
+    await scene.end(DONE);
+    await scene.end(DONE);
+    expect([scene.asked, scene.done]).toEqual([
+      [5, 5, 8],
+      [5, 8],
+    ]);
+  });
+
+  it('rests where a pass gave way and nothing more is asked', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    replica.ask(order(5));
+    await scene.end(GAVE_WAY);
+    scene.clock.advance(100_000);
+    expect([scene.asked, scene.done, replica.progress.phase]).toEqual([[5], [], 'idle']);
+  });
+
+  it.each([
+    { name: 'done', end: DONE },
+    { name: 'damaged', end: new BrokerError('DATA_CORRUPT', 'a bad frame') },
+  ])('believes nothing of a log that was emptied meanwhile: $name', async ({ end }) => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    replica.ask(order(5));
+    replica.reset();
+    await scene.end(end);
+    expect([scene.done, scene.damages, replica.progress.phase]).toEqual([[], [], 'idle']);
+    replica.ask(order(2));
+    await scene.end(DONE);
+    expect(scene.done).toEqual([2]);
+  });
+
+  it('waits for space, says so once, and tries again', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    const short: CompactionOutcome = { ...GAVE_WAY, waitsFor: 'space', bytesNeeded: 70 };
+    replica.ask(order(5));
+    await scene.end(short);
+    expect(replica.progress).toMatchObject({ phase: 'waits-for-space', bytesNeeded: 70 });
+    scene.clock.advance(5_000);
+    await scene.end(short);
+    scene.clock.advance(5_000);
+    await scene.end(DONE);
+    expect([scene.asked, scene.done]).toEqual([[5, 5, 5], [5]]);
+    expect(scene.facts).toEqual(['compaction-waits', 'compacted']);
+  });
+
+  it('is no longer waited for once it is closed', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    replica.ask(order(5));
+    await scene.end({ ...GAVE_WAY, waitsFor: 'descriptors' });
+    replica.close();
+    replica.ask(order(6));
+    scene.clock.advance(100_000);
+    expect(scene.asked).toEqual([5]);
+  });
+
+  it('tells of damage, and tries again after a minute what failed otherwise', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    replica.ask(order(5));
+    await scene.end(new BrokerError('INTERNAL', 'its thread has ended'));
+    expect(replica.progress.phase).toBe('failed');
+    scene.clock.advance(60_000);
+    await scene.end(new BrokerError('DATA_CORRUPT', 'a bad frame'));
+    expect([scene.asked, scene.damages]).toEqual([[5, 5], ['a bad frame']]);
+    expect(scene.compactor.totals).toMatchObject({
+      passes: 0,
+      failures: 2,
+      lastError: 'orders/0: a bad frame',
+    });
+  });
+});
+
+describe('the passes of a broker', () => {
+  it('run one at a time, in the order in which they were asked for', async () => {
+    const scene = new Scene();
+    const [one, two, three] = [scene.replica('a/0'), scene.replica('b/0'), scene.replica('c/0')];
+    one.ask(order(1));
+    two.ask(order(2));
+    three.ask(order(3));
+    // The newest order of a replica counts, at its place in the queue.
+    two.ask(order(22));
+    expect([scene.asked, two.progress.phase]).toEqual([[1], 'queued']);
+    await scene.end(DONE);
+    await scene.end(DONE);
+    await scene.end(DONE);
+    expect(scene.asked).toEqual([1, 22, 3]);
+  });
+});
