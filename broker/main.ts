@@ -12,7 +12,7 @@ import { hostPort } from '../base/host-port.ts';
 import { EVENTS, type OnFact } from '../base/events.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { ProbeServer } from '../process/probe-server.ts';
-import { collectGarbageSoon } from '../process/garbage.ts';
+import { collectGarbageSoon, expectBuffers, noteBuffers } from '../process/garbage.ts';
 import { systemClock } from '../process/system-clock.ts';
 import { assembleBroker } from './assemble.ts';
 import { WorkerBackground } from './background/worker.ts';
@@ -35,6 +35,7 @@ import { probe } from './network/probe.ts';
 import type { Broker } from './runtime/broker.ts';
 import { StopGate } from './service/stop-gate.ts';
 import { type BrokerTls, openTls } from './tls.ts';
+import { counted, nodeFileSystem } from './storage/file-system.ts';
 import { openDisk } from './storage/disk.ts';
 import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
 import { type BuildInfo, readBuildInfo, showBuildInfo } from '../process/build-info.ts';
@@ -55,8 +56,10 @@ async function run(config: Config, logger: Logger): Promise<void> {
     logger[EVENTS[event].level](fields, event);
   };
   const tls = await openTls(config, onFact);
+  expectBuffers(thisMachine().memoryBytes);
   const disk = await openDisk({
     ...config,
+    files: counted(nodeFileSystem, noteBuffers),
     clock: systemClock,
     logger,
     compaction: { background: backgroundOf(config) },

@@ -102,6 +102,23 @@ export const nodeFileSystem: FileSystem = {
   },
 };
 
+/** The same calls, which tell of the bytes that were read and written. */
+export function counted(files: FileSystem, onBytes: (bytes: number) => void): FileSystem {
+  return {
+    ...files,
+    async writev(file, buffers, position) {
+      const bytes = await files.writev(file, buffers, position);
+      onBytes(bytes);
+      return bytes;
+    },
+    async read(file, into, position) {
+      const bytes = await files.read(file, into, position);
+      onBytes(bytes);
+      return bytes;
+    },
+  };
+}
+
 function call<T>(start: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     start((error, result) => {
