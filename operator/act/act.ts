@@ -45,6 +45,7 @@ import {
   CommitMode,
   type TopicConfig,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import { Cleanup } from '../../proto/gen/tidemark/v1/cleanup.ts';
 
 /** The API server. */
 export interface Api {
@@ -526,6 +527,12 @@ const COMMIT_MODES = {
   Quorum: CommitMode.COMMIT_MODE_QUORUM,
 } as const;
 
+const CLEANUPS = {
+  Delete: Cleanup.CLEANUP_DELETE,
+  Compact: Cleanup.CLEANUP_COMPACT,
+  Both: Cleanup.CLEANUP_BOTH,
+} as const;
+
 /** Absent settings stay as they are. */
 function settingsOf(
   action: Extract<Action, { kind: 'limit-moves' | 'set-settings' }>,
@@ -551,10 +558,30 @@ function settingsOf(
 }
 
 /** Absent settings stay as they are. */
-function configOf({ commitMode, ...settings }: TopicChange): TopicConfig {
+function configOf(change: TopicChange): TopicConfig {
+  const {
+    commitMode,
+    cleanup,
+    retentionRecords,
+    tombstoneRetentionMs,
+    compactionDirtyPercent,
+    compactionLagMinMs,
+    compactionLagMaxMs,
+    ...settings
+  } = change;
+  const numbers = {
+    retentionRecords,
+    tombstoneRetentionMs,
+    compactionDirtyPercent,
+    compactionLagMinMs,
+    compactionLagMaxMs,
+  };
+  const isStated = Object.values({ ...numbers, cleanup }).some((value) => value !== undefined);
+  const what = cleanup === undefined ? Cleanup.CLEANUP_UNSPECIFIED : CLEANUPS[cleanup];
   return {
     ...settings,
     commitMode:
       commitMode === undefined ? CommitMode.COMMIT_MODE_UNSPECIFIED : COMMIT_MODES[commitMode],
+    ...(isStated ? { cleanup: { ...numbers, cleanup: what } } : {}),
   };
 }

@@ -18,6 +18,24 @@ import { boolean, choice, integer, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { LogTopicConfig, LogTopicSpec, Retention } from './types.ts';
 
+const ANY_MAX = Number.MAX_SAFE_INTEGER;
+
+const neverZero: Rule = {
+  cel: 'self != 0',
+  message: 'compactionLagMaxMs is %s, must be -1 or above 0',
+  values: ['self'],
+  check: (lag: number) => (lag === 0 ? [lag] : null),
+};
+
+const lagsInOrder: Rule = {
+  cel: '!has(self.compactionLagMinMs) || !has(self.compactionLagMaxMs) || self.compactionLagMaxMs == -1 || self.compactionLagMaxMs >= self.compactionLagMinMs',
+  message: 'compactionLagMaxMs is %s, must be -1 or at least compactionLagMinMs (%s)',
+  values: ['self.compactionLagMaxMs', 'self.compactionLagMinMs'],
+  fieldPath: '.compactionLagMaxMs',
+  check: ({ compactionLagMinMs: min, compactionLagMaxMs: max }: LogTopicConfig) =>
+    min === undefined || max === undefined || max === -1 || max >= min ? null : [max, min],
+};
+
 const configSchema = object<LogTopicConfig>(
   "Further configs of the topic. Absent ones take the broker's default. Applied live.",
   {
@@ -30,6 +48,32 @@ const configSchema = object<LogTopicConfig>(
     batchBytesMax: integer('Largest batch accepted.', BATCH_BYTES_MIN, FRAME_BYTES_MAX),
     uncleanElection: boolean(
       'Lets a leader be elected without enough trusted replicas, with a report of the records that may be lost.',
+    ),
+    cleanup: choice(
+      'What becomes of old records: Delete, retention retires them; Compact, the last record of every key stays and retention takes nothing; Both. This and all below need feature level 12 of the brokers.',
+      ['Delete', 'Compact', 'Both'],
+    ),
+    retentionRecords: integer(
+      'Newest committed records of a partition that stay at least: older segments are retired. -1: no bound.',
+      -1,
+      ANY_MAX,
+    ),
+    tombstoneRetentionMs: integer(
+      'How long a tombstone stays at least, once what it deletes is gone.',
+      0,
+      ANY_MAX,
+    ),
+    compactionDirtyPercent: integer(
+      'Share of a log written since the last pass of compaction, at which another one is due.',
+      1,
+      100,
+    ),
+    compactionLagMinMs: integer('Age below which compaction leaves every record.', 0, ANY_MAX),
+    compactionLagMaxMs: integer(
+      'Age of a record that no pass has seen, at which one is due, however small its share. -1: none.',
+      -1,
+      ANY_MAX,
+      { rules: [neverZero] },
     ),
   },
   {
@@ -45,6 +89,7 @@ const configSchema = object<LogTopicConfig>(
             ? null
             : [segment, batch],
       },
+      lagsInOrder,
     ],
   },
 );

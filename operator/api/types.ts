@@ -192,11 +192,20 @@ export interface LogClusterSpec {
   readonly networkPolicy: NetworkPolicy;
 }
 
+/** What becomes of old records of a topic. */
+export type Cleanup = 'Delete' | 'Compact' | 'Both';
+
 export interface LogTopicConfig {
   readonly segmentBytes?: number;
   readonly segmentMs?: number;
   readonly batchBytesMax?: number;
   readonly uncleanElection?: boolean;
+  readonly cleanup?: Cleanup;
+  readonly retentionRecords?: number;
+  readonly tombstoneRetentionMs?: number;
+  readonly compactionDirtyPercent?: number;
+  readonly compactionLagMinMs?: number;
+  readonly compactionLagMaxMs?: number;
 }
 
 export interface Retention {

@@ -5,7 +5,7 @@
  */
 import { TOPIC_FINALIZER } from '../api/names.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../api/quantity.ts';
-import type { ConditionStatus, LogTopic, LogTopicStatus } from '../api/types.ts';
+import type { ConditionStatus, LogTopic, LogTopicConfig, LogTopicStatus } from '../api/types.ts';
 import { isSameStatus, withConditions } from './conditions.ts';
 import type { KubeEventReason } from './events.ts';
 import { counted } from './service.ts';
@@ -51,6 +51,16 @@ export const TOPIC_WARNINGS: Readonly<Record<string, KubeEventReason>> = {
   PartitionsCannotShrink: 'PartitionsCannotShrink',
   TopicRefused: 'TopicRefused',
 };
+
+/** Configs that brokers of earlier builds do not see: they would do without, and say nothing. */
+const CONFIGS_OF_COMPACTION = [
+  'cleanup',
+  'retentionRecords',
+  'tombstoneRetentionMs',
+  'compactionDirtyPercent',
+  'compactionLagMinMs',
+  'compactionLagMaxMs',
+] as const satisfies readonly (keyof LogTopicConfig)[];
 
 /** LogTopics for which something is to be done or said. */
 export function topicsToVisit(observation: TopicObservation, nowMs: number): string[] {
@@ -139,6 +149,12 @@ function judge(observation: TopicObservation, { resource, faults }: LogTopicView
   const rival = rivalOf(observation, resource);
   if (rival !== undefined)
     return refuse('TopicTaken', `topic ${name} belongs to LogTopic ${rival.metadata.name}`);
+  const later = CONFIGS_OF_COMPACTION.filter((field) => resource.spec.config[field] !== undefined);
+  if (later.length > 0 && !metadata.hasCompaction)
+    return refuse(
+      'TopicRefused',
+      `spec.config states ${later.join(', ')}, which needs feature level 12 of LogCluster ${cluster.metadata.name}: roll its brokers to a newer image`,
+    );
   const topic = metadata.topics.find((each) => each.name === name);
   const known = resource.status?.topicId;
   if (topic === undefined) return create(observation, resource);

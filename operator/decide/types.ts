@@ -6,6 +6,7 @@
 import type { AccessRule } from '../../base/access.ts';
 import type { GateName, KubeEventReason } from './events.ts';
 import type {
+  Cleanup,
   DepartedTopic,
   Disruption,
   LogAccess,
@@ -276,6 +277,8 @@ export interface MetadataView {
   readonly moveBytesPerSecond: number;
   /** Null: the cluster's feature level knows of none, nor of stops that are taken back. */
   readonly settings: SettingsView | null;
+  /** Every broker keeps to what topics say of compaction, and of retention by number of records. */
+  readonly hasCompaction: boolean;
 }
 
 /** Settings of the cluster that follow the spec. */
@@ -337,6 +340,13 @@ export interface TopicConfigView {
   readonly segmentMs: number;
   readonly batchBytesMax: number;
   readonly uncleanElection: boolean;
+  /** Absent, as all below, where brokers do not tell. */
+  readonly cleanup?: Cleanup;
+  readonly retentionRecords?: number;
+  readonly tombstoneRetentionMs?: number;
+  readonly compactionDirtyPercent?: number;
+  readonly compactionLagMinMs?: number;
+  readonly compactionLagMaxMs?: number;
 }
 
 export interface PartitionView {

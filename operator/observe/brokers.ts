@@ -17,7 +17,8 @@ import {
   type ReplicaStatus,
   type Topic,
 } from '../../proto/gen/tidemark/v1/admin.ts';
-import type { TlsPhase } from '../api/types.ts';
+import { Cleanup, type CleanupConfig } from '../../proto/gen/tidemark/v1/cleanup.ts';
+import type { Cleanup as CleanupWord, TlsPhase } from '../api/types.ts';
 import type {
   BrokerAnswer,
   MetadataView,
@@ -27,6 +28,7 @@ import type {
   ReplicaView,
   RestartClass as RestartClassName,
   SettingsView,
+  TopicConfigView,
   TopicView,
   Verdict,
 } from '../decide/types.ts';
@@ -38,6 +40,8 @@ import type { BrokerCalls } from './broker-admin.ts';
 const CALL_TIMEOUT_MS = 3_000;
 /** Feature level from which a cluster keeps options and defaults, and brokers take a stop back. */
 const LEVEL_OF_SETTINGS = 3;
+/** Feature level from which every broker knows compacted topics. */
+const LEVEL_OF_COMPACTION = 12;
 
 export interface Asked {
   readonly brokerId: number;
@@ -245,6 +249,7 @@ function metadataOf(
     losses,
     moveBytesPerSecond: settings?.moveBytesPerSecond ?? -1,
     settings: featureLevel < LEVEL_OF_SETTINGS ? null : settingsView(settings),
+    hasCompaction: featureLevel >= LEVEL_OF_COMPACTION,
   };
 }
 
@@ -261,6 +266,12 @@ function settingsView(settings: ClusterSettings | undefined): SettingsView {
     },
   };
 }
+
+const CLEANUPS: Readonly<Partial<Record<Cleanup, CleanupWord>>> = {
+  [Cleanup.CLEANUP_DELETE]: 'Delete',
+  [Cleanup.CLEANUP_COMPACT]: 'Compact',
+  [Cleanup.CLEANUP_BOTH]: 'Both',
+};
 
 const COMMIT_MODES: Readonly<Partial<Record<CommitMode, 'InSync' | 'Quorum'>>> = {
   [CommitMode.COMMIT_MODE_IN_SYNC]: 'InSync',
@@ -312,9 +323,17 @@ function topicView({ name, topicId, replicationFactor, config, partitions }: Top
       segmentMs: config?.segmentMs ?? 0,
       batchBytesMax: config?.batchBytesMax ?? 0,
       uncleanElection: config?.uncleanElection ?? false,
+      ...cleanupView(config?.cleanup),
     },
     partitions: partitions.map(partitionView),
   };
+}
+
+function cleanupView(config: CleanupConfig | undefined): Partial<TopicConfigView> {
+  const { cleanup = Cleanup.CLEANUP_UNSPECIFIED, ...numbers } = config ?? {};
+  const word = CLEANUPS[cleanup];
+  const stated = Object.entries({ ...numbers, cleanup: word });
+  return Object.fromEntries(stated.filter(([, value]) => value !== undefined));
 }
 
 function partitionView({

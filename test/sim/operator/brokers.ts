@@ -12,6 +12,7 @@ import {
   type ReplicaStatus,
   type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { Cleanup } from '../../../proto/gen/tidemark/v1/cleanup.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { type Partition, type Topic, topicMessage } from './topics.ts';
 import { between, pick, type Random, type SimulatedTime } from './time.ts';
@@ -211,7 +212,7 @@ export class Brokers {
       batchBytesMax: 1,
       uncleanElection: false,
     };
-    const given = Object.entries(config).filter(([, value]) => value !== undefined);
+    const given = Object.entries(this.#seen(config)).filter(([, value]) => value !== undefined);
     const topic: Topic = {
       name,
       id: `topic-${this.#serial}`,
@@ -595,8 +596,16 @@ export class Brokers {
     const min = config.minInSyncReplicas ?? 0;
     if (topic.partitions.some((partition) => this.left(partition, []) < min))
       throw new Refusal(`a partition has fewer than ${min} in sync`);
-    topic.config = { ...topic.config, ...config, commitMode: topic.config.commitMode };
+    const { commitMode, cleanup } = topic.config;
+    const seen = this.#seen(config);
+    topic.config = { ...topic.config, ...seen, commitMode, ...merged(cleanup, seen.cleanup) };
     return {};
+  }
+
+  /** What brokers of this level read of a config: of what they do not know they see nothing. */
+  #seen(config: Partial<TopicConfig>): Partial<TopicConfig> {
+    const { cleanup: _, ...rest } = config;
+    return this.featureLevel < 12 ? rest : config;
   }
 
   #plan(): unknown[] {
@@ -700,4 +709,13 @@ function changed(
     brokerOptions: Object.fromEntries(options.filter(([, text]) => text !== '')),
     topicDefaults: topicDefaults ?? before.topicDefaults,
   };
+}
+
+function merged(
+  before: TopicConfig['cleanup'],
+  change: TopicConfig['cleanup'],
+): Pick<TopicConfig, 'cleanup'> {
+  const stated = Object.entries(change ?? {}).filter(([, value]) => value !== undefined);
+  const cleanup = change?.cleanup || before?.cleanup || Cleanup.CLEANUP_DELETE;
+  return { cleanup: { ...before, ...Object.fromEntries(stated), cleanup } };
 }

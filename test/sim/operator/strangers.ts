@@ -4,6 +4,7 @@
  * what their label says. Each is a scenario of its own, with what must be true on the way.
  */
 import type { Scenario } from './scenario.ts';
+import { Cleanup, type CleanupConfig } from '../../../proto/gen/tidemark/v1/cleanup.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
 import { ACCESS_STRANGERS } from './access-scenarios.ts';
@@ -31,6 +32,43 @@ async function refusedTopic(world: World): Promise<void> {
   await world.sleep(300_000);
   demand(world, `few calls repeat a refused LogTopic, not ${world.writes}`, world.writes < 40);
   demand(world, 'the refusal is told', world.reasons.has('TopicRefused'));
+}
+
+/**
+ * Brokers that do not know of compaction see nothing of it in a request: none is sent. Once all know
+ * it the topic is made with it, and an adopted one keeps what nobody states.
+ */
+async function compactedEarly(world: World): Promise<void> {
+  const { brokers } = world;
+  const cleanupOf = (name: string): CleanupConfig | undefined =>
+    brokers.topics.get(name)?.config.cleanup;
+  world.applyTopic('state', { clusterName: 'tm', config: { cleanup: 'Compact' } });
+  world.applyTopic('plain', { clusterName: 'tm' });
+  await world.until('the plain one is made', () => brokers.topics.has('plain'));
+  await world.until('the status says what is waited for', () =>
+    world.readyOfTopic('state').startsWith('False TopicRefused: spec.config states cleanup'),
+  );
+  demand(world, 'no topic is made without its cleanup', !brokers.topics.has('state'));
+  brokers.featureLevel = 12;
+  await world.until(
+    'the topic is made',
+    () => cleanupOf('state')?.cleanup === Cleanup.CLEANUP_COMPACT,
+  );
+  const config = { cleanup: 'Both', compactionDirtyPercent: 10 };
+  world.changeTopic('state', { config });
+  await world.until(
+    'the topic is changed',
+    () => cleanupOf('state')?.cleanup === Cleanup.CLEANUP_BOTH,
+  );
+  demand(world, 'all of it', cleanupOf('state')?.compactionDirtyPercent === 10);
+  world.changeTopic('state', { config: { cleanup: null, compactionDirtyPercent: null } });
+  await world.sleep(20_000);
+  demand(
+    world,
+    'what is no longer stated stays',
+    cleanupOf('state')?.cleanup === Cleanup.CLEANUP_BOTH,
+  );
+  demand(world, 'what was never stated stays', cleanupOf('plain')?.cleanup === undefined);
 }
 
 /** A broker is down, so that a valid LogTopic cannot be made: it is once the broker is back. */
@@ -619,6 +657,7 @@ export const STRANGERS: readonly Scenario[] = [
     play: selected,
   },
   { title: 'evictions while nobody watches', play: unwatched },
+  { title: 'a compacted topic before brokers know of such', play: compactedEarly },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },
 ];

@@ -229,6 +229,12 @@ export class World {
     this.handler.store.create(TOPIC_TYPE, object, { manager: 'kubectl' });
   }
 
+  /** Of the fields of its spec those that are stated; null takes one out. */
+  changeTopic(name: string, spec: Readonly<Record<string, Json>>): void {
+    const key = { namespace: NAMESPACE, name };
+    this.handler.store.mergePatch(TOPIC_TYPE, key, { spec }, { manager: 'kubectl' });
+  }
+
   /** Condition Ready of a LogTopic as `False Reason: message`; empty where it has none. */
   readyOfTopic(name: string): string {
     const topic = this.handler.store.get(TOPIC_TYPE, { namespace: NAMESPACE, name });

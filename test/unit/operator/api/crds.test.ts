@@ -132,7 +132,14 @@ describe('definitions()', () => {
 describe("bounds of the broker's topic settings", () => {
   it('are those of LogTopic', () => {
     const config = logTopicSpecSchema.properties?.['config']?.properties ?? {};
-    for (const name of ['segmentBytes', 'segmentMs', 'batchBytesMax'] as const) {
+    for (const name of [
+      'segmentBytes',
+      'segmentMs',
+      'batchBytesMax',
+      'tombstoneRetentionMs',
+      'compactionDirtyPercent',
+      'compactionLagMinMs',
+    ] as const) {
       const { min, max } = TOPIC_CONFIGS[name];
       expect({ name, min: config[name]?.minimum, max: config[name]?.maximum }).toEqual({
         name,
@@ -140,6 +147,18 @@ describe("bounds of the broker's topic settings", () => {
         max,
       });
     }
+    for (const name of ['retentionRecords', 'compactionLagMaxMs'] as const) {
+      const { max } = TOPIC_CONFIGS[name];
+      expect([config[name]?.minimum, config[name]?.maximum]).toEqual([-1, max]);
+    }
+    expect(config['cleanup']?.enum?.map((word) => word.toLowerCase())).toEqual(
+      TOPIC_CONFIGS.cleanup.values,
+    );
+  });
+
+  it('stay as the topic has them where they are absent: none has a default', () => {
+    const config = logTopicSpecSchema.properties?.['config']?.properties ?? {};
+    expect(Object.entries(config).filter(([, field]) => field.default !== undefined)).toEqual([]);
   });
 
   it('say the defaults of retention and state none: what is absent stays as the topic has it', () => {

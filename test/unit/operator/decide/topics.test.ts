@@ -84,6 +84,44 @@ describe('planTopic', () => {
     expect(deeds(actionsFor([logTopic('orders')], [kept]))).toEqual([]);
   });
 
+  test('leaves the cleanup of an adopted one that the LogTopic does not state', () => {
+    const config = { cleanup: 'Both', retentionRecords: 5, compactionDirtyPercent: 9 } as const;
+    const kept = topic('orders', [[0, 1, 2]], config);
+    expect(deeds(actionsFor([logTopic('orders')], [kept]))).toEqual([]);
+    const stated = logTopic('orders', { config: { cleanup: 'Compact', retentionRecords: 5 } });
+    expect(deeds(actionsFor([stated], [kept]))).toEqual([
+      {
+        kind: 'alter-topic',
+        name: 'orders',
+        partitions: 0,
+        replicationFactor: 0,
+        change: { cleanup: 'Compact' },
+      },
+    ]);
+  });
+
+  test.each([
+    { title: 'to make', topics: [] },
+    { title: 'to change', topics: [topic('orders', [[0, 1, 2]])] },
+  ])('asks brokers that would not see it for no cleanup $title', ({ topics }) => {
+    const view = logTopic('orders', { config: { cleanup: 'Compact', compactionDirtyPercent: 9 } });
+    const seen = observation({
+      topics,
+      change: ({ metadata }) => ({
+        logTopics: [view],
+        metadata: { ...metadata!, hasCompaction: false },
+      }),
+    });
+    const { actions, status } = planTopic(seen, view, NOW_MS);
+    expect(actions).toEqual([]);
+    expect(status?.conditions?.find(({ type }) => type === 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'TopicRefused',
+      message:
+        'spec.config states cleanup, compactionDirtyPercent, which needs feature level 12 of LogCluster tm: roll its brokers to a newer image',
+    });
+  });
+
   test('adopts one that is there', () => {
     const actions = actionsFor([logTopic('orders')]);
     expect(deeds(actions)).toEqual([]);
