@@ -513,6 +513,39 @@ export const METADATA: readonly Mutation[] = [
     ],
   },
   {
+    id: 'uncommitted-kept',
+    rule: 'docs/rules.md#retention',
+    what: 'records that are not committed count as those that stay',
+    edits: [
+      {
+        file: 'broker/runtime/partitions/retention.ts',
+        find: 'const behind = marks.highWaterMark - segment.endOffset;',
+        replace: 'const behind = (segments.at(-1)?.endOffset ?? 0) - segment.endOffset;',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/runtime/partitions/retention.test.ts' }],
+  },
+  {
+    id: 'compacted-retired',
+    rule: 'docs/rules.md#retention',
+    what: 'retention takes what a compacted topic keeps for ever',
+    edits: [
+      {
+        file: 'broker/runtime/partitions/retention.ts',
+        find: "if (config.cleanup === 'compact') return marks.logStart;",
+        replace: "if (config.cleanup === 'both') return marks.logStart;",
+      },
+    ],
+    caughtBy: [
+      {
+        level: 'sim',
+        file: 'test/sim/cluster/scenarios/retention.test.ts',
+        title: 'keeps all of them where it is compacted and nothing else',
+      },
+      { level: 'unit', file: 'test/unit/broker/runtime/partitions/retention.test.ts' },
+    ],
+  },
+  {
     id: 'jump-believed',
     rule: 'docs/rules.md#retention',
     what: 'a clock that has just jumped is believed',

@@ -18,16 +18,19 @@ export function logOptionsOf({
   segmentBytes,
   segmentMs,
   retentionMs,
+  cleanup,
 }: TopicConfig): PartitionLogOptions {
-  if (retentionMs < 0) return { segmentBytes, segmentMs };
+  if (retentionMs < 0 || cleanup === 'compact') return { segmentBytes, segmentMs };
   return { segmentBytes, segmentMs: Math.min(segmentMs, Math.max(retentionMs, SEGMENT_MS_MIN)) };
 }
 
 /**
  * The new log start, or the present one. A segment goes when its newest record is older than
- * `retentionMs`, or while the replica is larger than `retentionBytes`. The last one, which is
- * written to, goes by age alone: a topic to which nobody appends keeps nothing for longer than it
- * says.
+ * `retentionMs`, while the replica is larger than `retentionBytes`, or where behind it there are
+ * `retentionRecords` committed offsets. Offsets are counted and not records: a batch of control, and
+ * what compaction took, count as one each. The last one, which is written to, goes by age alone: a
+ * topic to which nobody appends keeps nothing for longer than it says. Of a topic that is compacted
+ * and nothing else, none goes: the last record of a key may be as old as the topic.
  */
 export function retireOffset(
   segments: readonly LogSegment[],
@@ -41,6 +44,7 @@ export function retireOffset(
   },
 ): Offset {
   const { config, marks, nowMs, isClockTrusted } = now;
+  if (config.cleanup === 'compact') return marks.logStart;
   let start = marks.logStart;
   let size = now.sizeBytes;
   for (const [index, segment] of segments.entries()) {
@@ -50,7 +54,9 @@ export function retireOffset(
       config.retentionMs >= 0 &&
       nowMs - segment.maxTimestampMs > config.retentionMs;
     const isOver = !isLast && config.retentionBytes >= 0 && size > config.retentionBytes;
-    if (segment.endOffset > marks.highWaterMark || (!isOld && !isOver)) break;
+    const behind = marks.highWaterMark - segment.endOffset;
+    const isBefore = !isLast && config.retentionRecords >= 0 && behind >= config.retentionRecords;
+    if (segment.endOffset > marks.highWaterMark || (!isOld && !isOver && !isBefore)) break;
     start = Math.max(start, segment.endOffset);
     size -= segment.bytes;
   }

@@ -82,6 +82,44 @@ describe('a topic that keeps records for five seconds', () => {
   });
 });
 
+describe('a topic that keeps a number of records', () => {
+  const small = { segmentBytes: 65_536, retentionMs: -1 };
+  const records = 6;
+
+  it('keeps as many on every replica, across a change of leader, and retires those before', async () => {
+    const topics = [retiredTopic({ ...small, retentionRecords: records })];
+    await onStage({ topics, valueBytesMax: 16_000 }, async (stage) => {
+      const before = await stage.appendAll(RETIRED, 40);
+      await stage.until('old ones are retired', () =>
+        stage.state(RETIRED).replicas.every((id) => logOf(stage, id).logStart > 0),
+      );
+      const { leader } = stage.state(RETIRED);
+      stage.kill(leader);
+      await stage.until('another one leads', () => stage.state(RETIRED).leader !== leader);
+      const sent = [...before, ...(await stage.appendAll(RETIRED, 40))];
+      stage.start(leader);
+      await stage.whole();
+      await stage.pass(20_000);
+      const kept = [...(await stage.read(RETIRED)).values()];
+      expect(kept).toEqual(sent.slice(-kept.length).map(({ value }) => value));
+      expect(kept.length).toBeGreaterThanOrEqual(records - 1);
+      expect(kept.length).toBeLessThan(sent.length - before.length);
+      for (const id of stage.state(RETIRED).replicas)
+        expect(logOf(stage, id).logEnd - logOf(stage, id).logStart).toBeGreaterThanOrEqual(records);
+    });
+  });
+
+  it('keeps all of them where it is compacted and nothing else', async () => {
+    const cleanup = { cleanup: 'compact', retentionMs: 2_000, retentionBytes: 0 } as const;
+    const topics = [keptTopic({ ...small, ...cleanup, segmentMs: 1_000 })];
+    await onStage({ topics }, async (stage) => {
+      const sent = await stage.appendAll(KEPT, 5);
+      await stage.pass(20_000);
+      expect([...(await stage.read(KEPT)).values()]).toEqual(sent.map(({ value }) => value));
+    });
+  });
+});
+
 describe('a record of the farthest future', () => {
   it('is refused, and nothing dies of it', async () => {
     await onStage({ topics: [keptTopic()] }, async (stage) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TOPIC_CONFIG_DEFAULTS } from '../../../../../broker/metadata/config.ts';
+import type { TopicConfig } from '../../../../../broker/metadata/types.ts';
 import { logOptionsOf, retireOffset } from '../../../../../broker/runtime/partitions/retention.ts';
 
 /**
@@ -96,6 +97,40 @@ describe('retireOffset()', () => {
     const config = { ...TOPIC_CONFIG_DEFAULTS, retentionMs, retentionBytes };
     const now = { config, marks, nowMs: 100, sizeBytes: 3_000, isClockTrusted: true };
     expect(retireOffset(SEGMENTS, now)).toBe(offset);
+  });
+});
+
+describe('retireOffset() by number of records', () => {
+  it.each([
+    { name: 'nothing while the rest would be too few', records: 16, highWaterMark: 25, offset: 0 },
+    { name: 'what has as many behind it', records: 15, highWaterMark: 25, offset: 10 },
+    { name: 'only what is committed counts', records: 15, highWaterMark: 24, offset: 0 },
+    { name: 'one more segment, and keeps as many', records: 5, highWaterMark: 25, offset: 20 },
+    { name: 'none of the last', records: 0, highWaterMark: 30, offset: 20 },
+    { name: 'nothing without a bound', records: -1, highWaterMark: 30, offset: 0 },
+  ])('retires $name', ({ records, highWaterMark, offset }) => {
+    const marks = { logStart: 0, highWaterMark };
+    const config = { ...TOPIC_CONFIG_DEFAULTS, retentionMs: -1, retentionRecords: records };
+    const now = { config, marks, nowMs: 100, sizeBytes: 3_000, isClockTrusted: false };
+    expect(retireOffset(SEGMENTS, now)).toBe(offset);
+  });
+});
+
+describe('retention of a compacted topic', () => {
+  const marks = { logStart: 0, highWaterMark: 30 };
+  const due = { ...TOPIC_CONFIG_DEFAULTS, retentionMs: 5, retentionBytes: 1, retentionRecords: 1 };
+  const now = { marks, nowMs: 100, sizeBytes: 3_000, isClockTrusted: true };
+
+  it('takes nothing with "compact", and what is due with "both"', () => {
+    const retired = (cleanup: TopicConfig['cleanup']): number =>
+      retireOffset(SEGMENTS, { ...now, config: { ...due, cleanup } });
+    expect([retired('delete'), retired('both'), retired('compact')]).toEqual([30, 30, 0]);
+  });
+
+  it('closes no segment early for what does not apply', () => {
+    const config = { ...due, segmentMs: 3_600_000 };
+    expect(logOptionsOf({ ...config, cleanup: 'compact' }).segmentMs).toBe(3_600_000);
+    expect(logOptionsOf({ ...config, cleanup: 'both' }).segmentMs).toBe(1_000);
   });
 });
 
