@@ -47,8 +47,18 @@ export function visible(path: string, answer: unknown, rights: Rights): unknown 
     return { ...rest, cursors: cursors.filter(({ cursor }) => sees(cursor?.topic ?? '')) };
   }
   if (path === `${GROUP}DescribeGroup`) {
-    const { partitions, ...rest } = answer as DescribeGroupResponse;
-    return { ...rest, partitions: partitions.filter(({ cursor }) => sees(cursor?.topic ?? '')) };
+    const { partitions, members, ...rest } = answer as DescribeGroupResponse;
+    const seen = ({ topic }: { readonly topic: string }): boolean => sees(topic);
+    return {
+      ...rest,
+      partitions: partitions.filter(({ cursor }) => sees(cursor?.topic ?? '')),
+      members: members.map(({ topics, assigned, target, ...member }) => ({
+        ...member,
+        topics: topics.filter(sees),
+        assigned: assigned.filter(seen),
+        target: target.filter(seen),
+      })),
+    };
   }
   return answer;
 }

@@ -70,6 +70,54 @@ export function judgeSeek(image: GroupsImage, seek: CursorSeek, isTopic: IsTopic
   return written(image, { ...seek, generation }, isTopic);
 }
 
+/** Where a partition is begun of which a group has no cursor. */
+export interface CursorBeginning extends Pick<CursorPlace, 'topicId' | 'partition'> {
+  readonly topic: string;
+  /** Of a topic that the group has not read before. */
+  readonly first: Pick<CursorValue, 'offset' | 'leaderEpoch'>;
+  /** Of one that it reads: the partition was added since. */
+  readonly earliest: Pick<CursorValue, 'offset' | 'leaderEpoch'>;
+}
+
+/**
+ * What is to be written so that each of these partitions has a cursor, and the cursors then, in
+ * order: those that there are stay as they are.
+ */
+export function judgeBeginnings(
+  image: GroupsImage,
+  group: string,
+  beginnings: readonly CursorBeginning[],
+  isTopic: IsTopic,
+): {
+  readonly records: readonly GroupsRecord[];
+  readonly outcomes: readonly (Cursor | BrokerError)[];
+} {
+  const records: GroupsRecord[] = [];
+  const present = image.groups.get(group)?.cursors;
+  const known = new Set([...(present?.values() ?? [])].map(({ topicId }) => topicId));
+  const room = Math.min(
+    GROUP_CURSORS_MAX - (present?.size ?? 0),
+    CURSORS_PER_COORDINATOR_MAX - image.cursors,
+  );
+  const outcomes = beginnings.map(({ first, earliest, ...place }): Cursor | BrokerError => {
+    const cursor = cursorAt(image, { group, ...place });
+    if (cursor !== undefined) return cursor;
+    const [gone] = goneCursors(image, { group, ...place }, isTopic);
+    if (gone !== undefined) return goneError(gone);
+    if (records.length >= room)
+      return new BrokerError(
+        'OVERLOADED',
+        `There is no room for a cursor of group "${group}" on ${partitionName(place)}`,
+      );
+    const { offset, leaderEpoch } = known.has(place.topicId) ? earliest : first;
+    const { topic, topicId, partition } = place;
+    const begun = { group, topic, topicId, partition, offset, leaderEpoch, generation: 1 };
+    records.push(cursorRecord(begun));
+    return begun;
+  });
+  return { records, outcomes };
+}
+
 /** What forgetting a group writes, at most so many records. */
 export function judgeDeletion(image: GroupsImage, group: string, max: number): GroupsRecord[] {
   const cursors = [...(image.groups.get(group)?.cursors.values() ?? [])];

@@ -13,8 +13,15 @@ import type {
 } from '../../base/units.ts';
 import type { FairShares } from '../access/fair-shares.ts';
 import type { Rights } from '../access/rules.ts';
-import type { CursorCommit, CursorSeek } from '../groups/cursors.ts';
+import type { CursorBeginning, CursorCommit, CursorSeek } from '../groups/cursors.ts';
 import type { Cursor, GroupCursors } from '../groups/fold.ts';
+import type {
+  GroupReply,
+  GroupRequest,
+  MemberMessage,
+  MemberSign,
+} from '../groups/membership/types.ts';
+import type { GroupDescription } from '../groups/membership/views.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { Decision, ControllerRequest } from '../metadata/controller-types.ts';
 import type { RebalancePlan } from '../metadata/rebalance.ts';
@@ -133,21 +140,53 @@ export interface PositionLag {
   readonly epochBefore: LeaderEpoch;
 }
 
+/** Which member commits. */
+export interface CommittingMember {
+  readonly memberId: string;
+  readonly attachment: number;
+  /** In the order of the commits: epoch of each partition by which it was read. */
+  readonly epochs: readonly number[];
+}
+
 /**
  * Groups that this broker coordinates. Everything throws, or rejects with, NOT_LEADER where another
  * broker does, and BROKER_NOT_READY while this one is not sure of what is committed.
  */
 export interface GroupsApi {
-  /** The group as it is committed; undefined: it has no cursor. */
+  /** The group as it is committed; undefined: there is none. */
   view(group: string): GroupCursors | undefined;
   /**
    * Each of one group, judged by itself; resolves once all that were not refused are committed.
    * Rejects with what became of all of them.
    */
-  commit(commits: readonly CursorCommit[]): Promise<readonly (Cursor | BrokerError)[]>;
+  commit(
+    commits: readonly CursorCommit[],
+    member: CommittingMember | null,
+  ): Promise<readonly (Cursor | BrokerError)[]>;
   /** The same for seeks. */
   seek(seeks: readonly CursorSeek[]): Promise<readonly (Cursor | BrokerError)[]>;
-  /** Forgets a group; resolves with how many cursors it had. */
+  /**
+   * Makes a cursor for each of these partitions that has none; in their order. All of one batch, so
+   * that of a topic either none was begun or all were.
+   */
+  begin(
+    group: string,
+    beginnings: readonly CursorBeginning[],
+  ): Promise<readonly (Cursor | BrokerError)[]>;
+  /** Members of a group, as committed; null: it never had any. */
+  describe(group: string): GroupDescription | null;
+  /** What a member asks, through its proxy. Rejects with the refusal. */
+  ask(proxy: BrokerId, request: GroupRequest): Promise<GroupReply>;
+  /**
+   * These members live, of groups of one partition of `__groups`. What they have missed is told as
+   * messages beside the answer.
+   */
+  heartbeat(proxy: BrokerId, partition: number, signs: readonly MemberSign[]): Promise<void>;
+  /** The stream of a member broke, and its proxy lives. */
+  detached(proxy: BrokerId, member: Omit<MemberSign, 'epoch'>): void;
+  /** Calls back with what coordinators here tell members, by their proxies. */
+  onMessages(listener: (messages: readonly MemberMessage[]) => void): Cancel;
+  /** Forgets a group without members; resolves with how many cursors it had. */
   remove(group: string): Promise<number>;
   /** Somebody uses the group, so that it is kept. */
   use(group: string): Promise<void>;

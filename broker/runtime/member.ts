@@ -158,6 +158,7 @@ export class Member {
     this.groups = new GroupsHost({
       clock: options.clock,
       bounds: options.groups,
+      sessionMs: options.sessionTimeoutMs,
       records: options.textRecords,
       image: () => this.quorum.image,
       replicas: this.replicas,

@@ -13,7 +13,12 @@ import { BrokerError } from '../../../base/errors.ts';
 import type { OnFact } from '../../../base/events.ts';
 import type { LeaderEpoch, MonotonicMs, Offset } from '../../../base/units.ts';
 import { emptyGroups, fold, type GroupsImage } from '../../groups/fold.ts';
-import { decodeRecord, encodeRecord, type GroupsRecord } from '../../groups/records.ts';
+import {
+  decodeRecord,
+  encodeRecord,
+  type GroupsRecord,
+  type StoredRecord,
+} from '../../groups/records.ts';
 import type { AppendResult } from '../../replication/types.ts';
 import type { Replica } from '../partitions/replica.ts';
 import type { TextRecords } from '../ports.ts';
@@ -52,7 +57,7 @@ export interface Proposal {
   /** How many cursors it keeps in memory while it waits; absent: none. */
   readonly cursors?: number;
   /** By the image of everything before it. Throws a refusal. */
-  readonly judge: (image: GroupsImage) => readonly GroupsRecord[];
+  readonly judge: (image: GroupsImage) => readonly (GroupsRecord | StoredRecord)[];
 }
 
 interface Waiting extends Proposal {
@@ -61,7 +66,7 @@ interface Waiting extends Proposal {
 }
 
 interface Judged extends Waiting {
-  readonly records: readonly GroupsRecord[];
+  readonly records: readonly (GroupsRecord | StoredRecord)[];
 }
 
 export class Coordinator {
@@ -225,7 +230,8 @@ export class Coordinator {
     if (records.length === 0) return;
     this.#isWriting = true;
     const { clock, records: codec } = this.#parts;
-    const frame = codec.encode(records.map(encodeRecord), clock.wallMs());
+    const texts = records.map((record) => ('kind' in record ? encodeRecord(record) : record));
+    const frame = codec.encode(texts, clock.wallMs());
     const expectedEnd = { offset: this.#foldedTo, leaderEpoch: 0, isTriedOnce: true };
     this.#replica.append(frame, { ack: 'all', expectedEnd }, (result) => {
       void this.#written(batch, result);
@@ -390,7 +396,7 @@ export class Coordinator {
 }
 
 /** Null: it was answered. */
-function judged(waiting: Waiting, image: GroupsImage): readonly GroupsRecord[] | null {
+function judged(waiting: Waiting, image: GroupsImage): Judged['records'] | null {
   try {
     const records = waiting.judge(image);
     if (records.length > 0) return records;

@@ -8,25 +8,43 @@ import { BrokerError } from '../../../base/errors.ts';
 import type { OnFact } from '../../../base/events.ts';
 import { GROUPS_PARTITIONS, GROUPS_TOPIC, isInternalTopic } from '../../../base/internal-topics.ts';
 import { GROUP_EMPTY_MS_MAX } from '../../../base/limits.ts';
-import type { Offset, PartitionKey, TopicId } from '../../../base/units.ts';
-import { partitionKey } from '../../../base/units.ts';
 import {
+  type BrokerId,
+  NO_BROKER,
+  type Offset,
+  type PartitionKey,
+  partitionKey,
+  type TopicId,
+} from '../../../base/units.ts';
+import {
+  type CursorBeginning,
   type CursorCommit,
   type CursorSeek,
   type CursorVerdict,
+  judgeBeginnings,
   judgeCommit,
   judgeDeletion,
   judgeSeek,
 } from '../../groups/cursors.ts';
 import type { Cursor, GroupCursors, GroupsImage } from '../../groups/fold.ts';
-import type { GroupsRecord } from '../../groups/records.ts';
+import type {
+  GroupReply,
+  GroupRequest,
+  MemberMessage,
+  MemberSign,
+} from '../../groups/membership/types.ts';
+import { commitVerdict } from '../../groups/membership/verdict.ts';
+import { describeGroup, type GroupDescription } from '../../groups/membership/views.ts';
+import { encodeRecord, type GroupsRecord, type StoredRecord } from '../../groups/records.ts';
 import type { MetadataImage } from '../../metadata/types.ts';
-import type { GroupsApi, PositionLag } from '../api.ts';
+import type { CommittingMember, GroupsApi, PositionLag } from '../api.ts';
 import type { Replica } from '../partitions/replica.ts';
 import type { Replicas } from '../partitions/replicas.ts';
 import type { TextRecords } from '../ports.ts';
 import { CommitTimes } from './commit-times.ts';
 import { Coordinator } from './coordinator.ts';
+import { type DetachedMember, MembersDriver } from './members-driver.ts';
+import { TopicsWatch } from './topics-now.ts';
 import { Upkeep, type UpkeepBounds } from './upkeep.ts';
 
 const MIB = 1024 * 1024;
@@ -35,6 +53,8 @@ const HOUR_MS = 60 * 60 * 1000;
 const SAMPLE_MS = 1_000;
 /** Tombstones of one batch. */
 const DELETED_AT_ONCE = 1_000;
+/** Characters of cursors that ride with one change of members: the core takes a few more. */
+const RIDERS_CHARACTERS = 256 * 1024;
 
 export const GROUPS_BOUNDS: UpkeepBounds = {
   snapshotBytesMin: 64 * MIB,
@@ -46,6 +66,8 @@ export interface GroupsHostParts {
   readonly clock: Clock;
   readonly bounds: UpkeepBounds;
   readonly records: TextRecords;
+  /** Session of brokers. */
+  readonly sessionMs: number;
   readonly image: () => MetadataImage;
   readonly replicas: Pick<Replicas, 'get' | 'require' | typeof Symbol.iterator>;
   readonly onDamage: (replica: Replica, error: BrokerError) => void;
@@ -57,12 +79,20 @@ export function partitionOfGroup(group: string): number {
   return keyHash(new TextEncoder().encode(group)) % GROUPS_PARTITIONS;
 }
 
+/** One partition of `__groups`. */
+interface Held {
+  readonly coordinator: Coordinator;
+  readonly members: MembersDriver;
+  readonly upkeep: Upkeep;
+}
+
 export class GroupsHost implements GroupsApi {
   readonly #parts: GroupsHostParts;
-  readonly #coordinators = new Map<
-    number,
-    { readonly coordinator: Coordinator; readonly upkeep: Upkeep }
-  >();
+  readonly #coordinators = new Map<number, Held>();
+  readonly #topics = new TopicsWatch();
+  readonly #listeners = new Set<(messages: readonly MemberMessage[]) => void>();
+  /** Seeks of one group come one after the other: each begins another generation. */
+  readonly #seeking = new Map<string, Promise<unknown>>();
   readonly #times = new Map<PartitionKey, CommitTimes>();
   #cancelSample: Cancel = () => {};
   #isClosed = false;
@@ -74,7 +104,10 @@ export class GroupsHost implements GroupsApi {
   start(): void {
     this.#cancelSample = this.#parts.clock.every(SAMPLE_MS, () => {
       this.#sample();
-      for (const { upkeep } of this.#coordinators.values()) upkeep.look();
+      for (const { members, upkeep } of this.#coordinators.values()) {
+        members.tick();
+        upkeep.look();
+      }
     });
   }
 
@@ -87,9 +120,11 @@ export class GroupsHost implements GroupsApi {
       const held = this.#coordinators.get(partition);
       if (held !== undefined && held.coordinator.replica === replica) {
         held.coordinator.look();
+        held.members.look();
         continue;
       }
       held?.coordinator.close();
+      held?.members.close();
       this.#coordinators.delete(partition);
       if (replica !== null) this.#open(partition, replica);
     }
@@ -98,7 +133,10 @@ export class GroupsHost implements GroupsApi {
   close(): void {
     this.#isClosed = true;
     this.#cancelSample();
-    for (const { coordinator } of this.#coordinators.values()) coordinator.close();
+    for (const { coordinator, members } of this.#coordinators.values()) {
+      coordinator.close();
+      members.close();
+    }
     this.#coordinators.clear();
   }
 
@@ -108,26 +146,86 @@ export class GroupsHost implements GroupsApi {
     return this.#of(group).coordinator.image().groups.get(group);
   }
 
-  async commit(commit: readonly CursorCommit[]): Promise<readonly (Cursor | BrokerError)[]> {
-    const [first] = commit;
+  describe(group: string): GroupDescription | null {
+    return describeGroup(this.#of(group).coordinator.image().membership, group);
+  }
+
+  async commit(
+    commits: readonly CursorCommit[],
+    member: CommittingMember | null,
+  ): Promise<readonly (Cursor | BrokerError)[]> {
+    const [first] = commits;
     if (first === undefined) return [];
-    return this.#change(first.group, commit, judgeCommit);
+    const { memberId, attachment } = member ?? { memberId: '', attachment: 0 };
+    const epochs = new Map(commits.map((commit, at) => [commit, member?.epochs[at] ?? 0]));
+    return this.#change(first.group, commits, (image, commit, isTopic) => {
+      const epoch = epochs.get(commit) ?? 0;
+      const refusal = commitVerdict(image.membership, { ...commit, memberId, attachment, epoch });
+      if (refusal !== null) throw refusal;
+      return judgeCommit(image, commit, isTopic);
+    });
   }
 
   async seek(seeks: readonly CursorSeek[]): Promise<readonly (Cursor | BrokerError)[]> {
     const [first] = seeks;
     if (first === undefined) return [];
-    return this.#change(first.group, seeks, judgeSeek);
+    const { group } = first;
+    const before = this.#seeking.get(group) ?? Promise.resolve();
+    const sought = before.then(() => this.#seek(group, seeks));
+    const settled = sought.catch(() => {});
+    this.#seeking.set(group, settled);
+    void settled.then(() => {
+      if (this.#seeking.get(group) === settled) this.#seeking.delete(group);
+    });
+    return sought;
+  }
+
+  async begin(
+    group: string,
+    beginnings: readonly CursorBeginning[],
+  ): Promise<readonly (Cursor | BrokerError)[]> {
+    const { coordinator } = this.#of(group);
+    const isTopic = this.#isTopic;
+    let outcomes: readonly (Cursor | BrokerError)[] = [];
+    await coordinator.propose({
+      group,
+      cursors: beginnings.length,
+      judge: (image) => {
+        const verdict = judgeBeginnings(image, group, beginnings, isTopic);
+        ({ outcomes } = verdict);
+        return verdict.records;
+      },
+    });
+    return outcomes;
+  }
+
+  async ask(proxy: BrokerId, request: GroupRequest): Promise<GroupReply> {
+    return this.#of(request.group).members.request(proxy, request);
+  }
+
+  async heartbeat(proxy: BrokerId, partition: number, signs: readonly MemberSign[]): Promise<void> {
+    return this.#in(partition).members.heartbeat(proxy, signs);
+  }
+
+  detached(proxy: BrokerId, member: DetachedMember): void {
+    this.#of(member.group).members.detached(proxy, member);
+  }
+
+  onMessages(listener: (messages: readonly MemberMessage[]) => void): Cancel {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async remove(group: string): Promise<number> {
-    const { coordinator } = this.#of(group);
+    const { coordinator, members } = this.#of(group);
+    const isKept = coordinator.image().membership.groups.has(group);
     let count = 0;
     for (;;) {
       let found = 0;
       await coordinator.propose({
         group,
         judge: (image) => {
+          refuseWithMembers(image, group);
           const records = judgeDeletion(image, group, DELETED_AT_ONCE);
           found = records.length;
           return records;
@@ -136,8 +234,12 @@ export class GroupsHost implements GroupsApi {
       count += found;
       if (found < DELETED_AT_ONCE) break;
     }
-    if (count === 0)
-      throw new BrokerError('UNKNOWN_GROUP', `No group is named "${group}": it has no cursor`);
+    if (isKept) await members.request(NO_BROKER, { kind: 'delete', group, type: 'group' });
+    if (count === 0 && !isKept)
+      throw new BrokerError(
+        'UNKNOWN_GROUP',
+        `No group is named "${group}": it has no cursor and no member`,
+      );
     return count;
   }
 
@@ -195,7 +297,7 @@ export class GroupsHost implements GroupsApi {
     ) => CursorVerdict,
   ): Promise<readonly (Cursor | BrokerError)[]> {
     const { coordinator, upkeep } = this.#of(group);
-    const isTopic = (topicId: TopicId): boolean => this.#parts.image().topics.has(topicId);
+    const isTopic = this.#isTopic;
     let outcomes: (Cursor | BrokerError)[] = [];
     await coordinator.propose({
       group,
@@ -203,14 +305,10 @@ export class GroupsHost implements GroupsApi {
       judge: (image) => {
         const records: GroupsRecord[] = [];
         outcomes = asked.map((one) => {
-          try {
-            const verdict = judgeOne(image, one, isTopic);
-            records.push(...verdict.records);
-            return verdict.cursor;
-          } catch (error) {
-            if (error instanceof BrokerError) return error;
-            throw error;
-          }
+          const verdict = outcomeOf(() => judgeOne(image, one, isTopic));
+          if (verdict instanceof BrokerError) return verdict;
+          records.push(...verdict.records);
+          return verdict.cursor;
         });
         return records;
       },
@@ -219,11 +317,45 @@ export class GroupsHost implements GroupsApi {
     return outcomes;
   }
 
-  #of(group: string): { readonly coordinator: Coordinator; readonly upkeep: Upkeep } {
+  readonly #isTopic = (topicId: TopicId): boolean => this.#parts.image().topics.has(topicId);
+
+  /** Where the group has members, whoever holds a partition is given it anew with the cursor. */
+  async #seek(
+    group: string,
+    seeks: readonly CursorSeek[],
+  ): Promise<readonly (Cursor | BrokerError)[]> {
+    const { coordinator, members, upkeep } = this.#of(group);
+    if (membersOf(coordinator.image(), group) === 0)
+      return this.#change(group, seeks, (image, seek, isTopic) => {
+        if (membersOf(image, group) > 0)
+          throw new BrokerError('CONFLICT', `Members join group "${group}" at the moment`);
+        return judgeSeek(image, seek, isTopic);
+      });
+    const image = coordinator.image();
+    const verdicts = seeks.map((seek) => outcomeOf(() => judgeSeek(image, seek, this.#isTopic)));
+    const left = verdicts.flatMap((verdict) => (verdict instanceof BrokerError ? [] : [verdict]));
+    while (left.length > 0) {
+      const riders: StoredRecord[] = [];
+      const partitions: Cursor[] = [];
+      for (let characters = 0; left.length > 0 && characters < RIDERS_CHARACTERS; ) {
+        const { records, cursor } = left.shift()!;
+        partitions.push(cursor);
+        for (const record of records.map(encodeRecord)) {
+          riders.push(record);
+          characters += record.key.length + (record.value?.length ?? 0);
+        }
+      }
+      await members.request(NO_BROKER, { kind: 'seek', group, partitions, riders });
+    }
+    await upkeep.use(group);
+    return verdicts.map((verdict) => (verdict instanceof BrokerError ? verdict : verdict.cursor));
+  }
+
+  #of(group: string): Held {
     return this.#in(partitionOfGroup(group));
   }
 
-  #in(partition: number): { readonly coordinator: Coordinator; readonly upkeep: Upkeep } {
+  #in(partition: number): Held {
     // What metadata has only just brought here.
     this.look();
     const held = this.#coordinators.get(partition);
@@ -236,7 +368,7 @@ export class GroupsHost implements GroupsApi {
   }
 
   #open(partition: number, replica: Replica): void {
-    const { clock, records, bounds, onFact, onDamage } = this.#parts;
+    const { clock, records, bounds, sessionMs, image, onFact, onDamage } = this.#parts;
     const coordinator = new Coordinator(replica, {
       clock,
       records,
@@ -245,8 +377,19 @@ export class GroupsHost implements GroupsApi {
         onDamage(replica, error);
       },
     });
-    const upkeep = new Upkeep(coordinator, { clock, bounds, onFact });
-    this.#coordinators.set(partition, { coordinator, upkeep });
+    const members = new MembersDriver(coordinator, {
+      clock,
+      brokerSessionMs: sessionMs,
+      topics: () => this.#topics.now(image()),
+      onMessages: (messages) => {
+        for (const listener of [...this.#listeners]) listener(messages);
+      },
+    });
+    const forgetMembers = async (group: string): Promise<void> => {
+      await members.request(NO_BROKER, { kind: 'delete', group, type: 'group' });
+    };
+    const upkeep = new Upkeep(coordinator, { clock, bounds, onFact, forgetMembers });
+    this.#coordinators.set(partition, { coordinator, members, upkeep });
   }
 
   #topicId(): TopicId | undefined {
@@ -271,5 +414,28 @@ export class GroupsHost implements GroupsApi {
     let times = this.#times.get(key);
     if (times === undefined) this.#times.set(key, (times = new CommitTimes()));
     return times;
+  }
+}
+
+function membersOf({ membership }: GroupsImage, group: string): number {
+  return membership.groups.get(group)?.members.size ?? 0;
+}
+
+function refuseWithMembers(image: GroupsImage, group: string): void {
+  const members = membersOf(image, group);
+  if (members > 0)
+    throw new BrokerError(
+      'REFUSED',
+      `Group "${group}" has ${String(members)} members, it can be deleted once they have left`,
+    );
+}
+
+/** What was judged, or the refusal. */
+function outcomeOf(judge: () => CursorVerdict): CursorVerdict | BrokerError {
+  try {
+    return judge();
+  } catch (error) {
+    if (error instanceof BrokerError) return error;
+    throw error;
   }
 }

@@ -26,6 +26,8 @@ export interface UpkeepParts {
   readonly clock: Clock;
   readonly bounds: UpkeepBounds;
   readonly onFact: OnFact;
+  /** Removes what is kept of a group's members, of which there are none. */
+  readonly forgetMembers: (group: string) => Promise<void>;
 }
 
 /** The log is let grow to so many times what a snapshot takes. */
@@ -123,6 +125,10 @@ export class Upkeep {
 
   async #ageOne(group: string): Promise<void> {
     const { keptMs, noteMs } = this.#parts.bounds;
+    if (this.#hasMembers(this.#coordinator.image(), group)) {
+      this.#since.set(group, this.#nowMs);
+      return;
+    }
     const idle = this.#idleOf(this.#coordinator.image(), group);
     if (idle === null) return;
     if (idle.totalMs >= keptMs) {
@@ -148,13 +154,19 @@ export class Upkeep {
     group: string,
   ): { readonly heldMs: number; readonly totalMs: number } | null {
     const found = image.groups.get(group);
-    if (found === undefined) return null;
+    const isQueue = image.membership.groups.get(group)?.value.type === 'queue';
+    if (found === undefined || isQueue || this.#hasMembers(image, group)) return null;
     const heldMs = this.#nowMs - (this.#since.get(group) ?? this.#coordinator.sinceMs);
     return { heldMs, totalMs: found.idleMs + heldMs };
   }
 
+  /** Whoever has members is used. */
+  #hasMembers({ membership }: GroupsImage, group: string): boolean {
+    return (membership.groups.get(group)?.members.size ?? 0) > 0;
+  }
+
   async #forget(group: string): Promise<void> {
-    const { bounds, onFact } = this.#parts;
+    const { bounds, onFact, forgetMembers } = this.#parts;
     for (let left = true; left; ) {
       await this.#coordinator.propose({
         group,
@@ -167,6 +179,9 @@ export class Upkeep {
         },
       });
     }
+    const { groups, membership } = this.#coordinator.image();
+    if (groups.get(group)?.cursors.size === 0 && membership.groups.has(group))
+      await forgetMembers(group);
     if (!this.#coordinator.image().groups.has(group)) {
       this.#since.delete(group);
       onFact('group-forgotten', { group });

@@ -1,5 +1,6 @@
 /** Checks of what arrives in calls about groups, and cursors as they travel. */
 import type {
+  CommitMember,
   CursorOutcome,
   CursorSelection,
   GroupCursor,
@@ -15,6 +16,7 @@ import type { BrokerError } from '../../../base/errors.ts';
 import { partitionKey } from '../../../base/units.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
 import type { CursorCommit } from '../../groups/cursors.ts';
+import type { CommittingMember } from '../../runtime/api.ts';
 import {
   type Cursor,
   emptyGroups,
@@ -27,6 +29,7 @@ import {
   topicIdBytes,
   topicIdField,
   topicNameField,
+  uuidField,
 } from '../../messages/fields.ts';
 
 const U32_MAX = 0xffff_ffff;
@@ -63,6 +66,23 @@ export function commitsField(group: string, cursors: readonly GroupCursor[]): Cu
     seen.add(key);
     return commit;
   });
+}
+
+/** Which member commits; null: none. */
+export function memberField(
+  member: CommitMember | undefined,
+  commits: readonly CursorCommit[],
+): CommittingMember | null {
+  if (member === undefined) return null;
+  const { memberId, attachment, epochs } = member;
+  integerField('member.epochs length', epochs.length, commits.length, commits.length);
+  return {
+    memberId: uuidField('member.member_id', memberId),
+    attachment: integerField('member.attachment', attachment, 1, Number.MAX_SAFE_INTEGER),
+    epochs: epochs.map((epoch, at) =>
+      integerField(`member.epochs[${at}]`, epoch, 1, Number.MAX_SAFE_INTEGER),
+    ),
+  };
 }
 
 /** Positions of one call, each of another partition. */

@@ -19,6 +19,7 @@ import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import { textField, topicNameField } from '../../messages/fields.ts';
 import { unaryHandler } from '../../messages/handlers.ts';
 import { holding, isGone } from '../../messages/held.ts';
+import type { CommittingMember } from '../../runtime/api.ts';
 import { handedOn, isForwarded } from '../cluster.ts';
 import { topicNamed } from '../decisions.ts';
 import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
@@ -28,12 +29,14 @@ import {
   cursorToMessage,
   groupField,
   imageOf,
+  memberField,
   outcomeToMessage,
   positionsField,
   selectionsField,
 } from './fields.ts';
 import { clusterLags, localLags } from './lags.ts';
 import { listGroups } from './list-groups.ts';
+import { membersOf } from './members.ts';
 import { seekGroup } from './seeks.ts';
 
 /** Of a cursor that waits to be written, with the message that it came in: measured 340. */
@@ -55,6 +58,7 @@ export function groupService(parts: GroupParts): GroupServiceServer {
     commitCursors: unaryHandler((request, call) => {
       const group = groupField(request.group);
       const commits = commitsField(group, request.cursors);
+      const member = memberField(request.member, commits);
       const onwards = onwardsOf(call);
       return holding(call, CURSOR_HELD_BYTES * commits.length, (also) =>
         askCoordinator(
@@ -64,7 +68,7 @@ export function groupService(parts: GroupParts): GroupServiceServer {
             method: GroupServiceService.commitCursors,
             request,
             here: () => {
-              const outcomes = commitHere(parts, commits, onwards);
+              const outcomes = commitHere(parts, commits, member, onwards);
               also(outcomes);
               return outcomes.then((found) => ({ outcomes: found }));
             },
@@ -182,10 +186,7 @@ export function describeGroup(
           coordinator: broker.brokerId,
           partitions: await lagsOf(parts, view, { ...onwards, deadlineMs: deadlineMs / 2 }),
           idleMs: view.idleMs,
-          epoch: 0,
-          status: 'empty',
-          assignor: '',
-          members: [],
+          ...membersOf(broker.groups().describe(group), parts.cluster.image()),
         };
       },
       whereNone: () => {
@@ -197,7 +198,10 @@ export function describeGroup(
 }
 
 function unknownGroup(group: string): BrokerError {
-  return new BrokerError('UNKNOWN_GROUP', `No group is named "${group}": it has no cursor`);
+  return new BrokerError(
+    'UNKNOWN_GROUP',
+    `No group is named "${group}": it has no cursor and no member`,
+  );
 }
 
 async function lagsOf(
@@ -235,13 +239,15 @@ async function lagsOf(
 async function commitHere(
   parts: GroupParts,
   commits: readonly CursorCommit[],
+  member: CommittingMember | null,
   onwards: Onwards,
 ): Promise<CursorOutcome[]> {
-  const epochs = await epochsOf(parts, commits, onwards);
-  const refusals = commits.map((commit, at) => refusalOf(parts, commit, onwards, epochs.get(at)));
+  const heard = await epochsOf(parts, commits, onwards);
+  const refusals = commits.map((commit, at) => refusalOf(parts, commit, onwards, heard.get(at)));
   const valid = commits.filter((_, at) => refusals[at] === null);
   const { broker } = parts.cluster;
-  const done = await broker.groups().commit(valid);
+  const epochs = member?.epochs.filter((_, at) => refusals[at] === null) ?? [];
+  const done = await broker.groups().commit(valid, member === null ? null : { ...member, epochs });
   const view = imageOf(broker.groups().view(commits[0]?.group ?? ''), commits[0]?.group ?? '');
   let next = 0;
   return commits.map((commit, at) => {

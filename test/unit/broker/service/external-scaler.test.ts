@@ -53,6 +53,8 @@ function groupsApi(view: GroupCursors | undefined): GroupsApi {
       return { ...rest, records, ...lag, endOffset };
     },
     ...{ commit: never, seek: never, remove: never, coordinatedIn: never, coordinated: never },
+    ...{ begin: never, ask: never, heartbeat: never, detached: never, onMessages: never },
+    describe: () => null,
   };
 }
 

@@ -113,5 +113,7 @@ function groupsApi(): GroupsApi {
     use: async () => {},
     commit: async () => [],
     ...{ seek: never, remove: never, lagOf: never, coordinatedIn: never, coordinated: never },
+    ...{ begin: never, ask: never, heartbeat: never, detached: never, onMessages: never },
+    describe: () => null,
   };
 }
