@@ -3,6 +3,7 @@ import { ACCESS } from './access.ts';
 import { APPEND_IF } from './append-if.ts';
 import { COMPACTION } from './compaction.ts';
 import { COMPACTION_ORDERS } from './compaction-orders.ts';
+import { GROUP_MEMBERS } from './group-members.ts';
 import { GROUPS } from './groups.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
@@ -28,4 +29,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...OPERATOR,
   ...ACCESS,
   ...GROUPS,
+  ...GROUP_MEMBERS,
 ];

@@ -162,7 +162,7 @@ function commandsOf(catcher: Catcher): string[][] {
   if (simulator === 'cluster') {
     return seeds.map((seed) => [main, '--seed', String(seed), '--no-shrink']);
   }
-  const start = simulator === 'replication' || simulator === 'groups' ? '--from' : '--seed';
+  const start = simulator === 'raft' || simulator === 'storage' ? '--seed' : '--from';
   const count = Math.max(...seeds) - Math.min(...seeds) + 1;
   return [
     [

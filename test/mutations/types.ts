@@ -8,7 +8,14 @@ export interface Edit {
 }
 
 /** Simulators that run from a command. */
-export const SIMULATORS = ['cluster', 'groups', 'replication', 'raft', 'storage'] as const;
+export const SIMULATORS = [
+  'cluster',
+  'group-members',
+  'groups',
+  'replication',
+  'raft',
+  'storage',
+] as const;
 
 /** Something that passes on the sound sources and must fail on the edited ones. */
 export type Catcher =
