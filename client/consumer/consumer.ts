@@ -9,17 +9,13 @@ import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
 import { TidemarkError } from '../errors.ts';
 import { Cursors } from '../groups.ts';
-import type { DecodedRecord } from '../../wire/records/record-set.ts';
 import type { LossRange } from '../losses.ts';
-import type { Tracing } from '../tracing.ts';
 import { checkConsumerOptions, checkParallel } from './options.ts';
 import { GroupReading } from './group-reading.ts';
 import { type ParallelPlace, ParallelRun, type ParallelWork } from './parallel.ts';
-import type { ReadLoss } from './losses.ts';
-import type { ReadBatch } from './partition-reader.ts';
+import { type Found, Reading } from './reading.ts';
 import { TopicReader } from './topic-reader.ts';
 import type {
-  BatchRecord,
   ConsumedRecord,
   ConsumerOptions,
   ParallelContext,
@@ -29,31 +25,6 @@ import type {
   Position,
   RecordBatch,
 } from './types.ts';
-import { tellSkipped, unreadable } from './undecodable.ts';
-
-/** Records of a batch as they are handed out, up to the first that cannot be decoded. */
-interface Decoded<Key, Value> {
-  readonly records: readonly BatchRecord<Key, Value>[];
-  /** The same ones as they were read. */
-  readonly raw: readonly DecodedRecord[];
-  readonly failure: TidemarkError | undefined;
-}
-
-/** What is read, and how it is decoded. */
-interface Source {
-  readonly reader: TopicReader;
-  readonly codecs: AnyTopic | undefined;
-}
-
-/** A batch, or what may be lost, with what moves its partition's position. */
-interface Found<Key, Value> {
-  readonly item: RecordBatch<Key, Value> | LossRange;
-  /** The batch's records as they were read, at the same places. */
-  readonly raw: readonly DecodedRecord[];
-  readonly reader: TopicReader;
-  readonly endOffset: number;
-  readonly leaderEpoch: number;
-}
 
 /**
  * Made by `Tidemark.consumer()`. Iterate over it for batches, or over {@link records}; one
@@ -63,20 +34,13 @@ interface Found<Key, Value> {
 export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRange = never>
   implements AsyncIterable<RecordBatch<Key, Value> | Loss>, AsyncDisposable
 {
-  readonly #sources: readonly Source[];
-  readonly #isSkipping: boolean;
-  readonly #tracing: Tracing | undefined;
+  readonly #reading: Reading<Key, Value>;
   readonly #group: GroupReading | undefined;
   /** Positions that each topic's reader begins at. */
   readonly #resumed = new Map<string, Position[]>();
   readonly #topicIds = new Map<string, string>();
   #started: Promise<void> | undefined;
-  /** Where the next look for a batch begins, so that no topic waits behind another. */
-  #turn = 0;
-  #wake: (() => void) | undefined;
-  #failure: TidemarkError | undefined;
   #run: { stop(): void } | undefined;
-  #isClosed = false;
 
   /** Throws INVALID_ARGUMENT. Use `Tidemark.consumer()`. */
   constructor(
@@ -87,8 +51,11 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     checkConsumerOptions(options);
     const { topic: one, topics = one === undefined ? [] : [one], ...rest } = options;
     const { positions = [] } = options;
-    this.#tracing = connections.tracing;
-    this.#isSkipping = options.onUndecodable === 'skip';
+    const reading = new Reading<Key, Value>({
+      isSkipping: options.onUndecodable === 'skip',
+      tracing: connections.tracing,
+    });
+    this.#reading = reading;
     const { group } = options;
     this.#group =
       group === undefined
@@ -97,20 +64,17 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
             new Cursors(connections, cluster, group),
             connections,
             options,
-            (error) => {
-              this.#failure ??= error;
-              this.#rouse();
-            },
+            (error) => reading.fail(error),
           );
-    this.#sources = topics.map((given) => {
+    for (const given of topics) {
       const topic = typeof given === 'string' ? given : given.name;
       const own = positions.filter((position) => (position.topic ?? topic) === topic);
       // A group's are put there before the reader looks.
       if (group !== undefined) this.#resumed.set(topic, own);
       const settings = { ...rest, topic, positions: own };
-      const reader = new TopicReader(connections, cluster, settings, () => this.#rouse());
-      return { reader, codecs: typeof given === 'string' ? undefined : given };
-    });
+      const reader = new TopicReader(connections, cluster, settings, () => reading.rouse());
+      reading.add({ reader, codecs: typeof given === 'string' ? undefined : given });
+    }
   }
 
   /**
@@ -126,7 +90,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
   async #start(): Promise<void> {
     for (const position of (await this.#group?.begin([...this.#resumed.keys()])) ?? [])
       this.#resumed.get(position.topic ?? '')?.push(position);
-    await Promise.all(this.#sources.map(({ reader }) => reader.start()));
+    await Promise.all(this.#reading.sources.map(({ reader }) => reader.start()));
     const group = this.#group;
     if (group === undefined) return;
     // Where it begins is kept at once: who comes after a failure must not begin somewhere else.
@@ -140,12 +104,12 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
    * processed. Partitions where nothing was read yet stand at their start.
    */
   positions(): ConsumerPosition[] {
-    return this.#sources.flatMap(({ reader }) => reader.positions());
+    return this.#reading.sources.flatMap(({ reader }) => reader.positions());
   }
 
   /** How the reading of each partition stands: whom it reads, and how far the end is. */
   state(): PartitionState[] {
-    return this.#sources.flatMap(({ reader }) => reader.states());
+    return this.#reading.sources.flatMap(({ reader }) => reader.states());
   }
 
   /**
@@ -229,7 +193,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     const onAbort = (): void => run.stop(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
-    const readers = this.#sources.map(({ reader }) => reader);
+    const readers = this.#reading.sources.map(({ reader }) => reader);
     const handOuts = readers.map((reader) => reader.onPassed);
     for (const reader of readers)
       reader.onPassed = (partition, offset, leaderEpoch) =>
@@ -237,7 +201,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     try {
       await run.drive(this.#works(run.signal));
     } catch (error) {
-      if (!this.#isClosed || !(error instanceof TidemarkError) || error.code !== 'ABORTED')
+      if (!this.#reading.isClosed || !(error instanceof TidemarkError) || error.code !== 'ABORTED')
         throw error;
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -277,10 +241,8 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
 
   /** Ends iterations and streams. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#reading.close();
     this.#run?.stop();
-    for (const { reader } of this.#sources) reader.close();
-    this.#rouse();
     await this.#group?.flush().catch(() => undefined);
   }
 
@@ -314,24 +276,24 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
   async *#read(control: CallControl): AsyncGenerator<Found<Key, Value>, void, undefined> {
     checkArgument('read', CONTROL, control);
     const { signal } = control;
-    const rouse = (): void => this.#rouse();
+    const rouse = (): void => this.#reading.rouse();
     signal?.addEventListener('abort', rouse, { once: true });
     try {
       await this.start(control);
-      for (const { reader } of this.#sources) reader.resume();
+      for (const { reader } of this.#reading.sources) reader.resume();
       this.#group?.run(() => this.#lookAtRun());
-      while (!this.#isClosed) {
+      while (!this.#reading.isClosed) {
         if (signal?.aborted === true) throw aborted('read', signal, 'none');
-        if (this.#failure !== undefined) throw this.#failure;
-        const found = this.#next();
-        if (found !== undefined) yield* this.#handed(found);
-        else if (this.#isAtEnd()) break;
-        else if (this.#sources.every(({ reader }) => reader.isDry)) await this.#news();
+        if (this.#reading.failure !== undefined) throw this.#reading.failure;
+        const found = this.#reading.next();
+        if (found !== undefined) yield* this.#reading.handed(found);
+        else if (this.#reading.isAtEnd) break;
+        else if (this.#reading.isDry) await this.#reading.news();
       }
       if (this.#run === undefined) await this.#group?.flush();
     } finally {
       signal?.removeEventListener('abort', rouse);
-      for (const { reader } of this.#sources) reader.suspend();
+      for (const { reader } of this.#reading.sources) reader.suspend();
       this.#group?.pause();
       // Whatever ended it, what is done is committed as far as it can be.
       await this.#group?.flush().catch(() => undefined);
@@ -354,99 +316,6 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
   #lookAtRun(): void {
     if (this.#run === undefined) return;
     for (const position of this.positions()) this.#group?.handled(position);
-  }
-
-  /**
-   * A range that may be lost, or what can be decoded of a batch. What cannot is thrown when
-   * everything before it was taken.
-   */
-  async *#handed({
-    source,
-    found,
-  }: {
-    readonly source: Source;
-    readonly found: ReadBatch | ReadLoss;
-  }): AsyncGenerator<Found<Key, Value>, void, undefined> {
-    const { reader } = source;
-    if ('loss' in found) {
-      const { loss: item, endOffset, leaderEpoch } = found;
-      yield { item, raw: [], reader, endOffset, leaderEpoch };
-      return;
-    }
-    const batch = found;
-    const { partition, leaderEpoch, highWaterMark } = batch;
-    const { records, raw, failure } = await this.#decode(source, batch);
-    if (this.#isClosed) return;
-    const endOffset = failure?.details.offset ?? batch.endOffset;
-    const { topic } = reader;
-    if (records.length > 0) this.#tracing?.received(topic, partition, records);
-    if (records.length === 0) reader.onPassed(partition, endOffset, leaderEpoch);
-    else
-      yield {
-        item: { topic, partition, leaderEpoch, records, highWaterMark },
-        raw,
-        reader,
-        endOffset,
-        leaderEpoch,
-      };
-    this.#failure ??= failure;
-  }
-
-  /** The next batch of any topic; a topic that failed throws once the others have nothing ready. */
-  #next(): { readonly found: ReadBatch | ReadLoss; readonly source: Source } | undefined {
-    for (let step = 0; step < this.#sources.length; step += 1) {
-      const source = this.#sources[this.#turn]!;
-      this.#turn = (this.#turn + 1) % this.#sources.length;
-      const found = source.reader.next();
-      if (found !== undefined) return { found, source };
-    }
-    this.#failure ??= this.#sources.find(({ reader }) => reader.failure)?.reader.failure;
-    if (this.#failure !== undefined) throw this.#failure;
-    return undefined;
-  }
-
-  #isAtEnd(): boolean {
-    return this.#sources.every(({ reader }) => reader.isAtEnd);
-  }
-
-  async #decode({ reader, codecs }: Source, batch: ReadBatch): Promise<Decoded<Key, Value>> {
-    // Without codecs, keys and values are the bytes that were read: Key and Value are Uint8Array.
-    if (codecs === undefined) {
-      const records = batch.records as readonly BatchRecord<never, never>[];
-      return { records, raw: batch.records, failure: undefined };
-    }
-    const records: BatchRecord<Key, Value>[] = [];
-    const raw: DecodedRecord[] = [];
-    for (const record of batch.records) {
-      const { key, value, offset } = record;
-      try {
-        const keyFound = key === undefined ? undefined : codecs.key.decode(key);
-        const valueFound = value === null ? null : codecs.value.decode(value);
-        records.push({
-          ...record,
-          key: (keyFound instanceof Promise ? await keyFound : keyFound) as Key | undefined,
-          value: (valueFound instanceof Promise ? await valueFound : valueFound) as Value | null,
-        });
-        raw.push(record);
-      } catch (cause) {
-        const { partition } = batch;
-        const place = { topic: reader.topic, partition, offset, nextOffset: offset + 1 };
-        const failure = unreadable(place, 'the record', cause);
-        if (!this.#isSkipping) return { records, raw, failure };
-        tellSkipped(failure);
-      }
-    }
-    return { records, raw, failure: undefined };
-  }
-
-  #news(): Promise<void> {
-    return new Promise((resolve) => (this.#wake = resolve));
-  }
-
-  #rouse(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
   }
 }
 

@@ -15,6 +15,8 @@ import type { Error as WireError } from '../../../proto/gen/tidemark/v1/errors.t
 
 type Done = sendUnaryData<unknown>;
 
+const NO_MEMBERS = { epoch: 0, status: '', assignor: '', members: [] };
+
 export class FakeGroups {
   /** By group, then partition. */
   readonly cursors = new Map<string, Map<number, GroupCursor>>();
@@ -112,7 +114,7 @@ export class FakeGroups {
     const { fault } = this;
     if (fault !== null) {
       const unknown = [...own.values()].map((cursor) => ({ cursor, error: this.#error(fault) }));
-      done(null, { group, coordinator: 1, partitions: unknown, idleMs: 0 });
+      done(null, { group, coordinator: 1, partitions: unknown, idleMs: 0, ...NO_MEMBERS });
       return;
     }
     const partitions = [...own.values()].map((cursor) => ({
@@ -129,7 +131,7 @@ export class FakeGroups {
       },
       error: undefined,
     }));
-    done(null, { group, coordinator: 1, partitions, idleMs: 0 });
+    done(null, { group, coordinator: 1, partitions, idleMs: 0, ...NO_MEMBERS });
   }
 
   #commit(group: string, asked: GroupCursor): CursorOutcome {
