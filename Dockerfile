@@ -19,8 +19,8 @@ COPY --from=build /built .
 COPY scripts/image-entry.sh scripts/
 RUN ln -s /opt/tidemark/scripts/image-entry.sh /usr/local/bin/tidemark \
   && mkdir -p /var/lib/tidemark && chown 1000:1000 /var/lib/tidemark
-# As scripts/process-environment.mjs has them, with the reasons.
-ENV NODE_ENV=production UV_THREADPOOL_SIZE=16 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_ARENA_MAX=2
+# As scripts/process-environment.mjs has them, with the reasons; the entry sets what depends on the container's memory.
+ENV NODE_ENV=production UV_THREADPOOL_SIZE=16 MALLOC_ARENA_MAX=2
 # `--build-arg COMMIT=$(git rev-parse HEAD)`: what the metric tidemark_build_info says.
 ARG COMMIT=""
 ENV TIDEMARK_COMMIT=$COMMIT

@@ -13,4 +13,14 @@ case $program in
     ;;
 esac
 shift
+# As scripts/process-environment.mjs has them, with the reasons; version 1 of control groups names a
+# number where nothing bounds the container, version 2 a word.
+memory=$(cat /sys/fs/cgroup/memory.max 2>/dev/null ||
+  cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || echo max)
+mmap=131072 trim=131072
+if [ "$memory" = max ] || [ "$memory" -ge 1073741824 ]; then
+  mmap=8388608 trim=67108864
+fi
+export "MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-$mmap}"
+export "MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-$trim}"
 exec node "/opt/tidemark/$file" "$@"

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PROCESS_ENVIRONMENT } from './process-environment.mjs';
+import { processEnvironment } from './process-environment.mjs';
 
 /** The project's folder, without a slash at the end. */
 export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
@@ -172,7 +172,7 @@ export function whyNodeFails(node) {
 export function programEnvironment({ isBuilt = false } = {}) {
   return {
     ...(isBuilt ? {} : { NODE_COMPILE_CACHE: compiledFolder }),
-    ...PROCESS_ENVIRONMENT,
+    ...processEnvironment(),
     ...process.env,
   };
 }

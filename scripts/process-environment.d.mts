@@ -1,2 +1,3 @@
 /** Types of process-environment.mjs, for the tests that import it. */
-export const PROCESS_ENVIRONMENT: Readonly<Record<string, string>>;
+export const SPARE_BYTES_MIN: number;
+export function processEnvironment(memoryBytes?: number): Readonly<Record<string, string>>;

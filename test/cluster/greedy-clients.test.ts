@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import type { Producer } from '../../client/index.ts';
+import { processEnvironment } from '../../scripts/process-environment.mjs';
 import { Attacker } from './harness/attacks.ts';
 import { Cgroup } from './harness/cgroup.ts';
 import { TestCluster } from './harness/cluster.ts';
@@ -69,7 +70,11 @@ describe('broker in a container of 300 MiB', () => {
   let producer: Producer;
   beforeAll(async () => {
     if (typeof group === 'string') return;
-    cluster = await TestCluster.start({ brokers: 1, before: group.entry });
+    cluster = await TestCluster.start({
+      brokers: 1,
+      before: group.entry,
+      env: processEnvironment(MEMORY_BYTES),
+    });
     topic = (await cluster.createTopic(ALONE)).name;
     producer = cluster.client.producer();
     const value = Buffer.alloc(MIB / 2);

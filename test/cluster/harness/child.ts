@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROCESS_ENVIRONMENT } from '../../../scripts/process-environment.mjs';
+import { processEnvironment } from '../../../scripts/process-environment.mjs';
 
 /** How a process ended. */
 export interface Ending {
@@ -98,7 +98,7 @@ export class Child {
  */
 function environment(): NodeJS.ProcessEnv {
   const { NODE_COMPILE_CACHE: _, ...env } = process.env;
-  return { ...PROCESS_ENVIRONMENT, ...env };
+  return { ...processEnvironment(), ...env };
 }
 
 /** The last lines of a file, or nothing where there is no file. */

@@ -1,12 +1,65 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
-import { PROCESS_ENVIRONMENT } from '../../../scripts/process-environment.mjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { processEnvironment, SPARE_BYTES_MIN } from '../../../scripts/process-environment.mjs';
 
-it('is in the image what it is for programs that the launcher starts', () => {
-  const file = join(import.meta.dirname, '..', '..', '..', 'Dockerfile');
-  const line = /^ENV NODE_ENV=production (.+)$/m.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
-  expect(Object.fromEntries(line.split(' ').map((pair) => pair.split('=')))).toEqual(
-    PROCESS_ENVIRONMENT,
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const ENTRY = join(ROOT, 'scripts', 'image-entry.sh');
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tidemark-entry-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** What the image's entry starts Node with, in a container that says so of its memory. */
+function ofEntry(memory: string | null, given: Readonly<Record<string, string>> = {}): unknown {
+  writeFileSync(join(folder, 'node'), '#!/bin/sh\nenv\n');
+  // The entry asks `cat` alone; version 2 of control groups has the first file.
+  const says = memory === null ? 'exit 1' : `echo ${memory}`;
+  writeFileSync(join(folder, 'cat'), `#!/bin/sh\n${says}\n`);
+  for (const name of ['node', 'cat']) chmodSync(join(folder, name), 0o755);
+  const printed = execFileSync('/bin/sh', [ENTRY, 'broker'], {
+    env: { ...given, ...ofImage(), PATH: `${folder}:/usr/bin:/bin` },
+    encoding: 'utf8',
+  });
+  const names = Object.keys(processEnvironment(Infinity));
+  return Object.fromEntries(
+    printed
+      .split('\n')
+      .map((line) => line.split('='))
+      .filter(([name]) => names.includes(name ?? '')),
   );
+}
+
+function ofImage(): Record<string, string> {
+  const file = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+  const line = /^ENV NODE_ENV=production (.+)$/m.exec(file)?.[1] ?? '';
+  const pairs = line.split(' ').map((pair) => pair.split('='));
+  return Object.fromEntries(pairs) as Record<string, string>;
+}
+
+describe('what C libraries read, in the image as by the launcher', () => {
+  it.each([
+    ['314572800', 300 * 1024 * 1024],
+    [String(SPARE_BYTES_MIN - 1), SPARE_BYTES_MIN - 1],
+    [String(SPARE_BYTES_MIN), SPARE_BYTES_MIN],
+    ['max', Infinity],
+    ['9223372036854771712', Infinity],
+    [null, Infinity],
+  ])('where the container says %s of its memory', (memory, bytes) => {
+    expect(ofEntry(memory)).toEqual(processEnvironment(bytes));
+  });
+
+  it('leaves what whoever starts it has set', () => {
+    expect(ofEntry('max', { MALLOC_TRIM_THRESHOLD_: '1' })).toMatchObject({
+      MALLOC_TRIM_THRESHOLD_: '1',
+    });
+  });
 });
