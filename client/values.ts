@@ -32,7 +32,8 @@ export function bytesOf(value: unknown, field: string): Uint8Array {
   // Asked of Node, not of the prototype: the array may come from another realm, as in test runners.
   if (types.isUint8Array(value)) {
     if (isDetached(value)) throw refusal(`${field} is a Uint8Array whose buffer was transferred`);
-    return new Uint8Array(value);
+    // Small ones share memory: an array of its own costs more than the bytes.
+    return Buffer.from(value);
   }
   const allowed = field === 'value' ? OR_TOMBSTONE : 'a string or a Uint8Array';
   throw refusal(fault(field, value, allowed));
