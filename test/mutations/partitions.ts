@@ -282,8 +282,8 @@ export const PARTITIONS: readonly Mutation[] = [
       },
       {
         file: 'broker/runtime/partitions/retention.ts',
-        find: 'if (segment.endOffset > marks.highWaterMark || (!isOld && !isOver)) break;',
-        replace: 'if (!isOld && !isOver) break;',
+        find: 'if (segment.endOffset > marks.highWaterMark || (!isOld && !isOver && !isBefore)) break;',
+        replace: 'if (!isOld && !isOver && !isBefore) break;',
       },
     ],
     caughtBy: [{ level: 'unit', file: 'test/unit/broker/runtime/partitions/retention.test.ts' }],

@@ -27,10 +27,10 @@ export function logOptionsOf({
 /**
  * The new log start, or the present one. A segment goes when its newest record is older than
  * `retentionMs`, while the replica is larger than `retentionBytes`, or where behind it there are
- * `retentionRecords` committed offsets. Offsets are counted and not records: a batch of control, and
- * what compaction took, count as one each. The last one, which is written to, goes by age alone: a
- * topic to which nobody appends keeps nothing for longer than it says. Of a topic that is compacted
- * and nothing else, none goes: the last record of a key may be as old as the topic.
+ * `retentionRecords` committed offsets. Offsets are counted and not records: a batch of control,
+ * and what compaction took, count as one each. The last one, which is written to, goes by age
+ * alone: a topic to which nobody appends keeps nothing for longer than it says. Of a topic that is
+ * compacted and nothing else, none goes: the last record of a key may be as old as the topic.
  */
 export function retireOffset(
   segments: readonly LogSegment[],

@@ -35,8 +35,8 @@ async function refusedTopic(world: World): Promise<void> {
 }
 
 /**
- * Brokers that do not know of compaction see nothing of it in a request: none is sent. Once all know
- * it the topic is made with it, and an adopted one keeps what nobody states.
+ * Brokers that do not know of compaction see nothing of it in a request: none is sent. Once all
+ * know it the topic is made with it, and an adopted one keeps what nobody states.
  */
 async function compactedEarly(world: World): Promise<void> {
   const { brokers } = world;
