@@ -17,7 +17,7 @@ export interface LaneLimits {
 export interface Job<Item> {
   readonly item: Item;
   readonly slot: string;
-  /** Null: it waits for nobody. */
+  /** Of this slot alone. Null: it waits for nobody. */
   readonly lane: string | null;
 }
 
@@ -113,6 +113,27 @@ export class KeyLanes<Item, Place> {
   dropWaiting(): void {
     this.#ready = [];
     for (const waiting of this.#lanes.values()) waiting.length = 0;
+  }
+
+  /** Whether a job of the slot runs. */
+  isBusy(slot: string): boolean {
+    return [...this.#running].some((job) => job.slot === slot);
+  }
+
+  /**
+   * What did not begin of this slot never will. Its position goes on with what runs, up to the
+   * first that is left out.
+   */
+  dropSlot(slot: string): void {
+    for (const job of this.#ready)
+      if (job.slot === slot && job.lane !== null) this.#lanes.delete(job.lane);
+    this.#ready = this.#ready.filter((job) => job.slot !== slot);
+    for (const job of this.#running)
+      if (job.slot === slot && job.lane !== null) this.#lanes.set(job.lane, []);
+    const jobs = this.#slots.get(slot) ?? [];
+    const left = jobs.findIndex((job) => !job.isFinished && !this.#running.has(job));
+    if (left >= 0) this.#tracked -= jobs.splice(left).length;
+    if (jobs.length === 0) this.#slots.delete(slot);
   }
 
   #leave(job: Job<Item>): Tracked<Item, Place> {

@@ -37,6 +37,11 @@ export class Losses {
     return this.#queue.shift();
   }
 
+  /** Nobody reads the partition any more. */
+  drop(partition: number): void {
+    this.#queue = this.#queue.filter(({ loss }) => loss.partition !== partition);
+  }
+
   /** Whether the reader may go on past these; where the policy says no, it fails. */
   mayPass(reader: Reader, losses: readonly LossRange[]): boolean {
     if (losses.length === 0 || this.#isYielding) return true;

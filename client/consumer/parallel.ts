@@ -3,6 +3,9 @@ import { HANDLERS_DEFAULT, PARALLEL_RECORDS_MAX } from './options.ts';
 import { type Job, KeyLanes } from './key-lanes.ts';
 import type { ParallelContext, ParallelOptions } from './types.ts';
 
+/** What keeps its order. */
+export type ParallelOrder = 'key' | 'partition' | 'none';
+
 /** A position, and how it becomes the one to resume from. */
 export interface ParallelPlace {
   readonly handOut: () => void;
@@ -18,25 +21,35 @@ export interface ParallelWork<Item> {
   /** It waits for everything before it, and everything behind it waits. */
   readonly isAlone: boolean;
   readonly place: ParallelPlace;
+  /** What its handler is told; absent: what all are told. */
+  readonly context?: ParallelContext;
+  /** Whether it may begin: asked when there is room for it. Default: it may. */
+  readonly isWanted?: () => boolean;
 }
 
 const JOBS_PER_HANDLER = 16;
 
 export class ParallelRun<Item> {
-  readonly #lanes: KeyLanes<Item, ParallelPlace>;
-  readonly #isByKey: boolean;
+  readonly #lanes: KeyLanes<ParallelWork<Item>, ParallelPlace>;
+  readonly #order: ParallelOrder;
   readonly #handler: (item: Item, context: ParallelContext) => unknown;
   readonly #stop = new AbortController();
   #failure: { readonly error: unknown } | undefined;
-  #wake: (() => void) | undefined;
+  /** No other handler begins. */
+  #isEnding = false;
+  #wakes: (() => void)[] = [];
 
   constructor(
-    { by = 'key', max = HANDLERS_DEFAULT, recordsMax }: ParallelOptions,
+    {
+      by = 'key',
+      max = HANDLERS_DEFAULT,
+      recordsMax,
+    }: Omit<ParallelOptions, 'by'> & { readonly by?: ParallelOrder },
     handler: (item: Item, context: ParallelContext) => unknown,
   ) {
     const jobsMax = recordsMax ?? Math.min(PARALLEL_RECORDS_MAX, max * JOBS_PER_HANDLER);
     this.#lanes = new KeyLanes({ runningMax: max, jobsMax });
-    this.#isByKey = by === 'key';
+    this.#order = by;
     this.#handler = handler;
   }
 
@@ -53,9 +66,33 @@ export class ParallelRun<Item> {
   /** No other handler begins, and those that run are told. */
   stop(reason?: unknown): void {
     if (this.signal.aborted) return;
-    this.#lanes.dropWaiting();
+    this.end();
     this.#stop.abort(reason);
     this.#rouse();
+  }
+
+  /** No other handler begins; those that run are not told. */
+  end(): void {
+    this.#isEnding = true;
+    this.#lanes.dropWaiting();
+    this.#rouse();
+  }
+
+  /** No other handler of the slot begins. */
+  endSlot(slot: string): void {
+    this.#lanes.dropSlot(slot);
+    this.#begin();
+    this.#rouse();
+  }
+
+  /** Whether a handler of the slot runs. */
+  isBusy(slot: string): boolean {
+    return this.#lanes.isBusy(slot);
+  }
+
+  /** Resolves when a handler has ended, or something was dropped. */
+  news(): Promise<void> {
+    return new Promise((resolve) => this.#wakes.push(resolve));
   }
 
   /**
@@ -67,7 +104,8 @@ export class ParallelRun<Item> {
     try {
       for await (const work of works) {
         await this.#until(() => (work.isAlone ? this.#lanes.isIdle : !this.#lanes.isFull));
-        if (this.signal.aborted) break;
+        if (this.#isEnding) break;
+        if (work.isWanted?.() === false) continue;
         this.#add(work);
         if (work.isAlone) await this.#until(() => this.#lanes.isIdle);
       }
@@ -79,39 +117,43 @@ export class ParallelRun<Item> {
     if (failure !== undefined) throw failure.error;
   }
 
-  #add({ item, slot, key, place }: ParallelWork<Item>): void {
-    const name = key === undefined ? '' : Buffer.from(key).toString('latin1');
-    const keyed = key === undefined ? null : `${slot}/${name}`;
-    this.#lanes.add({ item, slot, lane: this.#isByKey ? keyed : slot }, place);
+  #add(work: ParallelWork<Item>): void {
+    const { slot, place } = work;
+    this.#lanes.add({ item: work, slot, lane: this.#laneOf(work) }, place);
     this.#begin();
   }
 
+  #laneOf({ slot, key }: ParallelWork<Item>): string | null {
+    if (this.#order === 'partition') return slot;
+    if (this.#order === 'none' || key === undefined) return null;
+    return `${slot}/${Buffer.from(key).toString('latin1')}`;
+  }
+
   #begin(): void {
+    if (this.#isEnding) return;
     for (const job of this.#lanes.begin()) void this.#handle(job);
   }
 
-  async #handle(job: Job<Item>): Promise<void> {
+  async #handle(job: Job<ParallelWork<Item>>): Promise<void> {
+    const { item, context = { signal: this.signal } } = job.item;
     try {
-      await this.#handler(job.item, { signal: this.signal });
+      await this.#handler(item, context);
       this.#lanes.finish(job)?.handOut();
     } catch (error) {
       this.#lanes.giveUp(job);
       this.#failure ??= { error };
       this.stop(error);
     }
-    if (!this.signal.aborted) this.#begin();
+    this.#begin();
     this.#rouse();
   }
 
   /** Waits; stopped, only for handlers that run. */
   async #until(isMet: () => boolean): Promise<void> {
-    while (this.signal.aborted ? this.#lanes.running > 0 : !isMet())
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+    while (this.#isEnding ? this.#lanes.running > 0 : !isMet()) await this.news();
   }
 
   #rouse(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    for (const wake of this.#wakes.splice(0)) wake();
   }
 }

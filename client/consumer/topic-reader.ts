@@ -11,6 +11,7 @@ import type { Cancel } from '../../base/clock.ts';
 import type { Cluster, TopicView } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { fromCall, fromCodec, fromWire, TidemarkError } from '../errors.ts';
+import { type Chunk, Chunks } from './chunks.ts';
 import { FETCH_METHOD, FetchStream } from './fetch-stream.ts';
 import { lossesOf, type LossRange } from '../losses.ts';
 import { Losses, type ReadLoss, untold, withLosses } from './losses.ts';
@@ -53,17 +54,6 @@ const FOLLOWER_AVOID_MS = 10_000;
 /** What is read, and how. */
 export type TopicReaderOptions = ReadOptions & { readonly topic: string };
 
-/** Frames of one partition that wait for the caller. */
-interface Chunk {
-  readonly reader: Reader;
-  readonly stream: FetchStream;
-  readonly frames: Uint8Array;
-  readonly highWaterMark: number;
-  /** What its frames come across. */
-  readonly losses: readonly LossRange[];
-  at: number;
-}
-
 /** Used by a consumer, which asks for batches and is woken when there may be one. */
 export class TopicReader {
   readonly #connections: Connections;
@@ -72,7 +62,7 @@ export class TopicReader {
   readonly #creditBytes: number;
   readonly #readers = new Map<number, Reader>();
   readonly #streams = new Map<number, FetchStream>();
-  #chunks: Chunk[] = [];
+  readonly #chunks = new Chunks();
   readonly #losses: Losses;
   readonly #onNews: () => void;
   #failure: TidemarkError | undefined;
@@ -130,9 +120,32 @@ export class TopicReader {
     return [...this.#readers.values()].map((reader) => stateOf(this.topic, reader));
   }
 
+  /** Of the topic that is read; absent before {@link start} has ended. */
+  get topicId(): string | undefined {
+    return this.#topicId;
+  }
+
+  /** Reads one more partition, of those that `partitions` does not name. Only once started. */
+  add(place: Place): void {
+    const view = this.#cluster.topic(this.topic)!;
+    this.#addReader(view, place, Number.POSITIVE_INFINITY);
+    this.#connect();
+  }
+
+  /** Reads a partition no more. */
+  remove(partition: number): void {
+    const reader = this.#readers.get(partition);
+    if (reader === undefined) return;
+    reader.stream?.unsubscribe(partition);
+    this.#chunks.drop(reader);
+    this.#losses.drop(partition);
+    this.#readers.delete(partition);
+  }
+
   /** What was handed out of a partition: everything before `offset`, appended in that epoch. */
   handOut(partition: number, offset: number, leaderEpoch: number): void {
-    const reader = this.#readers.get(partition)!;
+    const reader = this.#readers.get(partition);
+    if (reader === undefined) return;
     reader.offset = offset;
     reader.leaderEpoch = leaderEpoch;
   }
@@ -153,7 +166,7 @@ export class TopicReader {
 
   /** Nothing is buffered, so that only news can change what {@link next} says. */
   get isDry(): boolean {
-    return this.#chunks.length === 0 && this.#losses.isEmpty;
+    return this.#chunks.isEmpty && this.#losses.isEmpty;
   }
 
   /** Ends streams and timers; {@link resume} goes on behind what was handed out. */
@@ -186,7 +199,7 @@ export class TopicReader {
     this.#cancelTicks?.();
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
-    this.#chunks = [];
+    this.#chunks.clear();
   }
 
   #run(): void {
@@ -256,7 +269,7 @@ export class TopicReader {
       reader.source = source;
       reader.behindSinceMs = source.isFollower ? nowMs : undefined;
       // What is buffered comes again, so it is not held twice.
-      this.#dropChunks(reader);
+      this.#chunks.drop(reader);
       const { partition, nextOffset, nextEpoch } = reader;
       const position = { partition, offset: nextOffset, leaderEpoch: nextEpoch };
       stream.subscribe(position, source.isFollower);
@@ -318,7 +331,7 @@ export class TopicReader {
       this.#rouse();
       return;
     }
-    this.#chunks.push({
+    this.#chunks.add({
       reader,
       stream,
       frames: part.frames,
@@ -486,16 +499,9 @@ export class TopicReader {
   next(): ReadBatch | ReadLoss | undefined {
     const told = this.#losses.next();
     if (told !== undefined) return told;
-    for (
-      let chunk = this.#chunks[0];
-      chunk !== undefined && this.#failure === undefined;
-      chunk = this.#chunks[0]
-    ) {
-      if (chunk.at >= chunk.frames.length || chunk.reader.isDone) {
-        this.#chunks.shift();
-        chunk.stream.release(chunk.frames.length);
-        continue;
-      }
+    while (this.#failure === undefined) {
+      const chunk = this.#chunks.first();
+      if (chunk === undefined) break;
       const batch = this.#decode(chunk);
       if (batch !== undefined) return batch;
     }
@@ -559,7 +565,7 @@ export class TopicReader {
       if (this.#options.onUndecodable !== 'skip' || nextOffset === undefined) this.#fail(found);
       else this.#skip(chunk, found, nextOffset);
     }
-    this.#chunks = this.#chunks.filter((one) => one.stream !== stream);
+    this.#chunks.dropOf(stream);
     stream.lose(error);
   }
 
@@ -579,14 +585,6 @@ export class TopicReader {
     moveTo(reader, nextOffset);
     Object.assign(reader, { offset, leaderEpoch });
     this.onPassed(reader.partition, nextOffset, 0);
-  }
-
-  #dropChunks(reader: Reader): void {
-    this.#chunks = this.#chunks.filter((one) => {
-      if (one.reader !== reader) return true;
-      one.stream.release(one.frames.length);
-      return false;
-    });
   }
 
   #fail(error: TidemarkError): void {

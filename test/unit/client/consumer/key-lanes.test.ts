@@ -82,6 +82,38 @@ describe('KeyLanes', () => {
     expect(lanes.isIdle).toBe(true);
   });
 
+  it('drops what waits of one slot, and moves its position past no job that it dropped', () => {
+    const lanes = lanesOf(
+      { runningMax: 3 },
+      { slot: 'p', lane: 'k' },
+      { slot: 'p', lane: 'k' },
+      { slot: 'p', lane: 'l' },
+      { slot: 'q', lane: 'o' },
+      { slot: 'p', lane: 'm' },
+      { slot: 'q', lane: 'o' },
+    );
+    const [first, third, other] = lanes.begin();
+    lanes.dropSlot('p');
+    expect([lanes.isBusy('p'), lanes.isBusy('q'), lanes.isBusy('r')]).toEqual([true, true, false]);
+    expect(lanes.finish(third!)).toBeUndefined();
+    expect(lanes.finish(first!)).toBe(1);
+    expect(lanes.isBusy('p')).toBe(false);
+    expect(itemsOf(lanes.begin())).toEqual([]);
+    expect(lanes.finish(other!)).toBe(4);
+    const [last] = lanes.begin();
+    expect(lanes.finish(last!)).toBe(6);
+    expect([lanes.isIdle, lanes.isFull]).toEqual([true, false]);
+  });
+
+  it('takes jobs of a slot again that was dropped, with a lane that had its name', () => {
+    const lanes = lanesOf({ jobsMax: 2 }, ...Array<Given>(2).fill({ slot: 'p', lane: 'k' }));
+    lanes.dropSlot('p');
+    expect([lanes.isFull, lanes.isIdle]).toEqual([false, true]);
+    lanes.add({ item: 'again', slot: 'p', lane: 'k' }, 7);
+    const [job] = lanes.begin();
+    expect(lanes.finish(job!)).toBe(7);
+  });
+
   it('keeps order, bounds and positions, whatever ends when', () => {
     const given = fc.record({
       slot: fc.constantFrom('p', 'q'),
