@@ -20,6 +20,13 @@ export const BROKERS_MAX = 100;
 /** Largest TCP port. */
 export const PORT_MAX = 65_535;
 /**
+ * Named listeners of a broker, beside the two that each has: every one costs a socket, a file to
+ * watch and a row in each metric, and every broker's metadata holds their addresses.
+ */
+export const LISTENERS_MAX = 8;
+/** Characters of a listener's name: part of names of Kubernetes' ports, which end at 15. */
+export const LISTENER_NAME_LENGTH_MAX = 12;
+/**
  * Characters of a topic's or producer's name. A topic's is part of a path, and common file systems
  * end at 255 bytes.
  */
@@ -179,6 +186,8 @@ export const LIMITS: readonly {
 }[] = [
   { what: 'Brokers of a LogCluster', bound: BROKERS_MAX, unit: 'brokers' },
   { what: 'Broker id', bound: BROKER_ID_MAX, unit: '' },
+  { what: 'Named listeners of a broker', bound: LISTENERS_MAX, unit: 'listeners' },
+  { what: 'Name of a listener', bound: LISTENER_NAME_LENGTH_MAX, unit: 'characters' },
   { what: 'Name of a topic, producer or group', bound: NAME_LENGTH_MAX, unit: 'characters' },
   { what: 'Partitions of a topic', bound: PARTITIONS_PER_TOPIC_MAX, unit: 'partitions' },
   { what: 'Partitions of a cluster', bound: PARTITIONS_PER_CLUSTER_MAX, unit: 'partitions' },

@@ -39,6 +39,8 @@ export interface Parts {
   readonly onLiveValues: (values: LiveValues) => void;
   readonly onFact: BrokerOptions['onFact'];
   readonly onExit: BrokerOptions['onExit'];
+  /** Of named listeners, as far as they are known now; default: none. */
+  readonly listenerAddresses?: BrokerOptions['listenerAddresses'];
   readonly report: ReportDefect;
   /** What is smaller in a simulation than in any cluster. */
   readonly groups?: Partial<BrokerOptions['groups']>;
@@ -64,6 +66,7 @@ export function assembleBroker(config: Config, parts: Parts): Broker {
     peers: new GrpcPeers({ server: internalServer, channels, probe, clock, report }),
     crc32,
     textRecords: TEXT_RECORDS,
+    listenerAddresses: parts.listenerAddresses ?? (() => []),
     groups: { ...GROUPS_BOUNDS, ...parts.groups },
     newUuid,
     onFact,

@@ -11,6 +11,7 @@ import {
 import { assertNever } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
+import { addressesFault, type ListenerAddress } from '../../base/listeners.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type {
   InitProducerRequest,
@@ -29,6 +30,7 @@ import type {
   DecideRequest,
   DecideResponse,
   Heartbeat,
+  ListenerAddresses,
   HeartbeatReply,
   Reassign,
   Register,
@@ -237,7 +239,7 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     }
     case 'heartbeat': {
       const { kind: _, wallMs = 0, leaves = false, stays = false, ...rest } = request;
-      const { metadataIndex = 0, drains = false, abilities = [], ...value } = rest;
+      const { metadataIndex = 0, drains = false, abilities = [], listeners, ...value } = rest;
       return {
         $case: 'heartbeat',
         value: {
@@ -248,6 +250,7 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
           metadataIndex,
           drains,
           abilities: [...abilities],
+          listeners: listeners === undefined ? undefined : { addresses: [...listeners] },
         },
       };
     }
@@ -360,7 +363,8 @@ function abilityField({ topicId, partition, reason }: ReplicaAbility): AbilitySt
 }
 
 function heartbeatField(heartbeat: Heartbeat): HeartbeatRequest {
-  const { wallMs, leaves, stays, metadataIndex, drains, abilities, ...message } = heartbeat;
+  const { wallMs, leaves, stays, metadataIndex, drains, abilities, listeners, ...message } =
+    heartbeat;
   integerField('abilities length', abilities.length, 0, ABILITIES_PER_HEARTBEAT_MAX);
   const brokerId = brokerIdField('broker_id', message.brokerId);
   return {
@@ -373,7 +377,14 @@ function heartbeatField(heartbeat: Heartbeat): HeartbeatRequest {
     ...(metadataIndex === 0 ? {} : { metadataIndex }),
     ...(drains ? { drains } : {}),
     ...(abilities.length === 0 ? {} : { abilities: abilities.map(abilityField) }),
+    ...(listeners === undefined ? {} : { listeners: listenersField(listeners) }),
   };
+}
+
+function listenersField({ addresses }: ListenerAddresses): readonly ListenerAddress[] {
+  const fault = addressesFault(addresses);
+  if (fault !== null) throw new BrokerError('INVALID_ARGUMENT', fault);
+  return addresses.map(({ listener, host, port }) => ({ listener, host, port }));
 }
 
 function reassignField({ topic, partition, replicas }: Reassign): ControllerRequest {

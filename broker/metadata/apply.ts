@@ -113,6 +113,9 @@ class Draft {
       case 'broker-staying':
         this.#patchBroker(record, { stopping: false });
         return;
+      case 'broker-listeners':
+        this.#patchBroker(record, { listeners: record.listeners });
+        return;
       case 'broker-cordoned':
         this.#cordon(record.brokerId, record.cordoned);
         return;
@@ -176,6 +179,7 @@ class Draft {
       host: record.host,
       port: record.port,
       ...(record.internal === undefined ? {} : { internal: record.internal }),
+      ...(before?.listeners === undefined ? {} : { listeners: before.listeners }),
       rack: record.rack,
       restartClass: record.restartClass,
       fenced: true,

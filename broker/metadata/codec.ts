@@ -33,6 +33,7 @@ import {
   textsByName,
 } from '../../base/shape.ts';
 import type { HostPort } from '../../base/host-port.ts';
+import { addressesFault, type ListenerAddress } from '../../base/listeners.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { CLUSTER_SETTINGS_DEFAULTS } from './apply.ts';
 import { rowFault } from './leader-election.ts';
@@ -338,23 +339,36 @@ const processStart = shape<ProcessStart>({ id: string, number: count });
 /** What a registration may lack. */
 interface Optional {
   readonly internal: HostPort | null;
+  readonly listeners: readonly ListenerAddress[] | null;
   readonly start: ProcessStart | null;
 }
 
 /** What is absent stays absent. */
 function withoutNulls<T extends Optional>({
   internal,
+  listeners,
   start,
   ...rest
-}: T): Omit<T, keyof Optional> & { readonly internal?: HostPort; readonly start?: ProcessStart } {
+}: T): Omit<T, keyof Optional> & Pick<BrokerState, 'internal' | 'listeners' | 'start'> {
   return {
     ...rest,
     ...(internal === null ? {} : { internal }),
+    ...(listeners === null ? {} : { listeners }),
     ...(start === null ? {} : { start }),
   };
 }
 
 const hostPort = shape<HostPort>({ host: string, port: count });
+
+const addressFields = listOf(
+  shape<ListenerAddress>({ listener: string, host: string, port: count }),
+);
+
+const listenerAddresses: Check<readonly ListenerAddress[]> = (value, path) => {
+  const addresses = addressFields(value, path);
+  const fault = addressesFault(addresses);
+  return fault === null ? addresses : refuseValue(path, value, `sound: ${fault}`);
+};
 
 const brokerFields = shape<Omit<BrokerState, keyof Optional> & Optional>({
   brokerId: count,
@@ -363,6 +377,7 @@ const brokerFields = shape<Omit<BrokerState, keyof Optional> & Optional>({
   host: string,
   port: count,
   internal: defaulted<HostPort | null>(hostPort, null),
+  listeners: defaulted<readonly ListenerAddress[] | null>(listenerAddresses, null),
   rack: string,
   restartClass: oneOf(RESTART_CLASSES),
   fenced: boolean,
@@ -463,11 +478,17 @@ const RECORDS: {
   readonly [K in MetadataRecord['kind']]: Check<Omit<Extract<MetadataRecord, { kind: K }>, 'kind'>>;
 } = {
   cluster: shape({ clusterId: string, featureLevel: count }),
-  'broker-registered': (value, path) => withoutNulls(registrationFields(value, path)),
+  'broker-registered': (value, path) =>
+    withoutNulls({ ...registrationFields(value, path), listeners: null }),
   'broker-fenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-unfenced': shape({ brokerId: count, brokerEpoch: count }),
   'broker-stopping': shape({ brokerId: count, brokerEpoch: count }),
   'broker-staying': shape({ brokerId: count, brokerEpoch: count }),
+  'broker-listeners': shape({
+    brokerId: count,
+    brokerEpoch: count,
+    listeners: listenerAddresses,
+  }),
   'broker-cordoned': shape({ brokerId: count, cordoned: boolean }),
   'broker-removed': shape({ brokerId: count }),
   'settings-changed': shape({ settings: clusterSettings }),

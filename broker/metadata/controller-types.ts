@@ -7,6 +7,7 @@ import type { Quota } from '../../base/quotas.ts';
 import type { Fact } from '../../base/events.ts';
 import type { BrokerError } from '../../base/errors.ts';
 import type { HostPort } from '../../base/host-port.ts';
+import type { ListenerAddress } from '../../base/listeners.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -96,6 +97,11 @@ export interface HeartbeatRequest {
    * say, or nothing to say.
    */
   readonly abilities?: readonly AbilityStatement[];
+  /**
+   * Addresses of the broker's named listeners, all of them. Absent: a build that has none, or
+   * metadata says the same.
+   */
+  readonly listeners?: readonly ListenerAddress[];
 }
 
 /** A change of (S, q) that a leader asks for. Compare-and-set on both epochs. */

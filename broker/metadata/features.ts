@@ -51,6 +51,7 @@ export const FEATURE_LEVELS = [
     adds: 'compaction of topics, and retention by number of records: every broker keeps to both',
   },
   { level: 13, adds: 'members of groups: every broker folds their records' },
+  { level: 14, adds: 'addresses of named listeners' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -88,6 +89,9 @@ export const LEVEL_OF_GROUPS = 11;
 export const LEVEL_OF_MEMBERS = 13;
 /** Level of compacted topics, of what says when they are, and of retention by number of records. */
 export const LEVEL_OF_COMPACTION = 12;
+
+/** Level of addresses of named listeners. */
+export const LEVEL_OF_LISTENERS = 14;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -158,6 +162,7 @@ export function levelOf(record: MetadataRecord): number {
   if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
   if (record.kind === 'topic-created') return levelOfConfig(record.topic.config);
   if (record.kind === 'topic-altered') return levelOfConfig(record.config);
+  if (record.kind === 'broker-listeners') return LEVEL_OF_LISTENERS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
   if (record.kind === 'settings-changed') return levelOfSettings(record.settings);

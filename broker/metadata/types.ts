@@ -6,6 +6,7 @@
 import type { AccessPlace, AccessRule } from '../../base/access.ts';
 import type { Quota } from '../../base/quotas.ts';
 import type { HostPort } from '../../base/host-port.ts';
+import type { ListenerAddress } from '../../base/listeners.ts';
 import type {
   BrokerEpoch,
   BrokerId,
@@ -78,6 +79,11 @@ export interface BrokerState {
   readonly port: number;
   /** Address that brokers dial; absent: the same. See {@link internalAddress}. */
   readonly internal?: HostPort;
+  /**
+   * Addresses of its named listeners, as it said last, in order of names; absent: none. Outlive
+   * registrations: a broker that returns says what is new.
+   */
+  readonly listeners?: readonly ListenerAddress[];
   /** Empty when unknown. */
   readonly rack: string;
   readonly restartClass: RestartClass;
@@ -265,6 +271,13 @@ export type MetadataRecord =
       readonly kind: 'broker-staying';
       readonly brokerId: BrokerId;
       readonly brokerEpoch: BrokerEpoch;
+    }
+  /** Where its named listeners are dialled from now on; whoever it does not name is not. */
+  | {
+      readonly kind: 'broker-listeners';
+      readonly brokerId: BrokerId;
+      readonly brokerEpoch: BrokerEpoch;
+      readonly listeners: readonly ListenerAddress[];
     }
   | { readonly kind: 'broker-cordoned'; readonly brokerId: BrokerId; readonly cordoned: boolean }
   | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }

@@ -18,7 +18,7 @@ import { ClusterClock } from './membership/cluster-clock.ts';
 import { GroupsHost } from './groups/groups-host.ts';
 import { Lifecycle } from './membership/lifecycle.ts';
 import { SpaceWatch, writeSession } from './membership/space.ts';
-import { standingOf, type Standing } from './membership/registration-standing.ts';
+import { newAddresses, standingOf, type Standing } from './membership/registration-standing.ts';
 import type { BrokerOptions } from './options.ts';
 import { PeerFinder } from './membership/peer-finder.ts';
 import { drainAll, isTakenForStopping, OrderlyStop } from './membership/orderly-stop.ts';
@@ -417,6 +417,7 @@ export class Member {
       },
       onFenced: this.#host.onFenced,
       abilities: () => this.replicas.abilities(),
+      listeners: () => newAddresses(this.quorum.image, this.#options),
       drain: () => drainAll(this.replicas),
       isTakenForStopping: () => isTakenForStopping(this.quorum.image, brokerId),
       onDisplaced: (reason: string) => {

@@ -1,5 +1,6 @@
 /** What a broker is composed of: its options, its three ports, and whom it tells. */
 import type { Crc32 } from '../../wire/batch/frame.ts';
+import type { ListenerAddress } from '../../base/listeners.ts';
 import type { OnFact } from '../../base/events.ts';
 import type { BrokerId } from '../../base/units.ts';
 import type { TopicConfig } from '../metadata/types.ts';
@@ -16,6 +17,8 @@ export interface BrokerOptions {
   readonly advertised: Address;
   /** Address that brokers dial. */
   readonly internalAdvertised: Address;
+  /** Addresses of named listeners, as far as they are known now. */
+  readonly listenerAddresses: () => readonly ListenerAddress[];
   readonly rack: string;
   /** Where brokers are dialled by brokers. */
   readonly seeds: readonly Address[];

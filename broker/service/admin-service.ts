@@ -18,6 +18,7 @@ import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controll
 import { requireLevelOfConfig } from '../metadata/features.ts';
 import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
+import { listenerOf } from '../messages/listener.ts';
 import { integerField, topicNameField, uuidField } from '../messages/fields.ts';
 import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import {
@@ -75,7 +76,7 @@ export function adminService({
       ({ clusterId }) => broker.bootstrap(uuidField('cluster_id', clusterId)),
       report,
     ),
-    describeCluster: unaryHandler(() => describeCluster(broker), report),
+    describeCluster: unaryHandler((_, call) => describeCluster(broker, listenerOf(call)), report),
     describeBroker: unaryHandler(({ brokerId = broker.brokerId }, call) => {
       if (cluster.isSelf(brokerIdField('broker_id', brokerId)))
         return describeSelf(broker, version, traffic.appendTimes());
@@ -145,7 +146,7 @@ function topicCalls(
       }),
       report,
     ),
-    listTopics: unaryHandler(({ names, includeInternal }) => {
+    listTopics: unaryHandler(({ names, includeInternal }, call) => {
       if (names.length === 0) cluster.requireMetadata();
       const named =
         names.length > 0
@@ -156,7 +157,7 @@ function topicCalls(
       const topics = named
         .sort((left, right) => (left.name < right.name ? -1 : 1))
         .map(describeTopic);
-      return { topics, brokers: describeBrokers(broker) };
+      return { topics, brokers: describeBrokers(broker, listenerOf(call)) };
     }, report),
     alterTopic: unaryHandler(async (message, call) => {
       const deadlineMs = remainingMs(call, cluster.clock);

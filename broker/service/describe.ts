@@ -1,5 +1,6 @@
 /** Metadata and reports as messages of the public API. */
 import { BrokerError } from '../../base/errors.ts';
+import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../../base/listeners.ts';
 import type {
   Broker as BrokerMessage,
   CheckDisruptionResponse,
@@ -46,14 +47,16 @@ export function describeTopic(topic: TopicState): TopicMessage {
   };
 }
 
-export function describeBrokers(broker: BrokerApi): BrokerMessage[] {
+/** @param listener by which whoever asks came in: that of the addresses that it is told */
+export function describeBrokers(broker: BrokerApi, listener: string): BrokerMessage[] {
   const voters = new Set(broker.report().raft?.voters.map(({ brokerId }) => brokerId));
   return [...broker.image().brokers.values()]
     .sort((left, right) => left.brokerId - right.brokerId)
-    .map((state) => describeBroker(state, voters));
+    .map((state) => describeBroker(state, voters, listener));
 }
 
-export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
+/** @param listener as {@link describeBrokers} */
+export function describeCluster(broker: BrokerApi, listener: string): DescribeClusterResponse {
   const { controller } = broker.nodeInfo();
   const image: MetadataImage = broker.image();
   if (image.index === 0 && broker.nodeInfo().clusterId !== '') {
@@ -69,7 +72,7 @@ export function describeCluster(broker: BrokerApi): DescribeClusterResponse {
     // answer alike.
     clusterId: image.clusterId === '' ? broker.nodeInfo().clusterId : image.clusterId,
     controller: idOrAbsent(controller),
-    brokers: describeBrokers(broker),
+    brokers: describeBrokers(broker, listener),
     featureLevel: image.featureLevel,
     losses: image.losses.map(describeLoss),
     answeredBy: broker.brokerId,
@@ -172,11 +175,13 @@ export function describeDisruption({
   };
 }
 
-function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): BrokerMessage {
+function describeBroker(
+  state: BrokerState,
+  voters: ReadonlySet<BrokerId>,
+  listener: string,
+): BrokerMessage {
   const {
     brokerId,
-    host,
-    port,
     rack,
     brokerEpoch,
     directoryId,
@@ -188,8 +193,7 @@ function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): Brok
   } = state;
   return {
     brokerId,
-    host,
-    port,
+    ...reachedBy(state, listener),
     rack,
     brokerEpoch,
     directoryId,
@@ -200,6 +204,23 @@ function describeBroker(state: BrokerState, voters: ReadonlySet<BrokerId>): Brok
     cordoned,
     featureLevelMax,
   };
+}
+
+/**
+ * Where clients of the listener dial the broker. Whoever came by a named one is told of no other:
+ * where else a broker stands is none of its business.
+ */
+function reachedBy(
+  { brokerId, host, port, listeners = [] }: BrokerState,
+  listener: string,
+): Pick<BrokerMessage, 'host' | 'port' | 'unreachable' | 'listeners'> {
+  if (listener === CLIENT_LISTENER) return { host, port, unreachable: '', listeners: [] };
+  if (listener === INTERNAL_LISTENER)
+    return { host, port, unreachable: '', listeners: listeners.map((each) => ({ ...each })) };
+  const own = listeners.find((each) => each.listener === listener);
+  if (own !== undefined) return { host: own.host, port: own.port, unreachable: '', listeners: [] };
+  const unreachable = `broker ${brokerId} has no address for clients of listener "${listener}"`;
+  return { host: '', port: 0, unreachable, listeners: [] };
 }
 
 export function describePartition(state: PartitionState): PartitionMessage {

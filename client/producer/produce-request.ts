@@ -1,7 +1,7 @@
 /**
  * `tidemark.v1.ProduceRequest` on the wire with one copy of each frame, from where it was encoded
- * into the gRPC message: the client's hot path. Byte for byte what generated code writes, and tested
- * against it.
+ * into the gRPC message: the client's hot path. Byte for byte what generated code writes, and
+ * tested against it.
  */
 import {
   type AckLevel,

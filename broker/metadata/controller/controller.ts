@@ -36,13 +36,13 @@ import { handOver, isVoteLeaving, leadershipsLeft } from './leadership/stop-requ
 import { Leaderships } from './leadership/leadership.ts';
 import { LateRequests } from './late-requests.ts';
 import { Ledger } from './ledger.ts';
+import { listenerRecords } from './listeners.ts';
 import { Moves } from './moving/moves.ts';
 import { recordsOf } from './plain-requests.ts';
 import { ProducerFences } from './producer-fences.ts';
 import { ProducerIds } from './producers.ts';
 import { isRegistered, judgeRegistration, registrationRecord } from './registration.ts';
-import { settledRows } from './rows.ts';
-import type { RowChange } from './rows.ts';
+import { type RowChange, settledRows } from './rows.ts';
 import { Sessions } from './sessions.ts';
 import { alterSyncSet, alterSyncSets, checkSender } from './sync-set.ts';
 import { alterTopic, createTopic } from './topics.ts';
@@ -270,11 +270,14 @@ export class Controller {
     this.#fences.heard(brokerId, brokerEpoch, request.metadataIndex ?? null);
     const stays = request.stays === true && broker.stopping;
     const drains = request.drains === true && !wantsStop && !broker.stopping;
-    const isChange = wantsUnfence || wantsStop || lossy || stays || drains || abilities.length > 0;
+    const moved = listenerRecords(this.#image, broker, request);
+    const hasNews = abilities.length + moved.length > 0;
+    const isChange = wantsUnfence || wantsStop || lossy || stays || drains || hasNews;
     if (isChange) this.#checkRoom();
     if (lossy) this.#condemn(brokerId);
     else if (wantsUnfence && broker.fenced && !this.#sessions.isCondemned(brokerId))
       this.#unfence(brokerId);
+    this.#propose(moved);
     if (abilities.length > 0) this.#leaderships.noteAbilities(brokerId, abilities);
     if (wantsStop || drains) this.#stop(brokerId, wantsStop);
     else if (stays) this.#stay(brokerId);
@@ -380,11 +383,8 @@ export class Controller {
   /** The orderly stop is taken back: leaderships come home as after a restart. */
   #stay(brokerId: BrokerId): void {
     requireLevel(this.#image, LEVEL_OF_OPTIONS, `let broker ${String(brokerId)} stay`);
-    const staying: MetadataRecord = {
-      kind: 'broker-staying',
-      brokerId,
-      brokerEpoch: this.#epochOf(brokerId),
-    };
+    const brokerEpoch = this.#epochOf(brokerId);
+    const staying: MetadataRecord = { kind: 'broker-staying', brokerId, brokerEpoch };
     this.#sessions.forgetHandovers(brokerId);
     const rows = this.#rowRecords(this.#folded([staying]), (state) =>
       state.replicas.includes(brokerId),

@@ -5,6 +5,7 @@
  */
 import type { OnFact } from '../../../base/events.ts';
 import { BrokerError } from '../../../base/errors.ts';
+import type { ListenerAddress } from '../../../base/listeners.ts';
 import type { ErrorCode } from '../../../base/errors.ts';
 import type { BrokerEpoch, WallMs } from '../../../base/units.ts';
 import type {
@@ -37,6 +38,8 @@ export interface LifecycleOptions {
   readonly metadataIndex: () => number;
   /** What this broker has to say of its replicas, where metadata says otherwise. */
   readonly abilities: () => readonly AbilityStatement[];
+  /** Addresses of its named listeners where metadata says otherwise; null: it says the same. */
+  readonly listeners: () => readonly ListenerAddress[] | null;
   /**
    * Has every replica that leads here take no more appends; true once all that they appended is
    * committed (rule 22).
@@ -309,7 +312,8 @@ export class Lifecycle {
    * States how this broker is, so that a request which arrives late is set right by the next one.
    */
   #request(): HeartbeatRequest & { readonly wallMs: WallMs } {
-    const { abilities, drain, isTakenForStopping } = this.#options;
+    const { abilities, drain, isTakenForStopping, listeners } = this.#options;
+    const addresses = listeners();
     const isStopping = this.#stop !== null;
     // Rule 22: leaderships that come in until the controller knows of the stop drain as well,
     // before any moves on.
@@ -325,6 +329,7 @@ export class Lifecycle {
       stays: this.#stay !== null || (!isStopping && isTakenForStopping()),
       drains: isStopping,
       abilities: abilities(),
+      ...(addresses === null ? {} : { listeners: addresses }),
       metadataIndex: this.#options.metadataIndex(),
     };
   }

@@ -1,6 +1,9 @@
 /** How this broker's own registration stands in committed metadata (rule 17). Pure. */
+import { areSame, type ListenerAddress, ordered } from '../../../base/listeners.ts';
 import type { BrokerEpoch, BrokerId } from '../../../base/units.ts';
+import { hasLevel, LEVEL_OF_LISTENERS } from '../../metadata/features.ts';
 import type { MetadataImage, ProcessStart } from '../../metadata/types.ts';
+import type { BrokerOptions } from '../options.ts';
 
 /**
  * `waiting`: metadata here has not come so far. `held`: the broker is registered by this start,
@@ -32,4 +35,17 @@ export function standingOf(
   if (present.start === undefined) return { kind: 'superseded' };
   const reason = `broker epoch ${present.brokerEpoch} of another start took the place of broker epoch ${brokerEpoch}`;
   return { kind: 'displaced', reason };
+}
+
+/**
+ * What this broker has to say of where its named listeners are dialled: all of them, where metadata
+ * says otherwise and the feature level lets it be told. Null: nothing.
+ */
+export function newAddresses(
+  image: MetadataImage,
+  { brokerId, listenerAddresses }: Pick<BrokerOptions, 'brokerId' | 'listenerAddresses'>,
+): readonly ListenerAddress[] | null {
+  const known = image.brokers.get(brokerId)?.listeners ?? [];
+  const stated = ordered(listenerAddresses());
+  return !hasLevel(image, LEVEL_OF_LISTENERS) || areSame(stated, known) ? null : stated;
 }

@@ -652,6 +652,8 @@ export class Brokers {
         stopping: isStopping,
         voter: this.#voters.has(id),
         cordoned: isCordoned,
+        unreachable: '',
+        listeners: [],
         featureLevelMax: 1,
       }));
   }

@@ -110,7 +110,7 @@ export interface BootstrapResponse {
 export interface Broker {
   /** Number, the pod's ordinal. */
   brokerId: number;
-  /** Where it is dialled. */
+  /** Where it is dialled by the listener that the call came by. */
   host: string;
   /** Port of all its services. */
   port: number;
@@ -132,6 +132,26 @@ export interface Broker {
   cordoned: boolean;
   /** Highest feature level that it can run. */
   featureLevelMax: number;
+  /**
+   * Why it cannot be dialled by the listener that the call came by, in words; then host is empty and
+   * port 0. Empty: they say where it is.
+   */
+  unreachable: string;
+  /**
+   * Addresses of its named listeners, for whoever asks by the internal listener; others are told
+   * host and port of the one they came by.
+   */
+  listeners: ListenerAddress[];
+}
+
+/** Where a named listener of a broker is dialled. */
+export interface ListenerAddress {
+  /** Name of the listener. */
+  listener: string;
+  /** Host. */
+  host: string;
+  /** Port. */
+  port: number;
 }
 
 /** Settings of the cluster. In a request, absent ones stay as they are; in an answer all are set. */
@@ -755,6 +775,8 @@ function createBaseBroker(): Broker {
     voter: false,
     cordoned: false,
     featureLevelMax: 0,
+    unreachable: "",
+    listeners: [],
   };
 }
 
@@ -795,6 +817,12 @@ export const Broker: MessageFns<Broker> = {
     }
     if (message.featureLevelMax !== 0) {
       writer.uint32(96).uint32(message.featureLevelMax);
+    }
+    if (message.unreachable !== "") {
+      writer.uint32(106).string(message.unreachable);
+    }
+    for (const v of message.listeners) {
+      ListenerAddress.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -906,6 +934,90 @@ export const Broker: MessageFns<Broker> = {
             }
 
             message.featureLevelMax = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.unreachable = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.listeners.push(ListenerAddress.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListenerAddress(): ListenerAddress {
+  return { listener: "", host: "", port: 0 };
+}
+
+export const ListenerAddress: MessageFns<ListenerAddress> = {
+  encode(message: ListenerAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.listener !== "") {
+      writer.uint32(10).string(message.listener);
+    }
+    if (message.host !== "") {
+      writer.uint32(18).string(message.host);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListenerAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListenerAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.listener = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
             continue;
           }
         }

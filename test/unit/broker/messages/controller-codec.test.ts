@@ -11,6 +11,7 @@ import {
 import {
   DecideRequest,
   DecideResponse,
+  Heartbeat,
 } from '../../../../proto/gen/tidemark/internal/v1/quorum.ts';
 
 const UUID = '22222222-2222-4222-8222-222222222222';
@@ -79,6 +80,11 @@ const requests: ControllerRequest[] = [
     wallMs: 1_700_000_000_000,
     stays: true,
   },
+  ...[[], [{ listener: 'outside', host: 'b0.example.org', port: 443 }]].map((listeners) => ({
+    ...({ kind: 'heartbeat', brokerId: 0, brokerEpoch: 9 } as const),
+    ...{ wantsUnfence: false, wantsStop: false, lossy: false },
+    listeners,
+  })),
   { ...ALTER, change: { op: 'add', member: 0, memberEpoch: 7 } },
   { ...ALTER, change: { op: 'remove', member: 0 } },
   { ...ALTER, change: { op: 'trust', member: 0, memberEpoch: 7 } },
@@ -225,6 +231,19 @@ describe('requests to the controller', () => {
         },
       },
       text: 'changes length is 0, must be an integer of 1 to 500',
+    },
+    {
+      name: 'a listener that every broker has',
+      message: {
+        request: {
+          $case: 'heartbeat' as const,
+          value: {
+            ...Heartbeat.decode(new Uint8Array()),
+            listeners: { addresses: [{ listener: 'internal', host: 'h', port: 1 }] },
+          },
+        },
+      },
+      text: 'listener is "internal", must not be "client" or "internal"',
     },
     {
       name: 'a topic name that is a path',

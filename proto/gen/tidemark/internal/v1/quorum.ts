@@ -13,6 +13,7 @@ import {
   CreateTopicRequest,
   DeleteTopicRequest,
   ElectLeaderRequest,
+  ListenerAddress,
   RestartClass,
   TopicDefaults,
 } from "../../v1/admin.ts";
@@ -311,6 +312,14 @@ export interface Heartbeat {
   drains: boolean;
   /** Replicas of which metadata says something else than this broker; 1,000 at most. */
   abilities: ReplicaAbility[];
+  /** Addresses of the broker's named listeners; absent: metadata says the same. Feature level 14. */
+  listeners: ListenerAddresses | undefined;
+}
+
+/** Where the named listeners of a broker are dialled. */
+export interface ListenerAddresses {
+  /** All of them, each name once; 8 at most. */
+  addresses: ListenerAddress[];
 }
 
 /** A leader asks for a change of a sync set. */
@@ -2120,6 +2129,7 @@ function createBaseHeartbeat(): Heartbeat {
     metadataIndex: 0,
     drains: false,
     abilities: [],
+    listeners: undefined,
   };
 }
 
@@ -2157,6 +2167,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     for (const v of message.abilities) {
       ReplicaAbility.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.listeners !== undefined) {
+      ListenerAddresses.encode(message.listeners, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -2260,6 +2273,60 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             }
 
             message.abilities.push(ReplicaAbility.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.listeners = ListenerAddresses.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListenerAddresses(): ListenerAddresses {
+  return { addresses: [] };
+}
+
+export const ListenerAddresses: MessageFns<ListenerAddresses> = {
+  encode(message: ListenerAddresses, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.addresses) {
+      ListenerAddress.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListenerAddresses {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListenerAddresses();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.addresses.push(ListenerAddress.decode(reader, reader.uint32()));
             continue;
           }
         }

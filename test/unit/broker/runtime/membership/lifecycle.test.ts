@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
 import type { ErrorCode } from '../../../../../base/errors.ts';
+import type { ListenerAddress } from '../../../../../base/listeners.ts';
 import type { Comparison } from '../../../../../broker/metadata/clock-trust.ts';
 import type {
   ControllerReply,
@@ -24,7 +25,11 @@ async function broker() {
   const ended: string[] = [];
   const beats: HeartbeatRequest[] = [];
   /** What is led here, and what metadata says of this broker. */
-  const here = { isDrained: true, isTakenForStopping: false };
+  const here: {
+    isDrained: boolean;
+    isTakenForStopping: boolean;
+    listeners: readonly ListenerAddress[] | null;
+  } = { isDrained: true, isTakenForStopping: false, listeners: null };
   const controller: {
     isThere: boolean;
     leadersLeft: number;
@@ -68,6 +73,7 @@ async function broker() {
       heldEpoch: async (brokerEpoch) => brokerEpoch,
       onRegistered: async () => {},
       abilities: () => [],
+      listeners: () => here.listeners,
       drain: () => here.isDrained,
       isTakenForStopping: () => here.isTakenForStopping,
       onCompared: (comparison) => comparisons.push(comparison),
@@ -131,6 +137,20 @@ describe('Lifecycle heartbeats', () => {
     here.isTakenForStopping = false;
     await pass(500);
     expect(beats.at(-1)).toMatchObject({ stays: false });
+  });
+});
+
+describe('Lifecycle heartbeats of named listeners', () => {
+  it('say their addresses while metadata says otherwise, and nothing else', async () => {
+    const { beats, here, lifecycle, pass } = await broker();
+    await Promise.all([lifecycle.cancelStop(), pass(1_000)]);
+    expect(beats.at(-1)).not.toHaveProperty('listeners');
+    here.listeners = [{ listener: 'outside', host: 'b1', port: 443 }];
+    await pass(500);
+    expect(beats.at(-1)).toMatchObject({ listeners: here.listeners });
+    here.listeners = null;
+    await pass(500);
+    expect(beats.at(-1)).not.toHaveProperty('listeners');
   });
 });
 
