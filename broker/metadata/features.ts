@@ -85,11 +85,10 @@ export const LEVEL_OF_NAMES = 10;
 export const LEVEL_OF_GIVEN = 10;
 /** Level of the internal topic of groups: earlier builds would let clients write to it. */
 export const LEVEL_OF_GROUPS = 11;
-/** Level of members of groups, whose records earlier builds cannot read. */
-export const LEVEL_OF_MEMBERS = 13;
 /** Level of compacted topics, of what says when they are, and of retention by number of records. */
 export const LEVEL_OF_COMPACTION = 12;
-
+/** Level of members of groups, whose records earlier builds cannot read. */
+export const LEVEL_OF_MEMBERS = 13;
 /** Level of addresses of named listeners. */
 export const LEVEL_OF_LISTENERS = 14;
 

@@ -74,7 +74,9 @@ export class Compactions {
     if (mark !== undefined) this.#orders.push({ baseOffset, mark });
   }
 
-  /** The log now ends at `endOffset`. A pass ends where the log is cut under it: it is told anew. */
+  /**
+   * The log now ends at `endOffset`. A pass ends where the log is cut under it: it is told anew.
+   */
   truncate(endOffset: Offset): void {
     this.#told = NOTHING;
     while ((this.newest?.baseOffset ?? -1) >= endOffset) this.#orders.pop();
