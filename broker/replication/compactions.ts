@@ -11,13 +11,26 @@
  */
 import { type CompactionOrder, isAtLeast } from '../../base/compaction-order.ts';
 import type { CompactionMark } from '../../wire/batch/control.ts';
-import type { Offset, WallMs } from '../../base/units.ts';
-import type { LogState } from './types.ts';
+import type { BrokerId, Offset, WallMs } from '../../base/units.ts';
+import { UNKNOWN_END } from './high-water.ts';
+import type { Assignment, LogState } from './types.ts';
 
 interface Ordered {
   /** Of its control batch. */
   readonly baseOffset: Offset;
   readonly mark: CompactionMark;
+}
+
+/** How far a log is compacted, for its driver and for people. */
+export interface CompactionStatus {
+  /** X of the newest order in the log, committed or not; 0: none. */
+  readonly orderedTo: Offset;
+  /** X of what was begun here. */
+  readonly upTo: Offset;
+  /** D of what is done here: tombstones below it are gone. */
+  readonly tombstonesBelow: Offset;
+  /** The largest X that a leader may order now (rule K3); 0 on other replicas. */
+  readonly limit: Offset;
 }
 
 const NOTHING: CompactionOrder = { upTo: 0, tombstonesBelow: 0, producersBelow: 0 };
@@ -112,6 +125,13 @@ export class Compactions {
     return order;
   }
 
+  /** @param limit see CompactionStatus */
+  status(limit: Offset): CompactionStatus {
+    const { upTo } = this.#begun;
+    const orderedTo = Math.max(upTo, this.newest?.mark.upTo ?? 0);
+    return { orderedTo, upTo, tombstonesBelow: this.#tombstonesBelow, limit };
+  }
+
   /** The replica has carried `order` out. */
   done(order: CompactionOrder): void {
     // A log that was reset meanwhile knows nothing of it.
@@ -127,6 +147,25 @@ function joined(one: CompactionOrder, other: CompactionOrder): CompactionOrder {
     producersBelow: Math.max(one.producersBelow, other.producersBelow),
   };
 }
+
+/**
+ * What min trusted members of S have synced, and the leader: no power loss takes it (rule K3).
+ *
+ * @param own of the leader @param ofOther of another member; undefined: nothing is known
+ */
+export function syncedEnd(
+  { syncSet, suspects, minInSyncReplicas }: SyncedBy,
+  own: { readonly self: BrokerId; readonly syncedOffset: Offset },
+  ofOther: (member: BrokerId) => Offset | undefined,
+): Offset {
+  const ends = syncSet
+    .filter((member) => !suspects.includes(member))
+    .map((member) => (member === own.self ? own.syncedOffset : ofOther(member)) ?? UNKNOWN_END)
+    .sort((a, b) => b - a);
+  return Math.min(own.syncedOffset, ends[minInSyncReplicas - 1] ?? UNKNOWN_END);
+}
+
+type SyncedBy = Pick<Assignment, 'syncSet' | 'suspects' | 'minInSyncReplicas'>;
 
 /** What a leader knows as it decides on a compaction. */
 export interface CompactionGround {

@@ -10,7 +10,7 @@ import { NO_BROKER } from '../../base/units.ts';
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../../base/units.ts';
 import { batchFault } from './append-faults.ts';
 import { PendingAppends } from './appends.ts';
-import { nextCompaction } from './compactions.ts';
+import { nextCompaction, syncedEnd } from './compactions.ts';
 import { judgeExpectedEnd } from './expected-end.ts';
 import { committedEnd, UNKNOWN_END } from './high-water.ts';
 import type { ReplicaLog } from './log.ts';
@@ -295,15 +295,14 @@ export class Leader implements MemberView {
       if (progress.awaitsReset) this.#resetToStart(progress);
   }
 
-  /** What min trusted members of S have synced, and this one: no power loss takes it (rule K3). */
   #syncedEnd(): Offset {
-    const { syncSet, suspects, minInSyncReplicas } = this.#assignment;
-    const own = this.#log.syncedOffset;
-    const syncedEndOf = (member: BrokerId): Offset =>
-      member === this.#self ? own : (this.#progress.get(member)?.syncedEnd ?? UNKNOWN_END);
-    const trusted = syncSet.filter((member) => !suspects.includes(member));
-    const ends = trusted.map(syncedEndOf).sort((a, b) => b - a);
-    return Math.min(own, ends[minInSyncReplicas - 1] ?? UNKNOWN_END);
+    const own = { self: this.#self, syncedOffset: this.#log.syncedOffset };
+    return syncedEnd(this.#assignment, own, (member) => this.#progress.get(member)?.syncedEnd);
+  }
+
+  /** See CompactionStatus. */
+  compactableTo(): Offset {
+    return Math.max(0, Math.min(this.#log.highWaterMark, this.#syncedEnd()));
   }
 
   /**

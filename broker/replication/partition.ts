@@ -18,6 +18,7 @@ import type {
 } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import { Abdication } from './abdication.ts';
+import type { CompactionStatus } from './compactions.ts';
 import type { EpochEnd } from './epochs.ts';
 import { Follower } from './follower.ts';
 import { type AppendInput, HeldAppends } from './held-appends.ts';
@@ -262,6 +263,10 @@ export class Partition {
   /** The same of the part of the log below `offset`. */
   dataEndBelow(offset: Offset): Offset {
     return this.#log.dataEnds.below(offset);
+  }
+
+  compaction(): CompactionStatus {
+    return this.#log.compactions.status(this.#leader?.compactableTo() ?? 0);
   }
 
   /** Why this replica cannot lead, whatever metadata says; null: it can. */

@@ -30,11 +30,13 @@ import type { SpreadFault } from '../metadata/spread.ts';
 import type { MetadataImage, RestartClass } from '../metadata/types.ts';
 import type { Present } from '../metadata/explain.ts';
 import type { RaftStatus } from '../raft/types.ts';
+import type { CompactionStatus } from '../replication/compactions.ts';
 import type { AppendResult, AppendTerms } from '../replication/types.ts';
 import type { PartitionStatus } from '../replication/partition.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { SeenDecision } from './controller/decision-log.ts';
 import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';
+import type { CompactionProgress } from './partitions/replica-compaction.ts';
 import type { LogRead, NodeInfo } from './ports.ts';
 
 /** Where the broker is in its life. `serving`: registered, unfenced, and its metadata is fresh. */
@@ -78,6 +80,15 @@ export interface ReplicaReport {
   readonly sizeBytes: number;
   /** Why the replica is stopped, or null. */
   readonly stopped: string | null;
+  readonly compaction: CompactionReport;
+}
+
+/** How far a replica is compacted, and what there is to compact. */
+export interface CompactionReport extends CompactionStatus, CompactionProgress {
+  /** Bytes of its log below the high-water mark that no order was given for; 0 of other topics. */
+  readonly dirtyBytes: number;
+  /** Bytes of its log that an order was given for. */
+  readonly cleanBytes: number;
 }
 
 /** This broker's own state. */

@@ -16,6 +16,7 @@ import { assert, assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId, Offset, TopicId } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
+import type { CompactionStatus } from '../../replication/compactions.ts';
 import { Partition, type PartitionStatus } from '../../replication/partition.ts';
 import type {
   AppendResult,
@@ -50,6 +51,8 @@ import { StepQueue } from '../step-queue.ts';
  * headers.
  */
 const SNAPSHOT_INTERVAL_BATCHES = 20_000;
+
+type CompactionInput = Omit<Extract<PartitionInput, { kind: 'compact' }>, 'kind'>;
 
 interface Step {
   readonly input: PartitionInput;
@@ -210,14 +213,13 @@ export class Replica {
     this.#step({ kind: 'retire', offset });
   }
 
-  /** Orders what is due, as far as it may: see PartitionInput. */
-  compact(ground: Omit<Extract<PartitionInput, { kind: 'compact' }>, 'kind'>): void {
+  /** Orders what is due, as far as it may. */
+  compact(ground: CompactionInput): void {
     this.#step({ kind: 'compact', ...ground });
   }
 
-  /** What it has to do with what was ordered. */
-  get compaction(): CompactionProgress {
-    return this.#compaction.progress;
+  compaction(): CompactionStatus & CompactionProgress {
+    return { ...this.#core.compaction(), ...this.#compaction.progress };
   }
 
   /** See BrokerApi.trim. */

@@ -9,6 +9,7 @@ import type {
   BrokerId,
   LeaderEpoch,
   MonotonicMs,
+  Offset,
   PartitionKey,
   TopicId,
 } from '../../../base/units.ts';
@@ -19,10 +20,12 @@ import { DISK_SHORT } from '../../metadata/controller/leadership/abilities.ts';
 import { hasLevel, LEVEL_OF_STARTS } from '../../metadata/features.ts';
 import { countedMembers } from '../../metadata/leader-election.ts';
 import type { MetadataImage, PartitionState, TopicState } from '../../metadata/types.ts';
-import type { ReplicaReport } from '../api.ts';
+import { isCompacted } from '../../metadata/config.ts';
+import type { CompactionReport, ReplicaReport } from '../api.ts';
 import { isShortage } from '../ports.ts';
 import type { Disk, PartitionLog, PartitionLogOptions } from '../ports.ts';
 import { assignmentOf } from './assignment.ts';
+import { dirtyBytes } from './compaction.ts';
 import { Compactor } from './compactor.ts';
 import { Replica } from './replica.ts';
 import type { ReplicaHost } from './replica-host.ts';
@@ -209,7 +212,20 @@ export class Replicas {
       status: replica.status(),
       sizeBytes: replica.log.sizeBytes(),
       stopped: replica.stopped,
+      compaction: { ...replica.compaction(), ...this.#dirtOf(replica) },
     }));
+  }
+
+  #dirtOf(replica: Replica): Pick<CompactionReport, 'cleanBytes' | 'dirtyBytes'> {
+    const config = this.#image?.topics.get(replica.topicId)?.config;
+    if (config === undefined || !isCompacted(config)) return { cleanBytes: 0, dirtyBytes: 0 };
+    const view = {
+      status: replica.compaction(),
+      segments: replica.log.segments(),
+      dataEndBelow: (offset: Offset) => replica.dataEndBelow(offset),
+    };
+    const { clean, dirty } = dirtyBytes(view, replica.marks().highWaterMark);
+    return { cleanBytes: clean, dirtyBytes: dirty };
   }
 
   /** What metadata does not know, or no longer knows rightly, of which replicas here can lead. */

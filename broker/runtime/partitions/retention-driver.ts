@@ -1,17 +1,18 @@
 /**
- * Looks at every replica once a period: a leader retires what its topic no longer keeps, a producer
- * table that is due is saved. What may go is decided in `retention.ts`.
+ * Looks at every replica once a period: a leader retires what its topic no longer keeps and has its
+ * log compacted, a producer table that is due is saved. What may go is decided in `retention.ts`.
  */
 import type { Cancel } from '../../../base/clock.ts';
 import type { TopicId } from '../../../base/units.ts';
 import type { TopicConfig } from '../../metadata/types.ts';
 import type { ClusterClock } from '../membership/cluster-clock.ts';
+import { CompactionDriver } from './compaction-driver.ts';
 import type { Replicas } from './replicas.ts';
 import { retireOffset } from './retention.ts';
 
 export interface RetentionDriverOptions {
   /** Retention by time waits while it has a doubt. */
-  readonly clock: Pick<ClusterClock, 'every' | 'look' | 'wallMs'>;
+  readonly clock: Pick<ClusterClock, 'every' | 'look' | 'monotonicMs' | 'wallMs'>;
   /** Milliseconds between two looks, as of now. */
   readonly periodMs: () => number;
   readonly replicas: Pick<Replicas, typeof Symbol.iterator>;
@@ -20,6 +21,7 @@ export interface RetentionDriverOptions {
 
 export class RetentionDriver {
   readonly #options: RetentionDriverOptions;
+  readonly #compaction = new CompactionDriver();
   #isStarted = false;
   #cancel: Cancel = () => {};
 
@@ -55,6 +57,7 @@ export class RetentionDriver {
     // Now, and not as of some tick: a clock may have jumped a moment ago.
     const isClockTrusted = clock.look() === null;
     const nowMs = clock.wallMs();
+    const now = { monotonicMs: clock.monotonicMs(), wallMs: nowMs, isClockTrusted };
     for (const replica of replicas) {
       const config = configOf(replica.topicId);
       const marks = replica.marks();
@@ -68,6 +71,7 @@ export class RetentionDriver {
         });
         if (offset > marks.logStart) replica.retire(offset);
       }
+      if (config !== undefined) this.#compaction.look(replica, config, now);
       replica.saveSnapshot(false);
     }
   }
