@@ -11,7 +11,9 @@ import {
   type Broker,
   type ListTopicsResponse,
   type Topic,
+  type TopicConfig,
 } from '../proto/gen/tidemark/v1/admin.ts';
+import { Cleanup } from '../proto/gen/tidemark/v1/cleanup.ts';
 import type { Connections, UnaryMethod } from './connections.ts';
 import { fromCall, notAppended, TidemarkError } from './errors.ts';
 
@@ -45,6 +47,8 @@ export interface TopicView {
   readonly topicIdBytes: Uint8Array;
   /** By number, without gaps. */
   readonly partitions: readonly PartitionLeadership[];
+  /** Of each key the last record stays: so each record has one, and a checksum of its own. */
+  readonly isCompacted: boolean;
 }
 
 /** How a call to "any server" is tried. */
@@ -413,7 +417,13 @@ function merge(topic: Topic, known: TopicView | undefined): TopicView {
     topicId: topic.topicId,
     topicIdBytes,
     partitions: [...partitions, ...added],
+    isCompacted: isCompacted(topic.config),
   };
+}
+
+function isCompacted(config: TopicConfig | undefined): boolean {
+  const { cleanup = Cleanup.CLEANUP_UNSPECIFIED } = config?.cleanup ?? {};
+  return cleanup === Cleanup.CLEANUP_COMPACT || cleanup === Cleanup.CLEANUP_BOTH;
 }
 
 /** Both epochs only rise. */
@@ -428,6 +438,7 @@ function isOlder(
 function isSame(a: TopicView, b: TopicView): boolean {
   return (
     a.topicId === b.topicId &&
+    a.isCompacted === b.isCompacted &&
     a.partitions.length === b.partitions.length &&
     a.partitions.every((partition, index) => {
       const other = b.partitions[index]!;

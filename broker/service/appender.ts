@@ -15,6 +15,7 @@ import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts'
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
 import type { FairShares } from '../access/fair-shares.ts';
+import { isCompacted } from '../metadata/config.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { AckLevel } from '../replication/types.ts';
 import { refuse, topicNameField } from '../messages/fields.ts';
@@ -154,6 +155,7 @@ export class Appender {
    */
   #take(topic: TopicState, partition: number, slots: readonly Slot[]): void {
     const limits = {
+      topic,
       bytesMax: topic.config.batchBytesMax - FRAME_OVERHEAD_BYTES,
       timestampMsMax: this.#parts.cluster.broker.clusterWallMs() + TIMESTAMP_AHEAD_MS_MAX,
     };
@@ -208,12 +210,26 @@ export class Appender {
   }
 }
 
-/** Why no leader would take the record; null: it may. */
+/**
+ * Why no leader would take the record, or none should: without a key it would stay in a compacted
+ * topic for ever. Null: it may be taken.
+ */
 function recordFault(
   index: number,
   record: RecordInput,
-  limits: { readonly bytesMax: number; readonly timestampMsMax: number },
+  limits: {
+    readonly topic: TopicState;
+    readonly bytesMax: number;
+    readonly timestampMsMax: number;
+  },
 ): BrokerError | null {
+  const { name, config } = limits.topic;
+  if (record.key === undefined && isCompacted(config)) {
+    return new BrokerError(
+      'INVALID_ARGUMENT',
+      `Record ${index} has no key, must have one: topic "${name}" is compacted, which keeps the last record of each key`,
+    );
+  }
   const bytes = recordBytes(record);
   if (bytes > limits.bytesMax) {
     return new BrokerError(

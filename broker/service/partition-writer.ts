@@ -12,10 +12,16 @@ import { crc32 } from 'node:zlib';
 
 import { nextSequence } from '../../wire/batch/frame.ts';
 import { encodeBatch } from '../../wire/records/batch.ts';
-import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
+import {
+  RECORD_CRC_BYTES_MAX,
+  recordBytes,
+  type RecordInput,
+} from '../../wire/records/record-set.ts';
 import { BrokerError, isSequenceFault } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Offset, TopicId } from '../../base/units.ts';
+import { isCompacted } from '../metadata/config.ts';
+import type { TopicConfig } from '../metadata/types.ts';
 import type { FairShares, Flow } from '../access/fair-shares.ts';
 import type { AckLevel, AppendResult, ExpectedEnd } from '../replication/types.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
@@ -128,17 +134,17 @@ export class PartitionWriter {
    * expect the same end.
    */
   #takeBatch(): PendingRecord[] {
-    const topic = this.#parts.cluster.image().topics.get(this.#topicId);
-    const bytesMax =
-      Math.min(BATCH_BYTES_TARGET, topic?.config.batchBytesMax ?? BATCH_BYTES_TARGET) -
-      FRAME_OVERHEAD_BYTES;
+    const bytesMax = Math.min(BATCH_BYTES_TARGET, this.#batchBytesMax) - FRAME_OVERHEAD_BYTES;
     const { ack, expectedEnd, principal } = this.#queue[0] ?? {};
+    // Those that expect the same end are never parted, and were judged by what they have alone.
+    const hasRoomForCrc = this.#isCompacted && expectedEnd === undefined;
+    const crcBytes = hasRoomForCrc ? RECORD_CRC_BYTES_MAX : 0;
     let bytes = 0;
     let count = 0;
     for (const pending of this.#queue) {
       if (pending.ack !== ack || pending.expectedEnd !== expectedEnd) break;
       if (pending.principal !== principal) break;
-      bytes += recordBytes(pending.record);
+      bytes += recordBytes(pending.record) + crcBytes;
       if (count === BATCH_RECORDS_MAX || (count > 0 && bytes > bytesMax)) break;
       count += 1;
     }
@@ -207,7 +213,30 @@ export class PartitionWriter {
     const identity = await this.#takeIdentity(deadlineMs, backoff);
     const producer = { ...identity, baseSequence: this.#nextSequence };
     const records = batch.map(({ record }) => record);
-    return encodeBatch(records, { codec: 0, producer }, crc32);
+    return encodeBatch(records, { codec: 0, producer, recordCrc: this.#hasCrc(records) }, crc32);
+  }
+
+  get #config(): TopicConfig | undefined {
+    return this.#parts.cluster.image().topics.get(this.#topicId)?.config;
+  }
+
+  get #batchBytesMax(): number {
+    return this.#config?.batchBytesMax ?? BATCH_BYTES_TARGET;
+  }
+
+  get #isCompacted(): boolean {
+    return this.#config !== undefined && isCompacted(this.#config);
+  }
+
+  /**
+   * Whether each record gets a checksum of its own, which outlives its batch: on a compacted topic,
+   * unless the batch is full to the last bytes without them.
+   */
+  #hasCrc(records: readonly RecordInput[]): boolean {
+    if (!this.#isCompacted) return false;
+    const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
+    const crcBytes = records.length * RECORD_CRC_BYTES_MAX;
+    return bytes + crcBytes <= this.#batchBytesMax - FRAME_OVERHEAD_BYTES;
   }
 
   /** Throws a certain error: whatever became of the request for an id, no record was sent. */

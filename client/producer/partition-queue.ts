@@ -17,7 +17,11 @@ import type { Codec } from '../../wire/batch/attributes.ts';
 import type { ExpectedEnd } from '../../proto/gen/tidemark/v1/log.ts';
 import { HEADER_BYTES, nextSequence } from '../../wire/batch/frame.ts';
 import { encodeBatch } from '../../wire/records/batch.ts';
-import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts';
+import {
+  RECORD_CRC_BYTES_MAX,
+  recordBytes,
+  type RecordInput,
+} from '../../wire/records/record-set.ts';
 import { isSequenceFault } from '../../base/errors.ts';
 import { TidemarkError } from '../errors.ts';
 import type { ProducerSettings, RecordMetadata } from './types.ts';
@@ -40,8 +44,11 @@ export interface Batch {
   readonly contexts: unknown[];
   /** In the order of the records, perhaps fewer. */
   settlers: (Settler | undefined)[];
+  /** `recordBytes` of all. */
   bytes: number;
   readonly createdAtMs: number;
+  /** Each record is to get a checksum of its own, which `bytes` does not count. */
+  readonly hasRecordCrc: boolean;
   /** Append it only if the log ends there. */
   readonly expectedEnd: ExpectedEnd | undefined;
   /** As whose it was numbered. */
@@ -94,6 +101,8 @@ export class PartitionQueue {
   readonly partition: number;
   /** Not before this time, after a failure. */
   blockedUntilMs = 0;
+  /** Whether each record of batches that begin from now on gets a checksum of its own. */
+  hasRecordCrc = false;
   /** Ids that this partition was given. */
   identityCount = 0;
   readonly #settings: ProducerSettings;
@@ -154,10 +163,10 @@ export class PartitionQueue {
     const isFull =
       batch === undefined ||
       batch.expectedEnd !== undefined ||
-      HEADER_BYTES + batch.bytes + bytes > this.#settings.batchBytesMax ||
+      !this.#fits(sizeOf(batch) + bytes + crcBytes(batch.hasRecordCrc, 1)) ||
       batch.records.length === RECORDS_PER_BATCH_MAX;
     if (batch === undefined || isFull) {
-      batch = newBatch(nowMs, undefined);
+      batch = newBatch(nowMs, undefined, this.#canHaveCrc(bytes, 1));
       this.#open.push(batch);
     }
     batch.records.push(record);
@@ -178,7 +187,7 @@ export class PartitionQueue {
     expectedEnd: ExpectedEnd,
     nowMs: number,
   ): void {
-    const batch = newBatch(nowMs, expectedEnd);
+    const batch = newBatch(nowMs, expectedEnd, this.#canHaveCrc(bytes, records.length));
     for (const record of records) {
       batch.records.push(record);
       batch.contexts.push(record.context);
@@ -199,10 +208,11 @@ export class PartitionQueue {
     if (batch === undefined) {
       if (!this.#maySeal(nowMs, batchBytesMax)) return undefined;
       this.#cut(batchBytesMax);
-      if ((this.#open[0]?.bytes ?? 0) > roomBytes) return undefined;
+      const first = this.#open[0];
+      if (first !== undefined && sizeOf(first) > roomBytes) return undefined;
       batch = this.#open.shift()!;
       this.#sealed.push(batch);
-    } else if ((batch.frame?.length ?? batch.bytes) > roomBytes) {
+    } else if ((batch.frame?.length ?? sizeOf(batch)) > roomBytes) {
       return undefined;
     }
     batch.frame ??= this.#encode(batch);
@@ -297,22 +307,36 @@ export class PartitionQueue {
     });
   }
 
+  /** Whether a batch may have records of that many bytes. */
+  #fits(bytes: number): boolean {
+    return HEADER_BYTES + bytes <= this.#settings.batchBytesMax;
+  }
+
+  /**
+   * A record that fills its batch to the last bytes does without: it is one that a topic takes
+   * which is not compacted.
+   */
+  #canHaveCrc(bytes: number, records: number): boolean {
+    return this.hasRecordCrc && this.#fits(bytes + crcBytes(true, records));
+  }
+
   /** Leaves the oldest batch no larger than that, or one record; what it had beyond comes next. */
   #cut(bytesMax: number): void {
     const first = this.#open[0];
     // Records that travel together are one batch.
-    if (first === undefined || first.bytes <= bytesMax || first.expectedEnd !== undefined) return;
+    if (first === undefined || sizeOf(first) <= bytesMax || first.expectedEnd !== undefined) return;
+    const { hasRecordCrc } = first;
     let bytes = 0;
     let count = 0;
     for (const record of first.records) {
       const more = recordBytes(record);
-      if (count > 0 && bytes + more > bytesMax) break;
+      if (count > 0 && bytes + more + crcBytes(hasRecordCrc, count + 1) > bytesMax) break;
       bytes += more;
       count += 1;
     }
     if (count === first.records.length) return;
     this.#open.unshift({
-      ...newBatch(first.createdAtMs, undefined),
+      ...newBatch(first.createdAtMs, undefined, hasRecordCrc),
       records: first.records.splice(0, count),
       contexts: first.contexts.splice(0, count),
       settlers: first.settlers.splice(0, count),
@@ -329,18 +353,21 @@ export class PartitionQueue {
     if (this.#sealed[0]?.expectedEnd !== undefined) return false;
     // As Nagle's algorithm: small batches one at a time, so that the next one grows meanwhile;
     // large ones need no company.
-    const isLarge = first.bytes >= Math.min(this.#settings.batchBytes, batchBytesMax);
+    const isLarge = sizeOf(first) >= Math.min(this.#settings.batchBytes, batchBytesMax);
     if (this.#sealed.length > 0) return isLarge || this.#open.length > 1;
     return isLarge || nowMs - first.createdAtMs >= this.#settings.lingerMs;
   }
 
   #encode(batch: Batch): Uint8Array {
-    const codec = CODECS[this.#settings.compression];
-    if (this.#identity === undefined) return encodeBatch(batch.records, { codec }, crc32);
+    const options = {
+      codec: CODECS[this.#settings.compression],
+      recordCrc: batch.hasRecordCrc,
+    };
+    if (this.#identity === undefined) return encodeBatch(batch.records, options, crc32);
     const producer = { ...this.#identity, baseSequence: this.#nextSequence };
     batch.producer = producer;
     this.#nextSequence = nextSequence(this.#nextSequence, batch.records.length);
-    return encodeBatch(batch.records, { codec, producer }, crc32);
+    return encodeBatch(batch.records, { ...options, producer }, crc32);
   }
 
   #onDelivered(batch: Batch, index: number, fate: Fate): Verdict {
@@ -474,13 +501,28 @@ export class PartitionQueue {
   }
 }
 
-function newBatch(nowMs: number, expectedEnd: ExpectedEnd | undefined): Batch {
+/** Most bytes that checksums of their own add to so many records. */
+function crcBytes(hasRecordCrc: boolean, records: number): number {
+  return hasRecordCrc ? records * RECORD_CRC_BYTES_MAX : 0;
+}
+
+/** Most bytes of its records in a frame. */
+function sizeOf({ bytes, hasRecordCrc, records }: Batch): number {
+  return bytes + crcBytes(hasRecordCrc, records.length);
+}
+
+function newBatch(
+  nowMs: number,
+  expectedEnd: ExpectedEnd | undefined,
+  hasRecordCrc: boolean,
+): Batch {
   return {
     records: [],
     contexts: [],
     settlers: [],
     bytes: 0,
     createdAtMs: nowMs,
+    hasRecordCrc,
     expectedEnd,
     producer: undefined,
     frame: undefined,

@@ -4,13 +4,14 @@
  * full batches (KIP-480, KIP-794). Must not know how records travel.
  */
 import { partitionForKey } from '../../wire/batch/key-hash.ts';
-import type { PartitionLeadership } from '../cluster.ts';
+import type { TopicView } from '../cluster.ts';
 import { TidemarkError } from '../errors.ts';
 import type { PreparedRecord } from './prepare.ts';
 
 export class Partitioner {
   readonly #batchBytes: number;
   #hasLeader: readonly boolean[] = [];
+  #isCompacted = false;
   #current = 0;
   #currentBytes = 0;
 
@@ -19,19 +20,26 @@ export class Partitioner {
     this.#batchBytes = batchBytes;
   }
 
-  /** Takes the partitions as they are now; there is at least one. */
-  learn(partitions: readonly PartitionLeadership[]): void {
+  /** Takes the topic as it is now; it has at least one partition. */
+  learn({ partitions, isCompacted }: Pick<TopicView, 'partitions' | 'isCompacted'>): void {
+    this.#isCompacted = isCompacted;
     this.#hasLeader = partitions.map(({ leader }) => leader !== undefined);
     if (this.#hasLeader[this.#current] !== true) this.#next();
   }
 
   /**
    * The partition of a record of `bytes`. Throws UNKNOWN_PARTITION for an explicit one that does
-   * not exist.
+   * not exist, and INVALID_ARGUMENT for a record of a compacted topic that has no key: it would
+   * stay there for ever.
    */
   choose(record: Pick<PreparedRecord, 'topic' | 'partition' | 'key'>, bytes: number): number {
     const count = this.#hasLeader.length;
     const { topic, partition, key } = record;
+    if (key === undefined && this.#isCompacted)
+      throw new TidemarkError(
+        'INVALID_ARGUMENT',
+        `Cannot append to "${topic}": key is missing, must be there, since the topic is compacted, which keeps the last record of each key`,
+      );
     if (partition !== undefined) {
       if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition;
       throw new TidemarkError(

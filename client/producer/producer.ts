@@ -316,12 +316,13 @@ export class Producer {
         ),
       );
     }
+    for (const queue of topic.queues) queue.hasRecordCrc = view.isCompacted;
     for (const { partition, leader } of view.partitions) {
       if (leader !== undefined && this.#leads(topic.queues[partition]!) !== leader)
         topic.queues[partition]!.unblock();
     }
     topic.partitioner ??= new Partitioner(this.#settings.batchBytes);
-    topic.partitioner.learn(view.partitions);
+    topic.partitioner.learn(view);
     for (const waiting of topic.waiting.splice(0))
       this.#assignWaiting(topic, topic.partitioner, waiting);
     this.#schedulePump();

@@ -70,6 +70,8 @@ const TAG_HEADER_VALUE = 0x12;
 const TOMBSTONE_BYTES = 2;
 /** Tag and checksum. */
 const CRC_BYTES = 5;
+/** Most bytes that a checksum of its own adds to a record: its length may take one byte more. */
+export const RECORD_CRC_BYTES_MAX = CRC_BYTES + 1;
 /** A zigzag varint of any difference of two safe integers of 0 or more: 54 bits in groups of 7. */
 const TIMESTAMP_DELTA_BYTES_MAX = 8;
 

@@ -168,6 +168,8 @@ export class FakeCluster {
   fetchedBytes = 0;
   hasTopic = true;
   /** As look-ups tell it. */
+  isCompacted = false;
+  /** As look-ups tell it. */
   topicId = TOPIC_ID;
   /** Brokers that answer no look-up. */
   readonly silent = new Set<number>();
@@ -430,7 +432,11 @@ export class FakeCluster {
       name: TOPIC,
       topicId: this.topicId,
       replicationFactor: 3,
-      config: { commitMode: 1, minInSyncReplicas: 2 },
+      config: {
+        commitMode: 1,
+        minInSyncReplicas: 2,
+        ...(this.isCompacted ? { cleanup: { cleanup: 2 } } : {}),
+      },
       partitions: [...this.partitions.keys()].map((index) => this.#partition(index)),
     };
   }

@@ -11,9 +11,10 @@ import {
   type Settlement,
   type Settler,
 } from '../../../../client/producer/partition-queue.ts';
-import { checkFrame } from '../../../../wire/batch/frame.ts';
+import { RecordSet } from '../../../../proto/gen/tidemark/v1/records.ts';
+import { checkFrame, HEADER_BYTES } from '../../../../wire/batch/frame.ts';
 import { decodeBatch } from '../../../../wire/records/batch.ts';
-import { recordBytes } from '../../../../wire/records/record-set.ts';
+import { RECORD_CRC_BYTES_MAX, recordBytes } from '../../../../wire/records/record-set.ts';
 import { bytes, text } from '../records.ts';
 
 const DELIVERY_TIMEOUT_MS = 5_000;
@@ -68,6 +69,50 @@ describe('PartitionQueue.take()', () => {
     append(queue, 'a');
     expect(queue.take(0, 599)).toBeUndefined();
     expect(queue.take(0, 600)).toBeDefined();
+  });
+});
+
+describe('PartitionQueue of a compacted topic', () => {
+  /** One key, so that the value says the size. */
+  const record = (valueBytes: number) => ({
+    key: bytes('k'),
+    value: new Uint8Array(valueBytes).fill(97),
+    timestampMs: 1,
+  });
+  const hasCrc = ({ frame }: Batch): boolean =>
+    RecordSet.decode(frame!.subarray(HEADER_BYTES)).records.every(({ crc }) => crc !== undefined);
+
+  it('keeps batches within their limits with the checksums in them', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 990 }), { maxLength: 40 }), (sizes) => {
+        const queue = newQueue();
+        queue.hasRecordCrc = true;
+        const records = sizes.map(record).filter((one) => HEADER_BYTES + recordBytes(one) <= 1024);
+        for (const one of records) queue.append(one, recordBytes(one), null, undefined, 0);
+        const taken: Batch[] = [];
+        for (let batch = queue.take(0, 1e9, 500); batch !== undefined; ) {
+          taken.push(batch);
+          queue.onResult(batch, 1, { kind: 'delivered', baseOffset: 0 }, 0);
+          batch = queue.take(0, 1e9, 500);
+        }
+        for (const batch of taken) {
+          expect(batch.frame!.length).toBeLessThanOrEqual(1024);
+          const isFull = HEADER_BYTES + batch.bytes + RECORD_CRC_BYTES_MAX > 1024;
+          expect(hasCrc(batch)).toBe(!isFull || batch.records.length > 1);
+        }
+        expect(taken.flatMap(({ records: each }) => each)).toEqual(records);
+      }),
+    );
+  });
+
+  it('leaves batches that began before as they are', () => {
+    const queue = newQueue();
+    queue.append(record(10), recordBytes(record(10)), null, undefined, 0);
+    queue.hasRecordCrc = true;
+    queue.append(record(10), recordBytes(record(10)), null, undefined, 0);
+    expect(takeAll(queue).map((batch) => [batch.records.length, hasCrc(batch)])).toEqual([
+      [2, false],
+    ]);
   });
 });
 

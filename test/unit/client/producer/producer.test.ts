@@ -6,6 +6,8 @@ import {
   type ProducerOptions,
   type Tidemark,
 } from '../../../../client/index.ts';
+import { RecordSet } from '../../../../proto/gen/tidemark/v1/records.ts';
+import { HEADER_BYTES } from '../../../../wire/batch/frame.ts';
 import type { Producer } from '../../../../client/producer/producer.ts';
 import { FakeCluster, type Fault, TOPIC } from '../fake-cluster.ts';
 import { bytes, logOf, names } from '../records.ts';
@@ -481,5 +483,48 @@ describe('Producer with compression', () => {
     await producer.send({ topic: TOPIC, value: bytes(value) });
     expect(logOf(cluster)).toEqual([value]);
     expect(cluster.arrivals[0]!.frame.length).toBeLessThan(500);
+  });
+});
+
+describe('a producer of a compacted topic', () => {
+  const refusal = {
+    code: 'INVALID_ARGUMENT',
+    effect: 'none',
+    message: `Cannot append to "${TOPIC}": key is missing, must be there, since the topic is compacted, which keeps the last record of each key`,
+  };
+
+  beforeEach(() => {
+    cluster.isCompacted = true;
+  });
+
+  it('refuses records without a key, whether it knows the topic yet or not', async () => {
+    const producer = client.producer();
+    const unkeyed = { topic: TOPIC, value: bytes('a') };
+    const waiting = producer.send(unkeyed);
+    const keyed = producer.send({ ...unkeyed, key: bytes('') });
+    await expect(waiting).rejects.toMatchObject(refusal);
+    expect((await keyed).offset).toBe(0);
+    await expect(producer.send(unkeyed)).rejects.toMatchObject(refusal);
+    await expect(producer.send({ ...unkeyed, partition: 0 })).rejects.toMatchObject(refusal);
+    cluster.featureLevel = 12;
+    const together = [
+      { ...unkeyed, key: bytes('k'), partition: 0 },
+      { ...unkeyed, partition: 0 },
+    ];
+    await expect(producer.append(together, { ifOffset: 1 })).rejects.toMatchObject(refusal);
+    expect(producer.counters().bufferedBytes).toBe(0);
+  });
+
+  it('gives each record a checksum of its own, a tombstone too', async () => {
+    const producer = client.producer();
+    await Promise.all(
+      [bytes('v'), null].map((value) => producer.send({ topic: TOPIC, key: bytes('k'), value })),
+    );
+    const [frame] = cluster.partitions[0]!.frames;
+    const fields = RecordSet.decode(Buffer.from(frame!).subarray(HEADER_BYTES)).records;
+    expect(fields.map(({ crc, tombstone }) => [typeof crc, tombstone])).toEqual([
+      ['number', false],
+      ['number', true],
+    ]);
   });
 });
