@@ -147,6 +147,12 @@ export const GROUP_SESSION_MS_MAX = 1_800_000;
 export const GROUP_RETURN_MS_MAX = 3_600_000;
 /** Members of which one heartbeat of a broker speaks. */
 export const GROUP_HEARTBEAT_MEMBERS_MAX = 5_000;
+/** Members and consumers of queues with a stream to one broker: one heartbeat has room for them. */
+export const CONSUMERS_PER_BROKER_MAX = GROUP_HEARTBEAT_MEMBERS_MAX;
+/** Parts of one acknowledgement of a member. */
+export const ACKNOWLEDGEMENTS_PER_CALL_MAX = 1_000;
+/** Longest time that a member may take to let go of a partition. */
+export const GROUP_RELEASE_MS_MAX = 600_000;
 /** How long a group without members is kept, and with it where it has read to. */
 export const GROUP_EMPTY_MS_MAX = 30 * DAY_MS;
 /** Cursors of one group: as many as a cluster has partitions. */
@@ -232,6 +238,13 @@ export const LIMITS: readonly {
     unit: 'members',
   },
   { what: 'Topics that a member subscribes to', bound: GROUP_TOPICS_MAX, unit: 'names' },
+  { what: 'Members with a stream to one broker', bound: CONSUMERS_PER_BROKER_MAX, unit: 'members' },
+  {
+    what: 'Parts of an acknowledgement',
+    bound: ACKNOWLEDGEMENTS_PER_CALL_MAX,
+    unit: 'partitions or records',
+  },
+  { what: 'Letting go of a partition', bound: GROUP_RELEASE_MS_MAX, unit: 'ms' },
   { what: 'Session of a member', bound: GROUP_SESSION_MS_MAX, unit: 'ms' },
   { what: 'Kept place of a member that is away', bound: GROUP_RETURN_MS_MAX, unit: 'ms' },
   { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },

@@ -7,6 +7,7 @@ import type { ServiceHost } from '../wire/grpc/channel.ts';
 import type { Doors } from './doors/open-doors.ts';
 import {
   addForwardedServices,
+  addMembersService,
   addPublicServices,
   publicServices,
   type PublicServicesOptions,
@@ -59,6 +60,7 @@ export function addServices(given: FrontOptions) {
   const judged = doors?.outer?.hostOf(server) ?? server;
   addPublicServices(doors?.throttle.hostOf(judged) ?? judged, services);
   addForwardedServices(doors?.inner.hostOf(internalServer) ?? internalServer, services);
+  addMembersService(internalServer, services);
   server.add(HEALTH_SERVICE, health.handlers());
   if (isReflected)
     for (const definition of Object.values(REFLECTION_SERVICES)) server.add(definition, reflection);

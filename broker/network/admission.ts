@@ -5,17 +5,13 @@
  */
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { BrokerError } from '../../base/errors.ts';
-import { type Identity, identityUri, readIdentity } from '../../base/identity.ts';
-import type { BrokerId } from '../../base/units.ts';
+import type { Identity } from '../../base/identity.ts';
+import { callerOf, isTls } from '../messages/speaker.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
 
 /** Beside brokers, the operator administers, and asks brokers who they are. It never appends. */
 const OF_OPERATOR =
   /^\/(?:tidemark\.v1\.AdminService\/|tidemark\.internal\.v1\.QuorumService\/Identify$)/;
-
-interface Call {
-  getAuthContext?(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string } } | null;
-}
 
 type Handler = (call: unknown, ...rest: unknown[]) => unknown;
 
@@ -34,7 +30,7 @@ export function admitting<Implementation extends UntypedServiceImplementation>(
     implementation,
     (handler, { path }) =>
       (call, ...rest) => {
-        if (!takesPlaintext || namesOf(call) !== null) judge(path, callerOf(call), clusterId);
+        if (!takesPlaintext || isTls(call)) judge(path, callerOf(call), clusterId);
         return handler(call, ...rest);
       },
   );
@@ -50,29 +46,4 @@ function judge(path: string, caller: Identity | null, clusterId: string): void {
     );
   if (caller.kind !== 'broker' && !OF_OPERATOR.test(path))
     throw new BrokerError('REFUSED', `The operator may not call ${path}`);
-}
-
-/** Whom the caller's certificate names; null without TLS. */
-export function callerOf(call: unknown): Identity | null {
-  const names = namesOf(call);
-  return names === null ? null : readIdentity(names);
-}
-
-/** Throws REFUSED where the certificate is of another than the broker that is claimed to speak. */
-export function requireSpeaker(call: unknown, brokerId: BrokerId): void {
-  const names = namesOf(call);
-  if (names === null) return;
-  const caller = readIdentity(names);
-  if (caller?.kind === 'broker' && caller.brokerId === brokerId) return;
-  const shown = caller === null ? 'nobody' : identityUri(caller);
-  throw new BrokerError(
-    'REFUSED',
-    `The certificate is of ${shown}, and cannot speak for broker ${String(brokerId)}`,
-  );
-}
-
-/** Null without TLS. */
-function namesOf(call: unknown): string | null {
-  const certificate = (call as Call).getAuthContext?.()?.sslPeerCertificate;
-  return certificate === undefined ? null : (certificate.subjectaltname ?? '');
 }

@@ -26,7 +26,7 @@ import type { FollowerLink, PeerHandler, PushedFrames } from '../runtime/ports.t
 import { integerField, topicIdBytes, topicIdField } from '../messages/fields.ts';
 import { failCall } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
-import { requireSpeaker } from './admission.ts';
+import { requireSpeaker } from '../messages/speaker.ts';
 import type { Link, Presence } from './presence.ts';
 
 /**

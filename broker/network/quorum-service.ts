@@ -22,7 +22,7 @@ import { startToMessage } from '../messages/log-start.ts';
 import { type ReportDefect, unaryHandler } from '../messages/handlers.ts';
 import { brokerIdField } from '../messages/topics.ts';
 import { replyToMessage, requestFromMessage } from '../messages/controller-codec.ts';
-import { requireSpeaker } from './admission.ts';
+import { requireSpeaker } from '../messages/speaker.ts';
 import type { Link, Presence } from './presence.ts';
 import { type Exchange, exchangeFromMessage } from '../messages/raft-codec.ts';
 

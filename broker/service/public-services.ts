@@ -2,14 +2,18 @@
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
+import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/members.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
+import type { MemberMessage } from '../groups/membership/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { adminService } from './admin-service.ts';
 import { Appender } from './appender.ts';
 import { Cluster, type Dial } from './cluster.ts';
 import { consumeService } from './consume/consume-service.ts';
+import { MemberProxy } from './consume/member-proxy.ts';
+import { CoordinatorDesk, membersService } from './consume/members-service.ts';
 import { externalScaler } from './groups/external-scaler.ts';
 import { groupService } from './groups/group-service.ts';
 import { LagWatch } from './groups/lag-watch.ts';
@@ -47,6 +51,12 @@ export function publicServices({
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
   const { shares } = broker;
+  const groupParts = { cluster, newUuid, report };
+  const onTold = (messages: readonly MemberMessage[]): void => {
+    proxy.take(messages);
+  };
+  const desk = new CoordinatorDesk(groupParts, onTold);
+  const proxy = new MemberProxy(groupParts, desk);
   const appender = new Appender(cluster, shares, report);
   const keeper = new DecisionKeeper(cluster, appender, report);
   const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
@@ -62,14 +72,22 @@ export function publicServices({
     },
     groups: {
       definition: GroupServiceService,
-      handlers: groupService({ cluster, newUuid, report }),
+      handlers: groupService(groupParts),
     },
-    consume: { definition: ConsumeServiceService, handlers: consumeService({ cluster }) },
+    consume: {
+      definition: ConsumeServiceService,
+      handlers: consumeService({ ...groupParts, proxy, traffic }),
+    },
+    members: {
+      definition: MembersServiceService,
+      handlers: membersService(groupParts, desk, onTold),
+    },
     scaler: {
       definition: ExternalScalerService,
-      handlers: externalScaler({ cluster, newUuid, report }),
+      handlers: externalScaler(groupParts),
     },
     close: () => {
+      proxy.close();
       lagWatch?.close();
       keeper.close();
       appender.close();
@@ -102,4 +120,9 @@ export function addForwardedServices(
   server.add({ produce, fetch, listOffsets }, log.handlers);
   server.add(admin.definition, admin.handlers);
   server.add(groups.definition, groups.handlers);
+}
+
+/** Adds what brokers ask of each other alone, which judges callers by itself. */
+export function addMembersService(server: ServiceHost, { members }: PublicServices): void {
+  server.add(members.definition, members.handlers);
 }

@@ -50,6 +50,7 @@ describe('every method of every service', () => {
       'client: tidemark.v1.ConsumeService',
       'client: tidemark.v1.GroupService',
       'client: tidemark.v1.LogService',
+      'internal: tidemark.internal.v1.MembersService',
       'internal: tidemark.internal.v1.QuorumService',
       'internal: tidemark.internal.v1.ReplicationService',
       'internal: tidemark.v1.AdminService',

@@ -3,6 +3,7 @@ import { status as Status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HEALTH_SERVICE } from '../../broker/telemetry/health.ts';
 import { REFLECTION_SERVICES } from '../../broker/telemetry/reflection.ts';
+import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/members.ts';
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { ReplicationServiceService } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
@@ -27,7 +28,7 @@ const HANDED_ON = ['Produce', 'Fetch', 'ListOffsets'].map(
 );
 
 const METHODS: readonly { readonly path: string; readonly doors: readonly Door[] }[] = [
-  ...[QuorumServiceService, ReplicationServiceService]
+  ...[QuorumServiceService, ReplicationServiceService, MembersServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: ['internal'] as const })),
   ...[AdminServiceService, GroupServiceService]

@@ -14,6 +14,7 @@ export interface MemberDescription {
   readonly rack: string;
   /** Broker that it is attached to. */
   readonly proxy: number;
+  readonly attachment: number;
   readonly isAway: boolean;
   readonly epoch: number;
   readonly topics: readonly string[];
@@ -65,10 +66,10 @@ export function describeGroup(image: MembershipImage, name: string): GroupDescri
 }
 
 function describeMember(memberId: string, member: MemberValue): MemberDescription {
-  const { instanceId, client, rack, proxy, isAway, epoch, topics, target } = member;
+  const { instanceId, client, rack, proxy, attachment, isAway, epoch, topics, target } = member;
   return {
     memberId,
-    ...{ instanceId, client, rack, proxy, isAway, epoch, topics },
+    ...{ instanceId, client, rack, proxy, attachment, isAway, epoch, topics },
     view: viewOf(member),
     target: [...target].map(partitionName).toSorted(comparePartitions),
   };

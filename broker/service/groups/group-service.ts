@@ -13,15 +13,14 @@ import {
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import { BrokerError } from '../../../base/errors.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
-import type { CursorCommit } from '../../groups/cursors.ts';
 import { cursorAt, goneCursors, goneError } from '../../runtime/groups/cursor-rules.ts';
 import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import { textField, topicNameField } from '../../messages/fields.ts';
 import { unaryHandler } from '../../messages/handlers.ts';
 import { holding, isGone } from '../../messages/held.ts';
-import type { CommittingMember } from '../../runtime/api.ts';
 import { handedOn, isForwarded } from '../cluster.ts';
 import { topicNamed } from '../decisions.ts';
+import { commitHere } from './commits.ts';
 import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
 import {
   byPlace,
@@ -41,8 +40,6 @@ import { seekGroup } from './seeks.ts';
 
 /** Of a cursor that waits to be written, with the message that it came in: measured 340. */
 const CURSOR_HELD_BYTES = 400;
-/** A leader that is asked about an epoch answers within this, or counts as not heard. */
-const EPOCH_DEADLINE_MS = 500;
 
 type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
 
@@ -234,97 +231,6 @@ async function lagsOf(
     }));
   });
   return (await Promise.all(found)).flat();
-}
-
-async function commitHere(
-  parts: GroupParts,
-  commits: readonly CursorCommit[],
-  member: CommittingMember | null,
-  onwards: Onwards,
-): Promise<CursorOutcome[]> {
-  const heard = await epochsOf(parts, commits, onwards);
-  const refusals = commits.map((commit, at) => refusalOf(parts, commit, onwards, heard.get(at)));
-  const valid = commits.filter((_, at) => refusals[at] === null);
-  const { broker } = parts.cluster;
-  const epochs = member?.epochs.filter((_, at) => refusals[at] === null) ?? [];
-  const done = await broker.groups().commit(valid, member === null ? null : { ...member, epochs });
-  const view = imageOf(broker.groups().view(commits[0]?.group ?? ''), commits[0]?.group ?? '');
-  let next = 0;
-  return commits.map((commit, at) => {
-    const refusal = refusals[at];
-    const outcome = refusal ?? done[next++];
-    if (!(outcome instanceof BrokerError)) return outcomeToMessage(outcome, null);
-    // The caller may read the topic that it names, and need not the one of the id.
-    const present = cursorAt(view, commit);
-    return outcomeToMessage(present?.topic === commit.topic ? present : undefined, outcome);
-  });
-}
-
-/**
- * Epochs of leaders, by the place of the commit, where one states an epoch that the coordinator has
- * not heard of: its leader has. One question for each topic and leader. Absent: not asked, or none.
- */
-async function epochsOf(
-  { cluster, report }: GroupParts,
-  commits: readonly CursorCommit[],
-  { principal }: Onwards,
-): Promise<ReadonlyMap<number, number>> {
-  const { topics } = cluster.image();
-  const asked = new Map<string, number[]>();
-  for (const [at, { topicId, partition, leaderEpoch }] of commits.entries()) {
-    const known = topics.get(topicId)?.partitions[partition]?.leaderEpoch ?? Infinity;
-    if (leaderEpoch > known) asked.set(topicId, [...(asked.get(topicId) ?? []), at]);
-  }
-  const epochs = new Map<number, number>();
-  const asking = [...asked].map(async ([topicId, places]) => {
-    const topic = topics.get(topicId);
-    if (topic === undefined) return;
-    const positions = places.flatMap((at) => commits[at] ?? []);
-    const question = { topic, positions, principal };
-    const lags = await clusterLags(cluster, question, EPOCH_DEADLINE_MS, report);
-    for (const [index, { lag }] of lags.entries())
-      if (lag !== undefined) epochs.set(places[index] ?? -1, lag.leaderEpoch);
-  });
-  await Promise.all(asking);
-  return epochs;
-}
-
-/**
- * Why a cursor cannot be of this topic; null: it can.
- *
- * @param heard epoch of its leader, where that was asked and answered
- */
-function refusalOf(
-  { cluster }: GroupParts,
-  commit: CursorCommit,
-  { isForwarded: isSecondHand }: Onwards,
-  heard: number | undefined,
-): BrokerError | null {
-  const { topicId, partition, leaderEpoch } = commit;
-  const topic = cluster.image().topics.get(topicId);
-  if (topic === undefined || topic.name !== commit.topic) {
-    const text = `No topic "${commit.topic}" has id ${topicId}`;
-    // Whoever handed it on may know more.
-    return isSecondHand &&
-      topic === undefined &&
-      topicNamed(cluster.image(), commit.topic) === undefined
-      ? new BrokerError('BROKER_NOT_READY', `${text}, as far as the coordinator knows`)
-      : new BrokerError('UNKNOWN_TOPIC', text);
-  }
-  const state = topic.partitions[partition];
-  if (state === undefined)
-    return new BrokerError(
-      'UNKNOWN_PARTITION',
-      `Topic "${topic.name}" has no partition ${partition}, must be 0 to ${topic.partitions.length - 1}`,
-    );
-  if (leaderEpoch <= state.leaderEpoch) return null;
-  return heard === undefined || heard >= leaderEpoch
-    ? null
-    : new BrokerError(
-        'POSITION_DIVERGED',
-        `The cursor on ${topic.name}/${partition} is of leader epoch ${leaderEpoch}, its leader is in ${heard}`,
-        { leaderEpoch: heard },
-      );
 }
 
 function fetchHere(

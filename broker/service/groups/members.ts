@@ -18,7 +18,7 @@ export function membersOf(group: GroupDescription | null, image: MetadataImage):
 }
 
 function toMessage(
-  { view, target, ...member }: MemberDescription,
+  { view, target, attachment: _, ...member }: MemberDescription,
   { topics }: MetadataImage,
 ): GroupMember {
   const named = (

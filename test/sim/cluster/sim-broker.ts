@@ -14,6 +14,7 @@ import type { Address, NodeInfo } from '../../../broker/runtime/ports.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
 import {
   addForwardedServices,
+  addMembersService,
   addPublicServices,
   publicServices,
 } from '../../../broker/service/public-services.ts';
@@ -333,6 +334,7 @@ export class SimBroker {
     running.services = services;
     addPublicServices(server, services);
     addForwardedServices(internalServer, services);
+    addMembersService(internalServer, services);
     broker.start();
     network.listen(internalAddress, internalServer);
     network.listen(address, server);
