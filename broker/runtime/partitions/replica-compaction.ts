@@ -134,7 +134,7 @@ export class ReplicaCompaction {
     const fromMs = clock.monotonicMs();
     try {
       const outcome = await log.compact(order);
-      this.#ended(pass, outcome, clock.monotonicMs() - fromMs);
+      this.#ended(pass, outcome, Math.round(clock.monotonicMs() - fromMs));
     } catch (error) {
       this.#failed(pass, error);
     }

@@ -309,7 +309,8 @@ describe('checkReplicas', () => {
     );
 
   function replica(brokerId: number, text: string): Broker {
-    const topic = { topicId: 'id', name: 't', partitions: [{ partition: 0, replicas: [1, 2] }] };
+    const partitions = [{ partition: 0, replicas: [1, 2] }];
+    const topic = { topicId: 'id', name: 't', config: { cleanup: 'delete' }, partitions };
     return {
       brokerId,
       image: () => ({ index: 1, topics: new Map([['id', topic]]) }),

@@ -1,8 +1,11 @@
 /**
  * One checker for each thing that must be so after healing. Each returns what is wrong, in words.
  */
-import { splitFrames } from '../../../wire/batch/frame.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import { endOffsetOf, readHeader, splitFrames } from '../../../wire/batch/frame.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
+import { contentOf as contentOfFrames } from '../../fixtures/keyed-log.ts';
+import { compactedReplicas, isCompactedTopic, whyUnsettled } from './compaction-checkers.ts';
 import type { History, Passage, Seen, Sent } from './history.ts';
 import type { Loss } from './knowledge.ts';
 import type { SimTopic } from './topics.ts';
@@ -18,6 +21,13 @@ export interface FinalLog {
   readonly sinceMs: number;
   /** What unclean elections reported of it. */
   readonly losses: readonly Pick<Loss, 'fromOffset' | 'knownMs'>[];
+  /** Whether compaction may have taken what stood there; absent: it takes nothing. */
+  readonly mayBeCompacted?: (offset: number, value: string) => boolean;
+}
+
+/** Nothing stands there any more, and compaction may be why. */
+function isTaken({ values, mayBeCompacted }: FinalLog, offset: number, value: string): boolean {
+  return !values.has(offset) && mayBeCompacted?.(offset, value) === true;
 }
 
 /**
@@ -54,12 +64,14 @@ export function checkAcknowledged(history: History, logs: readonly FinalLog[]): 
     const log = logOf(logs, sent.topic, fate.partition);
     if (fate.offset < 0) {
       // Appended so long ago that its offset is forgotten: it must be somewhere.
-      const isJudged = log !== undefined && log.logStart === 0 && !mayBeGone(log, -1, sent.sentMs);
+      const isWhole = log?.logStart === 0 && log.mayBeCompacted === undefined;
+      const isJudged = isWhole && !mayBeGone(log, -1, sent.sentMs);
       if (isJudged && ![...log.values.values()].includes(sent.value))
         faults.push(`${describe(sent)}: in no log`);
       continue;
     }
     if (log === undefined || fate.offset < log.logStart) continue;
+    if (isTaken(log, fate.offset, sent.value)) continue;
     const found = log.values.get(fate.offset);
     if (found !== sent.value && !mayBeGone(log, fate.offset, sent.sentMs))
       faults.push(
@@ -139,7 +151,7 @@ export function checkReaders(
     if (before !== undefined && before !== value)
       faults.push(`${reader} read "${value}" in ${place}, where "${before}" was read before`);
     known.set(place, value);
-    if (log === undefined || offset < log.logStart) continue;
+    if (log === undefined || offset < log.logStart || isTaken(log, offset, value)) continue;
     const now = log.values.get(offset);
     if (now !== value)
       faults.push(
@@ -276,7 +288,11 @@ export function checkEnded(history: History, nowMs: number): string[] {
   );
 }
 
-/** Replicas agree byte for byte below the least of their marks (invariant (l)). */
+/**
+ * Replicas agree byte for byte below the least of their marks (invariant (l)). Of a topic that is
+ * compacted they agree in content: where segments end, gaps end. Throws while some have not carried
+ * out what was ordered.
+ */
 export async function checkReplicas(brokers: readonly Broker[]): Promise<string[]> {
   const image = brokers
     .map((broker) => broker.image())
@@ -287,7 +303,10 @@ export async function checkReplicas(brokers: readonly Broker[]): Promise<string[
   const faults: string[] = [];
   for (const { topic, state } of partitions) {
     const holders = brokers.filter(({ brokerId }) => state.replicas.includes(brokerId));
-    const differ = await compare(holders, topic.topicId, state.partition);
+    const isCompacted = isCompactedTopic(topic);
+    if (isCompacted) requireSettled(holders, topic.topicId, state.partition);
+    const differ = await compare(holders, topic.topicId, state.partition, isCompacted);
+    if (isCompacted) requireSettled(holders, topic.topicId, state.partition);
     if (differ !== null) faults.push(`${topic.name}/${state.partition}: ${differ}`);
   }
   return faults;
@@ -298,13 +317,14 @@ async function compare(
   holders: readonly Broker[],
   topicId: string,
   partition: number,
+  isCompacted: boolean,
 ): Promise<string | null> {
   const marks = holders.map((broker) => broker.marks(topicId, partition));
   const from = Math.max(...marks.map(({ logStart }) => logStart));
   const upTo = Math.min(...marks.map(({ highWaterMark }) => highWaterMark));
   const contents: string[] = [];
   for (const broker of holders)
-    contents.push(await contentOf(broker, { topicId, partition, from, upTo }));
+    contents.push(await contentOf(broker, { topicId, partition, from, upTo, isCompacted }));
   const other = contents.findIndex((content) => content !== contents[0]);
   if (other < 0) return null;
   const names = `${holders[0]?.brokerId} and ${holders[other]?.brokerId}`;
@@ -316,9 +336,15 @@ interface Range {
   readonly partition: number;
   readonly from: number;
   readonly upTo: number;
+  readonly isCompacted: boolean;
 }
 
-/** Frames that lie within the range, as one text. */
+function requireSettled(holders: readonly Broker[], topicId: string, partition: number): void {
+  const why = whyUnsettled(compactedReplicas(holders, topicId, partition));
+  if (why !== null) throw new BrokerError('BROKER_NOT_READY', `${topicId}/${partition}: ${why}`);
+}
+
+/** Frames that lie within the range, as one text; of a compacted log, what they say. */
 async function contentOf(broker: Broker, range: Range): Promise<string> {
   const { topicId, partition, from, upTo } = range;
   const frames: string[] = [];
@@ -329,14 +355,28 @@ async function contentOf(broker: Broker, range: Range): Promise<string> {
     for (const chunk of read.chunks) frames.push(...framesWithin(chunk, range));
     offset = read.nextOffset;
   }
-  return frames.join('');
+  return range.isCompacted ? linesOf(frames, range) : frames.join('');
 }
 
-function framesWithin(chunk: Uint8Array, { from, upTo }: Range): string[] {
+/** Throws where an offset is not covered (K2). */
+function linesOf(frames: readonly string[], { from }: Range): string {
+  const bytes = frames.map((frame) => Buffer.from(frame, 'latin1'));
+  let end = -1;
+  for (const frame of bytes) {
+    const header = readHeader(frame, 0);
+    if (end >= 0 && header.baseOffset !== end)
+      throw new Error(`offsets ${end} to ${header.baseOffset} are not covered`);
+    end = endOffsetOf(header);
+  }
+  return contentOfFrames(bytes, from).join('\n');
+}
+
+function framesWithin(chunk: Uint8Array, { from, upTo, isCompacted }: Range): string[] {
   return splitFrames(chunk)
     .frames.filter(
       ({ header }) =>
-        header.baseOffset >= from && header.baseOffset + header.lastOffsetDelta < upTo,
+        (isCompacted || header.baseOffset >= from) &&
+        header.baseOffset + header.lastOffsetDelta < upTo,
     )
     .map(({ at, header }) =>
       Buffer.from(chunk.subarray(at, at + header.length)).toString('latin1'),

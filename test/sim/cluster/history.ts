@@ -2,6 +2,7 @@
  * What callers were told: every record that was handed in and its fate, and everything that readers
  * were given.
  */
+import type { KeyedRecord } from './keyed.ts';
 
 export interface Sent {
   readonly value: string;
@@ -85,7 +86,18 @@ export interface CursorEvent {
   readonly cursor: { readonly generation: number; readonly offset: number } | null;
 }
 
+/** The newest record of a key that was acknowledged, in its partition. */
+export interface LastOfKey extends KeyedRecord {
+  readonly offset: number;
+  /** It, or something that was sent since, may have deleted the key. */
+  readonly isPerhapsDeleted: () => boolean;
+}
+
 export class History {
+  /** Of topics that are compacted, by value. */
+  readonly keyed = new Map<string, KeyedRecord>();
+  /** By topic, partition and key. */
+  readonly lastOfKeys = new Map<string, LastOfKey>();
   readonly cursors: CursorEvent[] = [];
   /** Offsets that somebody asked to commit or to seek to, by cursor. */
   readonly askedCursors = new Map<string, Set<number>>();
@@ -106,6 +118,27 @@ export class History {
     const sent: Sent = { value, topic, via, sentMs, fate: null };
     this.sent.push(sent);
     return sent;
+  }
+
+  /** A record with a key was acknowledged. */
+  acknowledgeKeyed(value: string, offset: number): void {
+    const keyed = this.keyed.get(value);
+    if (keyed === undefined) return;
+    const place = `${keyed.topic}/${keyed.partition}/${keyed.key}`;
+    if ((this.lastOfKeys.get(place)?.offset ?? -1) >= offset) return;
+    const isPerhapsDeleted = (): boolean => keyed.isTombstone || this.#mayBeDeleted(keyed, offset);
+    this.lastOfKeys.set(place, { ...keyed, offset, isPerhapsDeleted });
+  }
+
+  /** Above `offset`: a tombstone that was refused for certain is none. */
+  #mayBeDeleted({ topic, partition, key }: KeyedRecord, offset: number): boolean {
+    return this.sent.some(({ value, fate }) => {
+      const other = this.keyed.get(value);
+      if (other?.isTombstone !== true || other.topic !== topic) return false;
+      if (other.partition !== partition || other.key !== key) return false;
+      if (fate?.kind === 'acknowledged') return fate.offset < 0 || fate.offset > offset;
+      return fate?.kind !== 'refused' || fate.effect !== 'none';
+    });
   }
 
   /** Follows a call to its end. */

@@ -1,6 +1,6 @@
 /**
  * `npm run sim -- [--seed N] [--seeds N] [--minutes N] [--skip 1,2]
- * [--mixture kill,cut] [--roll] [--trace] [--no-shrink]`: whole
+ * [--mixture kill,cut] [--roll] [--compact] [--trace] [--no-shrink]`: whole
  * clusters from seeds. A failing seed is shrunk: strikes are left out one after the other while it
  * still fails. Then it prints what is wrong, the strikes that it takes, the end of its trace, and
  * the command that replays it.
@@ -8,7 +8,14 @@
 import { parseArgs } from 'node:util';
 import { Random } from '../../../base/random.ts';
 import { Trace } from '../kit/trace.ts';
-import { drawProfile, type Fault, FAULTS, type Profile, withMixture } from './profile.ts';
+import {
+  drawCompaction,
+  drawProfile,
+  type Fault,
+  FAULTS,
+  type Profile,
+  withMixture,
+} from './profile.ts';
 import { type RunResult, World } from './world.ts';
 import { reasonOf } from '../../../base/reason.ts';
 
@@ -22,18 +29,23 @@ interface Cut {
   readonly mixture: readonly Fault[];
   /** A roll at the end, whatever the seed draws. */
   readonly isRolled: boolean;
+  /** Topics that are compacted, whatever the seed draws. */
+  readonly isCompacted: boolean;
 }
 
-function profileOf({ mixture, isRolled }: Cut): (profile: Profile) => Profile {
+function profileOf(seed: number, cut: Cut): (profile: Profile) => Profile {
+  const { mixture, isRolled, isCompacted } = cut;
   return (drawn) => {
     const profile = mixture.length === 0 ? drawn : withMixture(drawn, mixture);
-    return isRolled ? { ...profile, isRolled } : profile;
+    const compaction =
+      profile.compaction ?? (isCompacted ? drawCompaction(new Random(seed)) : null);
+    return { ...profile, compaction, isRolled: isRolled || profile.isRolled };
   };
 }
 
 function runSeed(seed: number, cut: Cut, isTraced = false): Promise<RunResult> {
   const trace = new Trace(isTraced ? (line) => console.log(line) : null);
-  return new World(seed, trace, { skipped: cut.skipped, override: profileOf(cut) }).run();
+  return new World(seed, trace, { skipped: cut.skipped, override: profileOf(seed, cut) }).run();
 }
 
 /** Leaves out strikes, many at a time and then few, as long as the seed fails without them. */
@@ -67,13 +79,13 @@ function report(result: RunResult, cut: Cut): void {
   console.log(trace.tail(TAIL_LINES));
   console.log(`\nseed ${seed}: ${failures.length} failures`);
   for (const failure of failures.slice(0, 10)) console.log(`  ${failure}`);
-  const profile = profileOf(cut)(drawProfile(new Random(seed).fork('profile')));
+  const profile = profileOf(seed, cut)(drawProfile(new Random(seed).fork('profile')));
   console.log(`  profile ${JSON.stringify(profile)}`);
   console.log('  strikes that it takes:');
   for (const line of trace.find(/ strike \d+: /)) console.log(`    ${line.trim()}`);
   const skip = cut.skipped.length === 0 ? '' : ` --skip ${cut.skipped.join(',')}`;
   const mixture = cut.mixture.length === 0 ? '' : ` --mixture ${cut.mixture.join(',')}`;
-  const rolled = cut.isRolled ? ' --roll' : '';
+  const rolled = `${cut.isRolled ? ' --roll' : ''}${cut.isCompacted ? ' --compact' : ''}`;
   console.log(`  replay with: npm run sim -- --seed ${seed}${mixture}${rolled}${skip} --trace`);
 }
 
@@ -92,6 +104,7 @@ const USAGE = `npm run sim -- [options]
   --skip 1,2    strikes to leave out
   --mixture kill,cut    kinds of strikes, in place of those that the seed draws
   --roll        restart every broker in turn at the end
+  --compact     topics that are compacted
   --trace       every line of what happens
   --no-shrink   leave a failing seed as it is`;
 
@@ -125,6 +138,7 @@ function readOptions() {
         skip: { type: 'string', default: '' },
         mixture: { type: 'string', default: '' },
         roll: { type: 'boolean', default: false },
+        compact: { type: 'boolean', default: false },
         trace: { type: 'boolean', default: false },
         'no-shrink': { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -151,7 +165,12 @@ async function main(): Promise<void> {
   const last = isTimed ? Number.MAX_SAFE_INTEGER : first + whole('seeds', values.seeds, 1) - 1;
   const skipped =
     values.skip === '' ? [] : values.skip.split(',').map((text) => whole('skip', text, 1));
-  const cut = { skipped, mixture: faultsOf(values.mixture), isRolled: values.roll };
+  const cut = {
+    skipped,
+    mixture: faultsOf(values.mixture),
+    isRolled: values.roll,
+    isCompacted: values.compact,
+  };
   let failed = 0;
   let runs = 0;
   for (let seed = first; seed <= last && (!isTimed || performance.now() < endMs); seed += 1) {

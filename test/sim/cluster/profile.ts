@@ -3,6 +3,7 @@
  * a failure.
  */
 import type { Random } from '../../../base/random.ts';
+import type { TopicConfig } from '../../../client/index.ts';
 import { type DiskProfile, SOUND_DISK } from '../kit/disk-faults.ts';
 import type { NetworkProfile } from '../kit/sim-network.ts';
 
@@ -46,6 +47,16 @@ const RARE: readonly Fault[] = ['remake', 'unclean', 'remove', 'double', 'take-n
 /** Such ones, drawn after all else: what seeds drew before these were there stays. */
 const RARE_AND_LATE: readonly Fault[] = ['trim'];
 
+/** Of topics that are compacted, and of the passes over their logs. */
+export interface CompactionProfile {
+  readonly config: Pick<
+    TopicConfig,
+    'tombstoneRetentionMs' | 'compactionDirtyPercent' | 'compactionLagMinMs' | 'compactionLagMaxMs'
+  >;
+  /** So few that passes take their time, and are struck. */
+  readonly bytesPerSecond: number;
+}
+
 export interface Profile {
   readonly brokers: number;
   readonly chaosMs: number;
@@ -59,6 +70,8 @@ export interface Profile {
   readonly valueBytesMax: number;
   /** After healing, every broker is restarted in turn under load. */
   readonly isRolled: boolean;
+  /** Null: no topic is compacted. */
+  readonly compaction: CompactionProfile | null;
 }
 
 /** Lossy replica events: fewer than m = 2 per repair window keep the promise. */
@@ -130,5 +143,19 @@ export function drawProfile(random: Random): Profile {
   const isRolled = random.chance(RARE_CHANCE);
   for (const fault of RARE_AND_LATE)
     weights[fault] = random.chance(RARE_CHANCE) ? 1 + random.below(4) : 0;
-  return { ...profile, isRolled };
+  const compaction = random.chance(RARE_CHANCE) ? drawCompaction(random) : null;
+  return { ...profile, isRolled, compaction };
+}
+
+export function drawCompaction(random: Random): CompactionProfile {
+  const compactionLagMinMs = random.pick([0, 0, 2_000]);
+  return {
+    config: {
+      tombstoneRetentionMs: random.pick([0, 1_000, 4_000]),
+      compactionDirtyPercent: random.pick([1, 20, 50]),
+      compactionLagMinMs,
+      compactionLagMaxMs: random.pick([-1, -1, compactionLagMinMs + 2_000]),
+    },
+    bytesPerSecond: random.pick([65_536, 262_144, 33_554_432]),
+  };
 }

@@ -21,7 +21,7 @@ import { HeldCalls, type HoldRule } from './held-calls.ts';
 import type { Sent } from './history.ts';
 import { FAULTS, type Profile } from './profile.ts';
 import { addressOf, hostName, type SimBroker } from './sim-broker.ts';
-import { nameOf } from './workload.ts';
+import { nameOf } from './keyed.ts';
 import { PLAIN, type SimTopic } from './topics.ts';
 import { World } from './world.ts';
 
@@ -112,6 +112,7 @@ export class Stage {
       disk: SOUND_DISK,
       diskBytes: 2 ** 40,
       valueBytesMax,
+      compaction: null,
     });
     this.trace = trace;
     this.world = new World(seed, trace, { override: calm, topics, options });
@@ -336,7 +337,7 @@ export class Stage {
     const consumer = tidemark.consumer({ topic, partitions: [partition], follow: false });
     const readAll = async (): Promise<ReadonlyMap<number, string>> => {
       const values = new Map<number, string>();
-      for await (const { offset, value } of consumer.records()) values.set(offset, nameOf(value));
+      for await (const record of consumer.records()) values.set(record.offset, nameOf(record));
       await consumer.close();
       return values;
     };

@@ -1,6 +1,6 @@
 /** The topics of a run: two in all runs, and those that a strike of the profile is for. */
 import type { Admin, TopicConfig } from '../../../client/index.ts';
-import type { Profile } from './profile.ts';
+import type { CompactionProfile, Profile } from './profile.ts';
 
 export interface SimTopic {
   readonly name: string;
@@ -12,6 +12,8 @@ export interface SimTopic {
   readonly isRemade: boolean;
   /** It consents to unclean elections: what they report may be lost. */
   readonly mayLose: boolean;
+  /** It is compacted: its records have keys. */
+  readonly isKeyed: boolean;
   /** Stands over what all of them have. */
   readonly config: TopicConfig;
 }
@@ -27,6 +29,7 @@ export const PLAIN = {
   isRetired: false,
   isRemade: false,
   mayLose: false,
+  isKeyed: false,
   config: KEPT,
 };
 
@@ -47,13 +50,30 @@ export const UNCLEAN: SimTopic = {
   config: { ...KEPT, minInSyncReplicas: 1, uncleanElection: true },
 };
 
-export function topicsOf({ weights }: Pick<Profile, 'weights'>): readonly SimTopic[] {
+export function topicsOf(profile: Pick<Profile, 'weights' | 'compaction'>): readonly SimTopic[] {
+  const { weights, compaction } = profile;
   return [
     { ...PLAIN, name: 'kept' },
     { ...PLAIN, name: 'retired', isRetired: true, config: RETIRED },
     ...(weights.remake > 0 ? [REMADE] : []),
-    ...(weights.unclean > 0 ? [UNCLEAN] : []),
+    ...(weights.unclean > 0 ? [uncleanOf(compaction)] : []),
     ...(weights.trim > 0 ? [TRIMMED] : []),
+    ...(compaction === null ? [] : compactedOf(compaction)),
+  ];
+}
+
+/** What it loses may be what others were dropped for. */
+function uncleanOf(compaction: Profile['compaction']): SimTopic {
+  if (compaction === null) return UNCLEAN;
+  const config = { ...UNCLEAN.config, ...compaction.config, cleanup: 'compact' } as const;
+  return { ...UNCLEAN, isKeyed: true, config };
+}
+
+function compactedOf({ config }: CompactionProfile): readonly SimTopic[] {
+  const keyed = { ...PLAIN, isKeyed: true };
+  return [
+    { ...keyed, name: 'compacted', config: { ...KEPT, ...config, cleanup: 'compact' } },
+    { ...keyed, name: 'both', isRetired: true, config: { ...RETIRED, ...config, cleanup: 'both' } },
   ];
 }
 

@@ -21,6 +21,7 @@ import { SimChannel } from '../kit/sim-channel.ts';
 import { SimProcess } from '../kit/sim-process.ts';
 import type { Ground } from './ground.ts';
 import type { History, Passage, Sent } from './history.ts';
+import { type Draft, drawKeyed, keyedDraft, keyOf, nameOf, plainDraft } from './keyed.ts';
 import { addressOf } from './sim-broker.ts';
 import type { SimTopic } from './topics.ts';
 
@@ -32,15 +33,6 @@ export interface WorkloadOptions {
   readonly brokers: number;
   readonly appendEveryMs: number;
   readonly valueBytesMax: number;
-}
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
-/** A value's name stands before the first bar; what follows fills it up. */
-export function nameOf(value: Uint8Array | null): string {
-  const text = decoder.decode(value ?? undefined);
-  return text.slice(0, text.indexOf('|'));
 }
 
 export class Workload {
@@ -101,11 +93,15 @@ export class Workload {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  #nextValue(host: string): { readonly name: string; readonly bytes: Uint8Array } {
+  #draft(host: string, topic: string, partition: number): Draft {
     this.#sequence += 1;
     const name = `${host}-${this.#sequence}`;
     const filler = 'x'.repeat(this.#random.below(this.#options.valueBytesMax));
-    return { name, bytes: encoder.encode(`${name}|${filler}`) };
+    const isKeyed = this.#options.topics.some((each) => each.name === topic && each.isKeyed);
+    if (!isKeyed) return plainDraft(name, filler);
+    const keyed = drawKeyed(this.#random, { topic, partition });
+    this.#history.keyed.set(name, keyed);
+    return keyedDraft(name, filler, keyed);
   }
 
   #produce(host: string): void {
@@ -139,9 +135,9 @@ export class Workload {
       readonly timestampMs?: number;
     },
   ): Promise<Sent> {
-    const { name, bytes } = this.#nextValue(host);
+    const { name, ...record } = this.#draft(host, topic, partition);
     const sent = this.#history.send(name, topic, 'producer', this.#ground.time.nowMs);
-    const call = producer.send({ topic, partition, value: bytes, timestampMs });
+    const call = producer.send({ topic, partition, ...record, timestampMs });
     await this.#history.follow(`send ${name}`, this.#ground.time.nowMs, call).then(
       ({ offset }) => {
         this.#acknowledge(sent, partition, offset);
@@ -172,9 +168,9 @@ export class Workload {
   #appendOnce(channel: SimChannel, process: SimProcess): void {
     const topic = this.#random.pick(this.#options.topics);
     const partition = this.#random.below(topic.partitions);
-    const value = this.#nextValue(process.name);
+    const draft = this.#draft(process.name, topic.name, partition);
     const deadlineMs = this.#random.pick([100, 500, 2_000, 10_000]);
-    void this.append({ channel, process }, { topic: topic.name, partition, deadlineMs }, value);
+    void this.append({ channel, process }, { topic: topic.name, partition, deadlineMs }, draft);
   }
 
   /** One plain Append of one record. Resolves with what became of it. */
@@ -191,16 +187,16 @@ export class Workload {
       readonly deadlineMs: number;
       readonly timestampMs?: number;
     },
-    { name, bytes } = this.#nextValue(process.name),
+    { name, key, value, headers } = this.#draft(process.name, topic, partition),
   ): Promise<Sent> {
     const sent = this.#history.send(name, topic, 'append', this.#ground.time.nowMs);
     const record = {
       partition,
-      key: undefined,
-      value: bytes,
-      headers: [],
+      key,
+      value: value ?? new Uint8Array(0),
+      headers: [...headers],
       timestampMs,
-      tombstone: false,
+      tombstone: value === null,
     };
     const call = callUnary(
       channel.channel,
@@ -225,6 +221,7 @@ export class Workload {
   #acknowledge(sent: Sent, partition: number, offset: number): void {
     const atMs = this.#ground.time.nowMs;
     sent.fate = { kind: 'acknowledged', partition, offset, atMs };
+    this.#history.acknowledgeKeyed(sent.value, offset);
     this.#ground.note(`ack ${sent.value} ${sent.topic}/${partition} ${offset}`);
   }
 
@@ -244,8 +241,12 @@ export class Workload {
       return;
     }
     passing.read(item);
-    const { partition, offset, value } = item;
-    this.#history.seen.push({ reader, topic, partition, offset, value: nameOf(value) });
+    const { partition, offset } = item;
+    const value = nameOf(item);
+    this.#history.seen.push({ reader, topic, partition, offset, value });
+    const key = this.#history.keyed.get(value)?.key;
+    if (key !== keyOf(item))
+      this.#ground.fail(`${reader} read "${value}" with key ${keyOf(item)}, sent was ${key}`);
   }
 
   /**

@@ -29,7 +29,7 @@ import {
 } from './checkers.ts';
 import { Faults } from './faults.ts';
 import { Ground } from './ground.ts';
-import { History } from './history.ts';
+import { History, type Seen } from './history.ts';
 import { drawProfile, type Profile } from './profile.ts';
 import { roll, type RolledPartition } from './roll.ts';
 import { internalAddressOf, SimBroker } from './sim-broker.ts';
@@ -37,11 +37,20 @@ import { Knowledge } from './knowledge.ts';
 import { creationOf, RACED, type SimTopic, topicsOf } from './topics.ts';
 import { Racers } from './racers.ts';
 import { NamedWriters } from './named-writers.ts';
-import { nameOf, Workload } from './workload.ts';
+import { FreshReaders } from './fresh-readers.ts';
+import { nameOf } from './keyed.ts';
+import { Workload } from './workload.ts';
 import { reasonOf } from '../../../base/reason.ts';
 import { isInternalTopic } from '../../../base/internal-topics.ts';
 import { Committers } from './committers.ts';
 import { checkCursors } from './cursor-checker.ts';
+import {
+  checkKeys,
+  compactedAway,
+  compactedReplicas,
+  isCompactedTopic,
+  whyUnsettled,
+} from './compaction-checkers.ts';
 
 export interface RunResult {
   readonly seed: number;
@@ -119,6 +128,7 @@ export class World {
       '500',
       '--retention-check-ms',
       '500',
+      ...bytesPerSecondOf(this.profile),
       ...(choices.options ?? []),
     ];
     this.brokers = ids.map((id) => new SimBroker(id, this.ground, this.#options));
@@ -157,6 +167,7 @@ export class World {
     const names = this.#namedWriters();
     const racers = this.#raceOn();
     this.#committers = this.#commitOn();
+    const freshReaders = this.#readAnew();
     const faults = new Faults({
       seed: this.#seed,
       skipped: this.#skipped,
@@ -176,6 +187,7 @@ export class World {
     workload.stopSending();
     names.stop();
     racers.stop();
+    freshReaders.stop();
     this.#committers.stop();
     faults.heal();
     this.#strikes = faults.strikes;
@@ -277,6 +289,19 @@ export class World {
     });
     if (this.#groups > 0) committers.start(this.#groups);
     return committers;
+  }
+
+  #readAnew(): FreshReaders {
+    const { ground, history, workload, topics } = this;
+    const readers = new FreshReaders({
+      ground,
+      history,
+      topics,
+      random: new Random(this.#seed).fork('fresh readers'),
+      client: (host) => workload.client(host),
+    });
+    readers.start();
+    return readers;
   }
 
   #endsOf(topicId: string | null): ReadonlyMap<number, number> | null {
@@ -418,9 +443,15 @@ export class World {
    */
   async check(): Promise<string[]> {
     const { ground, history } = this;
+    await ground.time.run(
+      () => ground.failure !== null || this.#whyUncompacted() === null,
+      LIVENESS_MS,
+    );
+    const why = this.#whyUncompacted();
+    if (why !== null) return [ground.failure ?? `${LIVENESS_MS} ms later: ${why}`];
     // What is read from now on may stand beyond the ends that the checkers know.
     const seen = [...history.seen];
-    const logs = await this.#until('the logs cannot be read', () => this.#readAll());
+    const logs = await this.#until('the logs cannot be read', () => this.#readAll(seen));
     if (logs === null) return [ground.failure ?? ''];
     const replicaFaults = await this.#until('the replicas cannot be compared', () =>
       checkReplicas(this.members.flatMap(({ broker }) => (broker === null ? [] : [broker]))),
@@ -440,6 +471,7 @@ export class World {
       ...checkFenced(history, logs),
       ...checkRaced(history, logs),
       ...checkReaders(history, seen, logs),
+      ...checkKeys(history, seen, logs),
       ...checkLogStarts(logs, this.topics),
       ...checkTrims(history, logs),
       ...checkLosses(this.knowledge.losses, this.topics),
@@ -477,7 +509,7 @@ export class World {
     }
   }
 
-  async #readAll(): Promise<FinalLog[]> {
+  async #readAll(seen: readonly Seen[]): Promise<FinalLog[]> {
     const { tidemark } = this.workload.client('checker');
     const admin = tidemark.admin();
     const logs: FinalLog[] = [];
@@ -494,10 +526,38 @@ export class World {
           (loss) => loss.topicId === topic.topicId && loss.partition === partition,
         );
         const end = position?.offset ?? 0;
-        logs.push({ topic: name, partition, logStart, end, values, sinceMs, losses });
+        const log = { topic: name, partition, logStart, end, values, sinceMs, losses };
+        const order = this.#orderOf(leader, topic.topicId, partition);
+        const mayBeCompacted = compactedAway(this.history, seen, log, order);
+        logs.push(order.upTo > 0 ? { ...log, mayBeCompacted } : log);
       }
     }
     return logs;
+  }
+
+  /** X and D that a leader has carried out, after its log was read; 0: none. */
+  #orderOf(leader: Broker, topicId: string, partition: number) {
+    const [found] = compactedReplicas([leader], topicId, partition);
+    return found?.compaction ?? { upTo: 0, tombstonesBelow: 0 };
+  }
+
+  /** Why not all replicas have carried out what was ordered of them; null: they have. */
+  #whyUncompacted(): string | null {
+    for (const topic of this.image()?.topics.values() ?? []) {
+      if (!isCompactedTopic(topic)) continue;
+      for (const { partition, replicas } of topic.partitions) {
+        const holders = this.members.flatMap(({ brokerId, broker }) =>
+          replicas.includes(brokerId) && broker !== null ? [broker] : [],
+        );
+        try {
+          const why = whyUnsettled(compactedReplicas(holders, topic.topicId, partition));
+          if (why !== null) return `${topic.name}/${partition}: ${why}`;
+        } catch (error) {
+          return reasonOf(error);
+        }
+      }
+    }
+    return null;
   }
 
   /** Whatever is sent since then to the topic's name belongs to this topic. */
@@ -529,6 +589,12 @@ function marksOf(
   }
 }
 
+function bytesPerSecondOf({ compaction }: Profile): string[] {
+  return compaction === null
+    ? []
+    : ['--compaction-bytes-per-second', String(compaction.bytesPerSecond)];
+}
+
 /** A partition's records by offset, and the position behind them. */
 async function readAll(
   tidemark: Tidemark,
@@ -546,7 +612,7 @@ async function readAll(
     onLoss: 'yield',
   });
   for await (const item of consumer.records())
-    if (!('kind' in item)) values.set(item.offset, nameOf(item.value));
+    if (!('kind' in item)) values.set(item.offset, nameOf(item));
   return { values, position: consumer.positions()[0] };
 }
 
