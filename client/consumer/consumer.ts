@@ -73,6 +73,12 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
       if (group !== undefined) this.#resumed.set(topic, own);
       const settings = { ...rest, topic, positions: own };
       const reader = new TopicReader(connections, cluster, settings, () => reading.rouse());
+      // What holds no records is handled once it was passed: compaction may have left nothing else.
+      if (group !== undefined)
+        reader.onPassed = (...place) => {
+          reader.handOut(...place);
+          this.#handled(reader, ...place);
+        };
       reading.add({ reader, codecs: typeof given === 'string' ? undefined : given });
     }
   }

@@ -451,7 +451,7 @@ export class FakeBroker implements BrokerApi {
     let bytes = 0;
     for (const frame of log.frames) {
       const header = checkFrame(frame, 0, crc32);
-      const end = header.baseOffset + header.recordCount;
+      const end = endOffsetOf(header);
       if (end <= position.offset) continue;
       if (chunks.length > 0 && bytes + frame.length > position.bytesMax) break;
       chunks.push(frame);
