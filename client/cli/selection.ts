@@ -31,6 +31,14 @@ export class Selection {
     return this.#left <= 0 || (this.#options.ends !== undefined && this.#open.size === 0);
   }
 
+  /** Whether readers that stand there have nothing more that is wanted before them. */
+  isPast(positions: readonly { readonly partition: number; readonly offset: number }[]): boolean {
+    for (const { partition, offset } of positions)
+      if (offset >= (this.#options.ends?.get(partition) ?? Number.POSITIVE_INFINITY))
+        this.#open.delete(partition);
+    return this.isDone;
+  }
+
   /** The wanted records of a batch, in order. */
   take({ partition, records }: Pick<RecordBatch, 'partition' | 'records'>): RecordBatch['records'] {
     const { ends, key } = this.#options;

@@ -79,6 +79,11 @@ export async function read(
     };
     if (group !== undefined && options.max !== undefined)
       await takeOneByOne(consumer, take, interrupted);
+    else if (follow && options.to !== undefined)
+      await closedAtEnd(consumer, selection, async () => {
+        for await (const batch of consumer.batches({ signal: interrupted }))
+          if (await take(batch)) break;
+      });
     else
       for await (const batch of consumer.batches({ signal: interrupted }))
         if (await take(batch)) break;
@@ -107,6 +112,22 @@ async function takeOneByOne(
     await consumer.parallel({ max: 1, by: 'partition' }, handle, { signal });
   } catch (error) {
     if (!enough.signal.aborted) throw error;
+  }
+}
+
+/** Closed once each partition has come to its end, where perhaps no record stands to tell it. */
+async function closedAtEnd(
+  consumer: Consumer<Uint8Array, Uint8Array, LossRange>,
+  selection: Selection,
+  read: () => Promise<void>,
+): Promise<void> {
+  const watch = setInterval(() => {
+    if (selection.isPast(consumer.positions())) void consumer.close();
+  }, END_WATCH_MS);
+  try {
+    await read();
+  } finally {
+    clearInterval(watch);
   }
 }
 
@@ -158,6 +179,8 @@ function writerOf(options: ReadOptions, around: Surroundings): Writer {
   return rawWriter(hasKeys, delimiter);
 }
 
+/** How often a reader that follows up to an end is asked whether it is there. */
+const END_WATCH_MS = 100;
 const NOTHING = new Uint8Array(0);
 const TAB = Buffer.from('\t');
 

@@ -3,7 +3,8 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { confirm } from '../../../../client/cli/confirm.ts';
 import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
-import { FakeCluster, TOPIC } from '../fake-cluster.ts';
+import { compactedFrames } from '../../../fixtures/compacted.ts';
+import { FakeCluster, TOPIC, TOPIC_ID_BYTES } from '../fake-cluster.ts';
 import { frameOf } from '../records.ts';
 import { type Ran, runCli } from './run.ts';
 
@@ -127,6 +128,15 @@ describe('read', () => {
   it('stops before an offset', async () => {
     cluster.append(0, frameOf('a', 'b', 'c'));
     expect((await cli('read', TOPIC, '--to', '2', '--follow', '-p', '0')).stdout).toBe('a\nb\n');
+  });
+
+  it('ends at its end though compaction left no record there, and nothing more comes', async () => {
+    cluster.append(0, frameOf('a', 'b', 'c'));
+    const one = cluster.partitions[0]!;
+    const target = { topicIdBytes: TOPIC_ID_BYTES, partition: 0 };
+    one.frames = compactedFrames(one.frames, (offset) => offset === 0, target);
+    const args = ['read', TOPIC, '--to', `${one.end}`, '--follow', '-p', '0'];
+    expect(await cli(...args)).toEqual({ exitCode: 0, stdout: 'a\n', stderr: '' });
   });
 
   it.each(['earliest', 'latest', 'tomorrow', '2026-02-30'])('refuses --to %s', async (to) => {

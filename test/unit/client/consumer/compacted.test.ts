@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   connect,
-  type ConsumedRecord,
   type Position,
   type ReadOptions,
   type Tidemark,
@@ -51,19 +50,20 @@ function play({ steps, kept }: History): Map<number, string> {
   Object.assign(partition, { frames: [], end: 0 });
   const values = new Map<number, string>();
   for (const step of steps) {
-    if (step === null) cluster.elect(0, 1);
-    else {
-      const offsets = Array.from({ length: step }, (_, at) => partition.end + at);
-      cluster.append(0, frameOf(...offsets.map((offset) => `v${offset}`)));
-      for (const offset of offsets) if (kept.has(offset)) values.set(offset, `v${offset}`);
+    if (step === null) {
+      cluster.elect(0, 1);
+      continue;
     }
+    const offsets = Array.from({ length: step }, (_, at) => partition.end + at);
+    cluster.append(0, frameOf(...offsets.map((offset) => `v${offset}`)));
+    for (const offset of offsets.filter((at) => kept.has(at))) values.set(offset, `v${offset}`);
   }
   partition.frames = compactedFrames(partition.frames, (offset) => kept.has(offset), TARGET);
   return values;
 }
 
-function consumerOf(options: ReadOptions = {}): Consumer {
-  return client.consumer({ topic: TOPIC, follow: false, ...options }) as Consumer;
+function consumerOf(options: Omit<ReadOptions, 'onLoss'> = {}): Consumer {
+  return client.consumer({ topic: TOPIC, follow: false, ...options });
 }
 
 /** Each record with the position behind it. */
@@ -73,8 +73,7 @@ async function taken(
   const records: [number, string][] = [];
   const after: Position[] = [];
   for await (const record of consumer.records()) {
-    const { offset, value } = record as ConsumedRecord;
-    records.push([offset, text(value)]);
+    records.push([record.offset, text(record.value)]);
     after.push(consumer.positions()[0]!);
   }
   return { records, after };
