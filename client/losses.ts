@@ -23,6 +23,11 @@ export interface LossRange {
   readonly toOffset: number;
   /** When it was elected, milliseconds since 1970-01-01 UTC. */
   readonly atMs: number;
+  /**
+   * The topic is compacted: where the newest record of a key may be lost, the older ones may have
+   * gone before it, below `fromOffset` too.
+   */
+  readonly isCompacted?: true;
 }
 
 /** As the wire tells them; what says nothing is left out. */
@@ -31,6 +36,7 @@ export function lossesOf(crossed: readonly CrossedLoss[]): readonly LossRange[] 
     if (report === undefined) return [];
     const { topic, topicId, partition, leaderEpoch, fromOffset, atMs } = report;
     const kind = 'loss' as const;
-    return [{ kind, topic, topicId, partition, leaderEpoch, fromOffset, toOffset, atMs }];
+    const range = { kind, topic, topicId, partition, leaderEpoch, fromOffset, toOffset, atMs };
+    return [report.compacted === true ? { ...range, isCompacted: true } : range];
   });
 }

@@ -19,6 +19,7 @@ import { OptionSource } from '../../proto/gen/tidemark/v1/options.ts';
 import { type BrokerId, NO_BROKER } from '../../base/units.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
+import { isCompacted } from '../metadata/config.ts';
 import type {
   BrokerState,
   LossReport,
@@ -74,7 +75,7 @@ export function describeCluster(broker: BrokerApi, listener: string): DescribeCl
     controller: idOrAbsent(controller),
     brokers: describeBrokers(broker, listener),
     featureLevel: image.featureLevel,
-    losses: image.losses.map(describeLoss),
+    losses: image.losses.map((loss) => describeLoss(loss, image)),
     answeredBy: broker.brokerId,
     metadataIndex: image.index,
     settings: settingsToMessage(image.settings),
@@ -245,20 +246,21 @@ export function describePartition(state: PartitionState): PartitionMessage {
 }
 
 /** A loss report that a reader comes across. */
-export function describeCrossing({ report, toOffset }: CrossedLoss): CrossedLossMessage {
-  return { report: describeLoss(report), toOffset };
+export function describeCrossing(
+  { report, toOffset }: CrossedLoss,
+  image: MetadataImage,
+): CrossedLossMessage {
+  return { report: describeLoss(report, image), toOffset };
 }
 
-function describeLoss({
-  topic,
-  topicId,
-  partition,
-  leaderEpoch,
-  leader,
-  fromOffset,
-  atMs,
-}: LossReport): LossReportMessage {
+function describeLoss(
+  { topic, topicId, partition, leaderEpoch, leader, fromOffset, atMs }: LossReport,
+  { topics }: MetadataImage,
+): LossReportMessage {
+  const config = topics.get(topicId)?.config;
   return {
+    // Compaction drops a value for a later one, and that one may be lost (rule K7).
+    ...(config !== undefined && isCompacted(config) ? { compacted: true } : {}),
     topic,
     topicId,
     partition,

@@ -300,7 +300,9 @@ export class FetchSession {
   #losses(subscription: Subscription, upToEpoch: LeaderEpoch): CrossedLoss[] {
     const { topicId, partition, offset, epoch } = subscription;
     const way = { offset, epoch, upToEpoch };
-    return this.#broker.crossedLosses(topicId, partition, way).map(describeCrossing);
+    return this.#broker
+      .crossedLosses(topicId, partition, way)
+      .map((loss) => describeCrossing(loss, this.#broker.image()));
   }
 
   #fail(subscription: Subscription, thrown: unknown): void {

@@ -159,16 +159,20 @@ export function formatTime(timestampMs: number): string {
   return Number.isNaN(date.getTime()) ? `@${timestampMs}` : date.toISOString();
 }
 
-/** What an unclean election may have lost. */
-export function lossSentence({
-  topic,
-  partition,
-  fromOffset,
-  leaderEpoch,
-  atMs,
-}: Pick<LossRange, 'topic' | 'partition' | 'fromOffset' | 'leaderEpoch' | 'atMs'>): string {
+/** What an unclean election may have lost, by a report of the cluster or as a reader met it. */
+export function lossSentence(
+  loss: Pick<LossRange, 'topic' | 'partition' | 'fromOffset' | 'leaderEpoch' | 'atMs'> & {
+    readonly isCompacted?: true;
+    readonly compacted?: boolean | undefined;
+  },
+): string {
+  const { topic, partition, fromOffset, leaderEpoch, atMs } = loss;
   const where = `${topic}/${partition} from offset ${fromOffset} of epochs before ${leaderEpoch}`;
-  return `Records may be lost: ${where} (unclean election, ${formatTime(atMs)})`;
+  const isCompacted = loss.isCompacted === true || loss.compacted === true;
+  const older = isCompacted
+    ? '; of a key whose newest record is, the older ones may be gone too'
+    : '';
+  return `Records may be lost: ${where} (unclean election, ${formatTime(atMs)})${older}`;
 }
 
 /** An exclusive end: an offset, `@` and milliseconds, or a date of ISO 8601. */

@@ -94,7 +94,10 @@ function lossError(
   const ranges = losses.map(
     ({ fromOffset, leaderEpoch }) => `from offset ${fromOffset} of epochs before ${leaderEpoch}`,
   );
-  const message = `Cannot read on at ${topic}/${partition} offset ${offset}: records may be lost ${ranges.join(', and ')} (unclean election)`;
+  const older = losses.some(({ isCompacted }) => isCompacted === true)
+    ? '; of a key whose newest record is, the older ones may be gone too'
+    : '';
+  const message = `Cannot read on at ${topic}/${partition} offset ${offset}: records may be lost ${ranges.join(', and ')} (unclean election)${older}`;
   return new TidemarkError('RECORDS_MAY_BE_LOST', message, 'no', {
     topic,
     partition,

@@ -658,7 +658,8 @@ export class FakeCluster {
       .filter(({ leaderEpoch }) => leaderEpoch > since && leaderEpoch <= upToEpoch)
       .map(({ leaderEpoch, fromOffset }) => {
         const first = frames[epochs.findIndex((epoch) => epoch >= leaderEpoch)];
-        const report = { topic: TOPIC, topicId: TOPIC_ID, partition: index, leaderEpoch };
+        const place = { topic: TOPIC, topicId: TOPIC_ID, partition: index, leaderEpoch };
+        const report = { ...place, compacted: this.isCompacted };
         return {
           report: { ...report, leader: 1, fromOffset, atMs: 7 },
           toOffset: first === undefined ? end : checkFrame(first, 0, crc32).baseOffset,

@@ -29,6 +29,11 @@ export interface LossReport {
   fromOffset: number;
   /** When, milliseconds since 1970-01-01 UTC. */
   atMs: number;
+  /**
+   * The topic is compacted now: where the newest record of a key may be lost, the older ones may
+   * have gone before it, below `from_offset` too. Absent: it is not, or is deleted.
+   */
+  compacted?: boolean | undefined;
 }
 
 /**
@@ -48,7 +53,16 @@ export interface CrossedLoss {
 }
 
 function createBaseLossReport(): LossReport {
-  return { topic: "", topicId: "", partition: 0, leaderEpoch: 0, leader: 0, fromOffset: 0, atMs: 0 };
+  return {
+    topic: "",
+    topicId: "",
+    partition: 0,
+    leaderEpoch: 0,
+    leader: 0,
+    fromOffset: 0,
+    atMs: 0,
+    compacted: undefined,
+  };
 }
 
 export const LossReport: MessageFns<LossReport> = {
@@ -73,6 +87,9 @@ export const LossReport: MessageFns<LossReport> = {
     }
     if (message.atMs !== 0) {
       writer.uint32(56).uint64(message.atMs);
+    }
+    if (message.compacted !== undefined) {
+      writer.uint32(64).bool(message.compacted);
     }
     return writer;
   },
@@ -144,6 +161,14 @@ export const LossReport: MessageFns<LossReport> = {
             }
 
             message.atMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.compacted = reader.bool();
             continue;
           }
         }

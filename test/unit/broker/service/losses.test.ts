@@ -2,6 +2,7 @@
 import { type ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeCluster } from '../../../../broker/service/describe.ts';
 import { FetchSession } from '../../../../broker/service/fetch-session.ts';
 import {
   type Cursor,
@@ -113,4 +114,16 @@ it.each([1, 2])('Read tells of it once, whichever broker is asked (%i)', async (
   const behind = await readBy(brokerId, [{ partition: 0, offset: 2, leaderEpoch: 2 }]);
   expect(behind.flatMap(({ losses }) => losses)).toEqual([]);
   expect(behind.flatMap(({ records }) => records)).toHaveLength(2);
+});
+
+it('says so of a compacted topic: an older record of a key may be gone too', async () => {
+  const topic = cluster.image.topics.get(TOPIC_ID)!;
+  const compacted = { ...topic, config: { ...topic.config, cleanup: 'both' as const } };
+  cluster.change({ topics: new Map([[TOPIC_ID, compacted]]) });
+  const parts = await fetched(1, 1);
+  expect(parts.flatMap((part) => part.losses)).toEqual([
+    { ...CROSSED, report: { ...REPORT, compacted: true } },
+  ]);
+  const { losses } = describeCluster(broker);
+  expect(losses).toEqual([{ ...REPORT, compacted: true }]);
 });

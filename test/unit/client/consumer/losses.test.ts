@@ -54,6 +54,19 @@ async function take(consumer: Yielding, count = Number.POSITIVE_INFINITY): Promi
 }
 
 describe('Consumer with onLoss', () => {
+  it('says of a compacted topic that older records of a key may be gone too', async () => {
+    cluster.isCompacted = true;
+    electUncleanly(2, 1);
+    cluster.append(0, frameOf('c'));
+    expect(await take(consumerOf())).toEqual(['a', 'b', { ...LOSS, isCompacted: true }, 'c']);
+    const words = 'of a key whose newest record is, the older ones may be gone too';
+    await expect(take(consumerOf({ onLoss: 'throw' } as object))).rejects.toThrow(words);
+    const { stderr } = await runCli(['read', TOPIC], {
+      env: { TIDEMARK_SERVER: cluster.servers.join(',') },
+    });
+    expect(stderr).toContain(words);
+  });
+
   it('yields a range in its place, between records and between batches', async () => {
     electUncleanly(2, 1);
     cluster.append(0, frameOf('c'));
