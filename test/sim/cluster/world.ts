@@ -51,6 +51,7 @@ import {
   isCompactedTopic,
   whyUnsettled,
 } from './compaction-checkers.ts';
+import { Members } from './members.ts';
 
 export interface RunResult {
   readonly seed: number;
@@ -68,6 +69,8 @@ export interface RunResult {
 const FORM_MS = 30_000;
 /** After healing everything is well again within this. */
 const LIVENESS_MS = 90_000;
+/** Mean pause between what happens to a member. */
+const MEMBER_TURN_MS = 6_000;
 const LOOK_MS = 60_000;
 const LOOKS_MAX = 6;
 const SETTLE_MS = 2_000;
@@ -88,6 +91,8 @@ export interface Choices {
   readonly racers?: number;
   /** So many groups whose cursors are committed, sought and fetched all the while. */
   readonly groups?: number;
+  /** So many groups of members that read a topic and come and go. */
+  readonly memberGroups?: number;
   /** Options of every broker, after those of every run. */
   readonly options?: readonly string[];
 }
@@ -105,7 +110,9 @@ export class World {
   readonly #options: readonly string[];
   readonly #racers: number;
   readonly #groups: number;
+  readonly #memberGroups: number;
   #committers: Committers | null = null;
+  memberships: Members | null = null;
   #strikes = 0;
   #lastBrokerId = 0;
 
@@ -116,6 +123,7 @@ export class World {
     this.profile = override(drawProfile(new Random(seed).fork('profile')));
     this.#racers = choices.racers ?? 0;
     this.#groups = choices.groups ?? 0;
+    this.#memberGroups = choices.memberGroups ?? 0;
     const topics = choices.topics ?? topicsOf(this.profile);
     this.topics = this.#racers > 0 ? [...topics, RACED] : topics;
     const ids = Array.from({ length: this.profile.brokers }, (_, index) => index + 1);
@@ -168,6 +176,7 @@ export class World {
     const racers = this.#raceOn();
     this.#committers = this.#commitOn();
     const freshReaders = this.#readAnew();
+    this.memberships = this.#joinOn();
     const faults = new Faults({
       seed: this.#seed,
       skipped: this.#skipped,
@@ -189,6 +198,7 @@ export class World {
     racers.stop();
     freshReaders.stop();
     this.#committers.stop();
+    this.memberships?.calm();
     faults.heal();
     this.#strikes = faults.strikes;
     // A process that still stands still counts for a session more.
@@ -199,6 +209,9 @@ export class World {
     if (!isWell) return [`${LIVENESS_MS} ms after healing: ${this.whatIsMissing()}`];
     const rolled = profile.isRolled ? await this.#roll(admin) : [];
     await ground.time.run(() => isFailed() || history.pending.size === 0, CALLS_END_MS);
+    const { memberships } = this;
+    const isRead = (): boolean => memberships?.missing().length === 0;
+    if (memberships !== null) await ground.time.run(() => isFailed() || isRead(), LIVENESS_MS);
     return [
       ...rolled,
       ...(ground.failure === null ? [] : [ground.failure]),
@@ -302,6 +315,23 @@ export class World {
     });
     readers.start();
     return readers;
+  }
+
+  /** Null: this run has none. */
+  #joinOn(): Members | null {
+    if (this.#memberGroups === 0) return null;
+    const { ground, history, profile } = this;
+    const [topic] = this.topics;
+    assert(topic !== undefined, 'a run has topics');
+    const members = new Members({
+      ...{ ground, history, brokers: profile.brokers },
+      random: new Random(this.#seed).fork('members'),
+      topic: topic.name,
+      topics: ['re*'],
+      meanTurnMs: MEMBER_TURN_MS,
+    });
+    members.start(this.#memberGroups);
+    return members;
   }
 
   #endsOf(topicId: string | null): ReadonlyMap<number, number> | null {
@@ -464,6 +494,7 @@ export class World {
     }
     return [
       ...checkCursors(history.cursors),
+      ...(this.memberships?.check() ?? []),
       ...checkAcknowledged(history, logs),
       ...checkOnce(logs),
       ...checkReadOnce(history, seen, logs),
