@@ -87,6 +87,8 @@ export class Cluster {
   #servers: string[];
   readonly #topics = new Map<string, TopicView>();
   readonly #addresses = new Map<number, string>();
+  /** Why brokers have none for whoever comes by our listener. */
+  readonly #unreachable = new Map<number, string>();
   readonly #brokers = new Map<number, BrokerView>();
   readonly #refreshes = new Map<string, Promise<TopicView>>();
   readonly #listeners = new Set<(topic: TopicView) => void>();
@@ -111,6 +113,11 @@ export class Cluster {
   /** Where the broker is dialled, if it is known. */
   address(brokerId: number): string | undefined {
     return this.#addresses.get(brokerId);
+  }
+
+  /** Why it cannot be dialled by the listener that servers are of, if that was said. */
+  whyUnreachable(brokerId: number): string | undefined {
+    return this.#unreachable.get(brokerId);
   }
 
   /** The broker, if it is known. */
@@ -218,13 +225,22 @@ export class Cluster {
       );
   }
 
-  /** Takes the brokers of an answer: their addresses, and that they can be asked too. */
+  /**
+   * Takes the brokers of an answer: their addresses, and that they can be asked too. Those that the
+   * listener has no address of cannot.
+   */
   learnBrokers(brokers: readonly Broker[]): void {
     for (const broker of brokers) {
-      const address = hostPort(broker.host, broker.port);
-      this.#addresses.set(broker.brokerId, address);
       const isUp = !broker.fenced && !broker.stopping;
       this.#brokers.set(broker.brokerId, { rack: broker.rack, isUp });
+      if (broker.unreachable !== '') {
+        this.#addresses.delete(broker.brokerId);
+        this.#unreachable.set(broker.brokerId, broker.unreachable);
+        continue;
+      }
+      const address = hostPort(broker.host, broker.port);
+      this.#addresses.set(broker.brokerId, address);
+      this.#unreachable.delete(broker.brokerId);
       if (!this.#servers.includes(address)) this.#servers.push(address);
     }
   }

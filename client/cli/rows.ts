@@ -55,9 +55,14 @@ function stateOf(broker: Broker, report: DescribeBrokerResponse | undefined): st
   return [state, ...(isFull ? ['disk full'] : []), ...(cordoned ? ['cordoned'] : [])].join(', ');
 }
 
+/** Where a broker is dialled by the listener that was asked; `-`: it has no address there. */
+export function placeOf({ host, port }: Pick<Broker, 'host' | 'port'>): string {
+  return host === '' ? '-' : hostPort(host, port);
+}
+
 /** Cells of one broker. */
 export function brokerRow(broker: Broker, { cluster, topics, reports }: ClusterLook): Cell[] {
-  const { brokerId, host, port, rack, voter, restartClass } = broker;
+  const { brokerId, rack, voter, restartClass } = broker;
   const role = brokerId === cluster.controller ? 'controller' : voter ? 'voter' : '-';
   const leads = topics
     .flatMap(({ partitions }) => partitions)
@@ -65,7 +70,7 @@ export function brokerRow(broker: Broker, { cluster, topics, reports }: ClusterL
   const report = reports.get(brokerId);
   return [
     brokerId,
-    hostPort(host, port),
+    placeOf(broker),
     rack === '' ? '-' : rack,
     stateOf(broker, report),
     role,

@@ -533,10 +533,11 @@ function newBatch(
 }
 
 /** Nobody can be asked to append to the queue's partition. */
-export function noLeader(queue: PartitionQueue): TidemarkError {
+/** @param why its leader cannot be dialled; undefined: there is none */
+export function noLeader(queue: PartitionQueue, why: string | undefined): TidemarkError {
   return new TidemarkError(
     'LEADER_UNKNOWN',
-    `Cannot append to ${queue.topic}/${queue.partition}: it has no leader at the moment`,
+    `Cannot append to ${queue.topic}/${queue.partition}: ${why ?? 'it has no leader at the moment'}`,
     'refresh',
   );
 }

@@ -399,7 +399,8 @@ export class Producer {
     const address = leader === undefined ? undefined : this.#cluster.address(leader);
     if (leader === undefined || address === undefined) {
       if (nowMs >= queue.blockedUntilMs && topic !== undefined) {
-        this.#settleAll(queue, queue.rewind(nowMs, noLeader(queue)).settled);
+        const why = leader === undefined ? undefined : this.#cluster.whyUnreachable(leader);
+        this.#settleAll(queue, queue.rewind(nowMs, noLeader(queue, why)).settled);
         void this.#refresh(topic);
       }
       return undefined;

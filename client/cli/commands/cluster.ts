@@ -1,5 +1,4 @@
 /** The cluster as a person wants to see it. */
-import { hostPort } from '../../../base/host-port.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DescribeQuorumResponse } from '../../../proto/gen/tidemark/v1/admin.ts';
 import type { DescribeSpreadResponse } from '../../../proto/gen/tidemark/v1/balance.ts';
@@ -11,7 +10,14 @@ import { capital } from '../../../base/sentence.ts';
 import { healthOf } from '../health.ts';
 import { type ClusterLook, HEALTH_COLOURS, look } from '../look.ts';
 import { type MoveProgress, movesUnderWay } from '../moves.ts';
-import { BROKER_HEAD, brokerRow, PARTITION_HEAD, partitionRow, RESTART_CLASSES } from '../rows.ts';
+import {
+  BROKER_HEAD,
+  brokerRow,
+  PARTITION_HEAD,
+  partitionRow,
+  placeOf,
+  RESTART_CLASSES,
+} from '../rows.ts';
 import { formatAbout, formatBytes, lossSentence } from '../units.ts';
 import { limitText, movingText } from './placement.ts';
 import { defaultsText, sourceWord } from './settings.ts';
@@ -84,10 +90,10 @@ export async function describeQuorum(
     const health = healthOf(now);
     const voters = now.cluster.brokers
       .filter(({ voter }) => voter)
-      .map(({ brokerId, host, port }) => ({
-        brokerId,
-        address: hostPort(host, port),
-        answers: now.reports.has(brokerId),
+      .map((broker) => ({
+        brokerId: broker.brokerId,
+        address: placeOf(broker),
+        answers: now.reports.has(broker.brokerId),
       }));
     out.result({ leader: null, reason: health.sentence, voters }, () => {
       out.line(out.paint('red', capital(health.sentence)));

@@ -3,7 +3,7 @@
  * was appended and compares it, and deletes the topic whatever happens.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { hostPort } from '../../../base/host-port.ts';
+import { placeOf } from '../rows.ts';
 import { recordCrc } from '../../../wire/records/record-crc.ts';
 import type { Tidemark } from '../../index.ts';
 import { type CommonOptions, type Context, withPatience } from '../context.ts';
@@ -76,10 +76,12 @@ async function askEach(
   const { brokers } = await cluster.admin().describeCluster();
   heard();
   return Promise.all(
-    brokers.map(async ({ brokerId, host, port, fenced }) => {
-      const address = hostPort(host, port);
+    brokers.map(async (broker) => {
+      const { brokerId, fenced, unreachable } = broker;
+      const address = placeOf(broker);
       const result = { brokerId, address, records: 0 };
       if (fenced) return { ...result, error: 'the controller does not hear it' };
+      if (unreachable !== '') return { ...result, error: unreachable };
       const startMs = performance.now();
       try {
         const signal = AbortSignal.timeout(timeout);

@@ -1,7 +1,7 @@
 /** What the page is told: one look at a cluster as JSON. Pure. */
 import type { ReplicaStatus } from '../../../proto/gen/tidemark/v1/admin.ts';
 import type { ClusterSeen, PartitionSeen, Snapshot } from '../../../page/snapshot.ts';
-import { hostPort } from '../../../base/host-port.ts';
+import { placeOf } from '../rows.ts';
 import { brokerHealth, healthOf, partitionFaults, refusalOf } from '../health.ts';
 import type { ClusterLook } from '../look.ts';
 import { type MoveProgress, movesUnderWay } from '../moves.ts';
@@ -42,7 +42,7 @@ function clusterOf({ look, atMs }: TimedLook, before?: TimedLook): ClusterSeen {
     answeredBy: cluster.answeredBy,
     brokers: cluster.brokers.map((broker) => ({
       brokerId: broker.brokerId,
-      address: hostPort(broker.host, broker.port),
+      address: placeOf(broker),
       rack: broker.rack,
       state: brokerHealth(look, broker),
       voter: broker.voter,

@@ -48,6 +48,19 @@ describe('Admin', () => {
     expect((await client.admin().describeCluster()).answeredBy).not.toBe(1);
   });
 
+  it('does not dial a broker that has no address by the listener it came by, and says so', async () => {
+    cluster.unreachable.add(1).add(2).add(3);
+    client = connect({ servers: cluster.servers });
+    const { brokers } = await client.admin().describeCluster();
+    expect(brokers.map(({ host }) => host)).toEqual(['', '', '']);
+    const producer = client.producer({ deliveryTimeoutMs: 1_000 });
+    await expect(producer.send({ topic: TOPIC, value: 'a' })).rejects.toThrow(
+      /broker \d has no address here/,
+    );
+    cluster.unreachable.clear();
+    expect(await producer.send({ topic: TOPIC, value: 'a' })).toMatchObject({ offset: 0 });
+  });
+
   it('throws with the code and advice of the details, not of the gRPC status', async () => {
     client = connect({ servers: cluster.servers });
     await expect(client.admin().describeTopic('nothing')).rejects.toMatchObject({

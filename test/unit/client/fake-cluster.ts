@@ -158,6 +158,8 @@ export class FakeCluster {
   featureLevel = 1;
   moveBytesPerSecond = -1;
   readonly cordoned = new Set<number>();
+  /** Brokers without an address for whoever comes by this listener. */
+  readonly unreachable = new Set<number>();
   /** What brokers report, asked for anew at each call; those without a report answer an error. */
   readonly reports = new Map<number, () => DescribeBrokerResponse>();
   /** What brokers remember of any partition; those without a memory answer an error. */
@@ -380,8 +382,10 @@ export class FakeCluster {
   #cluster(): object {
     const brokers = [...this.#ports].map(([brokerId, port]) => ({
       brokerId,
-      host: '127.0.0.1',
-      port,
+      ...(this.unreachable.has(brokerId)
+        ? { host: '', port: 0, unreachable: `broker ${brokerId} has no address here` }
+        : { host: '127.0.0.1', port, unreachable: '' }),
+      listeners: [],
       rack: `rack-${brokerId}`,
       brokerEpoch: brokerId,
       directoryId: '',
