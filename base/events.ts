@@ -36,6 +36,17 @@ export const EVENTS = {
     meaning: 'Changed certificate files of a listener cannot be used; it keeps those it has',
     fields: ['listener', 'reason'],
   },
+  'listener-advertised': {
+    level: 'info',
+    meaning: 'Clients of a named listener are told this address of this broker from now on',
+    fields: ['listener', 'address'],
+  },
+  'listener-withheld': {
+    level: 'warn',
+    meaning:
+      'Clients of a named listener are not sent to this broker, since its address is no good',
+    fields: ['listener', 'reason'],
+  },
   'connection-refused': {
     level: 'warn',
     meaning:
@@ -57,13 +68,13 @@ export const EVENTS = {
   'admin-call': {
     level: 'info',
     meaning: 'Somebody changed something, or was refused to: told whatever the log level is',
-    fields: ['principal', 'from', 'method', 'resource', 'outcome'],
+    fields: ['principal', 'from', 'listener', 'method', 'resource', 'outcome'],
   },
   'access-denied': {
     level: 'warn',
     meaning:
       'A caller was refused; `passedOver`: refusals of the same caller since the line before',
-    fields: ['principal', 'from', 'method', 'code', 'reason', 'passedOver'],
+    fields: ['principal', 'from', 'listener', 'method', 'code', 'reason', 'passedOver'],
   },
   'over-quota': {
     level: 'info',
@@ -75,7 +86,7 @@ export const EVENTS = {
     level: 'error',
     meaning:
       'Changed tokens, or the keys of their issuer, cannot be used; those that were good stay',
-    fields: ['what', 'reason'],
+    fields: ['listener', 'what', 'reason'],
   },
   'seeds-disagree': {
     level: 'warn',

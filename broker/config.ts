@@ -4,7 +4,7 @@
  * the only caller that hands in argv and environment.
  */
 import { principalFault } from '../base/access.ts';
-import { BROKER_ID_MAX, PORT_MAX } from '../base/limits.ts';
+import { BROKER_ID_MAX, LISTENERS_MAX } from '../base/limits.ts';
 import {
   LOG_LEVEL_OPTION,
   LOG_LEVELS,
@@ -20,7 +20,21 @@ import type { TlsPaths } from '../base/tls-paths.ts';
 import { hostPort } from '../base/host-port.ts';
 import { printable } from '../base/printable.ts';
 import { readFlags } from '../base/flags.ts';
-import { AUTH_METHODS, type AuthMethod, type AuthOptions } from './doors/options.ts';
+import type { AuthOptions } from './doors/options.ts';
+import {
+  AUTH_OPTIONS,
+  CLIENT_TLS_FLAGS,
+  isWildcard,
+  listenerFaults,
+  listenerFlags,
+  type ListenerOptions,
+  namesIn,
+  readAddress,
+  readAuth,
+  readListeners,
+  readTls,
+  TLS_OPTIONS,
+} from './listeners.ts';
 import type { OptionReport } from './runtime/api.ts';
 import type { Address } from './runtime/ports.ts';
 import { FEATURE_LEVEL_MAX } from './metadata/features.ts';
@@ -44,6 +58,8 @@ export interface Config {
   readonly internalTlsMode: InternalTlsMode;
   /** Of the listener for clients; null: nobody is asked who they are. */
   readonly auth: AuthOptions | null;
+  /** Beside that one, each with everything of its own. */
+  readonly listeners: readonly ListenerOptions[];
   /** Patterns of principals that may do everything. */
   readonly authAdministrators: readonly string[];
   readonly rack: string;
@@ -82,8 +98,6 @@ export interface Config {
   readonly options: readonly OptionReport[];
 }
 
-/** Every address of the machine. */
-const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::'];
 /** Where nobody else on the network reaches it, and where it is looked for. */
 const INTERNAL_LISTEN: Address = { host: '127.0.0.1', port: 9_643 };
 
@@ -101,32 +115,17 @@ export const TEXT_OPTIONS = {
   'internal-listen': `address to listen on for other brokers and the operator, host:port; default ${hostPort(INTERNAL_LISTEN.host, INTERNAL_LISTEN.port)}; without internal-tls-cert nobody is authenticated there, so any other host must be one that only they reach`,
   'internal-advertise':
     'address that other brokers dial, host:port; default: the internal listen address',
-  'tls-cert': 'certificate of the listener for clients, a PEM file; empty: no TLS there',
-  'tls-key': 'private key of that certificate, a PEM file',
-  'tls-client-ca':
-    'authorities of which clients must show a certificate, a PEM file; empty: they need none',
+  ...TLS_OPTIONS,
   'internal-tls-cert':
     'certificate for other brokers, a PEM file, with the URI tidemark://<cluster-id>/broker/<id>; empty: no TLS among brokers',
   'internal-tls-key': 'private key of that certificate, a PEM file',
   'internal-tls-ca': 'authorities of the certificates of brokers and operator, a PEM file',
   'internal-tls-mode':
     'allow: take plaintext beside TLS, and dial plaintext; prefer: take both, and dial TLS; require: TLS alone; the first two lead brokers that run from plaintext to TLS; default require',
-  auth: `how clients are known, separated by commas: ${AUTH_METHODS.join(', ')}; or none, and then everybody may do everything; default none`,
-  'auth-tokens-file':
-    'static tokens, a file of lines "name sha256-of-the-token"; read again when it changes',
-  'auth-oidc-issuer': 'issuer (iss) of the tokens that are taken',
-  'auth-oidc-alias':
-    'name of the issuer in principals, oidc:<alias>/<subject>; default kubernetes, whose accounts of pods are called as there',
-  'auth-oidc-audience': "audience (aud) that tokens must be for; default: the cluster's id",
-  'auth-oidc-jwks': 'public keys of the issuer (JWKS): https://…, or a file',
-  'auth-oidc-ca': 'authorities of the server of the keys, a PEM file; empty: those of Node',
-  'auth-oidc-bearer-file': 'token to show to the server of the keys, a file; empty: none',
-  'auth-plaintext':
-    'yes: take tokens on a listener without TLS, where whoever listens on the way can take them; default no',
-  'auth-reflection':
-    'yes: serve reflection to everybody though callers are asked who they are; default no',
+  ...AUTH_OPTIONS,
   'auth-administrators':
     'principals that may do everything, separated by ; (a \\; belongs to a subject), or with * at the end all that begin so',
+  listeners: `names of more listeners for clients, separated by commas, at most ${LISTENERS_MAX}; each has options of its own, listener-<name>-listen and so on`,
   rack: 'failure domain; empty when unknown',
   seeds: 'internal addresses of brokers, host:port, separated by commas; may contain this one',
   'cluster-id': 'cluster that the data directory must belong to; empty: any',
@@ -184,7 +183,7 @@ export function readConfig(
     advertised: address('advertise', listen),
     internalListen,
     internalAdvertised: address('internal-advertise', internalListen),
-    tls: readTls(['tls-cert', 'tls-key', 'tls-client-ca'], text, faults),
+    tls: readTls(CLIENT_TLS_FLAGS, text, faults),
     internalTls: readTls(
       ['internal-tls-cert', 'internal-tls-key', 'internal-tls-ca'],
       text,
@@ -192,6 +191,7 @@ export function readConfig(
     ),
     internalTlsMode: readInternalTlsMode(text, faults),
     auth: readAuth(text, faults),
+    listeners: readListeners(values, faults),
     authAdministrators: readPrincipals('auth-administrators', text, faults),
     rack: text('rack'),
     seeds: text('seeds')
@@ -228,7 +228,11 @@ export function readConfig(
     defaults: TOPIC_CONFIG_DEFAULTS,
     options: optionReports(values, sources),
   };
-  faults.push(...optionRelationFaults(config), ...internalFaults(config, text));
+  faults.push(
+    ...optionRelationFaults(config),
+    ...internalFaults(config, text),
+    ...listenerFaults(config),
+  );
   if (faults.length > 0)
     throw new ConfigError(faults.map((fault) => `config: ${printable(fault)}`).join('\n'));
   return Object.freeze(config);
@@ -254,6 +258,16 @@ function optionReports(
   );
 }
 
+/** Whose options there are beside the others. What is wrong with names is told later. */
+function listenerNames(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: readonly string[],
+): readonly string[] {
+  const given = readFlags(argv, { values: flags }).values.get('listeners');
+  return namesIn(given ?? environment[optionVariable('listeners')] ?? '');
+}
+
 function readValues(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -267,6 +281,7 @@ function readValues(
     ...Object.values(NUMBER_OPTIONS).map(({ flag }) => flag),
     FEATURE_LEVEL_OPTION.flag,
   ];
+  flags.push(...listenerFlags(listenerNames(argv, environment, flags)));
   const values = new Map<string, string>();
   const sources = new Map<string, 'environment' | 'flag'>();
   const set = (flag: string, value: string, source: 'environment' | 'flag'): void => {
@@ -296,33 +311,8 @@ function readNumber(
   return option.fallback;
 }
 
-/** The brackets of an IPv6 address are spelling, and no part of the host. */
-function readAddress(flag: string, given: string, faults: string[]): Address {
-  const match = /^(?:(?<host>[^:\s]+)|\[(?<ipv6>[0-9a-fA-F:]+)\]):(?<port>\d{1,5})$/.exec(given);
-  const port = Number(match?.groups?.['port'] ?? 0);
-  if (match !== null && port >= 1 && port <= PORT_MAX)
-    return { host: match.groups?.['host'] ?? match.groups?.['ipv6'] ?? '', port };
-  faults.push(`${flag} is '${given}', must be host:port with a port from 1 to ${PORT_MAX}`);
-  return { host: '', port: 0 };
-}
-
 type TextFlag = keyof typeof TEXT_OPTIONS;
 type Text = (flag: TextFlag) => string;
-
-/** Certificate and key go together, and authorities are of no use without them. */
-function readTls(
-  [certFlag, keyFlag, caFlag]: readonly [TextFlag, TextFlag, TextFlag],
-  text: Text,
-  faults: string[],
-): TlsPaths | null {
-  const [cert, key, ca] = [text(certFlag), text(keyFlag), text(caFlag)];
-  const given = [certFlag, keyFlag, caFlag].filter((flag) => text(flag) !== '');
-  if (given.length === 0) return null;
-  for (const flag of [certFlag, keyFlag])
-    if (text(flag) === '')
-      faults.push(`${flag} is missing, must be given with ${given.join(' and ')}`);
-  return { cert, key, ca: ca === '' ? null : ca };
-}
 
 /** Without certificates there is nothing to take beside plaintext. */
 function readInternalTlsMode(text: Text, faults: string[]): InternalTlsMode {
@@ -343,7 +333,7 @@ function internalFaults(config: Config, text: Text): string[] {
   const faults: string[] = [];
   if (own === hostPort(listen.host, listen.port))
     faults.push(`internal-listen is '${own}', must be another address than listen`);
-  if (WILDCARD_HOSTS.includes(internalListen.host) && text('internal-advertise') === '')
+  if (isWildcard(internalListen.host) && text('internal-advertise') === '')
     faults.push(
       `internal-advertise is missing, must be host:port of this broker where internal-listen is every address ('${own}')`,
     );
@@ -363,64 +353,6 @@ function internalFaults(config: Config, text: Text): string[] {
 /** Does only this machine reach it? A name may stand for any address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
-
-/** Every option of a method that is not asked for is a mistake: somebody believes in it. */
-function readAuth(text: Text, faults: string[]): AuthOptions | null {
-  const words = (text('auth') === '' ? 'none' : text('auth')).split(',').map((word) => word.trim());
-  const methods = AUTH_METHODS.filter((method) => words.includes(method));
-  if (words.some((word) => word !== 'none' && !methods.some((method) => method === word)))
-    faults.push(`auth is '${text('auth')}', must be none, or some of ${AUTH_METHODS.join(', ')}`);
-  if (words.includes('none') && words.length > 1)
-    faults.push(`auth is '${text('auth')}', must be none alone`);
-  const needs = (flag: TextFlag, method: AuthMethod, isNeeded = true): void => {
-    if (!methods.includes(method) && text(flag) !== '')
-      faults.push(`${flag} is given, must be given with auth ${method} only`);
-    if (methods.includes(method) && isNeeded && text(flag) === '')
-      faults.push(`${flag} is missing, must be given with auth ${method}`);
-  };
-  // Of use without as well: it says who may connect.
-  if (methods.includes('mtls') && text('tls-client-ca') === '')
-    faults.push('tls-client-ca is missing, must be given with auth mtls');
-  needs('auth-tokens-file', 'token');
-  needs('auth-oidc-issuer', 'oidc');
-  needs('auth-oidc-jwks', 'oidc');
-  for (const flag of ['alias', 'audience', 'ca', 'bearer-file'] as const)
-    needs(`auth-oidc-${flag}`, 'oidc', false);
-  const [isPlaintext, isReflected] = [yes('auth-plaintext'), yes('auth-reflection')];
-  function yes(flag: TextFlag): boolean {
-    if (!['', 'yes', 'no'].includes(text(flag)))
-      faults.push(`${flag} is '${text(flag)}', must be yes or no`);
-    return text(flag) === 'yes';
-  }
-  const takesTokens = methods.includes('token') || methods.includes('oidc');
-  if (takesTokens && text('tls-cert') === '' && !isPlaintext)
-    faults.push(
-      `tls-cert is missing, must be given with auth ${methods.join(',')}: without TLS whoever listens on the way takes the tokens (auth-plaintext=yes accepts that)`,
-    );
-  const keys = text('auth-oidc-jwks');
-  if (/^http:/.test(keys) && !isPlaintext)
-    faults.push(
-      `auth-oidc-jwks is '${keys}', must be https://… or a file: whoever answers in its place says who anybody is (auth-plaintext=yes accepts that)`,
-    );
-  const alias = text('auth-oidc-alias') === '' ? 'kubernetes' : text('auth-oidc-alias');
-  if (!/^[a-z0-9][a-z0-9.-]{0,62}$/.test(alias))
-    faults.push(`auth-oidc-alias is '${alias}', must be 1 to 63 of a-z 0-9 . -`);
-  if (methods.length === 0) return null;
-  const oidc = {
-    issuer: text('auth-oidc-issuer'),
-    alias,
-    audience: text('auth-oidc-audience'),
-    keys,
-    caFile: text('auth-oidc-ca'),
-    bearerFile: text('auth-oidc-bearer-file'),
-  };
-  return {
-    methods,
-    tokensFile: text('auth-tokens-file'),
-    oidc: methods.includes('oidc') ? oidc : null,
-    isReflected,
-  };
 }
 
 function readPrincipals(flag: TextFlag, text: Text, faults: string[]): readonly string[] {

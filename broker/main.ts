@@ -10,16 +10,18 @@ import { loggedLevel } from '../base/broker-options.ts';
 import { BrokerError } from '../base/errors.ts';
 import { hostPort } from '../base/host-port.ts';
 import { EVENTS, type OnFact } from '../base/events.ts';
+import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../base/listeners.ts';
 import { EXIT_COMES_BACK, EXIT_FAULT, EXIT_OK } from '../process/exit-codes.ts';
 import { ProbeServer } from '../process/probe-server.ts';
 import { collectGarbageSoon, expectBuffers, noteBuffers } from '../process/garbage.ts';
 import { systemClock } from '../process/system-clock.ts';
+import { AdvertisedAddresses } from './advertised.ts';
 import { assembleBroker } from './assemble.ts';
 import { WorkerBackground } from './background/worker.ts';
 import { ConfigError, isLoopback, readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { openDoors, type Doors } from './doors/open-doors.ts';
-import { addServices } from './front.ts';
+import { addServices, type NamedListener } from './front.ts';
 import { ChannelPool } from './network/channel-pool.ts';
 import { Budget, type Door } from './network/budget.ts';
 import {
@@ -66,9 +68,17 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
   const budget = new Budget(budgetLimits(config, thisMachine()));
   const pressure = new PressureLog(onFact, systemClock, collectGarbageSoon);
-  const costs = (door: Door): Costs => costsOf(door, config, budget, pressure);
+  const costs = (door: Door, listener: string = door): Costs =>
+    costsOf(door, config, budget, pressure, listener);
   const server = new GrpcServer(report, tls.client, costs('client'));
   const internalServer = new GrpcServer(report, tls.internal, costs('internal'));
+  const listeners = config.listeners.map(({ name, listen, auth }) => ({
+    name,
+    listen,
+    isReflected: auth?.isReflected ?? true,
+    server: new GrpcServer(report, tls.named(name), costs('client', name)),
+  }));
+  const addresses = await AdvertisedAddresses.open(config.listeners, tls.certificateOf, onFact);
   const channels = new ChannelPool(systemClock, tls.peers);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
@@ -87,23 +97,28 @@ async function run(config: Config, logger: Logger): Promise<void> {
     },
     onFact,
     onExit: end,
+    listenerAddresses: () => addresses.current(),
     report,
   });
   const doors = await doorsOf(broker, config, onFact, logger);
   const serving = serve(broker, {
     ...{ build, report, onFact, server, internalServer, channels, tls, doors },
-    costs: { budget, pressure, quotas: doors.throttle },
+    ...{ listeners, costs: { budget, pressure, quotas: doors.throttle } },
     isReflected: config.auth?.isReflected ?? true,
   });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
   await internalServer.listen(config.internalListen);
   await server.listen(config.listen);
+  for (const listener of listeners) await listener.server.listen(listener.listen);
   if (config.httpPort !== 0) await serving.pages.listen(config.listen.host, config.httpPort);
   logger.info(
     {
       listen: hostPort(config.listen.host, config.listen.port),
       internalListen: hostPort(config.internalListen.host, config.internalListen.port),
+      listeners: listeners.map(
+        ({ name, listen }) => `${name}=${hostPort(listen.host, listen.port)}`,
+      ),
       version: build.version,
       rack: config.rack,
     },
@@ -119,10 +134,12 @@ async function run(config: Config, logger: Logger): Promise<void> {
       serving.health.close();
       await broker.stop();
       serving.services.close();
-      await Promise.all([server, internalServer].map((each) => each.close(SERVER_GRACE_MS)));
+      const servers = [server, internalServer, ...listeners.map((listener) => listener.server)];
+      await Promise.all(servers.map((each) => each.close(SERVER_GRACE_MS)));
       channels.close();
       tls.close();
       doors.close();
+      addresses.close();
       await serving.pages.close();
     };
     stopped().then(
@@ -171,7 +188,8 @@ interface Around {
   readonly internalServer: GrpcServer;
   readonly channels: ChannelPool;
   readonly tls: BrokerTls;
-  readonly costs: CostSource;
+  readonly listeners: readonly NamedListener[];
+  readonly costs: Omit<CostSource, 'listeners'>;
   readonly doors: Doors;
   readonly isReflected: boolean;
 }
@@ -180,7 +198,10 @@ interface Around {
 function serve(broker: Broker, around: Around) {
   const { build, report, onFact, server, internalServer, channels, tls, doors, isReflected } =
     around;
-  const metrics = new Metrics(broker, () => tls.certificates(), around.costs);
+  const { listeners } = around;
+  const names = [CLIENT_LISTENER, INTERNAL_LISTENER, ...listeners.map(({ name }) => name)];
+  const costs = { ...around.costs, listeners: names };
+  const metrics = new Metrics(broker, () => tls.certificates(), costs);
   showBuildInfo(metrics.registry, build, {
     component: 'broker',
     feature_level: String(FEATURE_LEVEL_MAX),
@@ -190,6 +211,7 @@ function serve(broker: Broker, around: Around) {
     broker,
     server,
     internalServer,
+    listeners,
     doors,
     isReflected,
     isServing,

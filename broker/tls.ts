@@ -1,10 +1,11 @@
 /**
- * TLS of a broker's two listeners and of what it dials, from the files that its options name. Each
+ * TLS of a broker's listeners and of what it dials, from the files that its options name. Each
  * listener has files of its own and takes changed ones while it runs.
  */
 import type { X509Certificate } from 'node:crypto';
 import { BrokerError } from '../base/errors.ts';
 import type { OnFact } from '../base/events.ts';
+import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../base/listeners.ts';
 import type { TlsPaths } from '../base/tls-paths.ts';
 import { identityUri, readIdentity } from '../base/identity.ts';
 import { TlsFiles, type TlsMaterial } from '../process/tls-files.ts';
@@ -16,6 +17,10 @@ import { reasonOf } from '../base/reason.ts';
 
 export interface BrokerTls {
   readonly client: ServerSecurity;
+  /** Of a named listener. */
+  named(listener: string): ServerSecurity;
+  /** In use by a named listener; null: it has no TLS. */
+  certificateOf(listener: string): X509Certificate | null;
   readonly internal: ServerSecurity;
   /** For what this broker dials; null: no TLS. */
   readonly peers: InternalTls | null;
@@ -30,13 +35,14 @@ interface Listener {
 }
 
 /** Rejects with INVALID_ARGUMENT where files cannot be used: they are told by name. */
-export async function openTls(
-  { brokerId, clusterId, tls, internalTls, internalTlsMode }: Config,
-  onFact: OnFact,
-): Promise<BrokerTls> {
+export async function openTls(config: Config, onFact: OnFact): Promise<BrokerTls> {
+  const { brokerId, clusterId, internalTls, internalTlsMode } = config;
   // What a client knows may be older than TLS 1.3; brokers are all of ours.
-  const client =
-    tls === null ? null : await openListener('client', tls, 'TLSv1.2', () => null, onFact);
+  const openFor = (name: string, tls: TlsPaths | null): Promise<Listener> | null =>
+    tls === null ? null : openListener(name, tls, 'TLSv1.2', () => null, onFact);
+  const client = await openFor(CLIENT_LISTENER, config.tls);
+  const named = new Map<string, Listener | null>();
+  for (const { name, tls } of config.listeners) named.set(name, await openFor(name, tls));
   const own = identityUri({ kind: 'broker', clusterId, brokerId });
   const fault = ({ subjectAltName = '' }: X509Certificate): string | null => {
     const identity = readIdentity(subjectAltName);
@@ -46,12 +52,15 @@ export async function openTls(
   const internal =
     internalTls === null
       ? null
-      : await openListener('internal', internalTls, 'TLSv1.3', fault, onFact);
-  const listeners = Object.entries({ client, internal }).flatMap(([listener, opened]) =>
+      : await openListener(INTERNAL_LISTENER, internalTls, 'TLSv1.3', fault, onFact);
+  const all = [[CLIENT_LISTENER, client], [INTERNAL_LISTENER, internal], ...named] as const;
+  const listeners = all.flatMap(([listener, opened]) =>
     opened === null ? [] : [{ listener, files: opened.files }],
   );
   return {
-    client: client === null ? {} : { credentials: client.credentials },
+    client: securityOf(client),
+    named: (listener) => securityOf(named.get(listener) ?? null),
+    certificateOf: (listener) => named.get(listener)?.files.material.certificate ?? null,
     internal:
       internal === null
         ? {}
@@ -73,6 +82,10 @@ export async function openTls(
       for (const { files } of listeners) files.close();
     },
   };
+}
+
+function securityOf(opened: Listener | null): ServerSecurity {
+  return opened === null ? {} : { credentials: opened.credentials };
 }
 
 async function openListener(

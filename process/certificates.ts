@@ -21,7 +21,7 @@ export interface KeyedCertificate {
 /** What a certificate says. */
 export interface CertificateTerms {
   readonly commonName: string;
-  /** DNS names, IPv4 addresses and URIs. */
+  /** DNS names, addresses and URIs. */
   readonly names?: readonly string[];
   readonly days?: number;
   /**
@@ -187,7 +187,21 @@ function keyId(publicKey: Buffer): Buffer {
 
 function altName(text: string): Buffer {
   if (isIP(text) === 4) return tlv(TAG.ipAddress, Buffer.from(text.split('.').map(Number)));
+  if (isIP(text) === 6) return tlv(TAG.ipAddress, ipv6Bytes(text));
   return tlv(text.includes('://') ? TAG.uri : TAG.dnsName, Buffer.from(text));
+}
+
+function ipv6Bytes(text: string): Buffer {
+  // Spelled the one way that URLs have: without parts in the form of IPv4.
+  const [head = '', tail] = new URL(`http://[${text}]`).hostname.slice(1, -1).split('::');
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const [before, after] = [groups(head), groups(tail ?? '')];
+  const bytes = Buffer.alloc(16);
+  for (const [index, group] of before.entries()) bytes.writeUInt16BE(group, index * 2);
+  for (const [index, group] of after.entries())
+    bytes.writeUInt16BE(group, (8 - after.length + index) * 2);
+  return bytes;
 }
 
 function extension(id: string, value: Buffer, isCritical = false): Buffer {

@@ -22,6 +22,8 @@ export interface Caller {
   readonly principal: string;
   /** Address and port. */
   readonly from: string;
+  /** By which it came. */
+  readonly listener: string;
 }
 
 interface Silence {
@@ -41,14 +43,32 @@ export class Audit {
   }
 
   /** A call that changes something for others has ended. @param outcome `ok`, or a code */
-  changed({ principal, from }: Caller, method: string, resource: string, outcome: string): void {
-    this.#tell('admin-call', { principal, from, method, resource: short(resource), outcome });
+  changed(
+    { principal, from, listener }: Caller,
+    method: string,
+    resource: string,
+    outcome: string,
+  ): void {
+    this.#tell('admin-call', {
+      principal,
+      from,
+      listener,
+      method,
+      resource: short(resource),
+      outcome,
+    });
   }
 
-  denied({ principal, from }: Caller, method: string, code: string, reason: string): void {
+  denied(
+    { principal, from, listener }: Caller,
+    method: string,
+    code: string,
+    reason: string,
+  ): void {
     const nowMs = this.#clock.monotonicMs();
     // The port is another one with each connection.
-    const caller = principal === '' ? from.replace(/:\d+$/, '') : principal;
+    const who = principal === '' ? from.replace(/:\d+$/, '') : principal;
+    const caller = `${listener} ${who}`;
     const isKnown = this.#silences.has(caller) || this.#room(nowMs);
     const key = isKnown ? caller : OTHERS;
     const silence = this.#silences.get(key);
@@ -61,6 +81,7 @@ export class Audit {
     this.#tell('access-denied', {
       principal,
       from,
+      listener,
       method,
       code,
       reason: short(reason),

@@ -58,6 +58,8 @@ export interface DoorParts {
   readonly audit: Audit;
   /** Whether callers are named by what they show, and by nobody's word: on clients' listeners. */
   readonly isOuter: boolean;
+  /** Name of the listener. */
+  readonly listener: string;
 }
 
 /** A call that goes on. */
@@ -121,7 +123,7 @@ export class Door {
     const fail = (error: unknown): never => {
       if (error instanceof BrokerError && error.code !== 'BROKER_NOT_READY')
         this.#parts.audit.denied(
-          { principal: '', from: call.getPeer() },
+          { principal: '', from: call.getPeer(), listener: this.#parts.listener },
           path,
           error.code,
           error.message,
@@ -154,10 +156,10 @@ export class Door {
   ): unknown {
     // Whoever left while it was recognised is told nothing more.
     if (call.cancelled === true) return undefined;
-    const { isOuter, broker, audit } = this.#parts;
+    const { isOuter, broker, audit, listener } = this.#parts;
     const { principal } = known;
     const { path } = method;
-    const caller: Caller = { principal, from: call.getPeer() };
+    const caller: Caller = { principal, from: call.getPeer(), listener };
     if (isOuter) {
       setPrincipal(call.metadata, principal);
       call.metadata.remove(FORWARDED_HEADER);

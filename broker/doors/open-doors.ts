@@ -1,11 +1,12 @@
 /**
- * The doors of a broker's two listeners, from its options: who is known to clients' listener, whom
- * brokers may speak for on their own.
+ * The doors of a broker's listeners, from its options: who is known to each of those for clients,
+ * whom brokers may speak for on their own.
  */
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { OnFact } from '../../base/events.ts';
+import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../../base/listeners.ts';
 import { type Identity, identityUri, readIdentity } from '../../base/identity.ts';
 import { principalFault } from '../../base/access.ts';
 import { reasonOf } from '../../base/reason.ts';
@@ -22,6 +23,8 @@ import { WatchedFile } from './watched-file.ts';
 
 export interface DoorsParts {
   readonly auth: AuthOptions | null;
+  /** Named ones; default: none. */
+  readonly listeners?: readonly { readonly name: string; readonly auth: AuthOptions | null }[];
   readonly dataDir: string;
   /** That the directory must belong to; empty: any. */
   readonly clusterId: string;
@@ -36,6 +39,8 @@ export interface DoorsParts {
 export interface Doors {
   /** Null: nobody is asked who they are. */
   readonly outer: Door | null;
+  /** Of named listeners, alike. */
+  readonly named: ReadonlyMap<string, Door | null>;
   readonly inner: Door;
   /** Of clients. */
   readonly throttle: Throttle;
@@ -44,36 +49,50 @@ export interface Doors {
 
 /** Rejects with INVALID_ARGUMENT where a file cannot be used. */
 export async function openDoors(parts: DoorsParts): Promise<Doors> {
-  const { auth, broker, isInternalTls, onFact, tellAudit } = parts;
+  const { auth, listeners = [], broker, isInternalTls, onFact, tellAudit } = parts;
   const audit = new Audit(tellAudit, broker.clock);
   const inner = new Door({
     broker,
     authenticate: (call) => spokenFor(call, isInternalTls),
     audit,
     isOuter: false,
+    listener: INTERNAL_LISTENER,
   });
-  const opened = auth === null ? null : await openOuter(auth, parts, audit);
+  const named = new Map<string, Door | null>();
+  const closes = [(): void => inner.close()];
+  const openFor = async (listener: string, asked: AuthOptions | null): Promise<Door | null> => {
+    if (asked === null) return null;
+    const { door, close } = await openOuter(listener, asked, parts, audit);
+    closes.push(close);
+    return door;
+  };
+  const outer = await openFor(CLIENT_LISTENER, auth);
+  for (const { name, auth: asked } of listeners) named.set(name, await openFor(name, asked));
   return {
-    outer: opened?.door ?? null,
+    outer,
+    named,
     inner,
-    throttle: new Throttle({ broker, isAsking: auth !== null, onFact }),
+    throttle: new Throttle({ broker, onFact }),
     close: () => {
-      inner.close();
-      opened?.close();
+      for (const close of closes) close();
     },
   };
 }
 
 async function openOuter(
+  listener: string,
   auth: AuthOptions,
   { dataDir, clusterId, broker, onFact }: DoorsParts,
   audit: Audit,
 ): Promise<{ readonly door: Door; close(): void }> {
   const { methods, tokensFile, oidc } = auth;
-  const told = (what: string) => (reason: string) => onFact('auth-refused', { what, reason });
+  const told = (what: string) => (reason: string) =>
+    onFact('auth-refused', { listener, what, reason });
+  const isNamed = listener !== CLIENT_LISTENER;
+  const prefix = isNamed ? `listener-${listener}-` : '';
   let opened: Door | null = null;
   const tokens = methods.includes('token')
-    ? await opening('auth-tokens-file', () =>
+    ? await opening(`${prefix}auth-tokens-file`, () =>
         WatchedFile.open({
           path: tokensFile,
           parse: parseTokens,
@@ -85,12 +104,12 @@ async function openOuter(
   const keys =
     oidc === null
       ? null
-      : await opening('auth-oidc-jwks', () =>
+      : await opening(`${prefix}auth-oidc-jwks`, () =>
           SigningKeys.open({
             source: oidc.keys,
             caFile: oidc.caFile,
             bearerFile: oidc.bearerFile,
-            storeFile: join(dataDir, 'auth', 'keys.json'),
+            storeFile: join(dataDir, 'auth', isNamed ? `keys-${listener}.json` : 'keys.json'),
             onRefused: told('keys'),
             nowMs: () => broker.clock.monotonicMs(),
           }),
@@ -114,6 +133,7 @@ async function openOuter(
     authenticate: (call) => authenticator.authenticate(call),
     audit,
     isOuter: true,
+    listener,
   });
   opened = door;
   return {

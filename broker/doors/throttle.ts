@@ -26,7 +26,7 @@ import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
 import { accessOf } from '../access/methods.ts';
 import { QuotaLedger } from '../access/quotas.ts';
 import { remainingMs } from '../messages/deadline.ts';
-import { principalOf } from '../messages/principal.ts';
+import { principalOf, setPrincipal } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import {
@@ -75,8 +75,6 @@ interface Tally {
 
 export interface ThrottleParts {
   readonly broker: Pick<BrokerApi, 'image' | 'clock'>;
-  /** Whether the listener asks who comes in; else all are one. */
-  readonly isAsking: boolean;
   readonly onFact: OnFact;
 }
 
@@ -88,14 +86,12 @@ const AMOUNTS: ReadonlyMap<string, (request: unknown) => number> = new Map([
 
 export class Throttle {
   readonly #broker: Pick<BrokerApi, 'image' | 'clock'>;
-  readonly #isAsking: boolean;
   readonly #onFact: OnFact;
   readonly #ledger = new QuotaLedger();
   readonly #tallies: Readonly<Record<QuotaName, Tally>>;
 
-  constructor({ broker, isAsking, onFact }: ThrottleParts) {
+  constructor({ broker, onFact }: ThrottleParts) {
     this.#broker = broker;
-    this.#isAsking = isAsking;
     this.#onFact = onFact;
     this.#tallies = Object.fromEntries(
       QUOTA_NAMES.map((name) => [
@@ -112,14 +108,21 @@ export class Throttle {
     });
   }
 
-  /** The listener behind it: calls of what is added to it keep to quotas. */
-  hostOf(server: ServiceHost): ServiceHost {
+  /**
+   * A listener behind it: calls of what is added to it keep to quotas, which are the same at all.
+   *
+   * @param isAsking whether it asks who comes in; else all are one
+   */
+  hostOf(server: ServiceHost, isAsking: boolean): ServiceHost {
     return {
       add: (definition, implementation) => {
         const throttled = wrapHandlers<Handler, typeof implementation>(
           definition,
           implementation,
-          (handler, { path }) => this.#wrapped(path, handler),
+          (handler, { path }) => {
+            const limited = this.#wrapped(path, handler);
+            return isAsking ? limited : unnamed(limited);
+          },
         );
         server.add(definition, throttled);
       },
@@ -257,9 +260,8 @@ export class Throttle {
     });
   }
 
-  /** Where nobody is asked, a client's own word counts for nothing. */
   #whoseOf(call: ThrottledCall): string {
-    return this.#isAsking ? principalOf(call) : ANONYMOUS;
+    return principalOf(call) || ANONYMOUS;
   }
 
   #ledgerNow(): QuotaLedger {
@@ -311,4 +313,12 @@ export class Throttle {
     tally.quietUntilMs = nowMs + TELL_MS;
     this.#onFact('over-quota', { principal, quota: QUOTA_WORDS[name], delayMs, count });
   }
+}
+
+/** Where nobody is asked, a client's own word counts for nothing. */
+function unnamed(handler: Handler): Handler {
+  return (call, answer) => {
+    setPrincipal(call.metadata, '');
+    return handler(call, answer);
+  };
 }

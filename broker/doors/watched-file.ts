@@ -12,6 +12,8 @@ export interface WatchedFileOptions<Content> {
   readonly path: string;
   /** Throws where the text is no such content. */
   readonly parse: (text: string) => Content;
+  /** A file that is missing is one without text. Default: it cannot be read. */
+  readonly mayBeMissing?: boolean;
   readonly onChanged: (content: Content) => void;
   readonly onRefused: (reason: string) => void;
 }
@@ -32,7 +34,7 @@ export class WatchedFile<Content> {
 
   /** Rejects where it cannot be read, or used. */
   static async open<Content>(options: WatchedFileOptions<Content>): Promise<WatchedFile<Content>> {
-    return new WatchedFile(options, await readFile(options.path, 'utf8'));
+    return new WatchedFile(options, await read(options));
   }
 
   /** The newest that is good. */
@@ -50,7 +52,7 @@ export class WatchedFile<Content> {
     const { path, parse, onChanged, onRefused } = this.#options;
     let seen = '';
     try {
-      seen = await readFile(path, 'utf8');
+      seen = await read(this.#options);
       if (seen === this.#seen) return;
       this.#seen = seen;
       this.#content = parse(seen);
@@ -70,5 +72,17 @@ export class WatchedFile<Content> {
       const later = (): void => this.#lookLater();
       this.look().then(later, later);
     }, LOOK_MS).unref();
+  }
+}
+
+async function read({
+  path,
+  mayBeMissing = false,
+}: Pick<WatchedFileOptions<unknown>, 'path' | 'mayBeMissing'>): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (mayBeMissing && (error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
   }
 }

@@ -26,6 +26,8 @@ export interface BudgetLimits {
   readonly connectionsPerAddress: number;
   /** Of brokers and the operator. */
   readonly internalConnections: number;
+  /** Of listeners for clients that have a bound of their own, by name. */
+  readonly connectionsOfListeners: ReadonlyMap<string, number>;
 }
 
 /** One connection, as it is counted. */
@@ -53,14 +55,16 @@ const KEEP_SHARE = 7 / 8;
 
 class Held implements Holder {
   readonly door: Door;
+  readonly listener: string;
   readonly address: string;
   readonly evict: Evict;
   bytes = 0;
   streams = 0;
   isClosed = false;
 
-  constructor(door: Door, address: string, evict: Evict) {
+  constructor(door: Door, address: string, evict: Evict, listener: string) {
     this.door = door;
+    this.listener = listener;
     this.address = address;
     this.evict = evict;
   }
@@ -74,6 +78,7 @@ export class Budget {
   readonly #clientsOf = new Map<string, number>();
   readonly #held = { bytes: 0, streams: 0 };
   readonly #connections = { client: 0, internal: 0 };
+  readonly #ofListeners = new Map<string, number>();
 
   constructor(limits: BudgetLimits) {
     this.limits = limits;
@@ -92,23 +97,32 @@ export class Budget {
     return this.#held.bytes > this.limits.bytes * REFUSE_SHARE;
   }
 
-  connections(door: Door): number {
-    return this.#connections[door];
+  /** @param listener name of the listener */
+  connections(listener: string): number {
+    return this.#ofListeners.get(listener) ?? 0;
   }
 
-  /** A connection comes. Returns what it is counted by, or why it must go. */
-  connect(door: Door, address: string, evict: Evict): Holder | Excess {
+  /**
+   * A connection comes. Returns what it is counted by, or why it must go.
+   *
+   * @param listener its name; of clients there may be several
+   */
+  connect(door: Door, address: string, evict: Evict, listener: string = door): Holder | Excess {
     const { limits } = this;
     const isClient = door === 'client';
     const ofAddress = this.#clientsOf.get(address) ?? 0;
     if (this.#connections[door] >= (isClient ? limits.connections : limits.internalConnections))
       return 'connections';
+    const ofListener = this.connections(listener);
+    if (ofListener >= (limits.connectionsOfListeners.get(listener) ?? Number.POSITIVE_INFINITY))
+      return 'connections';
     if (isClient && ofAddress >= limits.connectionsPerAddress) return 'connections-of-address';
     if (isClient && this.#held.bytes + CONNECTION_BYTES > limits.bytes * REFUSE_SHARE)
       return 'memory';
-    const holder = new Held(door, address, evict);
+    const holder = new Held(door, address, evict, listener);
     this.#holders.add(holder);
     this.#connections[door] += 1;
+    this.#ofListeners.set(listener, ofListener + 1);
     if (isClient) this.#clientsOf.set(address, ofAddress + 1);
     this.#count(holder, CONNECTION_BYTES, 0);
     return holder;
@@ -124,6 +138,7 @@ export class Budget {
     this.#holders.delete(holder);
     const { door, address } = holder;
     this.#connections[door] -= 1;
+    this.#ofListeners.set(holder.listener, this.connections(holder.listener) - 1);
     if (door !== 'client') return;
     const left = (this.#clientsOf.get(address) ?? 0) - 1;
     if (left > 0) this.#clientsOf.set(address, left);

@@ -29,6 +29,8 @@ export interface Pressure {
 
 export interface ConnectionsOptions {
   readonly door: Door;
+  /** Its name. */
+  readonly listener: string;
   readonly budget: Budget;
   readonly pressure: Pressure;
   readonly isUnary: (path: string) => boolean;
@@ -75,7 +77,7 @@ export class Connections {
 
   /** Is it let in? Where not, it is closed at once. */
   accept(socket: Socket): boolean {
-    const { budget, door, pressure, nowMs } = this.#options;
+    const { budget, door, listener, pressure, nowMs } = this.#options;
     const address = addressKey(socket.remoteAddress ?? '');
     const peer = peerOf(socket);
     // It is gone already, or another connection from there comes in at another of our addresses.
@@ -84,10 +86,11 @@ export class Connections {
       return false;
     }
     let connection: Connection | null = null;
-    const holder = budget.connect(door, address, (excess) => {
+    const evict = (excess: Excess): void => {
       pressure.closed(excess, address, holder instanceof Object ? holder.bytes : 0);
       if (connection !== null) cut(connection);
-    });
+    };
+    const holder = budget.connect(door, address, evict, listener);
     if (typeof holder === 'string') {
       socket.destroy();
       pressure.refused('connection', holder, address);
@@ -160,6 +163,8 @@ export class Connections {
     const { session } = stream;
     if (session === undefined || session.destroyed) return;
     const connection = this.#standing.get(peerOf(session.socket));
+    // A peer may call two listeners from one port of its own.
+    if (connection?.socket.localPort !== session.socket.localPort) return;
     if (connection === undefined) return;
     const { budget, headerBytes, isUnary, nowMs, pressure } = this.#options;
     const { holder } = connection;

@@ -19,11 +19,15 @@ export interface CostOptions {
   readonly streamsMax: number;
   readonly headerBytesMax: number;
   readonly connectionIdleMs: number;
+  /** Named ones; default: none. */
+  readonly listeners?: readonly { readonly name: string; readonly connectionsMax: number | null }[];
 }
 
 /** Of one listener. */
 export interface Costs {
   readonly door: Door;
+  /** Its name. */
+  readonly listener: string;
   /** Of the process: all listeners have the same. */
   readonly budget: Budget;
   readonly pressure: Pressure;
@@ -64,6 +68,7 @@ const INTERNAL_CONNECTIONS_MAX = 1_024;
 const UNUSED_MS_MAX = 20_000;
 
 export function budgetLimits(options: CostOptions, machine: Machine): BudgetLimits {
+  const { listeners = [] } = options;
   const { descriptors, memoryBytes, heapBytes } = machine;
   const bytes = Math.floor(Math.min(memoryBytes * MEMORY_SHARE, heapBytes * HEAP_SHARE));
   const share = (part: number): number => Math.max(1, Math.floor(descriptors * part));
@@ -73,6 +78,11 @@ export function budgetLimits(options: CostOptions, machine: Machine): BudgetLimi
     connections: Math.min(options.connectionsMax, share(CLIENT_DESCRIPTORS_SHARE)),
     connectionsPerAddress: options.connectionsPerAddressMax,
     internalConnections: Math.min(INTERNAL_CONNECTIONS_MAX, share(INTERNAL_DESCRIPTORS_SHARE)),
+    connectionsOfListeners: new Map(
+      listeners.flatMap(({ name, connectionsMax }) =>
+        connectionsMax === null ? [] : [[name, connectionsMax] as const],
+      ),
+    ),
   };
 }
 
@@ -85,15 +95,18 @@ export function compactionMemory(
   return Math.max(compactionMemoryBytes || spared, COMPACTION_BYTES_MIN);
 }
 
+/** @param listener its name; default: the door's own */
 export function costsOf(
   door: Door,
   options: CostOptions,
   budget: Budget,
   pressure: Pressure,
+  listener: string = door,
 ): Costs {
   const idleMs = options.connectionIdleMs;
   return {
     door,
+    listener,
     budget,
     pressure,
     streamsPerConnection: options.streamsPerConnectionMax,
@@ -132,7 +145,8 @@ const IGNORED: Pressure = {
 
 /** As a broker has them that was given no options; nobody is told of what is refused. */
 export function defaultCosts(door: Door = 'client'): Costs {
-  const fallback = (name: keyof CostOptions): number => NUMBER_OPTIONS[name].fallback;
+  const fallback = (name: Exclude<keyof CostOptions, 'listeners'>): number =>
+    NUMBER_OPTIONS[name].fallback;
   const options: CostOptions = {
     memoryBudgetBytes: fallback('memoryBudgetBytes'),
     connectionsMax: fallback('connectionsMax'),

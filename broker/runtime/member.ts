@@ -176,14 +176,13 @@ export class Member {
   }
 
   start(): void {
-    const { disk, clock } = this.#options;
-    disk.onSynced((topicId, partition, offset) =>
+    this.#options.disk.onSynced((topicId, partition, offset) =>
       this.replicas.get(topicId, partition)?.synced(offset),
     );
     this.quorum.start();
     this.#peerFinder.start();
     this.lifecycle.start();
-    this.#cancelTick = clock.every(REPLICA_TICK_MS, () => {
+    this.#cancelTick = this.#options.clock.every(REPLICA_TICK_MS, () => {
       for (const replica of this.replicas) replica.tick();
       this.replicas.resume();
       this.groups.look();

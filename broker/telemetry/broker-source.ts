@@ -83,8 +83,11 @@ export interface CostSource {
     readonly bytes: number;
     readonly streams: number;
     readonly limits: { readonly bytes: number };
-    connections(door: 'client' | 'internal'): number;
+    /** @param listener name of the listener */
+    connections(listener: string): number;
   };
+  /** Names of all listeners. */
+  readonly listeners: readonly string[];
   readonly pressure: {
     totals(): readonly { readonly what: string; readonly reason: string; readonly count: number }[];
   };

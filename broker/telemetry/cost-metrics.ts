@@ -4,13 +4,15 @@ import type { CostSource } from './broker-source.ts';
 
 type QuotaTotals = ReturnType<CostSource['quotas']['totals']>[number];
 
-const DOORS = ['client', 'internal'] as const;
 /** What is done, and why: there from the start, for a rate counts from the second value on. */
 const PRESSURES = ['connection-refused', 'call-refused', 'connection-closed'] as const;
 const REASONS = ['connections', 'connections-of-address', 'streams', 'memory'] as const;
 
 /** Adds them. */
-export function watchCosts(registry: Registry, { budget, pressure, quotas }: CostSource): void {
+export function watchCosts(
+  registry: Registry,
+  { budget, listeners, pressure, quotas }: CostSource,
+): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
@@ -37,7 +39,7 @@ export function watchCosts(registry: Registry, { budget, pressure, quotas }: Cos
     labelNames: ['listener'],
     registers,
     collect() {
-      for (const door of DOORS) this.set({ listener: door }, budget.connections(door));
+      for (const listener of listeners) this.set({ listener }, budget.connections(listener));
     },
   });
   new Counter({

@@ -26,6 +26,7 @@ const BROKER: BrokerSource = {
 
 const COSTS = {
   budget: { bytes: 0, streams: 0, limits: { bytes: 1 }, connections: () => 0 },
+  listeners: ['client'],
   pressure: { totals: () => [] },
   quotas: { totals: () => [] },
 };

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { AdvertisedAddresses } from '../../broker/advertised.ts';
 import { assembleBroker } from '../../broker/assemble.ts';
 import { readConfig } from '../../broker/config.ts';
 import { openDoors } from '../../broker/doors/open-doors.ts';
@@ -48,6 +49,8 @@ export class GuardedBroker {
   readonly #stops: (() => unknown)[] = [];
   address = '';
   internalAddress = '';
+  /** Of named listeners. */
+  readonly addresses = new Map<string, string>();
 
   constructor(names: readonly string[]) {
     this.tokens = Object.fromEntries(
@@ -69,12 +72,19 @@ export class GuardedBroker {
     return this.file('tokens', `# tokens\n${lines.join('\n')}\n`);
   }
 
-  async start(more: readonly string[]): Promise<void> {
+  /** @param named options of named listeners, as they are called behind `listener-<name>-` */
+  async start(
+    more: readonly string[],
+    named: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
+  ): Promise<void> {
     const own = newCertificate(
       { ...this.authority, commonName: AUTHORITY },
       { commonName: 'b', names: ['127.0.0.1'] },
     );
-    const port = await freePorts(2);
+    const names = Object.keys(named);
+    const port = await freePorts(2 + names.length);
+    for (const [at, name] of names.entries())
+      this.addresses.set(name, `127.0.0.1:${port + 2 + at}`);
     this.address = `127.0.0.1:${port}`;
     this.internalAddress = `127.0.0.1:${port + 1}`;
     const config = readConfig(
@@ -83,6 +93,13 @@ export class GuardedBroker {
         ...['--listen', this.address, '--internal-listen', this.internalAddress],
         ...['--tls-cert', this.file('b.crt', own.cert), '--tls-key', this.file('b.key', own.key)],
         ...more,
+        ...(names.length === 0 ? [] : ['--listeners', names.join()]),
+        ...names.flatMap((name) => [
+          ...[`--listener-${name}-listen`, this.addresses.get(name)!],
+          ...Object.entries(named[name]!).flatMap(([flag, value]) => [
+            ...[`--listener-${name}-${flag}`, value],
+          ]),
+        ]),
       ],
       {},
     );
@@ -92,6 +109,11 @@ export class GuardedBroker {
     const disk = await openDisk({ ...config, clock: systemClock, logger: SILENT });
     const server = new GrpcServer(report, tls.client);
     const internalServer = new GrpcServer(report, tls.internal);
+    const listeners = config.listeners.map(({ name, listen, auth }) => ({
+      ...{ name, listen, isReflected: auth?.isReflected ?? true },
+      server: new GrpcServer(report, tls.named(name)),
+    }));
+    const addresses = await AdvertisedAddresses.open(config.listeners, tls.certificateOf, tell);
     const channels = new ChannelPool(systemClock, tls.peers);
     const broker = assembleBroker(config, {
       clock: systemClock,
@@ -104,6 +126,7 @@ export class GuardedBroker {
       onLiveValues: () => {},
       onFact: tell,
       onExit: (reason) => this.defects.push(new Error(`it wants to exit: ${reason}`)),
+      listenerAddresses: () => addresses.current(),
       report,
     });
     const doors = await openDoors({
@@ -117,6 +140,7 @@ export class GuardedBroker {
       broker,
       server,
       internalServer,
+      listeners,
       doors,
       isReflected: config.auth?.isReflected ?? true,
       isServing: () => broker.phase() === 'serving',
@@ -130,6 +154,7 @@ export class GuardedBroker {
     broker.start();
     await internalServer.listen(config.internalListen);
     await server.listen(config.listen);
+    for (const listener of listeners) await listener.server.listen(listener.listen);
     this.#stops.push(
       () => broker.stop(),
       () => {
@@ -138,7 +163,9 @@ export class GuardedBroker {
         channels.close();
         tls.close();
         doors.close();
-        return Promise.all([server.close(0), internalServer.close(0)]);
+        addresses.close();
+        const servers = [server, internalServer, ...listeners.map((each) => each.server)];
+        return Promise.all(servers.map((each) => each.close(0)));
       },
     );
     // As the operator does, at the listener of its own.

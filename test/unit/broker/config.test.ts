@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { optionVariable } from '../../../base/broker-options.ts';
 import { ConfigError, readConfig } from '../../../broker/config.ts';
+import { listenerFlags } from '../../../broker/listeners.ts';
 
 const SOUND = ['--id', '1', '--data', '/d', '--listen', '127.0.0.1:9641'];
 const CLUSTER_ID = '0b9e2f3a-0000-4000-8000-00000000abcd';
@@ -241,5 +243,155 @@ describe('options of a broker', () => {
     expect(faultsOf([...SOUND, '--log-level', '\u001b[2J\nall is well'])).toEqual([
       expect.stringContaining("log-level is '\\u001b[2J\\nall is well', must be one of"),
     ]);
+  });
+
+  describe('of named listeners', () => {
+    const two = ['--listeners', 'outside, partners'];
+    const outside = [
+      ...['--listener-outside-listen', '0.0.0.0:9651', '--listener-outside-advertise', 'b1:443'],
+      ...['--listener-outside-tls-cert', 'a', '--listener-outside-tls-key', 'b'],
+      ...['--listener-outside-auth', 'token', '--listener-outside-auth-tokens-file', 't'],
+      ...['--listener-outside-connections-max', '50'],
+    ];
+    const partners = {
+      TIDEMARK_LISTENER_PARTNERS_LISTEN: '127.0.0.1:9652',
+      TIDEMARK_LISTENER_PARTNERS_ADVERTISE_FILE: '/f',
+      TIDEMARK_LISTENER_PARTNERS_AUTH: 'none',
+    };
+
+    it('are each its own', () => {
+      expect(readConfig(SOUND, {})).toMatchObject({ listeners: [] });
+      const config = readConfig([...SOUND, ...two, ...outside], partners);
+      expect(config).toMatchObject({ tls: null, auth: null });
+      expect(config.listeners).toEqual([
+        {
+          name: 'outside',
+          listen: { host: '0.0.0.0', port: 9651 },
+          advertised: { host: 'b1', port: 443 },
+          advertiseFile: '',
+          tls: { cert: 'a', key: 'b', ca: null },
+          auth: { methods: ['token'], tokensFile: 't', oidc: null, isReflected: false },
+          connectionsMax: 50,
+        },
+        {
+          name: 'partners',
+          listen: { host: '127.0.0.1', port: 9652 },
+          advertised: null,
+          advertiseFile: '/f',
+          tls: null,
+          auth: null,
+          connectionsMax: null,
+        },
+      ]);
+    });
+
+    it('are read where their names are, in the environment too', () => {
+      const environment = { TIDEMARK_LISTENERS: 'partners', ...partners };
+      expect(readConfig(SOUND, environment).listeners).toHaveLength(1);
+      expect(readConfig([...SOUND, '--listeners', ''], environment).listeners).toEqual([]);
+    });
+
+    const one = (more: readonly string[]) => [
+      ...['--listeners', 'outside', '--listener-outside-listen', '127.0.0.1:9651'],
+      ...more,
+    ];
+    it.each([
+      {
+        name: 'nobody says who may come in',
+        argv: one([]),
+        fault: 'listener-outside-auth is missing, must be none, or some of mtls, token, oidc',
+      },
+      {
+        name: 'tokens in plaintext',
+        argv: one(['--listener-outside-auth', 'token', '--listener-outside-auth-tokens-file', 't']),
+        fault:
+          'listener-outside-tls-cert is missing, must be given with auth token: without TLS whoever listens on the way takes the tokens (auth-plaintext=yes accepts that)',
+      },
+      {
+        name: 'half of TLS',
+        argv: one(['--listener-outside-auth', 'none', '--listener-outside-tls-key', 'b']),
+        fault: 'listener-outside-tls-cert is missing, must be given with tls-key',
+      },
+      {
+        name: 'nowhere to dial',
+        argv: [
+          ...['--listeners', 'outside', '--listener-outside-listen', '[::]:9651'],
+          ...['--listener-outside-auth', 'none'],
+        ],
+        fault:
+          "listener-outside-advertise is missing, must be host:port of this broker where listen is every address ('[::]:9651'), or advertise-file be given",
+      },
+      {
+        name: 'two places to dial',
+        argv: one([
+          ...['--listener-outside-auth', 'none', '--listener-outside-advertise', 'h:1'],
+          ...['--listener-outside-advertise-file', 'f'],
+        ]),
+        fault: "listener-outside-advertise is 'h:1', must not be given with advertise-file",
+      },
+      {
+        name: 'a host that is none',
+        argv: one(['--listener-outside-auth', 'none', '--listener-outside-advertise', 'a/b:1']),
+        fault:
+          'listener-outside-advertise: host is "a/b", must be a host name or an address of at most 253 characters',
+      },
+      {
+        name: 'no connections',
+        argv: one(['--listener-outside-auth', 'none', '--listener-outside-connections-max', '0']),
+        fault: "listener-outside-connections-max is '0', must be a whole number from 1 to 1000000",
+      },
+      {
+        name: 'a name that every broker has',
+        argv: ['--listeners', 'client'],
+        fault: 'listeners is "client", must not be "client" or "internal", which every broker has',
+      },
+      {
+        name: 'a name that is none',
+        argv: ['--listeners', 'Out_Side'],
+        fault:
+          'listeners is "Out_Side", must be 1 to 12 of a-z, 0-9 and single "-" inside, a letter first',
+      },
+      {
+        name: 'a name twice',
+        argv: [...one(['--listener-outside-auth', 'none']), '--listeners', 'outside,outside'],
+        fault: 'listeners name "outside" twice, must once',
+      },
+      {
+        name: 'an address of another listener',
+        argv: [
+          ...['--listeners', 'outside', '--listener-outside-listen', '0.0.0.0:9643'],
+          ...['--listener-outside-auth', 'none', '--listener-outside-advertise', 'h:1'],
+        ],
+        fault:
+          "listener-outside-listen is '0.0.0.0:9643', must be another address than internal-listen",
+      },
+    ])('are refused: $name', ({ argv, fault }) => {
+      expect(faultsOf([...SOUND, ...argv])).toEqual([`config: ${fault}`]);
+    });
+
+    it('are refused past their number, and of one that is not named', () => {
+      const names = Array.from('abcdefghi');
+      const each = names.flatMap((name, at) => [
+        ...[`--listener-${name}-listen`, `127.0.0.1:${at + 1}`, `--listener-${name}-auth`, 'none'],
+      ]);
+      const [last, ...others] = faultsOf([
+        ...SOUND,
+        '--listeners',
+        names.join(),
+        ...each,
+      ]).reverse();
+      expect(last).toBe('config: listeners are 9, must be at most 8');
+      // Of the ninth there are no options.
+      expect(others.every((fault) => fault.includes('--listener-i-'))).toBe(true);
+      expect(faultsOf([...SOUND, '--listener-outside-listen', 'h:1'])[0]).toContain(
+        '--listener-outside-listen is not an option',
+      );
+    });
+
+    it('have flags and variables that no two of them share', () => {
+      const names = ['a', 'a-tls', 'a-auth', 'a-auth-oidc', 'a-advertise', 'a-connections'];
+      const flags = listenerFlags(names);
+      expect(new Set(flags.map(optionVariable)).size).toBe(flags.length);
+    });
   });
 });

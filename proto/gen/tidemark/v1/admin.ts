@@ -27,6 +27,7 @@ import {
 import { CleanupConfig } from "./cleanup.ts";
 import { Error } from "./errors.ts";
 import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
+import { ListenerAddress } from "./listeners.ts";
 import { LossReport } from "./losses.ts";
 import { BrokerOption } from "./options.ts";
 import {
@@ -132,26 +133,10 @@ export interface Broker {
   cordoned: boolean;
   /** Highest feature level that it can run. */
   featureLevelMax: number;
-  /**
-   * Why it cannot be dialled by the listener that the call came by, in words; then host is empty and
-   * port 0. Empty: they say where it is.
-   */
+  /** Why it cannot be dialled there, in words; then host is empty and port 0. */
   unreachable: string;
-  /**
-   * Addresses of its named listeners, for whoever asks by the internal listener; others are told
-   * host and port of the one they came by.
-   */
+  /** Addresses of its named listeners; for whoever asks by the internal one alone. */
   listeners: ListenerAddress[];
-}
-
-/** Where a named listener of a broker is dialled. */
-export interface ListenerAddress {
-  /** Name of the listener. */
-  listener: string;
-  /** Host. */
-  host: string;
-  /** Port. */
-  port: number;
 }
 
 /** Settings of the cluster. In a request, absent ones stay as they are; in an answer all are set. */
@@ -287,10 +272,7 @@ export interface DescribeBrokerResponse {
   memoryBytes: number;
   /** Milliseconds since start. */
   uptimeMs: number;
-  /**
-   * How far its clock is ahead of the median of all brokers' clocks, in milliseconds; absent while
-   * not known.
-   */
+  /** Milliseconds that its clock is ahead of the median of all brokers' clocks; absent: not known. */
   clockSkewMs?:
     | number
     | undefined;
@@ -400,10 +382,7 @@ export interface Partition {
   successor?:
     | number
     | undefined;
-  /**
-   * What `replicas` becomes at the end of the reassignment, preferred leader first; empty while
-   * none is under way.
-   */
+  /** What `replicas` becomes by the reassignment, preferred leader first; empty: none goes on. */
   target: number[];
   /** Replicas that cannot lead, by their brokers' word. */
   cannotLead: UnableReplica[];
@@ -950,74 +929,6 @@ export const Broker: MessageFns<Broker> = {
             }
 
             message.listeners.push(ListenerAddress.decode(reader, reader.uint32()));
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseListenerAddress(): ListenerAddress {
-  return { listener: "", host: "", port: 0 };
-}
-
-export const ListenerAddress: MessageFns<ListenerAddress> = {
-  encode(message: ListenerAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.listener !== "") {
-      writer.uint32(10).string(message.listener);
-    }
-    if (message.host !== "") {
-      writer.uint32(18).string(message.host);
-    }
-    if (message.port !== 0) {
-      writer.uint32(24).uint32(message.port);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ListenerAddress {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListenerAddress();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.listener = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.host = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.port = reader.uint32();
             continue;
           }
         }

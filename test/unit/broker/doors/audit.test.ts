@@ -16,7 +16,7 @@ describe('Audit', () => {
     });
   });
   const deny = (principal: string, from = '10.0.0.1:5000') =>
-    audit.denied({ principal, from }, PATH, 'PERMISSION_DENIED', 'no');
+    audit.denied({ principal, from, listener: 'client' }, PATH, 'PERMISSION_DENIED', 'no');
 
   it('tells a refusal at once, then counts, for each caller by itself', () => {
     for (let time = 0; time < 100; time += 1) deny('token:a');
@@ -44,7 +44,12 @@ describe('Audit', () => {
   });
 
   it('shows what a caller chose on one line, and not for ever', () => {
-    audit.changed({ principal: 'token:a', from: 'x' }, PATH, `a\n${'b'.repeat(5_000)}`, 'ok');
+    audit.changed(
+      { principal: 'token:a', from: 'x', listener: 'client' },
+      PATH,
+      `a\n${'b'.repeat(5_000)}`,
+      'ok',
+    );
     const resource = String(told[0]?.fields['resource']);
     expect(resource).not.toContain('\n');
     expect(resource.length).toBeLessThan(700);

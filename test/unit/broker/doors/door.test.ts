@@ -82,6 +82,7 @@ describe('Door', () => {
       authenticate: () => known,
       audit: new Audit(() => {}, clock),
       isOuter: true,
+      listener: 'client',
     });
     const handlers: Record<string, (call: FakeStream) => unknown> = {};
     const host = door.hostOf({ add: (_, made) => void Object.assign(handlers, made) });

@@ -42,13 +42,15 @@ describe('Throttle', () => {
   function open(isAsking: boolean): void {
     throttle = new Throttle({
       broker: { clock, image: () => image },
-      isAsking,
       onFact: (event, fields) => void told.push({ event, fields }),
     });
     handlers = {};
-    const host = throttle.hostOf({
-      add: (_, implementation) => void Object.assign(handlers, implementation),
-    });
+    const host = throttle.hostOf(
+      {
+        add: (_, implementation) => void Object.assign(handlers, implementation),
+      },
+      isAsking,
+    );
     for (const definition of [LogServiceService, AdminServiceService]) {
       const plain = Object.keys(definition).map((name) => {
         const handler: Handler = (call, answer) => {

@@ -18,6 +18,7 @@ const LIMITS: BudgetLimits = {
   connections: 10,
   connectionsPerAddress: 4,
   internalConnections: 3,
+  connectionsOfListeners: new Map([['outside', 2]]),
 };
 
 class World {
@@ -52,6 +53,22 @@ describe('Budget', () => {
     expect([world.budget.connections('client'), world.budget.connections('internal')]).toEqual([
       10, 3,
     ]);
+  });
+
+  it('bounds connections of a named listener that has a bound of its own, among all', () => {
+    const { budget } = new World();
+    const comes = (listener: string, at: number) =>
+      budget.connect('client', `10.0.0.${at}`, () => {}, listener);
+    const first = comes('outside', 1);
+    comes('outside', 2);
+    expect(comes('outside', 3)).toBe('connections');
+    for (let at = 4; at < 12; at += 1) expect(typeof comes('partners', at)).toBe('object');
+    expect(comes('partners', 12)).toBe('connections');
+    expect(['client', 'outside', 'partners'].map((name) => budget.connections(name))).toEqual([
+      0, 2, 8,
+    ]);
+    budget.disconnect(first as Holder);
+    expect(typeof comes('outside', 13)).toBe('object');
   });
 
   it('has room again once a connection is gone', () => {

@@ -9,6 +9,7 @@ import {
   LogServiceService,
   type ReadResponse,
 } from '../../../../proto/gen/tidemark/v1/log.ts';
+import { CLIENT_LISTENER } from '../../../../base/listeners.ts';
 import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
 import type { FetchParts } from '../../../../wire/grpc/frame-messages.ts';
 import { encodeBatch } from '../../../../wire/records/batch.ts';
@@ -124,6 +125,6 @@ it('says so of a compacted topic: an older record of a key may be gone too', asy
   expect(parts.flatMap((part) => part.losses)).toEqual([
     { ...CROSSED, report: { ...REPORT, compacted: true } },
   ]);
-  const { losses } = describeCluster(broker);
+  const { losses } = describeCluster(broker, CLIENT_LISTENER);
   expect(losses).toEqual([{ ...REPORT, compacted: true }]);
 });

@@ -97,7 +97,13 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 describe('Metrics', () => {
   it('reads what clients cost, and what quotas have held, at each scrape', async () => {
     const costs = {
-      budget: { bytes: 5, streams: 6, limits: { bytes: 7 }, connections: () => 8 },
+      budget: {
+        bytes: 5,
+        streams: 6,
+        limits: { bytes: 7 },
+        connections: (name: string) => name.length,
+      },
+      listeners: ['client', 'outside'],
       pressure: { totals: () => [{ what: 'call-refused', reason: 'memory', count: 9 }] },
       quotas: {
         totals: () => [{ quota: 'read-bytes', delays: 1, delayedMs: 2_500, refusals: 3 }],
@@ -110,7 +116,8 @@ describe('Metrics', () => {
       'tidemark_connection_memory_bytes 5',
       'tidemark_open_calls 6',
       'tidemark_connection_memory_limit_bytes 7',
-      'tidemark_connections{listener="client"} 8',
+      'tidemark_connections{listener="client"} 6',
+      'tidemark_connections{listener="outside"} 7',
       'tidemark_pressure_total{what="call-refused",reason="memory"} 9',
       'tidemark_quota_delays_total{quota="read-bytes"} 1',
       'tidemark_quota_delay_seconds_total{quota="read-bytes"} 2.5',

@@ -13,11 +13,11 @@ import {
   CreateTopicRequest,
   DeleteTopicRequest,
   ElectLeaderRequest,
-  ListenerAddress,
   RestartClass,
   TopicDefaults,
 } from "../../v1/admin.ts";
 import { Error } from "../../v1/errors.ts";
+import { ListenerAddress } from "../../v1/listeners.ts";
 import { DeleteQuotaRequest, SetQuotaRequest } from "../../v1/quotas.ts";
 import { LogStart } from "./replication.ts";
 
