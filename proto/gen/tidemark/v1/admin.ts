@@ -4267,10 +4267,7 @@ export const SetClusterSettingsResponse: MessageFns<SetClusterSettingsResponse> 
 /** Administration. */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
-  /**
-   * Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when
-   * it, or any peer it can reach, knows a cluster.
-   */
+  /** Forms a cluster of this unformatted broker. Refused where it or a peer in reach knows one. */
   bootstrap: {
     path: "/tidemark.v1.AdminService/Bootstrap" as const,
     requestStream: false as const,
@@ -4398,10 +4395,7 @@ export const AdminServiceService = {
     responseSerialize: (value: CancelStopResponse): Buffer => asBuffer(CancelStopResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelStopResponse => CancelStopResponse.decode(value),
   },
-  /**
-   * Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the
-   * move has begun; the partition shows its progress.
-   */
+  /** Begins to move replicas of a partition, or cancels that; the partition shows its progress. */
   reassignPartition: {
     path: "/tidemark.v1.AdminService/ReassignPartition" as const,
     requestStream: false as const,
@@ -4413,10 +4407,7 @@ export const AdminServiceService = {
       asBuffer(ReassignPartitionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReassignPartitionResponse => ReassignPartitionResponse.decode(value),
   },
-  /**
-   * Cordons a broker and moves everything away from it. Answered when that has begun; repeat the
-   * call to learn how much is left.
-   */
+  /** Cordons a broker and moves everything away from it; asked again, says how much is left. */
   decommission: {
     path: "/tidemark.v1.AdminService/Decommission" as const,
     requestStream: false as const,
@@ -4589,10 +4580,7 @@ export const AdminServiceService = {
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
-  /**
-   * Forms the cluster: formats this unformatted broker as the first metadata voter. Refused when
-   * it, or any peer it can reach, knows a cluster.
-   */
+  /** Forms a cluster of this unformatted broker. Refused where it or a peer in reach knows one. */
   bootstrap: handleUnaryCall<BootstrapRequest, BootstrapResponse>;
   /** Brokers, controller, voters, loss reports. */
   describeCluster: handleUnaryCall<DescribeClusterRequest, DescribeClusterResponse>;
@@ -4616,15 +4604,9 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   prepareStop: handleUnaryCall<PrepareStopRequest, PrepareStopResponse>;
   /** Takes a PrepareStop back: the broker may lead again, and is given back what it should lead. */
   cancelStop: handleUnaryCall<CancelStopRequest, CancelStopResponse>;
-  /**
-   * Moves replicas of one partition: grow, catch up, shrink; or cancels that. Answered when the
-   * move has begun; the partition shows its progress.
-   */
+  /** Begins to move replicas of a partition, or cancels that; the partition shows its progress. */
   reassignPartition: handleUnaryCall<ReassignPartitionRequest, ReassignPartitionResponse>;
-  /**
-   * Cordons a broker and moves everything away from it. Answered when that has begun; repeat the
-   * call to learn how much is left.
-   */
+  /** Cordons a broker and moves everything away from it; asked again, says how much is left. */
   decommission: handleUnaryCall<DecommissionRequest, DecommissionResponse>;
   /** Takes a decommission back: the broker is given replicas again. */
   recommission: handleUnaryCall<RecommissionRequest, RecommissionResponse>;
