@@ -105,6 +105,11 @@ export class Cluster {
     return this.#connections.clock;
   }
 
+  /** Addresses of all servers that are known, the one that answered last first. */
+  get servers(): readonly string[] {
+    return this.#servers;
+  }
+
   /** The topic, if it was looked up before. */
   topic(name: string): TopicView | undefined {
     return this.#topics.get(name);
@@ -211,10 +216,8 @@ export class Cluster {
   }
 
   async #lookUpLevel(timeoutMs: number): Promise<void> {
-    const options = { isRead: true, timeoutMs };
     try {
-      const { featureLevel } = await this.call(AdminServiceService.describeCluster, {}, options);
-      this.#featureLevel = Math.max(this.#featureLevel, featureLevel);
+      await this.lookUpFeatureLevel(timeoutMs);
     } catch (error) {
       throw notAppended(fromCall(error, 'the cluster'));
     }
@@ -223,6 +226,15 @@ export class Cluster {
         'REFUSED',
         `Cannot append at an expected end: it needs feature level ${LEVEL_OF_EXPECTED_ENDS}, the cluster is at ${this.#featureLevel}`,
       );
+  }
+
+  /** What every broker of the cluster is known to be able to do. Learns the brokers as well. */
+  async lookUpFeatureLevel(timeoutMs: number): Promise<number> {
+    const options = { isRead: true, timeoutMs };
+    const found = await this.call(AdminServiceService.describeCluster, {}, options);
+    this.learnBrokers(found.brokers);
+    this.#featureLevel = Math.max(this.#featureLevel, found.featureLevel);
+    return this.#featureLevel;
   }
 
   /**

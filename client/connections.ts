@@ -48,6 +48,11 @@ export class Connections {
     return this.#ports.clock;
   }
 
+  /** A number in [0, 1). */
+  random(): number {
+    return this.#ports.random();
+  }
+
   /** Pause before try `attempt` (0, 1, ...): see {@link backoffMs}. */
   backoffMs(attempt: number): number {
     return backoffMs(attempt, this.#ports.random());

@@ -68,6 +68,17 @@ export {
   TidemarkError,
   type TidemarkErrorDetails,
 } from './errors.ts';
+export { GroupConsumer } from './group/group-consumer.ts';
+export type {
+  AssignedPartition,
+  Assignor,
+  GroupHooks,
+  GroupOptions,
+  GroupPartitionName,
+  GroupPosition,
+  RecordHandler,
+  RunOptions,
+} from './group/types.ts';
 export {
   type CursorCommit,
   type CursorLag,

@@ -12,6 +12,8 @@ import { systemPorts } from './ports.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions, KeyOf, LossOf, LossPolicy, ValueOf } from './consumer/types.ts';
 import { TidemarkError } from './errors.ts';
+import { GroupConsumer } from './group/group-consumer.ts';
+import type { GroupOptions } from './group/types.ts';
 import { Cursors, Groups } from './groups.ts';
 import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
@@ -55,6 +57,17 @@ export class Tidemark {
     options: ConsumerOptions<T> & { readonly onLoss?: P },
   ): Consumer<KeyOf<T>, ValueOf<T>, LossOf<P>> {
     return this.#keep(new Consumer(this.#connections, this.#cluster, options));
+  }
+
+  /**
+   * A member of a group: it joins when it is iterated over, or run. Needs feature level 13. Throws
+   * INVALID_ARGUMENT.
+   */
+  group<T extends string | AnyTopic, const P extends LossPolicy = 'throw'>(
+    group: string,
+    options: GroupOptions<T> & { readonly onLoss?: P },
+  ): GroupConsumer<KeyOf<T>, ValueOf<T>, LossOf<P>> {
+    return this.#keep(new GroupConsumer(this.#connections, this.#cluster, group, options));
   }
 
   /** Cursors of a group, for programs that commit by themselves. Throws INVALID_ARGUMENT. */

@@ -103,7 +103,7 @@ function faultsOfTopics(options: ConsumerOptions<string | AnyTopic>): readonly s
 
 /** Handlers that run at a time where nothing is said, and most that may. */
 export const HANDLERS_DEFAULT = 64;
-const HANDLERS_MAX = 10_000;
+export const HANDLERS_MAX = 10_000;
 /** Most records that `Consumer.parallel` keeps track of. */
 export const PARALLEL_RECORDS_MAX = 1_000_000;
 

@@ -38,6 +38,8 @@ export class ParallelRun<Item> {
   /** No other handler begins. */
   #isEnding = false;
   #wakes: (() => void)[] = [];
+  /** Whether handlers may begin at this moment: {@link look} asks again. */
+  mayBegin: () => boolean = () => true;
 
   constructor(
     {
@@ -58,6 +60,11 @@ export class ParallelRun<Item> {
     if (this.#lanes.pass(slot, place)) place.handOut();
   }
 
+  /** The first error of a handler. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure;
+  }
+
   /** Aborted by {@link stop}. */
   get signal(): AbortSignal {
     return this.#stop.signal;
@@ -76,6 +83,11 @@ export class ParallelRun<Item> {
     this.#isEnding = true;
     this.#lanes.dropWaiting();
     this.#rouse();
+  }
+
+  /** Begins what may begin. */
+  look(): void {
+    this.#begin();
   }
 
   /** No other handler of the slot begins. */
@@ -130,7 +142,7 @@ export class ParallelRun<Item> {
   }
 
   #begin(): void {
-    if (this.#isEnding) return;
+    if (this.#isEnding || !this.mayBegin()) return;
     for (const job of this.#lanes.begin()) void this.#handle(job);
   }
 

@@ -46,6 +46,7 @@ interface Raw {
 export class Reading<Key, Value> {
   readonly #isSkipping: boolean;
   readonly #tracing: Tracing | undefined;
+  readonly #onFailed: (source: Source, error: TidemarkError) => boolean;
   #sources: Source[] = [];
   /** Where the next look for a batch begins, so that no topic waits behind another. */
   #turn = 0;
@@ -53,15 +54,15 @@ export class Reading<Key, Value> {
   #failure: TidemarkError | undefined;
   #isClosed = false;
 
-  constructor({
-    isSkipping,
-    tracing,
-  }: {
+  /** @param parts `onFailed`: whether what comes of the other topics may go on without this one */
+  constructor(parts: {
     readonly isSkipping: boolean;
     readonly tracing: Tracing | undefined;
+    readonly onFailed?: (source: Source, error: TidemarkError) => boolean;
   }) {
-    this.#isSkipping = isSkipping;
-    this.#tracing = tracing;
+    this.#isSkipping = parts.isSkipping;
+    this.#tracing = parts.tracing;
+    this.#onFailed = parts.onFailed ?? (() => false);
   }
 
   get sources(): readonly Source[] {
@@ -90,6 +91,13 @@ export class Reading<Key, Value> {
     this.#sources.push(source);
   }
 
+  /** Reads a topic no more. */
+  remove(reader: TopicReader): void {
+    reader.close();
+    this.#sources = this.#sources.filter((source) => source.reader !== reader);
+    this.#turn = 0;
+  }
+
   fail(error: TidemarkError): void {
     this.#failure ??= error;
     this.rouse();
@@ -109,7 +117,12 @@ export class Reading<Key, Value> {
       const found = source.reader.next();
       if (found !== undefined) return { found, source };
     }
-    this.#failure ??= this.#sources.find(({ reader }) => reader.failure)?.reader.failure;
+    for (const source of this.#sources) {
+      const { failure } = source.reader;
+      if (failure === undefined) continue;
+      if (this.#onFailed(source, failure)) this.remove(source.reader);
+      else this.#failure ??= failure;
+    }
     if (this.#failure !== undefined) throw this.#failure;
     return undefined;
   }

@@ -156,6 +156,9 @@ export class Member<Refusal = never> {
         return;
       case 'leave':
         this.#leave(nowMs);
+        return;
+      case 'refused':
+        this.#end('refused');
     }
   }
 

@@ -64,7 +64,9 @@ export type MemberInput<Refusal> =
   /** What was to be let go is: nothing of it is handled any more, and what was is committed. */
   | { readonly kind: 'released'; readonly epoch: number }
   /** Nothing is read any more, and what was handled is committed. */
-  | { readonly kind: 'leave' };
+  | { readonly kind: 'leave' }
+  /** The process gives up. */
+  | { readonly kind: 'refused' };
 
 /** What the shell is to do, in this order. */
 export type MemberAction<Refusal> =

@@ -55,7 +55,9 @@ import {
 import type { GroupServiceServer } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { SetQuotaRequest } from '../../../proto/gen/tidemark/v1/quotas.ts';
 import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
+import { ConsumeServiceService } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { FakeGroups } from './fake-groups.ts';
+import { FakeMembers } from './fake-members.ts';
 
 export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
@@ -180,6 +182,14 @@ export class FakeCluster {
   /** Questions to those that are silent. */
   unanswered = 0;
   readonly groups = new FakeGroups(fail, (code) => wireError(code));
+  /** Started by whoever tests them. */
+  readonly members = new FakeMembers({
+    topics: () => [{ name: TOPIC, topicId: this.topicId, partitions: this.partitions.length }],
+    cursorOf: (group, partition) => this.groups.cursors.get(group)?.get(partition),
+    putCursor: (group, cursor) => this.groups.put(group, cursor),
+    error: (code) => wireError(code),
+    refuse: (call, code) => fail((error) => call.emit('error', error), code),
+  });
   readonly #servers = new Map<number, Server>();
   readonly #ports = new Map<number, number>();
   readonly #held: (() => void)[] = [];
@@ -224,6 +234,7 @@ export class FakeCluster {
       this.groups.definition,
       this.groups.handlers() as unknown as GroupServiceServer,
     );
+    server.addService(ConsumeServiceService, { consume: this.members.handler(broker) });
     server.addService(AdminServiceService, {
       listTopics: ({ request }: { request: { names: string[] } }, done: sendUnaryData<unknown>) => {
         if (this.silent.has(broker)) this.unanswered += 1;
@@ -285,6 +296,7 @@ export class FakeCluster {
   }
 
   stop(): void {
+    this.members.stop();
     for (const broker of [...this.#servers.keys()]) this.killBroker(broker);
   }
 

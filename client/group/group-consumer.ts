@@ -1,0 +1,394 @@
+/**
+ * A member of a group, as programs have it: records by iteration or by handlers, of the partitions
+ * that the group gives it.
+ */
+import { hostname } from 'node:os';
+import { basename } from 'node:path';
+import { aborted, type CallControl, CONTROL } from '../abort.ts';
+import { checkArgument, refuseFaults, shown } from '../check.ts';
+import type { Cluster } from '../cluster.ts';
+import type { AnyTopic } from '../codecs.ts';
+import type { Connections } from '../connections.ts';
+import type { Found } from '../consumer/reading.ts';
+import { ParallelRun, type ParallelWork } from '../consumer/parallel.ts';
+import type { ConsumedRecord, RecordBatch } from '../consumer/types.ts';
+import { TidemarkError } from '../errors.ts';
+import type { LossRange } from '../losses.ts';
+import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
+import { MemberRun, type PartFound, type RunSettings } from './member-run.ts';
+import {
+  checkGroupOptions,
+  checkRun,
+  COMMIT_MS_DEFAULT,
+  GRACE_MS_DEFAULT,
+  PARTITIONS,
+  POSITIONS,
+  RELEASE_MS_DEFAULT,
+  SESSION_MS_DEFAULT,
+} from './options.ts';
+import type { Part } from './part.ts';
+import type {
+  AssignedPartition,
+  GroupOptions,
+  GroupPartitionName,
+  GroupPosition,
+  RecordHandler,
+  RunOptions,
+} from './types.ts';
+
+/** From this feature level on, groups have members. */
+export const LEVEL_OF_MEMBERS = 13;
+const LEVEL_TIMEOUT_MS = 5_000;
+const COMMIT_TIMEOUT_MS = 15_000;
+
+/**
+ * Made by `Tidemark.group()`. Iterate over it for records, or give {@link run} a handler; one at a
+ * time. It joins the group when that begins, and leaves when that ends, however it ends: reading
+ * stops, what is under way ends within `releaseMs`, what was handled is committed.
+ */
+export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRange = never>
+  implements AsyncIterable<ConsumedRecord<Key, Value> | Loss>, AsyncDisposable
+{
+  readonly group: string;
+  readonly #connections: Connections;
+  readonly #cluster: Cluster;
+  readonly #settings: RunSettings;
+  #run: MemberRun<Key, Value> | undefined;
+  #isClosed = false;
+
+  /** Throws INVALID_ARGUMENT. Use `Tidemark.group()`. */
+  constructor(
+    connections: Connections,
+    cluster: Cluster,
+    group: string,
+    options: GroupOptions<string | AnyTopic>,
+  ) {
+    checkGroupOptions(group, options);
+    this.group = group;
+    this.#connections = connections;
+    this.#cluster = cluster;
+    this.#settings = settingsOf(group, options);
+  }
+
+  /** Partitions that it has at this moment. */
+  assigned(): readonly AssignedPartition[] {
+    return this.#run?.assigned ?? [];
+  }
+
+  /** Random UUID of this member; undefined: it is none at the moment. */
+  get memberId(): string | undefined {
+    return this.#run?.memberId;
+  }
+
+  /** {@link records}, without a signal. */
+  [Symbol.asyncIterator](): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
+    return this.records();
+  }
+
+  /**
+   * Records one by one, until {@link close}. A record is handled once the next one is asked for.
+   * Throws a TidemarkError for what cannot be mended by trying again, and ABORTED.
+   */
+  async *records(
+    control: CallControl = {},
+  ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
+    yield* this.#iterate(control, (run, found) => this.#recordsOf(run, found));
+  }
+
+  /** Batches instead of single records: a batch is handled once the next one is asked for. */
+  async *batches(
+    control: CallControl = {},
+  ): AsyncGenerator<RecordBatch<Key, Value> | Loss, void, undefined> {
+    yield* this.#iterate(control, (run, found) => this.#batchOf(run, found));
+  }
+
+  /**
+   * Hands every record to a handler. Resolves after {@link close}. The first error of a handler
+   * ends it, and so does the signal (ABORTED): no other handler begins, those that run are waited
+   * for, what is done is committed, and the member leaves. Throws INVALID_ARGUMENT.
+   */
+  async run(
+    handler: RecordHandler<Key, Value, Loss>,
+    options: RunOptions = {},
+    control: CallControl = {},
+  ): Promise<void> {
+    checkRun(handler, options);
+    checkArgument('handle records', CONTROL, control);
+    const { concurrency: max = 1, order: by = 'key', recordsMax } = options;
+    const handlers = new ParallelRun<ConsumedRecord<Key, Value> | Loss>(
+      { max, by, ...(recordsMax === undefined ? {} : { recordsMax }) },
+      handler,
+    );
+    const run = await this.#begin(handlers, control);
+    handlers.mayBegin = () => run.mayBegin;
+    handlers.signal.addEventListener('abort', () => void run.finish(), { once: true });
+    const detach = endOnAbort(run, control);
+    try {
+      const driven = handlers.drive(this.#works(run));
+      // Handlers that do not end, whatever they are told, hold up nobody.
+      driven.catch(() => undefined);
+      await Promise.race([driven, run.finished]);
+    } finally {
+      detach();
+      await run.finish();
+      this.#run = undefined;
+    }
+    if (handlers.failure !== undefined) throw handlers.failure.error;
+    this.#throwReason(run, control);
+  }
+
+  /**
+   * Reads no more of these partitions until {@link resume}; they stay the member's. What was read
+   * before may still be handled by {@link run}. A partition that is given anew is not paused.
+   * Default: all.
+   */
+  pause(partitions?: readonly GroupPartitionName[]): void {
+    this.#run?.pause(selector('pause', partitions));
+  }
+
+  /** Default: all. */
+  resume(partitions?: readonly GroupPartitionName[]): void {
+    this.#run?.resume(selector('resume', partitions));
+  }
+
+  /**
+   * Goes on elsewhere in partitions that the member has: further ahead, what lies between counts
+   * as handled; further back, records are handled again, and the cursor stays until they have come
+   * up to it. `Tidemark.groups().seek` moves a group's cursors for all. Rejects with FENCED where
+   * the member does not have one.
+   */
+  seek(positions: readonly GroupPosition[]): void {
+    checkArgument('seek', POSITIONS, positions, 'positions');
+    for (const position of positions)
+      if (this.#run?.seek(position) !== true)
+        throw new TidemarkError(
+          'FENCED',
+          `Cannot seek: this member of group "${this.group}" does not have partition ${position.partition} of "${position.topic}"`,
+        );
+  }
+
+  /** Commits what is handled, now; resolves once it is committed. Rejects with TIMED_OUT. */
+  async commit(): Promise<void> {
+    await this.#run?.commit(COMMIT_TIMEOUT_MS);
+  }
+
+  /** Ends iteration and handlers, commits, and leaves; resolves once it has left. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#run?.finish();
+  }
+
+  /** {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // One life of the member
+
+  async #begin(
+    handlers: ParallelRun<ConsumedRecord<Key, Value> | Loss> | undefined,
+    control: CallControl,
+  ): Promise<MemberRun<Key, Value>> {
+    const doing = `join group "${this.group}"`;
+    if (this.#run !== undefined)
+      throw new TidemarkError(
+        'INVALID_ARGUMENT',
+        `Cannot ${doing}: this member is in it, iterate or run once at a time`,
+      );
+    if (this.#isClosed) throw new TidemarkError('CLOSED', `Cannot ${doing}: the member is closed`);
+    const { signal } = control;
+    if (signal?.aborted === true) throw aborted(doing, signal, 'none');
+    const run = new MemberRun<Key, Value>(this.#connections, this.#cluster, this.#settings);
+    this.#run = run;
+    try {
+      await this.#requireLevel(doing);
+    } catch (error) {
+      this.#run = undefined;
+      throw error;
+    }
+    run.start(handlers);
+    return run;
+  }
+
+  async #requireLevel(doing: string): Promise<void> {
+    const level = await this.#cluster.lookUpFeatureLevel(LEVEL_TIMEOUT_MS);
+    if (level >= LEVEL_OF_MEMBERS) return;
+    throw new TidemarkError(
+      'REFUSED',
+      `Cannot ${doing}: it needs feature level ${LEVEL_OF_MEMBERS}, the cluster is at ${level}`,
+    );
+  }
+
+  /** Why it ended, where that is not the program's wish. */
+  #throwReason(run: MemberRun<Key, Value>, { signal }: CallControl): void {
+    if (run.reading.failure !== undefined) throw run.reading.failure;
+    if (signal?.aborted === true) throw aborted('read', signal, 'none');
+  }
+
+  async *#iterate<Item>(
+    control: CallControl,
+    itemsOf: (
+      run: MemberRun<Key, Value>,
+      found: PartFound<Key, Value>,
+    ) => AsyncGenerator<Item, void, undefined>,
+  ): AsyncGenerator<Item, void, undefined> {
+    checkArgument('read', CONTROL, control);
+    const run = await this.#begin(undefined, control);
+    const detach = endOnAbort(run, control);
+    try {
+      for await (const found of run.found()) yield* itemsOf(run, found);
+    } finally {
+      detach();
+      await run.finish();
+      this.#run = undefined;
+    }
+    this.#throwReason(run, control);
+  }
+
+  async *#recordsOf(
+    run: MemberRun<Key, Value>,
+    { found, part, turn }: PartFound<Key, Value>,
+  ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
+    for (const { item, place } of placed<Key, Value, Loss>(found)) {
+      if (!(await run.mayHandOut(part, turn))) return;
+      run.handedOut(part, found, place);
+      yield* this.#inHand(run, part, item);
+      run.handled(part, turn, place);
+    }
+  }
+
+  async *#batchOf(
+    run: MemberRun<Key, Value>,
+    { found, part, turn }: PartFound<Key, Value>,
+  ): AsyncGenerator<RecordBatch<Key, Value> | Loss, void, undefined> {
+    const { endOffset: offset, leaderEpoch } = found;
+    if (!(await run.mayHandOut(part, turn))) return;
+    run.handedOut(part, found, { offset, leaderEpoch });
+    yield* this.#inHand(run, part, found.item as RecordBatch<Key, Value> | Loss);
+    run.handled(part, turn, { offset, leaderEpoch });
+  }
+
+  /** The program has it until it asks for the next one. */
+  async *#inHand<Item>(
+    run: MemberRun<Key, Value>,
+    part: Part,
+    item: Item,
+  ): AsyncGenerator<Item, void, undefined> {
+    run.setHandedOut(part, true);
+    try {
+      yield item;
+    } finally {
+      run.setHandedOut(part, false);
+    }
+  }
+
+  async *#works(
+    run: MemberRun<Key, Value>,
+  ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
+    try {
+      yield* this.#worksOf(run);
+    } finally {
+      void run.finish();
+    }
+  }
+
+  async *#worksOf(
+    run: MemberRun<Key, Value>,
+  ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
+    for await (const { found, part, turn } of run.found())
+      for (const { item, key, isAlone, place } of placed<Key, Value, Loss>(found)) {
+        if (!(await run.mayHandOut(part, turn))) break;
+        run.handedOut(part, found, place);
+        yield {
+          ...{ item, slot: part.slot, key, isAlone, context: part.context },
+          place: { handOut: () => run.handled(part, turn, place) },
+          isWanted: () => run.isWanted(part, turn),
+        };
+      }
+  }
+}
+
+/** The signal ends the member in order. Returns the way to stop that. */
+function endOnAbort(run: { finish(): Promise<void> }, { signal }: CallControl): () => void {
+  const onAbort = (): void => void run.finish();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  return () => signal?.removeEventListener('abort', onAbort);
+}
+
+/** Each record, or the loss, with the place behind it. */
+function* placed<Key, Value, Loss>({ item, raw, endOffset, leaderEpoch }: Found<Key, Value>) {
+  if ('kind' in item) {
+    const place = { offset: endOffset, leaderEpoch };
+    yield { item: item as Loss, key: undefined, isAlone: true, place };
+    return;
+  }
+  const { topic, partition, records } = item;
+  const last = records.length - 1;
+  for (const [at, record] of records.entries()) {
+    const offset = at === last ? endOffset : record.offset + 1;
+    const whole: ConsumedRecord<Key, Value> = { topic, partition, leaderEpoch, ...record };
+    yield { item: whole, key: raw[at]?.key, isAlone: false, place: { offset, leaderEpoch } };
+  }
+}
+
+function selector(
+  doing: string,
+  partitions: readonly GroupPartitionName[] | undefined,
+): (part: AssignedPartition) => boolean {
+  if (partitions === undefined) return () => true;
+  checkArgument(doing, PARTITIONS, partitions, 'partitions');
+  const twice = partitions.find(
+    ({ topic }, at) => partitions.findIndex((one) => one.topic === topic) !== at,
+  );
+  refuseFaults(doing, twice === undefined ? [] : [`partitions holds ${shown(twice.topic)} twice`]);
+  return ({ topic, partition }) =>
+    partitions.some((one) => one.topic === topic && (one.partitions?.includes(partition) ?? true));
+}
+
+function settingsOf(group: string, options: GroupOptions<string | AnyTopic>): RunSettings {
+  const { topics, releaseMs = RELEASE_MS_DEFAULT, rack = '', from = 'earliest' } = options;
+  const { onReset, onUndecodable, onLoss, bufferBytesMax } = options;
+  const { onAssigned, onRevoked, onLost } = options;
+  const codecs = new Map<string, AnyTopic>();
+  for (const topic of topics) if (typeof topic !== 'string') codecs.set(topic.name, topic);
+  return {
+    ...{ group, codecs, releaseMs },
+    introduction: {
+      group,
+      type: ConsumeType.CONSUME_TYPE_GROUP,
+      topics: topics.map((topic) => (typeof topic === 'string' ? topic : topic.name)),
+      instanceId: options.instanceId ?? '',
+      rack,
+      client: options.client ?? program(),
+      assignor: options.assignor ?? '',
+      sessionMs: options.sessionMs ?? SESSION_MS_DEFAULT,
+      graceMs: options.graceMs ?? GRACE_MS_DEFAULT,
+      returnMs: options.returnMs ?? 0,
+      delivery: Delivery.DELIVERY_ASSIGNMENTS,
+      creditBytes: 0,
+      from: from === 'latest' ? Beginning.BEGINNING_LATEST : Beginning.BEGINNING_EARLIEST,
+      releaseMs,
+    },
+    read: {
+      rack,
+      ...(onReset === undefined ? {} : { onReset }),
+      ...(onUndecodable === undefined ? {} : { onUndecodable }),
+      ...(onLoss === undefined ? {} : { onLoss }),
+      ...(bufferBytesMax === undefined ? {} : { bufferBytesMax }),
+    },
+    isSkipping: onUndecodable === 'skip',
+    commitMs: options.commitMs ?? COMMIT_MS_DEFAULT,
+    hooks: {
+      ...(onAssigned === undefined ? {} : { onAssigned }),
+      ...(onRevoked === undefined ? {} : { onRevoked }),
+      ...(onLost === undefined ? {} : { onLost }),
+    },
+  };
+}
+
+/** Program, process and host, as a list of members shows them. */
+function program(): string {
+  const name = basename(process.argv[1] ?? process.title);
+  return `${name} ${process.pid} on ${hostname()}`.slice(0, 200);
+}

@@ -1,0 +1,449 @@
+/**
+ * One life of a member: from joining the group to leaving it. Brings together what the group says
+ * the member has (`session.ts`), the reading of it (`topic-sources.ts`), and whoever handles what
+ * is read, by iteration or by handlers.
+ */
+import type { Cancel } from '../../base/clock.ts';
+import type { Cluster } from '../cluster.ts';
+import type { AnyTopic } from '../codecs.ts';
+import type { Connections } from '../connections.ts';
+import { fromCall, TidemarkError } from '../errors.ts';
+import { Cursors } from '../groups.ts';
+import { type Found, Reading } from '../consumer/reading.ts';
+import type { ReadOptions } from '../consumer/types.ts';
+import type { HeldPartition, Place, ViewedPartition } from './member/types.ts';
+import { Part } from './part.ts';
+import { type Introduction, Session } from './session.ts';
+import { TopicSources } from './topic-sources.ts';
+import type { AssignedPartition, GroupHooks, GroupPosition } from './types.ts';
+
+/** Shares of the time that letting go may take: up to there handlers, the hook, the commit. */
+const HANDLERS_SHARE = 0.6;
+const HOOK_SHARE = 0.8;
+const COMMIT_SHARE = 0.95;
+
+/** Whoever handles records beside the program's own loop. */
+export interface Handlers {
+  /** No other handler begins. */
+  end(): void;
+  /** Those that run are told to end. */
+  stop(reason: unknown): void;
+  /** No other handler of the partition begins. */
+  endSlot(slot: string): void;
+  isBusy(slot: string): boolean;
+  pass(slot: string, place: { readonly handOut: () => void }): void;
+  look(): void;
+  news(): Promise<void>;
+}
+
+/** How a member goes about it. */
+export interface RunSettings {
+  readonly group: string;
+  readonly introduction: Introduction;
+  readonly read: ReadOptions;
+  readonly isSkipping: boolean;
+  readonly codecs: ReadonlyMap<string, AnyTopic>;
+  readonly commitMs: number;
+  readonly releaseMs: number;
+  readonly hooks: GroupHooks;
+}
+
+/** What was found of a partition that the member has. */
+export interface PartFound<Key, Value> {
+  readonly found: Found<Key, Value>;
+  readonly part: Part;
+  /** Of the part, when it was found. */
+  readonly turn: number;
+}
+
+export class MemberRun<Key, Value> {
+  readonly reading: Reading<Key, Value>;
+  readonly #connections: Connections;
+  readonly #settings: RunSettings;
+  readonly #session: Session;
+  readonly #sources: TopicSources<Key, Value>;
+  readonly #cursors: Cursors;
+  /** What it has, by key. */
+  readonly #parts = new Map<string, Part>();
+  #handlers: Handlers | undefined;
+  #cancelCommits: Cancel | undefined;
+  #isEnding = false;
+  #finishing: Promise<void> | undefined;
+  readonly #finished = Promise.withResolvers<void>();
+  #wakes: (() => void)[] = [];
+
+  constructor(connections: Connections, cluster: Cluster, settings: RunSettings) {
+    this.#connections = connections;
+    this.#settings = settings;
+    this.#cursors = new Cursors(connections, cluster, settings.group);
+    this.reading = new Reading<Key, Value>({
+      isSkipping: settings.isSkipping,
+      tracing: connections.tracing,
+      onFailed: (source, error) => this.#sources.onFailed(source, error),
+    });
+    this.#sources = new TopicSources<Key, Value>({
+      ...{ connections, cluster, reading: this.reading },
+      ...{ options: settings.read, codecs: settings.codecs },
+      onPassed: (part, offset, leaderEpoch) => this.#passed(part, { offset, leaderEpoch }),
+    });
+    this.#session = new Session(connections, cluster, settings.introduction, {
+      onAssign: (partitions) => void this.#assign(partitions).catch(this.#fail),
+      onRevoke: (epoch, partitions, leftMs) =>
+        void this.#revoke(epoch, partitions, leftMs).catch(this.#fail),
+      onLost: (partitions) => this.#lose(partitions),
+      onLease: () => this.#look(),
+      onOver: (error) => {
+        if (error !== undefined) this.reading.fail(error);
+        this.#rouse();
+      },
+      onCommitFailed: this.#fail,
+    });
+  }
+
+  readonly #fail = (cause: unknown): void => this.reading.fail(fromCall(cause, 'the cluster'));
+
+  get memberId(): string {
+    return this.#session.memberId;
+  }
+
+  /** It goes, or is gone. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  get assigned(): readonly AssignedPartition[] {
+    return [...this.#parts.values()]
+      .filter(({ isStopped }) => !isStopped)
+      .map(({ shown }) => shown);
+  }
+
+  start(handlers?: Handlers): void {
+    this.#handlers = handlers;
+    this.#cancelCommits = this.#connections.clock.every(this.#settings.commitMs, () =>
+      this.#session.commit(),
+    );
+    this.#session.start();
+  }
+
+  // What is read
+
+  /** Batches as they come, with the partition that each is of, until the member ends. */
+  async *found(): AsyncGenerator<PartFound<Key, Value>> {
+    while (!this.#isEnding) {
+      if (this.reading.failure !== undefined) throw this.reading.failure;
+      const raw = this.#session.mayDeliver ? this.reading.next() : undefined;
+      if (raw === undefined) {
+        await this.reading.news();
+        continue;
+      }
+      const { partition } = 'loss' in raw.found ? raw.found.loss : raw.found;
+      const part = this.#sources.partOf(raw.source.reader, partition);
+      if (part === undefined) continue;
+      const { turn } = part;
+      for await (const found of this.reading.handed(raw))
+        if (isWanted(part, turn)) yield { found, part, turn };
+    }
+    if (this.reading.failure !== undefined) throw this.reading.failure;
+  }
+
+  /** Whether a record may be handed out now; waits for a lease. False: never. */
+  async mayHandOut(part: Part, turn: number): Promise<boolean> {
+    for (;;) {
+      if (!this.isWanted(part, turn)) return false;
+      if (this.#session.mayDeliver) return true;
+      await this.reading.news();
+    }
+  }
+
+  isWanted(part: Part, turn: number): boolean {
+    return !this.#isEnding && isWanted(part, turn);
+  }
+
+  get mayBegin(): boolean {
+    return this.#session.mayDeliver;
+  }
+
+  /** It is handed out: reading goes on behind it. */
+  handedOut(part: Part, found: Found<Key, Value>, place: Place): void {
+    part.place = place;
+    found.reader.handOut(part.held.partition, place.offset, place.leaderEpoch);
+  }
+
+  /** Everything before the place is handled. */
+  handled(part: Part, turn: number, place: Place): void {
+    if (part.turn === turn) this.#session.ledger.handled(part.held, place);
+  }
+
+  /** A record is in the program's hands, or is no more. */
+  setHandedOut(part: Part, isHandedOut: boolean): void {
+    part.isHandedOut = isHandedOut;
+    if (!isHandedOut) this.#rouse();
+  }
+
+  #passed(part: Part, place: Place): void {
+    const { turn } = part;
+    const handOut = (): void => this.handled(part, turn, place);
+    // In the program's own loop everything before is handled: it has asked for what comes next.
+    if (this.#handlers === undefined) handOut();
+    else this.#handlers.pass(part.slot, { handOut });
+  }
+
+  // What the group gives and takes
+
+  async #assign(viewed: readonly ViewedPartition<TidemarkError>[]): Promise<void> {
+    const cursors = await this.#cursorsOf(viewed);
+    const parts: Part[] = [];
+    for (const [at, { key, topic, topicId, partition, epoch }] of viewed.entries()) {
+      const held = { key, topic, topicId, partition, epoch };
+      if (!this.#session.holds(held)) continue;
+      const cursor = cursors[at]!;
+      const part = new Part(held, cursor);
+      this.#session.ledger.begin(held, cursor);
+      this.#parts.set(key, part);
+      parts.push(part);
+    }
+    if (parts.length === 0 || this.#isEnding) return;
+    const positions =
+      (await this.#settings.hooks.onAssigned?.(parts.map(({ shown }) => shown))) ?? [];
+    for (const part of parts) {
+      const position = positions.find((one) => isOf(part, one));
+      if (position !== undefined) this.#place(part, position);
+    }
+    await Promise.all(parts.map((part) => this.#sources.begin(part)));
+  }
+
+  /** Where each begins. One that the broker takes for known is asked for. */
+  async #cursorsOf(viewed: readonly ViewedPartition<TidemarkError>[]): Promise<readonly Place[]> {
+    const failed = viewed.find(({ error }) => error !== undefined && error.retry === 'no')?.error;
+    if (failed !== undefined) throw failed;
+    const unknown = viewed.filter(({ cursor }) => cursor === undefined);
+    const topics = [...new Set(unknown.map(({ topic }) => topic))];
+    const fetched = topics.length === 0 ? [] : await this.#fetchCursors(topics);
+    return viewed.map(({ cursor, topicId, partition }) => {
+      const found = fetched.find((one) => one.topicId === topicId && one.partition === partition);
+      return cursor ?? found ?? { offset: 0, leaderEpoch: 0 };
+    });
+  }
+
+  async #fetchCursors(topics: readonly string[]) {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const results = await this.#cursors.fetch(topics);
+        return results.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor]));
+      } catch (cause) {
+        const error = fromCall(cause, 'the cluster');
+        if (error.retry === 'no' || this.#isEnding) throw error;
+        await this.#connections.sleep(this.#connections.backoffMs(attempt));
+      }
+    }
+  }
+
+  async #revoke(epoch: number, held: readonly HeldPartition[], leftMs: number): Promise<void> {
+    const parts = this.#partsOf(held);
+    await this.#letGo(parts, leftMs);
+    for (const part of parts) this.#forget(part);
+    this.#session.released(epoch);
+  }
+
+  /** Ends their reading, then what is under way; calls the hook; commits. All in time. */
+  async #letGo(parts: readonly Part[], leftMs: number): Promise<void> {
+    const nowMs = this.#connections.clock.monotonicMs();
+    for (const part of parts) this.#stop(part);
+    await this.#idle(parts, nowMs + leftMs * HANDLERS_SHARE);
+    for (const part of parts) if (this.#isBusy(part)) part.abort(tookTooLong(part));
+    if (parts.length > 0) await this.#inTime(this.#tellRevoked(parts), nowMs + leftMs * HOOK_SHARE);
+    await this.#session.settle(
+      nowMs + leftMs * COMMIT_SHARE,
+      parts.map(({ held }) => held),
+    );
+  }
+
+  async #tellRevoked(parts: readonly Part[]): Promise<void> {
+    await this.#settings.hooks.onRevoked?.(parts.map(({ shown }) => shown));
+  }
+
+  #lose(held: readonly HeldPartition[]): void {
+    const parts = this.#partsOf(held);
+    for (const part of parts) {
+      this.#stop(part);
+      part.abort(
+        new TidemarkError(
+          'FENCED',
+          `Partition ${part.held.partition} of "${part.held.topic}" is somebody else's by now`,
+        ),
+      );
+      this.#forget(part);
+    }
+    for (const { key, epoch } of held) this.#session.ledger.end({ key, epoch });
+    if (parts.length === 0) return;
+    const told = async (): Promise<void> => {
+      await this.#settings.hooks.onLost?.(parts.map(({ shown }) => shown));
+    };
+    void told().catch(this.#fail);
+  }
+
+  #partsOf(held: readonly HeldPartition[]): Part[] {
+    return held.flatMap(({ key, epoch }) => {
+      const part = this.#parts.get(key);
+      return part?.held.epoch === epoch ? [part] : [];
+    });
+  }
+
+  #stop(part: Part): void {
+    if (part.isStopped) return;
+    part.isStopped = true;
+    this.#sources.end(part);
+    this.#handlers?.endSlot(part.slot);
+    this.reading.rouse();
+  }
+
+  #forget(part: Part): void {
+    this.#session.ledger.end(part.held);
+    if (this.#parts.get(part.held.key) === part) this.#parts.delete(part.held.key);
+  }
+
+  #isBusy(part: Part): boolean {
+    return part.isHandedOut || this.#handlers?.isBusy(part.slot) === true;
+  }
+
+  /** Waits until nothing of these is under way, or the time is up. */
+  async #idle(parts: readonly Part[], untilMs: number): Promise<void> {
+    while (parts.some((part) => this.#isBusy(part))) {
+      const leftMs = untilMs - this.#connections.clock.monotonicMs();
+      if (leftMs <= 0) return;
+      await this.#inTime(Promise.race([this.#news(), this.#handlers?.news() ?? never()]), untilMs);
+    }
+  }
+
+  /** Waits for it, but not longer. What it throws ends the member. */
+  async #inTime(wait: unknown, untilMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const leftMs = Math.max(0, untilMs - this.#connections.clock.monotonicMs());
+    const cancel = this.#connections.clock.after(leftMs, resolve);
+    const waited = Promise.resolve(wait).catch(this.#fail);
+    await Promise.race([waited, promise]);
+    cancel();
+  }
+
+  // What the program asks for
+
+  /** Of the partitions that it has. */
+  pause(isWanted: (part: AssignedPartition) => boolean): void {
+    for (const part of this.#parts.values()) {
+      if (part.isStopped || part.isPaused || !isWanted(part.shown)) continue;
+      part.isPaused = true;
+      this.#sources.end(part);
+    }
+    this.reading.rouse();
+  }
+
+  resume(isWanted: (part: AssignedPartition) => boolean): void {
+    for (const part of this.#parts.values()) {
+      if (part.isStopped || !part.isPaused || !isWanted(part.shown)) continue;
+      part.isPaused = false;
+      void this.#sources.begin(part).catch(this.#fail);
+    }
+  }
+
+  /** Goes on elsewhere; false: the member does not have it. */
+  seek(position: GroupPosition): boolean {
+    const part = [...this.#parts.values()].find((one) => !one.isStopped && isOf(one, position));
+    if (part === undefined) return false;
+    this.#sources.end(part);
+    this.#handlers?.endSlot(part.slot);
+    this.#place(part, position);
+    if (!part.isPaused) void this.#sources.begin(part).catch(this.#fail);
+    this.reading.rouse();
+    return true;
+  }
+
+  #place(part: Part, { offset, leaderEpoch = 0 }: GroupPosition): void {
+    part.turn += 1;
+    part.place = { offset, leaderEpoch };
+    this.handled(part, part.turn, part.place);
+  }
+
+  /** Commits what is handled. Rejects with TIMED_OUT. */
+  async commit(timeoutMs: number): Promise<void> {
+    const untilMs = this.#connections.clock.monotonicMs() + timeoutMs;
+    if (await this.#session.settle(untilMs)) return;
+    throw (
+      this.reading.failure ??
+      new TidemarkError('TIMED_OUT', `Cannot commit within ${timeoutMs} ms`, 'same', {
+        effect: 'unknown',
+      })
+    );
+  }
+
+  // The end
+
+  /** Reads no more, lets what is under way end, commits and leaves; within a bound. */
+  finish(): Promise<void> {
+    this.#finishing ??= this.#finish();
+    return this.#finishing;
+  }
+
+  /** Resolves once {@link finish} has, whoever asked for it. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  async #finish(): Promise<void> {
+    this.#isEnding = true;
+    this.#handlers?.end();
+    this.#rouse();
+    this.reading.rouse();
+    const parts = [...this.#parts.values()];
+    try {
+      if (!this.#session.isOver) await this.#letGo(parts, this.#settings.releaseMs);
+      if (parts.some((part) => this.#isBusy(part))) this.#handlers?.stop(undefined);
+      await this.#session.leave();
+    } finally {
+      this.#cancelCommits?.();
+      this.reading.close();
+      this.#finished.resolve();
+    }
+  }
+
+  // Waiting
+
+  #look(): void {
+    this.reading.rouse();
+    this.#handlers?.look();
+  }
+
+  #news(): Promise<void> {
+    return new Promise((resolve) => this.#wakes.push(resolve));
+  }
+
+  #rouse(): void {
+    for (const wake of this.#wakes.splice(0)) wake();
+  }
+}
+
+/** What was read of it may be handed out. */
+function isWanted(part: Part, turn: number): boolean {
+  return !part.isStopped && !part.isPaused && part.turn === turn;
+}
+
+function isOf(
+  { held }: Part,
+  { topic, topicId, partition }: Pick<GroupPosition, 'topic' | 'topicId' | 'partition'>,
+): boolean {
+  return (
+    held.topic === topic &&
+    held.partition === partition &&
+    (topicId === undefined || topicId === held.topicId)
+  );
+}
+
+function tookTooLong({ held }: Part): TidemarkError {
+  return new TidemarkError(
+    'FENCED',
+    `Partition ${held.partition} of "${held.topic}" goes to another member, and its handlers took too long`,
+  );
+}
+
+function never(): Promise<void> {
+  return new Promise(() => undefined);
+}

@@ -1,0 +1,45 @@
+/** A partition that a member has, and how far its reading and handling are. */
+import type { HeldPartition, Place } from './member/types.ts';
+import type { AssignedPartition } from './types.ts';
+
+export class Part {
+  readonly held: HeldPartition;
+  /** Where the group stood when it was given to the member. */
+  readonly cursor: Place;
+  /** Next to be handed out. */
+  place: Place;
+  /** Its reading has been begun. */
+  isReading = false;
+  /** Nothing more of it is handed out. */
+  isStopped = false;
+  isPaused = false;
+  /** A record of it is in the program's hands, by iteration. */
+  isHandedOut = false;
+  /** Rises where reading goes on somewhere else: what was handed out before counts no more. */
+  turn = 0;
+  /** Aborted once others handle what its handlers have begun. */
+  readonly #abort = new AbortController();
+  readonly context: { readonly signal: AbortSignal };
+
+  constructor(held: HeldPartition, cursor: Place) {
+    this.held = held;
+    this.cursor = cursor;
+    this.place = cursor;
+    this.context = { signal: this.#abort.signal };
+  }
+
+  /** Name of what is handled in its order. */
+  get slot(): string {
+    const { topicId, partition, epoch } = this.held;
+    return `${topicId}/${partition}/${epoch}/${this.turn}`;
+  }
+
+  get shown(): AssignedPartition {
+    const { topic, topicId, partition, epoch } = this.held;
+    return { topic, topicId, partition, epoch, ...this.cursor };
+  }
+
+  abort(reason: unknown): void {
+    this.#abort.abort(reason);
+  }
+}
