@@ -60,6 +60,7 @@ export class Follower {
   #leaderHighWaterMark: Offset = 0;
   #leaderLogStart: Offset = 0;
   #statedMs: MonotonicMs;
+  #statedSynced: Offset = 0;
 
   constructor(
     options: FollowerOptions,
@@ -192,6 +193,16 @@ export class Follower {
     }
   }
 
+  /**
+   * What a leader may have compacted is what it knows to be synced (rule K3), and where nothing
+   * more is appended no acknowledgement would tell it.
+   */
+  synced(nowMs: MonotonicMs): void {
+    const { syncedOffset, writtenEnd } = this.#log;
+    const isNews = syncedOffset === writtenEnd && syncedOffset > this.#statedSynced;
+    if (this.#phase === 'matched' && isNews) this.#state(nowMs);
+  }
+
   tick(nowMs: MonotonicMs): void {
     if (this.#phase === 'stated' && nowMs - this.#statedMs >= RESTATE_MS) this.#state(nowMs);
   }
@@ -209,7 +220,9 @@ export class Follower {
   #state(nowMs: MonotonicMs): void {
     this.#statedMs = nowMs;
     const position = this.position();
-    if (position !== null) this.#output.position({ to: this.#options.leader, position });
+    if (position === null) return;
+    this.#statedSynced = position.syncedOffset;
+    this.#output.position({ to: this.#options.leader, position });
   }
 
   /**

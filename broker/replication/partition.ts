@@ -322,7 +322,8 @@ export class Partition {
       case 'assign':
         return this.#assign(input.assignment);
       case 'synced':
-        return this.#log.synced(input.offset);
+        this.#log.synced(input.offset);
+        return this.#follower?.synced(this.#nowMs);
       case 'sync-set-result':
         // Rule 12: the answer to an earlier leadership says nothing of what floats now.
         if (input.leaderEpoch === this.#assignment?.leaderEpoch)

@@ -14,12 +14,15 @@ const NAME_HEADER = 'name';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A record that was handed in, of a topic that is compacted. */
-export interface KeyedRecord {
-  readonly topic: string;
-  readonly partition: number;
+export interface KeyedFields {
   readonly key: string;
   readonly isTombstone: boolean;
+}
+
+/** A record that was handed in, of a topic that is compacted. */
+export interface KeyedRecord extends KeyedFields {
+  readonly topic: string;
+  readonly partition: number;
 }
 
 /** A record on its way to a producer. */
@@ -35,7 +38,7 @@ export function plainDraft(name: string, filler: string): Draft {
   return { name, key: undefined, value: encoder.encode(`${name}|${filler}`), headers: [] };
 }
 
-export function keyedDraft(name: string, filler: string, { key, isTombstone }: KeyedRecord): Draft {
+export function keyedDraft(name: string, filler: string, { key, isTombstone }: KeyedFields): Draft {
   const plain = { ...plainDraft(name, filler), key: encoder.encode(key) };
   if (!isTombstone) return plain;
   return { ...plain, value: null, headers: [{ key: NAME_HEADER, value: encoder.encode(name) }] };

@@ -21,7 +21,7 @@ import { HeldCalls, type HoldRule } from './held-calls.ts';
 import type { Sent } from './history.ts';
 import { FAULTS, type Profile } from './profile.ts';
 import { addressOf, hostName, type SimBroker } from './sim-broker.ts';
-import { nameOf } from './keyed.ts';
+import { type KeyedFields, nameOf } from './keyed.ts';
 import { PLAIN, type SimTopic } from './topics.ts';
 import { World } from './world.ts';
 
@@ -269,15 +269,20 @@ export class Stage {
   /** One plain Append of one record by way of a broker. */
   append(
     { topic, partition }: Place,
-    how: { readonly at: number; readonly deadlineMs?: number; readonly timestampMs?: number },
+    how: {
+      readonly at: number;
+      readonly deadlineMs?: number;
+      readonly timestampMs?: number;
+      readonly record?: KeyedFields;
+    },
   ): Promise<Sent> {
     const { ground, workload } = this.world;
     this.#callers += 1;
     const host = `a${this.#callers}`;
     const { process } = workload.client(host);
     const channel = new SimChannel(ground.network, process, host, addressOf(how.at));
-    const { deadlineMs = 5_000, timestampMs = 0 } = how;
-    return workload.append({ channel, process }, { topic, partition, deadlineMs, timestampMs });
+    const place = { topic, partition, deadlineMs: 5_000, ...how };
+    return workload.append({ channel, process }, place);
   }
 
   /** So many plain appends, one after the other, all of them acknowledged. */

@@ -21,7 +21,15 @@ import { SimChannel } from '../kit/sim-channel.ts';
 import { SimProcess } from '../kit/sim-process.ts';
 import type { Ground } from './ground.ts';
 import type { History, Passage, Sent } from './history.ts';
-import { type Draft, drawKeyed, keyedDraft, keyOf, nameOf, plainDraft } from './keyed.ts';
+import {
+  type Draft,
+  drawKeyed,
+  type KeyedFields,
+  keyedDraft,
+  keyOf,
+  nameOf,
+  plainDraft,
+} from './keyed.ts';
 import { addressOf } from './sim-broker.ts';
 import type { SimTopic } from './topics.ts';
 
@@ -93,13 +101,15 @@ export class Workload {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  #draft(host: string, topic: string, partition: number): Draft {
+  /** @param record what it is, where that is not for chance to say */
+  #draft(host: string, topic: string, partition: number, record?: KeyedFields): Draft {
     this.#sequence += 1;
     const name = `${host}-${this.#sequence}`;
     const filler = 'x'.repeat(this.#random.below(this.#options.valueBytesMax));
     const isKeyed = this.#options.topics.some((each) => each.name === topic && each.isKeyed);
     if (!isKeyed) return plainDraft(name, filler);
-    const keyed = drawKeyed(this.#random, { topic, partition });
+    const place = { topic, partition };
+    const keyed = record === undefined ? drawKeyed(this.#random, place) : { ...place, ...record };
     this.#history.keyed.set(name, keyed);
     return keyedDraft(name, filler, keyed);
   }
@@ -181,13 +191,15 @@ export class Workload {
       partition,
       deadlineMs,
       timestampMs = 0,
+      record: fields,
     }: {
       readonly topic: string;
       readonly partition: number;
       readonly deadlineMs: number;
       readonly timestampMs?: number;
+      readonly record?: KeyedFields | undefined;
     },
-    { name, key, value, headers } = this.#draft(process.name, topic, partition),
+    { name, key, value, headers } = this.#draft(process.name, topic, partition, fields),
   ): Promise<Sent> {
     const sent = this.#history.send(name, topic, 'append', this.#ground.time.nowMs);
     const record = {

@@ -296,6 +296,21 @@ describe('a log that lacks tombstones', () => {
 });
 
 describe('what was synced', () => {
+  it('is stated where nothing more comes, and once', () => {
+    const core = opened();
+    core.step({ kind: 'assign', assignment: { ...LED, leader: 2 } });
+    const control = header({ baseOffset: 10, leaderEpoch: 5, isControl: true, dataEnd: 10 });
+    core.step({
+      kind: 'frames',
+      ...{ from: 2, leaderEpoch: 5, highWaterMark: 11, logStartOffset: 0, headers: [control] },
+    });
+    const { position } = core.step({ kind: 'written', writeId: 1 });
+    expect(position?.position).toMatchObject({ endOffset: 11, syncedOffset: 10 });
+    const synced = { kind: 'synced', offset: 11 } as const;
+    expect(core.step(synced).position?.position).toMatchObject({ endOffset: 11, syncedOffset: 11 });
+    expect(core.step(synced).position).toBeNull();
+  });
+
   it('is not said of offsets that are given anew', () => {
     const core = opened();
     core.step({ kind: 'assign', assignment: { ...LED, leader: 2 } });
