@@ -71,6 +71,8 @@ const FORM_MS = 30_000;
 const LIVENESS_MS = 90_000;
 /** Mean pause between what happens to a member. */
 const MEMBER_TURN_MS = 6_000;
+/** Everything that was ordered is carried out within this, at the slowest rate that runs draw. */
+const COMPACTED_MS = 600_000;
 const LOOK_MS = 60_000;
 const LOOKS_MAX = 6;
 const SETTLE_MS = 2_000;
@@ -475,10 +477,10 @@ export class World {
     const { ground, history } = this;
     await ground.time.run(
       () => ground.failure !== null || this.#whyUncompacted() === null,
-      LIVENESS_MS,
+      COMPACTED_MS,
     );
     const why = this.#whyUncompacted();
-    if (why !== null) return [ground.failure ?? `${LIVENESS_MS} ms later: ${why}`];
+    if (why !== null) return [ground.failure ?? `${COMPACTED_MS} ms later: ${why}`];
     // What is read from now on may stand beyond the ends that the checkers know.
     const seen = [...history.seen];
     const logs = await this.#until('the logs cannot be read', () => this.#readAll(seen));
@@ -536,7 +538,8 @@ export class World {
       if (attempt === LOOKS_MAX) ground.fail(`${what}: ${reason}`);
       if (ground.failure !== null) return null;
       await ground.time.run(() => false, SETTLE_MS);
-      await ground.time.run(() => ground.failure !== null || this.isWhole(), LIVENESS_MS);
+      const isQuiet = (): boolean => this.isWhole() && this.#whyUncompacted() === null;
+      await ground.time.run(() => ground.failure !== null || isQuiet(), COMPACTED_MS);
     }
   }
 
