@@ -2,6 +2,7 @@
 import { ACCESS } from './access.ts';
 import { APPEND_IF } from './append-if.ts';
 import { COMPACTION } from './compaction.ts';
+import { COMPACTION_DRIVER } from './compaction-driver.ts';
 import { COMPACTION_ORDERS } from './compaction-orders.ts';
 import { GROUP_MEMBERS } from './group-members.ts';
 import { GROUPS } from './groups.ts';
@@ -21,6 +22,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...APPEND_IF,
   ...TRIMS,
   ...COMPACTION_ORDERS,
+  ...COMPACTION_DRIVER,
   ...METADATA,
   ...STORAGE,
   ...COMPACTION,
