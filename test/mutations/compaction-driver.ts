@@ -80,12 +80,12 @@ export const COMPACTION_DRIVER: readonly Mutation[] = [
         replace: 'bytesNeeded);',
       },
     ],
-    caughtBy: [PASSES, { ...SCENARIO, title: 'waits for space' }],
+    caughtBy: [PASSES],
   },
   {
-    id: 'order-not-passed-on',
+    id: 'order-outlives-a-reset',
     rule: RULE,
-    what: 'a replica that was emptied goes on with what was ordered before',
+    what: 'a replica that was emptied tells of what was ordered before (K6)',
     edits: [
       {
         file: `${PARTITIONS}/replica.ts`,
@@ -93,6 +93,6 @@ export const COMPACTION_DRIVER: readonly Mutation[] = [
         replace: '',
       },
     ],
-    caughtBy: [SCENARIO],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/runtime/partitions/replica.test.ts' }],
   },
 ];

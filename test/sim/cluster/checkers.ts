@@ -304,9 +304,11 @@ export async function checkReplicas(brokers: readonly Broker[]): Promise<string[
   for (const { topic, state } of partitions) {
     const holders = brokers.filter(({ brokerId }) => state.replicas.includes(brokerId));
     const isCompacted = isCompactedTopic(topic);
-    if (isCompacted) requireSettled(holders, topic.topicId, state.partition);
+    const before = isCompacted ? settled(holders, topic.topicId, state.partition) : '';
     const differ = await compare(holders, topic.topicId, state.partition, isCompacted);
-    if (isCompacted) requireSettled(holders, topic.topicId, state.partition);
+    const after = isCompacted ? settled(holders, topic.topicId, state.partition) : '';
+    if (before !== after)
+      throw new BrokerError('BROKER_NOT_READY', `${topic.name} went from ${before} to ${after}`);
     if (differ !== null) faults.push(`${topic.name}/${state.partition}: ${differ}`);
   }
   return faults;
@@ -328,7 +330,15 @@ async function compare(
   const other = contents.findIndex((content) => content !== contents[0]);
   if (other < 0) return null;
   const names = `${holders[0]?.brokerId} and ${holders[other]?.brokerId}`;
-  return `replicas on ${names} differ within ${from} to ${upTo}`;
+  const where = isCompacted ? `: ${firstDifference(contents[0] ?? '', contents[other] ?? '')}` : '';
+  return `replicas on ${names} differ within ${from} to ${upTo}${where}`;
+}
+
+/** Of two texts, the first line of each that the other has not at its place. */
+function firstDifference(one: string, other: string): string {
+  const [ones, others] = [one.split('\n'), other.split('\n')];
+  const at = ones.findIndex((line, index) => line !== others[index]);
+  return `"${ones[at] ?? ''}" is "${others[at < 0 ? ones.length : at] ?? ''}"`;
 }
 
 interface Range {
@@ -339,9 +349,13 @@ interface Range {
   readonly isCompacted: boolean;
 }
 
-function requireSettled(holders: readonly Broker[], topicId: string, partition: number): void {
-  const why = whyUnsettled(compactedReplicas(holders, topicId, partition));
+/** What all of them have carried out, in words. Throws where some have not. */
+function settled(holders: readonly Broker[], topicId: string, partition: number): string {
+  const replicas = compactedReplicas(holders, topicId, partition);
+  const why = whyUnsettled(replicas);
   if (why !== null) throw new BrokerError('BROKER_NOT_READY', `${topicId}/${partition}: ${why}`);
+  const [first] = replicas;
+  return `${first?.compaction.upTo}, ${first?.compaction.tombstonesBelow}`;
 }
 
 /** Frames that lie within the range, as one text; of a compacted log, what they say. */

@@ -12,6 +12,14 @@ const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
 
 const MARKS = { topicId: TOPIC_ID, partition: 0, leaderEpoch: 2 };
 
+const STATE = {
+  startOffset: 0,
+  endOffset: 10,
+  epochs: [{ epoch: 1, startOffset: 0 }],
+  highWaterMark: 10,
+  syncedOffset: 10,
+};
+
 /** As much of a frame as tells where it stands. */
 function frame(baseOffset: number): Uint8Array {
   const bytes = new Uint8Array(100);
@@ -39,14 +47,7 @@ function replicaOf({
   host: parts = {},
   log: logParts = {},
 }: Scene): Replica {
-  const state = {
-    startOffset: 0,
-    endOffset: 10,
-    epochs: [{ epoch: 1, startOffset: 0 }],
-    highWaterMark: 10,
-    syncedOffset: 10,
-    ...logParts.recovery?.state,
-  };
+  const state = { ...STATE, ...logParts.recovery?.state };
   const log = {
     ...logParts,
     recovery: { state, snapshot: null, headers: [], damage: null },
@@ -414,5 +415,45 @@ describe('Replica whose producers cannot be read after a cut', () => {
 
     expect(starts).toEqual([0, 1]);
     expect(replica.cannotLead).toBeNull();
+  });
+});
+
+describe('Replica and what is ordered of its log', () => {
+  const compacted = { upTo: 8, tombstonesBelow: 4, producersBelow: 0 };
+  const outcome = { bytesBefore: 9, bytesAfter: 5, isComplete: true };
+
+  function compacting() {
+    const facts: string[] = [];
+    const pass = Promise.withResolvers<typeof outcome>();
+    const state = { ...STATE, compacted };
+    const replica = replicaOf({
+      host: { onFact: (...[event]) => facts.push(event) },
+      log: {
+        recovery: { state, snapshot: null, headers: [], damage: null },
+        compact: () => pass.promise,
+        reset: () => Promise.resolve(),
+      },
+    });
+    replica.frames(1, { ...MARKS, highWaterMark: 10, logStartOffset: 0, chunks: [] });
+    return { replica, facts, pass };
+  }
+
+  it('carries it out once its log matches, and says so', async () => {
+    const { replica, facts, pass } = compacting();
+    expect(replica.compaction()).toMatchObject({ upTo: 8, tombstonesBelow: 0, phase: 'running' });
+    pass.resolve(outcome);
+    await new Promise(setImmediate);
+    expect(replica.compaction()).toMatchObject({ tombstonesBelow: 4, phase: 'idle' });
+    expect(facts).toEqual(['compacted']);
+  });
+
+  it('says nothing of a log that was emptied under it', async () => {
+    const { replica, facts, pass } = compacting();
+    const reset = { kind: 'reset-to', to: 2, leaderEpoch: 2, startOffset: 20 } as const;
+    replica.followerMessage(1, reset);
+    pass.resolve(outcome);
+    await new Promise(setImmediate);
+    expect(replica.compaction()).toMatchObject({ upTo: 0, tombstonesBelow: 0, phase: 'idle' });
+    expect(facts).toEqual(['reset']);
   });
 });
