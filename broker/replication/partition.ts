@@ -323,7 +323,7 @@ export class Partition {
         return this.#assign(input.assignment);
       case 'synced':
         this.#log.synced(input.offset);
-        return this.#follower?.synced(this.#nowMs);
+        return this.#tellSynced();
       case 'sync-set-result':
         // Rule 12: the answer to an earlier leadership says nothing of what floats now.
         if (input.leaderEpoch === this.#assignment?.leaderEpoch)
@@ -429,8 +429,13 @@ export class Partition {
     } else {
       this.#leader?.assign(assignment);
       this.#follower?.assign(assignment.uncleanEpoch, this.#nowMs);
+      this.#tellSynced();
     }
     this.#replayEarly();
+  }
+
+  #tellSynced(): void {
+    if (this.#assignment?.isCompacted === true) this.#follower?.synced(this.#nowMs);
   }
 
   /** A new leader or epoch: the old role ends with everything it knew of others. */

@@ -108,6 +108,8 @@ export interface Assignment {
    * (rule 19). Absent: none.
    */
   readonly leaving?: readonly BrokerId[];
+  /** Its topic is compacted. Absent: it is not. */
+  readonly isCompacted?: boolean;
 }
 
 /**

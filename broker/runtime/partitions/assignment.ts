@@ -3,6 +3,7 @@
  * Pure.
  */
 import type { BrokerId } from '../../../base/units.ts';
+import { isCompacted } from '../../metadata/config.ts';
 import { leavingMembers } from '../../metadata/leader-election.ts';
 import type { MetadataImage, PartitionState, TopicState } from '../../metadata/types.ts';
 import type { Assignment, ReplicaInfo } from '../../replication/types.ts';
@@ -39,5 +40,6 @@ export function assignmentOf(
     minInSyncReplicas,
     commitMode,
     batchBytesMax,
+    isCompacted: isCompacted(topic.config),
   };
 }

@@ -296,9 +296,12 @@ describe('a log that lacks tombstones', () => {
 });
 
 describe('what was synced', () => {
-  it('is stated where nothing more comes, and once', () => {
+  it.each([
+    { name: 'at once where its topic is compacted', before: true },
+    { name: 'once its topic is compacted', before: false },
+  ])('is stated where nothing more comes: $name', ({ before }) => {
     const core = opened();
-    core.step({ kind: 'assign', assignment: { ...LED, leader: 2 } });
+    core.step({ kind: 'assign', assignment: { ...LED, leader: 2, isCompacted: before } });
     const control = header({ baseOffset: 10, leaderEpoch: 5, isControl: true, dataEnd: 10 });
     core.step({
       kind: 'frames',
@@ -307,8 +310,13 @@ describe('what was synced', () => {
     const { position } = core.step({ kind: 'written', writeId: 1 });
     expect(position?.position).toMatchObject({ endOffset: 11, syncedOffset: 10 });
     const synced = { kind: 'synced', offset: 11 } as const;
-    expect(core.step(synced).position?.position).toMatchObject({ endOffset: 11, syncedOffset: 11 });
-    expect(core.step(synced).position).toBeNull();
+    const stated = [core.step(synced).position];
+    stated.push(core.step(synced).position);
+    const later = { ...LED, leader: 2, isCompacted: true, partitionEpoch: 9 };
+    stated.push(core.step({ kind: 'assign', assignment: later }).position);
+    expect(stated.map((one) => one?.position.syncedOffset)).toEqual(
+      before ? [11, undefined, undefined] : [undefined, undefined, 11],
+    );
   });
 
   it('is not said of offsets that are given anew', () => {
