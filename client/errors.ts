@@ -52,6 +52,8 @@ export interface TidemarkErrorDetails {
    * position may have lost, oldest first.
    */
   readonly losses?: readonly LossRange[] | undefined;
+  /** Of DELETIONS_MISSED: from here on every tombstone is there. */
+  readonly tombstonesBelow?: number | undefined;
   /** Pause before another try, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
   /** See {@link TidemarkError.effect}; absent: what the code alone says. */
@@ -76,6 +78,11 @@ export const CLIENT_ERRORS: Readonly<
     meaning:
       'The reader came across an unclean election, which may have lost records; `details.losses` names the ranges',
   },
+  DELETIONS_MISSED: {
+    effect: 'none',
+    meaning:
+      'Tombstones of a compacted topic that the reader had yet to come to are gone: keys that it knows may be deleted',
+  },
   ABORTED: {
     effect: 'unknown',
     meaning:
@@ -85,8 +92,9 @@ export const CLIENT_ERRORS: Readonly<
 
 /**
  * An expected failure. `code` is one of docs/errors.md, or one of the client's own: `TIMED_OUT`
- * (the deadline passed), `BUFFER_FULL`, `CLOSED`, `RECORDS_MAY_BE_LOST`, `ABORTED`. Branch on
- * `code`, never on the text; ask `effect` before sending again what must not happen twice.
+ * (the deadline passed), `BUFFER_FULL`, `CLOSED`, `RECORDS_MAY_BE_LOST`, `DELETIONS_MISSED`,
+ * `ABORTED`. Branch on `code`, never on the text; ask `effect` before sending again what must not
+ * happen twice.
  */
 export class TidemarkError extends Error {
   override readonly name = 'TidemarkError';

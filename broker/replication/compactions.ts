@@ -29,6 +29,10 @@ export interface CompactionStatus {
   readonly upTo: Offset;
   /** D of what is done here: tombstones below it are gone. */
   readonly tombstonesBelow: Offset;
+  /** Below it tombstones may be gone: D of what was begun here. */
+  readonly floor: Offset;
+  /** Below it a key has one record at most, as far as is known: X of what is done here. */
+  readonly doneTo: Offset;
   /** The largest X that a leader may order now (rule K3); 0 on other replicas. */
   readonly limit: Offset;
 }
@@ -42,6 +46,8 @@ export class Compactions {
   /** What the replica was told to carry out since it was opened. */
   #told = NOTHING;
   #tombstonesBelow: Offset;
+  /** X of what is done since it was opened. */
+  #doneTo: Offset = 0;
 
   constructor({ controls = [], compacted, tombstonesBelow = 0 }: LogState) {
     for (const { baseOffset, compaction } of controls) this.note(baseOffset, compaction);
@@ -100,6 +106,7 @@ export class Compactions {
     this.#orders = [];
     this.#begun = NOTHING;
     this.#told = NOTHING;
+    this.#doneTo = 0;
     this.#tombstonesBelow = tombstonesBelow;
   }
 
@@ -129,7 +136,10 @@ export class Compactions {
   status(limit: Offset): CompactionStatus {
     const { upTo } = this.#begun;
     const orderedTo = Math.max(upTo, this.newest?.mark.upTo ?? 0);
-    return { orderedTo, upTo, tombstonesBelow: this.#tombstonesBelow, limit };
+    const tombstonesBelow = this.#tombstonesBelow;
+    // D was X once, and what carried D out carried out that X too.
+    const doneTo = Math.max(this.#doneTo, tombstonesBelow);
+    return { orderedTo, upTo, tombstonesBelow, floor: this.floor, doneTo, limit };
   }
 
   /** The replica has carried `order` out. */
@@ -137,6 +147,7 @@ export class Compactions {
     // A log that was reset meanwhile knows nothing of it.
     if (order.tombstonesBelow > this.#begun.tombstonesBelow) return;
     this.#tombstonesBelow = Math.max(this.#tombstonesBelow, order.tombstonesBelow);
+    if (order.upTo <= this.#begun.upTo) this.#doneTo = Math.max(this.#doneTo, order.upTo);
   }
 }
 

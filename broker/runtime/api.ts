@@ -69,6 +69,18 @@ export interface NamedDecision extends SeenDecision {
 /** A read, with the marks of the same moment. */
 export interface ReplicaRead extends LogRead {
   readonly marks: ReplicaMarks;
+  readonly deletions: DeletionMarks;
+}
+
+/**
+ * What a reader of a compacted log must know to miss no deletion: who has read records of a log
+ * that was compacted to X goes on from any log that holds the tombstones at and above X.
+ */
+export interface DeletionMarks {
+  /** Below it a key had one record at most before anything was read. */
+  readonly compactedTo: Offset;
+  /** Below it tombstones may be gone since everything was read. */
+  readonly tombstonesBelow: Offset;
 }
 
 /** One replica of this broker, as `DescribeBroker` and the metrics tell it. */

@@ -264,7 +264,7 @@ export class FetchSession {
 
   #deliver(
     subscription: Subscription,
-    { chunks, nextOffset, marks }: ReplicaRead,
+    { chunks, nextOffset, marks, deletions }: ReplicaRead,
     startedMs: number,
   ): void {
     const { highWaterMark, logStart } = marks;
@@ -285,6 +285,7 @@ export class FetchSession {
         logStart,
         error: undefined,
         losses: epoch > subscription.epoch ? this.#losses(subscription, epoch) : [],
+        ...(deletions.compactedTo > 0 || deletions.tombstonesBelow > 0 ? deletions : {}),
       },
       bytes,
     );

@@ -1,4 +1,5 @@
 /** Frames that were read and wait for the caller, in the order in which they came. */
+import type { DeletionMarks } from './deletions.ts';
 import type { LossRange } from '../losses.ts';
 import type { FetchStream } from './fetch-stream.ts';
 import type { Reader } from './partition-reader.ts';
@@ -11,6 +12,7 @@ export interface Chunk {
   readonly highWaterMark: number;
   /** What its frames come across. */
   readonly losses: readonly LossRange[];
+  readonly deletions: DeletionMarks;
   at: number;
 }
 

@@ -1,8 +1,9 @@
 /** Loss ranges on a reader's way: which are told before what, and the errors that tell of them. */
 import { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
+import { type DeletionMarks, missedDeletions } from './deletions.ts';
 import type { Reader } from './partition-reader.ts';
-import type { LossPolicy } from './types.ts';
+import type { ReadOptions } from './types.ts';
 
 /** A range that waits to be handed out, with the position behind it. */
 export interface ReadLoss {
@@ -17,13 +18,22 @@ export interface ReadLoss {
 export class Losses {
   readonly #topic: string;
   readonly #isYielding: boolean;
+  readonly #isPassing: boolean;
   readonly #fail: (error: TidemarkError) => void;
   #queue: ReadLoss[] = [];
 
   /** `fail` is called with what the policy has thrown. */
-  constructor(topic: string, policy: LossPolicy, fail: (error: TidemarkError) => void) {
+  constructor(
+    {
+      topic,
+      onLoss = 'throw',
+      onDeletionsMissed = 'throw',
+    }: Pick<ReadOptions, 'onLoss' | 'onDeletionsMissed'> & { readonly topic: string },
+    fail: (error: TidemarkError) => void,
+  ) {
     this.#topic = topic;
-    this.#isYielding = policy === 'yield';
+    this.#isYielding = onLoss === 'yield';
+    this.#isPassing = onDeletionsMissed === 'pass';
     this.#fail = fail;
   }
 
@@ -46,6 +56,14 @@ export class Losses {
   mayPass(reader: Reader, losses: readonly LossRange[]): boolean {
     if (losses.length === 0 || this.#isYielding) return true;
     this.#fail(lossError(this.#topic, reader, losses));
+    return false;
+  }
+
+  /** Whether the reader may go on in a log of these marks; where the policy says no, it fails. */
+  mayGoOn(reader: Reader, marks: DeletionMarks): boolean {
+    const missed = missedDeletions(this.#topic, reader, marks);
+    if (missed === undefined || this.#isPassing) return true;
+    this.#fail(missed);
     return false;
   }
 

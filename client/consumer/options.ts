@@ -68,6 +68,7 @@ const OPTIONS = shape({
   onReset: optional(oneOf('fail', 'earliest', 'latest')),
   onUndecodable: optional(oneOf('throw', 'skip')),
   onLoss: optional(oneOf('throw', 'yield')),
+  onDeletionsMissed: optional(oneOf('throw', 'pass')),
   rack: optional(text),
   bufferBytesMax: optional(whole(64 * 1024, 1024 ** 3)),
 });

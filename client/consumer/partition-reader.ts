@@ -41,6 +41,11 @@ export interface Reader {
   fromTimestampMs: number | undefined;
   /** End of what is committed, as far as it was heard. */
   highWaterMark: number | undefined;
+  /**
+   * Every record that was read before came from a log that was compacted so far at least: no key of
+   * theirs was deleted below it. Infinite: none was read. 0: nobody knows.
+   */
+  compactedTo: number;
 }
 
 /** A batch that was not handed out yet: {@link TopicReader.handOut} says how far it was. */
@@ -81,6 +86,8 @@ export function newReader(
     isDone: offset === endOffset && leaderEpoch === 0,
     fromTimestampMs,
     highWaterMark: undefined,
+    // Where no epoch is stated, nothing is said to have been read.
+    compactedTo: leaderEpoch === 0 ? Number.POSITIVE_INFINITY : 0,
   };
 }
 
@@ -90,6 +97,7 @@ export function moveTo(reader: Reader, offset: number): void {
   reader.leaderEpoch = 0;
   reader.nextOffset = offset;
   reader.nextEpoch = 0;
+  reader.compactedTo = Number.POSITIVE_INFINITY;
   reader.blockedUntilMs = 0;
   reader.isDone = offset >= reader.endOffset;
 }

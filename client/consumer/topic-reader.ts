@@ -12,6 +12,7 @@ import type { Cluster, TopicView } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { fromCall, fromCodec, fromWire, TidemarkError } from '../errors.ts';
 import { type Chunk, Chunks } from './chunks.ts';
+import { deletionsOf } from './deletions.ts';
 import { FETCH_METHOD, FetchStream } from './fetch-stream.ts';
 import { lossesOf, type LossRange } from '../losses.ts';
 import { Losses, type ReadLoss, untold, withLosses } from './losses.ts';
@@ -87,8 +88,7 @@ export class TopicReader {
     this.#cluster = cluster;
     this.#options = options;
     this.#onNews = onNews;
-    const { topic, onLoss = 'throw' } = options;
-    this.#losses = new Losses(topic, onLoss, (error) => this.#fail(error));
+    this.#losses = new Losses(options, (error) => this.#fail(error));
     this.#creditBytes = options.bufferBytesMax ?? CREDIT_BYTES_DEFAULT;
   }
 
@@ -337,6 +337,7 @@ export class TopicReader {
       frames: part.frames,
       highWaterMark: part.highWaterMark,
       losses: lossesOf(part.losses),
+      deletions: deletionsOf(part),
       at: 0,
     });
     this.#rouse();
@@ -526,6 +527,7 @@ export class TopicReader {
         chunk.at = at;
         return this.#losses.cross(reader, lost);
       }
+      if (!this.#losses.mayGoOn(reader, chunk.deletions)) return undefined;
       const from = reader.nextOffset;
       const { leaderEpoch } = header;
       Object.assign(reader, { nextOffset: end, nextEpoch: leaderEpoch, damaged: 0 });

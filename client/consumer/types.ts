@@ -51,6 +51,9 @@ export type UndecodablePolicy = 'throw' | 'skip';
 /** What to do where an unclean election may have lost records. */
 export type LossPolicy = 'throw' | 'yield';
 
+/** What to do where tombstones are gone that a reader had yet to come to. */
+export type DeletionPolicy = 'throw' | 'pass';
+
 /** What is handed out besides records and batches, by policy. */
 export type LossOf<P extends LossPolicy> = 'yield' extends P ? LossRange : never;
 
@@ -92,6 +95,12 @@ export interface ReadOptions {
    * once, and goes on. A topic without `uncleanElection` has none.
    */
   readonly onLoss?: LossPolicy;
+  /**
+   * Where tombstones of a compacted topic went before they were read, so that keys which were read
+   * before may be deleted by now: a reader that was behind, or away, for longer than the topic's
+   * `tombstoneRetentionMs`. Default `throw`: DELETIONS_MISSED. `pass` goes on.
+   */
+  readonly onDeletionsMissed?: DeletionPolicy;
   /**
    * Read from an in-sync replica in this rack where there is one, up to what that replica knows to
    * be committed; else from the leader. Positions only move forward, whichever replica is read.

@@ -151,4 +151,44 @@ export const COMPACTION_ORDERS: readonly Mutation[] = [
     ],
     caughtBy: [CORE],
   },
+  {
+    id: 'tombstones-promised-while-they-go',
+    rule: RULE,
+    what: 'readers are told that tombstones are there until the pass that drops them has ended',
+    edits: [
+      {
+        file: COMPACTIONS,
+        find: 'return { orderedTo, upTo, tombstonesBelow, floor: this.floor, doneTo, limit };',
+        replace:
+          'return { orderedTo, upTo, tombstonesBelow, floor: tombstonesBelow, doneTo, limit };',
+      },
+    ],
+    caughtBy: [CORE],
+  },
+  {
+    id: 'deletions-forgotten-elsewhere',
+    rule: RULE,
+    what: 'a reader forgets that another replica, which it read before, was compacted less far',
+    edits: [
+      {
+        file: 'client/consumer/deletions.ts',
+        find: 'reader.compactedTo = Math.min(reader.compactedTo, compactedTo);',
+        replace: 'reader.compactedTo = compactedTo;',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/client/consumer/deletions.test.ts' }],
+  },
+  {
+    id: 'resumed-as-new',
+    rule: RULE,
+    what: 'a reader that resumes counts as one that has read nothing',
+    edits: [
+      {
+        file: 'client/consumer/partition-reader.ts',
+        find: 'compactedTo: leaderEpoch === 0 ? Number.POSITIVE_INFINITY : 0,',
+        replace: 'compactedTo: Number.POSITIVE_INFINITY,',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/client/consumer/deletions.test.ts' }],
+  },
 ];

@@ -32,6 +32,8 @@ export interface FetchParts {
     readonly logStart: number;
     readonly error: ErrorMessage | undefined;
     readonly losses: readonly CrossedLoss[];
+    readonly compactedTo?: number | undefined;
+    readonly tombstonesBelow?: number | undefined;
   }[];
 }
 
@@ -75,11 +77,15 @@ export function serializeFetch(response: FetchParts): Buffer {
     logStart,
     error,
     losses,
+    compactedTo,
+    tombstonesBelow,
   } of response.partitions) {
     const part = new MessageParts().bytes(1, [topicId]).number(2, partition).bytes(3, frames);
     part.number(4, highWaterMark).number(5, logStart);
     if (error !== undefined) part.encoded(6, ErrorMessage.encode(error).finish());
     for (const loss of losses) part.encoded(7, CrossedLoss.encode(loss).finish());
+    if (compactedTo !== undefined) part.number(8, compactedTo);
+    if (tombstonesBelow !== undefined) part.number(9, tombstonesBelow);
     message.message(1, part);
   }
   return message.asBuffer();

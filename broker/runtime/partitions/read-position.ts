@@ -2,7 +2,8 @@
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId, Offset } from '../../../base/units.ts';
 import type { Partition, PartitionStatus } from '../../replication/partition.ts';
-import type { ReplicaMarks } from '../api.ts';
+import type { CompactionStatus } from '../../replication/compactions.ts';
+import type { DeletionMarks, ReplicaMarks } from '../api.ts';
 
 /** What a reader asks for. */
 export interface ReadPosition {
@@ -80,4 +81,12 @@ export function checkReadPosition(
   // A follower's end is not the log's: who has read further elsewhere waits here until it has
   // come (rule 7 binds only the leader's word).
   if (marks.isLeader && offset > logEnd) throw outOfRange();
+}
+
+/** What a read says of deletions, by how the log was compacted before it and after. */
+export function deletionMarks(
+  { doneTo }: Pick<CompactionStatus, 'doneTo'>,
+  { floor }: Pick<CompactionStatus, 'floor'>,
+): DeletionMarks {
+  return { compactedTo: doneTo, tombstonesBelow: floor };
 }

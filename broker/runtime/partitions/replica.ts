@@ -31,14 +31,14 @@ import type {
   SyncSetProposal,
 } from '../../replication/types.ts';
 import type { LossReport } from '../../metadata/types.ts';
-import type { ReplicaMarks, ReplicaRead } from '../api.ts';
+import type { DeletionMarks, ReplicaMarks, ReplicaRead } from '../api.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { isShortage } from '../ports.ts';
 import type { InspectedLog, LogRead, PartitionLog, PushedFrames } from '../ports.ts';
 import { type CrossedLoss, crossedLosses, type ReaderWay } from './crossed-losses.ts';
 import { PendingAppends } from './pending-appends.ts';
 import { ReplicaProducers } from './replica-producers.ts';
-import { checkReadPosition, type ReadPosition } from './read-position.ts';
+import { checkReadPosition, deletionMarks, type ReadPosition } from './read-position.ts';
 import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
 import { type ReceivedFrames, receiveFrames } from './received-frames.ts';
@@ -350,12 +350,13 @@ export class Replica {
       isHeard: this.#host.isHeard(),
       divergence: (epoch, offset) => this.#core.divergence(epoch, offset),
     });
+    const before = this.#core.compaction();
+    const deletions = (): DeletionMarks => deletionMarks(before, this.#core.compaction());
+    const found = (read: LogRead): ReplicaRead => ({ ...read, marks, deletions: deletions() });
     if (position.offset >= marks.highWaterMark)
-      return { chunks: [], nextOffset: position.offset, marks };
+      return found({ chunks: [], nextOffset: position.offset });
     const read = this.log.read(position.offset, marks.highWaterMark, position.bytesMax);
-    return read instanceof Promise
-      ? read.then((found) => ({ ...found, marks }))
-      : { ...read, marks };
+    return read instanceof Promise ? read.then(found) : found(read);
   }
 
   /** Those of the partition's reports that a reader comes across. */

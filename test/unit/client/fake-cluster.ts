@@ -94,6 +94,7 @@ export class FakePartition {
   /** Ends of followers' logs that are behind. */
   readonly followerEnds = new Map<number, number>();
   frames: Uint8Array[] = [];
+  deletions = {};
   readonly producers = new Map<number, StoredBatch[]>();
 
   constructor(leader: number) {
@@ -171,7 +172,6 @@ export class FakeCluster {
   /** Bytes of frames sent to consumers. */
   fetchedBytes = 0;
   hasTopic = true;
-  /** As look-ups tell it. */
   isCompacted = false;
   /** As look-ups tell it. */
   topicId = TOPIC_ID;
@@ -633,6 +633,7 @@ export class FakeCluster {
             partitions: [
               {
                 ...one,
+                ...this.partitions[index]!.deletions,
                 frames: this.#maybeDamaged(frame),
                 losses: this.#crossed(index, position, frameEpoch(frame, 0)),
                 error: undefined,

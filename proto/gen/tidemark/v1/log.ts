@@ -417,6 +417,15 @@ export interface FetchPartition {
    * is not stated has that of the batch before it in the log. Brokers of older builds report none.
    */
   losses: CrossedLoss[];
+  /** Of a compacted log: below it a key has one record at most in these frames and behind them. */
+  compactedTo?:
+    | number
+    | undefined;
+  /**
+   * Of a compacted log: below it tombstones may be gone. A reader whose position lies below it, and
+   * who has read records of a log that was compacted less far, may miss that keys were deleted.
+   */
+  tombstonesBelow?: number | undefined;
 }
 
 /** Message of the Fetch stream, broker to client. */
@@ -2198,6 +2207,8 @@ function createBaseFetchPartition(): FetchPartition {
     logStart: 0,
     error: undefined,
     losses: [],
+    compactedTo: undefined,
+    tombstonesBelow: undefined,
   };
 }
 
@@ -2223,6 +2234,12 @@ export const FetchPartition: MessageFns<FetchPartition> = {
     }
     for (const v of message.losses) {
       CrossedLoss.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.compactedTo !== undefined) {
+      writer.uint32(64).uint64(message.compactedTo);
+    }
+    if (message.tombstonesBelow !== undefined) {
+      writer.uint32(72).uint64(message.tombstonesBelow);
     }
     return writer;
   },
@@ -2294,6 +2311,22 @@ export const FetchPartition: MessageFns<FetchPartition> = {
             }
 
             message.losses.push(CrossedLoss.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.compactedTo = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.tombstonesBelow = longToNumber(reader.uint64());
             continue;
           }
         }

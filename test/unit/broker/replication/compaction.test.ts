@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type CompactionGround,
+  Compactions,
   nextCompaction,
 } from '../../../../broker/replication/compactions.ts';
 import { Partition } from '../../../../broker/replication/partition.ts';
@@ -368,5 +369,46 @@ describe('producers that are silent', () => {
     expect(producers.size).toBe(1);
     expect(producers.check(wrote(8, 4))).toMatchObject({ error: { code: 'UNKNOWN_PRODUCER' } });
     expect(producers.check(wrote(10, 4))).toEqual({ kind: 'ok' });
+  });
+});
+
+describe('Compactions.status()', () => {
+  const order = (upTo: number, tombstonesBelow: number) => ({
+    upTo,
+    tombstonesBelow,
+    producersBelow: 0,
+  });
+
+  /** An order is committed and synced, and begins. */
+  function begun(
+    compactions: Compactions,
+    at: number,
+    upTo: number,
+    tombstonesBelow: number,
+  ): void {
+    compactions.note(at, { ...MARK, upTo, tombstonesBelow });
+    compactions.due(at + 1, at + 1);
+  }
+
+  it('says that tombstones may be gone from when a pass begins, and what it did once it is done', () => {
+    const compactions = new Compactions(LOG);
+    begun(compactions, 6, 5, 0);
+    expect(compactions.status(0)).toMatchObject({ floor: 0, doneTo: 0 });
+    compactions.done(order(5, 0));
+    expect(compactions.status(0)).toMatchObject({ floor: 0, doneTo: 5 });
+    begun(compactions, 9, 8, 5);
+    expect(compactions.status(0)).toMatchObject({ floor: 5, doneTo: 5 });
+    compactions.done(order(8, 5));
+    expect(compactions.status(0)).toMatchObject({ floor: 5, doneTo: 8 });
+    compactions.reset(4);
+    expect(compactions.status(0)).toMatchObject({ floor: 4, doneTo: 4 });
+    // Of the log that was there before.
+    compactions.done(order(8, 4));
+    expect(compactions.status(0)).toMatchObject({ doneTo: 4 });
+  });
+
+  it('knows no more after a start than what tombstones tell', () => {
+    const compactions = new Compactions({ ...LOG, compacted: order(8, 5), tombstonesBelow: 5 });
+    expect(compactions.status(0)).toMatchObject({ floor: 5, doneTo: 5 });
   });
 });

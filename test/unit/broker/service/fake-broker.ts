@@ -458,7 +458,8 @@ export class FakeBroker implements BrokerApi {
       bytes += frame.length;
       nextOffset = end;
     }
-    const read = { chunks, nextOffset, marks: this.marks(topicId, partition) };
+    const deletions = { compactedTo: 0, tombstonesBelow: 0 };
+    const read = { chunks, nextOffset, marks: this.marks(topicId, partition), deletions };
     return this.readsFromDisk ? Promise.resolve(read) : read;
   }
 

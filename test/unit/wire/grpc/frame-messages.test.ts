@@ -59,7 +59,23 @@ const losses = fc.array(
 );
 const fetch: fc.Arbitrary<FetchParts> = fc.record({
   partitions: fc.array(
-    fc.record({ ...target, frames: pieces, highWaterMark: u64, logStart: u64, error, losses }),
+    fc.record({
+      ...target,
+      frames: pieces,
+      highWaterMark: u64,
+      logStart: u64,
+      error,
+      losses,
+      // 0 is left out, as an absent one.
+      compactedTo: fc.option(
+        u64.filter((offset) => offset > 0),
+        { nil: undefined },
+      ),
+      tombstonesBelow: fc.option(
+        u64.filter((offset) => offset > 0),
+        { nil: undefined },
+      ),
+    }),
     { maxLength: 5 },
   ),
 });

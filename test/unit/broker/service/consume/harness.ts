@@ -234,7 +234,9 @@ export class Harness {
 
   #read(partition: number, offset: number): ReplicaRead {
     const chunks = (this.#logs[partition] ?? []).slice(offset, offset + 10);
-    return { chunks, nextOffset: offset + chunks.length, marks: this.#marks(partition) };
+    const marks = this.#marks(partition);
+    const deletions = { compactedTo: 0, tombstonesBelow: 0 };
+    return { chunks, nextOffset: offset + chunks.length, marks, deletions };
   }
 }
 
