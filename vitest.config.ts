@@ -58,6 +58,17 @@ export default defineConfig({
       },
       {
         extends: true,
+        // A real cluster that is struck for as long as one has time.
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          globalSetup: ['test/cluster/harness/build.ts'],
+          fileParallelism: false,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
         // A real cluster, and a real browser that looks at it.
         test: {
           name: 'page',

@@ -61,6 +61,8 @@ const LEVELS = {
 };
 /** Levels that run only where they are named. */
 const NAMED_LEVELS = {
+  // As many minutes as TIDEMARK_SOAK_MINUTES says.
+  soak: () => runVitest('soak'),
   // Every scenario on Kubernetes, and whatever it takes to have one.
   'kube-all': () => runVitest('kube', { TIDEMARK_KUBE_SCENARIOS: 'all', TIDEMARK_KUBE_BUILD: '1' }),
 };

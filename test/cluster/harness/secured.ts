@@ -23,18 +23,18 @@ export class Secured {
   readonly #authority = authority('secured');
   readonly #tokens = new Map([ADMINISTRATOR, PROGRAM].map((name) => [name, newToken()]));
   readonly #clusterId = randomUUID();
+  readonly #files = new Map<number, CertificateFiles>();
 
   /** Of a cluster with as many brokers at most, before {@link grant}. */
   options(brokers: number): ClusterOptions {
     const lines = [...this.#tokens].map(([name, token]) => `${name} ${sha256(token)}\n`);
     const tokensFile = join(this.#folder, 'tokens');
     writeFileSync(tokensFile, lines.join(''), { mode: 0o600 });
-    const files = new Map<number, CertificateFiles>();
     for (let id = 1; id <= brokers; id += 1) {
       const own = new CertificateFiles(this.#folder, `broker-${id}`);
-      own.write(brokerCertificate(this.#authority, this.#clusterId, id));
       own.trust(this.#authority);
-      files.set(id, own);
+      this.#files.set(id, own);
+      this.renew(id);
     }
     return {
       brokers,
@@ -42,11 +42,16 @@ export class Secured {
       credentials: this.#as(ADMINISTRATOR),
       programs: this.#as(PROGRAM),
       argsOf: (id) => [
-        ...(files.get(id)?.args ?? []),
+        ...(this.#files.get(id)?.args ?? []),
         ...['--auth', 'token', '--auth-tokens-file', tokensFile],
         ...['--auth-administrators', `token:${ADMINISTRATOR}`],
       ],
     };
+  }
+
+  /** Gives a broker another certificate and key, which it takes while it runs. */
+  renew(id: number): void {
+    this.#files.get(id)?.write(brokerCertificate(this.#authority, this.#clusterId, id));
   }
 
   /** Who has TLS and no token. */
