@@ -72,7 +72,8 @@ export class MemberProxy {
   readonly #desk: CoordinatorDesk;
   readonly #members = new Map<string, Set<AttachedMember>>();
   readonly #pulses = new Map<BrokerId, Pulse>();
-  readonly #cancelLook: Cancel;
+  /** Looks while there are members. */
+  #cancelLook: Cancel | null = null;
   #count = 0;
   #isSoon = false;
   #isStopping = false;
@@ -81,9 +82,6 @@ export class MemberProxy {
   constructor(parts: GroupParts, desk: CoordinatorDesk) {
     this.#parts = parts;
     this.#desk = desk;
-    this.#cancelLook = parts.cluster.clock.every(LOOK_MS, () => {
-      this.#look();
-    });
   }
 
   /** Members with a stream here. */
@@ -93,7 +91,7 @@ export class MemberProxy {
 
   close(): void {
     this.#isClosed = true;
-    this.#cancelLook();
+    this.#cancelLook?.();
   }
 
   /** Takes up a stream; its member joins next. Throws OVERLOADED, and BROKER_NOT_READY. */
@@ -109,6 +107,9 @@ export class MemberProxy {
     const some = this.#members.get(key) ?? new Set();
     this.#members.set(key, some.add(member));
     this.#count += 1;
+    this.#cancelLook ??= this.#parts.cluster.clock.every(LOOK_MS, () => {
+      this.#look();
+    });
   }
 
   remove(member: AttachedMember): void {
@@ -117,6 +118,10 @@ export class MemberProxy {
     if (some?.delete(member) !== true) return;
     this.#count -= 1;
     if (some.size === 0) this.#members.delete(key);
+    if (this.#count > 0) return;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
+    this.#pulses.clear();
   }
 
   /** One try. Rejects with the coordinator's refusal, or with what nobody knows. */
