@@ -23,6 +23,8 @@ const CREDIT_BYTES = 4_096;
 const SESSION_MS = 6_000;
 const REOPEN_MS = 300;
 const STALL_MS_MAX = 12_000;
+/** Somebody else has its place: a supervisor starts it again later. */
+const REPLACED_MS = 20_000;
 
 export interface MemberParts {
   readonly ground: Ground;
@@ -58,6 +60,7 @@ export class MemberProcess {
   #attempt = 0;
   #epoch = 0;
   #isLeaving = false;
+  #isReplaced = false;
   #isCalm = false;
   #nextAcknowledge = 1;
   #asked = new Map<number, Commit>();
@@ -108,7 +111,7 @@ export class MemberProcess {
     if (draw < 3) this.#kill();
     else if (draw < 5) this.#process.stall(random.below(STALL_MS_MAX));
     else if (draw < 7) this.#leave();
-    else if (draw < 8) {
+    else if (draw < 8 && this.#stream !== null) {
       ground.note(`${this.name} opens another stream beside`);
       this.#open();
     }
@@ -117,6 +120,7 @@ export class MemberProcess {
   /** Its next life has another id. */
   #kill(): void {
     const { ground, random } = this.#parts;
+    if (this.#process.isDead) return;
     ground.note(`${this.name} killed`);
     this.#process.kill();
     ground.network.reset(this.#process);
@@ -187,7 +191,8 @@ export class MemberProcess {
   #ended(): void {
     this.#stream = null;
     this.#asked.clear();
-    const pauseMs = this.#parts.random.below(REOPEN_MS);
+    const pauseMs = this.#parts.random.below(REOPEN_MS) + (this.#isReplaced ? REPLACED_MS : 0);
+    this.#isReplaced = false;
     this.#process.after(pauseMs, () => {
       if (this.#stream !== null) return;
       if (this.#isLeaving) this.#beginAnew();
@@ -213,18 +218,25 @@ export class MemberProcess {
         // The stream that follows is of another member.
         if (message.value.reason !== ConsumeFence.CONSUME_FENCE_ATTACHED_ELSEWHERE)
           this.#isLeaving = true;
+        if (message.value.reason === ConsumeFence.CONSUME_FENCE_REPLACED) this.#isReplaced = true;
         return;
       case 'joined':
       case 'lease':
     }
   }
 
-  #view({ epoch }: ConsumeView): void {
+  #view({ epoch, assigned, revoked }: ConsumeView): void {
     const { ground } = this.#parts;
     if (epoch < this.#epoch)
       ground.fail(`${this.name} is shown view ${epoch} after ${this.#epoch}`);
     this.#epoch = epoch;
     this.views += 1;
+    const shown = assigned.map(
+      ({ topic, partition, error }) => `${topic}/${partition}${error?.code ?? ''}`,
+    );
+    ground.note(
+      `${this.name} is shown view ${epoch}: ${shown.join()} without ${revoked.map(({ partition }) => partition).join()}`,
+    );
   }
 
   #records(stream: Stream, records: ConsumeRecords): void {

@@ -211,14 +211,23 @@ export class World {
     if (!isWell) return [`${LIVENESS_MS} ms after healing: ${this.whatIsMissing()}`];
     const rolled = profile.isRolled ? await this.#roll(admin) : [];
     await ground.time.run(() => isFailed() || history.pending.size === 0, CALLS_END_MS);
-    const { memberships } = this;
-    const isRead = (): boolean => memberships?.missing().length === 0;
-    if (memberships !== null) await ground.time.run(() => isFailed() || isRead(), LIVENESS_MS);
+    await this.#untilRead();
     return [
       ...rolled,
       ...(ground.failure === null ? [] : [ground.failure]),
       ...(await this.check()),
     ];
+  }
+
+  /** Whatever was acknowledged reaches every group, or the check says what did not. */
+  async #untilRead(): Promise<void> {
+    const { ground, memberships } = this;
+    if (memberships === null) return;
+    const endMs = ground.time.nowMs + LIVENESS_MS;
+    while (memberships.missing().length > 0 && ground.time.nowMs < endMs) {
+      if (ground.failure !== null) return;
+      await ground.time.run(() => ground.failure !== null, WATCH_MS);
+    }
   }
 
   async #roll(admin: Admin): Promise<readonly string[]> {
