@@ -63,8 +63,8 @@ export interface GroupHooks {
 /** Settings of a member. */
 export interface GroupOptions<T extends string | AnyTopic = string> extends GroupHooks {
   /**
-   * Topics to read, each by its name or with codecs, 1 to 100. A name may be the beginning of names,
-   * `orders-*`; topics to come are waited for.
+   * Topics to read, each by its name or with codecs, 1 to 100. A name may be the beginning of
+   * names, `orders-*`; topics to come are waited for.
    */
   readonly topics: readonly T[];
   /**
@@ -77,7 +77,7 @@ export interface GroupOptions<T extends string | AnyTopic = string> extends Grou
    * 3,600,000 ms; only with `instanceId`. Default 0.
    */
   readonly returnMs?: number;
-  /** Where the process runs: assigned by it (`rack-aware`), and read near it. Default: not known. */
+  /** Where the process runs: read near it, and assigned by it (`rack-aware`). Default: unknown. */
   readonly rack?: string;
   /** How partitions are spread. Default: as the group has it, `balanced` where it is new. */
   readonly assignor?: Assignor;
@@ -116,7 +116,8 @@ export interface RunOptions {
   readonly concurrency?: number;
   /**
    * What keeps its order. Default `key`: records of a partition with the same key, one after the
-   * other; a record without a key waits for nobody. `partition`: all records of a partition. `none`.
+   * other; a record without a key waits for nobody. `partition`: all records of a partition.
+   * `none`: nothing.
    */
   readonly order?: 'key' | 'partition' | 'none';
   /**
