@@ -6,7 +6,9 @@ import { CURSORS_PER_CALL_MAX } from '../base/limits.ts';
 import {
   type CursorOutcome,
   type GroupCursor as WireCursor,
+  type GroupMember as WireMember,
   type GroupPartition as WirePartition,
+  type MemberPartition as WireMemberPartition,
   GroupServiceService as Service,
   type SeekOutcome,
 } from '../proto/gen/tidemark/v1/groups.ts';
@@ -88,6 +90,48 @@ export interface GroupDescription {
   readonly partitions: readonly GroupPartition[];
   /** How long it was not used, at least, as far as that was noted. */
   readonly idleMs: number;
+  /** Rises with each change of the group or its members; 0: it never had members. */
+  readonly epoch: number;
+  /** `reconciling`: somebody lacks, or has yet to let go, what it shall. */
+  readonly status: string;
+  /** How partitions are spread; empty: it never had members. */
+  readonly assignor: string;
+  /** By id. */
+  readonly members: readonly GroupMemberDescription[];
+}
+
+/** A member of a group. */
+export interface GroupMemberDescription {
+  readonly memberId: string;
+  /** Name of its place; empty: it has none. */
+  readonly instanceId: string;
+  /** Program and host, as it says. */
+  readonly client: string;
+  readonly rack: string;
+  /** Broker that it is attached to. */
+  readonly broker: number;
+  /** It is gone, and its place is kept. */
+  readonly isAway: boolean;
+  /** Of what it was told to read last. */
+  readonly epoch: number;
+  /** Names and beginnings that it subscribes to. */
+  readonly topics: readonly string[];
+  /** What it has, and what it is letting go. */
+  readonly assigned: readonly MemberPartition[];
+  /** What it shall have. */
+  readonly target: readonly MemberPartition[];
+}
+
+/** A partition of a member. */
+export interface MemberPartition {
+  /** Empty: the topic is gone. */
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partition: number;
+  /** Of the group when the member was given it; 0: it was not yet. */
+  readonly epoch: number;
+  /** It is to let it go. */
+  readonly isRevoked: boolean;
 }
 
 /** What {@link Groups.seek} takes. */
@@ -256,7 +300,12 @@ export class Groups {
     checkArgument(doing, named, group, 'group');
     const request = { group, keeps: false };
     const answer = await ask(this.#cluster, doing, Service.describeGroup, request, control, READ);
-    return { ...answer, partitions: answer.partitions.flatMap(partitionOf) };
+    const { partitions, members, ...rest } = answer;
+    return {
+      ...rest,
+      partitions: partitions.flatMap(partitionOf),
+      members: members.map(memberOf),
+    };
   }
 
   /** Puts the cursors of a topic somewhere else, for each partition by itself. */
@@ -316,6 +365,24 @@ function partitionOf({ cursor, lag, error }: WirePartition): GroupPartition[] {
   if (lag === undefined) return [{ cursor: cursorOf(cursor), error: found }];
   const { endOffset, records, ageMs, isAgeLeast, logStart } = lag;
   return [{ cursor: cursorOf(cursor), lag: { endOffset, records, ageMs, isAgeLeast, logStart } }];
+}
+
+function memberOf({
+  proxy: broker,
+  assigned,
+  target,
+  ...rest
+}: WireMember): GroupMemberDescription {
+  return {
+    ...rest,
+    broker,
+    assigned: assigned.map(memberPartitionOf),
+    target: target.map(memberPartitionOf),
+  };
+}
+
+function memberPartitionOf({ topicId, ...rest }: WireMemberPartition): MemberPartition {
+  return { ...rest, topicId: topicIdFromBytes(topicId) };
 }
 
 function soughtOf({ partition, before, after, error }: SeekOutcome): SoughtCursor {

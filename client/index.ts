@@ -86,9 +86,11 @@ export {
   Cursors,
   type GroupCursor,
   type GroupDescription,
+  type GroupMemberDescription,
   type GroupPartition,
   Groups,
   type GroupSummary,
+  type MemberPartition,
   type SeekRequest,
   type SoughtCursor,
 } from './groups.ts';

@@ -11,7 +11,7 @@ import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
 import type { Found } from '../consumer/reading.ts';
 import { ParallelRun, type ParallelWork } from '../consumer/parallel.ts';
-import type { ConsumedRecord, RecordBatch } from '../consumer/types.ts';
+import type { ConsumedRecord, PartitionState, RecordBatch } from '../consumer/types.ts';
 import { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
@@ -73,6 +73,23 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   /** Partitions that it has at this moment. */
   assigned(): readonly AssignedPartition[] {
     return this.#run?.assigned ?? [];
+  }
+
+  /** How the reading of each partition that it has stands. */
+  state(): readonly PartitionState[] {
+    const sources = this.#run?.reading.sources ?? [];
+    return sources.flatMap(({ reader }) => reader.states());
+  }
+
+  /**
+   * Offsets of its partitions that are committed and were not handed out, as far as it was heard.
+   * Undefined while it has no partitions, or the end of one is not known.
+   */
+  lag(): number | undefined {
+    const states = this.state();
+    const lags = states.flatMap(({ lag }) => (lag === undefined ? [] : [lag]));
+    const isKnown = lags.length > 0 && lags.length === this.assigned().length;
+    return isKnown ? lags.reduce((sum, lag) => sum + lag, 0) : undefined;
   }
 
   /** Random UUID of this member; undefined: it is none at the moment. */

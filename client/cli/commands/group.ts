@@ -1,10 +1,23 @@
 /** Groups as a person lists, looks at, moves and forgets them. */
-import type { CursorLag, GroupPartition, SoughtCursor, StartFrom } from '../../index.ts';
+import type {
+  CursorLag,
+  GroupDescription,
+  GroupMemberDescription,
+  GroupPartition,
+  MemberPartition,
+  SoughtCursor,
+  StartFrom,
+} from '../../index.ts';
 import { confirm } from '../confirm.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
 import { errorJson, EXIT_CLUSTER, EXIT_OK } from '../exit.ts';
 import type { Cell, Surroundings } from '../output.ts';
 import { formatAbout, formatCount } from '../units.ts';
+
+/** Options of `group describe`. */
+export interface DescribeOptions extends CommonOptions {
+  readonly members?: boolean;
+}
 
 /** Options of `group seek`. */
 export interface SeekOptions extends CommonOptions {
@@ -41,31 +54,86 @@ export async function list(options: CommonOptions, around: Surroundings): Promis
 /** Exit code 1 where a lag is not known. */
 export async function describe(
   group: string,
-  options: CommonOptions,
+  options: DescribeOptions,
   around: Surroundings,
 ): Promise<number> {
   return withPatience(options, around, async (cluster, { out }) => {
     const found = await cluster.groups().describe(group);
-    const { partitions, coordinator, idleMs } = found;
-    const json = {
-      group,
-      coordinator,
-      idleMs,
-      partitions: partitions.map(({ cursor, lag, error }) => ({
-        ...cursor,
-        ...(lag === undefined ? {} : { lag }),
-        ...(error === undefined ? {} : { error: errorJson(error) }),
-      })),
-    };
-    out.result(json, () => {
-      out.line(`Group ${group}, kept by broker ${coordinator}; ${sumOf(partitions)}`);
-      out.table(
-        ['TOPIC', 'PARTITION', 'CURSOR', 'END', 'LAG', 'AGE', 'ERROR'],
-        partitions.map(rowOf),
+    out.result(jsonOf(found), () => {
+      out.line(
+        `Group ${group}, kept by broker ${found.coordinator}; ${sumOf(found.partitions)}${membersOf(found)}`,
       );
+      if (options.members === true) out.table(MEMBER_COLUMNS, found.members.map(memberRow));
+      else
+        out.table(
+          CURSOR_COLUMNS,
+          found.partitions.map((one) => rowOf(one, readerOf(found, one))),
+        );
     });
-    return partitions.some(({ lag }) => lag === undefined) ? EXIT_CLUSTER : EXIT_OK;
+    return found.partitions.some(({ lag }) => lag === undefined) ? EXIT_CLUSTER : EXIT_OK;
   });
+}
+
+const CURSOR_COLUMNS = ['TOPIC', 'PARTITION', 'CURSOR', 'END', 'LAG', 'AGE', 'MEMBER', 'ERROR'];
+const MEMBER_COLUMNS = [
+  'MEMBER',
+  'PLACE',
+  'CLIENT',
+  'RACK',
+  'BROKER',
+  'EPOCH',
+  'READS',
+  'WAITS FOR',
+];
+
+function jsonOf(found: GroupDescription): object {
+  const { group, coordinator, idleMs, epoch, status, assignor, members } = found;
+  return {
+    ...{ group, coordinator, idleMs, epoch, status, assignor, members },
+    partitions: found.partitions.map(({ cursor, lag, error }) => ({
+      ...cursor,
+      ...(lag === undefined ? {} : { lag }),
+      ...(error === undefined ? {} : { error: errorJson(error) }),
+    })),
+  };
+}
+
+function membersOf({ members, status, assignor }: GroupDescription): string {
+  if (members.length === 0) return '';
+  return `; ${countOf(members.length, 'member')}, ${status}, ${assignor}`;
+}
+
+/** Who reads it; its place says more to people than its id. */
+function readerOf({ members }: GroupDescription, { cursor }: GroupPartition): string {
+  const found = members.find(({ assigned }) =>
+    assigned.some(
+      ({ topicId, partition }) => topicId === cursor.topicId && partition === cursor.partition,
+    ),
+  );
+  if (found === undefined) return '-';
+  return found.instanceId === '' ? found.memberId : found.instanceId;
+}
+
+function memberRow(member: GroupMemberDescription): Cell[] {
+  const { memberId, instanceId, client, rack, broker, isAway, epoch, assigned, target } = member;
+  const isHeld = (one: MemberPartition): boolean =>
+    assigned.some((each) => each.topicId === one.topicId && each.partition === one.partition);
+  const waits = target.filter((one) => !isHeld(one));
+  const cells = [memberId, instanceId, client, rack, isAway ? 'away' : broker, epoch];
+  return [...cells, namesOf(assigned), namesOf(waits)].map((cell) => (cell === '' ? '-' : cell));
+}
+
+/** `orders/0,1 refunds/3`; what is being let go has a star. */
+function namesOf(partitions: readonly MemberPartition[]): string {
+  const byTopic = Map.groupBy(partitions, ({ topic, topicId }) => (topic === '' ? topicId : topic));
+  return [...byTopic]
+    .map(([topic, own]) => {
+      const numbers = own
+        .toSorted((a, b) => a.partition - b.partition)
+        .map(({ partition, isRevoked }) => `${partition}${isRevoked ? '*' : ''}`);
+      return `${topic}/${numbers.join()}`;
+    })
+    .join(' ');
 }
 
 /** Exit code 1 where a cursor was not moved. */
@@ -148,15 +216,15 @@ function ageOf({ ageMs, isAgeLeast }: CursorLag): string {
   return `${isAgeLeast ? 'more than ' : ''}${formatAbout(ageMs)}`;
 }
 
-function rowOf({ cursor, lag, error }: GroupPartition): Cell[] {
+function rowOf({ cursor, lag, error }: GroupPartition, reader: string): Cell[] {
   const { topic, partition, offset } = cursor;
   if (lag === undefined) {
     const reason = error === undefined ? '-' : `${error.code}: ${error.message}`;
-    return [topic, partition, offset, '-', '-', '-', reason];
+    return [topic, partition, offset, '-', '-', '-', reader, reason];
   }
   const { endOffset, records } = lag;
   const age = records === 0 ? '-' : ageOf(lag);
-  return [topic, partition, offset, endOffset, records, age, '-'];
+  return [topic, partition, offset, endOffset, records, age, reader, '-'];
 }
 
 function stepOf({ partition, before, after, error }: SoughtCursor): string {

@@ -5,7 +5,6 @@ import type {
   Consumer,
   LossPolicy,
   LossRange,
-  RecordBatch,
   ResetPolicy,
   StartFrom,
   Tidemark,
@@ -18,6 +17,8 @@ import { formatTime, lossSentence } from '../units.ts';
 import type { ReadFormat } from '../record-format.ts';
 import { recordToJson } from '../record-json.ts';
 import { UNTERMINATED_HEADER } from '../input-records.ts';
+import { type Batch, readAsMember } from '../member-reading.ts';
+import { LEVEL_OF_MEMBERS } from '../../group/group-consumer.ts';
 
 /** Options of `read`. */
 export interface ReadOptions extends CommonOptions {
@@ -34,6 +35,7 @@ export interface ReadOptions extends CommonOptions {
   readonly nullDelimited?: boolean;
   readonly rack?: string;
   readonly group?: string;
+  readonly alone?: boolean;
   readonly onReset: ResetPolicy;
   readonly onLoss: 'tell' | 'fail';
 }
@@ -55,7 +57,6 @@ export async function read(
   await withPatience(options, around, async (cluster, { heard, out }) => {
     const onLoss: LossPolicy = options.onLoss === 'fail' ? 'throw' : 'yield';
     const settings = { topic, from, follow, onReset, onLoss, partitions, rack, group };
-    const consumer = cluster.consumer(settings);
     // Also while it starts: nobody waits for a cluster that does not answer.
     const { interrupted } = around;
     const write = writerOf(options, around);
@@ -77,6 +78,15 @@ export async function read(
       if (records.length > 0) await print(around, item, records, write);
       return selection.isDone;
     };
+    if (group !== undefined && (await isMember(cluster, options))) {
+      const start = from === 'earliest' || from === 'latest' ? from : refuseStart();
+      const options = { topics: [topic], from: start, onReset, onLoss };
+      const member = cluster.group(group, { ...options, ...(rack === undefined ? {} : { rack }) });
+      const onIdle = (): void => out.note(`Other members of ${group} read all partitions`);
+      await readAsMember(member, { take, interrupted, follow, onIdle });
+      return;
+    }
+    const consumer = cluster.consumer(settings);
     if (group !== undefined && options.max !== undefined)
       await takeOneByOne(consumer, take, interrupted);
     else if (follow && options.to !== undefined)
@@ -90,7 +100,19 @@ export async function read(
   });
 }
 
-type Batch = Pick<RecordBatch, 'topic' | 'partition' | 'leaderEpoch' | 'records'>;
+/** Whoever names partitions, or wants to, reads alone; so does everybody in an older cluster. */
+async function isMember(cluster: Tidemark, { alone, partition }: ReadOptions): Promise<boolean> {
+  if (alone === true || (partition ?? []).length > 0) return false;
+  const { featureLevel } = await cluster.admin().describeCluster();
+  return featureLevel >= LEVEL_OF_MEMBERS;
+}
+
+function refuseStart(): never {
+  throw new CliError(
+    'INVALID_ARGUMENT',
+    'Cannot read: --from of a member of a group is earliest or latest, where the group has no cursor; to begin elsewhere use tidemark group seek, or --alone',
+  );
+}
 
 /**
  * Until `take` says that it is enough. Each record counts as handled once it was taken, so that the

@@ -1,6 +1,6 @@
 /** `tidemark group`. */
 import type { Command } from 'commander';
-import type { DeleteOptions, SeekOptions } from '../commands/group.ts';
+import type { DeleteOptions, DescribeOptions, SeekOptions } from '../commands/group.ts';
 import type { CommonOptions } from '../context.ts';
 import type { Surroundings } from '../output.ts';
 import { parseCounts, parseStart } from '../units.ts';
@@ -20,12 +20,18 @@ export function addGroup(
   examples(list, 'group list').action(async (options: CommonOptions) =>
     (await load()).list(options, around),
   );
-  const describe = common(group.command('describe').argument('<group>')).description(
-    'the cursors of a group, and how far each is behind, in records and in seconds',
-  );
-  examples(describe, 'group describe billing', 'group describe billing --output json').action(
-    async (name: string, options: CommonOptions) =>
-      finish(await (await load()).describe(name, options, around)),
+  const describe = common(group.command('describe').argument('<group>'))
+    .description(
+      'the cursors of a group, how far each is behind, in records and in seconds, and who reads what',
+    )
+    .option('--members', 'its members instead of its cursors');
+  examples(
+    describe,
+    'group describe billing',
+    'group describe billing --members',
+    'group describe billing --output json',
+  ).action(async (name: string, options: DescribeOptions) =>
+    finish(await (await load()).describe(name, options, around)),
   );
   const seek = common(group.command('seek').argument('<group>').argument('<topic>'))
     .description('put the cursors of a topic somewhere else; says first what would be done')

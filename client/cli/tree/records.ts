@@ -142,7 +142,11 @@ function addRead(program: Command, around: Surroundings): void {
     )
     .option(
       '--group <name>',
-      'read for a group, alone: go on where it stopped, and commit what was written. --from counts where it has no cursor yet; what --filter leaves out is passed for good',
+      'read as a member of a group, which shares partitions with its other members: go on where it stopped, and commit what was written. --from counts where it has no cursor yet; what --filter leaves out is passed for good',
+    )
+    .option(
+      '--alone',
+      'with --group: read all partitions, or those of --partition, without being a member; refused while the group has members',
     )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')

@@ -6,6 +6,7 @@ import {
   type CursorOutcome,
   type DeleteGroupRequest,
   type DescribeGroupRequest,
+  type DescribeGroupResponse,
   type FetchCursorsRequest,
   type GroupCursor,
   GroupServiceService,
@@ -15,11 +16,13 @@ import type { Error as WireError } from '../../../proto/gen/tidemark/v1/errors.t
 
 type Done = sendUnaryData<unknown>;
 
-const NO_MEMBERS = { epoch: 0, status: '', assignor: '', members: [] };
-
 export class FakeGroups {
   /** By group, then partition. */
   readonly cursors = new Map<string, Map<number, GroupCursor>>();
+  /** What a description says beside cursors. */
+  described: Pick<DescribeGroupResponse, 'epoch' | 'status' | 'assignor' | 'members'> = {
+    ...{ epoch: 0, status: '', assignor: '', members: [] },
+  };
   /** Answers in place of the next calls, by method. */
   readonly refusals: { readonly method: string; readonly code: ErrorCode }[] = [];
   /** Why seeks move nothing, and lags are not known; null: they do, and are. */
@@ -114,7 +117,7 @@ export class FakeGroups {
     const { fault } = this;
     if (fault !== null) {
       const unknown = [...own.values()].map((cursor) => ({ cursor, error: this.#error(fault) }));
-      done(null, { group, coordinator: 1, partitions: unknown, idleMs: 0, ...NO_MEMBERS });
+      done(null, { group, coordinator: 1, partitions: unknown, idleMs: 0, ...this.described });
       return;
     }
     const partitions = [...own.values()].map((cursor) => ({
@@ -131,7 +134,7 @@ export class FakeGroups {
       },
       error: undefined,
     }));
-    done(null, { group, coordinator: 1, partitions, idleMs: 0, ...NO_MEMBERS });
+    done(null, { group, coordinator: 1, partitions, idleMs: 0, ...this.described });
   }
 
   #commit(group: string, asked: GroupCursor): CursorOutcome {
