@@ -31,12 +31,14 @@ import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned } from '../objects/workload.ts';
 import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
 import { buildCertificate } from '../objects/issued.ts';
+import { buildListenerServices, type ListenerAddresses } from '../objects/listeners.ts';
 import { isControlledBy } from '../objects/owners.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
 import { type AccessAction, changeAccess } from './access.ts';
+import { applyAddresses } from './addresses.ts';
 import type { Admin, CallOptions } from './calls.ts';
 import { type SecretAction, secretAfter } from './certificates.ts';
 import {
@@ -85,6 +87,8 @@ export interface ActorOptions {
 /** What the plan was made from. */
 export interface Basis {
   readonly observation: Pick<Observation, 'cluster' | 'metadata' | 'logTopics'>;
+  /** Where clients of listeners dial brokers; absent: the pass plans nothing of it. */
+  readonly listeners?: readonly ListenerAddresses[];
   /** Null: the pass plans no pods. */
   readonly template: PlannedTemplate | null;
   readonly record: WorkloadRecord | null;
@@ -161,6 +165,12 @@ export class Actor {
           buildNetworkPolicy(cluster, this.#options.namespace),
           signal,
         );
+      case 'apply-listener-service':
+        return this.#applyListenerService(action.name, basis, signal);
+      case 'apply-addresses':
+        return applyAddresses(this.#options.api, cluster, basis.listeners ?? [], signal);
+      case 'delete-service':
+        return this.#delete(SERVICE, { namespace, name: action.name }, action.uid, signal);
       case 'apply-workload':
         return this.#applyWorkload(action, basis, signal);
       case 'apply-certificate':
@@ -220,6 +230,18 @@ export class Actor {
       case 'revoke-access':
         return this.#call(action, basis, signal);
     }
+  }
+
+  async #applyListenerService(
+    name: string,
+    { observation: { cluster }, listeners = [] }: Basis,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const brokers = listeners[0]?.brokers.length ?? 0;
+    const manifests = buildListenerServices(cluster, brokers);
+    const manifest = manifests.find((each) => each.metadata.name === name);
+    if (manifest === undefined) throw new OutdatedError(`no listener has Service ${name}`);
+    await this.#apply(SERVICE, manifest, signal);
   }
 
   async #writeTopicStatus(

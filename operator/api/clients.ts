@@ -50,15 +50,20 @@ const oidcSchema = object<OidcIssuer>(
   { required: ['issuer'] },
 );
 
+/** Of any listener for clients. */
+export const authFields = {
+  methods: list('Ways to show it. Absent: nobody is asked.', choice('A way.', METHODS), 3, {
+    listType: 'set',
+    minItems: 1,
+  }),
+  tokensSecretName: text('Secret whose tokens file names tokens by their hashes.', 253, SECRET),
+  oidc: oidcSchema,
+};
+
 export const authSchema: Schema = object<ClientAuth>(
   'Who clients are. Where it is asked, everything is denied that no rule of access allows.',
   {
-    methods: list('Ways to show it. Absent: nobody is asked.', choice('A way.', METHODS), 3, {
-      listType: 'set',
-      minItems: 1,
-    }),
-    tokensSecretName: text('Secret whose tokens file names tokens by their hashes.', 253, SECRET),
-    oidc: oidcSchema,
+    ...authFields,
     administrators: list(
       'Principals that may do everything.',
       text('Principal, such as cert:CN=alice.', 512, {

@@ -53,6 +53,8 @@ export const DEPLOYMENT = namespaced('apps/v1', 'Deployment', 'deployments');
 export const POD = namespaced('v1', 'Pod', 'pods');
 export const CLAIM = namespaced('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims');
 export const SERVICE = namespaced('v1', 'Service', 'services');
+/** Read by name, and never watched. */
+export const CONFIG_MAP = namespaced('v1', 'ConfigMap', 'configmaps');
 export const SECRET = namespaced('v1', 'Secret', 'secrets');
 /** Of cert-manager: there only where that is. */
 export const CERTIFICATE = namespaced('cert-manager.io/v1', 'Certificate', 'certificates');

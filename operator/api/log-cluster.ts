@@ -5,6 +5,7 @@
 import { BROKERS_MAX, MOVE_BYTES_PER_SECOND_MIN } from '../../base/limits.ts';
 import { brokerConfigSchema } from './broker-config.ts';
 import { authSchema, CLIENT_RULES, clientTlsSchema } from './clients.ts';
+import { LISTENER_RULES, listenersSchema } from './listeners.ts';
 import { consentsSchema } from './log-access.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
 import {
@@ -253,6 +254,7 @@ const RULES: readonly Rule[] = [
   },
   ...REPLICATION_RULES,
   ...CLIENT_RULES,
+  ...LISTENER_RULES,
   {
     cel: 'self.rollout.maxUnavailable < self.replicas || self.rollout.maxUnavailable == 1',
     message: 'rollout.maxUnavailable is %s, must be below replicas (%s)',
@@ -291,6 +293,7 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
     internalTls: internalTlsSchema,
     clientTls: clientTlsSchema,
     auth: authSchema,
+    listeners: listenersSchema,
     access: consentsSchema,
     paused: choice(
       'All: the operator changes nothing but the disruption budget, and certificates that would end. Disruptions: it restarts, moves and removes no broker, and goes on healing.',

@@ -49,6 +49,9 @@ export const CHANGED_ANNOTATION = `${API_GROUP}/changed-at`;
  */
 export const CLUSTER_ID_LABEL = `${API_GROUP}/cluster-id`;
 
+/** On the Services of a listener: its name. */
+export const LISTENER_LABEL = `${API_GROUP}/listener`;
+
 /** Of clients. */
 export const BROKER_PORT = 9641;
 /** Of brokers and the operator. */
@@ -102,6 +105,34 @@ export function issuedSecretName(cluster: string, brokerId: number | null): stri
 /** Secret in which clients find whom they may trust, without any key. */
 export function trustSecretName(cluster: string): string {
   return `${brokersServiceName(cluster)}-ca-cert`;
+}
+
+/**
+ * Service at which clients of a listener begin, or of one broker.
+ *
+ * @param brokerId null: where they begin
+ */
+export function listenerServiceName(
+  cluster: string,
+  listener: string,
+  brokerId: number | null,
+): string {
+  return `${cluster}-${listener}${brokerId === null ? '' : `-${brokerId}`}`;
+}
+
+/** ConfigMap in which brokers find where clients of their listeners dial them. */
+export function addressesName(cluster: string): string {
+  return `${brokersServiceName(cluster)}-addresses`;
+}
+
+/** Name of a listener's port in a pod: 15 characters at most. */
+export function listenerPortName(listener: string): string {
+  return `on-${listener}`;
+}
+
+/** File of one broker in that ConfigMap. */
+export function addressFile(listener: string, pod: string): string {
+  return `${listener}.${pod}`;
 }
 
 /** The Lease that says which operator looks after a cluster. */

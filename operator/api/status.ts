@@ -3,14 +3,21 @@
  * status is written only where it says something new. Source: Kubernetes' API conventions for
  * conditions.
  */
-import { BROKERS_MAX, BROKER_ID_MAX } from '../../base/limits.ts';
-import { choice, integer, list, object, text, time } from './schema.ts';
+import {
+  BROKERS_MAX,
+  BROKER_ID_MAX,
+  LISTENER_NAME_LENGTH_MAX,
+  LISTENERS_MAX,
+} from '../../base/limits.ts';
+import { boolean, choice, integer, list, object, text, time } from './schema.ts';
 import type { Schema } from './schema.ts';
 import type {
   Condition,
   DepartedTopic,
   Disruption,
   InternalTlsStatus,
+  ListenerBrokerStatus,
+  ListenerStatus,
   LogAccessStatus,
   LogClusterStatus,
   LogTopicStatus,
@@ -142,6 +149,30 @@ const internalTlsSchema = object<InternalTlsStatus>(
   { required: ['mode'] },
 );
 
+const ADDRESS_LENGTH_MAX = 262;
+
+const listenerStatusSchema = object<ListenerStatus>(
+  'Where clients of one listener dial.',
+  {
+    name: text('Its name.', LISTENER_NAME_LENGTH_MAX),
+    bootstrap: text('Where they begin, host:port; absent: not known yet.', ADDRESS_LENGTH_MAX),
+    brokers: list(
+      'Each broker.',
+      object<ListenerBrokerStatus>(
+        'One broker.',
+        {
+          broker: integer('Broker id.', 0, BROKER_ID_MAX),
+          address: text('Where it is dialled, host:port; absent: not known yet.', ADDRESS_LENGTH_MAX),
+          advertised: boolean('The broker tells its clients so.'),
+        },
+        { required: ['broker', 'advertised'] },
+      ),
+      BROKERS_MAX,
+    ),
+  },
+  { required: ['name', 'brokers'] },
+);
+
 export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was last observed.', {
   observedGeneration: generation('Generation of the spec that this status speaks of.'),
   conditions: conditions(
@@ -154,6 +185,10 @@ export const logClusterStatusSchema: Schema = object<LogClusterStatus>('What was
   clusterId: text('Id of the cluster, once it was formed.', 36),
   image: text('Image that new pods get.', 512),
   internalTls: internalTlsSchema,
+  listeners: list('Where clients of listeners dial.', listenerStatusSchema, LISTENERS_MAX, {
+    listType: 'map',
+    listMapKeys: ['name'],
+  }),
   version: text('Version that the brokers report.', 128),
   templateHash: text('Hash of the template that new pods get.', 64),
   minInSyncReplicas: count('Minimum that topics without one of their own were last given.'),

@@ -119,6 +119,37 @@ export interface ClientAuth {
   readonly administrators?: readonly string[];
 }
 
+export type ListenerType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'Gateway';
+
+/** Who clients of one listener are. */
+export type ListenerAuth = Omit<ClientAuth, 'administrators'>;
+
+/** What one broker of a listener has otherwise. */
+export interface ListenerBroker {
+  readonly broker: number;
+  readonly host?: string;
+  readonly port?: number;
+  readonly nodePort?: number;
+}
+
+/** A listener for clients beside the one that every broker has. */
+export interface ClientListener {
+  readonly name: string;
+  readonly port: number;
+  readonly type: ListenerType;
+  readonly tls: ClientTls;
+  readonly auth: ListenerAuth;
+  /** With `{id}` for the broker's number. Absent: as the type has it. */
+  readonly advertisedHost?: string;
+  readonly advertisedPort?: number;
+  readonly bootstrapHost?: string;
+  readonly brokers?: readonly ListenerBroker[];
+  readonly nodePort?: number;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly loadBalancerSourceRanges?: readonly string[];
+  readonly clients?: readonly NetworkPeer[];
+}
+
 /** What LogAccess resources of some namespaces may give. */
 export interface AccessConsent {
   /** Names; `*` stands for every one. */
@@ -183,6 +214,8 @@ export interface LogClusterSpec {
   readonly internalTls: InternalTls;
   readonly clientTls: ClientTls;
   readonly auth: ClientAuth;
+  /** Absent: none. */
+  readonly listeners?: readonly ClientListener[];
   /** Of which rights LogAccess resources may dispose; absent: of none. */
   readonly access?: readonly AccessConsent[];
   readonly paused?: PauseLevel;
@@ -318,6 +351,7 @@ export interface LogClusterStatus {
   readonly image?: string;
   /** As the cluster was made; absent: it is not made yet. */
   readonly internalTls?: InternalTlsStatus;
+  readonly listeners?: readonly ListenerStatus[];
   /** That the brokers report; two while a roll is under way: `0.1.0, 0.2.0`. */
   readonly version?: string;
   readonly templateHash?: string;
@@ -337,6 +371,22 @@ export interface LogClusterStatus {
   readonly losses?: readonly LossReport[];
   /** Their LogTopics were deleted, and wanted them deleted too. */
   readonly topicsToDelete?: readonly DepartedTopic[];
+}
+
+/** Where clients of a listener dial. */
+export interface ListenerStatus {
+  readonly name: string;
+  /** Where they begin: `host:port`; absent: not known yet. */
+  readonly bootstrap?: string;
+  readonly brokers: readonly ListenerBrokerStatus[];
+}
+
+export interface ListenerBrokerStatus {
+  readonly broker: number;
+  /** `host:port`; absent: not known yet. */
+  readonly address?: string;
+  /** The broker tells its clients so, which it does once its certificate holds the host. */
+  readonly advertised: boolean;
 }
 
 export interface InternalTlsStatus {

@@ -226,12 +226,13 @@ function isDated(
 }
 
 /**
- * A third of its time is left, or another authority signs by now. When it began says nothing: one
+ * A third of its time is left, another authority signs by now, or it lacks a host by which clients
+ * dial its broker. When it began says nothing: one
  * that begins in the future is seen so by a clock that is behind, and what that would issue is over
  * for everybody else.
  */
 function isDue(leaf: LeafView, { id }: SignerView, nowMs: number): boolean {
-  return leaf.signer !== id || isAged(leaf, LEAF_DAYS, nowMs);
+  return leaf.signer !== id || (leaf.missing ?? []).length > 0 || isAged(leaf, LEAF_DAYS, nowMs);
 }
 
 function authoritiesOf(authority: AuthorityView | null): string[] {

@@ -1,5 +1,5 @@
 /** What certificates have in common, whoever signs them: whose there are, and how old. Pure. */
-import { isIssued } from '../api/clients.ts';
+import { issuesForClients } from '../api/listeners.ts';
 import { trustSecretName } from '../api/names.ts';
 import { acts, type Step } from './step.ts';
 import type { Observation, TlsView } from './types.ts';
@@ -52,7 +52,7 @@ export function tellClients(
 ): Step | null {
   const name = trustSecretName(cluster.metadata.name);
   const isForeign = foreign.some((each) => each.kind === 'Secret' && each.name === name);
-  if (!isIssued(cluster.spec.clientTls) || isForeign) return null;
+  if (!issuesForClients(cluster.spec) || isForeign) return null;
   if (trust !== null && isSameSet(trusted, trust.trusted)) return null;
   const resourceVersion = trust?.resourceVersion ?? null;
   return acts(DOING, [{ kind: 'apply-trust', resourceVersion }]);

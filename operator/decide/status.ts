@@ -56,6 +56,12 @@ export function nextStatus(
     durability: durability(observation) ?? before.durability ?? 'not known yet',
     ...optional('clusterId', outcome.clusterId),
     ...optional('internalTls', internalTlsStatus(observation, outcome.tlsPhase)),
+    ...optional(
+      'listeners',
+      observation.faults.length > 0
+        ? before.listeners
+        : listedOrNone(observation.listeners?.statuses ?? []),
+    ),
     ...optional('version', versions.length > 0 ? versions.join(', ') : before.version),
     ...optional('minInSyncReplicas', outcome.minInSyncReplicas),
     ...optional(

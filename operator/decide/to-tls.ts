@@ -14,7 +14,7 @@
  * written into the status first, then into the template, then it is rolled out as any other change;
  * whoever takes over finds in the template how far all that is. Require is not taken back. Pure.
  */
-import { isIssued } from '../api/clients.ts';
+import { issuesForClients } from '../api/listeners.ts';
 import type { InternalTlsStatus, LogClusterSpec, TlsPhase } from '../api/types.ts';
 import type { GateName } from './events.ts';
 import {
@@ -56,8 +56,8 @@ function areNeighbours(left: TlsPhase, right: TlsPhase): boolean {
 }
 
 /** Clients are shown certificates that the pods of this phase do not have. */
-function lacksForClients(phase: TlsPhase, { clientTls }: LogClusterSpec): boolean {
-  return phase === 'Plaintext' && isIssued(clientTls);
+function lacksForClients(phase: TlsPhase, spec: LogClusterSpec): boolean {
+  return phase === 'Plaintext' && issuesForClients(spec);
 }
 
 /**

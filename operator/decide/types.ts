@@ -4,11 +4,13 @@
  * ambiguous or stale input means no).
  */
 import type { AccessRule } from '../../base/access.ts';
+import type { ListenerAddress } from '../../base/listeners.ts';
 import type { GateName, KubeEventReason } from './events.ts';
 import type {
   Cleanup,
   DepartedTopic,
   Disruption,
+  ListenerStatus,
   LogAccess,
   LogAccessStatus,
   LogCluster,
@@ -34,6 +36,8 @@ export interface Observation {
   readonly template: TemplateView;
   readonly workload: WorkloadView | null;
   readonly services: { readonly isBrokersCurrent: boolean; readonly isClientsCurrent: boolean };
+  /** Null: the spec has none, and nothing is left of any. */
+  readonly listeners: ListenersView | null;
   /** Holds what would be applied, or none is made here. */
   readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
@@ -58,6 +62,17 @@ export interface Observation {
   readonly logTopics: readonly LogTopicView[];
   /** Topics whose LogTopics were seen to go, and that may not stand in the status yet. */
   readonly departed: readonly DepartedTopic[];
+}
+
+/** What listeners for clients need beside the pods. */
+export interface ListenersView {
+  /** Names of Services that are not as they would be applied, or not there. */
+  readonly outdated: readonly string[];
+  /** Services of listeners or brokers that are gone from the spec. */
+  readonly leftovers: readonly { readonly name: string; readonly uid: string }[];
+  /** Brokers find the addresses that are known now. */
+  readonly areAddressesCurrent: boolean;
+  readonly statuses: readonly ListenerStatus[];
 }
 
 export interface TemplateView {
@@ -159,6 +174,8 @@ export interface LeafView {
   readonly signer: string | null;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** Hosts by which clients of listeners dial its owner, and that it lacks; absent: none. */
+  readonly missing?: readonly string[];
 }
 
 export interface ForeignView {
@@ -312,6 +329,8 @@ export interface RegisteredBroker {
   readonly isStopping: boolean;
   readonly isVoter: boolean;
   readonly isCordoned: boolean;
+  /** Addresses that it tells clients of its listeners; absent: none. */
+  readonly listeners?: readonly ListenerAddress[];
 }
 
 export interface LossView {
@@ -408,6 +427,9 @@ export type Action =
   | { readonly kind: 'apply-brokers-service' }
   | { readonly kind: 'apply-clients-service' }
   | { readonly kind: 'apply-network-policy' }
+  | { readonly kind: 'apply-listener-service'; readonly name: string }
+  | { readonly kind: 'delete-service'; readonly name: string; readonly uid: string }
+  | { readonly kind: 'apply-addresses' }
   /** `resourceVersion` of the workload that was looked at; null where there was none. */
   | {
       readonly kind: 'apply-workload';

@@ -37,6 +37,7 @@ export function workloadActions(observation: Observation, nowMs: number): Action
   if (!services.isBrokersCurrent) actions.push({ kind: 'apply-brokers-service' });
   if (!services.isClientsCurrent) actions.push({ kind: 'apply-clients-service' });
   if (!isPolicyCurrent) actions.push({ kind: 'apply-network-policy' });
+  actions.push(...listenerActions(observation));
   const leftovers = leftoverClaims(observation);
   for (const { name, uid, isTerminating } of leftovers)
     if (!isTerminating) actions.push({ kind: 'delete-claim', name, uid });
@@ -68,6 +69,17 @@ export function workloadActions(observation: Observation, nowMs: number): Action
     });
   }
   return actions;
+}
+
+/** Before the pods: a port that nobody leads to, and a file that is not there, harm nobody. */
+function listenerActions({ listeners }: Observation): Action[] {
+  if (listeners === null) return [];
+  const { outdated, leftovers, areAddressesCurrent } = listeners;
+  return [
+    ...outdated.map((name) => ({ kind: 'apply-listener-service', name }) as const),
+    ...(areAddressesCurrent ? [] : [{ kind: 'apply-addresses' } as const]),
+    ...leftovers.map(({ name, uid }) => ({ kind: 'delete-service', name, uid }) as const),
+  ];
 }
 
 /**

@@ -1,6 +1,13 @@
-/** What TLS and `auth` of the listener for clients add to a broker's pod. Pure. */
+/** What TLS and `auth` of listeners for clients add to a broker's pod. Pure. */
 import { isIssued } from '../api/clients.ts';
-import type { ClientAuth, ClientTls, LogClusterSpec, OidcIssuer } from '../api/types.ts';
+import { addressFile } from '../api/names.ts';
+import type {
+  ClientAuth,
+  ClientListener,
+  ClientTls,
+  LogClusterSpec,
+  OidcIssuer,
+} from '../api/types.ts';
 import { leafFiles, TLS_PATH, TRUST_FILE } from './secret-files.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -14,26 +21,74 @@ export interface PodParts {
 /** Read by their group, which is the broker's. */
 export const SECRET_MODE = 0o440;
 const PATH = '/etc/tidemark';
+/** Where brokers find the addresses of their listeners. */
+export const ADDRESSES_PATH = '/etc/tidemark/addresses';
 const ISSUER_PATH = '/var/run/secrets/tidemark-issuer';
 /** Of the API server, for whoever shows a token of an account of its own. */
 const KUBERNETES_KEYS = 'https://kubernetes.default.svc/openid/v1/jwks';
 const TOKEN_SECONDS = 3_600;
 
 /** Volumes are directories, never single files: so what is renewed reaches a pod that runs. */
-export function clientListener({ clientTls, auth }: LogClusterSpec): PodParts {
+export function clientListener({ clientTls, auth, listeners = [] }: LogClusterSpec): PodParts {
+  const own = partsOf('', clientTls, auth);
+  if (listeners.length === 0) return own;
+  const parts = [own, ...listeners.map(namedListener)];
+  const names = listeners.map(({ name }) => name).join();
+  return {
+    environment: [
+      ...parts.flatMap(({ environment }) => environment),
+      { name: 'TIDEMARK_LISTENERS', value: names },
+    ],
+    // One token for the issuer does for all.
+    volumes: oncePerName([...parts.flatMap(({ volumes }) => volumes)]),
+    mounts: oncePerName(parts.flatMap(({ mounts }) => mounts)),
+  };
+}
+
+function namedListener({ name, port, tls, auth }: ClientListener): PodParts {
+  const { environment, ...rest } = partsOf(`${name}-`, tls, auth);
+  const address = `${ADDRESSES_PATH}/${addressFile(name, '$(POD_NAME)')}`;
+  const of = `TIDEMARK_LISTENER_${name.replaceAll('-', '_').toUpperCase()}`;
+  return {
+    ...rest,
+    environment: [
+      { name: `${of}_LISTEN`, value: `0.0.0.0:${port}` },
+      { name: `${of}_ADVERTISE_FILE`, value: address },
+      // It has to be stated.
+      ...(auth.methods === undefined ? [{ name: `${of}_AUTH`, value: 'none' }] : []),
+      ...environment.map(({ name: variable, value }) => ({
+        name: variable.replace('TIDEMARK', of),
+        value,
+      })),
+    ],
+  };
+}
+
+function oncePerName(parts: readonly Fields[]): readonly Fields[] {
+  return parts.filter(
+    (part, index) => parts.findIndex((other) => other['name'] === part['name']) === index,
+  );
+}
+
+/** @param prefix of the names of its Secrets in the pod */
+function partsOf(prefix: string, clientTls: ClientTls, auth: ClientAuth): PodParts {
   const { secretName, clientCaSecretName } = clientTls;
   const { tokensSecretName, oidc } = auth;
   const secrets = Object.entries({
     'client-tls': secretName,
     'client-ca': clientCaSecretName,
     'auth-tokens': tokensSecretName,
-  }).flatMap(([name, secret]) => (secret === undefined ? [] : [{ name, secret }]));
+  }).flatMap(([name, secret]) =>
+    secret === undefined ? [] : [{ name: `${prefix}${name}`, secret }],
+  );
   const asksKubernetes = oidc !== undefined && oidc.keys === undefined;
   return {
-    environment: [...tlsEnvironment(clientTls), ...authEnvironment(auth)].map(([name, value]) => ({
-      name: `TIDEMARK_${name}`,
-      value,
-    })),
+    environment: [...tlsEnvironment(prefix, clientTls), ...authEnvironment(prefix, auth)].map(
+      ([name, value]) => ({
+        name: `TIDEMARK_${name}`,
+        value,
+      }),
+    ),
     volumes: [
       ...secrets.map(({ name, secret }) => ({
         name,
@@ -66,29 +121,27 @@ const ISSUER_VOLUME = {
 
 type Variables = readonly (readonly [name: string, value: string])[];
 
-function tlsEnvironment(tls: ClientTls): Variables {
+function tlsEnvironment(prefix: string, tls: ClientTls): Variables {
   if (tls.mode === 'Disabled') return [];
   const own = leafFiles('$(POD_NAME)');
   const [folder, files] = isIssued(tls)
     ? [TLS_PATH, own]
-    : [`${PATH}/client-tls`, { cert: 'tls.crt', key: 'tls.key' }];
+    : [`${PATH}/${prefix}client-tls`, { cert: 'tls.crt', key: 'tls.key' }];
   return [
     ['TLS_CERT', `${folder}/${files.cert}`],
     ['TLS_KEY', `${folder}/${files.key}`],
     ...(tls.clientCaSecretName === undefined
       ? []
-      : [['TLS_CLIENT_CA', `${PATH}/client-ca/ca.crt`] as const]),
+      : [['TLS_CLIENT_CA', `${PATH}/${prefix}client-ca/ca.crt`] as const]),
     // Of the command, where somebody calls it in the pod.
-    ...(isIssued(tls) ? [['TLS_CA', `${TLS_PATH}/${TRUST_FILE}`] as const] : []),
+    ...(prefix === '' && isIssued(tls) ? [['TLS_CA', `${TLS_PATH}/${TRUST_FILE}`] as const] : []),
   ];
 }
 
-function authEnvironment({
-  methods,
-  tokensSecretName,
-  oidc,
-  administrators,
-}: ClientAuth): Variables {
+function authEnvironment(
+  prefix: string,
+  { methods, tokensSecretName, oidc, administrators }: ClientAuth,
+): Variables {
   if (methods === undefined) return [];
   return [
     ['AUTH', methods.join(',')],
@@ -97,7 +150,7 @@ function authEnvironment({
       : [['AUTH_ADMINISTRATORS', administrators.join(';')] as const]),
     ...(tokensSecretName === undefined
       ? []
-      : [['AUTH_TOKENS_FILE', `${PATH}/auth-tokens/tokens`] as const]),
+      : [['AUTH_TOKENS_FILE', `${PATH}/${prefix}auth-tokens/tokens`] as const]),
     ...(oidc === undefined ? [] : oidcEnvironment(oidc)),
   ];
 }

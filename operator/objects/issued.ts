@@ -1,13 +1,13 @@
 /** What cert-manager is asked for: a Certificate for each broker, and for the operator. Pure. */
 import { issuedSecretName } from '../api/names.ts';
 import type { IssuerRef, LogCluster } from '../api/types.ts';
+import { isAddress } from './listener-hosts.ts';
 import { leafHosts, leafName, leafUri } from './secret-files.ts';
 import { type Manifest, objectMetadata } from './workload.ts';
 
 /** Ninety days, renewed when thirty are left. */
 const DURATION = '2160h';
 const RENEW_BEFORE = '720h';
-const LOOPBACK = '127.0.0.1';
 
 /**
  * @param brokerId null: the operator's
@@ -22,7 +22,8 @@ export function buildCertificate(
   const { name } = cluster.metadata;
   const secretName = issuedSecretName(name, brokerId);
   const hosts = leafHosts(cluster, brokerId);
-  const dnsNames = hosts.filter((host) => host !== LOOPBACK);
+  const dnsNames = hosts.filter((host) => !isAddress(host));
+  const ipAddresses = hosts.filter((host) => isAddress(host));
   return {
     apiVersion: 'cert-manager.io/v1',
     kind: 'Certificate',
@@ -31,7 +32,7 @@ export function buildCertificate(
       secretName,
       commonName: leafName(name, brokerId),
       uris: [leafUri(clusterId, brokerId)],
-      ...(hosts.length === 0 ? {} : { dnsNames, ipAddresses: [LOOPBACK] }),
+      ...(hosts.length === 0 ? {} : { dnsNames, ipAddresses }),
       duration: DURATION,
       renewBefore: RENEW_BEFORE,
       usages: ['digital signature', 'server auth', 'client auth'],

@@ -15,13 +15,15 @@ import {
   DATA_VOLUME,
   INTERNAL_PORT_NAME,
   TLS_VOLUME,
+  addressesName,
+  listenerPortName,
   certificatesSecretName,
   objectLabels,
   podHost,
   selectorLabels,
 } from '../api/names.ts';
 import type { LogCluster, Rack, TlsPhase } from '../api/types.ts';
-import { clientListener, SECRET_MODE } from './client-listener.ts';
+import { ADDRESSES_PATH, clientListener, SECRET_MODE } from './client-listener.ts';
 import { leafFiles, TLS_PATH, TRUST_FILE } from './secret-files.ts';
 
 /** A Kubernetes PodTemplateSpec. */
@@ -33,6 +35,7 @@ export interface PodTemplateSpec {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
+const ADDRESSES_VOLUME = 'addresses';
 const DATA_PATH = '/var/lib/tidemark';
 /** The user of the image. */
 const USER_ID = 1_000;
@@ -70,9 +73,11 @@ export function buildPodTemplate(
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
+  const { listeners = [] } = spec;
   const volumes = [
     ...(internalTls !== 'Plaintext' ? [internalTlsVolume(metadata.name)] : []),
     ...clientListener(spec).volumes,
+    ...(listeners.length > 0 ? [addressesVolume(metadata.name)] : []),
   ];
   return {
     metadata: {
@@ -133,6 +138,11 @@ function internalTlsVolume(cluster: string): Record<string, unknown> {
   };
 }
 
+/** Whole too. It may come after the pod: until then nobody is sent there. */
+function addressesVolume(cluster: string): Record<string, unknown> {
+  return { name: ADDRESSES_VOLUME, configMap: { name: addressesName(cluster), optional: true } };
+}
+
 function buildContainer(
   cluster: LogCluster,
   image: string,
@@ -140,6 +150,7 @@ function buildContainer(
   internalTls: TlsPhase,
 ): Record<string, unknown> {
   const { imagePullPolicy } = cluster.spec.podTemplate;
+  const { listeners = [] } = cluster.spec;
   return {
     name: BROKER_CONTAINER,
     image,
@@ -150,6 +161,11 @@ function buildContainer(
       { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
       { name: INTERNAL_PORT_NAME, containerPort: BROKER_INTERNAL_PORT, protocol: 'TCP' },
       { name: 'metrics', containerPort: BROKER_HTTP_PORT, protocol: 'TCP' },
+      ...listeners.map(({ name, port }) => ({
+        name: listenerPortName(name),
+        containerPort: port,
+        protocol: 'TCP',
+      })),
     ],
     resources: cluster.spec.resources,
     // A no makes a warning among the pod's events: so the first question comes when the process
@@ -177,6 +193,9 @@ function buildContainer(
         ? [{ name: TLS_VOLUME, mountPath: TLS_PATH, readOnly: true }]
         : []),
       ...clientListener(cluster.spec).mounts,
+      ...(listeners.length > 0
+        ? [{ name: ADDRESSES_VOLUME, mountPath: ADDRESSES_PATH, readOnly: true }]
+        : []),
     ],
   };
 }

@@ -2,6 +2,7 @@
 import { identityUri } from '../../base/identity.ts';
 import type { KubeObject } from '../api/kinds.ts';
 import { podHost, podName } from '../api/names.ts';
+import { listenerHosts } from './listener-hosts.ts';
 import type { LogCluster } from '../api/types.ts';
 
 /** The Secrets as they are; absent: there is none of ours. */
@@ -53,10 +54,12 @@ export function leafFiles(name: string): { readonly cert: string; readonly key: 
  * What clients dial a broker by: its own host name, those of the Service, and this machine's, for
  * the command in the pod and for a forwarded port. Brokers go by ids.
  */
-export function leafHosts({ metadata }: LogCluster, brokerId: number | null): string[] {
+export function leafHosts(cluster: LogCluster, brokerId: number | null): string[] {
   if (brokerId === null) return [];
+  const { metadata } = cluster;
   const { name, namespace } = metadata;
   const services = [`${name}.${namespace}.svc`, podHost(name, namespace, brokerId)];
   const whole = services.flatMap((host) => [host, `${host}.cluster.local`]);
-  return [...whole, `${name}.${namespace}`, name, 'localhost', '127.0.0.1'];
+  const plain = [...whole, `${name}.${namespace}`, name, 'localhost', '127.0.0.1'];
+  return [...new Set([...plain, ...listenerHosts(cluster, brokerId)])];
 }

@@ -81,6 +81,7 @@ export function buildDisruptionBudget(cluster: LogCluster, maxUnavailable: numbe
 export function buildNetworkPolicy(cluster: LogCluster, operatorNamespace: string): Manifest {
   const { name } = cluster.metadata;
   const { clients, scrapers } = cluster.spec.networkPolicy;
+  const { listeners = [] } = cluster.spec;
   const own = [
     { podSelector: { matchLabels: selectorLabels(name) } },
     {
@@ -103,6 +104,9 @@ export function buildNetworkPolicy(cluster: LogCluster, operatorNamespace: strin
         to(BROKER_INTERNAL_PORT, own),
         // Commands in a broker's pod, and pods from before there was an internal port.
         to(BROKER_PORT, clients === undefined ? undefined : [...own, ...clients]),
+        ...listeners.map(({ port, clients: from }) =>
+          to(port, from === undefined ? undefined : [...own, ...from]),
+        ),
         to(BROKER_HTTP_PORT, scrapers),
       ],
     },

@@ -5,6 +5,7 @@
  * the operator restarts no broker, and a change of replicas does not either.
  */
 import { LIVE_FIELDS } from '../api/broker-config.ts';
+import { podShapeOf } from '../api/listeners.ts';
 import { isObject } from '../api/schema.ts';
 import type { BrokerConfig, LogClusterSpec } from '../api/types.ts';
 import { readLogClusterSpec } from '../api/validate.ts';
@@ -52,7 +53,7 @@ function recordedSpec(recorded: string, spec: LogClusterSpec): LogClusterSpec | 
   const inputs = parsed(recorded);
   if (inputs === null) return null;
   // What may be absent from a record was absent from its spec.
-  const { image: _, clusterId: __, clientTls: ___, auth: ____, ...rest } = spec;
+  const { image: _, clusterId: __, clientTls: ___, auth: ____, listeners: _____, ...rest } = spec;
   const { spec: before, faults } = readLogClusterSpec({ ...rest, ...inputs });
   return faults.length > 0 ? null : before;
 }
@@ -60,11 +61,13 @@ function recordedSpec(recorded: string, spec: LogClusterSpec): LogClusterSpec | 
 /** @param isInPod whether a live option is set in the pods all the same */
 function inputsWith(spec: LogClusterSpec, isInPod: (field: string) => boolean): string {
   const { image, resources, rack, podTemplate, clusterId, clientTls, auth } = spec;
+  // Absent, and not empty, where there are none: so it is in every record of before.
+  const listeners = spec.listeners?.length ? spec.listeners.map(podShapeOf) : undefined;
   const config = Object.fromEntries(
     Object.entries(spec.config).filter(([field]) => !LIVE_FIELDS.has(field) || isInPod(field)),
   );
   const inputs = { image, config, resources, rack, podTemplate, clusterId, clientTls, auth };
-  return canonicalJson(inputs);
+  return canonicalJson({ ...inputs, listeners });
 }
 
 function parsed(inputs: string): { readonly config?: BrokerConfig } | null {

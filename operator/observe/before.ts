@@ -2,7 +2,7 @@
  * What a cluster was like where its record is lost, or never was: nobody has asked for anything
  * else. Pure.
  */
-import { isIssued } from '../api/clients.ts';
+import { issuesForClients } from '../api/listeners.ts';
 import { BROKER_CONTAINER } from '../api/names.ts';
 import type { LogCluster, TlsPhase } from '../api/types.ts';
 import type { KubeObject } from '../api/kinds.ts';
@@ -50,7 +50,7 @@ export function tlsPhaseBefore(
 
 /** Brokers in plaintext have no certificates for clients either. */
 export function clientTlsFault({ spec }: LogCluster, phase: TlsPhase): string | null {
-  return phase === 'Plaintext' && isIssued(spec.clientTls)
+  return phase === 'Plaintext' && issuesForClients(spec)
     ? 'clientTls.secretName is missing, must be given while the brokers have no certificates of the operator (status.internalTls): turn internalTls.mode on first'
     : null;
 }

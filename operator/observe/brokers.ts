@@ -295,6 +295,7 @@ function brokerView({
   stopping,
   voter,
   cordoned,
+  listeners,
 }: Broker): RegisteredBroker {
   return {
     brokerId,
@@ -306,6 +307,7 @@ function brokerView({
     isStopping: stopping,
     isVoter: voter,
     isCordoned: cordoned,
+    ...(listeners.length === 0 ? {} : { listeners }),
   };
 }
 

@@ -5,7 +5,7 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import { type KubeObject, SECRET } from '../api/kinds.ts';
-import { isIssued } from '../api/clients.ts';
+import { issuesForClients } from '../api/listeners.ts';
 import {
   authoritySecretName,
   certificatesSecretName,
@@ -29,6 +29,7 @@ import {
 } from '../kube/certificate-texts.ts';
 import { KubeError } from '../kube/kube-error.ts';
 import { isControlledBy } from '../objects/owners.ts';
+import { listenerHosts } from '../objects/listener-hosts.ts';
 import { textOf } from '../kube/secret-texts.ts';
 import {
   AUTHORITY_FILES,
@@ -91,7 +92,7 @@ export class CertificateReader {
       found = await Promise.all([
         get(authoritySecretName(name)),
         get(certificatesSecretName(name)),
-        isIssued(cluster.spec.clientTls) ? get(trustSecretName(name)) : undefined,
+        issuesForClients(cluster.spec) ? get(trustSecretName(name)) : undefined,
       ]);
     } catch (error) {
       if (!(error instanceof KubeError) || error.status !== 403) throw error;
@@ -104,7 +105,9 @@ export class CertificateReader {
       };
       return { view, secrets: {}, foreign: [], own: null };
     }
-    const readOf = [uid, clusterId, ...found.map(versionOf)].join(' ');
+    // What certificates are to hold changes with addresses that clouds give.
+    const hosts = JSON.stringify([cluster.spec.listeners, cluster.status?.listeners]);
+    const readOf = [uid, clusterId, hosts, ...found.map(versionOf)].join(' ');
     if (this.#seen === null || readOf !== this.#readOf) {
       const [authority, certificates, trust] = found.map((each) =>
         isControlledBy(each, uid) ? each : undefined,
@@ -118,7 +121,7 @@ export class CertificateReader {
         ...(trust === undefined ? {} : { trust }),
       };
       this.#readOf = readOf;
-      this.#seen = { ...viewOf(secrets, { name, clusterId }), secrets, foreign };
+      this.#seen = { ...viewOf(secrets, { cluster, clusterId }), secrets, foreign };
     }
     return this.#seen;
   }
@@ -132,14 +135,14 @@ function versionOf(object: KubeObject | undefined): string {
 
 function viewOf(
   { authority, certificates, trust }: Secrets,
-  cluster: { readonly name: string; readonly clusterId: string },
+  of: { readonly cluster: LogCluster; readonly clusterId: string },
 ): Pick<CertificatesSeen, 'view' | 'own'> {
   const current = signerOf(authority, AUTHORITY_FILES.current);
   const next = signerOf(authority, AUTHORITY_FILES.next);
   const previous = certificatesIn(textOf(authority, AUTHORITY_FILES.previous));
   const trusted = certificatesIn(textOf(certificates, TRUST_FILE));
   const known = [current, next, ...previous, ...trusted].filter((each) => each !== null);
-  const leaves = leavesOf(certificates, cluster, known);
+  const leaves = leavesOf(certificates, of, known);
   const authorityView: AuthorityView | null =
     authority === undefined
       ? null
@@ -196,9 +199,10 @@ function signerView(certificate: X509Certificate): SignerView {
 
 function leavesOf(
   secret: KubeObject | undefined,
-  { name, clusterId }: { readonly name: string; readonly clusterId: string },
+  { cluster, clusterId }: { readonly cluster: LogCluster; readonly clusterId: string },
   authorities: readonly X509Certificate[],
 ): LeafView[] {
+  const { name } = cluster.metadata;
   const files = Object.keys(secret?.['data'] ?? {});
   const owners = files.flatMap((file): (number | null)[] => {
     if (file === leafFiles('operator').cert) return [null];
@@ -211,7 +215,8 @@ function leavesOf(
     if (certificate === null) return [];
     const signer = signerAmong(certificatesIn(textOf(secret, files.cert)), authorities);
     const id = signer === null ? null : authorityId(signer);
-    return leafView(certificate, { clusterId, brokerId }, id) ?? [];
+    const hosts = brokerId === null ? [] : listenerHosts(cluster, brokerId);
+    return leafView(certificate, { clusterId, brokerId }, hosts, id) ?? [];
   });
 }
 

@@ -160,5 +160,5 @@ function leafOf(
   if (certificate === null) return null;
   const authorities = certificatesIn(textOf(secret, TRUST_FILE));
   const signer = signerAmong(certificatesIn(text), authorities);
-  return leafView(certificate, owner, signer === null ? null : authorityId(signer));
+  return leafView(certificate, owner, [], signer === null ? null : authorityId(signer));
 }

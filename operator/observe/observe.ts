@@ -26,6 +26,7 @@ import {
   buildNetworkPolicy,
 } from '../objects/services.ts';
 import { differences } from '../objects/compare.ts';
+import type { ListenerAddresses } from '../objects/listeners.ts';
 import { tlsPhaseOf } from '../objects/pod.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import { canonicalJson, type RecordedTemplate } from '../objects/template.ts';
@@ -51,6 +52,7 @@ import type {
   WorkloadView,
 } from '../decide/types.ts';
 import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
+import { type ListenersSeen, readListeners, seeListeners } from './listeners.ts';
 import type { CertificateReader, CertificatesSeen } from './certificates.ts';
 import type { Applications, Standing } from './applied.ts';
 import type { Sightings } from './sightings.ts';
@@ -130,6 +132,8 @@ export interface Observed {
   readonly observation: Observation;
   readonly template: PlannedTemplate;
   readonly record: WorkloadRecord | null;
+  /** Where clients of listeners dial brokers. */
+  readonly listeners: readonly ListenerAddresses[];
   readonly secrets: Secrets;
   /** Where each broker is dialled, by its id. */
   readonly addresses: ReadonlyMap<number, string>;
@@ -190,6 +194,12 @@ export async function observe(
   );
   const whole = await askController(admin, reached, signal);
   const pods = objects.pods.map(({ view }) => view);
+  const listeners = await readListeners(
+    options.client,
+    { cluster, metadata: whole?.metadata ?? null },
+    objects.listeners,
+    signal,
+  );
   const seen = {
     cluster,
     faults: [...allFaults.map(({ message }) => message), ...(fault === null ? [] : [fault])],
@@ -197,13 +207,16 @@ export async function observe(
     template: { hash: objects.template.hash, image: objects.template.image },
     workload: objects.workload,
     services: objects.services,
+    listeners: listeners.view,
     isPolicyCurrent: objects.isPolicyCurrent,
     budget: objects.budget,
     tls: certificates.view,
     tlsPhases: objects.tlsPhases,
     foreign: [
       ...objects.foreign,
-      ...certificates.foreign.flatMap((secret) => foreignView(secret, cluster) ?? []),
+      ...[...listeners.foreign, ...certificates.foreign].flatMap(
+        (object) => foreignView(object, cluster) ?? [],
+      ),
     ],
     mutated: objects.mutated,
     pods,
@@ -235,6 +248,7 @@ export async function observe(
     observation: { ...seen, verdicts, rebalance },
     template: objects.template,
     record: objects.record,
+    listeners: objects.listeners?.addresses ?? [],
     secrets: certificates.secrets,
     addresses,
     controllerAddress: address,
@@ -277,6 +291,7 @@ interface Objects {
   readonly record: WorkloadRecord | null;
   readonly workload: WorkloadView | null;
   readonly services: Observation['services'];
+  readonly listeners: ListenersSeen | null;
   readonly isPolicyCurrent: boolean;
   readonly budget: BudgetView | null;
   readonly foreign: Observation['foreign'];
@@ -331,6 +346,11 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
   };
   const isSettled = (object: KubeObject | undefined, manifest: Manifest): boolean =>
     object !== undefined && (!isControlledBy(object, uid) || standing(object, manifest).isSettled);
+  const all = { named: (service: string) => named(SERVICE, service), isSettled };
+  const listeners = isFaulty
+    ? null
+    : seeListeners(cluster, ownSet, { ...all, all: cache.list(SERVICE, namespace) });
+  foreign.push(...(listeners?.taken ?? []).flatMap((each) => foreignView(each, cluster) ?? []));
   return {
     clusterId,
     tlsPhases,
@@ -352,6 +372,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
       isBrokersCurrent: isSettled(brokers, buildBrokersService(cluster)),
       isClientsCurrent: isSettled(clients, buildClientService(cluster)),
     },
+    listeners,
     isPolicyCurrent:
       policyFor === null || isSettled(policy, buildNetworkPolicy(cluster, policyFor)),
     budget:
