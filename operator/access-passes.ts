@@ -4,7 +4,7 @@
  * want is seen together. It begins only when LogAccess resources have been listed: an empty cache
  * would take every right back.
  */
-import { OutdatedError } from './act/act.ts';
+import { OutdatedError } from './act/outdated.ts';
 import { isUnreachable } from './act/carry-out.ts';
 import { reasonOf } from '../base/reason.ts';
 import { placeKey, resourceText } from '../base/access.ts';

@@ -4,7 +4,8 @@
  * world is {@link OperatorPorts}, so that the simulator runs this very code.
  */
 import type { Logger } from 'pino';
-import { Actor, type ActorOptions, type Basis, OutdatedError } from './act/act.ts';
+import { Actor, type ActorOptions, type Basis } from './act/act.ts';
+import { OutdatedError } from './act/outdated.ts';
 import { AccessPasses } from './access-passes.ts';
 import { Attempts } from './act/attempts.ts';
 import { reasonOf } from '../base/reason.ts';

@@ -31,14 +31,15 @@ import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned } from '../objects/workload.ts';
 import type { Manifest, PlannedTemplate, WorkloadRecord } from '../objects/workload.ts';
 import { buildCertificate } from '../objects/issued.ts';
-import { buildListenerServices, type ListenerAddresses } from '../objects/listeners.ts';
+import type { ListenerAddresses } from '../objects/listeners.ts';
 import { isControlledBy } from '../objects/owners.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
 import type { Action, Observation, TopicChange } from '../decide/types.ts';
 import { type AccessAction, changeAccess } from './access.ts';
-import { applyAddresses } from './addresses.ts';
+import { applyAddresses, serviceOf } from './addresses.ts';
+import { OutdatedError } from './outdated.ts';
 import type { Admin, CallOptions } from './calls.ts';
 import { type SecretAction, secretAfter } from './certificates.ts';
 import {
@@ -96,11 +97,6 @@ export interface Basis {
   readonly secrets: Secrets;
   readonly addresses: ReadonlyMap<number, string>;
   readonly controllerAddress: string | null;
-}
-
-/** What was looked at has changed since, or cannot be asked: the next pass decides anew. */
-export class OutdatedError extends Error {
-  override readonly name = 'OutdatedError';
 }
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -166,7 +162,7 @@ export class Actor {
           signal,
         );
       case 'apply-listener-service':
-        return this.#applyListenerService(action.name, basis, signal);
+        return this.#apply(SERVICE, serviceOf(cluster, basis.listeners, action.name), signal);
       case 'apply-addresses':
         return applyAddresses(this.#options.api, cluster, basis.listeners ?? [], signal);
       case 'delete-service':
@@ -230,18 +226,6 @@ export class Actor {
       case 'revoke-access':
         return this.#call(action, basis, signal);
     }
-  }
-
-  async #applyListenerService(
-    name: string,
-    { observation: { cluster }, listeners = [] }: Basis,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const brokers = listeners[0]?.brokers.length ?? 0;
-    const manifests = buildListenerServices(cluster, brokers);
-    const manifest = manifests.find((each) => each.metadata.name === name);
-    if (manifest === undefined) throw new OutdatedError(`no listener has Service ${name}`);
-    await this.#apply(SERVICE, manifest, signal);
   }
 
   async #writeTopicStatus(

@@ -1,9 +1,15 @@
-/** Writes where clients of listeners dial each broker, for the brokers to read. */
+/** The Services of listeners, and where clients dial each broker, for the brokers to read. */
 import { CONFIG_MAP, type Kind, type KubeObject, type ObjectName } from '../api/kinds.ts';
 import type { LogCluster } from '../api/types.ts';
-import { buildAddresses, type ListenerAddresses } from '../objects/listeners.ts';
+import {
+  buildAddresses,
+  buildListenerServices,
+  type ListenerAddresses,
+} from '../objects/listeners.ts';
 import { isControlledBy } from '../objects/owners.ts';
+import type { Manifest } from '../objects/workload.ts';
 import type { CallOptions } from './calls.ts';
+import { OutdatedError } from './outdated.ts';
 
 /** As far as it is used here. */
 interface Api {
@@ -26,4 +32,16 @@ export async function applyAddresses(
   const uid = live === undefined ? {} : { uid: live.metadata.uid };
   const metadata = { ...manifest.metadata, ...uid };
   await api.apply(CONFIG_MAP, { ...manifest, metadata } as unknown as KubeObject, { signal });
+}
+
+/** The Service of that name. Throws {@link OutdatedError} where no listener has it any more. */
+export function serviceOf(
+  cluster: LogCluster,
+  addresses: readonly ListenerAddresses[] | undefined,
+  name: string,
+): Manifest {
+  const brokers = addresses?.[0]?.brokers.length ?? 0;
+  const found = buildListenerServices(cluster, brokers).find((each) => each.metadata.name === name);
+  if (found === undefined) throw new OutdatedError(`no listener has Service ${name}`);
+  return found;
 }

@@ -5,7 +5,7 @@
 import { BrokerError } from '../../base/errors.ts';
 import type { Action, EventNote, Part, Plan } from '../decide/types.ts';
 import { KubeError } from '../kube/kube-error.ts';
-import { OutdatedError } from './act.ts';
+import { OutdatedError } from './outdated.ts';
 import type { Attempts } from './attempts.ts';
 import { reasonOf } from '../../base/reason.ts';
 

@@ -162,7 +162,10 @@ const listenerStatusSchema = object<ListenerStatus>(
         'One broker.',
         {
           broker: integer('Broker id.', 0, BROKER_ID_MAX),
-          address: text('Where it is dialled, host:port; absent: not known yet.', ADDRESS_LENGTH_MAX),
+          address: text(
+            'Where it is dialled, host:port; absent: not known yet.',
+            ADDRESS_LENGTH_MAX,
+          ),
           advertised: boolean('The broker tells its clients so.'),
         },
         { required: ['broker', 'advertised'] },

@@ -175,8 +175,8 @@ export const ACCESS: readonly Mutation[] = [
     edits: [
       {
         file: THROTTLE,
-        find: 'this.#isAsking ? principalOf(call) : ANONYMOUS',
-        replace: 'principalOf(call) || ANONYMOUS',
+        find: 'return isAsking ? limited : unnamed(limited);',
+        replace: 'return limited;',
       },
     ],
     caughtBy: [QUOTAS],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../base/errors.ts';
 import { ruleToMessage } from '../../../broker/messages/access.ts';
 import { AccessPasses, type AccessPassesOptions } from '../../../operator/access-passes.ts';
-import { OutdatedError } from '../../../operator/act/act.ts';
+import { OutdatedError } from '../../../operator/act/outdated.ts';
 import {
   LOG_ACCESS,
   LOG_CLUSTER,

@@ -91,7 +91,7 @@ describe('Controller: settings', () => {
   test('refuses an option that is not live, and says which are', () => {
     expect(bench().ask(set({ brokerOptions: { 'session-timeout-ms': '9000' } }))).toMatchObject({
       message:
-        'session-timeout-ms is not a live option, must be one of log-level, replica-lag-ms-max, voter-replace-ms, voters-max, flush-interval-ms, flush-bytes, tail-cache-bytes, disk-reserve-bytes, produce-window-bytes, retention-check-ms',
+        'session-timeout-ms is not a live option, must be one of log-level, replica-lag-ms-max, voter-replace-ms, voters-max, flush-interval-ms, flush-bytes, tail-cache-bytes, disk-reserve-bytes, produce-window-bytes, retention-check-ms, compaction-bytes-per-second',
     });
   });
 
