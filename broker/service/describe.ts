@@ -4,6 +4,7 @@ import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../../base/listeners.ts';
 import type {
   Broker as BrokerMessage,
   CheckDisruptionResponse,
+  CompactionStatus,
   DescribeBrokerResponse,
   DescribeClusterResponse,
   DescribeQuorumResponse,
@@ -28,7 +29,7 @@ import type {
   TopicState,
 } from '../metadata/types.ts';
 import type { RaftStatus } from '../raft/types.ts';
-import type { BrokerApi, OptionReport, ReplicaReport } from '../runtime/api.ts';
+import type { BrokerApi, CompactionReport, OptionReport, ReplicaReport } from '../runtime/api.ts';
 import type { AppendCounts } from '../telemetry/append-times.ts';
 import type { CrossedLoss } from '../runtime/partitions/crossed-losses.ts';
 import { settingsToMessage } from '../messages/settings.ts';
@@ -272,7 +273,7 @@ function describeLoss(
 }
 
 function describeReplica(
-  { topicId, topic, partition, status, sizeBytes, stopped }: ReplicaReport,
+  { topicId, topic, partition, status, sizeBytes, stopped, compaction }: ReplicaReport,
   self: BrokerId,
 ): ReplicaStatus {
   return {
@@ -294,6 +295,23 @@ function describeReplica(
       inSync: isInSync,
     })),
     stopped: stopped ?? '',
+    compaction: describeCompaction(compaction),
+  };
+}
+
+function describeCompaction(report: CompactionReport): CompactionStatus | undefined {
+  const { orderedTo, upTo, tombstonesBelow, cleanBytes, dirtyBytes } = report;
+  const { phase, bytesNeeded, last } = report;
+  if (Math.max(orderedTo, tombstonesBelow, dirtyBytes) === 0) return undefined;
+  return {
+    orderedTo,
+    compactedTo: upTo,
+    tombstonesBelow,
+    cleanBytes,
+    dirtyBytes,
+    phase,
+    bytesNeeded,
+    lastPass: last === null ? undefined : { ...last, durationMs: wholeMs(last.durationMs) },
   };
 }
 
