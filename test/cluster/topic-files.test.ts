@@ -147,4 +147,22 @@ describe('topic export and import', () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/partition \d holds \d+ records and the file \d+, or others/);
   });
+
+  it('fill a compacted topic with all of it, also records without a key, and then have it compacted', async () => {
+    // Its records are years old.
+    const config = { cleanup: 'compact', retentionMs: 86_400_000 } as const;
+    await cluster.admin.alterTopic({ name: 'orders', config });
+    const whole = await done(['topic', 'export', 'orders']);
+    const wanted = await contentOf('orders');
+    const lines = whole.toString().split('\n');
+    const half = Buffer.from(`${lines.slice(0, RECORDS).join('\n')}\n`);
+    expect(await run(['topic', 'import', 'state'], half)).toMatchObject({ code: 2 });
+    const unfinished = await cluster.admin.describeTopic('state');
+    expect(unfinished.config).toMatchObject({ cleanup: 'delete', retentionMs: -1 });
+    await done(['topic', 'import', 'state', '--resume'], whole);
+    expect(await contentOf('state')).toEqual(wanted);
+    expect((await cluster.admin.describeTopic('state')).config).toMatchObject(config);
+    const refused = await run(['append', 'state'], Buffer.from('no key'));
+    expect(refused.stderr).toContain('key is missing, must be there');
+  });
 });

@@ -5,8 +5,9 @@
 import { createReadStream } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { recordCrc } from '../../../wire/records/record-crc.ts';
+import { present } from '../../check.ts';
 import { TidemarkError } from '../../errors.ts';
-import type { Compression, Tidemark } from '../../index.ts';
+import type { Compression, Tidemark, TopicConfig } from '../../index.ts';
 import { bytesOf } from '../../values.ts';
 import { Appending } from '../appending.ts';
 import { type CommonOptions, type Context, withPatience } from '../context.ts';
@@ -116,6 +117,8 @@ class Import {
   readonly #seen = new Map<number, Content>();
   #held: Contents = new Map();
   #isCreated = false;
+  /** What the topic gets once all is there: see {@link filling}. */
+  #afterwards: TopicConfig | undefined;
   #leftOut = 0;
   #appending: Appending | undefined;
 
@@ -147,7 +150,10 @@ class Import {
     if (around.interrupted.aborted)
       out.note('Interrupted; to go on: the same command with --resume');
     this.#throwIfStopped(this.#appending, fault);
-    if (this.#options.resume === true && !around.interrupted.aborted) await this.#checkResumed();
+    if (around.interrupted.aborted) return;
+    if (this.#options.resume === true) await this.#checkResumed();
+    if (this.#afterwards === undefined) return;
+    await this.#cluster.admin().alterTopic({ name: this.#name, config: this.#afterwards });
   }
 
   async #readAll(input: AsyncIterable<Line[]>): Promise<void> {
@@ -194,21 +200,24 @@ class Import {
   }
 
   async #topicFor({ partitions, replicationFactor, config }: TopicHead) {
-    const { replicationFactor: copies, minInSyncReplicas: min } = this.#options;
+    const { replicationFactor: copies, minInSyncReplicas: min, resume } = this.#options;
     const admin = this.#cluster.admin();
+    const { first, afterwards } = filling(config);
     try {
       const topic = await admin.createTopic({
         name: this.#name,
         partitions,
         replicationFactor: copies ?? replicationFactor,
-        config: { ...config, ...(min === undefined ? {} : { minInSyncReplicas: min }) },
+        config: { ...first, ...(min === undefined ? {} : { minInSyncReplicas: min }) },
       });
       this.#isCreated = true;
+      this.#afterwards = afterwards;
       return topic;
     } catch (error) {
       if (!(error instanceof TidemarkError && error.code === 'TOPIC_EXISTS')) throw error;
     }
     const topic = await admin.describeTopic(this.#name);
+    if (resume === true && !isCompacted(topic.config)) this.#afterwards = afterwards;
     if (topic.partitions.length === partitions) return topic;
     throw new CliError(
       'TOPIC_EXISTS',
@@ -299,6 +308,28 @@ class Import {
         );
     }
   }
+}
+
+/**
+ * Configs of a topic that is filled, and those that it gets then. While it is compacted it takes no
+ * record without a key, which an older topic may have, and drops what `--resume` compares; and of
+ * one that is not, retention would take what the file holds.
+ */
+function filling(config: TopicConfig): {
+  readonly first: TopicConfig;
+  readonly afterwards: TopicConfig | undefined;
+} {
+  if (!isCompacted(config)) return { first: config, afterwards: undefined };
+  const { cleanup, retentionMs, retentionBytes, retentionRecords } = config;
+  const unbounded = { retentionMs: -1, retentionBytes: -1, retentionRecords: -1 };
+  return {
+    first: { ...config, cleanup: 'delete', ...unbounded },
+    afterwards: { cleanup, ...present({ retentionMs, retentionBytes, retentionRecords }) },
+  };
+}
+
+function isCompacted({ cleanup = 'delete' }: TopicConfig): boolean {
+  return cleanup !== 'delete';
 }
 
 /** What each partition with records holds; without `isWhole` as much of it as came first. */
