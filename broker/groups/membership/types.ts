@@ -13,7 +13,8 @@
  *   the message says. All else is judged here.
  * - Topics are at least as of the entry of metadata by which this leadership began: no coordinator
  *   before went by later ones.
- * - `tick` comes every {@link TICK_MS} or so, with the monotonic clock.
+ * - `tick` comes every {@link TICK_MS} or so, with the monotonic clock; without a wall clock where
+ *   whoever drives it forgets groups without members by a clock of its own.
  *
  * **A member and its proxy.** A member is a process with an id of its own making. It *attaches*
  * through any broker, its *proxy*, by `join`, and is answered with the number of the attachment; a
