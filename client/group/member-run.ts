@@ -4,6 +4,7 @@
  * is read, by iteration or by handlers.
  */
 import type { Cancel } from '../../base/clock.ts';
+import { partitionKey } from '../../base/units.ts';
 import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
@@ -195,8 +196,8 @@ export class MemberRun<Key, Value> {
     const parts: Part[] = [];
     for (const [at, { key, topic, topicId, partition, epoch }] of viewed.entries()) {
       const held = { key, topic, topicId, partition, epoch };
-      if (!this.#session.holds(held)) continue;
-      const cursor = cursors[at]!;
+      const cursor = cursors[at];
+      if (cursor === undefined || !this.#session.holds(held)) continue;
       const part = new Part(held, cursor);
       this.#session.ledger.begin(held, cursor);
       this.#parts.set(key, part);
@@ -212,29 +213,35 @@ export class MemberRun<Key, Value> {
     await Promise.all(parts.map((part) => this.#sources.begin(part)));
   }
 
-  /** Where each begins. One that the broker takes for known is asked for. */
-  async #cursorsOf(viewed: readonly ViewedPartition<TidemarkError>[]): Promise<readonly Place[]> {
+  /** Where each begins; undefined: it is not the member's any more. */
+  async #cursorsOf(
+    viewed: readonly ViewedPartition<TidemarkError>[],
+  ): Promise<readonly (Place | undefined)[]> {
     const failed = viewed.find(({ error }) => error !== undefined && error.retry === 'no')?.error;
     if (failed !== undefined) throw failed;
-    const unknown = viewed.filter(({ cursor }) => cursor === undefined);
-    const topics = [...new Set(unknown.map(({ topic }) => topic))];
-    const fetched = topics.length === 0 ? [] : await this.#fetchCursors(topics);
-    return viewed.map(({ cursor, topicId, partition }) => {
-      const found = fetched.find((one) => one.topicId === topicId && one.partition === partition);
-      return cursor ?? found ?? { offset: 0, leaderEpoch: 0 };
-    });
+    const fetched = new Map<string, Place>();
+    const isUnknown = (one: ViewedPartition<TidemarkError>): boolean =>
+      one.cursor === undefined && !fetched.has(one.key) && this.#session.holds(one);
+    // Of one that the broker takes for known, and nothing is taken for the beginning.
+    for (let attempt = 0; viewed.some(isUnknown) && !this.#isEnding; attempt += 1) {
+      if (attempt > 0) await this.#connections.sleep(this.#connections.backoffMs(attempt));
+      const topics = new Set(viewed.filter(isUnknown).map(({ topic }) => topic));
+      await this.#fetchCursors([...topics], fetched);
+    }
+    return viewed.map(({ cursor, key }) => cursor ?? fetched.get(key));
   }
 
-  async #fetchCursors(topics: readonly string[]) {
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        const results = await this.#cursors.fetch(topics);
-        return results.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor]));
-      } catch (cause) {
-        const error = fromCall(cause, 'the cluster');
-        if (error.retry === 'no' || this.#isEnding) throw error;
-        await this.#connections.sleep(this.#connections.backoffMs(attempt));
+  /** As committed, by partition. Rejects where no other try helps. */
+  async #fetchCursors(topics: readonly string[], fetched: Map<string, Place>): Promise<void> {
+    try {
+      for (const { cursor, error } of await this.#cursors.fetch(topics)) {
+        if (error !== undefined) throw error;
+        if (cursor !== undefined)
+          fetched.set(partitionKey(cursor.topicId, cursor.partition), placeOf(cursor));
       }
+    } catch (cause) {
+      const error = fromCall(cause, 'the cluster');
+      if (error.retry === 'no') throw error;
     }
   }
 
@@ -435,6 +442,10 @@ function isOf(
     held.partition === partition &&
     (topicId === undefined || topicId === held.topicId)
   );
+}
+
+function placeOf({ offset, leaderEpoch }: Place): Place {
+  return { offset, leaderEpoch };
 }
 
 function tookTooLong({ held }: Part): TidemarkError {
