@@ -6,7 +6,7 @@ const { PURE_FOLDERS } = require('./scripts/pure-folders.mjs');
 
 /** Folders that import no package and no part of Node. */
 const PURE = `^(${PURE_FOLDERS.join('|')})/`;
-const CORES = ['raft', 'metadata', 'replication', 'access', 'groups', 'compaction'];
+const CORES = ['raft', 'metadata', 'replication', 'access', 'groups', 'queues', 'compaction'];
 const ANY_CORE = `^broker/(${CORES.join('|')})/`;
 const BASE = '^base/';
 const BATCH = '^wire/batch/';
@@ -166,7 +166,7 @@ module.exports = {
       from: {
         path: '^broker/[^/]+/',
         pathNot:
-          '^broker/(raft|metadata|replication|access|groups|compaction|background|runtime|storage|network|service|telemetry|messages|doors)/',
+          '^broker/(raft|metadata|replication|access|groups|queues|compaction|background|runtime|storage|network|service|telemetry|messages|doors)/',
       },
       to: {},
     },

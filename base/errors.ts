@@ -123,6 +123,13 @@ export const ERROR_TABLE = {
     meaning:
       'The commit states a generation of the cursor that a seek has ended; whoever made it reads the cursor again',
   },
+  LEASE_LOST: {
+    status: 'FAILED_PRECONDITION',
+    retry: 'no',
+    effect: 'none',
+    meaning:
+      'The lease that the acknowledgement names is over, and the record is or will be delivered again; nothing was settled by it',
+  },
   UNKNOWN_BROKER: {
     status: 'NOT_FOUND',
     retry: 'no',

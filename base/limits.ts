@@ -170,6 +170,32 @@ export const CURSORS_PER_CALL_MAX = 1_000;
  */
 export const COMPACTION_PASSES_MAX = 1;
 
+// Queues
+
+/** Records of one partition that a queue has handed out, or holds back, at a time. */
+export const QUEUE_WINDOW_RECORDS = 2_000;
+/** Of a record that states all of them: where they are too uneven for it, they are fewer. */
+export const QUEUE_STATE_BYTES_MAX = 16 * KIB;
+/** Changes of a queue's partition in the log before all of it is written again. */
+export const QUEUE_DELTAS_MAX = 500;
+export const QUEUE_LEASE_MS_MIN = 1_000;
+/** A member that needs longer extends its leases. */
+export const QUEUE_LEASE_MS_MAX = 3_600_000;
+/** Most deliveries after which a record may die. */
+export const QUEUE_DELIVERIES_MAX = 1_000;
+/** Longest time for which a record may be put back. */
+export const QUEUE_DELAY_MS_MAX = 3_600_000;
+/** Characters of the reason of a rejection. */
+export const QUEUE_REASON_LENGTH_MAX = 256;
+/** Records of one partition that are on their way to the dead-letter topic. */
+export const QUEUE_DYING_MAX = 200;
+/** Of them in one frame. */
+export const QUEUE_LETTERS_AT_ONCE = 100;
+/** Acknowledgements of one request. */
+export const QUEUE_ACKNOWLEDGEMENTS_MAX = 2_000;
+/** Requests that wait for the owner of one partition. */
+export const QUEUE_REQUESTS_MAX = 10_000;
+
 // Configs of a topic
 
 /** Least `batchBytesMax` of a topic. */
@@ -249,5 +275,10 @@ export const LIMITS: readonly {
   { what: 'Kept place of a member that is away', bound: GROUP_RETURN_MS_MAX, unit: 'ms' },
   { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },
   { what: 'Passes of compaction at once', bound: COMPACTION_PASSES_MAX, unit: 'passes' },
+  { what: 'Open records of a queue in a partition', bound: QUEUE_WINDOW_RECORDS, unit: 'records' },
+  { what: 'Lease of a record', bound: QUEUE_LEASE_MS_MAX, unit: 'ms' },
+  { what: 'Deliveries after which a record dies', bound: QUEUE_DELIVERIES_MAX, unit: 'deliveries' },
+  { what: 'Delay of a released record', bound: QUEUE_DELAY_MS_MAX, unit: 'ms' },
+  { what: 'Reason of a rejection', bound: QUEUE_REASON_LENGTH_MAX, unit: 'characters' },
   { what: 'Segment', bound: SEGMENT_BYTES_MAX, unit: 'bytes' },
 ];

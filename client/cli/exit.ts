@@ -32,6 +32,7 @@ const USER_CODES: ReadonlySet<string> = new Set([
   'CURSOR_GONE',
   'CURSOR_AHEAD',
   'CURSOR_FENCED',
+  'LEASE_LOST',
   'TOPIC_EXISTS',
   'OFFSET_OUT_OF_RANGE',
   'POSITION_DIVERGED',

@@ -9,6 +9,7 @@ import { GROUPS } from './groups.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
+import { QUEUES } from './queues.ts';
 import { RAFT } from './raft.ts';
 import { REPLICATION } from './replication.ts';
 import { RUNTIME } from './runtime.ts';
@@ -32,4 +33,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...ACCESS,
   ...GROUPS,
   ...GROUP_MEMBERS,
+  ...QUEUES,
 ];

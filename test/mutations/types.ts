@@ -12,6 +12,7 @@ export const SIMULATORS = [
   'cluster',
   'group-members',
   'groups',
+  'queues',
   'replication',
   'raft',
   'storage',

@@ -19,6 +19,7 @@ const EFFECTS: Readonly<Record<ErrorCode, Effect>> = {
   CURSOR_GONE: 'none',
   CURSOR_AHEAD: 'none',
   CURSOR_FENCED: 'none',
+  LEASE_LOST: 'none',
   UNKNOWN_BROKER: 'none',
   TOPIC_EXISTS: 'none',
   NOT_LEADER: 'none',
