@@ -4,7 +4,6 @@ import { CLIENT_LISTENER, INTERNAL_LISTENER } from '../../base/listeners.ts';
 import type {
   Broker as BrokerMessage,
   CheckDisruptionResponse,
-  CompactionStatus,
   DescribeBrokerResponse,
   DescribeClusterResponse,
   DescribeQuorumResponse,
@@ -12,6 +11,7 @@ import type {
   ReplicaStatus,
   Topic as TopicMessage,
 } from '../../proto/gen/tidemark/v1/admin.ts';
+import type { CompactionStatus } from '../../proto/gen/tidemark/v1/cleanup.ts';
 import type {
   CrossedLoss as CrossedLossMessage,
   LossReport as LossReportMessage,

@@ -24,7 +24,7 @@ import {
   PlanRebalanceRequest,
   PlanRebalanceResponse,
 } from "./balance.ts";
-import { CleanupConfig } from "./cleanup.ts";
+import { CleanupConfig, CompactionStatus } from "./cleanup.ts";
 import { Error } from "./errors.ts";
 import { ExplainPartitionRequest, ExplainPartitionResponse } from "./explain.ts";
 import { ListenerAddress } from "./listeners.ts";
@@ -252,42 +252,6 @@ export interface ReplicaStatus {
   compaction?: CompactionStatus | undefined;
 }
 
-/** How far the log of a replica is compacted. */
-export interface CompactionStatus {
-  /**
-   * A record below it may go for a later one of its key: what the newest order in the log says. 0:
-   * there is none.
-   */
-  orderedTo: number;
-  /** The same of the order that this replica has carried out, or is about to. */
-  compactedTo: number;
-  /** Tombstones below it are gone. */
-  tombstonesBelow: number;
-  /** Bytes of the log that an order was given for. */
-  cleanBytes: number;
-  /** Bytes of it, up to the high-water mark, that none was given for. */
-  dirtyBytes: number;
-  /**
-   * What it has to do with its order: idle, queued, running, waits-for-space, waits-for-descriptors
-   * or failed, after which it is tried again.
-   */
-  phase: string;
-  /** Bytes that must be free beyond the reserve before it can go on; 0: it does not wait for any. */
-  bytesNeeded: number;
-  /** The last pass that ended since the broker started; absent: none did. */
-  lastPass?: CompactionPass | undefined;
-}
-
-/** What a pass of compaction over a log came to. */
-export interface CompactionPass {
-  /** Bytes of the log when it began. */
-  bytesBefore: number;
-  /** Bytes of the log when it ended, with what was appended meanwhile. */
-  bytesAfter: number;
-  /** Milliseconds that it took. */
-  durationMs: number;
-}
-
 /** Response of DescribeBroker. */
 export interface DescribeBrokerResponse {
   /** Broker that this describes. */
@@ -510,8 +474,7 @@ export interface AlterTopicRequest {
   replicationFactor: number;
   /**
    * How long a raised min_in_sync_replicas may wait for sync sets to satisfy it, in milliseconds;
-   * 0: refuse at once. A changed replication_factor is waited for as long too: past it the call
-   * succeeds all the same, and the partitions show what is still being moved.
+   * 0: refuse at once. A changed replication_factor is waited for as long too; the call succeeds.
    */
   waitMs: number;
   /** See TrimTopicRequest.topic_id. */
@@ -1658,206 +1621,6 @@ export const ReplicaStatus: MessageFns<ReplicaStatus> = {
             }
 
             message.compaction = CompactionStatus.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseCompactionStatus(): CompactionStatus {
-  return {
-    orderedTo: 0,
-    compactedTo: 0,
-    tombstonesBelow: 0,
-    cleanBytes: 0,
-    dirtyBytes: 0,
-    phase: "",
-    bytesNeeded: 0,
-    lastPass: undefined,
-  };
-}
-
-export const CompactionStatus: MessageFns<CompactionStatus> = {
-  encode(message: CompactionStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.orderedTo !== 0) {
-      writer.uint32(8).uint64(message.orderedTo);
-    }
-    if (message.compactedTo !== 0) {
-      writer.uint32(16).uint64(message.compactedTo);
-    }
-    if (message.tombstonesBelow !== 0) {
-      writer.uint32(24).uint64(message.tombstonesBelow);
-    }
-    if (message.cleanBytes !== 0) {
-      writer.uint32(32).uint64(message.cleanBytes);
-    }
-    if (message.dirtyBytes !== 0) {
-      writer.uint32(40).uint64(message.dirtyBytes);
-    }
-    if (message.phase !== "") {
-      writer.uint32(50).string(message.phase);
-    }
-    if (message.bytesNeeded !== 0) {
-      writer.uint32(56).uint64(message.bytesNeeded);
-    }
-    if (message.lastPass !== undefined) {
-      CompactionPass.encode(message.lastPass, writer.uint32(66).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): CompactionStatus {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseCompactionStatus();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.orderedTo = longToNumber(reader.uint64());
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.compactedTo = longToNumber(reader.uint64());
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.tombstonesBelow = longToNumber(reader.uint64());
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.cleanBytes = longToNumber(reader.uint64());
-            continue;
-          }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.dirtyBytes = longToNumber(reader.uint64());
-            continue;
-          }
-          case 6: {
-            if (tag !== 50) {
-              break;
-            }
-
-            message.phase = reader.string();
-            continue;
-          }
-          case 7: {
-            if (tag !== 56) {
-              break;
-            }
-
-            message.bytesNeeded = longToNumber(reader.uint64());
-            continue;
-          }
-          case 8: {
-            if (tag !== 66) {
-              break;
-            }
-
-            message.lastPass = CompactionPass.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseCompactionPass(): CompactionPass {
-  return { bytesBefore: 0, bytesAfter: 0, durationMs: 0 };
-}
-
-export const CompactionPass: MessageFns<CompactionPass> = {
-  encode(message: CompactionPass, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.bytesBefore !== 0) {
-      writer.uint32(8).uint64(message.bytesBefore);
-    }
-    if (message.bytesAfter !== 0) {
-      writer.uint32(16).uint64(message.bytesAfter);
-    }
-    if (message.durationMs !== 0) {
-      writer.uint32(24).uint64(message.durationMs);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): CompactionPass {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseCompactionPass();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.bytesBefore = longToNumber(reader.uint64());
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.bytesAfter = longToNumber(reader.uint64());
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.durationMs = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -4728,10 +4491,7 @@ export const AdminServiceService = {
       asBuffer(DescribeSpreadResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DescribeSpreadResponse => DescribeSpreadResponse.decode(value),
   },
-  /**
-   * How a partition stands, and what a broker has seen decided about it: elections, changes of the
-   * sync set, and when appends were refused, each with the rule that asked for it.
-   */
+  /** How a partition stands, and what a broker has seen decided about it, with the rule of each. */
   explainPartition: {
     path: "/tidemark.v1.AdminService/ExplainPartition" as const,
     requestStream: false as const,
@@ -4871,10 +4631,7 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   planRebalance: handleUnaryCall<PlanRebalanceRequest, PlanRebalanceResponse>;
   /** Partitions whose replicas do not span racks, and why. */
   describeSpread: handleUnaryCall<DescribeSpreadRequest, DescribeSpreadResponse>;
-  /**
-   * How a partition stands, and what a broker has seen decided about it: elections, changes of the
-   * sync set, and when appends were refused, each with the rule that asked for it.
-   */
+  /** How a partition stands, and what a broker has seen decided about it, with the rule of each. */
   explainPartition: handleUnaryCall<ExplainPartitionRequest, ExplainPartitionResponse>;
   /**
    * Makes a partition begin at an offset; what lies below is gone for readers at once, and from
