@@ -88,8 +88,22 @@ export class Load {
     return this.#readUpTo;
   }
 
-  /** Whether the reader was given everything that was acknowledged so far. */
+  /** One past the last acknowledged offset of each partition. */
+  get acknowledgedUpTo(): ReadonlyMap<number, number> {
+    return this.#ackedUpTo;
+  }
+
+  /** Throws where the reader has failed: whoever waits for it would wait in vain. */
+  checkReader(): void {
+    if (this.#readFailure !== undefined)
+      throw new Error(`the reader that followed the appends failed: ${String(this.#readFailure)}`, {
+        cause: this.#readFailure,
+      });
+  }
+
+  /** Whether the reader was given everything that was acknowledged so far. Throws as it failed. */
   get isReadUp(): boolean {
+    this.checkReader();
     return [...this.#ackedUpTo].every(
       ([partition, end]) => (this.#readUpTo.get(partition) ?? 0) >= end,
     );
@@ -121,8 +135,7 @@ export class Load {
     await this.#consumer?.close();
     await this.#following;
     await Promise.all(this.#clients.map((client) => client.close()));
-    if (this.#readFailure !== undefined)
-      throw new Error('the reader that followed the appends failed', { cause: this.#readFailure });
+    this.checkReader();
     const { appends } = this;
     return { appends, consumed: this.#consumed, longestGapMs: this.#longestGapMs, retries };
   }

@@ -63,7 +63,7 @@ export async function underLoad(
     await progress();
     await load.drain();
     await cluster.wait('the reader to be given all that was acknowledged', (note) => {
-      note([...load.readUpTo]);
+      note({ read: [...load.readUpTo], acknowledged: [...load.acknowledgedUpTo] });
       return when(load.isReadUp);
     });
   } catch (error) {
@@ -167,6 +167,7 @@ async function moreAcknowledged(
 ): Promise<void> {
   const before = new Map(load.acknowledged);
   await cluster.wait(`${records} more records of each partition`, (note) => {
+    load.checkReader();
     const counts = topic.partitions.map(
       ({ partition }) => (load.acknowledged.get(partition) ?? 0) - (before.get(partition) ?? 0),
     );
