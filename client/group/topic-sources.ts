@@ -59,6 +59,8 @@ export class TopicSources<Key, Value> {
       try {
         await topic.started;
         if (isOver()) return;
+        // Its last partition went meanwhile, and the reader with it.
+        if (this.#topics.get(part.held.topicId) !== topic) continue;
         if (topic.reader.topicId !== part.held.topicId) throw anotherTopic(part);
         this.#read(topic, part);
         return;

@@ -7,11 +7,14 @@ import type { Random } from '../../../base/random.ts';
 import type { ConsumeRecords } from '../../../proto/gen/tidemark/v1/consume.ts';
 import type { Ground } from './ground.ts';
 import type { History } from './history.ts';
+import { ClientMember } from './client-member.ts';
 import { type Commit, MemberProcess } from './member-process.ts';
 
 const MEMBERS = 3;
 /** One more process that has the instance id of another now and then. */
 const DOUBLES = 1;
+/** Those that are members by the client library: they read from leaders. */
+const CLIENTS = 2;
 
 export interface MembersParts {
   readonly ground: Ground;
@@ -33,11 +36,14 @@ interface Told extends Commit {
 export class Members {
   readonly #parts: MembersParts;
   readonly #processes: MemberProcess[] = [];
+  readonly #clients: ClientMember[] = [];
   readonly #groups: string[] = [];
   /** By group, what was delivered of the topic: partition and offset. */
   readonly #delivered = new Map<string, Set<string>>();
   readonly #commits = new Map<string, Told[]>();
   delivered = 0;
+  /** Of these, by members by the client library. */
+  handledByClients = 0;
 
   constructor(parts: MembersParts) {
     this.#parts = parts;
@@ -66,11 +72,29 @@ export class Members {
         this.#processes.push(process);
         process.start();
       }
+      for (let index = 0; index < CLIENTS; index += 1) this.#startClient(group, index);
     }
+  }
+
+  #startClient(group: string, index: number): void {
+    const { ground, random, topic, brokers, meanTurnMs } = this.#parts;
+    const name = `${group}.client-${index}`;
+    const client = new ClientMember(name, {
+      ...{ ground, brokers, group, topic, meanTurnMs, random: random.fork(name) },
+      instanceId: index === 0 ? '' : 'client-place',
+      onHandled: (partition, offset) => {
+        this.#delivered.get(group)?.add(`${partition}/${offset}`);
+        this.delivered += 1;
+        this.handledByClients += 1;
+      },
+    });
+    this.#clients.push(client);
+    client.start();
   }
 
   /** Nothing more happens to them. */
   calm(): void {
+    for (const client of this.#clients) client.calm();
     for (const process of this.#processes) process.calm();
   }
 

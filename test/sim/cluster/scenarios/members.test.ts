@@ -31,4 +31,5 @@ it.each(SEEDS)('every record reaches every group, under seed %i', async (seed) =
   // A run in which nothing is delivered or committed proves nothing.
   expect(world.memberships?.delivered).toBeGreaterThan(0);
   expect(world.memberships?.commits).toBeGreaterThan(0);
+  expect(world.memberships?.handledByClients).toBeGreaterThan(0);
 });
