@@ -2,7 +2,8 @@
  * Where clients of named listeners dial this broker: as its options say, or as a file says that
  * changes while it runs, where a load balancer has yet to be given its address. An address of a
  * file is told to nobody before the listener's certificate holds it: both files change, and in no
- * order, and a client that came too early would find a certificate of another name.
+ * order, and a client that came too early would find a certificate of another name
+ * (docs/rules.md#listeners).
  */
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';

@@ -42,6 +42,15 @@ export interface Resource extends KubeObject {
     readonly durability?: string;
     readonly minInSyncReplicas?: number;
     readonly topicId?: string;
+    readonly listeners?: readonly {
+      readonly name: string;
+      readonly bootstrap?: string;
+      readonly brokers: readonly {
+        readonly broker: number;
+        readonly address?: string;
+        readonly advertised: boolean;
+      }[];
+    }[];
   };
 }
 

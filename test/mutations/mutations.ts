@@ -6,6 +6,7 @@ import { COMPACTION_DRIVER } from './compaction-driver.ts';
 import { COMPACTION_ORDERS } from './compaction-orders.ts';
 import { GROUP_MEMBERS } from './group-members.ts';
 import { GROUPS } from './groups.ts';
+import { LISTENERS } from './listeners.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
@@ -34,4 +35,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...GROUPS,
   ...GROUP_MEMBERS,
   ...QUEUES,
+  ...LISTENERS,
 ];

@@ -1,7 +1,7 @@
 /**
  * Where a broker's named listeners are dialled, as it says by its heartbeats: an address may become
  * known, or another one, long after the broker registered. Below the feature level it says so in
- * vain, again and again, until the level is reached.
+ * vain, again and again, until the level is reached (docs/rules.md#listeners).
  */
 import { areSame, ordered } from '../../../base/listeners.ts';
 import type { HeartbeatRequest } from '../controller-types.ts';

@@ -2,7 +2,7 @@
  * Network namespaces: one for the control plane, one for each node, joined by a bridge. Nothing
  * outside of them is touched.
  */
-import { run, tryRun } from './run.ts';
+import { run, type RunResult, tryRun } from './run.ts';
 import { BRIDGE, CONTROL, CONTROL_ADDRESS, NODES, type NodePlace, PREFIX } from './settings.ts';
 
 /** Runs a program inside a network namespace. */
@@ -57,4 +57,32 @@ export async function removeNetwork(): Promise<void> {
   const names = stdout.split('\n').map((line) => line.split(' ')[0] ?? '');
   for (const name of names)
     if (name.startsWith(`${PREFIX}-`)) await run('ip', ['netns', 'delete', name]);
+}
+
+/** A machine beside the nodes: it reaches them, and no pod and no Service of the cluster's own. */
+const OUTSIDE = `${PREFIX}-out`;
+const OUTSIDE_ADDRESS = '198.19.64.200';
+const OUTSIDE_CABLE = 'vout';
+
+/** Plugs that machine in; harmless when repeated. Removed with the cluster. */
+export async function plugInOutside(): Promise<void> {
+  const { stdout } = await tryRun('ip', ['netns', 'list']);
+  if (stdout.split('\n').some((line) => line.split(' ')[0] === OUTSIDE)) return;
+  await run('ip', ['netns', 'add', OUTSIDE]);
+  await ip(OUTSIDE, 'link set lo up');
+  await ip(CONTROL, `link add ${OUTSIDE_CABLE} type veth peer name eth0 netns ${OUTSIDE}`);
+  await ip(CONTROL, `link set ${OUTSIDE_CABLE} master ${BRIDGE}`);
+  await ip(CONTROL, `link set ${OUTSIDE_CABLE} up`);
+  await ip(OUTSIDE, `addr add ${OUTSIDE_ADDRESS}/24 dev eth0`);
+  await ip(OUTSIDE, 'link set eth0 up');
+}
+
+/** That machine sends packets for an address to a node, as a load balancer's would come. */
+export async function routeOutside(address: string, node: NodePlace): Promise<void> {
+  await ip(OUTSIDE, `route replace ${address}/32 via ${node.address}`);
+}
+
+/** Runs a program on that machine. Resolves however it ended. */
+export function runOutside(command: readonly string[]): Promise<RunResult> {
+  return tryRun('nsenter', [`--net=/run/netns/${OUTSIDE}`, ...command]);
 }

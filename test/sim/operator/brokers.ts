@@ -3,6 +3,7 @@
  * and moves, a load that appends, and the admin calls. Their rules are those of the real ones, a
  * tick at a time; what the real ones do is proven by test/sim/{raft,replication,metadata}.
  */
+import type { ListenerAddress } from '../../../base/listeners.ts';
 import {
   CommitMode,
   RestartClass,
@@ -78,6 +79,8 @@ export class Brokers {
   /** Options that a process reports, by the uid of its pod. */
   readonly options = new Map<string, object[]>();
   readonly registrations = new Map<number, Registration>();
+  /** Addresses that a broker tells clients of its listeners. */
+  listenersOf: (brokerId: number) => ListenerAddress[] = () => [];
   readonly topics = new Map<string, Topic>();
   /** Directory of each voter. */
   readonly #voters = new Map<number, string>();
@@ -653,7 +656,7 @@ export class Brokers {
         voter: this.#voters.has(id),
         cordoned: isCordoned,
         unreachable: '',
-        listeners: [],
+        listeners: this.listenersOf(id),
         featureLevelMax: 1,
       }));
   }

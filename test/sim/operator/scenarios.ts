@@ -6,6 +6,7 @@ import { LOG_TOPIC } from '../../../operator/api/kinds.ts';
 import { builtIn } from '../../fixtures/kube/objects.ts';
 import { ACCESS_SCENARIOS } from './access-scenarios.ts';
 import { BROKEN_IMAGE } from './kubernetes.ts';
+import { LISTENER_SCENARIOS } from './listener-scenarios.ts';
 import { NAMESPACE } from './process.ts';
 import { TLS_SCENARIOS } from './tls-scenarios.ts';
 import type { Scenario } from './scenario.ts';
@@ -192,6 +193,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { title: 'lease lost in the middle of a roll', world: { copies: 2 }, play: deposed },
   ...TLS_SCENARIOS,
   ...ACCESS_SCENARIOS,
+  ...LISTENER_SCENARIOS,
 ];
 
 /** Plays a scenario to its end. */

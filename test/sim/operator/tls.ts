@@ -86,8 +86,13 @@ export class Tls {
 
   /** Fingerprint of the certificate that a broker shows. */
   shown(podUid: string): string | undefined {
+    return this.certificate(podUid)?.fingerprint256;
+  }
+
+  /** That certificate. */
+  certificate(podUid: string): X509Certificate | undefined {
     const files = this.#files.get(podUid);
-    return files === undefined ? undefined : new X509Certificate(files.cert).fingerprint256;
+    return files === undefined ? undefined : new X509Certificate(files.cert);
   }
 
   #mounted(pod: KubeObject): Files | null {
