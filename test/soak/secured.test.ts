@@ -53,6 +53,7 @@ it(
     console.log(
       `soak: ${appends.length} appends, ${verdict.refused} refused, ${verdict.unknown} unknown, longest gap ${Math.round(longestGapMs)} ms, ${JSON.stringify(counts)}`,
     );
+    expect(appends.filter(({ outcome }) => outcome.kind !== 'acknowledged')).toEqual([]);
     expect(verdict).toMatchObject({ refused: 0, unknown: 0, violations: [] });
   },
   MINUTES * 60_000 + AROUND_MS,
