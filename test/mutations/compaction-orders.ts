@@ -191,4 +191,23 @@ export const COMPACTION_ORDERS: readonly Mutation[] = [
     ],
     caughtBy: [{ level: 'unit', file: 'test/unit/client/consumer/deletions.test.ts' }],
   },
+  {
+    id: 'deletions-not-told',
+    rule: RULE,
+    what: 'brokers do not say how far the log is compacted that they send',
+    edits: [
+      {
+        file: 'broker/service/fetch-session.ts',
+        find: '...(deletions.compactedTo > 0 || deletions.tombstonesBelow > 0 ? deletions : {}),',
+        replace: '...(deletions.compactedTo < 0 ? deletions : {}),',
+      },
+    ],
+    caughtBy: [
+      {
+        level: 'sim',
+        file: 'test/sim/cluster/scenarios/compaction.test.ts',
+        title: 'is told that it may have missed deletions',
+      },
+    ],
+  },
 ];

@@ -7,6 +7,7 @@ import { keyedFrame, TARGET } from '../../fixtures/keyed-log.ts';
 import { checkAcknowledged, checkReaders, checkReplicas, type FinalLog } from './checkers.ts';
 import {
   checkKeys,
+  checkTables,
   compactedAway,
   type CompactedReplica,
   whyUnsettled,
@@ -165,6 +166,22 @@ describe('checkKeys()', () => {
     const left = { 0: 'one' };
     expect(checkKeys(history, seen, [logOf(left)])).toHaveLength(1);
     expect(checkKeys(history, seen, [logOf(left, [{ fromOffset: 3, knownMs: 9 }])])).toEqual([]);
+  });
+});
+
+describe('checkTables()', () => {
+  it('finds a reader that knows a key which was deleted, and was not told', () => {
+    const history = historyOf(['a', 'one'], ['a', 'none']);
+    const seen = (value: string, offset: number) => ({ reader: 'r', ...PLACE, value, offset });
+    const tables = (value: string, offset: number) => [
+      { reader: 'r', topic: 't', records: new Map([['0/a', seen(value, offset)]]) },
+    ];
+    expect(checkTables(history, tables('one', 0), [logOf({})])).toEqual([
+      'r knows "a" of t/0 as of 0, which was deleted since, and was told nothing',
+    ]);
+    for (const left of [{ 0: 'one' }, { 1: 'none' }])
+      expect(checkTables(history, tables('one', 0), [logOf(left)])).toEqual([]);
+    expect(checkTables(history, tables('none', 1), [logOf({})])).toEqual([]);
   });
 });
 

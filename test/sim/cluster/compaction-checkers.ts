@@ -7,7 +7,7 @@ import type { TopicState } from '../../../broker/metadata/types.ts';
 import type { CompactionReport } from '../../../broker/runtime/api.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
 import type { FinalLog } from './checkers.ts';
-import type { History, Seen } from './history.ts';
+import type { History, Seen, Table } from './history.ts';
 import type { KeyedRecord } from './keyed.ts';
 
 /** One record of a key, where it is known to have stood. */
@@ -89,6 +89,39 @@ export function compactedAway(
     if (keys.of(keyed.key).some((each) => isLater(each) && isBelowD(each))) return true;
     return offset < tombstonesBelow && keys.isPerhapsDeleted(keyed.key);
   };
+}
+
+/**
+ * Whoever follows a log misses no deletion unawares: of a key that a reader knows, the log still
+ * has the record that it knows, or a later one.
+ */
+export function checkTables(
+  history: History,
+  tables: readonly Table[],
+  logs: readonly FinalLog[],
+): string[] {
+  return logs.flatMap((log) => {
+    const { topic, partition, logStart, end, values, losses } = log;
+    if (losses.length > 0) return [];
+    const lasts = new Map<string | undefined, number>();
+    for (const [offset, value] of values) {
+      const key = history.keyed.get(value)?.key;
+      lasts.set(key, Math.max(offset, lasts.get(key) ?? 0));
+    }
+    return tables.flatMap(({ reader, topic: own, records }) => {
+      if (own !== topic) return [];
+      return [...records.values()].flatMap(({ partition: at, offset, value }) => {
+        if (at !== partition || offset < logStart || offset >= end) return [];
+        const keyed = history.keyed.get(value);
+        if (keyed === undefined || keyed.isTombstone) return [];
+        if ((lasts.get(keyed.key) ?? -1) >= offset) return [];
+        const where = `${topic}/${partition}`;
+        return [
+          `${reader} knows "${keyed.key}" of ${where} as of ${offset}, which was deleted since, and was told nothing`,
+        ];
+      });
+    });
+  });
 }
 
 /**

@@ -32,6 +32,16 @@ export interface Seen {
   readonly value: string;
 }
 
+/**
+ * What one reader of a topic knows: of each key and partition the last record that it got since it
+ * began, or began anew because it was told that it had missed something.
+ */
+export interface Table {
+  readonly reader: string;
+  readonly topic: string;
+  readonly records: Map<string, Seen>;
+}
+
 /** A reader went on to a record of another epoch, or was told of losses before it. */
 export interface Passage {
   readonly reader: string;
@@ -109,6 +119,8 @@ export class History {
   readonly expected = new Map<string, ExpectedAt>();
   readonly sent: Sent[] = [];
   readonly seen: Seen[] = [];
+  /** Of readers of topics that are compacted. */
+  readonly tables: Table[] = [];
   readonly passages: Passage[] = [];
   readonly pending = new Set<Pending>();
   /** Faults that readers met and that no reader of a sound log should meet. */

@@ -20,7 +20,7 @@ import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { SimChannel } from '../kit/sim-channel.ts';
 import { SimProcess } from '../kit/sim-process.ts';
 import type { Ground } from './ground.ts';
-import type { History, Passage, Sent } from './history.ts';
+import type { History, Passage, Seen, Sent, Table } from './history.ts';
 import {
   type Draft,
   drawKeyed,
@@ -247,7 +247,11 @@ export class Workload {
     this.#ground.note(`refused ${sent.value} ${error.code} ${error.message.slice(0, 120)}`);
   }
 
-  #note(reader: string, topic: string, item: ConsumedRecord | LossRange, passing: Passing): void {
+  #note(
+    { reader, topic, records }: Table,
+    item: ConsumedRecord | LossRange,
+    passing: Passing,
+  ): void {
     if ('kind' in item) {
       passing.told(item);
       return;
@@ -255,7 +259,9 @@ export class Workload {
     passing.read(item);
     const { partition, offset } = item;
     const value = nameOf(item);
-    this.#history.seen.push({ reader, topic, partition, offset, value });
+    const seen = { reader, topic, partition, offset, value };
+    this.#history.seen.push(seen);
+    if (keyOf(item) !== undefined) records.set(`${partition}/${keyOf(item)}`, seen);
     const key = this.#history.keyed.get(value)?.key;
     if (key !== keyOf(item))
       this.#ground.fail(`${reader} read "${value}" with key ${keyOf(item)}, sent was ${key}`);
@@ -269,12 +275,14 @@ export class Workload {
     const { tidemark } = this.client(host);
     let positions: readonly Position[] = [];
     const passing = new Passing(host, topic.name, this.#history.passages);
+    const table = { reader: host, topic: topic.name, records: new Map<string, Seen>() };
+    if (topic.isKeyed) this.#history.tables.push(table);
     for (;;) {
       const consumer = tidemark.consumer({ topic: topic.name, positions, onLoss: 'yield' });
       try {
         for await (const item of consumer.records()) {
           positions = consumer.positions();
-          this.#note(host, topic.name, item, passing);
+          this.#note(table, item, passing);
         }
         return;
       } catch (error) {
@@ -287,6 +295,7 @@ export class Workload {
         if (mayStartOver(topic, error.code)) {
           positions = [];
           passing.startOver();
+          table.records.clear();
         } else if (error.retry === 'no')
           this.#history.readFaults.push(
             `${host} of ${topic.name}: ${error.code}: ${error.message}`,
@@ -300,7 +309,8 @@ export class Workload {
 }
 
 /** Whether a reader of the topic may find that what it had read is gone. */
-function mayStartOver({ isRetired, isRemade, mayLose }: SimTopic, code: string): boolean {
+function mayStartOver({ isRetired, isRemade, mayLose, isKeyed }: SimTopic, code: string): boolean {
+  if (code === 'DELETIONS_MISSED') return isKeyed;
   if (code === 'OFFSET_OUT_OF_RANGE') return isRetired || isRemade;
   if (code === 'POSITION_DIVERGED') return isRemade || mayLose;
   return code === 'UNKNOWN_TOPIC' && isRemade;

@@ -46,6 +46,7 @@ import { Committers } from './committers.ts';
 import { checkCursors } from './cursor-checker.ts';
 import {
   checkKeys,
+  checkTables,
   compactedAway,
   compactedReplicas,
   isCompactedTopic,
@@ -492,6 +493,7 @@ export class World {
     if (why !== null) return [ground.failure ?? `${COMPACTED_MS} ms later: ${why}`];
     // What is read from now on may stand beyond the ends that the checkers know.
     const seen = [...history.seen];
+    const tables = history.tables.map((one) => ({ ...one, records: new Map(one.records) }));
     const logs = await this.#until('the logs cannot be read', () => this.#readAll(seen));
     if (logs === null) return [ground.failure ?? ''];
     const replicaFaults = await this.#until('the replicas cannot be compared', () =>
@@ -514,6 +516,7 @@ export class World {
       ...checkRaced(history, logs),
       ...checkReaders(history, seen, logs),
       ...checkKeys(history, seen, logs),
+      ...checkTables(history, tables, logs),
       ...checkLogStarts(logs, this.topics),
       ...checkTrims(history, logs),
       ...checkLosses(this.knowledge.losses, this.topics),

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../../base/random.ts';
 import type { CompactionReport } from '../../../../broker/runtime/api.ts';
+import type { Position } from '../../../../client/index.ts';
 import { Trace } from '../../kit/trace.ts';
 import { drawCompaction, type Fault, withMixture } from '../profile.ts';
 import { keptTopic, onStage, type Stage } from '../stage.ts';
@@ -102,6 +103,38 @@ describe('a compacted topic', () => {
       // Its own batches of control are no reason for another pass, but for the one by which
       // tombstones may go.
       expect(stage.facts('compacted').length).toBeLessThanOrEqual(2 * replicas.length);
+    });
+  });
+});
+
+describe('a reader that was away while tombstones went', () => {
+  it('is told that it may have missed deletions, and one that begins anew is not', async () => {
+    await onStage({ topics: topics() }, async (stage) => {
+      const { tidemark } = stage.world.workload.client('table');
+      /** Offsets, and where to go on. */
+      const readFrom = async (positions: readonly Position[]) => {
+        await using consumer = tidemark.consumer({ topic: PLACE.topic, positions, follow: false });
+        const offsets: number[] = [];
+        for await (const { offset } of consumer.records()) offsets.push(offset);
+        return { offsets, positions: consumer.positions() };
+      };
+      const first = await put(stage, 'gone');
+      const before = await stage.end('a read', readFrom([]));
+      expect(before.offsets).toEqual([first]);
+      const deleted = await put(stage, 'gone', true);
+      const { replicas } = stage.state(PLACE);
+      await writeUntil(stage, 'tombstones go', () => haveDropped(stage, deleted, replicas));
+      const told = await stage.end(
+        'a read',
+        readFrom(before.positions).catch((error: unknown) => error),
+      );
+      expect(told).toMatchObject({ code: 'DELETIONS_MISSED', details: { offset: deleted } });
+      const anew = await stage.end('a read', readFrom([]));
+      expect(anew.offsets).not.toContain(first);
+      expect(anew.offsets).not.toContain(deleted);
+      await put(stage, 'other');
+      const after = await stage.end('a read', readFrom(anew.positions));
+      expect(after.offsets).toHaveLength(1);
     });
   });
 });
