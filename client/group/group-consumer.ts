@@ -15,7 +15,7 @@ import type { ConsumedRecord, PartitionState, RecordBatch } from '../consumer/ty
 import { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
-import { MemberRun, type PartFound, type RunSettings } from './member-run.ts';
+import { MemberRun, type RunSettings } from './member-run.ts';
 import {
   checkGroupOptions,
   checkRun,
@@ -26,7 +26,6 @@ import {
   RELEASE_MS_DEFAULT,
   SESSION_MS_DEFAULT,
 } from './options.ts';
-import type { Part } from './part.ts';
 import type {
   AssignedPartition,
   GroupOptions,
@@ -109,14 +108,38 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   async *records(
     control: CallControl = {},
   ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
-    yield* this.#iterate(control, (run, found) => this.#recordsOf(run, found));
+    const run = await this.#begin(undefined, control);
+    for await (const { found, part, turn } of run.found())
+      for (const { item, place } of placed<Key, Value, Loss>(found)) {
+        if (!run.mayHandOutNow(part, turn) && !(await run.mayHandOut(part, turn))) break;
+        run.handOut(part, found, place);
+        try {
+          yield item;
+        } finally {
+          run.takeBack(part);
+        }
+        run.handled(part, turn, place);
+      }
+    this.#throwReason(run, control);
   }
 
   /** Batches instead of single records: a batch is handled once the next one is asked for. */
   async *batches(
     control: CallControl = {},
   ): AsyncGenerator<RecordBatch<Key, Value> | Loss, void, undefined> {
-    yield* this.#iterate(control, (run, found) => this.#batchOf(run, found));
+    const run = await this.#begin(undefined, control);
+    for await (const { found, part, turn } of run.found()) {
+      const { endOffset: offset, leaderEpoch } = found;
+      if (!(await run.mayHandOut(part, turn))) continue;
+      run.handOut(part, found, { offset, leaderEpoch });
+      try {
+        yield found.item as RecordBatch<Key, Value> | Loss;
+      } finally {
+        run.takeBack(part);
+      }
+      run.handled(part, turn, { offset, leaderEpoch });
+    }
+    this.#throwReason(run, control);
   }
 
   /**
@@ -130,7 +153,6 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     control: CallControl = {},
   ): Promise<void> {
     checkRun(handler, options);
-    checkArgument('handle records', CONTROL, control);
     const { concurrency: max = 1, order: by = 'key', recordsMax } = options;
     const handlers = new ParallelRun<ConsumedRecord<Key, Value> | Loss>(
       { max, by, ...(recordsMax === undefined ? {} : { recordsMax }) },
@@ -139,16 +161,13 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     const run = await this.#begin(handlers, control);
     handlers.mayBegin = () => run.mayBegin;
     handlers.signal.addEventListener('abort', () => void run.finish(), { once: true });
-    const detach = endOnAbort(run, control);
     try {
       const driven = handlers.drive(this.#works(run));
       // Handlers that do not end, whatever they are told, hold up nobody.
       driven.catch(() => undefined);
       await Promise.race([driven, run.finished]);
     } finally {
-      detach();
       await run.finish();
-      this.#run = undefined;
     }
     if (handlers.failure !== undefined) throw handlers.failure.error;
     this.#throwReason(run, control);
@@ -207,6 +226,7 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     control: CallControl,
   ): Promise<MemberRun<Key, Value>> {
     const doing = `join group "${this.group}"`;
+    checkArgument(doing, CONTROL, control);
     if (this.#run !== undefined)
       throw new TidemarkError(
         'INVALID_ARGUMENT',
@@ -224,6 +244,11 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
       throw error;
     }
     run.start(handlers);
+    const detach = endOnAbort(run, control);
+    void run.finished.then(() => {
+      detach();
+      this.#run = undefined;
+    });
     return run;
   }
 
@@ -242,86 +267,19 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     if (signal?.aborted === true) throw aborted('read', signal, 'none');
   }
 
-  async *#iterate<Item>(
-    control: CallControl,
-    itemsOf: (
-      run: MemberRun<Key, Value>,
-      found: PartFound<Key, Value>,
-    ) => AsyncGenerator<Item, void, undefined>,
-  ): AsyncGenerator<Item, void, undefined> {
-    checkArgument('read', CONTROL, control);
-    const run = await this.#begin(undefined, control);
-    const detach = endOnAbort(run, control);
-    try {
-      for await (const found of run.found()) yield* itemsOf(run, found);
-    } finally {
-      detach();
-      await run.finish();
-      this.#run = undefined;
-    }
-    this.#throwReason(run, control);
-  }
-
-  async *#recordsOf(
-    run: MemberRun<Key, Value>,
-    { found, part, turn }: PartFound<Key, Value>,
-  ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
-    for (const { item, place } of placed<Key, Value, Loss>(found)) {
-      if (!(await run.mayHandOut(part, turn))) return;
-      run.handedOut(part, found, place);
-      yield* this.#inHand(run, part, item);
-      run.handled(part, turn, place);
-    }
-  }
-
-  async *#batchOf(
-    run: MemberRun<Key, Value>,
-    { found, part, turn }: PartFound<Key, Value>,
-  ): AsyncGenerator<RecordBatch<Key, Value> | Loss, void, undefined> {
-    const { endOffset: offset, leaderEpoch } = found;
-    if (!(await run.mayHandOut(part, turn))) return;
-    run.handedOut(part, found, { offset, leaderEpoch });
-    yield* this.#inHand(run, part, found.item as RecordBatch<Key, Value> | Loss);
-    run.handled(part, turn, { offset, leaderEpoch });
-  }
-
-  /** The program has it until it asks for the next one. */
-  async *#inHand<Item>(
-    run: MemberRun<Key, Value>,
-    part: Part,
-    item: Item,
-  ): AsyncGenerator<Item, void, undefined> {
-    run.setHandedOut(part, true);
-    try {
-      yield item;
-    } finally {
-      run.setHandedOut(part, false);
-    }
-  }
-
   async *#works(
     run: MemberRun<Key, Value>,
   ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
-    try {
-      yield* this.#worksOf(run);
-    } finally {
-      void run.finish();
-    }
-  }
-
-  async *#worksOf(
-    run: MemberRun<Key, Value>,
-  ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
-    for await (const { found, part, turn } of run.found())
+    for await (const { found, part, turn } of run.found()) {
+      const { slot, context } = part;
+      const isWanted = (): boolean => run.isWanted(part, turn);
       for (const { item, key, isAlone, place } of placed<Key, Value, Loss>(found)) {
-        if (!(await run.mayHandOut(part, turn))) break;
-        run.handedOut(part, found, place);
-        yield {
-          ...{ item, slot: part.slot, key, isAlone, context: part.context },
-          place: { handOut: () => run.handled(part, turn, place) },
-          isWanted: () => run.isWanted(part, turn),
-        };
+        if (!run.mayHandOutNow(part, turn) && !(await run.mayHandOut(part, turn))) break;
+        run.pass(part, found, place);
+        const handOut = (): void => run.handled(part, turn, place);
+        yield { item, slot, key, isAlone, context, isWanted, place: { handOut } };
       }
+    }
   }
 }
 

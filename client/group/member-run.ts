@@ -128,8 +128,19 @@ export class MemberRun<Key, Value> {
 
   // What is read
 
-  /** Batches as they come, with the partition that each is of, until the member ends. */
-  async *found(): AsyncGenerator<PartFound<Key, Value>> {
+  /**
+   * Batches as they come, with the partition that each is of, until the member ends. However that
+   * is, and whoever stops asking: then it has left.
+   */
+  async *found(): AsyncGenerator<PartFound<Key, Value>, void, undefined> {
+    try {
+      yield* this.#found();
+    } finally {
+      await this.finish();
+    }
+  }
+
+  async *#found(): AsyncGenerator<PartFound<Key, Value>, void, undefined> {
     while (!this.#isEnding) {
       if (this.reading.failure !== undefined) throw this.reading.failure;
       const raw = this.#session.mayDeliver ? this.reading.next() : undefined;
@@ -164,21 +175,31 @@ export class MemberRun<Key, Value> {
     return this.#session.mayDeliver;
   }
 
-  /** It is handed out: reading goes on behind it. */
-  handedOut(part: Part, found: Found<Key, Value>, place: Place): void {
+  /** {@link mayHandOut}, where that needs no waiting. */
+  mayHandOutNow(part: Part, turn: number): boolean {
+    return this.isWanted(part, turn) && this.#session.mayDeliver;
+  }
+
+  /** Reading goes on behind it. */
+  pass(part: Part, found: Found<Key, Value>, place: Place): void {
     part.place = place;
     found.reader.handOut(part.held.partition, place.offset, place.leaderEpoch);
+  }
+
+  /** It is in the program's hands, until it is taken back. */
+  handOut(part: Part, found: Found<Key, Value>, place: Place): void {
+    this.pass(part, found, place);
+    part.isHandedOut = true;
+  }
+
+  takeBack(part: Part): void {
+    part.isHandedOut = false;
+    if (this.#wakes.length > 0) this.#rouse();
   }
 
   /** Everything before the place is handled. */
   handled(part: Part, turn: number, place: Place): void {
     if (part.turn === turn) this.#session.ledger.handled(part.held, place);
-  }
-
-  /** A record is in the program's hands, or is no more. */
-  setHandedOut(part: Part, isHandedOut: boolean): void {
-    part.isHandedOut = isHandedOut;
-    if (!isHandedOut) this.#rouse();
   }
 
   #passed(part: Part, place: Place): void {
