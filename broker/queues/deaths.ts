@@ -192,6 +192,9 @@ export class Deaths {
       case 'taken':
         at.mustSearch = true;
         return;
+      case 'cut':
+        this.#cutBelow(at, offsets);
+        return;
       case 'target-gone':
         this.#leaveTarget(offsets);
         return;
@@ -216,6 +219,22 @@ export class Deaths {
     );
     at.mustSearch = !isAll;
     if (isAll) at.searchedTo = end;
+  }
+
+  /**
+   * What was searched is not there any more. While the place from which the target was chosen is,
+   * a frame that is late may still find the end there that it expects, so this target is kept. Once
+   * that place is gone too, no frame for it can be appended.
+   */
+  #cutBelow(
+    at: { readonly target: LetterTarget; searchedTo: LetterPosition; mustSearch: boolean },
+    offsets: readonly Offset[],
+  ): void {
+    at.mustSearch = true;
+    const { from, epoch } = at.searchedTo;
+    const isBegin = from === at.target.from && epoch === at.target.epoch;
+    if (isBegin) this.#leaveTarget(offsets);
+    else at.searchedTo = positionOf(at.target);
   }
 
   /** Another target is chosen, and committed before anything is appended to it. */

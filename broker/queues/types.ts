@@ -161,7 +161,9 @@ export type LetterResult =
   | { readonly kind: 'taken' }
   /** It failed, or nobody knows. Tried again after a while. */
   | { readonly kind: 'failed' }
-  /** The target exists no more, or a search found that it was cut below where it was to begin. */
+  /** The target does not hold the position from which it was to be searched: it was cut. */
+  | { readonly kind: 'cut' }
+  /** The target exists no more. */
   | { readonly kind: 'target-gone' };
 
 export type QueueInput =

@@ -14,6 +14,7 @@ const STEPS: Catcher = {
   level: 'unit',
   file: 'test/unit/broker/queues/queue-partition.test.ts',
 };
+const DEATHS_STEPS: Catcher = { level: 'unit', file: 'test/unit/broker/queues/deaths.test.ts' };
 const seeds = (last: number): Catcher => ({ simulator: 'queues', seeds: seedsTo(last) });
 
 export const QUEUES: readonly Mutation[] = [
@@ -219,6 +220,19 @@ export const QUEUES: readonly Mutation[] = [
     ],
     caughtBy: [seeds(120)],
     inGate: true,
+  },
+  {
+    id: 'letters-left-where-the-end-was-cut',
+    rule: RULE,
+    what: 'another target is chosen while a late frame may still be appended to the first',
+    edits: [
+      {
+        file: DEATHS,
+        find: 'if (isBegin) this.#leaveTarget(offsets);',
+        replace: 'if (isBegin || from >= 0) this.#leaveTarget(offsets);',
+      },
+    ],
+    caughtBy: [DEATHS_STEPS],
   },
   {
     id: 'letters-to-an-uncommitted-target',

@@ -68,7 +68,7 @@ export class LetterLog {
     if (log === null) return { kind: 'target-gone' };
     if (task.kind === 'search') {
       if (isFaulty()) return { kind: 'failed' };
-      if (!agrees(log, task.from)) return { kind: 'target-gone' };
+      if (!agrees(log, task.from)) return { kind: 'cut' };
       const there = new Set(log.slots.slice(task.from.from).map(({ id }) => id));
       const found = task.letters.filter((letter) => there.has(idOf(letter)));
       return { kind: 'searched', offsets: found.map(({ offset }) => offset), end: endOf(log) };

@@ -72,8 +72,11 @@ export class Owners {
   /** Another leader, which knows nothing but the log. */
   failOver(nowMs: number): void {
     const former = this.present as Owner | undefined;
-    if (former?.underWay != null && this.#parts.random.chance(0.5))
+    if (former?.underWay != null && this.#parts.random.chance(0.5)) {
+      const before = this.state;
       this.#append(former.underWay.records);
+      this.#parts.onCommitted(before, this.state!);
+    }
     this.former = former ?? null;
     this.#epoch += 1;
     this.#image = this.#folded();
