@@ -1,7 +1,12 @@
 /** What one owner does, step by step; `test/sim/queues` has what several do under faults. */
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../base/errors.ts';
-import { QUEUE_DYING_MAX, QUEUE_STATE_BYTES_MAX } from '../../../../base/limits.ts';
+import {
+  QUEUE_DELTAS_MAX,
+  QUEUE_DYING_MAX,
+  QUEUE_STATE_BYTES_MAX,
+  QUEUE_WINDOW_RECORDS,
+} from '../../../../base/limits.ts';
 import { emptyQueues, fold, placeKey, type QueueState } from '../../../../broker/queues/fold.ts';
 import { QueuePartition } from '../../../../broker/queues/queue-partition.ts';
 import { decodeRecord } from '../../../../broker/queues/records.ts';
@@ -55,7 +60,7 @@ class Desk {
     }
     this.core = new QueuePartition(PLACE, former?.state ?? null, {
       ...{ epoch: this.#epoch, config, nowMs: this.nowMs },
-      ...{ deltasMax: 500, windowRecords: 2_000 },
+      ...{ deltasMax: QUEUE_DELTAS_MAX, windowRecords: QUEUE_WINDOW_RECORDS },
     });
     this.step({ kind: 'heard', isHeard: true });
     this.step({ kind: 'begin', offset: 0, epoch: 1 });
@@ -370,6 +375,32 @@ describe('QueuePartition.step()', () => {
 
     expect(desk.take('b')).toEqual([11]);
     expect(desk.facts.at(-1)).toEqual({ kind: 'superseded', records: 1 });
+  });
+
+  it('writes all there is again after so many changes, also of owners before', () => {
+    const desk = new Desk(LIMITED);
+    const half = QUEUE_DELTAS_MAX / 2;
+    const churn = (at: Desk, from: number, count: number): void => {
+      for (let offset = from; offset < from + count; offset += 1) {
+        at.data(recordsAt(offset, [null]));
+        at.take('a', 1);
+      }
+    };
+    churn(desk, 0, half);
+    expect(desk.state.deltas).toBe(half);
+    const next = new Desk(LIMITED, desk);
+    next.data(
+      recordsAt(
+        0,
+        Array.from({ length: half }, () => null),
+      ),
+    );
+    churn(next, half, half);
+    expect(next.state.deltas).toBe(QUEUE_DELTAS_MAX);
+    churn(next, QUEUE_DELTAS_MAX, 1);
+
+    expect(next.state.deltas).toBe(0);
+    expect(next.state.entries).toHaveLength(QUEUE_DELTAS_MAX + 1);
   });
 
   it('does nothing more once the fate of a batch is unknown', () => {
