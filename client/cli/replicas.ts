@@ -1,4 +1,5 @@
 /** Every replica of a topic, by what its own broker says. */
+import type { CompactionStatus } from '../../proto/gen/tidemark/v1/cleanup.ts';
 import type { Topic } from '../admin-types.ts';
 import { type Look, replicaReport } from './moves.ts';
 import type { Output } from './output.ts';
@@ -19,6 +20,8 @@ export interface ReplicaLine {
   readonly lagRecords?: number;
   /** Why it is stopped; empty when it is not. */
   readonly stopped?: string;
+  /** Of a topic that is compacted, or was. */
+  readonly compaction?: CompactionStatus;
 }
 
 /** In the order of partitions, preferred leader first. */
@@ -34,12 +37,14 @@ export function replicasOf(topic: Topic, look: Pick<Look, 'reports'>): ReplicaLi
       const own = said(brokerId);
       if (own === undefined) return line;
       const { logStart, logEnd, highWaterMark, syncedOffset, sizeBytes, stopped } = own;
+      const { compaction } = own;
       const lag = followers.find((one) => one.brokerId === brokerId)?.lagRecords;
       const lagRecords = role === 'leader' ? 0 : lag;
       return {
         ...line,
         ...{ logStart, logEnd, highWaterMark, syncedOffset, sizeBytes, stopped },
         ...(lagRecords === undefined ? {} : { lagRecords }),
+        ...(compaction === undefined ? {} : { compaction }),
       };
     });
   });
@@ -75,4 +80,37 @@ export function showReplicas(replicas: readonly ReplicaLine[], out: Output): voi
       one.logEnd === undefined ? 'silent' : (one.stopped ?? '') === '' ? 'ok' : (one.stopped ?? ''),
     ]),
   );
+  const compacted = replicas.flatMap(({ partition, brokerId, compaction }) =>
+    compaction === undefined ? [] : [compactionCells(partition, brokerId, compaction)],
+  );
+  if (compacted.length === 0) return;
+  out.line();
+  out.table(
+    ['PARTITION', 'BROKER', 'COMPACTED TO', 'TOMBSTONES FROM', 'NEW', 'LAST PASS', 'COMPACTION'],
+    compacted,
+  );
+}
+
+function compactionCells(
+  partition: number,
+  brokerId: number,
+  compaction: CompactionStatus,
+): (string | number)[] {
+  const { compactedTo, tombstonesBelow, cleanBytes, dirtyBytes, phase, bytesNeeded, lastPass } =
+    compaction;
+  const share = Math.round((100 * dirtyBytes) / Math.max(1, cleanBytes + dirtyBytes));
+  const pass =
+    lastPass === undefined
+      ? '-'
+      : `${formatBytes(lastPass.bytesBefore)} to ${formatBytes(lastPass.bytesAfter)}`;
+  const needed = bytesNeeded > 0 ? `, needs ${formatBytes(bytesNeeded)}` : '';
+  return [
+    partition,
+    brokerId,
+    compactedTo,
+    tombstonesBelow,
+    `${share}%`,
+    pass,
+    `${phase}${needed}`,
+  ];
 }
