@@ -146,9 +146,7 @@ export class ModelBroker implements Observed {
     const next = (run: () => void): void => {
       scheduler.after(1 + random.below(random.chance(0.1) ? 600 : 30), () => {
         const isOver =
-          generation !== this.generation ||
-          cuts !== this.disk.cuts ||
-          this.#compacting !== order;
+          generation !== this.generation || cuts !== this.disk.cuts || this.#compacting !== order;
         if (!isOver) run();
       });
     };
