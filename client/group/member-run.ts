@@ -50,7 +50,7 @@ export interface RunSettings {
 }
 
 /** What was found of a partition that the member has. */
-export interface PartFound<Key, Value> {
+interface PartFound<Key, Value> {
   readonly found: Found<Key, Value>;
   readonly part: Part;
   /** Of the part, when it was found. */

@@ -6,6 +6,7 @@ import { assert } from '../../../base/assert.ts';
 import { DECISIONS_TOPIC } from '../../../base/kept-decisions.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
+import { GROUPS_TOPIC } from '../../../base/internal-topics.ts';
 import type { Admin, Position, Tidemark } from '../../../client/index.ts';
 import type { PartitionState } from '../../../broker/metadata/types.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
@@ -236,7 +237,8 @@ export class World {
     let faults: readonly string[] | null = null;
     const partitions = (): RolledPartition[] =>
       [...(this.image()?.topics.values() ?? [])].flatMap(({ name, config, partitions: states }) =>
-        states.map((state) => ({
+        // The cluster's own topics take no records of programs.
+        (name === GROUPS_TOPIC ? [] : states).map((state) => ({
           topic: name,
           state,
           minInSyncReplicas: config.minInSyncReplicas,
