@@ -22,6 +22,7 @@ import {
 } from './checkers.ts';
 import { type Fate, History } from './history.ts';
 import { Knowledge, type Known } from './knowledge.ts';
+import { checkCommits } from './member-checker.ts';
 import { BELOW_MS_MAX, BelowMin } from './roll.ts';
 import { REMADE } from './topics.ts';
 
@@ -324,5 +325,26 @@ describe('checkReplicas', () => {
     expect(await checkReplicas([replica(1, 'a'), replica(2, 'b')])).toEqual([
       't/0: replicas on 1 and 2 differ within 0 to 1',
     ]);
+  });
+});
+
+describe('the checker of holders', () => {
+  const by = (member: string, epoch: number, askedMs: number, answeredMs: number) => ({
+    ...{ member, epoch, askedMs, answeredMs },
+  });
+
+  it('takes what went from one to the next', () => {
+    const told = [by('a', 1, 0, 5), by('a', 1, 6, 20), by('b', 3, 15, 18), by('a', 4, 30, 40)];
+    expect(checkCommits('g 0', told)).toEqual([]);
+  });
+
+  it('finds a commit of who had it before', () => {
+    const faults = checkCommits('g 0', [by('a', 1, 0, 5), by('b', 3, 6, 10), by('a', 1, 11, 12)]);
+    expect(faults).toEqual([expect.stringContaining('a committed by epoch 1')]);
+  });
+
+  it('finds two holders in one epoch', () => {
+    const faults = checkCommits('g 0', [by('a', 2, 0, 5), by('b', 2, 0, 5)]);
+    expect(faults).toEqual([expect.stringContaining('a and b committed by epoch 2')]);
   });
 });

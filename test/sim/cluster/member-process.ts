@@ -62,6 +62,7 @@ export class MemberProcess {
   #isLeaving = false;
   #isReplaced = false;
   #isCalm = false;
+  #isRetired = false;
   #nextAcknowledge = 1;
   #asked = new Map<number, Commit>();
   /** Views that it was shown. */
@@ -82,6 +83,13 @@ export class MemberProcess {
   /** Nothing happens to it any more but what happens to its brokers. */
   calm(): void {
     this.#isCalm = true;
+  }
+
+  /** It leaves, and does not come back. */
+  retire(): void {
+    this.#isCalm = true;
+    this.#isRetired = true;
+    this.#leave();
   }
 
   #newProcess(): SimProcess {
@@ -127,6 +135,7 @@ export class MemberProcess {
     this.#stream = null;
     this.#asked.clear();
     ground.time.after(random.below(8_000), () => {
+      if (this.#isRetired) return;
       this.#process = this.#newProcess();
       this.#beginAnew();
     });
@@ -194,7 +203,7 @@ export class MemberProcess {
     const pauseMs = this.#parts.random.below(REOPEN_MS) + (this.#isReplaced ? REPLACED_MS : 0);
     this.#isReplaced = false;
     this.#process.after(pauseMs, () => {
-      if (this.#stream !== null) return;
+      if (this.#stream !== null || this.#isRetired) return;
       if (this.#isLeaving) this.#beginAnew();
       else this.#open();
     });

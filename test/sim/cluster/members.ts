@@ -5,10 +5,14 @@
  */
 import type { Random } from '../../../base/random.ts';
 import type { ConsumeRecords } from '../../../proto/gen/tidemark/v1/consume.ts';
+import type { GroupDescription } from '../../../broker/groups/membership/views.ts';
+import { BrokerError } from '../../../base/errors.ts';
 import type { Ground } from './ground.ts';
 import type { History } from './history.ts';
 import { ClientMember } from './client-member.ts';
+import { checkCommits, type Told } from './member-checker.ts';
 import { type Commit, MemberProcess } from './member-process.ts';
+import type { SimBroker } from './sim-broker.ts';
 
 const MEMBERS = 3;
 /** One more process that has the instance id of another now and then. */
@@ -28,11 +32,6 @@ export interface MembersParts {
   readonly meanTurnMs: number;
 }
 
-interface Told extends Commit {
-  readonly member: string;
-  readonly answeredMs: number;
-}
-
 export class Members {
   readonly #parts: MembersParts;
   readonly #processes: MemberProcess[] = [];
@@ -44,6 +43,8 @@ export class Members {
   delivered = 0;
   /** Of these, by members by the client library. */
   handledByClients = 0;
+  /** Partitions that members kept through a roll. */
+  heldOn = 0;
 
   constructor(parts: MembersParts) {
     this.#parts = parts;
@@ -92,10 +93,30 @@ export class Members {
     client.start();
   }
 
-  /** Nothing more happens to them. */
+  /** Nothing more happens to them, and places have one process each. */
   calm(): void {
     for (const client of this.#clients) client.calm();
-    for (const process of this.#processes) process.calm();
+    for (const [at, process] of this.#processes.entries())
+      if (at % (MEMBERS + DOUBLES) < MEMBERS) process.calm();
+      else process.retire();
+  }
+
+  /** Which member has which partition, and since which epoch, as coordinators say. */
+  holdings(brokers: readonly SimBroker[]): ReadonlyMap<string, string> {
+    const found = new Map<string, string>();
+    for (const group of this.#groups)
+      for (const { memberId, view } of describedBy(brokers, group)?.members ?? [])
+        for (const { topicId, partition, epoch } of view.assigned)
+          found.set(`${group} ${topicId}/${partition}`, `${memberId} since epoch ${epoch}`);
+    return found;
+  }
+
+  checkUnmoved(before: ReadonlyMap<string, string>, brokers: readonly SimBroker[]): string[] {
+    const after = this.holdings(brokers);
+    this.heldOn = after.size;
+    return [...before].flatMap(([key, holder]) =>
+      after.get(key) === holder ? [] : [`${key} went from ${holder} to ${String(after.get(key))}`],
+    );
   }
 
   get commits(): number {
@@ -121,8 +142,7 @@ export class Members {
    */
   check(): string[] {
     const faults = this.missing().slice(0, 10);
-    for (const [key, told] of this.#commits)
-      faults.push(...checkOrder(key, told), ...checkHolders(key, told));
+    for (const [key, told] of this.#commits) faults.push(...checkCommits(key, told));
     return faults;
   }
 
@@ -147,34 +167,14 @@ export class Members {
   }
 }
 
-/** In one epoch a partition has one holder. */
-function checkHolders(key: string, told: readonly Told[]): string[] {
-  const holders = new Map<number, string>();
-  const faults: string[] = [];
-  for (const { epoch, member } of told) {
-    const holder = holders.get(epoch) ?? member;
-    holders.set(epoch, holder);
-    if (holder !== member)
-      faults.push(`${key}: ${holder} and ${member} committed by epoch ${epoch}`);
-  }
-  return faults;
-}
-
-function checkOrder(key: string, told: readonly Told[]): string[] {
-  const answered = told.toSorted((one, other) => one.answeredMs - other.answeredMs);
-  const asked = told.toSorted((one, other) => one.askedMs - other.askedMs);
-  const faults: string[] = [];
-  let next = 0;
-  let newest: Told | null = null;
-  for (const commit of asked) {
-    for (; (answered[next]?.answeredMs ?? Infinity) < commit.askedMs; next += 1) {
-      const before = answered[next]!;
-      if (newest === null || before.epoch > newest.epoch) newest = before;
+/** By the broker that coordinates the group; null: none does at the moment, or nobody joined. */
+function describedBy(brokers: readonly SimBroker[], group: string): GroupDescription | null {
+  for (const { broker } of brokers)
+    try {
+      const described = broker?.groups().describe(group) ?? null;
+      if (described !== null) return described;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
     }
-    if (newest !== null && commit.epoch < newest.epoch)
-      faults.push(
-        `${key}: ${commit.member} committed by epoch ${commit.epoch} at ${commit.askedMs}, ${newest.member} had by ${newest.epoch} at ${newest.answeredMs}`,
-      );
-  }
-  return faults;
+  return null;
 }

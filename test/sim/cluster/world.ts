@@ -75,6 +75,8 @@ const LIVENESS_MS = 90_000;
 const MEMBER_TURN_MS = 6_000;
 /** Everything that was ordered is carried out within this, at the slowest rate that runs draw. */
 const COMPACTED_MS = 600_000;
+/** Whoever was away is back, or gone, once nothing happens to members any more. */
+const MEMBERS_SETTLE_MS = 40_000;
 const LOOK_MS = 60_000;
 const LOOKS_MAX = 6;
 const SETTLE_MS = 2_000;
@@ -211,7 +213,7 @@ export class World {
     const isWell = await ground.time.run(() => isFailed() || isSound(), LIVENESS_MS);
     if (ground.failure !== null) return [ground.failure];
     if (!isWell) return [`${LIVENESS_MS} ms after healing: ${this.whatIsMissing()}`];
-    const rolled = profile.isRolled ? await this.#roll(admin) : [];
+    const rolled = profile.isRolled ? await this.#rollUnmoved(admin) : [];
     await ground.time.run(() => isFailed() || history.pending.size === 0, CALLS_END_MS);
     await this.#untilRead();
     return [
@@ -232,18 +234,30 @@ export class World {
     }
   }
 
+  /** Restarts of brokers, one after the other, move no partition of a group. */
+  async #rollUnmoved(admin: Admin): Promise<readonly string[]> {
+    const { ground, memberships } = this;
+    if (memberships === null) return this.#roll(admin);
+    await ground.time.run(() => ground.failure !== null, MEMBERS_SETTLE_MS);
+    const before = memberships.holdings(this.members);
+    const faults = await this.#roll(admin);
+    await ground.time.run(() => ground.failure !== null, SETTLE_MS);
+    return [...faults, ...memberships.checkUnmoved(before, this.members)];
+  }
+
   async #roll(admin: Admin): Promise<readonly string[]> {
     const { ground, workload } = this;
     let faults: readonly string[] | null = null;
     const partitions = (): RolledPartition[] =>
-      [...(this.image()?.topics.values() ?? [])].flatMap(({ name, config, partitions: states }) =>
-        // The cluster's own topics take no records of programs.
-        (name === GROUPS_TOPIC ? [] : states).map((state) => ({
-          topic: name,
-          state,
-          minInSyncReplicas: config.minInSyncReplicas,
-        })),
-      );
+      [...(this.image()?.topics.values() ?? [])]
+        .filter(({ name }) => !isInternalTopic(name))
+        .flatMap(({ name, config, partitions: states }) =>
+          states.map((state) => ({
+            topic: name,
+            state,
+            minInSyncReplicas: config.minInSyncReplicas,
+          })),
+        );
     const { tidemark } = workload.client('roller');
     roll({
       ground,

@@ -19,7 +19,8 @@ const MIXTURE: readonly Fault[] = [
   'remake',
 ];
 
-const SEEDS = [1, 2, 3, 4];
+/** Of these, 14 restarts every broker in turn at its end. */
+const SEEDS = [5, 8, 12, 14];
 
 it.each(SEEDS)('every record reaches every group, under seed %i', async (seed) => {
   const world = new World(seed, new Trace(), {
@@ -32,4 +33,5 @@ it.each(SEEDS)('every record reaches every group, under seed %i', async (seed) =
   expect(world.memberships?.delivered).toBeGreaterThan(0);
   expect(world.memberships?.commits).toBeGreaterThan(0);
   expect(world.memberships?.handledByClients).toBeGreaterThan(0);
+  if (world.profile.isRolled) expect(world.memberships?.heldOn).toBeGreaterThan(0);
 });
