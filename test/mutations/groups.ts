@@ -13,6 +13,18 @@ const VERDICT = `${FOLDER}/verdict.ts`;
 const UNIT = 'test/unit/broker/groups/membership';
 const ASSIGNS: Catcher = { level: 'unit', file: `${UNIT}/assignors.test.ts` };
 const STEPS: Catcher = { level: 'unit', file: `${UNIT}/membership.test.ts` };
+const DRIVER = 'broker/runtime/groups/members-driver.ts';
+const GROUPS_HOST = 'broker/runtime/groups/groups-host.ts';
+const PROXY = 'broker/service/consume/member-proxy.ts';
+const CONSUME = 'broker/service/consume/consume-session.ts';
+const HOST: Catcher = {
+  level: 'unit',
+  file: 'test/unit/broker/runtime/groups/groups-host.test.ts',
+};
+const SESSION: Catcher = {
+  level: 'unit',
+  file: 'test/unit/broker/service/consume/consume-session.test.ts',
+};
 const seeds = (last: number): Catcher => ({ simulator: 'groups', seeds: seedsTo(last) });
 
 export const GROUPS: readonly Mutation[] = [
@@ -260,5 +272,100 @@ export const GROUPS: readonly Mutation[] = [
       },
     ],
     caughtBy: [ASSIGNS],
+  },
+  {
+    id: 'members-of-another-leadership',
+    rule: RULE,
+    what: 'a change of members that waited is written in the next leadership of its broker',
+    edits: [
+      { file: DRIVER, find: 'if (this.#coordinator.epoch !== epoch)', replace: 'if (epoch < 0)' },
+    ],
+    caughtBy: [HOST],
+  },
+  {
+    id: 'strangers-commit',
+    rule: RULE,
+    what: 'nobody asks whether who commits holds the partition',
+    edits: [
+      { file: GROUPS_HOST, find: 'if (refusal !== null) throw refusal;', replace: 'void refusal;' },
+    ],
+    caughtBy: [HOST, SESSION],
+  },
+  {
+    id: 'seeks-leave-holders-alone',
+    rule: RULE,
+    what: 'who holds a partition is not given it anew when its cursor is moved',
+    edits: [
+      {
+        file: GROUPS_HOST,
+        find: 'if (membersOf(coordinator.image(), group) === 0)',
+        replace: 'if (membersOf(coordinator.image(), group) >= 0)',
+      },
+      {
+        file: GROUPS_HOST,
+        find: 'if (membersOf(image, group) > 0)\n          throw',
+        replace: 'if (membersOf(image, group) < 0)\n          throw',
+      },
+    ],
+    caughtBy: [HOST, SESSION],
+  },
+  {
+    id: 'members-are-no-use',
+    rule: RULE,
+    what: 'a group with members is forgotten when nobody else uses it',
+    edits: [
+      {
+        file: 'broker/runtime/groups/upkeep.ts',
+        find: 'return (membership.groups.get(group)?.members.size ?? 0) > 0;',
+        replace: 'return (membership.groups.get(group)?.members.size ?? 0) < 0;',
+      },
+    ],
+    caughtBy: [HOST],
+  },
+  {
+    id: 'added-partitions-begin-anywhere',
+    rule: RULE,
+    what: 'a partition that was added begins where a topic would be begun',
+    edits: [
+      {
+        file: 'broker/groups/cursors.ts',
+        find: 'known.has(place.topicId) ? earliest : first',
+        replace: 'known.has(place.topicId) ? first : first',
+      },
+    ],
+    caughtBy: [HOST],
+  },
+  {
+    id: 'proxies-deliver-for-ever',
+    rule: RULE,
+    what: 'a proxy that its coordinator does not answer goes on delivering',
+    edits: [{ file: PROXY, find: 'const DELIVERS = 2 / 3;', replace: 'const DELIVERS = 200 / 3;' }],
+    caughtBy: [SESSION],
+  },
+  {
+    id: 'let-go-while-handled',
+    rule: RULE,
+    what: 'a proxy states a view while records of what it takes are being handled',
+    edits: [
+      {
+        file: CONSUME,
+        find: 'if (leaving.get(key) === epoch && isOpen) this.#draining.set(key, sentTo);',
+        replace: 'if (leaving.get(key) === -1 && isOpen) this.#draining.set(key, sentTo);',
+      },
+    ],
+    caughtBy: [SESSION],
+  },
+  {
+    id: 'stops-break-streams',
+    rule: RULE,
+    what: 'a broker that stops says of its members that their streams broke',
+    edits: [
+      {
+        file: PROXY,
+        find: 'if (this.#isStopping || this.#isClosed) return;\n    const proxy',
+        replace: 'if (this.#isClosed) return;\n    const proxy',
+      },
+    ],
+    caughtBy: [SESSION],
   },
 ];

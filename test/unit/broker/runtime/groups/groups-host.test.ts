@@ -192,6 +192,18 @@ describe('groups with members', () => {
     expect(host.describe('billing')?.members.map(({ memberId }) => memberId)).toEqual([A, B]);
   });
 
+  it('write nothing in another leadership that was to be written in the one before', async () => {
+    const first = codeOf(host.commit([commitOf(0, 5)], null));
+    const waits = codeOf(host.ask(1, joinOf(A)));
+    replica.change({ leaderEpoch: 2 });
+    replica.asked.shift()?.done({ ok: false, error: new BrokerError('STALE_EPOCH', 'resigned') });
+    expect(await first).toBe('OUTCOME_UNKNOWN');
+    host.look();
+    await replica.commitAll();
+    expect(await waits).toBe('NOT_LEADER');
+    expect(host.describe('billing')).toBeNull();
+  });
+
   it('take what came of a batch that another leader committed', async () => {
     const under = codeOf(host.ask(1, joinOf(A)));
     const batch = replica.asked.shift();
