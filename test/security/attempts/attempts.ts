@@ -8,12 +8,17 @@ import { createHash } from 'node:crypto';
 import { Metadata } from '@grpc/grpc-js';
 import { setPrincipal } from '../../../broker/messages/principal.ts';
 import { AccessKind, AccessOperation } from '../../../proto/gen/tidemark/v1/access.ts';
+import { MembersServiceService as InternalMembers } from '../../../proto/gen/tidemark/internal/v1/members.ts';
 import { AdminServiceService as Admins } from '../../../proto/gen/tidemark/v1/admin.ts';
+import {
+  ConsumeOpen,
+  ConsumeServiceService as Members,
+} from '../../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService as Groups } from '../../../proto/gen/tidemark/v1/groups.ts';
 import { AppendRecord, LogServiceService as Logs } from '../../../proto/gen/tidemark/v1/log.ts';
 import type { Attempt, Claims, Headers, Method, Shown, Signing, World } from './types.ts';
 
-const METHODS = [Logs, Admins, Groups].flatMap(
+const METHODS = [Logs, Admins, Groups, Members].flatMap(
   (service) => Object.values(service) as unknown as readonly Method[],
 );
 const nameOf = ({ path }: Method): string => path.split('/').at(-1) ?? '';
@@ -223,9 +228,11 @@ function withoutRules(method: Method): Attempt {
     tries: `\`${name}\``,
     comesBack: free[name] ?? 'PERMISSION_DENIED',
     run: (world) =>
-      stream === null
-        ? world.ask(method, {}, of(world, 'bob'))
-        : world.part(stream, 'orders', of(world, 'bob')),
+      name === 'Consume'
+        ? world.member({ group: 'billing', topics: ['orders'] }, of(world, 'bob'))
+        : stream === null
+          ? world.ask(method, {}, of(world, 'bob'))
+          : world.part(stream, 'orders', of(world, 'bob')),
   };
 }
 
@@ -451,11 +458,105 @@ const CERTIFICATES: readonly Attempt[] = [
   ),
 ];
 
+const STRANGER = 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa';
+
+function memberByAlice(
+  what: string,
+  open: Parameters<World['member']>[0],
+  comesBack: string,
+  then?: Parameters<World['member']>[2],
+): Attempt {
+  return {
+    who: 'alice',
+    tries: `\`Consume\` ${what}`,
+    comesBack,
+    run: (world) =>
+      world.member({ group: 'billing-a', topics: ['orders'], ...open }, of(world, 'alice'), then),
+  };
+}
+
+const acknowledging =
+  (topic: string, epoch: number): NonNullable<Parameters<World['member']>[2]> =>
+  ({ topicId }) => {
+    const place = { topicId: topicId(topic), partition: 0, offset: 5, leaderEpoch: 0 };
+    const value = { acknowledgeId: 1, cursors: [{ ...place, epoch }], records: [], creditBytes: 0 };
+    return { $case: 'acknowledge', value };
+  };
+
+const MEMBERS: readonly Attempt[] = [
+  memberByAlice('as a member of `billing-a` in `orders`, which she may', {}, 'ok'),
+  memberByAlice('of another group', { group: 'payroll' }, 'PERMISSION_DENIED'),
+  memberByAlice('of the group `__groups`', { group: '__groups' }, 'PERMISSION_DENIED'),
+  memberByAlice('in another topic', { topics: ['secret'] }, 'PERMISSION_DENIED'),
+  memberByAlice('in hers and another', { topics: ['orders', 'secret'] }, 'PERMISSION_DENIED'),
+  memberByAlice('in all that begins as hers does', { topics: ['orders*'] }, 'PERMISSION_DENIED'),
+  memberByAlice('in all topics', { topics: ['*'] }, 'PERMISSION_DENIED'),
+  memberByAlice(
+    'in 101 topics',
+    { topics: Array.from({ length: 101 }, () => 'orders') },
+    'INVALID_ARGUMENT',
+  ),
+  memberByAlice(
+    'with a name of 300 characters for its place',
+    { instanceId: 'x'.repeat(300) },
+    'INVALID_ARGUMENT',
+  ),
+  memberByAlice('with a session of a second', { sessionMs: 1_000 }, 'INVALID_ARGUMENT'),
+  memberByAlice('with a credit of 4 GiB', { creditBytes: 0xffff_ffff }, 'INVALID_ARGUMENT'),
+  memberByAlice('that claims views of before', { memberId: STRANGER, epoch: 7 }, 'FENCED'),
+  memberByAlice('and opens it again, for another group', {}, 'PERMISSION_DENIED', () => ({
+    $case: 'open',
+    value: { ...ConsumeOpen.decode(new Uint8Array(0)), group: 'payroll', topics: ['orders'] },
+  })),
+  memberByAlice('and adds credit beyond all bounds', {}, 'INVALID_ARGUMENT', () => ({
+    $case: 'credit',
+    value: { bytes: 0xffff_ffff },
+  })),
+  memberByAlice(
+    'and states a view of the future',
+    { delivery: 2, creditBytes: 0 },
+    'INVALID_ARGUMENT',
+    () => ({
+      $case: 'applied',
+      value: { epoch: 1_000_000 },
+    }),
+  ),
+  memberByAlice('and acknowledges what is not hers', {}, 'FENCED', acknowledging('secret', 1)),
+  memberByAlice('and acknowledges by an epoch to come', {}, 'FENCED', acknowledging('orders', 99)),
+  {
+    who: 'alice',
+    tries: "`CommitCursors` as somebody else's member",
+    comesBack: 'FENCED',
+    run: (world) => {
+      const member = { memberId: STRANGER, attachment: 1, epochs: [1] };
+      return world.commit('billing-b', member, of(world, 'alice'));
+    },
+  },
+  ...(
+    [
+      'joinMember',
+      'leaveMember',
+      'signMembers',
+      'detachMember',
+      'beginCursors',
+      'tellMembers',
+    ] as const
+  ).map(
+    (name): Attempt => ({
+      who: 'root',
+      tries: `\`${name[0]?.toUpperCase()}${name.slice(1)}\` at the listener of clients`,
+      comesBack: 'UNIMPLEMENTED',
+      run: (world) => world.ask(InternalMembers[name], {}, of(world, 'root')),
+    }),
+  ),
+];
+
 export const ATTEMPTS: readonly Attempt[] = [
   ...NOBODY,
   ...TOKENS,
   ...METHODS.map(withoutRules),
   ...REACH,
+  ...MEMBERS,
   ...OTHERS,
   ...CERTIFICATES,
 ];

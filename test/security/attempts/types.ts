@@ -1,5 +1,7 @@
 /** What is tried against a listener that asks who comes in, and what has to come back. */
 import type { Metadata } from '@grpc/grpc-js';
+import type { ConsumeOpen, ConsumeRequest } from '../../../proto/gen/tidemark/v1/consume.ts';
+import type { CommitMember } from '../../../proto/gen/tidemark/v1/groups.ts';
 
 /** Headers of a call. */
 export type Headers = Readonly<Record<string, string | Buffer>>;
@@ -50,6 +52,19 @@ export interface World {
   askWith(shown: Shown, method: Method, headers?: Headers): Promise<string>;
   /** What a stream answers for one part: a batch, or a subscription. */
   part(stream: 'produce' | 'fetch', topic: string, headers: Headers): Promise<string>;
+  /**
+   * What a stream of `Consume` comes to that is opened so and then says this: `ok` once it has
+   * joined and all of that is answered.
+   */
+  member(
+    open: Partial<ConsumeOpen>,
+    headers: Headers,
+    then?: (world: {
+      readonly topicId: (topic: string) => Uint8Array;
+    }) => ConsumeRequest['message'],
+  ): Promise<string>;
+  /** What CommitCursors answers for the first partition of `orders`. */
+  commit(group: string, member: CommitMember, headers: Headers): Promise<string>;
   /** Names that ListTopics shows. */
   topics(headers: Headers): Promise<string>;
 }

@@ -1,9 +1,17 @@
 /** Two real brokers: one asks for tokens of either kind, one for certificates. */
+import {
+  ConsumeOpen,
+  type ConsumeRequest,
+  type ConsumeResponse,
+  ConsumeServiceService,
+} from '../../../proto/gen/tidemark/v1/consume.ts';
+import { FEATURE_LEVEL_MAX } from '../../../broker/metadata/features.ts';
 import { crc32 } from 'node:zlib';
 import { Client, credentials, Metadata, type StatusObject, status as Status } from '@grpc/grpc-js';
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
 import { newAuthority, newCertificate } from '../../../process/certificates.ts';
 import { AdminServiceService } from '../../../proto/gen/tidemark/v1/admin.ts';
+import { type CommitMember, GroupServiceService } from '../../../proto/gen/tidemark/v1/groups.ts';
 import {
   AckLevel,
   type FetchRequest,
@@ -79,12 +87,16 @@ export class RealWorld implements World {
       });
     for (const { name, topicId } of await admin.listTopics())
       this.#topicIds.set(name, topicIdToBytes(topicId));
-    const grant = (operations: readonly ('append' | 'read')[], resource: string) =>
+    const grant = (operations: readonly ('append' | 'read' | 'group')[], resource: string) =>
       admin.grantAccess({ principal: 'token:alice', operations, resource });
     await grant(['append', 'read'], 'topic:orders');
     await grant(['append'], 'topic:logs-*');
     await grant(['read'], 'topic:reports');
     await grant(['append'], 'producer:alice-*');
+    await grant(['group'], 'group:billing-*');
+    // Members need the newest level.
+    while ((await admin.describeCluster()).featureLevel < FEATURE_LEVEL_MAX)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     const { authority } = this.#byCertificates;
     await this.#byCertificates.start([
       ...['--auth', 'mtls', '--tls-client-ca', this.#byCertificates.file('ca.crt', authority.cert)],
@@ -165,6 +177,30 @@ export class RealWorld implements World {
     return stream === 'produce'
       ? producePart(client, topicId, shown(headers))
       : fetchPart(client, topicId, shown(headers));
+  }
+
+  member(
+    open: Partial<ConsumeOpen>,
+    headers: Headers,
+    then?: (world: {
+      readonly topicId: (topic: string) => Uint8Array;
+    }) => ConsumeRequest['message'],
+  ): Promise<string> {
+    const topicId = (topic: string): Uint8Array => this.#topicIds.get(topic) ?? new Uint8Array(16);
+    return memberOf(this.#open(this.#client), open, then?.({ topicId }), shown(headers));
+  }
+
+  async commit(group: string, member: CommitMember, headers: Headers): Promise<string> {
+    const topic = 'orders';
+    const topicId = this.#topicIds.get(topic) ?? new Uint8Array(16);
+    const place = { topic, topicId, partition: 0, offset: 0, leaderEpoch: 0, generation: 0 };
+    const { outcomes } = await callUnary(
+      this.#open(this.#client),
+      GroupServiceService.commitCursors,
+      { group, cursors: [place], member },
+      { deadlineMs: 10_000, metadata: shown(headers), clock: systemClock },
+    );
+    return outcomes[0]?.error?.code ?? 'ok';
   }
 
   async topics(headers: Headers): Promise<string> {
@@ -260,6 +296,33 @@ function fetchPart(client: Client, topicId: Uint8Array, metadata: Metadata): Pro
   return new Promise<string>((resolve) => {
     call.on('data', ({ partitions }: FetchResponse) => {
       for (const { error } of partitions) resolve(error?.code ?? 'ok');
+    });
+    call.on('error', () => {});
+    call.on('status', (status: StatusObject) => resolve(wordOf(status)));
+  }).finally(() => call.cancel());
+}
+
+function memberOf(
+  client: Client,
+  open: Partial<ConsumeOpen>,
+  then: ConsumeRequest['message'],
+  metadata: Metadata,
+): Promise<string> {
+  const { path, requestSerialize, responseDeserialize } = ConsumeServiceService.consume;
+  const call = client.makeBidiStreamRequest<ConsumeRequest, ConsumeResponse>(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    metadata,
+  );
+  const usual = ConsumeOpen.decode(new Uint8Array(0));
+  const value = { ...usual, creditBytes: 1_000, ...open };
+  call.write({ message: { $case: 'open', value } });
+  return new Promise<string>((resolve) => {
+    call.on('data', ({ message }: ConsumeResponse) => {
+      if (message?.$case === 'joined' && then === undefined) resolve('ok');
+      if (message?.$case === 'joined' && then !== undefined) call.write({ message: then });
+      if (message?.$case === 'acknowledged') resolve(message.value.cursors[0]?.error?.code ?? 'ok');
     });
     call.on('error', () => {});
     call.on('status', (status: StatusObject) => resolve(wordOf(status)));
