@@ -76,7 +76,8 @@ module.exports = {
     only('doors-judge', '^broker/doors/', ['^broker/runtime/', ANY_CORE, BASE, TRAVELS, MESSAGES]),
     only('messages-translate', MESSAGES, [ANY_CORE, BASE, TRAVELS]),
     only('telemetry-alone', TELEMETRY, ['^broker/runtime/', ANY_CORE, BASE, TRAVELS]),
-    only('broker-config', '^broker/config[.]ts$', [
+    only('broker-config', '^broker/(config|listeners)[.]ts$', [
+      '^broker/listeners[.]ts$',
       BASE,
       ANY_CORE,
       '^broker/runtime/',
@@ -88,6 +89,7 @@ module.exports = {
       BASE,
       TRAVELS,
     ]),
+    only('broker-advertised', '^broker/advertised[.]ts$', ['^broker/(?!(main|verify)[.])', BASE]),
     only('broker-front', '^broker/front[.]ts$', ['^broker/(?!(main|verify)[.])', BASE, TRAVELS]),
     only('broker-tls', '^broker/tls[.]ts$', [
       '^broker/(?!(main|verify)[.])',
@@ -123,7 +125,10 @@ module.exports = {
     only('generated-alone', GENERATED),
     only('operator-api', '^operator/api/', [BASE]),
     only('operator-objects', '^operator/objects/', ['^operator/api/', BASE]),
-    only('operator-decide', '^operator/decide/', ['^operator/api/', '^base/access[.]ts$']),
+    only('operator-decide', '^operator/decide/', [
+      '^operator/api/',
+      '^base/(access|listeners)[.]ts$',
+    ]),
     only('operator-kube', '^operator/kube/', [BASE, PROCESS]),
     only('operator-observe', '^operator/observe/', [
       '^operator/(api|objects|decide|kube)/',
@@ -153,9 +158,9 @@ module.exports = {
       name: 'broker-top-level',
       severity: 'error',
       comment:
-        'Only main.ts, verify.ts, assemble.ts, front.ts, tls.ts, config.ts, and operator.ts, access-passes.ts and watches.ts of operator/ stand directly in broker/ and operator/, so every file has a rule above',
+        'Only main.ts, verify.ts, assemble.ts, front.ts, tls.ts, config.ts, listeners.ts, advertised.ts, and operator.ts, access-passes.ts and watches.ts of operator/ stand directly in broker/ and operator/, so every file has a rule above',
       from: {
-        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|tls[.]|config[.]|(operator|access-passes|watches)[.]ts$)[^/]+$',
+        path: '^(broker|operator)/(?!main[.]|verify[.]|assemble[.]|front[.]|tls[.]|config[.]|listeners[.]|advertised[.]|(operator|access-passes|watches)[.]ts$)[^/]+$',
       },
       to: {},
     },
@@ -188,7 +193,7 @@ module.exports = {
       name: 'runtime-types-only',
       severity: 'error',
       comment: 'config and telemetry know what runtime is given and shows, never the running thing',
-      from: { path: '^broker/(telemetry/|config[.]ts$)' },
+      from: { path: '^broker/(telemetry/|(config|listeners)[.]ts$)' },
       to: { path: '^broker/runtime/', dependencyTypesNot: ['type-only'] },
     },
     {

@@ -18,6 +18,11 @@ import type { Address } from './runtime/ports.ts';
 
 type Named = Pick<ListenerOptions, 'name' | 'advertised' | 'advertiseFile'>;
 
+interface Certificates {
+  /** In use by the listener; null: it has no TLS. */
+  certificateOf(listener: string): X509Certificate | null;
+}
+
 /** One listener whose address is in a file. */
 interface Source {
   readonly name: string;
@@ -29,29 +34,27 @@ interface Source {
 export class AdvertisedAddresses {
   readonly #fixed: readonly ListenerAddress[];
   readonly #sources: readonly Source[];
-  readonly #certificateOf: (listener: string) => X509Certificate | null;
+  readonly #tls: Certificates;
   readonly #onFact: OnFact;
 
   private constructor(
     fixed: readonly ListenerAddress[],
     sources: readonly Source[],
-    certificateOf: (listener: string) => X509Certificate | null,
+    tls: Certificates,
     onFact: OnFact,
   ) {
     this.#fixed = fixed;
     this.#sources = sources;
-    this.#certificateOf = certificateOf;
+    this.#tls = tls;
     this.#onFact = onFact;
   }
 
   /**
    * Rejects with INVALID_ARGUMENT where a file is there and holds no address.
-   *
-   * @param certificateOf in use by the listener; null: it has no TLS
    */
   static async open(
     listeners: readonly Named[],
-    certificateOf: (listener: string) => X509Certificate | null,
+    tls: Certificates,
     onFact: OnFact,
   ): Promise<AdvertisedAddresses> {
     const fixed: ListenerAddress[] = [];
@@ -60,7 +63,7 @@ export class AdvertisedAddresses {
       if (advertised !== null) fixed.push({ listener: name, ...advertised });
       else sources.push({ name, file: await watched(name, path, onFact), told: '' });
     }
-    return new AdvertisedAddresses(fixed, sources, certificateOf, onFact);
+    return new AdvertisedAddresses(fixed, sources, tls, onFact);
   }
 
   /** Those that clients may be told now. */
@@ -87,7 +90,7 @@ export class AdvertisedAddresses {
 
   #whyNot(listener: string, address: Address | null): string | null {
     if (address === null) return 'its address is not known yet';
-    const certificate = this.#certificateOf(listener);
+    const certificate = this.#tls.certificateOf(listener);
     return certificate === null || holds(certificate, address.host)
       ? null
       : `its certificate does not hold ${address.host}`;

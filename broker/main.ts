@@ -72,13 +72,8 @@ async function run(config: Config, logger: Logger): Promise<void> {
     costsOf(door, config, budget, pressure, listener);
   const server = new GrpcServer(report, tls.client, costs('client'));
   const internalServer = new GrpcServer(report, tls.internal, costs('internal'));
-  const listeners = config.listeners.map(({ name, listen, auth }) => ({
-    name,
-    listen,
-    isReflected: auth?.isReflected ?? true,
-    server: new GrpcServer(report, tls.named(name), costs('client', name)),
-  }));
-  const addresses = await AdvertisedAddresses.open(config.listeners, tls.certificateOf, onFact);
+  const listeners = namedServers(config, tls, report, costs);
+  const addresses = await AdvertisedAddresses.open(config.listeners, tls, onFact);
   const channels = new ChannelPool(systemClock, tls.peers);
   const end = (reason: string, comesBack: boolean): void => {
     logger.fatal({ reason }, 'exit');
@@ -112,20 +107,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   await server.listen(config.listen);
   for (const listener of listeners) await listener.server.listen(listener.listen);
   if (config.httpPort !== 0) await serving.pages.listen(config.listen.host, config.httpPort);
-  logger.info(
-    {
-      listen: hostPort(config.listen.host, config.listen.port),
-      internalListen: hostPort(config.internalListen.host, config.internalListen.port),
-      listeners: listeners.map(
-        ({ name, listen }) => `${name}=${hostPort(listen.host, listen.port)}`,
-      ),
-      version: build.version,
-      rack: config.rack,
-    },
-    'listening',
-  );
-  if (!isInternalSecure(config) && !isLoopback(config.internalListen.host))
-    onFact('internal-listener-open', { host: config.internalListen.host });
+  tellListening(config, build, onFact, logger);
   // Written now, not at exit: a broker that is killed has no exit. The next start then skips the
   // compiler: half the time, 20 MB less.
   flushCompileCache();
@@ -158,6 +140,38 @@ function backgroundOf(config: Config): WorkerBackground {
     memoryBytes: compactionMemory(config, thisMachine()),
     program: new URL(`./background/compaction-worker${ending}`, import.meta.url),
   });
+}
+
+function namedServers(
+  { listeners }: Config,
+  tls: BrokerTls,
+  report: (error: unknown) => void,
+  costs: (door: Door, listener: string) => Costs,
+) {
+  return listeners.map(({ name, listen, auth }) => ({
+    name,
+    listen,
+    isReflected: auth?.isReflected ?? true,
+    server: new GrpcServer(report, tls.named(name), costs('client', name)),
+  }));
+}
+
+/** Where it listens, now that it does. */
+function tellListening(config: Config, build: BuildInfo, onFact: OnFact, logger: Logger): void {
+  logger.info(
+    {
+      listen: hostPort(config.listen.host, config.listen.port),
+      internalListen: hostPort(config.internalListen.host, config.internalListen.port),
+      listeners: config.listeners.map(
+        ({ name, listen }) => `${name}=${hostPort(listen.host, listen.port)}`,
+      ),
+      version: build.version,
+      rack: config.rack,
+    },
+    'listening',
+  );
+  if (!isInternalSecure(config) && !isLoopback(config.internalListen.host))
+    onFact('internal-listener-open', { host: config.internalListen.host });
 }
 
 /** Tells who changed what whatever level the log is set to while the broker runs. */

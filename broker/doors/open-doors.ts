@@ -62,9 +62,9 @@ export async function openDoors(parts: DoorsParts): Promise<Doors> {
   const closes = [(): void => inner.close()];
   const openFor = async (listener: string, asked: AuthOptions | null): Promise<Door | null> => {
     if (asked === null) return null;
-    const { door, close } = await openOuter(listener, asked, parts, audit);
-    closes.push(close);
-    return door;
+    const opened = await openOuter(listener, asked, parts, audit);
+    closes.push(() => opened.close());
+    return opened.door;
   };
   const outer = await openFor(CLIENT_LISTENER, auth);
   for (const { name, auth: asked } of listeners) named.set(name, await openFor(name, asked));

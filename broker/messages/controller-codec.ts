@@ -237,23 +237,8 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
         },
       };
     }
-    case 'heartbeat': {
-      const { kind: _, wallMs = 0, leaves = false, stays = false, ...rest } = request;
-      const { metadataIndex = 0, drains = false, abilities = [], listeners, ...value } = rest;
-      return {
-        $case: 'heartbeat',
-        value: {
-          ...value,
-          wallMs: Math.trunc(wallMs),
-          leaves,
-          stays,
-          metadataIndex,
-          drains,
-          abilities: [...abilities],
-          listeners: listeners === undefined ? undefined : { addresses: [...listeners] },
-        },
-      };
-    }
+    case 'heartbeat':
+      return { $case: 'heartbeat', value: heartbeatToMessage(request) };
     case 'alter-sync-set':
       return { $case: 'alterSyncSet', value: alterSyncSetToMessage(request) };
     case 'alter-sync-sets':
@@ -301,6 +286,29 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
     default:
       return assertNever(request);
   }
+}
+
+function heartbeatToMessage({
+  kind: _,
+  wallMs = 0,
+  leaves = false,
+  stays = false,
+  metadataIndex = 0,
+  drains = false,
+  abilities = [],
+  listeners,
+  ...value
+}: HeartbeatRequest): Heartbeat {
+  return {
+    ...value,
+    wallMs: Math.trunc(wallMs),
+    leaves,
+    stays,
+    metadataIndex,
+    drains,
+    abilities: [...abilities],
+    listeners: listeners === undefined ? undefined : { addresses: [...listeners] },
+  };
 }
 
 function accessBody(

@@ -165,8 +165,6 @@ export class Actor {
         return this.#apply(SERVICE, serviceOf(cluster, basis.listeners, action.name), signal);
       case 'apply-addresses':
         return applyAddresses(this.#options.api, cluster, basis.listeners ?? [], signal);
-      case 'delete-service':
-        return this.#delete(SERVICE, { namespace, name: action.name }, action.uid, signal);
       case 'apply-workload':
         return this.#applyWorkload(action, basis, signal);
       case 'apply-certificate':
@@ -183,9 +181,9 @@ export class Actor {
           signal,
         );
       case 'delete-pod':
-        return this.#delete(POD, { namespace, name: action.name }, action.uid, signal);
       case 'delete-claim':
-        return this.#delete(CLAIM, { namespace, name: action.name }, action.uid, signal);
+      case 'delete-service':
+        return this.#delete(DELETED[action.kind], action, cluster.metadata, signal);
       case 'keep-volume':
         return this.#keepVolume(action.name, cluster.metadata, signal);
       case 'grow-claim': {
@@ -480,7 +478,13 @@ export class Actor {
     await this.#options.api.mergePatch(VOLUME, { name }, patch, { signal });
   }
 
-  async #delete(type: Kind, name: ObjectName, uid: string, signal: AbortSignal): Promise<void> {
+  async #delete(
+    type: Kind,
+    { name: given, uid }: { readonly name: string; readonly uid: string },
+    { namespace }: LogCluster['metadata'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const name: ObjectName = { namespace, name: given };
     const { api, onDeleted, isLeading } = this.#options;
     const live = await api.get(type, name, { signal });
     if (live === undefined || live.metadata.uid !== uid)
@@ -520,6 +524,9 @@ export class Actor {
     this.#options.onWritten(type, object);
   }
 }
+
+/** What actions delete. */
+const DELETED = { 'delete-pod': POD, 'delete-claim': CLAIM, 'delete-service': SERVICE } as const;
 
 /** Without these as applied, nothing that follows would do what it says. */
 const NEEDED_FIELDS = [

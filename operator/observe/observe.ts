@@ -54,7 +54,7 @@ import type {
 import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
 import { type ListenersSeen, readListeners, seeListeners } from './listeners.ts';
 import type { CertificateReader, CertificatesSeen } from './certificates.ts';
-import type { Applications, Standing } from './applied.ts';
+import type { Applications } from './applied.ts';
 import type { Sightings } from './sightings.ts';
 import { clientTlsFault, imageBefore, tlsPhaseBefore } from './before.ts';
 import {
@@ -194,12 +194,10 @@ export async function observe(
   );
   const whole = await askController(admin, reached, signal);
   const pods = objects.pods.map(({ view }) => view);
-  const listeners = await readListeners(
-    options.client,
-    { cluster, metadata: whole?.metadata ?? null },
-    objects.listeners,
-    signal,
-  );
+  const metadata = whole?.metadata ?? null;
+  const of = { cluster, metadata };
+  const listeners = await readListeners(options.client, of, objects.listeners, signal);
+  const strange = [...listeners.foreign, ...certificates.foreign];
   const seen = {
     cluster,
     faults: [...allFaults.map(({ message }) => message), ...(fault === null ? [] : [fault])],
@@ -212,12 +210,7 @@ export async function observe(
     budget: objects.budget,
     tls: certificates.view,
     tlsPhases: objects.tlsPhases,
-    foreign: [
-      ...objects.foreign,
-      ...[...listeners.foreign, ...certificates.foreign].flatMap(
-        (object) => foreignView(object, cluster) ?? [],
-      ),
-    ],
+    foreign: [...objects.foreign, ...strange.flatMap((each) => foreignView(each, cluster) ?? [])],
     mutated: objects.mutated,
     pods,
     claims: await readClaims(
@@ -228,7 +221,7 @@ export async function observe(
       signal,
     ),
     answers: reached.map(({ answer }) => answer),
-    metadata: whole?.metadata ?? null,
+    metadata,
     logTopics: readLogTopics(options.cache, cluster),
     departed: options.departed,
   };
@@ -336,16 +329,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, tlsPhases.planned);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
-  const standing = (object: KubeObject, manifest: Manifest): Standing => {
-    const id = `${object.kind} ${object.metadata.name}`;
-    const fields = differences(object, manifest);
-    const text = canonicalJson(manifest);
-    const now = options.applications.standing(id, text, fields, options.monotonicMs());
-    if (now.mutated.length > 0) mutated.push({ object: id, fields: now.mutated });
-    return now;
-  };
-  const isSettled = (object: KubeObject | undefined, manifest: Manifest): boolean =>
-    object !== undefined && (!isControlledBy(object, uid) || standing(object, manifest).isSettled);
+  const isSettled = settling(options, uid, (each) => mutated.push(each));
   const all = { named: (service: string) => named(SERVICE, service), isSettled };
   const listeners = isFaulty
     ? null
@@ -385,6 +369,22 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     mutated,
     pods,
     claims,
+  };
+}
+
+/** Whether an object is as far as applying it brings it; somebody else's is. */
+function settling(
+  { applications, monotonicMs }: ObserverOptions,
+  uid: string,
+  onMutated: (mutated: Observation['mutated'][number]) => void,
+): (object: KubeObject | undefined, manifest: Manifest) => boolean {
+  return (object, manifest) => {
+    if (object === undefined || !isControlledBy(object, uid)) return object !== undefined;
+    const id = `${object.kind} ${object.metadata.name}`;
+    const fields = differences(object, manifest);
+    const now = applications.standing(id, canonicalJson(manifest), fields, monotonicMs());
+    if (now.mutated.length > 0) onMutated({ object: id, fields: now.mutated });
+    return now.isSettled;
   };
 }
 

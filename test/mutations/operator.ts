@@ -204,8 +204,8 @@ export const OPERATOR: readonly Mutation[] = [
     edits: [
       {
         file: 'operator/decide/certificates.ts',
-        find: 'isAged(leaf, LEAF_DAYS, nowMs);',
-        replace: 'leaf.notBeforeMs > nowMs || isAged(leaf, LEAF_DAYS, nowMs);',
+        find: '|| isAged(leaf, LEAF_DAYS, nowMs)',
+        replace: '|| leaf.notBeforeMs > nowMs || isAged(leaf, LEAF_DAYS, nowMs)',
       },
     ],
     caughtBy: [WRONG_CLOCKS],

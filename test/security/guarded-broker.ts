@@ -113,7 +113,7 @@ export class GuardedBroker {
       ...{ name, listen, isReflected: auth?.isReflected ?? true },
       server: new GrpcServer(report, tls.named(name)),
     }));
-    const addresses = await AdvertisedAddresses.open(config.listeners, tls.certificateOf, tell);
+    const addresses = await AdvertisedAddresses.open(config.listeners, tls, tell);
     const channels = new ChannelPool(systemClock, tls.peers);
     const broker = assembleBroker(config, {
       clock: systemClock,

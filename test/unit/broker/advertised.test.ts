@@ -31,7 +31,7 @@ describe('AdvertisedAddresses', () => {
           { name: 'fixed', advertised: { host: 'b1', port: 1 }, advertiseFile: '' },
           { name: 'outside', advertised: null, advertiseFile: path },
         ],
-        () => certificate,
+        { certificateOf: () => certificate },
         (event, fields) => void told.push({ event, fields }),
       );
       return addresses;
