@@ -16,7 +16,7 @@ import { type Ask, Draft, recordsOf } from './draft.ts';
 import { describe, type QueueDescription } from './describe.ts';
 import type { QueueState } from './fold.ts';
 import { type Advance, type Position, Progress } from './progress.ts';
-import { notServing, outcomeUnknown, overloaded } from './refusals.ts';
+import { askFault, notServing, outcomeUnknown, overloaded } from './refusals.ts';
 import { acknowledgementFault, judge, type Ruling } from './judge.ts';
 import type { DyingValue } from './records.ts';
 import {
@@ -240,9 +240,7 @@ export class QueuePartition {
       ? notServing()
       : this.#asks.length >= QUEUE_REQUESTS_MAX
         ? overloaded()
-        : Number.isSafeInteger(records) && records >= 1 && Number.isSafeInteger(bytes)
-          ? null
-          : new BrokerError('INVALID_ARGUMENT', `records is ${String(records)}, must be 1 or more`);
+        : askFault({ records, bytes });
     if (refusal === null) this.#asks.push({ requestId, memberId, records, bytes });
     else this.#reply(requestId, refusal);
   }

@@ -24,3 +24,20 @@ export function outcomeUnknown(cause: BrokerError): BrokerError {
     cause,
   );
 }
+
+/** What is wrong with what a member asks for; null: nothing. */
+export function askFault({
+  records,
+  bytes,
+}: {
+  readonly records: number;
+  readonly bytes: number;
+}): BrokerError | null {
+  const fault =
+    !Number.isSafeInteger(records) || records < 1
+      ? `records is ${String(records)}, must be 1 or more`
+      : !Number.isSafeInteger(bytes) || bytes < 0
+        ? `bytes is ${String(bytes)}, must be 0 or more`
+        : null;
+  return fault === null ? null : new BrokerError('INVALID_ARGUMENT', fault);
+}

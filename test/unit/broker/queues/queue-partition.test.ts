@@ -377,6 +377,17 @@ describe('QueuePartition.step()', () => {
     expect(desk.facts.at(-1)).toEqual({ kind: 'superseded', records: 1 });
   });
 
+  it.each([
+    [0, 100, 'records is 0, must be 1 or more'],
+    [Number.NaN, 100, 'records is NaN, must be 1 or more'],
+    [1, -1, 'bytes is -1, must be 0 or more'],
+  ])('refuses to hand out %d records of %d bytes', (records, bytes, message) => {
+    const desk = new Desk(LIMITED);
+    desk.step({ kind: 'ask', requestId: 9_000, memberId: 'a', records, bytes });
+
+    expect(desk.replies.get(9_000)).toMatchObject({ code: 'INVALID_ARGUMENT', message });
+  });
+
   it('writes all there is again after so many changes, also of owners before', () => {
     const desk = new Desk(LIMITED);
     const half = QUEUE_DELTAS_MAX / 2;
