@@ -11,6 +11,7 @@ import { requestFromMessage } from '../../broker/messages/controller-codec.ts';
 import { checkedDefinition, wellFormed } from '../../broker/messages/handlers.ts';
 import { exchangeFromMessage } from '../../broker/messages/raft-codec.ts';
 import { decodeImage, decodeRecords } from '../../broker/metadata/codec.ts';
+import { decodeRecord as decodeQueueRecord } from '../../broker/queues/records.ts';
 import { ProducerTable } from '../../broker/replication/producers.ts';
 import { decodeHead, decodeWrites } from '../../broker/storage/quorum-content.ts';
 import { encodeQuorumFrame, FRAMES_AT, readQuorumFile } from '../../broker/storage/quorum-file.ts';
@@ -37,6 +38,10 @@ export interface Decoder {
 }
 
 const IMAGE = readFileSync(new URL('../../proto/tidemark.binpb', import.meta.url));
+const QUEUE_DELTA = {
+  ...{ v: 1, cut: -1, next: 1_042, history: [[900, 4]], base: 0, epochs: [[1_023, 4]] },
+  runs: '+sfW1@2L1*4+2D3',
+};
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 const bytesOf = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 const BATCHES = frames(0, 4).map(({ bytes }) => bytes);
@@ -114,6 +119,12 @@ export function decoders(): Decoder[] {
         ]),
       ],
       decode: (bytes) => readQuorumFile(bytes),
+    },
+    {
+      name: 'change of a queue',
+      golden: [bytesOf(QUEUE_DELTA)],
+      decode: (bytes) =>
+        decodeQueueRecord({ key: '["delta","jobs","orders",3]', value: text(bytes) }),
     },
     {
       name: 'producers',
