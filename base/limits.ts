@@ -145,10 +145,8 @@ export const GROUP_TOPICS_MAX = 100;
 export const GROUP_SESSION_MS_MAX = 1_800_000;
 /** Longest time that the place of a member with an instance id is kept while it is away. */
 export const GROUP_RETURN_MS_MAX = 3_600_000;
-/** Members of which one heartbeat of a broker speaks. */
+/** Members with a stream to one broker, of all of which one heartbeat speaks. */
 export const GROUP_HEARTBEAT_MEMBERS_MAX = 5_000;
-/** Members and consumers of queues with a stream to one broker: one heartbeat has room for them. */
-export const CONSUMERS_PER_BROKER_MAX = GROUP_HEARTBEAT_MEMBERS_MAX;
 /** Parts of one acknowledgement of a member. */
 export const ACKNOWLEDGEMENTS_PER_CALL_MAX = 1_000;
 /** Longest time that a member may take to let go of a partition. */
@@ -264,7 +262,11 @@ export const LIMITS: readonly {
     unit: 'members',
   },
   { what: 'Topics that a member subscribes to', bound: GROUP_TOPICS_MAX, unit: 'names' },
-  { what: 'Members with a stream to one broker', bound: CONSUMERS_PER_BROKER_MAX, unit: 'members' },
+  {
+    what: 'Members with a stream to one broker',
+    bound: GROUP_HEARTBEAT_MEMBERS_MAX,
+    unit: 'members',
+  },
   {
     what: 'Parts of an acknowledgement',
     bound: ACKNOWLEDGEMENTS_PER_CALL_MAX,

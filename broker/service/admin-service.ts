@@ -15,7 +15,7 @@ import { errorToMessage } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type { AlterTopicRequest, CreateTopicRequest } from '../metadata/controller-types.ts';
-import { requireLevelOfConfig } from '../metadata/features.ts';
+import { requireLevelOfConfig } from '../runtime/metadata-rules.ts';
 import type { MetadataImage } from '../metadata/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import { listenerOf } from '../messages/listener.ts';

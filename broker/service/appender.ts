@@ -15,7 +15,7 @@ import { recordBytes, type RecordInput } from '../../wire/records/record-set.ts'
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER, type Offset, partitionKey, type PartitionKey } from '../../base/units.ts';
 import type { FairShares } from '../access/fair-shares.ts';
-import { isCompacted } from '../metadata/config.ts';
+import { isCompacted } from '../runtime/metadata-rules.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { AckLevel } from '../replication/types.ts';
 import { refuse, topicNameField } from '../messages/fields.ts';

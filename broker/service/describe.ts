@@ -20,7 +20,7 @@ import { OptionSource } from '../../proto/gen/tidemark/v1/options.ts';
 import { type BrokerId, NO_BROKER } from '../../base/units.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
 import type { DisruptionVerdict } from '../metadata/safety.ts';
-import { isCompacted } from '../metadata/config.ts';
+import { isCompacted } from '../runtime/metadata-rules.ts';
 import type {
   BrokerState,
   LossReport,

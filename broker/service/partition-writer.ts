@@ -20,7 +20,7 @@ import {
 import { BrokerError, isSequenceFault } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Offset, TopicId } from '../../base/units.ts';
-import { isCompacted } from '../metadata/config.ts';
+import { isCompacted } from '../runtime/metadata-rules.ts';
 import type { TopicConfig } from '../metadata/types.ts';
 import type { FairShares, Flow } from '../access/fair-shares.ts';
 import type { AckLevel, AppendResult, ExpectedEnd } from '../replication/types.ts';

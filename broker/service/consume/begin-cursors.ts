@@ -15,7 +15,7 @@ import {
 import type { CursorBeginning } from '../../groups/cursors.ts';
 import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import type { TopicState } from '../../metadata/types.ts';
-import { cursorAt, goneCursors, goneError } from '../../runtime/groups/cursor-rules.ts';
+import { cursorAt, goneCursors, goneError } from '../../runtime/groups/group-rules.ts';
 import type { GroupParts } from '../groups/coordinated.ts';
 import { imageOf, outcomeToMessage } from '../groups/fields.ts';
 import { clusterLags } from '../groups/lags.ts';

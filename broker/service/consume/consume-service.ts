@@ -5,7 +5,7 @@ import type {
   ConsumeResponse,
   ConsumeServiceServer,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
-import { LEVEL_OF_MEMBERS, requireLevel } from '../../metadata/features.ts';
+import { LEVEL_OF_MEMBERS, requireLevel } from '../../runtime/metadata-rules.ts';
 import { failCall } from '../../messages/handlers.ts';
 import { heldOf } from '../../messages/held.ts';
 import { principalOf } from '../../messages/principal.ts';

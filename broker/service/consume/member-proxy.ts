@@ -8,7 +8,7 @@ import type { CursorOutcome } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { GROUPS_TOPIC } from '../../../base/internal-topics.ts';
-import { CONSUMERS_PER_BROKER_MAX } from '../../../base/limits.ts';
+import { GROUP_HEARTBEAT_MEMBERS_MAX } from '../../../base/limits.ts';
 import type { BrokerId, MonotonicMs, TopicId } from '../../../base/units.ts';
 import type { JoinRequest, MemberMessage, MemberSign } from '../../groups/membership/types.ts';
 import { topicIdBytes } from '../../messages/fields.ts';
@@ -98,7 +98,7 @@ export class MemberProxy {
   add(member: AttachedMember): void {
     if (this.#isClosed || this.#isStopping || this.#parts.cluster.broker.phase() === 'stopping')
       throw new BrokerError('BROKER_NOT_READY', 'This broker stops and attaches nobody any more');
-    if (this.#count >= CONSUMERS_PER_BROKER_MAX)
+    if (this.#count >= GROUP_HEARTBEAT_MEMBERS_MAX)
       throw new BrokerError(
         'OVERLOADED',
         `This broker speaks for ${this.#count} members, as many as it may`,

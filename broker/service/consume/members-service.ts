@@ -22,7 +22,7 @@ import type {
   MemberMessage,
   MemberSign,
 } from '../../groups/membership/types.ts';
-import { LEVEL_OF_MEMBERS, requireLevel } from '../../metadata/features.ts';
+import { LEVEL_OF_MEMBERS, requireLevel } from '../../runtime/metadata-rules.ts';
 import { remainingMs } from '../../messages/deadline.ts';
 import { integerField, refuse, topicIdField } from '../../messages/fields.ts';
 import { expected, unaryHandler } from '../../messages/handlers.ts';

@@ -14,7 +14,7 @@ import {
 } from '../../../base/limits.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { AssignorName, JoinRequest } from '../../groups/membership/types.ts';
-import { subscriptionFault } from '../../groups/membership/requests.ts';
+import { subscriptionFault } from '../../runtime/groups/group-rules.ts';
 import { integerField, textField, uuidField } from '../../messages/fields.ts';
 import { groupField } from '../groups/fields.ts';
 

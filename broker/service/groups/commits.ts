@@ -7,7 +7,7 @@ import {
 import { BrokerError } from '../../../base/errors.ts';
 import type { CursorCommit } from '../../groups/cursors.ts';
 import type { CommittingMember } from '../../runtime/api.ts';
-import { cursorAt } from '../../runtime/groups/cursor-rules.ts';
+import { cursorAt } from '../../runtime/groups/group-rules.ts';
 import { topicNamed } from '../decisions.ts';
 import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
 import { commitsField, groupField, imageOf, memberField, outcomeToMessage } from './fields.ts';

@@ -17,12 +17,8 @@ import { partitionKey } from '../../../base/units.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
 import type { CursorCommit } from '../../groups/cursors.ts';
 import type { CommittingMember } from '../../runtime/api.ts';
-import {
-  type Cursor,
-  emptyGroups,
-  type GroupCursors,
-  type GroupsImage,
-} from '../../groups/fold.ts';
+import type { Cursor, GroupCursors, GroupsImage } from '../../groups/fold.ts';
+import { emptyGroups } from '../../runtime/groups/group-rules.ts';
 import {
   integerField,
   refuse,

@@ -13,7 +13,7 @@ import {
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import { BrokerError } from '../../../base/errors.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
-import { cursorAt, goneCursors, goneError } from '../../runtime/groups/cursor-rules.ts';
+import { cursorAt, goneCursors, goneError } from '../../runtime/groups/group-rules.ts';
 import type { Cursor, GroupCursors } from '../../groups/fold.ts';
 import { textField, topicNameField } from '../../messages/fields.ts';
 import { unaryHandler } from '../../messages/handlers.ts';

@@ -9,7 +9,7 @@ import { BrokerError } from '../../../base/errors.ts';
 import { OFFSET_MAX } from '../../../base/limits.ts';
 import { errorFromMessage, errorToMessage } from '../../../wire/grpc/errors.ts';
 import type { CursorSeek } from '../../groups/cursors.ts';
-import { cursorAt, goneCursors, judgeSeek } from '../../runtime/groups/cursor-rules.ts';
+import { cursorAt, goneCursors, judgeSeek } from '../../runtime/groups/group-rules.ts';
 import type { Cursor, GroupsImage } from '../../groups/fold.ts';
 import type { TopicState } from '../../metadata/types.ts';
 import { integerField, topicNameField } from '../../messages/fields.ts';

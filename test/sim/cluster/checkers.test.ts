@@ -18,8 +18,8 @@ import {
   checkReaders,
   checkReadOnce,
   checkReplicas,
-  type FinalLog,
 } from './checkers.ts';
+import type { FinalLog } from './final-log.ts';
 import { type Fate, History } from './history.ts';
 import { Knowledge, type Known } from './knowledge.ts';
 import { checkCommits } from './member-checker.ts';

@@ -6,24 +6,10 @@ import { endOffsetOf, readHeader, splitFrames } from '../../../wire/batch/frame.
 import type { Broker } from '../../../broker/runtime/broker.ts';
 import { contentOf as contentOfFrames } from '../../fixtures/keyed-log.ts';
 import { compactedReplicas, isCompactedTopic, whyUnsettled } from './compaction-checkers.ts';
+import type { FinalLog } from './final-log.ts';
 import type { History, Passage, Seen, Sent } from './history.ts';
 import type { Loss } from './knowledge.ts';
 import type { SimTopic } from './topics.ts';
-
-/** One partition as its leader serves it at the end. */
-export interface FinalLog {
-  readonly topic: string;
-  readonly partition: number;
-  readonly logStart: number;
-  readonly end: number;
-  readonly values: ReadonlyMap<number, string>;
-  /** What was sent before may have gone to a topic of the same name that is no more. */
-  readonly sinceMs: number;
-  /** What unclean elections reported of it. */
-  readonly losses: readonly Pick<Loss, 'fromOffset' | 'knownMs'>[];
-  /** Whether compaction may have taken what stood there; absent: it takes nothing. */
-  readonly mayBeCompacted?: (offset: number, value: string) => boolean;
-}
 
 /** Nothing stands there any more, and compaction may be why. */
 function isTaken({ values, mayBeCompacted }: FinalLog, offset: number, value: string): boolean {

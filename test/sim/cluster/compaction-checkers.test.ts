@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Broker } from '../../../broker/runtime/broker.ts';
 import { gapFrame } from '../../../wire/batch/sparse.ts';
 import { keyedFrame, TARGET } from '../../fixtures/keyed-log.ts';
-import { checkAcknowledged, checkReaders, checkReplicas, type FinalLog } from './checkers.ts';
+import { checkAcknowledged, checkReaders, checkReplicas } from './checkers.ts';
+import type { FinalLog } from './final-log.ts';
 import {
   checkKeys,
   checkTables,

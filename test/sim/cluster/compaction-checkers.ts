@@ -6,7 +6,7 @@ import { BrokerError } from '../../../base/errors.ts';
 import type { TopicState } from '../../../broker/metadata/types.ts';
 import type { CompactionReport } from '../../../broker/runtime/api.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
-import type { FinalLog } from './checkers.ts';
+import type { FinalLog } from './final-log.ts';
 import type { History, Seen, Table } from './history.ts';
 import type { KeyedRecord } from './keyed.ts';
 

@@ -6,7 +6,6 @@ import { assert } from '../../../base/assert.ts';
 import { DECISIONS_TOPIC } from '../../../base/kept-decisions.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
-import { GROUPS_TOPIC } from '../../../base/internal-topics.ts';
 import type { Admin, Position, Tidemark } from '../../../client/index.ts';
 import type { PartitionState } from '../../../broker/metadata/types.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
@@ -26,8 +25,8 @@ import {
   checkReaders,
   checkReadOnce,
   checkReplicas,
-  type FinalLog,
 } from './checkers.ts';
+import type { FinalLog } from './final-log.ts';
 import { Faults } from './faults.ts';
 import { Ground } from './ground.ts';
 import { History, type Seen } from './history.ts';
