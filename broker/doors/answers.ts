@@ -21,9 +21,9 @@ const ADMIN = '/tidemark.v1.AdminService/';
 const GROUP = '/tidemark.v1.GroupService/';
 
 /** The answer as this caller may see it. */
-export function visible(path: string, answer: unknown, rights: Rights): unknown {
+export function visible(path: string, answer: unknown, may: Rights['may']): unknown {
   if (answer === null || answer === undefined) return answer;
-  const sees = (name: string): boolean => rights.may('describe', { kind: 'topic', name });
+  const sees = (name: string): boolean => may('describe', { kind: 'topic', name });
   if (path === `${ADMIN}ListTopics`) {
     const { topics, ...rest } = answer as ListTopicsResponse;
     return { ...rest, topics: topics.filter(({ name }) => sees(name)) };
@@ -34,9 +34,7 @@ export function visible(path: string, answer: unknown, rights: Rights): unknown 
   }
   if (path === `${GROUP}ListGroups`) {
     const { groups, ...rest } = answer as ListGroupsResponse;
-    const seen = groups.filter(({ group }) =>
-      rights.may('describe', { kind: 'group', name: group }),
-    );
+    const seen = groups.filter(({ group }) => may('describe', { kind: 'group', name: group }));
     return {
       ...rest,
       groups: seen.map((group) => ({ ...group, topics: group.topics.filter(sees) })),

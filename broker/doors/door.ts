@@ -20,6 +20,7 @@ import { errorFromStatus } from '../../wire/grpc/errors.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import { accessOf, type MethodAccess } from '../access/methods.ts';
 import type { Rights } from '../access/rules.ts';
+import { errorToStatus } from '../../wire/grpc/errors.ts';
 import { failCall } from '../messages/handlers.ts';
 import { FORWARDED_HEADER, setPrincipal } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
@@ -49,7 +50,10 @@ type Answer = sendUnaryData<unknown>;
 type Handler = (call: DoorCall, answer: Answer) => unknown;
 
 export interface DoorParts {
-  readonly broker: Pick<BrokerApi, 'rightsOf' | 'image' | 'watchImage' | 'clock'>;
+  readonly broker: Pick<
+    BrokerApi,
+    'brokerId' | 'clock' | 'image' | 'isInformed' | 'rightsOf' | 'watchImage'
+  >;
   /**
    * Null: a call of nobody's, which is let in without a question. Throws or rejects with
    * UNAUTHENTICATED, or with REFUSED.
@@ -180,12 +184,32 @@ export class Door {
       return this.#stay(call, { known, caller, access, path, judge }, () => handler(call, answer));
     return handler(call, (failure, response, ...rest) => {
       if (isAudited) audit.changed(caller, path, subject, outcomeOf(failure));
-      if (failure !== null) answer(failure);
-      else answer(null, visible(path, response, broker.rightsOf(principal)), ...rest);
+      if (failure !== null) {
+        answer(failure);
+        return;
+      }
+      let isWhole = true;
+      const rights = broker.rightsOf(principal);
+      const shown = visible(path, response, (operation, resource) => {
+        const isSeen = rights.may(operation, resource);
+        isWhole &&= isSeen;
+        return isSeen;
+      });
+      if (isWhole || broker.isInformed()) answer(null, shown, ...rest);
+      else answer(errorToStatus(this.#notInformed()));
     });
   }
 
+  /** Its rules may be as old as its last stop: what they do not allow may be allowed since. */
+  #notInformed(): BrokerError {
+    return new BrokerError(
+      'BROKER_NOT_READY',
+      `Broker ${this.#parts.broker.brokerId} does not know yet what is allowed: it is not in service`,
+    );
+  }
+
   #denied(caller: Caller, path: string, reason: string): BrokerError {
+    if (!this.#parts.broker.isInformed()) return this.#notInformed();
     this.#parts.audit.denied(caller, path, 'PERMISSION_DENIED', reason);
     return new BrokerError('PERMISSION_DENIED', reason);
   }

@@ -28,7 +28,10 @@ export interface DoorsParts {
   readonly dataDir: string;
   /** That the directory must belong to; empty: any. */
   readonly clusterId: string;
-  readonly broker: Pick<BrokerApi, 'rightsOf' | 'image' | 'watchImage'> & { readonly clock: Clock };
+  readonly broker: Pick<
+    BrokerApi,
+    'brokerId' | 'image' | 'isInformed' | 'rightsOf' | 'watchImage'
+  > & { readonly clock: Clock };
   /** Whether brokers show each other certificates. */
   readonly isInternalTls: boolean;
   readonly onFact: OnFact;

@@ -59,6 +59,8 @@ describe('Door', () => {
   let image: MetadataImage;
   let watchers: (() => void)[];
   let known: Known;
+  let isInformed: boolean;
+  let denials: number;
   let door: Door;
   let handled: number;
   let enter: (call: FakeStream) => unknown;
@@ -67,11 +69,15 @@ describe('Door', () => {
     clock = new LongClock();
     watchers = [];
     handled = 0;
+    isInformed = true;
+    denials = 0;
     known = { principal: ALICE, untilMs: 1_000, stands: () => true };
     allow([RULE]);
     door = new Door({
       broker: {
+        brokerId: 1,
         clock,
+        isInformed: () => isInformed,
         image: () => image,
         rightsOf: (principal) => new AccessRules(image.access.values(), []).rightsOf(principal),
         watchImage: (watcher) => {
@@ -80,7 +86,9 @@ describe('Door', () => {
         },
       },
       authenticate: () => known,
-      audit: new Audit(() => {}, clock),
+      audit: new Audit((...[event]) => {
+        if (event === 'access-denied') denials += 1;
+      }, clock),
       isOuter: true,
       listener: 'client',
     });
@@ -95,6 +103,20 @@ describe('Door', () => {
     image = { ...emptyImage(), access: new Map(rules.map((rule, at) => [String(at), rule])) };
     for (const watcher of watchers) watcher();
   }
+
+  it('denies nothing for certain while its rules may be old', () => {
+    allow([]);
+    isInformed = false;
+    expect(() => enter(new FakeStream())).toThrow(
+      expect.objectContaining({ code: 'BROKER_NOT_READY', effect: 'none' }),
+    );
+    expect(denials).toBe(0);
+    isInformed = true;
+    expect(() => enter(new FakeStream())).toThrow(
+      expect.objectContaining({ code: 'PERMISSION_DENIED' }),
+    );
+    expect(denials).toBe(1);
+  });
 
   it('ends a stream at the moment at which what was shown is over', () => {
     const call = new FakeStream();
