@@ -10,6 +10,7 @@ import { ExternalScalerService as Scaler } from '../../proto/gen/externalscaler/
 import { callUnary } from '../../wire/grpc/calls.ts';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
+import { when } from './harness/wait.ts';
 
 const PARTITIONS = 100;
 const GROUPS = 1_000;
@@ -60,12 +61,12 @@ it('loses no committed cursor when its coordinator is killed, again and again', 
   const gaps: number[] = [];
   for (let round = 0; round < 4; round += 1) {
     const before = acknowledged;
-    await cluster.wait('commits', async () => acknowledged > before + 20);
+    await cluster.wait('commits', () => when(acknowledged > before + 20));
     const coordinator = await coordinatorOf(group);
     const known = acknowledged;
     const startMs = performance.now();
     await cluster.broker(coordinator).kill();
-    await cluster.wait('the first commit after', async () => acknowledged > known + 1);
+    await cluster.wait('the first commit after', () => when(acknowledged > known + 1));
     gaps.push(Math.round(performance.now() - startMs));
     const least = acknowledged;
     expect(await offsetOf(client, group, topic)).toBeGreaterThanOrEqual(least);
@@ -178,7 +179,7 @@ it('answers CURSOR_GONE for a topic that was made anew', async () => {
   await client.admin().createTopic({ name: topic.name, partitions: 1, replicationFactor: 3 });
   await cluster.wait('the new topic to be known', async () => {
     const [found] = await client.cursors('left').fetch([topic.name]);
-    return found?.error?.code === 'CURSOR_GONE';
+    return when(found?.error?.code === 'CURSOR_GONE');
   });
   const reader = client.consumer({ topic: topic.name, group: 'left', onReset: 'earliest' });
   await expect(reader.start()).rejects.toMatchObject({ code: 'CURSOR_GONE' });
@@ -204,12 +205,8 @@ it(`folds ${GROUPS * PARTITIONS} cursors`, { timeout: 300_000 }, async () => {
   const servingMs = performance.now();
   const isMine = ({ group }: { readonly group: string }): boolean => group.startsWith('many-');
   await cluster.wait('all groups', async () => {
-    try {
-      const groups = (await client.groups().list()).filter(isMine);
-      return groups.length === GROUPS && groups.every(({ cursors }) => cursors === PARTITIONS);
-    } catch {
-      return false;
-    }
+    const groups = (await client.groups().list()).filter(isMine);
+    return when(groups.length === GROUPS && groups.every(({ cursors }) => cursors === PARTITIONS));
   });
   const foldedMs = performance.now() - servingMs;
   console.log(

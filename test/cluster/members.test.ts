@@ -73,10 +73,10 @@ describe('brokers that come and go', () => {
   }
 
   /** Asks until the broker is forgotten: its replicas and its vote find other places in between. */
-  const removed = (brokerId: number): Promise<boolean> =>
+  const removed = (brokerId: number): Promise<true> =>
     cluster.wait(`broker ${brokerId} to be removed`, async () => {
       await cluster.admin.removeBroker(brokerId);
-      return true;
+      return when(true);
     });
 
   /** A broker of this number joins with an empty directory. */

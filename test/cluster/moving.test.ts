@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Topic } from '../../client/admin-types.ts';
 import { TestCluster } from './harness/cluster.ts';
+import { when } from './harness/wait.ts';
 import { type Scene, underLoad } from './harness/scenario.ts';
 
 /** A raised minimum may wait so long for sync sets. */
@@ -115,7 +116,7 @@ describe('a cluster of five that moves', () => {
           note(error);
           throw error;
         });
-        return true;
+        return when(true);
       });
       await progress();
       const { brokers } = await cluster.describe();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { tidemark } from './harness/child.ts';
 import { TestCluster } from './harness/cluster.ts';
+import { when } from './harness/wait.ts';
 import { underLoad } from './harness/scenario.ts';
 
 let cluster: TestCluster;
@@ -41,8 +42,8 @@ it('drops everything of now, and gives the disk back on every replica', async ()
   });
   // The file of old ones is gone everywhere; the trim itself stands in the next.
   const name = `${String(end).padStart(20, '0')}.log`;
-  await cluster.wait('old segments to go', async () =>
-    segments(topic.topicId).every((file) => file.endsWith(name)),
+  await cluster.wait('old segments to go', () =>
+    when(segments(topic.topicId).every((file) => file.endsWith(name))),
   );
   await send('new');
   expect((await run('read', topic.name)).stdout).toBe('new\n');

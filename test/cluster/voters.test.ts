@@ -83,7 +83,7 @@ describe('voters', () => {
         note(error);
         throw error;
       });
-      return true;
+      return when(true);
     });
   }
 

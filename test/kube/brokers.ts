@@ -35,7 +35,7 @@ export class BrokerPods {
     await this.#kube.wait('the first broker to form the cluster', async () => {
       const { clusterId } = this.#set;
       await this.#kube.call('bootstrap', [brokerAddress(this.#set, 0)], { clusterId });
-      return true;
+      return when(true);
     });
     await this.waitServing();
   }

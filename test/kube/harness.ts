@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, inject } from 'vitest';
 import { ROOT } from '../cluster/harness/child.ts';
 import type { Violation } from '../cluster/harness/history.ts';
-import { type Note, waitFor, when } from '../cluster/harness/wait.ts';
+import { type Found, type Note, waitFor, when } from '../cluster/harness/wait.ts';
 import { type Provided, tool } from './cluster.ts';
 import { signalContainer } from './launcher/cgroups.ts';
 import {
@@ -235,7 +235,7 @@ export class Kube {
    * {@link waitFor}; in vain, the message holds the pods, what happened to them, and the end of
    * their logs.
    */
-  async wait<T>(
+  async wait<T extends Found>(
     what: string,
     look: (note: Note) => Promise<T | undefined> | T | undefined,
     deadlineMs = DEADLINE_MS,

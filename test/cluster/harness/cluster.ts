@@ -18,7 +18,7 @@ import type { ClusterDescription, Topic, TopicConfig } from '../../../client/adm
 import { BrokerProcess } from './broker-process.ts';
 import { callAt } from './direct.ts';
 import { freePorts } from './ports.ts';
-import { type Note, waitFor, when } from './wait.ts';
+import { type Found, type Note, waitFor, when } from './wait.ts';
 
 /** How a cluster is started. */
 export interface ClusterOptions {
@@ -393,7 +393,7 @@ export class TestCluster {
   }
 
   /** {@link waitFor}, with what the brokers logged in the message. */
-  wait<T>(
+  wait<T extends Found>(
     what: string,
     look: (note: Note) => Promise<T | undefined> | T | undefined,
     deadlineMs = 45_000,
@@ -417,7 +417,7 @@ export class TestCluster {
       const request = { clusterId: this.clusterId };
       const { bootstrap } = AdminServiceService;
       await callAt(first, bootstrap, request, FORM_CALL_MS, this.credentials);
-      return true;
+      return when(true);
     });
   }
 }

@@ -9,6 +9,7 @@ import {
   type Tidemark,
   TidemarkError,
 } from '../../../client/index.ts';
+import { reasonOf } from '../../../base/reason.ts';
 import { type Append, type StoredRecord, valueOf } from './history.ts';
 
 /** How much is appended, and how. */
@@ -96,9 +97,12 @@ export class Load {
   /** Throws where the reader has failed: whoever waits for it would wait in vain. */
   checkReader(): void {
     if (this.#readFailure !== undefined)
-      throw new Error(`the reader that followed the appends failed: ${String(this.#readFailure)}`, {
-        cause: this.#readFailure,
-      });
+      throw new Error(
+        `the reader that followed the appends failed: ${reasonOf(this.#readFailure)}`,
+        {
+          cause: this.#readFailure,
+        },
+      );
   }
 
   /** Whether the reader was given everything that was acknowledged so far. Throws as it failed. */

@@ -17,12 +17,16 @@ export type Note = (seen: unknown) => void;
 const DEADLINE_MS = 30_000;
 const LOOK_MS = 25;
 
+/** What a look may find. */
+export type Found = true | number | string | (object & { readonly then?: never });
+
 /**
- * Looks until `look` gives something other than undefined. A look that throws counts as not yet.
+ * Looks until `look` gives something other than undefined: false would be an answer, so its type
+ * rules it out. A look that throws counts as not yet.
  * @throws Error that says what was waited for, what the last look saw and, from `context`, what the
  * brokers logged
  */
-export async function waitFor<T>(
+export async function waitFor<T extends Found>(
   what: string,
   look: (note: Note) => Promise<T | undefined> | T | undefined,
   { deadlineMs = DEADLINE_MS, lookMs = LOOK_MS, context = () => '' }: WaitOptions = {},
