@@ -37,6 +37,8 @@ export function clientListener({ clientTls, auth, listeners = [] }: LogClusterSp
   return {
     environment: [
       ...parts.flatMap(({ environment }) => environment),
+      // Of the brokers, whichever listener asks who they are.
+      ...(auth.methods === undefined ? administratorsOf(auth) : []),
       { name: 'TIDEMARK_LISTENERS', value: names },
     ],
     // One token for the issuer does for all.
@@ -62,6 +64,14 @@ function namedListener({ name, port, tls, auth }: ClientListener): PodParts {
       })),
     ],
   };
+}
+
+function administratorsOf({
+  administrators,
+}: ClientAuth): readonly { readonly name: string; readonly value: string }[] {
+  return administrators === undefined
+    ? []
+    : [{ name: 'TIDEMARK_AUTH_ADMINISTRATORS', value: administrators.join(';') }];
 }
 
 function oncePerName(parts: readonly Fields[]): readonly Fields[] {

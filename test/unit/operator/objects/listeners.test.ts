@@ -184,6 +184,18 @@ describe('pods with listeners', () => {
     );
   });
 
+  it('know administrators where a listener alone asks who comes in', () => {
+    const administrators = ['token:ops', 'token:root'];
+    const textOf = (spec: object): string =>
+      JSON.stringify(planTemplate(logCluster({ ...spec }), null, 'tidemark:1').template);
+    const variable = '{"name":"TIDEMARK_AUTH_ADMINISTRATORS","value":"token:ops;token:root"}';
+    const asked = { methods: ['token'], tokensSecretName: 'tokens', administrators };
+    const both = { clientTls: { mode: 'Enabled' }, auth: asked, listeners: ALL };
+    for (const spec of [{ auth: { administrators }, listeners: ALL }, both])
+      expect(textOf(spec).split(variable)).toHaveLength(2);
+    expect(textOf({ auth: { administrators } })).not.toContain('ADMINISTRATORS');
+  });
+
   it('stay as they are whatever changes about how listeners are reached', () => {
     const changed = logCluster({
       listeners: [
