@@ -142,7 +142,7 @@ describe('clients outside the cluster', () => {
     );
     expect(found.recordsSame).toBe(RECORDS * BROKERS.length);
     // Without what this listener asks for, though another one asks nobody.
-    const stranger = await tidemark(bootstrap, 'cluster');
+    const stranger = await tidemark(bootstrap, 'topic', 'list');
     expect(`${stranger.stdout}${stranger.stderr}`).toContain('UNAUTHENTICATED');
   });
 
