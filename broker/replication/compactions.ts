@@ -210,7 +210,7 @@ export function nextCompaction(
   const { begun, wallMs, silent, acknowledgedEnd, tombstonesKeptMs } = ground;
   if (!ground.isNewestCommitted) return null;
   const before = newest ?? { ...begun, forgottenIdMax: 0, agingTo: 0, agingSinceMs: 0 };
-  const { upTo: upToBefore, tombstonesBelow: dBefore } = joined(begun, before);
+  const { upTo: upToBefore, tombstonesBelow: dBefore, producersBelow } = joined(begun, before);
   const upTo = Math.max(
     upToBefore,
     Math.min(ground.wanted, ground.highWaterMark, ground.syncedEnd),
@@ -226,7 +226,7 @@ export function nextCompaction(
   return {
     upTo,
     tombstonesBelow,
-    producersBelow: Math.max(before.producersBelow, Math.min(silent.below, upTo)),
+    producersBelow: Math.max(producersBelow, Math.min(silent.below, upTo)),
     forgottenIdMax: Math.max(before.forgottenIdMax, silent.forgottenIdMax),
     agingTo: isAging ? before.agingTo : upTo,
     agingSinceMs: isAging ? before.agingSinceMs : wallMs,

@@ -131,6 +131,12 @@ describe('an order of a leader', () => {
       { begun: { upTo: 7, tombstonesBelow: 4, producersBelow: 3 } },
       { upTo: 10, tombstonesBelow: 4, producersBelow: 3, agingTo: 10 },
     ],
+    [
+      'what was begun is more than the log orders, as after an unclean election',
+      MARK,
+      { wallMs: 1_000, begun: { upTo: 7, tombstonesBelow: 4, producersBelow: 3 } },
+      { upTo: 10, tombstonesBelow: 4, producersBelow: 3 },
+    ],
   ])('%s', (_, newest, with_, expected) => {
     const next = nextCompaction(newest, {
       wanted: 99,
