@@ -9,9 +9,10 @@
  * key.
  */
 import type { CompactionOrder } from '../../base/compaction-order.ts';
+import { FRAME_BYTES_MAX } from '../../base/limits.ts';
 import type { Offset } from '../../base/units.ts';
 import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
-import { endOffsetOf } from '../../wire/batch/frame.ts';
+import { endOffsetOf, HEADER_BYTES, SPARSE_HEADER_BYTES } from '../../wire/batch/frame.ts';
 import type { FramePlace, RecordAccess } from './frames.ts';
 import { isGap, isUnreadable, visitFrames } from './frames.ts';
 import { KeyIndex, NO_OFFSET } from './key-index.ts';
@@ -31,6 +32,9 @@ export interface SurvivorsOptions {
   readonly memoryBytes: number;
 }
 
+/** A larger frame that was never thinned may not be able to: it would get a checksum more. */
+const THINNED_BYTES_MAX = FRAME_BYTES_MAX - (SPARSE_HEADER_BYTES - HEADER_BYTES);
+
 /** What becomes of a batch. `gone`: its offsets are left to a gap. */
 export type Fate = 'as-is' | 'thin' | 'gone';
 
@@ -42,6 +46,8 @@ export class Survivors {
   readonly #producers: ProducerWindows;
   /** Every batch was shown to `#producers`. */
   #knowsProducers = false;
+  /** A batch was met that may stay whole: tombstones behind it stay, or its dead would be back. */
+  #mayStayWhole = false;
   /** Below it records were judged by an earlier round, and the log was rewritten since. */
   #windowFrom: Offset = 0;
   /** The keyed records of one batch: lanes, and offsets. */
@@ -67,6 +73,7 @@ export class Survivors {
     return visitFrames(frames, from, { target, crc32: access.crc32 }, (header, frame) => {
       if (header.baseOffset >= order.upTo || header.isControl) return;
       if (!this.#knowsProducers) this.#producers.take(header);
+      if (!header.isSparse && header.length > THINNED_BYTES_MAX) this.#mayStayWhole = true;
       if (header.recordCount > 0) this.#observeRecords(frame);
     });
   }
@@ -114,6 +121,7 @@ export class Survivors {
       const before = index.put(lanes, offset);
       if (before !== NO_OFFSET) this.#bury(before);
     }
+    if (this.#mayStayWhole) return;
     for (const offset of this.#tombstones) this.#bury(offset);
   }
 

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { CompactionOrder } from '../../../../base/compaction-order.ts';
+import { FRAME_BYTES_MAX } from '../../../../base/limits.ts';
 import { Random } from '../../../../base/random.ts';
 import { endOffsetOf } from '../../../../wire/batch/frame.ts';
 import { gapFrame } from '../../../../wire/batch/sparse.ts';
@@ -66,6 +67,24 @@ describe('CompactionJob', () => {
       expect(twice.segments, `seed ${seed}`).toEqual(once.segments);
       expect(compacted(once.segments, second).segments).toEqual(once.segments);
     }
+  });
+
+  it('keeps tombstones behind a batch that is too large to be thinned', () => {
+    const large = (fill: number): Uint8Array =>
+      keyedFrame(1, [
+        { key: 'k', value: '' },
+        { key: 'l', value: 'v'.repeat(fill) },
+      ]).bytes;
+    const over = large(FRAME_BYTES_MAX / 2).length - FRAME_BYTES_MAX / 2;
+    const frames = [
+      keyedFrame(0, [{ key: 'a', value: '1' }]).bytes,
+      large(FRAME_BYTES_MAX - over),
+      keyedFrame(3, [{ key: 'k', value: null }]).bytes,
+    ];
+    const order = { upTo: 4, tombstonesBelow: 4, producersBelow: 4 };
+    const left = compacted([frames], order).segments.flat();
+    expect(left[1]).toHaveLength(FRAME_BYTES_MAX);
+    expect(lastValues(left).get('k')).toBe(lastValues(frames).get('k'));
   });
 
   it('needs more scans, and rounds, for more keys than fit, and leaves the same', () => {
