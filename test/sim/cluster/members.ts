@@ -111,6 +111,11 @@ export class Members {
     return found;
   }
 
+  /** Whether a coordinator answers for each group. */
+  isAnswered(brokers: readonly SimBroker[]): boolean {
+    return this.#groups.every((group) => describedBy(brokers, group) !== null);
+  }
+
   checkUnmoved(before: ReadonlyMap<string, string>, brokers: readonly SimBroker[]): string[] {
     const after = this.holdings(brokers);
     this.heldOn = after.size;

@@ -240,7 +240,11 @@ export class World {
     await ground.time.run(() => ground.failure !== null, MEMBERS_SETTLE_MS);
     const before = memberships.holdings(this.members);
     const faults = await this.#roll(admin);
-    await ground.time.run(() => ground.failure !== null, SETTLE_MS);
+    // The roll looks at what programs append to: a coordinator may take a moment longer to answer.
+    await ground.time.run(
+      () => ground.failure !== null || memberships.isAnswered(this.members),
+      MEMBERS_SETTLE_MS,
+    );
     return [...faults, ...memberships.checkUnmoved(before, this.members)];
   }
 
