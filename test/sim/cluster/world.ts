@@ -7,7 +7,7 @@ import { DECISIONS_TOPIC } from '../../../base/kept-decisions.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
 import type { Admin, Position, Tidemark } from '../../../client/index.ts';
-import type { PartitionState } from '../../../broker/metadata/types.ts';
+import type { PartitionState, TopicState } from '../../../broker/metadata/types.ts';
 import type { Broker } from '../../../broker/runtime/broker.ts';
 import { withoutGlobals } from '../kit/forbidden-globals.ts';
 import type { Trace } from '../kit/trace.ts';
@@ -505,10 +505,10 @@ export class World {
   async check(): Promise<string[]> {
     const { ground, history } = this;
     await ground.time.run(
-      () => ground.failure !== null || this.#whyUncompacted() === null,
+      () => ground.failure !== null || this.#whyPassesGoOn() === null,
       COMPACTED_MS,
     );
-    const why = this.#whyUncompacted();
+    const why = this.#whyPassesGoOn();
     if (why !== null) return [ground.failure ?? `${COMPACTED_MS} ms later: ${why}`];
     // What is read from now on may stand beyond the ends that the checkers know.
     const seen = [...history.seen];
@@ -569,7 +569,7 @@ export class World {
       if (attempt === LOOKS_MAX) ground.fail(`${what}: ${reason}`);
       if (ground.failure !== null) return null;
       await ground.time.run(() => false, SETTLE_MS);
-      const isQuiet = (): boolean => this.isWhole() && this.#whyUncompacted() === null;
+      const isQuiet = (): boolean => this.isWhole() && this.#whyPassesGoOn() === null;
       await ground.time.run(() => ground.failure !== null || isQuiet(), COMPACTED_MS);
     }
   }
@@ -607,22 +607,28 @@ export class World {
   }
 
   /** Why not all replicas have carried out what was ordered of them; null: they have. */
-  #whyUncompacted(): string | null {
+  #whyPassesGoOn(): string | null {
     for (const topic of this.image()?.topics.values() ?? []) {
       if (!isCompactedTopic(topic)) continue;
-      for (const { partition, replicas } of topic.partitions) {
-        const holders = this.members.flatMap(({ brokerId, broker }) =>
-          replicas.includes(brokerId) && broker !== null ? [broker] : [],
-        );
-        try {
-          const why = whyUnsettled(compactedReplicas(holders, topic.topicId, partition));
-          if (why !== null) return `${topic.name}/${partition}: ${why}`;
-        } catch (error) {
-          return reasonOf(error);
-        }
+      for (const state of topic.partitions) {
+        const why = this.#whyUnsettled(topic, state);
+        if (why !== null) return why;
       }
     }
     return null;
+  }
+
+  #whyUnsettled({ topicId, name }: TopicState, state: PartitionState): string | null {
+    const { partition, replicas } = state;
+    const holders = this.members.flatMap(({ brokerId, broker }) =>
+      replicas.includes(brokerId) && broker !== null ? [broker] : [],
+    );
+    try {
+      const why = whyUnsettled(compactedReplicas(holders, topicId, partition));
+      return why === null ? null : `${name}/${partition}: ${why}`;
+    } catch (error) {
+      return reasonOf(error);
+    }
   }
 
   /** Whatever is sent since then to the topic's name belongs to this topic. */

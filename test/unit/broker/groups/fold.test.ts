@@ -92,7 +92,7 @@ describe('the fold', () => {
     const image = folded(...log);
     expect(image.groups.get('mail')).toMatchObject({ idleMs: 0 });
     fold(image, cursorOf('mail', 0));
-    fold(image, { ...cursorOf('mail', 0), value: null } as GroupsRecord);
+    fold(image, { ...cursorOf('mail', 0), value: null });
     expect(image.groups.has('mail')).toBe(true);
     fold(image, { kind: 'group', group: 'mail', value: null });
     expect(image).toEqual(emptyGroups());
