@@ -119,6 +119,9 @@ describe('the package', () => {
     const made = await cluster.admin.listTopics();
     for (const { name: topic } of made)
       if (topic !== 'orders') await cluster.admin.deleteTopic(topic);
+    // A group stays where it was in a topic that is no more.
+    const groups = cluster.client.groups();
+    for (const { group } of await groups.list()) await groups.delete(group);
     for (const { place, name: file } of programs) {
       const ran = await command(node, [join(project, `${file}.js`)]).result;
       expect(ran, `${place}\n${ran.stderr}`).toMatchObject({ code: 0 });
