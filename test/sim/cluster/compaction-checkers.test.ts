@@ -187,7 +187,10 @@ describe('checkTables()', () => {
 });
 
 describe('whyUnsettled()', () => {
-  const compaction = { orderedTo: 8, upTo: 8, tombstonesBelow: 3, phase: 'idle' } as const;
+  const compaction = {
+    ...{ orderedTo: 8, upTo: 8, tombstonesBelow: 3, floor: 3 },
+    phase: 'idle',
+  } as const;
   const done: CompactedReplica = { brokerId: 1, logStart: 0, highWaterMark: 10, compaction };
 
   it.each([

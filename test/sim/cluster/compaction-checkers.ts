@@ -156,7 +156,10 @@ export interface CompactedReplica {
   readonly brokerId: number;
   readonly logStart: number;
   readonly highWaterMark: number;
-  readonly compaction: Pick<CompactionReport, 'orderedTo' | 'upTo' | 'tombstonesBelow' | 'phase'>;
+  readonly compaction: Pick<
+    CompactionReport,
+    'orderedTo' | 'upTo' | 'tombstonesBelow' | 'floor' | 'phase'
+  >;
 }
 
 /** Why the replicas of one log have not all carried out what was ordered of it; null: they have. */

@@ -600,10 +600,10 @@ export class World {
     return logs;
   }
 
-  /** X and D that a leader has carried out, after its log was read; 0: none. */
+  /** X and D of what a leader has begun, after its log was read: a pass may run meanwhile. */
   #orderOf(leader: Broker, topicId: string, partition: number) {
     const [found] = compactedReplicas([leader], topicId, partition);
-    return found?.compaction ?? { upTo: 0, tombstonesBelow: 0 };
+    return { upTo: found?.compaction.upTo ?? 0, tombstonesBelow: found?.compaction.floor ?? 0 };
   }
 
   /** Why not all replicas have carried out what was ordered of them; null: they have. */
