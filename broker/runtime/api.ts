@@ -36,6 +36,7 @@ import type { PartitionStatus } from '../replication/partition.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { SeenDecision } from './controller/decision-log.ts';
 import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';
+import type { CompactionTotals } from './partitions/compactor.ts';
 import type { CompactionProgress } from './partitions/replica-compaction.ts';
 import type { LogRead, NodeInfo } from './ports.ts';
 
@@ -127,6 +128,8 @@ export interface BrokerReport {
   readonly clockSkewMs: number | null;
   /** Why the clock is not believed, and retention by time waits; null: it is, and does not. */
   readonly clockDoubt: ClockDoubt | null;
+  /** What passes of compaction came to since the broker started. */
+  readonly compactions: CompactionTotals;
   /** Options in force. */
   readonly options: readonly OptionReport[];
 }

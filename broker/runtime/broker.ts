@@ -36,6 +36,7 @@ import type {
 } from './api.ts';
 import type { UnreadableMetadata } from './controller/quorum.ts';
 import { Formation } from './membership/formation.ts';
+import { NO_PASSES } from './partitions/compactor.ts';
 import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';
 import type { Replica } from './partitions/replica.ts';
 import { Member } from './member.ts';
@@ -197,6 +198,7 @@ export class Broker implements BrokerApi {
       metadataFault: faultText(member?.quorum.unreadable ?? null),
       clockSkewMs: member?.clock.skewMs ?? null,
       clockDoubt: member === null ? 'not-compared' : member.clock.doubt,
+      compactions: member?.replicas.compactor.totals ?? NO_PASSES,
       options: this.#optionReports(),
     };
   }

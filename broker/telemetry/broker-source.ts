@@ -11,6 +11,7 @@ export interface ReplicaSample {
   readonly partition: number;
   readonly stopped: string | null;
   readonly sizeBytes: number;
+  readonly compaction: { readonly phase: string; readonly dirtyBytes: number };
   readonly status: {
     readonly leader: number;
     readonly leaderEpoch: number;
@@ -29,6 +30,14 @@ export interface QuorumSample {
   readonly commitIndex: number;
 }
 
+/** What passes of compaction came to since the broker started. */
+export interface CompactionTotals {
+  readonly passes: number;
+  readonly failures: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
 export interface BrokerSample {
   readonly phase: Phase;
   readonly restartClass: string;
@@ -44,6 +53,7 @@ export interface BrokerSample {
   readonly clockSkewMs: number | null;
   /** Null: the clock is believed. */
   readonly clockDoubt: string | null;
+  readonly compactions: CompactionTotals;
 }
 
 /** One partition as metadata has it. Broker ids. */

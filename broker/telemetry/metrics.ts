@@ -13,6 +13,7 @@ import type {
   PartitionSample,
   ReplicaSample,
 } from './broker-source.ts';
+import { CompactionMetrics } from './compaction-metrics.ts';
 import { watchCosts } from './cost-metrics.ts';
 import { type GroupLag, GroupMetrics } from './group-metrics.ts';
 import { TopicMetrics } from './topic-metrics.ts';
@@ -196,6 +197,7 @@ export class Metrics {
     ['listener'],
   );
   readonly #topics = new TopicMetrics(this.#registry);
+  readonly #compactions = new CompactionMetrics(this.#registry);
   readonly #appendTimes = new AppendTimes();
   #epochs = new Map<string, ReplicaSample['status']>();
 
@@ -273,6 +275,7 @@ export class Metrics {
       this.#certificateEnd.set({ listener }, notAfterMs / 1000);
     this.#countChanges(sample);
     this.#topics.collect(sample, this.#source);
+    this.#compactions.collect(sample, this.#source);
     return this.#registry.metrics();
   }
 

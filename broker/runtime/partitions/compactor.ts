@@ -19,16 +19,18 @@ export interface CompactionTotals {
   readonly lastError: string | null;
 }
 
+export const NO_PASSES: CompactionTotals = {
+  passes: 0,
+  failures: 0,
+  bytesBefore: 0,
+  bytesAfter: 0,
+  lastError: null,
+};
+
 export class Compactor {
   readonly #waiting: (() => Promise<void>)[] = [];
   #running = 0;
-  #totals: CompactionTotals = {
-    passes: 0,
-    failures: 0,
-    bytesBefore: 0,
-    bytesAfter: 0,
-    lastError: null,
-  };
+  #totals = NO_PASSES;
 
   get totals(): CompactionTotals {
     return this.#totals;

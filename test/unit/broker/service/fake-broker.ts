@@ -53,6 +53,7 @@ import type {
   ReplicaMarks,
   ReplicaRead,
 } from '../../../../broker/runtime/api.ts';
+import { NO_PASSES } from '../../../../broker/runtime/partitions/compactor.ts';
 import {
   type CrossedLoss,
   crossedLosses,
@@ -358,6 +359,7 @@ export class FakeBroker implements BrokerApi {
       metadataFault: null,
       clockSkewMs: -12.4,
       clockDoubt: null,
+      compactions: NO_PASSES,
       options: [{ name: 'log-level', value: 'debug', source: 'cluster', isLive: true }],
     };
   }

@@ -22,7 +22,9 @@ function replica(
   status: Partial<ReplicaSample['status']> = {},
   stopped: string | null = null,
 ): ReplicaSample {
-  return { topicId: 't', partition, sizeBytes: 100, stopped, status: { ...STATUS, ...status } };
+  const compaction = { phase: 'idle', dirtyBytes: 5 };
+  const own = { topicId: 't', partition, sizeBytes: 100, stopped, compaction };
+  return { ...own, status: { ...STATUS, ...status } };
 }
 
 class FakeSource implements BrokerSource {
@@ -40,6 +42,7 @@ class FakeSource implements BrokerSource {
     metadataFault: null,
     clockSkewMs: null,
     clockDoubt: null,
+    compactions: { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0 },
   };
   offlineLeaders: readonly number[] = [];
   topics: readonly string[] = ['t'];
@@ -95,6 +98,34 @@ async function scrape(metrics: Metrics): Promise<Map<string, number>> {
 }
 
 describe('Metrics', () => {
+  it('reads what compaction has done and has to do', async () => {
+    const source = new FakeSource();
+    const phases = ['idle', 'queued', 'waits-for-space', 'running', 'queued'];
+    source.sample = {
+      ...source.sample,
+      replicas: phases.map((phase, partition) => ({
+        ...replica(partition, { leader: partition === 1 ? 2 : 1 }),
+        compaction: { phase, dirtyBytes: 10 ** partition },
+      })),
+      compactions: { passes: 3, failures: 1, bytesBefore: 900, bytesAfter: 400 },
+    };
+    const metrics = new Metrics(source);
+    await metrics.text();
+    const lines = (await metrics.text()).split('\n');
+    for (const line of [
+      'tidemark_compaction_dirty_bytes 11101',
+      'tidemark_compaction_replicas{phase="queued"} 2',
+      'tidemark_compaction_replicas{phase="running"} 1',
+      'tidemark_compaction_replicas{phase="waits-for-space"} 1',
+      'tidemark_compaction_replicas{phase="failed"} 0',
+      'tidemark_compaction_passes_total 3',
+      'tidemark_compaction_failures_total 1',
+      'tidemark_compaction_before_bytes_total 900',
+      'tidemark_compaction_after_bytes_total 400',
+    ])
+      expect(lines).toContain(line);
+  });
+
   it('reads what clients cost, and what quotas have held, at each scrape', async () => {
     const costs = {
       budget: {
@@ -181,6 +212,12 @@ describe('Metrics', () => {
       tidemark_clock_skew_seconds: -61.5,
       tidemark_time_retention_paused: 1,
       tidemark_serving: 1,
+      tidemark_compaction_dirty_bytes: 10,
+      'tidemark_compaction_replicas{phase="queued"}': 0,
+      'tidemark_compaction_replicas{phase="running"}': 0,
+      'tidemark_compaction_replicas{phase="waits-for-space"}': 0,
+      'tidemark_compaction_replicas{phase="waits-for-descriptors"}': 0,
+      'tidemark_compaction_replicas{phase="failed"}': 0,
       'tidemark_restart_class{class="new"}': 0,
       'tidemark_restart_class{class="clean"}': 0,
       'tidemark_restart_class{class="warm"}': 1,

@@ -22,6 +22,7 @@ class Scene {
         topicId,
         partition: 0,
         stopped: null,
+        compaction: { phase: 'idle', dirtyBytes: 0 },
         sizeBytes: 10,
         status: {
           leader: this.leader,
