@@ -1,6 +1,8 @@
 /**
  * One pass of compaction over one log, in a process of its own: storage and the worker thread as a
- * broker would run them, no cluster around. `TIDEMARK_BENCH_LOG_BYTES` sets another size.
+ * broker runs them, no cluster around, and steady appends to another log of the same disk before
+ * and beside it. `TIDEMARK_BENCH_LOG_BYTES` sets another size, and
+ * `TIDEMARK_BENCH_COMPACTION_BYTES_PER_SECOND` the rate of a broker in place of none.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,14 +17,20 @@ import { endOffsetOf, readHeader, stampFrame, topicIdToBytes } from '../wire/bat
 import { encodeBatch } from '../wire/records/batch.ts';
 
 const LOG_BYTES = Number(process.env['TIDEMARK_BENCH_LOG_BYTES'] ?? 2e9);
+const BYTES_PER_SECOND = Number(process.env['TIDEMARK_BENCH_COMPACTION_BYTES_PER_SECOND'] ?? 1e12);
 const KEYS = 1_000_000;
 const RECORDS_PER_BATCH = 500;
 /** With its key and what surrounds both, about 100 bytes. */
 const VALUE_BYTES = 72;
+const VALUE = new Uint8Array(VALUE_BYTES).fill(0x61);
 const MEMORY_BYTES = 64 * 1024 * 1024;
 const SEGMENT_BYTES = 256 * 1024 * 1024;
 const TOPIC = '01234567-89ab-4cde-8f01-23456789abcd';
 const SAMPLE_MS = 50;
+/** Between two appends of 500 records each: 10 MB/s. */
+const APPEND_MS = 5;
+/** Of appends with nothing beside them. */
+const ALONE_MS = 5_000;
 
 export interface CompactionCost {
   readonly records: number;
@@ -35,7 +43,13 @@ export interface CompactionCost {
   readonly peakMegabytes: number;
   /** Longest time for which the loop, which acknowledges appends, stood still. */
   readonly loopMsMax: number;
+  /** Of each append to the other log until it was written: alone, and beside the pass. */
+  readonly aloneMs: readonly number[];
+  readonly besideMs: readonly number[];
 }
+
+/** Without what ran beside it. */
+type PassCost = Omit<CompactionCost, 'records' | 'aloneMs' | 'besideMs'>;
 
 export async function measureCompaction(): Promise<CompactionCost> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tidemark-bench-compact-'));
@@ -50,7 +64,7 @@ export async function measureCompaction(): Promise<CompactionCost> {
     compaction: {
       background: new WorkerBackground({ memoryBytes: MEMORY_BYTES, program }),
     },
-    compactionBytesPerSecond: 1e12,
+    compactionBytesPerSecond: BYTES_PER_SECOND,
   });
   try {
     const meta = { clusterId: 'bench', brokerId: 0, directoryId: TOPIC };
@@ -59,30 +73,86 @@ export async function measureCompaction(): Promise<CompactionCost> {
     const options = { segmentBytes: SEGMENT_BYTES, segmentMs: 3_600_000 };
     const log = await disk.openPartition(TOPIC, 0, options);
     let synced = 0;
-    disk.onSynced((_topic, _partition, offset) => (synced = offset));
+    disk.onSynced((_topic, partition, offset) => {
+      if (partition === 0) synced = offset;
+    });
     const end = await fill(log);
-    while (synced < end) await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
-    return { records: end, ...(await compact(log, end)) };
+    while (synced < end) await pause(SAMPLE_MS);
+    const appends = new Appends(await disk.openPartition(TOPIC, 1, options));
+    await pause(ALONE_MS);
+    const aloneMs = appends.take();
+    const cost = await compact(log, end);
+    const besideMs = appends.take();
+    await appends.stop();
+    return { records: end, ...cost, aloneMs, besideMs };
   } finally {
     await disk.close();
     rmSync(dataDir, { recursive: true, force: true });
   }
 }
 
-/** Random keys, so that every key lives in every part of the log. Resolves to the end. */
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Steady appends, from when it is made on. */
+class Appends {
+  readonly #ended: Promise<void>;
+  readonly #random = new Random(2);
+  #times: number[] = [];
+  #isOn = true;
+
+  constructor(log: PartitionLog) {
+    this.#ended = this.#run(log);
+  }
+
+  /** Milliseconds that those took which were made since the last time. */
+  take(): readonly number[] {
+    const times = this.#times;
+    this.#times = [];
+    return times;
+  }
+
+  async stop(): Promise<void> {
+    this.#isOn = false;
+    await this.#ended;
+  }
+
+  async #run(log: PartitionLog): Promise<void> {
+    for (let baseOffset = 0; this.#isOn; ) {
+      const frame = frameOf(this.#random, { baseOffset, partition: 1 });
+      const header = readHeader(frame, 0);
+      const fromMs = performance.now();
+      await log.append([frame], [header]);
+      this.#times.push(performance.now() - fromMs);
+      baseOffset = endOffsetOf(header);
+      await pause(APPEND_MS);
+    }
+  }
+}
+
+/** Random keys, so that every key lives in every part of the log. */
+function frameOf(
+  random: Random,
+  place: { readonly baseOffset: number; readonly partition: number },
+): Uint8Array {
+  const records = Array.from({ length: RECORDS_PER_BATCH }, () => ({
+    key: Buffer.from(`key ${random.below(KEYS)}`),
+    value: VALUE,
+    timestampMs: 1_700_000_000_000,
+  }));
+  const bytes = encodeBatch(records, { codec: 0 }, crc32);
+  const target = { topicIdBytes: topicIdToBytes(TOPIC), leaderEpoch: 1, ...place };
+  stampFrame(bytes, 0, target, crc32);
+  return bytes;
+}
+
+/** Resolves to the end. */
 async function fill(log: PartitionLog): Promise<number> {
   const random = new Random(1);
-  const value = new Uint8Array(VALUE_BYTES).fill(0x61);
-  const target = { topicIdBytes: topicIdToBytes(TOPIC), partition: 0 };
   let baseOffset = 0;
   while (log.sizeBytes() < LOG_BYTES) {
-    const records = Array.from({ length: RECORDS_PER_BATCH }, () => ({
-      key: Buffer.from(`key ${random.below(KEYS)}`),
-      value,
-      timestampMs: 1_700_000_000_000,
-    }));
-    const bytes = encodeBatch(records, { codec: 0 }, crc32);
-    stampFrame(bytes, 0, { ...target, baseOffset, leaderEpoch: 1 }, crc32);
+    const bytes = frameOf(random, { baseOffset, partition: 0 });
     const header = readHeader(bytes, 0);
     await log.append([bytes], [header]);
     baseOffset = endOffsetOf(header);
@@ -90,7 +160,7 @@ async function fill(log: PartitionLog): Promise<number> {
   return baseOffset;
 }
 
-async function compact(log: PartitionLog, end: number): Promise<Omit<CompactionCost, 'records'>> {
+async function compact(log: PartitionLog, end: number): Promise<PassCost> {
   const order = { upTo: end, tombstonesBelow: 0, producersBelow: 0 };
   const before = process.memoryUsage.rss();
   let [peak, loopMsMax] = [before, 0];

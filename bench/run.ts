@@ -351,6 +351,15 @@ async function compact(): Promise<void> {
   row(`${what} memory above idle, at its peak`, [peakMegabytes], 'MB');
   row(`${what} longest stop of the loop`, [loopMsMax], 'ms');
   row(`${what} the same order again`, [cost.againMs], 'ms', 2);
+  for (const [beside, times] of [
+    ['alone', cost.aloneMs],
+    ['beside the pass', cost.besideMs],
+  ] as const) {
+    const sorted = [...times].sort((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+    row(`appends of 10 MB/s to another log, ${beside}, half of them within`, [at(0.5)], 'ms', 2);
+    row(`appends of 10 MB/s to another log, ${beside}, 99 % within`, [at(0.99)], 'ms', 2);
+  }
 }
 
 const MEASURES = {
