@@ -128,7 +128,7 @@ export const TOPIC_CONFIGS = {
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
     isUnboundedAllowed: false,
-    meaning: 'Time that a tombstone stays at least, once what it deletes is gone',
+    meaning: 'Time that a tombstone stays at least, from the order that takes what it deletes',
   },
   compactionDirtyPercent: {
     type: 'number',

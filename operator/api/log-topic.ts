@@ -59,7 +59,7 @@ const configSchema = object<LogTopicConfig>(
       ANY_MAX,
     ),
     tombstoneRetentionMs: integer(
-      'How long a tombstone stays at least, once what it deletes is gone.',
+      'How long a tombstone stays at least, from the order that takes what it deletes.',
       0,
       ANY_MAX,
     ),

@@ -278,7 +278,7 @@ function compactionConfigs(command: Command): Command {
     )
     .option(
       '--tombstone-retention-ms <duration>',
-      'how long a tombstone stays at least, once what it deletes is gone (default: 1d)',
+      'how long a tombstone stays at least, from the order that takes what it deletes (default: 1d)',
       parseAge,
     )
     .option(

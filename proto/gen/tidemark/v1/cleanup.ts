@@ -47,7 +47,7 @@ export interface CleanupConfig {
   retentionRecords?:
     | number
     | undefined;
-  /** How long a tombstone stays at least once what it deletes is gone, in milliseconds. */
+  /** How long a tombstone stays at least from the order that takes what it deletes, in milliseconds. */
   tombstoneRetentionMs?:
     | number
     | undefined;
