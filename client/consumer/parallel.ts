@@ -1,5 +1,6 @@
 /** Runs a handler for many records at a time. What may run beside what is in `key-lanes.ts`. */
 import { HANDLERS_DEFAULT, PARALLEL_RECORDS_MAX } from './options.ts';
+import { News } from '../news.ts';
 import { type Job, KeyLanes } from './key-lanes.ts';
 import type { ParallelContext, ParallelOptions } from './types.ts';
 
@@ -37,7 +38,7 @@ export class ParallelRun<Item> {
   #failure: { readonly error: unknown } | undefined;
   /** No other handler begins. */
   #isEnding = false;
-  #wakes: (() => void)[] = [];
+  readonly #news = new News();
   /** Whether handlers may begin at this moment: {@link look} asks again. */
   mayBegin: () => boolean = () => true;
 
@@ -75,14 +76,14 @@ export class ParallelRun<Item> {
     if (this.signal.aborted) return;
     this.end();
     this.#stop.abort(reason);
-    this.#rouse();
+    this.#news.rouse();
   }
 
   /** No other handler begins; those that run are not told. */
   end(): void {
     this.#isEnding = true;
     this.#lanes.dropWaiting();
-    this.#rouse();
+    this.#news.rouse();
   }
 
   /** Begins what may begin. */
@@ -94,7 +95,7 @@ export class ParallelRun<Item> {
   endSlot(slot: string): void {
     this.#lanes.dropSlot(slot);
     this.#begin();
-    this.#rouse();
+    this.#news.rouse();
   }
 
   /** Whether a handler of the slot runs. */
@@ -104,7 +105,7 @@ export class ParallelRun<Item> {
 
   /** Resolves when a handler has ended, or something was dropped. */
   news(): Promise<void> {
-    return new Promise((resolve) => this.#wakes.push(resolve));
+    return this.#news.next();
   }
 
   /**
@@ -157,15 +158,11 @@ export class ParallelRun<Item> {
       this.stop(error);
     }
     this.#begin();
-    this.#rouse();
+    this.#news.rouse();
   }
 
   /** Waits; stopped, only for handlers that run. */
   async #until(isMet: () => boolean): Promise<void> {
     while (this.#isEnding ? this.#lanes.running > 0 : !isMet()) await this.news();
-  }
-
-  #rouse(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
   }
 }

@@ -6,6 +6,7 @@ import type { DecodedRecord } from '../../wire/records/record-set.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
+import { News } from '../news.ts';
 import type { Tracing } from '../tracing.ts';
 import type { ReadLoss } from './losses.ts';
 import type { ReadBatch } from './partition-reader.ts';
@@ -50,7 +51,7 @@ export class Reading<Key, Value> {
   #sources: Source[] = [];
   /** Where the next look for a batch begins, so that no topic waits behind another. */
   #turn = 0;
-  #wake: (() => void) | undefined;
+  readonly #news = new News();
   #failure: TidemarkError | undefined;
   #isClosed = false;
 
@@ -159,13 +160,11 @@ export class Reading<Key, Value> {
 
   /** Resolves at the next {@link rouse}. */
   news(): Promise<void> {
-    return new Promise((resolve) => (this.#wake = resolve));
+    return this.#news.next();
   }
 
   rouse(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    this.#news.rouse();
   }
 
   async #decode({ reader, codecs }: Source, batch: ReadBatch): Promise<Decoded<Key, Value>> {

@@ -13,6 +13,7 @@ import { Cursors } from '../groups.ts';
 import { type Found, Reading } from '../consumer/reading.ts';
 import type { ReadOptions } from '../consumer/types.ts';
 import type { HeldPartition, Place, ViewedPartition } from './member/types.ts';
+import { News } from '../news.ts';
 import { Part } from './part.ts';
 import { type Introduction, Session } from './session.ts';
 import { TopicSources } from './topic-sources.ts';
@@ -71,7 +72,7 @@ export class MemberRun<Key, Value> {
   #isEnding = false;
   #finishing: Promise<void> | undefined;
   readonly #finished = Promise.withResolvers<void>();
-  #wakes: (() => void)[] = [];
+  readonly #news = new News();
 
   constructor(connections: Connections, cluster: Cluster, settings: RunSettings) {
     this.#connections = connections;
@@ -95,7 +96,7 @@ export class MemberRun<Key, Value> {
       onLease: () => this.#look(),
       onOver: (error) => {
         if (error !== undefined) this.reading.fail(error);
-        this.#rouse();
+        this.#news.rouse();
       },
       onCommitFailed: this.#fail,
     });
@@ -194,7 +195,7 @@ export class MemberRun<Key, Value> {
 
   takeBack(part: Part): void {
     part.isHandedOut = false;
-    if (this.#wakes.length > 0) this.#rouse();
+    this.#news.rouse();
   }
 
   /** Everything before the place is handled. */
@@ -339,7 +340,10 @@ export class MemberRun<Key, Value> {
     while (parts.some((part) => this.#isBusy(part))) {
       const leftMs = untilMs - this.#connections.clock.monotonicMs();
       if (leftMs <= 0) return;
-      await this.#inTime(Promise.race([this.#news(), this.#handlers?.news() ?? never()]), untilMs);
+      await this.#inTime(
+        Promise.race([this.#news.next(), this.#handlers?.news() ?? never()]),
+        untilMs,
+      );
     }
   }
 
@@ -419,7 +423,7 @@ export class MemberRun<Key, Value> {
   async #finish(): Promise<void> {
     this.#isEnding = true;
     this.#handlers?.end();
-    this.#rouse();
+    this.#news.rouse();
     this.reading.rouse();
     const parts = [...this.#parts.values()];
     try {
@@ -438,14 +442,6 @@ export class MemberRun<Key, Value> {
   #look(): void {
     this.reading.rouse();
     this.#handlers?.look();
-  }
-
-  #news(): Promise<void> {
-    return new Promise((resolve) => this.#wakes.push(resolve));
-  }
-
-  #rouse(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
   }
 }
 

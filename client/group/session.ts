@@ -9,6 +9,7 @@ import type { ConsumeOpen } from '../../proto/gen/tidemark/v1/consume.ts';
 import type { Cluster } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { TidemarkError } from '../errors.ts';
+import { News } from '../news.ts';
 import { CONSUME_METHOD, ConsumeStream } from './consume-stream.ts';
 import { type Commit, type CommitOutcome, Ledger } from './member/ledger.ts';
 import { Member } from './member/member.ts';
@@ -68,7 +69,7 @@ export class Session {
   #avoided = '';
   #wasUnauthenticated = false;
   #lastError: TidemarkError | undefined;
-  #wakes: (() => void)[] = [];
+  readonly #news = new News();
 
   constructor(
     connections: Connections,
@@ -120,7 +121,7 @@ export class Session {
   /** Resolves once it is out, or nobody answers. Nothing may be under way. */
   async leave(): Promise<void> {
     this.#step({ kind: 'leave' });
-    while (!this.isOver) await this.#news();
+    while (!this.isOver) await this.#news.next();
   }
 
   /** Commits what is due, if there is a stream to do it by; does not wait. */
@@ -143,7 +144,7 @@ export class Session {
       const leftMs = untilMs - clock.monotonicMs();
       if (leftMs <= 0 || this.isOver) return false;
       this.commit();
-      await this.#news(Math.min(leftMs, this.#connections.backoffMs(attempt)));
+      await this.#newsWithin(Math.min(leftMs, this.#connections.backoffMs(attempt)));
     }
     return true;
   }
@@ -156,7 +157,7 @@ export class Session {
     if (input.kind === 'joined') this.#hasJoined = true;
     if (input.kind === 'joined' || input.kind === 'lease') this.#events.onLease();
     this.#setWake(nowMs);
-    this.#rouse();
+    this.#news.rouse();
   }
 
   #setWake(nowMs: number): void {
@@ -276,7 +277,7 @@ export class Session {
       .commitsOf(id)
       .map((commit, at) => this.#outcomeOf(commit, errors[at]));
     this.ledger.answered(id, outcomes);
-    this.#rouse();
+    this.#news.rouse();
   }
 
   #outcomeOf({ held }: Commit, error: TidemarkError | undefined): CommitOutcome {
@@ -290,17 +291,11 @@ export class Session {
 
   // Waiting
 
-  async #news(timeoutMs?: number): Promise<void> {
+  async #newsWithin(timeoutMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wakes.push(resolve);
-    const cancel =
-      timeoutMs === undefined ? undefined : this.#connections.clock.after(timeoutMs, resolve);
-    await promise;
-    cancel?.();
-  }
-
-  #rouse(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
+    const cancel = this.#connections.clock.after(timeoutMs, resolve);
+    await Promise.race([this.#news.next(), promise]);
+    cancel();
   }
 }
 
