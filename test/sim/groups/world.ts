@@ -6,6 +6,7 @@
  */
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
+import { Mail } from '../kit/mail.ts';
 import { partitionKey } from '../../../base/units.ts';
 import { Topics } from '../../../broker/groups/membership/topics.ts';
 import type {
@@ -36,7 +37,7 @@ const RACKS = ['a', 'b', ''];
 const INSTANCES = ['', '', 'pod-0', 'pod-1', 'pod-2'];
 const PROCESSES_MAX = 7;
 const MAIL_MAX = 14;
-const LATE_MAX = 10;
+const MAIL = { lossChance: 0.05, lateChance: 0.05, lateMax: 10 };
 const DAY_MS = 86_400_000;
 /** So long the calm world runs: sessions, places kept, and a coordinator's begin, several times. */
 const CALM_MS = 60_000;
@@ -62,8 +63,7 @@ export class World {
   readonly #proxies = [0, 1, 2].map((id) => new Proxy(id));
   #processes: Process[] = [];
   #history: TopicsAt[] = [];
-  #mail: (() => void)[] = [];
-  #late: (() => void)[] = [];
+  readonly #mail: Mail;
   readonly #callbacks = new Map<number, (reply: GroupReply | BrokerError) => void>();
   #nextRequestId = 1;
   #nextId = 1;
@@ -84,6 +84,7 @@ export class World {
   constructor(seed: number, print: (line: string) => void = () => undefined) {
     this.#random = new Random(seed);
     this.#print = print;
+    this.#mail = new Mail(this.#random, MAIL);
     this.#coordinators = new Coordinators({
       random: this.#random,
       checks: this.#checks,
@@ -123,7 +124,7 @@ export class World {
   #act(): void {
     const random = this.#random;
     const roll = random.below(1000);
-    if (roll < 300) this.#deliver();
+    if (roll < 300) this.#mail.deliver();
     else if (roll < 400) this.#tick(random.pick([50, 200, 200, 500, 900]));
     else if (roll < 500) this.#heartbeats();
     else if (roll < 600) this.#coordinators.commit();
@@ -133,14 +134,14 @@ export class World {
     else if (roll < 850) this.#start();
     else if (roll < 890) this.#strike();
     else if (roll < 905) this.#leave();
-    else if (roll < 930) this.#deliverLate();
+    else if (roll < 930) this.#mail.deliverLate();
     else if (roll < 945) this.#changeTopics();
     else if (roll < 960) this.#forge();
     else if (roll < 972) this.#administer();
     else if (roll < 980) this.#coordinators.refuse();
     else if (roll < 988) this.#failOver();
     else this.#stirFormer();
-    while (this.#mail.length > MAIL_MAX) this.#deliver();
+    while (this.#mail.length > MAIL_MAX) this.#mail.deliver();
   }
 
   #tick(ms: number): void {
@@ -168,23 +169,6 @@ export class World {
 
   // Messages
 
-  #post(mail: () => void): void {
-    if (this.#faulty(0.05)) return;
-    if (this.#faulty(0.05) && this.#late.length < LATE_MAX) this.#late.push(mail);
-    this.#mail.push(mail);
-  }
-
-  #deliver(): void {
-    const at = this.#isCalm ? 0 : this.#random.below(Math.max(1, this.#mail.length));
-    const [mail] = this.#mail.splice(at, 1);
-    mail?.();
-  }
-
-  #deliverLate(): void {
-    const [mail] = this.#late.splice(this.#random.below(Math.max(1, this.#late.length)), 1);
-    mail?.();
-  }
-
   #ask(
     proxy: number,
     request: GroupRequest,
@@ -192,7 +176,7 @@ export class World {
   ): number {
     const requestId = this.#nextRequestId++;
     this.#callbacks.set(requestId, callback);
-    this.#post(() => {
+    this.#mail.post(() => {
       this.#coordinators.step(this.#believed(), { kind: 'request', requestId, proxy, request });
     });
     return requestId;
@@ -201,14 +185,14 @@ export class World {
   #carryOut({ replies, messages }: MembershipOutput, from: Coordinator): void {
     for (const { requestId, reply } of replies) {
       const callback = this.#callbacks.get(requestId);
-      if (callback !== undefined) this.#post(() => callback(reply));
+      if (callback !== undefined) this.#mail.post(() => callback(reply));
     }
     for (const message of messages) {
       if (message.kind === 'fenced') {
         this.#note(`${String(from.epoch)} fences ${message.memberId}: ${message.reason}`);
         if (message.reason === 'expired') this.stats.expired += 1;
       }
-      this.#post(() => this.#hear(message));
+      this.#mail.post(() => this.#hear(message));
     }
   }
 
@@ -323,7 +307,7 @@ export class World {
         if (process.attachment === members[at]?.attachment && process.proxy === proxy)
           process.answeredMs = Math.max(process.answeredMs, sentMs);
     });
-    this.#post(() => {
+    this.#mail.post(() => {
       const to = this.#believed();
       this.#coordinators.step(to, { kind: 'heartbeat', requestId, proxy: proxy.id, members });
     });
@@ -362,7 +346,7 @@ export class World {
   }
 
   #claim(claim: CommitClaim): void {
-    this.#post(() => {
+    this.#mail.post(() => {
       const { present } = this.#coordinators;
       // Another than the leader cannot append.
       if (this.#believed() !== present || !present.core.isServing) return;
@@ -408,7 +392,7 @@ export class World {
   #reset(process: Process): void {
     const { proxy, group, memberId, attachment } = process;
     if (proxy?.isAlive === true)
-      this.#post(() => {
+      this.#mail.post(() => {
         const to = this.#believed();
         this.#coordinators.step(to, {
           ...{ kind: 'detached', proxy: proxy.id, group, memberId, attachment },
@@ -535,8 +519,7 @@ export class World {
 
   #calmDown(): void {
     this.#isCalm = true;
-    this.#mail = [];
-    this.#late = [];
+    this.#mail.calm();
     this.#failOver();
     this.#coordinators.former = null;
     for (const proxy of this.#proxies) proxy.isAlive = true;
@@ -570,7 +553,7 @@ export class World {
     }
     this.#heartbeats();
     for (let turn = 0; turn < 6; turn += 1) {
-      while (this.#mail.length > 0) this.#deliver();
+      while (this.#mail.length > 0) this.#mail.deliver();
       this.#coordinators.commit();
       for (const process of this.#processes) if (process.isAttached) process.apply();
     }

@@ -6,6 +6,7 @@
  */
 import { BrokerError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
+import { Mail } from '../kit/mail.ts';
 import type {
   Acknowledgement,
   Delivery,
@@ -22,7 +23,7 @@ import { idOf, SourceLog } from './source-log.ts';
 
 const MEMBERS_MAX = 4;
 const MAIL_MAX = 12;
-const LATE_MAX = 8;
+const MAIL = { lossChance: 0.04, lateChance: 0.05, lateMax: 8 };
 /** A member asks anew when it has heard nothing for so long. */
 const PATIENCE_MS = 2_000;
 /** So far the log goes ahead of the queue. */
@@ -85,8 +86,7 @@ export class World {
   readonly #checks: Checks;
   readonly #owners: Owners;
   #members: Member[] = [];
-  #mail: (() => void)[] = [];
-  #late: (() => void)[] = [];
+  readonly #mail: Mail;
   readonly #callbacks = new Map<number, (reply: QueueReply | BrokerError, from: Owner) => void>();
   #nextId = 1;
   #nowMs = 1_000;
@@ -100,6 +100,7 @@ export class World {
   constructor(seed: number, print: (line: string) => void = () => undefined) {
     this.#random = new Random(seed);
     this.#print = print;
+    this.#mail = new Mail(this.#random, MAIL);
     this.#config = CONFIGS[seed % CONFIGS.length]!;
     this.#isChanging = seed % CHANGING_EACH === 0;
     this.#source = new SourceLog(this.#random);
@@ -137,7 +138,7 @@ export class World {
   #act(): void {
     const random = this.#random;
     const roll = random.below(1000);
-    if (roll < 250) this.#deliver();
+    if (roll < 250) this.#mail.deliver();
     else if (roll < 350) this.#tick(random.pick([50, 250, 250, 400, 900]));
     else if (roll < 460) this.#owners.commit();
     else if (roll < 560) this.#read(this.#anyOwner());
@@ -146,7 +147,7 @@ export class World {
     else if (roll < 840) this.#append();
     else if (roll < 880) this.#source.commit();
     else if (roll < 900) this.#strike();
-    else if (roll < 920) this.#deliverLate();
+    else if (roll < 920) this.#mail.deliverLate();
     else if (roll < 940) this.#stirLetters();
     else if (roll < 948) this.#changeLog();
     else if (roll < 950) this.#source.branch();
@@ -154,7 +155,7 @@ export class World {
     else if (roll < 964) this.#failOver();
     else if (roll < 980) this.#administer();
     else this.#stirOwners();
-    while (this.#mail.length > MAIL_MAX) this.#deliver();
+    while (this.#mail.length > MAIL_MAX) this.#mail.deliver();
   }
 
   #tick(ms: number): void {
@@ -177,23 +178,6 @@ export class World {
   }
 
   // Messages
-
-  #post(mail: () => void): void {
-    if (this.#faulty(0.04)) return;
-    if (this.#faulty(0.05) && this.#late.length < LATE_MAX) this.#late.push(mail);
-    this.#mail.push(mail);
-  }
-
-  #deliver(): void {
-    const at = this.#isCalm ? 0 : this.#random.below(Math.max(1, this.#mail.length));
-    const [mail] = this.#mail.splice(at, 1);
-    mail?.();
-  }
-
-  #deliverLate(): void {
-    const [mail] = this.#late.splice(this.#random.below(Math.max(1, this.#late.length)), 1);
-    mail?.();
-  }
 
   #carryOut({ replies, task, facts }: QueueOutput, from: Owner): void {
     for (const fact of facts) {
@@ -284,13 +268,13 @@ export class World {
     this.#callbacks.set(requestId, (reply, from) => {
       if (!(reply instanceof BrokerError) && reply.kind === 'records')
         for (const each of reply.deliveries) this.#onDelivery(from, memberId, each);
-      this.#post(() => {
+      this.#mail.post(() => {
         if (member.askId === requestId) member.askId = 0;
         if (reply instanceof BrokerError || reply.kind !== 'records') return;
         member.leases.push(...reply.deliveries);
       });
     });
-    this.#post(() => {
+    this.#mail.post(() => {
       const owner = this.#anyOwner();
       if (this.#random.chance(0.7)) this.#owners.step(owner, { kind: 'cancel', requestId: former });
       this.#owners.step(owner, { kind: 'ask', requestId, memberId, records, bytes });
@@ -349,7 +333,7 @@ export class World {
         this.#checks.onDone(idOf(lease), verdict.kind, this.#owners.state!, sentMs);
       }
     });
-    this.#post(() => {
+    this.#mail.post(() => {
       const owner = this.#anyOwner();
       this.#owners.step(owner, { kind: 'acknowledge', requestId, memberId, acknowledgements });
     });
@@ -437,8 +421,7 @@ export class World {
   /** At the end of it every record is settled. */
   #calmDown(): void {
     this.#isCalm = true;
-    this.#mail = [];
-    this.#late = [];
+    this.#mail.calm();
     this.#source.commit();
     this.#failOver();
     this.#owners.former = null;
@@ -473,7 +456,7 @@ export class World {
         ...{ kind: 'free-key', requestId: this.#nextId++, offset: parked.offset },
       });
     for (let turn = 0; turn < 4; turn += 1) {
-      while (this.#mail.length > 0) this.#deliver();
+      while (this.#mail.length > 0) this.#mail.deliver();
       this.#owners.commit();
     }
   }
