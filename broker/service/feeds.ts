@@ -13,7 +13,8 @@ import {
 import type { CrossedLoss } from '../../proto/gen/tidemark/v1/losses.ts';
 import { errorFromStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
-import type { BrokerId } from '../../base/units.ts';
+import type { BrokerId, LeaderEpoch, Offset, TopicId } from '../../base/units.ts';
+import { topicIdBytes } from '../messages/fields.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { setPrincipal } from '../messages/principal.ts';
 import type { Cluster } from './cluster.ts';
@@ -23,19 +24,19 @@ import type { Traffic } from './traffic.ts';
 const FETCH = LogServiceService.fetch;
 
 /** One broker's frames. */
-export interface Feed {
+interface Feed {
   request(request: FetchRequest): void;
   close(): void;
 }
 
-export interface FeedEvents {
-  /** Frames or an error of one partition; frames lie in pieces of whole frames. */
-  onPartition(
-    part: Omit<FetchPartition, 'frames' | 'losses'> & {
-      readonly frames: readonly Uint8Array[];
-      readonly losses: readonly CrossedLoss[];
-    },
-  ): void;
+/** Frames or an error of one partition; frames lie in pieces of whole frames. */
+export type FedPartition = Omit<FetchPartition, 'frames' | 'losses'> & {
+  readonly frames: readonly Uint8Array[];
+  readonly losses: readonly CrossedLoss[];
+};
+
+interface FeedEvents {
+  onPartition(part: FedPartition): void;
   /** The feed is gone, with all its partitions. Not called after `close`. */
   onClosed(error: BrokerError): void;
 }
@@ -48,8 +49,76 @@ export interface FeedParts {
   readonly principal?: string;
 }
 
+/** Where a partition is read on. */
+export interface FeedPlace {
+  readonly topicId: TopicId;
+  readonly partition: number;
+  readonly offset: Offset;
+  readonly leaderEpoch: LeaderEpoch;
+}
+
+/** What comes, and from which broker. */
+export interface FeedsEvents {
+  onPartition(brokerId: BrokerId, part: FedPartition): void;
+  onClosed(brokerId: BrokerId, error: BrokerError): void;
+}
+
+/** The feeds of one reader, each opened when the first partition is read from its broker. */
+export class Feeds {
+  readonly #parts: FeedParts;
+  readonly #creditBytes: number;
+  readonly #events: FeedsEvents;
+  readonly #feeds = new Map<BrokerId, Feed>();
+
+  /** @param creditBytes bytes of frames that may wait for the reader, of each broker */
+  constructor(parts: FeedParts, creditBytes: number, events: FeedsEvents) {
+    this.#parts = parts;
+    this.#creditBytes = creditBytes;
+    this.#events = events;
+  }
+
+  /** Reads a partition from its leader. Throws UNKNOWN_BROKER. */
+  subscribe(brokerId: BrokerId, { topicId, ...place }: FeedPlace): void {
+    const which = { topicId: topicIdBytes(topicId), allowFollower: false, inSyncOnly: false };
+    const subscribe = [{ ...which, ...place }];
+    this.#of(brokerId).request({ subscribe, unsubscribe: [], creditBytes: 0 });
+  }
+
+  unsubscribe(brokerId: BrokerId, topicId: TopicId, partition: number): void {
+    const unsubscribe = [{ topicId: topicIdBytes(topicId), partition }];
+    this.#feeds.get(brokerId)?.request({ subscribe: [], unsubscribe, creditBytes: 0 });
+  }
+
+  returnCredit(brokerId: BrokerId, bytes: number): void {
+    this.#feeds.get(brokerId)?.request({ subscribe: [], unsubscribe: [], creditBytes: bytes });
+  }
+
+  close(): void {
+    for (const feed of this.#feeds.values()) feed.close();
+    this.#feeds.clear();
+  }
+
+  #of(brokerId: BrokerId): Feed {
+    const present = this.#feeds.get(brokerId);
+    if (present !== undefined) return present;
+    const events: FeedEvents = {
+      onPartition: (part) => {
+        this.#events.onPartition(brokerId, part);
+      },
+      onClosed: (error) => {
+        this.#feeds.delete(brokerId);
+        this.#events.onClosed(brokerId, error);
+      },
+    };
+    const feed = openFeed(brokerId, events, this.#parts);
+    this.#feeds.set(brokerId, feed);
+    feed.request({ subscribe: [], unsubscribe: [], creditBytes: this.#creditBytes });
+    return feed;
+  }
+}
+
 /** Opens the feed of a broker. Throws UNKNOWN_BROKER. */
-export function openFeed(brokerId: BrokerId, events: FeedEvents, parts: FeedParts): Feed {
+function openFeed(brokerId: BrokerId, events: FeedEvents, parts: FeedParts): Feed {
   const { cluster, traffic, report, principal = '' } = parts;
   return cluster.isSelf(brokerId)
     ? localFeed(cluster, events, traffic, report)

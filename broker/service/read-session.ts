@@ -17,11 +17,10 @@ import { BrokerError } from '../../base/errors.ts';
 import type { BrokerId, LeaderEpoch, Offset } from '../../base/units.ts';
 import type { TopicState } from '../metadata/types.ts';
 import type { Cancel } from '../../base/clock.ts';
-import { topicIdBytes } from '../messages/fields.ts';
 import type { Held } from '../messages/held.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from './cluster.ts';
-import { type Feed, type FeedEvents, openFeed } from './feeds.ts';
+import { type FedPartition, Feeds } from './feeds.ts';
 import type { Traffic } from './traffic.ts';
 
 /**
@@ -92,7 +91,7 @@ interface Sending extends OpenedBatch {
 export class ReadSession {
   readonly #options: ReadOptions;
   readonly #cursors: Map<number, PartitionCursor>;
-  readonly #feeds = new Map<BrokerId, Feed>();
+  readonly #feeds: Feeds;
   readonly #cancelWatch: Cancel;
   #queue: QueuedFrames[] = [];
   #heldBytes = 0;
@@ -113,6 +112,15 @@ export class ReadSession {
       cancelRetry: null,
     }));
     this.#cursors = new Map(cursors.map((cursor) => [cursor.partition, cursor]));
+    this.#feeds = new Feeds(options, FEED_CREDIT_BYTES, {
+      onPartition: (brokerId, part) => {
+        this.#receive(brokerId, part);
+      },
+      onClosed: (brokerId, error) => {
+        for (const cursor of this.#cursors.values())
+          if (cursor.source === brokerId) this.#failed(cursor, error);
+      },
+    });
     this.#cancelWatch = options.cluster.broker.watchImage(() => this.#assignAll());
     this.#assignAll();
     this.#schedule();
@@ -128,7 +136,7 @@ export class ReadSession {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelWatch();
-    for (const feed of this.#feeds.values()) feed.close();
+    this.#feeds.close();
     for (const { cancelRetry } of this.#cursors.values()) cancelRetry?.();
     this.#queue = [];
     this.#sending = null;
@@ -160,51 +168,25 @@ export class ReadSession {
   #assign(cursor: PartitionCursor): void {
     if (this.#isClosed || isDone(cursor)) return;
     const { cluster, topic } = this.#options;
+    const { topicId } = topic;
+    const { partition, offset, leaderEpoch } = cursor;
     try {
-      const leader = cluster.leader(topic.topicId, cursor.partition);
-      const feed = this.#feed(leader);
-      cursor.source = leader;
-      const { partition, offset, leaderEpoch } = cursor;
-      const subscribe = [
-        {
-          topicId: topicIdBytes(topic.topicId),
-          partition,
-          offset,
-          leaderEpoch,
-          allowFollower: false,
-          inSyncOnly: false,
-        },
-      ];
-      feed.request({ subscribe, unsubscribe: [], creditBytes: 0 });
+      cursor.source = cluster.leader(topicId, partition);
+      this.#feeds.subscribe(cursor.source, { topicId, partition, offset, leaderEpoch });
     } catch (error) {
       this.#failed(cursor, expected(error, this.#options.report));
     }
   }
 
-  #feed(brokerId: BrokerId): Feed {
-    const present = this.#feeds.get(brokerId);
-    if (present !== undefined) return present;
-    const events: FeedEvents = {
-      onPartition: (part) => {
-        const cursor = this.#cursors.get(part.partition);
-        if (this.#isClosed || cursor?.source !== brokerId) return;
-        if (part.error !== undefined) return this.#failed(cursor, errorFromMessage(part.error));
-        for (const chunk of part.frames) {
-          this.#queue.push({ cursor, source: brokerId, chunk, losses: part.losses });
-          this.#hold(chunk.length);
-        }
-        this.#schedule();
-      },
-      onClosed: (error) => {
-        this.#feeds.delete(brokerId);
-        for (const cursor of this.#cursors.values())
-          if (cursor.source === brokerId) this.#failed(cursor, error);
-      },
-    };
-    const feed = openFeed(brokerId, events, this.#options);
-    this.#feeds.set(brokerId, feed);
-    feed.request({ subscribe: [], unsubscribe: [], creditBytes: FEED_CREDIT_BYTES });
-    return feed;
+  #receive(brokerId: BrokerId, { partition, frames, losses, error }: FedPartition): void {
+    const cursor = this.#cursors.get(partition);
+    if (this.#isClosed || cursor?.source !== brokerId) return;
+    if (error !== undefined) return this.#failed(cursor, errorFromMessage(error));
+    for (const chunk of frames) {
+      this.#queue.push({ cursor, source: brokerId, chunk, losses });
+      this.#hold(chunk.length);
+    }
+    this.#schedule();
   }
 
   /**
@@ -237,7 +219,7 @@ export class ReadSession {
 
   #returnCredit(brokerId: BrokerId, bytes: number): void {
     this.#hold(-bytes);
-    this.#feeds.get(brokerId)?.request({ subscribe: [], unsubscribe: [], creditBytes: bytes });
+    this.#feeds.returnCredit(brokerId, bytes);
   }
 
   #schedule(): void {

@@ -30,7 +30,7 @@ import { topicIdBytes, topicIdField } from '../../messages/fields.ts';
 import type { Held } from '../../messages/held.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from '../cluster.ts';
-import { type Feed, openFeed } from '../feeds.ts';
+import { type FedPartition, Feeds } from '../feeds.ts';
 import type { Traffic } from '../traffic.ts';
 
 /** Credit of one feed: bytes of frames that may wait for the member, of each broker read from. */
@@ -92,7 +92,7 @@ interface Reading extends DeliveredPartition {
 export class Delivery {
   readonly #ports: DeliveryPorts;
   readonly #readings = new Map<PartitionKey, Reading>();
-  readonly #feeds = new Map<BrokerId, Feed>();
+  readonly #feeds: Feeds;
   readonly #cancelWatch: Cancel;
   /** Those that have something to send, in turn. */
   readonly #ready = new Set<Reading>();
@@ -104,6 +104,15 @@ export class Delivery {
   constructor(creditBytes: number, ports: DeliveryPorts) {
     this.#ports = ports;
     this.#creditBytes = creditBytes;
+    this.#feeds = new Feeds(ports, FEED_CREDIT_BYTES, {
+      onPartition: (brokerId, part) => {
+        this.#fed(brokerId, part);
+      },
+      onClosed: (brokerId, error) => {
+        for (const reading of this.#readings.values())
+          if (reading.source === brokerId) this.#failed(reading, error);
+      },
+    });
     this.#cancelWatch = ports.cluster.broker.watchImage(() => {
       for (const reading of this.#readings.values())
         if (reading.source === null && reading.cancelRetry !== null) this.#assign(reading);
@@ -171,8 +180,7 @@ export class Delivery {
     for (const key of [...this.#readings.keys()]) this.drop(key);
     this.#isClosed = true;
     this.#cancelWatch();
-    for (const feed of this.#feeds.values()) feed.close();
-    this.#feeds.clear();
+    this.#feeds.close();
   }
 
   /** Subscribes at the present leader. */
@@ -183,44 +191,22 @@ export class Delivery {
     const { cluster, report } = this.#ports;
     const { topicId, partition, offset, leaderEpoch } = reading;
     try {
-      const leader = cluster.leader(topicId, partition);
-      const feed = this.#feed(leader);
-      reading.source = leader;
-      const where = { topicId: topicIdBytes(topicId), partition, offset, leaderEpoch };
-      const subscribe = [{ ...where, allowFollower: false, inSyncOnly: false }];
-      feed.request({ subscribe, unsubscribe: [], creditBytes: 0 });
+      reading.source = cluster.leader(topicId, partition);
+      this.#feeds.subscribe(reading.source, { topicId, partition, offset, leaderEpoch });
     } catch (error) {
       this.#failed(reading, expected(error, report));
     }
   }
 
-  #feed(brokerId: BrokerId): Feed {
-    const present = this.#feeds.get(brokerId);
-    if (present !== undefined) return present;
-    const feed = openFeed(
-      brokerId,
-      {
-        onPartition: ({ topicId: bytes, partition, frames, error }) => {
-          if (this.#isClosed) return;
-          const key = partitionKey(topicIdField('topic_id', bytes), partition);
-          const reading = this.#readings.get(key);
-          const isOf = reading?.source === brokerId;
-          if (isOf && error !== undefined) this.#failed(reading, errorFromMessage(error));
-          for (const chunk of frames)
-            if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk });
-            else this.#returnCredit(brokerId, chunk.length);
-        },
-        onClosed: (error) => {
-          this.#feeds.delete(brokerId);
-          for (const reading of this.#readings.values())
-            if (reading.source === brokerId) this.#failed(reading, error);
-        },
-      },
-      this.#ports,
-    );
-    this.#feeds.set(brokerId, feed);
-    feed.request({ subscribe: [], unsubscribe: [], creditBytes: FEED_CREDIT_BYTES });
-    return feed;
+  #fed(brokerId: BrokerId, { topicId: bytes, partition, frames, error }: FedPartition): void {
+    if (this.#isClosed) return;
+    const key = partitionKey(topicIdField('topic_id', bytes), partition);
+    const reading = this.#readings.get(key);
+    const isOf = reading?.source === brokerId;
+    if (isOf && error !== undefined) this.#failed(reading, errorFromMessage(error));
+    for (const chunk of frames)
+      if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk });
+      else this.#feeds.returnCredit(brokerId, chunk.length);
   }
 
   /**
@@ -231,7 +217,7 @@ export class Delivery {
     const { bytes, source } = chunk;
     const endOffset = lastOffsetOf(bytes) + 1;
     if (frameBaseOffset(bytes, 0) > reading.receivedTo || endOffset <= reading.receivedTo) {
-      this.#returnCredit(source, bytes.length);
+      this.#feeds.returnCredit(source, bytes.length);
       return;
     }
     reading.receivedTo = endOffset;
@@ -247,9 +233,7 @@ export class Delivery {
     reading.cancelRetry = null;
     const { source, topicId, partition } = reading;
     reading.source = null;
-    const unsubscribe = [{ topicId: topicIdBytes(topicId), partition }];
-    if (source !== null)
-      this.#feeds.get(source)?.request({ subscribe: [], unsubscribe, creditBytes: 0 });
+    if (source !== null) this.#feeds.unsubscribe(source, topicId, partition);
     this.#forget(reading);
   }
 
@@ -281,11 +265,7 @@ export class Delivery {
 
   #consumed(source: BrokerId, bytes: number): void {
     this.#ports.held.add(-bytes);
-    this.#returnCredit(source, bytes);
-  }
-
-  #returnCredit(source: BrokerId, bytes: number): void {
-    this.#feeds.get(source)?.request({ subscribe: [], unsubscribe: [], creditBytes: bytes });
+    this.#feeds.returnCredit(source, bytes);
   }
 
   #schedule(): void {
