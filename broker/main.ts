@@ -29,6 +29,7 @@ import {
   compactionMemory,
   type Costs,
   costsOf,
+  type Machine,
   thisMachine,
 } from './network/costs.ts';
 import { GrpcServer } from './network/grpc-server.ts';
@@ -58,15 +59,9 @@ async function run(config: Config, logger: Logger): Promise<void> {
     logger[EVENTS[event].level](fields, event);
   };
   const tls = await openTls(config, onFact);
-  expectBuffers(thisMachine().memoryBytes);
-  const disk = await openDisk({
-    ...config,
-    files: counted(nodeFileSystem, noteBuffers),
-    clock: systemClock,
-    logger,
-    compaction: { background: backgroundOf(config) },
-  });
-  const budget = new Budget(budgetLimits(config, thisMachine()));
+  const machine = thisMachine();
+  const disk = await diskOf(config, machine, logger);
+  const budget = new Budget(budgetLimits(config, machine));
   const pressure = new PressureLog(onFact, systemClock, collectGarbageSoon);
   const costs = (door: Door, listener: string = door): Costs =>
     costsOf(door, config, budget, pressure, listener);
@@ -133,11 +128,23 @@ async function run(config: Config, logger: Logger): Promise<void> {
   });
 }
 
+/** What is read and written goes through buffers, which V8 is told to expect. */
+function diskOf(config: Config, machine: Machine, logger: Logger): ReturnType<typeof openDisk> {
+  expectBuffers(machine.memoryBytes);
+  return openDisk({
+    ...config,
+    files: counted(nodeFileSystem, noteBuffers),
+    clock: systemClock,
+    logger,
+    compaction: { background: backgroundOf(config, machine) },
+  });
+}
+
 /** Its thread runs from the file that lies where its source does, whether that is built or not. */
-function backgroundOf(config: Config): WorkerBackground {
+function backgroundOf(config: Config, machine: Machine): WorkerBackground {
   const ending = /\.\w+$/.exec(import.meta.url)?.[0] ?? '';
   return new WorkerBackground({
-    memoryBytes: compactionMemory(config, thisMachine()),
+    memoryBytes: compactionMemory(config, machine),
     program: new URL(`./background/compaction-worker${ending}`, import.meta.url),
   });
 }

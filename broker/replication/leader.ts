@@ -300,8 +300,9 @@ export class Leader implements MemberView {
     return syncedEnd(this.#assignment, own, (member) => this.#progress.get(member)?.syncedEnd);
   }
 
-  /** See CompactionStatus. */
+  /** See CompactionStatus. Each read asks, and hardly any topic is compacted. */
   compactableTo(): Offset {
+    if (this.#assignment.isCompacted !== true) return 0;
     return Math.max(0, Math.min(this.#log.highWaterMark, this.#syncedEnd()));
   }
 

@@ -212,20 +212,22 @@ export class Replicas {
       status: replica.status(),
       sizeBytes: replica.log.sizeBytes(),
       stopped: replica.stopped,
-      compaction: { ...replica.compaction(), ...this.#dirtOf(replica) },
+      compaction: this.#compactionOf(replica),
     }));
   }
 
-  #dirtOf(replica: Replica): Pick<CompactionReport, 'cleanBytes' | 'dirtyBytes'> {
+  #compactionOf(replica: Replica): CompactionReport {
+    const status = replica.compaction();
     const config = this.#image?.topics.get(replica.topicId)?.config;
-    if (config === undefined || !isCompacted(config)) return { cleanBytes: 0, dirtyBytes: 0 };
+    if (config === undefined || !isCompacted(config))
+      return { ...status, cleanBytes: 0, dirtyBytes: 0 };
     const view = {
-      status: replica.compaction(),
+      status,
       segments: replica.log.segments(),
       dataEndBelow: (offset: Offset) => replica.dataEndBelow(offset),
     };
     const { clean, dirty } = dirtyBytes(view, replica.marks().highWaterMark);
-    return { cleanBytes: clean, dirtyBytes: dirty };
+    return { ...status, cleanBytes: clean, dirtyBytes: dirty };
   }
 
   /** What metadata does not know, or no longer knows rightly, of which replicas here can lead. */
