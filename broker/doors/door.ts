@@ -16,11 +16,10 @@ import {
 import { assert } from '../../base/assert.ts';
 import type { Cancel } from '../../base/clock.ts';
 import { BrokerError } from '../../base/errors.ts';
-import { errorFromStatus } from '../../wire/grpc/errors.ts';
+import { errorFromStatus, errorToStatus } from '../../wire/grpc/errors.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import { accessOf, type MethodAccess } from '../access/methods.ts';
 import type { Rights } from '../access/rules.ts';
-import { errorToStatus } from '../../wire/grpc/errors.ts';
 import { failCall } from '../messages/handlers.ts';
 import { FORWARDED_HEADER, setPrincipal } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
