@@ -16,7 +16,7 @@ import { type Offset, partitionKey, type PartitionKey } from '../../../base/unit
 import { integerField, refuse, topicIdField } from '../../messages/fields.ts';
 import { expected } from '../../messages/handlers.ts';
 import type { GroupParts } from '../groups/coordinated.ts';
-import { commitCursors } from '../groups/commits.ts';
+import { askedCommits, commitCursors } from '../groups/commits.ts';
 import { partitionField } from '../groups/fields.ts';
 import type { AttachedMember } from './member-proxy.ts';
 
@@ -111,9 +111,10 @@ export class Acknowledger {
     try {
       const onwards = { deadlineMs: COMMIT_MS, principal, isForwarded: false };
       const isGone = (): boolean => this.#isClosed;
-      const answers = await commitCursors(this.#ports, request, { ...onwards, isGone });
+      const asked = askedCommits(request);
+      const done = await commitCursors(this.#ports, asked, { ...onwards, isGone });
       for (const [index, { at, cursor, topicId }] of known.entries()) {
-        const error = answers[index]?.error;
+        const error = done.outcomes[index]?.error;
         outcomes[at] = { error };
         if (error === undefined) committed(partitionKey(topicId, cursor.partition), cursor.offset);
       }

@@ -1,6 +1,7 @@
 /** CommitCursors: judged by topics and leaders first, then by what the group has committed. */
 import {
   type CommitCursorsRequest,
+  type CommitCursorsResponse,
   type CursorOutcome,
   GroupServiceService,
 } from '../../../proto/gen/tidemark/v1/groups.ts';
@@ -16,30 +17,41 @@ import { clusterLags } from './lags.ts';
 /** A leader that is asked about an epoch answers within this, or counts as not heard. */
 const EPOCH_DEADLINE_MS = 500;
 
-/** For a member of this broker, wherever its coordinator is. Rejects as the call does. */
-export async function commitCursors(
-  parts: GroupParts,
-  request: CommitCursorsRequest,
-  onwards: Onwards,
-): Promise<readonly CursorOutcome[]> {
+/** A request that makes sense. */
+export interface AskedCommits {
+  readonly request: CommitCursorsRequest;
+  readonly group: string;
+  readonly commits: readonly CursorCommit[];
+  readonly member: CommittingMember | null;
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function askedCommits(request: CommitCursorsRequest): AskedCommits {
   const group = groupField(request.group);
   const commits = commitsField(group, request.cursors);
-  const member = memberField(request.member, commits);
-  const { outcomes } = await askCoordinator(
-    parts,
-    {
-      group,
-      method: GroupServiceService.commitCursors,
-      request,
-      here: async () => ({ outcomes: await commitHere(parts, commits, member, onwards) }),
+  return { request, group, commits, member: memberField(request.member, commits) };
+}
+
+/** @param onHere what is written here lasts so long, whether anybody waits for it or not */
+export function commitCursors(
+  parts: GroupParts,
+  { request, group, commits, member }: AskedCommits,
+  onwards: Onwards,
+  onHere: (written: Promise<unknown>) => void = () => {},
+): Promise<CommitCursorsResponse> {
+  const call = {
+    ...{ group, method: GroupServiceService.commitCursors, request },
+    here: async (): Promise<CommitCursorsResponse> => {
+      const outcomes = commitHere(parts, commits, member, onwards);
+      onHere(outcomes);
+      return { outcomes: await outcomes };
     },
-    onwards,
-  );
-  return outcomes;
+  };
+  return askCoordinator(parts, call, onwards);
 }
 
 /** As the coordinator. Each is judged by itself; in their order. */
-export async function commitHere(
+async function commitHere(
   parts: GroupParts,
   commits: readonly CursorCommit[],
   member: CommittingMember | null,

@@ -20,15 +20,13 @@ import { unaryHandler } from '../../messages/handlers.ts';
 import { holding, isGone } from '../../messages/held.ts';
 import { handedOn, isForwarded } from '../cluster.ts';
 import { topicNamed } from '../decisions.ts';
-import { commitHere } from './commits.ts';
+import { askedCommits, commitCursors } from './commits.ts';
 import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
 import {
   byPlace,
-  commitsField,
   cursorToMessage,
   groupField,
   imageOf,
-  memberField,
   outcomeToMessage,
   positionsField,
   selectionsField,
@@ -53,25 +51,10 @@ export function groupService(parts: GroupParts): GroupServiceServer {
   });
   return {
     commitCursors: unaryHandler((request, call) => {
-      const group = groupField(request.group);
-      const commits = commitsField(group, request.cursors);
-      const member = memberField(request.member, commits);
+      const asked = askedCommits(request);
       const onwards = onwardsOf(call);
-      return holding(call, CURSOR_HELD_BYTES * commits.length, (also) =>
-        askCoordinator(
-          parts,
-          {
-            group,
-            method: GroupServiceService.commitCursors,
-            request,
-            here: () => {
-              const outcomes = commitHere(parts, commits, member, onwards);
-              also(outcomes);
-              return outcomes.then((found) => ({ outcomes: found }));
-            },
-          },
-          onwards,
-        ),
+      return holding(call, CURSOR_HELD_BYTES * asked.commits.length, (also) =>
+        commitCursors(parts, asked, onwards, also),
       );
     }, report),
     fetchCursors: unaryHandler((request, call) => {
