@@ -76,7 +76,7 @@ export class ConsumeStream {
       const { partition, epoch } = held;
       return { topicId: topicIdToBytes(held.topicId), partition, offset, leaderEpoch, epoch };
     });
-    const value = { acknowledgeId, cursors, records: [], creditBytes: 0 };
+    const value = { acknowledgeId, cursors, records: [], creditBytes: 0, creditRecords: 0 };
     this.#write({ message: { $case: 'acknowledge', value } });
   }
 

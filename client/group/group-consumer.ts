@@ -342,6 +342,7 @@ function settingsOf(group: string, options: GroupOptions<string | AnyTopic>): Ru
       returnMs: options.returnMs ?? 0,
       delivery: Delivery.DELIVERY_ASSIGNMENTS,
       creditBytes: 0,
+      creditRecords: 0,
       from: from === 'latest' ? Beginning.BEGINNING_LATEST : Beginning.BEGINNING_EARLIEST,
       releaseMs,
     },

@@ -80,7 +80,13 @@ class Member {
     });
     const usual = ConsumeOpen.decode(new Uint8Array(0));
     const who = { memberId, attempt: this.#attempt, client: 'test' };
-    const how = { sessionMs: 8_000, graceMs: 500, releaseMs: 1_000, creditBytes: 100_000 };
+    const how = {
+      sessionMs: 8_000,
+      graceMs: 500,
+      releaseMs: 1_000,
+      creditBytes: 100_000,
+      creditRecords: 0,
+    };
     const value = { ...usual, group: 'readers', topics: [this.#topic], ...who, ...how };
     stream.write({ message: { $case: 'open', value } });
   }
@@ -97,7 +103,13 @@ class Member {
       message.value;
     for (const { value } of records) this.#onValue(Buffer.from(value).toString());
     const place = { topicId, partition, offset: nextOffset, leaderEpoch: nextLeaderEpoch, epoch };
-    const said = { acknowledgeId: 1, cursors: [place], records: [], creditBytes: bytes };
+    const said = {
+      acknowledgeId: 1,
+      cursors: [place],
+      records: [],
+      creditBytes: bytes,
+      creditRecords: 0,
+    };
     stream.write({ message: { $case: 'acknowledge', value: said } });
   }
 }

@@ -220,7 +220,7 @@ export class ConsumeSession implements AttachedStream {
       return;
     }
     const { memberId, sessionMs } = opened.join;
-    this.#send({ $case: 'joined', value: { memberId, attachment, sessionMs } });
+    this.#send({ $case: 'joined', value: { memberId, attachment, sessionMs, leaseMs: 0 } });
     this.onLease(proxy.leaseMs(member));
     if (opened.isDelivered)
       this.#delivery = new Delivery(opened.creditBytes, {

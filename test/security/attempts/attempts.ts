@@ -479,7 +479,13 @@ const acknowledging =
   (topic: string, epoch: number): NonNullable<Parameters<World['member']>[2]> =>
   ({ topicId }) => {
     const place = { topicId: topicId(topic), partition: 0, offset: 5, leaderEpoch: 0 };
-    const value = { acknowledgeId: 1, cursors: [{ ...place, epoch }], records: [], creditBytes: 0 };
+    const value = {
+      acknowledgeId: 1,
+      cursors: [{ ...place, epoch }],
+      records: [],
+      creditBytes: 0,
+      creditRecords: 0,
+    };
     return { $case: 'acknowledge', value };
   };
 
@@ -510,11 +516,11 @@ const MEMBERS: readonly Attempt[] = [
   })),
   memberByAlice('and adds credit beyond all bounds', {}, 'INVALID_ARGUMENT', () => ({
     $case: 'credit',
-    value: { bytes: 0xffff_ffff },
+    value: { bytes: 0xffff_ffff, records: 0 },
   })),
   memberByAlice(
     'and states a view of the future',
-    { delivery: 2, creditBytes: 0 },
+    { delivery: 2, creditBytes: 0, creditRecords: 0 },
     'INVALID_ARGUMENT',
     () => ({
       $case: 'applied',

@@ -187,7 +187,12 @@ export class MemberProcess {
         ...{ group, type: 1, topics: [...topics], memberId: this.memberId },
         ...{ attempt: this.#attempt, instanceId, rack: '', client: this.name, assignor: '' },
         ...{ sessionMs: SESSION_MS, graceMs: random.pick([0, 1_000]), epoch: this.#epoch },
-        ...{ returnMs: instanceId === '' ? 0 : 5_000, delivery: 1, creditBytes: CREDIT_BYTES },
+        ...{
+          returnMs: instanceId === '' ? 0 : 5_000,
+          delivery: 1,
+          creditBytes: CREDIT_BYTES,
+          creditRecords: 0,
+        },
         ...{ from: 1, releaseMs: random.pick([200, 3_000]) },
       },
     });
@@ -260,7 +265,10 @@ export class MemberProcess {
       this.#asked.set(acknowledgeId, { topic, partition, epoch, offset: nextOffset, askedMs });
       const place = { topicId, partition, offset: nextOffset, leaderEpoch: nextLeaderEpoch };
       const value = { acknowledgeId, cursors: [{ ...place, epoch }], records: [] };
-      this.#send(stream, { $case: 'acknowledge', value: { ...value, creditBytes: bytes } });
+      this.#send(stream, {
+        $case: 'acknowledge',
+        value: { ...value, creditBytes: bytes, creditRecords: 0 },
+      });
     });
   }
 

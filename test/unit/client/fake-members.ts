@@ -177,7 +177,7 @@ export class FakeMembers {
         this.#refuse(stream, reply.code);
       } else if (reply.kind === 'joined') {
         stream.attachment = reply.attachment;
-        const value = { memberId, attachment: reply.attachment, sessionMs };
+        const value = { memberId, attachment: reply.attachment, sessionMs, leaseMs: 0 };
         send(call, { $case: 'joined', value });
         this.#sendView(stream, reply.view);
         this.#sendLease(stream);

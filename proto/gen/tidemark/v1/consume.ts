@@ -117,7 +117,7 @@ export interface ConsumeOpen {
   type: ConsumeType;
   /**
    * Names of topics, or beginnings such as `orders-*`; 1 to 100. Topics to come are waited for.
-   * Of a queue: one name. The caller must be allowed to read each.
+   * Of a queue: none, or the name of its topic. The caller must be allowed to read each.
    */
   topics: string[];
   /**
@@ -149,6 +149,11 @@ export interface ConsumeOpen {
   delivery: Delivery;
   /** Bytes of records that the broker may send at first; with DELIVERY_RECORDS at least 1. */
   creditBytes: number;
+  /**
+   * Of a queue: records that the broker may send at first, at least 1. Each record takes one, and
+   * what settles it does not give that back: credit does.
+   */
+  creditRecords: number;
   /** Where a topic is begun. */
   from: Beginning;
   /**
@@ -159,10 +164,12 @@ export interface ConsumeOpen {
   releaseMs: number;
 }
 
-/** Adds to the bytes that the broker may send. One record may overdraw it. */
+/** Adds to what the broker may send. One record may overdraw the bytes. */
 export interface ConsumeCredit {
   /** Bytes. */
   bytes: number;
+  /** Of a queue: records. */
+  records: number;
 }
 
 /** Up to where a partition is handled. */
@@ -191,14 +198,12 @@ export interface VerdictRelease {
 
 /** The record can never be handled. */
 export interface VerdictReject {
-  /** For people; at most 1,000 characters. */
+  /** For people; at most 256 characters. */
   reason: string;
 }
 
-/** The record is still being handled. */
+/** The record is still being handled: its lease begins anew. */
 export interface VerdictExtend {
-  /** How long its lease is to last from now, in milliseconds; 0: as long as at first. */
-  leaseMs: number;
 }
 
 /** What became of one record of a queue. */
@@ -226,6 +231,8 @@ export interface RecordAcknowledgement {
     /** Not yet done. */
     { $case: "extend"; value: VerdictExtend }
     | undefined;
+  /** Leader epoch of the record, as it was delivered. */
+  leaderEpoch: number;
 }
 
 /** Says what was handled. Each part is judged by itself. */
@@ -238,6 +245,8 @@ export interface ConsumeAcknowledge {
   records: RecordAcknowledgement[];
   /** Adds to the bytes that the broker may send, as ConsumeCredit does. */
   creditBytes: number;
+  /** Of a queue: adds to the records. */
+  creditRecords: number;
 }
 
 /**
@@ -306,14 +315,16 @@ export interface ConsumeRequest {
     | undefined;
 }
 
-/** The member is attached. A view follows. */
+/** The member is attached. Of a group, a view follows. */
 export interface ConsumeJoined {
   /** As given, or made. */
   memberId: string;
   /** Number of the attachment: CommitCursors states it. */
   attachment: number;
-  /** Session that counts, in milliseconds. */
+  /** Session that counts, in milliseconds. 0 of a queue. */
   sessionMs: number;
+  /** Of a queue: how long a record is leased, in milliseconds. */
+  leaseMs: number;
 }
 
 /** A partition that the member has. */
@@ -486,6 +497,7 @@ function createBaseConsumeOpen(): ConsumeOpen {
     epoch: 0,
     delivery: 0,
     creditBytes: 0,
+    creditRecords: 0,
     from: 0,
     releaseMs: 0,
   };
@@ -537,6 +549,9 @@ export const ConsumeOpen: MessageFns<ConsumeOpen> = {
     }
     if (message.creditBytes !== 0) {
       writer.uint32(120).uint32(message.creditBytes);
+    }
+    if (message.creditRecords !== 0) {
+      writer.uint32(144).uint32(message.creditRecords);
     }
     if (message.from !== 0) {
       writer.uint32(128).int32(message.from);
@@ -680,6 +695,14 @@ export const ConsumeOpen: MessageFns<ConsumeOpen> = {
             message.creditBytes = reader.uint32();
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.creditRecords = reader.uint32();
+            continue;
+          }
           case 16: {
             if (tag !== 128) {
               break;
@@ -710,13 +733,16 @@ export const ConsumeOpen: MessageFns<ConsumeOpen> = {
 };
 
 function createBaseConsumeCredit(): ConsumeCredit {
-  return { bytes: 0 };
+  return { bytes: 0, records: 0 };
 }
 
 export const ConsumeCredit: MessageFns<ConsumeCredit> = {
   encode(message: ConsumeCredit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.bytes !== 0) {
       writer.uint32(8).uint32(message.bytes);
+    }
+    if (message.records !== 0) {
+      writer.uint32(16).uint32(message.records);
     }
     return writer;
   },
@@ -740,6 +766,14 @@ export const ConsumeCredit: MessageFns<ConsumeCredit> = {
             }
 
             message.bytes = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.records = reader.uint32();
             continue;
           }
         }
@@ -973,14 +1007,11 @@ export const VerdictReject: MessageFns<VerdictReject> = {
 };
 
 function createBaseVerdictExtend(): VerdictExtend {
-  return { leaseMs: 0 };
+  return {};
 }
 
 export const VerdictExtend: MessageFns<VerdictExtend> = {
-  encode(message: VerdictExtend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.leaseMs !== 0) {
-      writer.uint32(8).uint32(message.leaseMs);
-    }
+  encode(_: VerdictExtend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
@@ -997,14 +1028,6 @@ export const VerdictExtend: MessageFns<VerdictExtend> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.leaseMs = reader.uint32();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1019,7 +1042,7 @@ export const VerdictExtend: MessageFns<VerdictExtend> = {
 };
 
 function createBaseRecordAcknowledgement(): RecordAcknowledgement {
-  return { topicId: new Uint8Array(0), partition: 0, offset: 0, delivery: 0, verdict: undefined };
+  return { topicId: new Uint8Array(0), partition: 0, offset: 0, delivery: 0, verdict: undefined, leaderEpoch: 0 };
 }
 
 export const RecordAcknowledgement: MessageFns<RecordAcknowledgement> = {
@@ -1049,6 +1072,9 @@ export const RecordAcknowledgement: MessageFns<RecordAcknowledgement> = {
       case "extend":
         VerdictExtend.encode(message.verdict.value, writer.uint32(66).fork()).join();
         break;
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(72).uint32(message.leaderEpoch);
     }
     return writer;
   },
@@ -1130,6 +1156,14 @@ export const RecordAcknowledgement: MessageFns<RecordAcknowledgement> = {
             message.verdict = { $case: "extend", value: VerdictExtend.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.leaderEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1144,7 +1178,7 @@ export const RecordAcknowledgement: MessageFns<RecordAcknowledgement> = {
 };
 
 function createBaseConsumeAcknowledge(): ConsumeAcknowledge {
-  return { acknowledgeId: 0, cursors: [], records: [], creditBytes: 0 };
+  return { acknowledgeId: 0, cursors: [], records: [], creditBytes: 0, creditRecords: 0 };
 }
 
 export const ConsumeAcknowledge: MessageFns<ConsumeAcknowledge> = {
@@ -1160,6 +1194,9 @@ export const ConsumeAcknowledge: MessageFns<ConsumeAcknowledge> = {
     }
     if (message.creditBytes !== 0) {
       writer.uint32(32).uint32(message.creditBytes);
+    }
+    if (message.creditRecords !== 0) {
+      writer.uint32(40).uint32(message.creditRecords);
     }
     return writer;
   },
@@ -1207,6 +1244,14 @@ export const ConsumeAcknowledge: MessageFns<ConsumeAcknowledge> = {
             }
 
             message.creditBytes = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.creditRecords = reader.uint32();
             continue;
           }
         }
@@ -1578,7 +1623,7 @@ export const ConsumeRequest: MessageFns<ConsumeRequest> = {
 };
 
 function createBaseConsumeJoined(): ConsumeJoined {
-  return { memberId: "", attachment: 0, sessionMs: 0 };
+  return { memberId: "", attachment: 0, sessionMs: 0, leaseMs: 0 };
 }
 
 export const ConsumeJoined: MessageFns<ConsumeJoined> = {
@@ -1591,6 +1636,9 @@ export const ConsumeJoined: MessageFns<ConsumeJoined> = {
     }
     if (message.sessionMs !== 0) {
       writer.uint32(24).uint32(message.sessionMs);
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(32).uint32(message.leaseMs);
     }
     return writer;
   },
@@ -1630,6 +1678,14 @@ export const ConsumeJoined: MessageFns<ConsumeJoined> = {
             }
 
             message.sessionMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.leaseMs = reader.uint32();
             continue;
           }
         }

@@ -8,7 +8,7 @@ import {
 } from '../../../../../proto/gen/tidemark/v1/consume.ts';
 import { GROUP, Harness, openOf, SESSION_MS, type Stream, TOPIC_ID_BYTES } from './harness.ts';
 
-const ASSIGNMENTS = { delivery: Delivery.DELIVERY_ASSIGNMENTS, creditBytes: 0 };
+const ASSIGNMENTS = { delivery: Delivery.DELIVERY_ASSIGNMENTS, creditBytes: 0, creditRecords: 0 };
 
 let harness: Harness;
 
@@ -22,7 +22,7 @@ async function acknowledge(stream: Stream, partition: number, creditBytes = 0): 
   const { topicId = TOPIC_ID_BYTES, nextOffset = 0, epoch = 1 } = delivered ?? {};
   const place = { topicId, partition, offset: nextOffset, leaderEpoch: 1, epoch };
   const acknowledgeId = stream.all('acknowledged').length + 1;
-  const value = { acknowledgeId, cursors: [place], records: [], creditBytes };
+  const value = { acknowledgeId, cursors: [place], records: [], creditBytes, creditRecords: 0 };
   stream.take({ $case: 'acknowledge', value });
   await harness.run(5);
   const answer = stream.last('acknowledged');
@@ -67,7 +67,13 @@ describe('a member that reads by itself', () => {
     const first = await harness.open(ASSIGNMENTS);
     const epoch = first.last('view')?.assigned[1]?.epoch ?? 0;
     const place = { topicId: TOPIC_ID_BYTES, partition: 1, offset: 4, leaderEpoch: 1, epoch };
-    const value = { acknowledgeId: 9, cursors: [place], records: [], creditBytes: 0 };
+    const value = {
+      acknowledgeId: 9,
+      cursors: [place],
+      records: [],
+      creditBytes: 0,
+      creditRecords: 0,
+    };
     first.take({ $case: 'acknowledge', value });
     await harness.run(5);
     expect(first.last('acknowledged')).toEqual({
@@ -98,11 +104,11 @@ describe('a member that reads by itself', () => {
 describe('a member that is read for', () => {
   it('is given records within its credit, and more once it says so', async () => {
     harness.put(0, 6, 'x'.repeat(100));
-    const stream = await harness.open({ creditBytes: 250 });
+    const stream = await harness.open({ creditBytes: 250, creditRecords: 0 });
     const seen = stream.records.length;
     expect(seen).toBeGreaterThan(1);
     expect(seen).toBeLessThan(6);
-    stream.take({ $case: 'credit', value: { bytes: 150 } });
+    stream.take({ $case: 'credit', value: { bytes: 150, records: 0 } });
     await harness.run(5);
     expect(stream.records.length).toBeGreaterThan(seen);
     expect(stream.records.length).toBeLessThan(6);
@@ -295,7 +301,7 @@ describe('a session', () => {
     const stream = await harness.open();
     const { topicId = TOPIC_ID_BYTES, epoch = 1 } = stream.last('records') ?? {};
     const cursors = [{ topicId, partition: 0, offset: 2, leaderEpoch: 1, epoch }];
-    const value = { acknowledgeId: 1, cursors, records: [], creditBytes: 0 };
+    const value = { acknowledgeId: 1, cursors, records: [], creditBytes: 0, creditRecords: 0 };
     stream.take({ $case: 'acknowledge', value });
     stream.take({ $case: 'leave', value: { isReturning: false } });
     await harness.run(50);
@@ -322,7 +328,7 @@ describe('what no honest client sends', () => {
     [{ topics: ['a b'] }, 'topics is "a b"'],
     [{ group: '__groups' }, 'group is "__groups"'],
     [{ memberId: 'me' }, 'member_id is "me"'],
-    [{ creditBytes: 0 }, 'credit_bytes is 0'],
+    [{ creditBytes: 0, creditRecords: 0 }, 'credit_bytes is 0'],
     [{ releaseMs: 10_000_000 }, 'release_ms is 10000000'],
     [{ type: 9 as 1 }, 'type is 9'],
     [{ delivery: -1 as 1 }, 'delivery is -1'],
@@ -345,9 +351,9 @@ describe('what no honest client sends', () => {
 
   it('is refused before an opening, and a second one too', async () => {
     const silent = harness.stream();
-    expect(faultOf(() => silent.take({ $case: 'credit', value: { bytes: 1 } }))).toContain(
-      'message is "credit"',
-    );
+    expect(
+      faultOf(() => silent.take({ $case: 'credit', value: { bytes: 1, records: 0 } })),
+    ).toContain('message is "credit"');
     const stream = await harness.open();
     expect(faultOf(() => stream.take({ $case: 'open', value: openOf() }))).toContain(
       'message is "open"',
@@ -357,10 +363,19 @@ describe('what no honest client sends', () => {
   it('is refused where it goes beyond what it was given', async () => {
     const stream = await harness.open(ASSIGNMENTS);
     const place = { topicId: TOPIC_ID_BYTES, partition: 0, offset: 1, leaderEpoch: 1, epoch: 1 };
-    const value = { acknowledgeId: 1, cursors: [place, place], records: [], creditBytes: 0 };
+    const value = {
+      acknowledgeId: 1,
+      cursors: [place, place],
+      records: [],
+      creditBytes: 0,
+      creditRecords: 0,
+    };
     const refused: readonly (readonly [ConsumeRequest['message'], string])[] = [
       [{ $case: 'applied', value: { epoch: 99 } }, 'applied.epoch is 99'],
-      [{ $case: 'credit', value: { bytes: CREDIT_BYTES_MAX + 1 } }, 'credit_bytes, in sum'],
+      [
+        { $case: 'credit', value: { bytes: CREDIT_BYTES_MAX + 1, records: 0 } },
+        'credit_bytes, in sum',
+      ],
       [{ $case: 'acknowledge', value }, 'cursors[1] is'],
       [
         { $case: 'pause', value: { partitions: [{ topicId: new Uint8Array(3), partition: 0 }] } },
@@ -381,7 +396,13 @@ describe('what no honest client sends', () => {
     const second = await harness.open();
     const { epoch = 1 } = first.last('records') ?? {};
     const place = { topicId: TOPIC_ID_BYTES, partition: 0, offset: 2, leaderEpoch: 1 };
-    const value = { acknowledgeId: 1, cursors: [{ ...place, epoch }], records: [], creditBytes: 0 };
+    const value = {
+      acknowledgeId: 1,
+      cursors: [{ ...place, epoch }],
+      records: [],
+      creditBytes: 0,
+      creditRecords: 0,
+    };
     second.take({ $case: 'acknowledge', value });
     await harness.run(5);
     expect(second.last('acknowledged')?.cursors[0]?.error?.code).toBe('FENCED');

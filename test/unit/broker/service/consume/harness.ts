@@ -254,7 +254,15 @@ export function openOf(patch: Partial<ConsumeOpen> = {}): ConsumeOpen {
   return {
     ...{ group: GROUP, type: 1, topics: ['orders'], memberId: '', attempt: 0, instanceId: '' },
     ...{ rack: '', client: 'test', assignor: '', sessionMs: SESSION_MS, graceMs: 1_000 },
-    ...{ returnMs: 0, epoch: 0, delivery: 1, creditBytes: 10_000, from: 1, releaseMs: 2_000 },
+    ...{
+      returnMs: 0,
+      epoch: 0,
+      delivery: 1,
+      creditBytes: 10_000,
+      creditRecords: 0,
+      from: 1,
+      releaseMs: 2_000,
+    },
     ...patch,
   };
 }
