@@ -42,7 +42,7 @@ import type { Replica } from '../partitions/replica.ts';
 import type { Replicas } from '../partitions/replicas.ts';
 import type { TextRecords } from '../ports.ts';
 import { CommitTimes } from './commit-times.ts';
-import { Coordinator } from './coordinator.ts';
+import { type Coordinator, openCoordinator } from './coordinator.ts';
 import { type DetachedMember, MembersDriver } from './members-driver.ts';
 import { TopicsWatch } from './topics-now.ts';
 import { Upkeep, type UpkeepBounds } from './upkeep.ts';
@@ -188,8 +188,8 @@ export class GroupsHost implements GroupsApi {
     const isTopic = this.#isTopic;
     let outcomes: readonly (Cursor | BrokerError)[] = [];
     await coordinator.propose({
-      group,
-      cursors: beginnings.length,
+      subject: group,
+      units: beginnings.length,
       judge: (image) => {
         const verdict = judgeBeginnings(image, group, beginnings, isTopic);
         ({ outcomes } = verdict);
@@ -223,7 +223,7 @@ export class GroupsHost implements GroupsApi {
     for (;;) {
       let found = 0;
       await coordinator.propose({
-        group,
+        subject: group,
         judge: (image) => {
           refuseWithMembers(image, group);
           const records = judgeDeletion(image, group, DELETED_AT_ONCE);
@@ -300,8 +300,8 @@ export class GroupsHost implements GroupsApi {
     const isTopic = this.#isTopic;
     let outcomes: (Cursor | BrokerError)[] = [];
     await coordinator.propose({
-      group,
-      cursors: asked.length,
+      subject: group,
+      units: asked.length,
       judge: (image) => {
         const records: GroupsRecord[] = [];
         outcomes = asked.map((one) => {
@@ -369,7 +369,7 @@ export class GroupsHost implements GroupsApi {
 
   #open(partition: number, replica: Replica): void {
     const { clock, records, bounds, sessionMs, image, onFact, onDamage } = this.#parts;
-    const coordinator = new Coordinator(replica, {
+    const coordinator = openCoordinator(replica, {
       clock,
       records,
       onFact,

@@ -182,7 +182,7 @@ export class MembersDriver {
     const { epoch, batchId } = batch;
     try {
       await this.#coordinator.propose({
-        group: null,
+        subject: null,
         judge: (image) => {
           // It waited for its turn, and counts in its own leadership alone.
           if (this.#coordinator.epoch !== epoch)

@@ -81,7 +81,7 @@ export class Upkeep {
     this.noteUse(group);
     if ((this.#coordinator.image().groups.get(group)?.idleMs ?? 0) === 0) return;
     await this.#coordinator.propose({
-      group,
+      subject: group,
       judge: (image) =>
         (image.groups.get(group)?.idleMs ?? 0) === 0 ? [] : [{ kind: 'idle', group, value: null }],
     });
@@ -137,7 +137,7 @@ export class Upkeep {
     }
     if (idle.heldMs < noteMs) return;
     await this.#coordinator.propose({
-      group,
+      subject: group,
       judge: (image) => {
         // It may have been used since.
         const now = this.#idleOf(image, group);
@@ -169,7 +169,7 @@ export class Upkeep {
     const { bounds, onFact, forgetMembers } = this.#parts;
     for (let left = true; left; ) {
       await this.#coordinator.propose({
-        group,
+        subject: group,
         judge: (image) => {
           const idle = this.#idleOf(image, group);
           const isDue = idle !== null && idle.totalMs >= bounds.keptMs;
@@ -199,7 +199,7 @@ export class Upkeep {
       // What there is to write is looked up as the first batch is judged: behind everything that
       // stands before it in the log, and is trimmed.
       const first = await this.#coordinator.propose({
-        group: null,
+        subject: null,
         judge: (image) => {
           lists = partsOf(image, SNAPSHOT_BOUNDS);
           start = this.#coordinator.foldedTo;
@@ -207,7 +207,10 @@ export class Upkeep {
         },
       });
       for (const parts of lists.slice(1)) {
-        await this.#coordinator.propose({ group: null, judge: (image) => recordsIn(image, parts) });
+        await this.#coordinator.propose({
+          subject: null,
+          judge: (image) => recordsIn(image, parts),
+        });
         // Another leadership began: it has trimmed nothing, and begins anew.
         if (this.#coordinator.epoch !== epoch || this.#coordinator.refusal() !== null) return;
       }

@@ -1,7 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
 import { judgeCommit } from '../../../../../broker/groups/cursors.ts';
-import { Coordinator, type Proposal } from '../../../../../broker/runtime/groups/coordinator.ts';
+import {
+  type Coordinator,
+  openCoordinator,
+} from '../../../../../broker/runtime/groups/coordinator.ts';
 import { Upkeep } from '../../../../../broker/runtime/groups/upkeep.ts';
 import { TEXT_RECORDS } from '../../../../../broker/service/text-records.ts';
 import { FakeClock } from '../fake-clock.ts';
@@ -20,7 +23,7 @@ beforeEach(() => {
 });
 
 function coordinatorOf(): Coordinator {
-  return new Coordinator(replica, {
+  return openCoordinator(replica, {
     clock,
     records: TEXT_RECORDS,
     onFact: (...[event]) => {
@@ -32,8 +35,12 @@ function coordinatorOf(): Coordinator {
   });
 }
 
-const commitOf = (offset: number, group = 'billing', partition = 0): Proposal => ({
-  group,
+const commitOf = (
+  offset: number,
+  group = 'billing',
+  partition = 0,
+): Parameters<Coordinator['propose']>[0] => ({
+  subject: group,
   judge: (image) => {
     const place = { group, topic: 'orders', topicId: TOPIC_ID, partition };
     const asked = { ...place, offset, leaderEpoch: 0, generation: 0 };
@@ -84,8 +91,8 @@ describe('a coordinator', () => {
 
   it('lets so many cursors wait, and refuses what would be more', async () => {
     const coordinator = coordinatorOf();
-    const of = (offset: number, cursors: number) =>
-      settled(coordinator.propose({ ...commitOf(offset), cursors }));
+    const of = (offset: number, units: number) =>
+      settled(coordinator.propose({ ...commitOf(offset), units }));
     const done = [of(1, 1_000), of(2, 60_000), of(3, 40_000)];
     expect(await of(4, 1)).toBe('OVERLOADED none');
     await replica.commitAll();

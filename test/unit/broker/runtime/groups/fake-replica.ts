@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { AppendResult, AppendTerms } from '../../../../../broker/replication/types.ts';
 import type { ReplicaMarks } from '../../../../../broker/runtime/api.ts';
-import type { GroupsReplica } from '../../../../../broker/runtime/groups/coordinator.ts';
+import type { FoldedReplica } from '../../../../../broker/runtime/folded/folded-log.ts';
 import { readHeader, stampFrame, topicIdToBytes } from '../../../../../wire/batch/frame.ts';
 
 export const TOPIC_ID = '22222222-2222-4222-8222-222222222222';
@@ -19,7 +19,7 @@ interface Asked {
 }
 
 /** A log of one broker; what is appended is committed when a test says so. */
-export class FakeReplica implements GroupsReplica {
+export class FakeReplica implements FoldedReplica {
   readonly name = '__groups/0';
   readonly partition = 0;
   readonly stored: Stored[] = [];
