@@ -102,6 +102,12 @@ export const ERROR_TABLE = {
     effect: 'none',
     meaning: 'No group has this name',
   },
+  UNKNOWN_QUEUE: {
+    status: 'NOT_FOUND',
+    retry: 'no',
+    effect: 'none',
+    meaning: 'No queue has this name or id',
+  },
   CURSOR_GONE: {
     status: 'FAILED_PRECONDITION',
     retry: 'no',
@@ -141,6 +147,12 @@ export const ERROR_TABLE = {
     retry: 'no',
     effect: 'none',
     meaning: 'A topic has this name already',
+  },
+  QUEUE_EXISTS: {
+    status: 'ALREADY_EXISTS',
+    retry: 'no',
+    effect: 'none',
+    meaning: 'A queue, or a group, has this name already',
   },
   NOT_LEADER: {
     status: 'UNAVAILABLE',

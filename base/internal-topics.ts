@@ -11,6 +11,11 @@ export const GROUPS_TOPIC = '__groups';
 /** A group's partition is the hash of its name modulo this, so that it never changes. */
 export const GROUPS_PARTITIONS = 16;
 
+/** What became of the records of queues, by queue, topic and partition. */
+export const QUEUES_TOPIC = '__queues';
+/** As of {@link GROUPS_PARTITIONS}: a queue's partition stays with one of them. */
+export const QUEUES_PARTITIONS = 16;
+
 /** Whether a topic is the cluster's own. */
 export function isInternalTopic(name: string): boolean {
   return name.startsWith(INTERNAL_PREFIX);

@@ -170,6 +170,11 @@ export const COMPACTION_PASSES_MAX = 1;
 
 // Queues
 
+/** Queues of a cluster: each is about 400 bytes of every snapshot of the metadata. */
+export const QUEUES_MAX = 1_000;
+/** What a dead letter says of its record, in bytes, at most: its batch is larger by as much. */
+export const QUEUE_LETTER_BYTES = 64 * KIB;
+
 /** Records of one partition that a queue has handed out, or holds back, at a time. */
 export const QUEUE_WINDOW_RECORDS = 2_000;
 /** Of a record that states all of them: where they are too uneven for it, they are fewer. */
@@ -277,6 +282,7 @@ export const LIMITS: readonly {
   { what: 'Kept place of a member that is away', bound: GROUP_RETURN_MS_MAX, unit: 'ms' },
   { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },
   { what: 'Passes of compaction at once', bound: COMPACTION_PASSES_MAX, unit: 'passes' },
+  { what: 'Queues of a cluster', bound: QUEUES_MAX, unit: 'queues' },
   { what: 'Open records of a queue in a partition', bound: QUEUE_WINDOW_RECORDS, unit: 'records' },
   { what: 'Lease of a record', bound: QUEUE_LEASE_MS_MAX, unit: 'ms' },
   { what: 'Deliveries after which a record dies', bound: QUEUE_DELIVERIES_MAX, unit: 'deliveries' },

@@ -54,6 +54,13 @@ import {
   topicNameField,
   uuidField,
 } from './fields.ts';
+import {
+  alterQueueField,
+  createQueueField,
+  createQueueToMessage,
+  queueNameField,
+  queueSettingsToMessage,
+} from './queues.ts';
 import { quotaField, quotaPrincipalField, quotaToMessage } from './quotas.ts';
 import { settingsField, settingsToMessage } from './settings.ts';
 import {
@@ -90,6 +97,9 @@ const ASKED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'revoke-access',
   'set-quota',
   'delete-quota',
+  'create-queue',
+  'alter-queue',
+  'delete-queue',
 ]);
 
 /** Characters of the reason why a replica cannot lead: it stands in every snapshot. */
@@ -187,6 +197,15 @@ function requestValue(request: NonNullable<DecideRequest['request']>): Controlle
         kind: 'delete-quota',
         quotaOf: quotaPrincipalField('delete_quota.principal', request.value.principal),
       };
+    case 'createQueue':
+      return createQueueField(
+        request.value.queueId,
+        presentField('create_queue.request', request.value.request),
+      );
+    case 'alterQueue':
+      return alterQueueField(request.value);
+    case 'deleteQueue':
+      return { kind: 'delete-queue', name: queueNameField('name', request.value.name) };
     default:
       return assertNever(request);
   }
@@ -283,6 +302,18 @@ function requestBody(request: ControllerRequest): NonNullable<DecideRequest['req
       return { $case: 'setQuota', value: { quota: quotaToMessage(request.quota) } };
     case 'delete-quota':
       return { $case: 'deleteQuota', value: { principal: request.quotaOf } };
+    case 'create-queue':
+      return {
+        $case: 'createQueue',
+        value: { queueId: request.queueId, request: createQueueToMessage(request) },
+      };
+    case 'alter-queue':
+      return {
+        $case: 'alterQueue',
+        value: { name: request.name, config: queueSettingsToMessage(request.config) },
+      };
+    case 'delete-queue':
+      return { $case: 'deleteQueue', value: { name: request.name } };
     default:
       return assertNever(request);
   }
@@ -433,6 +464,9 @@ function replyBody(reply: ControllerReply): NonNullable<DecideResponse['reply']>
     case 'revoke-access':
     case 'set-quota':
     case 'delete-quota':
+    case 'create-queue':
+    case 'alter-queue':
+    case 'delete-queue':
       return { $case: 'done', value: {} };
     case 'init-producer':
       return {
@@ -522,6 +556,9 @@ const DONE = [
   'revoke-access',
   'set-quota',
   'delete-quota',
+  'create-queue',
+  'alter-queue',
+  'delete-queue',
 ] as const satisfies readonly ControllerRequest['kind'][];
 
 function isDone(kind: ControllerRequest['kind']): kind is (typeof DONE)[number] {

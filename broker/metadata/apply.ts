@@ -17,6 +17,7 @@ import type {
   MetadataRecord,
   PartitionState,
   ProducerName,
+  QueueDefinition,
   TopicState,
 } from './types.ts';
 
@@ -56,6 +57,8 @@ export function emptyImage(): MetadataImage {
     hours: 0,
     access: new Map(),
     quotas: new Map(),
+    queues: new Map(),
+    queueIdsByName: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],
@@ -85,6 +88,7 @@ class Draft {
   #producers: Map<string, ProducerName> | null = null;
   #access: Map<string, AccessRule> | null = null;
   #quotas: Map<string, Quota> | null = null;
+  #queues: Map<string, QueueDefinition> | null = null;
 
   constructor(image: MetadataImage) {
     this.image = image;
@@ -93,10 +97,8 @@ class Draft {
   fold(record: MetadataRecord): void {
     switch (record.kind) {
       case 'cluster':
-        this.#found(record);
-        return;
       case 'feature-level':
-        this.image = { ...this.image, featureLevel: record.featureLevel };
+        this.#found(record);
         return;
       case 'broker-registered':
         this.#register(record);
@@ -162,6 +164,11 @@ class Draft {
       case 'quota-set':
       case 'quota-deleted':
         this.#changeQuota(record);
+        return;
+      case 'queue-created':
+      case 'queue-changed':
+      case 'queue-deleted':
+        this.#changeQueue(record);
         return;
       default:
         assertNever(record);
@@ -239,6 +246,8 @@ class Draft {
     if (topic === undefined) return;
     this.#topicsCopy().delete(topicId);
     this.#namesCopy().delete(topic.name);
+    for (const queue of this.image.queues.values())
+      if (queue.topicId === topicId) this.#dropQueue(queue);
   }
 
   #patchTopic(topicId: TopicId, change: (topic: TopicState) => TopicState): void {
@@ -343,13 +352,54 @@ class Draft {
     return this.#access;
   }
 
-  #found({ clusterId, featureLevel }: Extract<MetadataRecord, { kind: 'cluster' }>): void {
+  #found(record: Extract<MetadataRecord, { kind: 'cluster' | 'feature-level' }>): void {
+    const { featureLevel } = record;
+    const clusterId = record.kind === 'cluster' ? record.clusterId : this.image.clusterId;
     this.image = { ...this.image, clusterId, featureLevel };
   }
 
   #changeQuota(record: Extract<MetadataRecord, { kind: 'quota-set' | 'quota-deleted' }>): void {
     if (record.kind === 'quota-set') this.#quotasCopy().set(record.quota.principal, record.quota);
     else if (this.image.quotas.has(record.principal)) this.#quotasCopy().delete(record.principal);
+  }
+
+  #changeQueue(
+    record: Extract<MetadataRecord, { kind: 'queue-created' | 'queue-changed' | 'queue-deleted' }>,
+  ): void {
+    const { image } = this;
+    if (record.kind === 'queue-created') {
+      const { queueId, name, topicId } = record.queue;
+      const isTaken = image.queues.has(queueId) || image.queueIdsByName.has(name);
+      if (!isTaken && image.topics.has(topicId)) this.#putQueue(record.queue);
+      return;
+    }
+    const queue = image.queues.get(record.queueId);
+    if (queue === undefined) return;
+    if (record.kind === 'queue-deleted') this.#dropQueue(queue);
+    else this.#putQueue({ ...queue, config: record.config });
+  }
+
+  #putQueue(queue: QueueDefinition): void {
+    const { queueId, name } = queue;
+    this.#queuesCopy().set(queueId, queue);
+    if (this.image.queueIdsByName.has(name)) return;
+    const queueIdsByName = new Map(this.image.queueIdsByName).set(name, queueId);
+    this.image = { ...this.image, queueIdsByName };
+  }
+
+  #dropQueue({ queueId, name }: QueueDefinition): void {
+    this.#queuesCopy().delete(queueId);
+    const queueIdsByName = new Map(this.image.queueIdsByName);
+    queueIdsByName.delete(name);
+    this.image = { ...this.image, queueIdsByName };
+  }
+
+  #queuesCopy(): Map<string, QueueDefinition> {
+    if (this.#queues === null) {
+      this.#queues = new Map(this.image.queues);
+      this.image = { ...this.image, queues: this.#queues };
+    }
+    return this.#queues;
   }
 
   #quotasCopy(): Map<string, Quota> {

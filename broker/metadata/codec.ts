@@ -17,6 +17,7 @@ import {
   placeKey,
   ruleFaults,
 } from '../../base/access.ts';
+import { queueConfigFault, queueConfigOf, type QueueSettings } from '../../base/queues.ts';
 import { type Quota, quotaFaults, quotaOf } from '../../base/quotas.ts';
 import {
   boolean,
@@ -49,6 +50,7 @@ import type {
   PartitionState,
   ProcessStart,
   ProducerName,
+  QueueDefinition,
   RestartClass,
   TopicConfig,
   TopicDefaults,
@@ -107,6 +109,11 @@ export function encodeImage(image: MetadataImage): string {
           quotas: [...image.quotas]
             .toSorted(([left], [right]) => (left < right ? -1 : 1))
             .map(([, quota]) => quota),
+        }),
+    ...(image.queues.size === 0
+      ? {}
+      : {
+          queues: [...image.queues.values()].toSorted((a, b) => (a.queueId < b.queueId ? -1 : 1)),
         }),
     ...(image.removedDirectories.length === 0
       ? {}
@@ -219,10 +226,11 @@ export function decodeImage(text: string): MetadataImage {
     losses: listOf(lossReport),
     access: defaulted(listOf(accessRule), []),
     quotas: defaulted(listOf(quotaFields), []),
+    queues: defaulted(listOf(queueDefinition), []),
     removedDirectories: defaulted(listOf(string), []),
     replacedDirectories: defaulted(listOf(string), []),
   })(parseJson(text, 'metadata snapshot'), 'snapshot');
-  const { version: _, brokers, topics, access, quotas, ...others } = snapshot;
+  const { version: _, brokers, topics, access, quotas, queues, ...others } = snapshot;
   const { namedProducers, producerOwners, ...rest } = others;
   return {
     ...rest,
@@ -254,6 +262,14 @@ export function decodeImage(text: string): MetadataImage {
     quotas: uniqueMap(
       quotas.map((quota) => [quota.principal, quota]),
       'quotas',
+    ),
+    queues: uniqueMap(
+      queues.map((queue) => [queue.queueId, queue]),
+      'queues',
+    ),
+    queueIdsByName: uniqueMap(
+      queues.map((queue) => [queue.name, queue.queueId]),
+      'queue names',
     ),
   };
 }
@@ -457,6 +473,31 @@ const quotaFields: Check<Quota> = (value, path) => {
   return fault === undefined ? quota : refuseValue(path, quota, `sound: ${fault}`);
 };
 
+const settingsOfQueue = shape<QueueSettings>({
+  leaseMs: count,
+  deliveriesMax: count,
+  deadLetterTopic: string,
+  isKeyOrdered: boolean,
+  parksKeys: boolean,
+  delayMsMin: count,
+  delayMsMax: count,
+});
+
+const queueSettings: Check<QueueSettings> = (value, path) => {
+  const settings = settingsOfQueue(value, path);
+  const fault = queueConfigFault(queueConfigOf(settings));
+  return fault === null ? settings : refuseValue(path, settings, `sound: ${fault}`);
+};
+
+const queueDefinition = shape<QueueDefinition>({
+  queueId: string,
+  name: string,
+  topicId: string,
+  config: queueSettings,
+  isFromLatest: boolean,
+  partitionsAtFirst: count,
+});
+
 const registrationFields = shape({
   brokerId: count,
   brokerEpoch: count,
@@ -513,6 +554,9 @@ const RECORDS: {
   'access-revoked': shape({ place: accessPlace }),
   'quota-set': shape({ quota: quotaFields }),
   'quota-deleted': shape({ principal: string }),
+  'queue-created': shape({ queue: queueDefinition }),
+  'queue-changed': shape({ queueId: string, config: queueSettings }),
+  'queue-deleted': shape({ queueId: string }),
   'feature-level': shape({ featureLevel: count }),
 };
 

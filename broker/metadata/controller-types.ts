@@ -3,6 +3,7 @@
  * answers requests by proposing records; an answer is given only once its records are committed.
  */
 import type { AccessOperation, AccessPlace, AccessRule } from '../../base/access.ts';
+import type { QueueSettings } from '../../base/queues.ts';
 import type { Quota } from '../../base/quotas.ts';
 import type { Fact } from '../../base/events.ts';
 import type { BrokerError } from '../../base/errors.ts';
@@ -314,6 +315,29 @@ export interface DeleteQuotaRequest extends Asked {
   readonly quotaOf: string;
 }
 
+/** What is absent has its default. Done already where the queue is there under this id. */
+export interface CreateQueueRequest extends Asked {
+  readonly kind: 'create-queue';
+  readonly queueId: string;
+  readonly name: string;
+  readonly topic: string;
+  readonly config: Partial<QueueSettings>;
+  /** Begins behind what is committed by then; else at the log start. */
+  readonly isFromLatest: boolean;
+}
+
+/** What is absent stays as it is. */
+export interface AlterQueueRequest extends Asked {
+  readonly kind: 'alter-queue';
+  readonly name: string;
+  readonly config: Partial<QueueSettings>;
+}
+
+export interface DeleteQueueRequest extends Asked {
+  readonly kind: 'delete-queue';
+  readonly name: string;
+}
+
 /** Requests that carry {@link Judged}. */
 export type AskedRequest =
   | CreateTopicRequest
@@ -327,7 +351,10 @@ export type AskedRequest =
   | GrantAccessRequest
   | RevokeAccessRequest
   | SetQuotaRequest
-  | DeleteQuotaRequest;
+  | DeleteQuotaRequest
+  | CreateQueueRequest
+  | AlterQueueRequest
+  | DeleteQueueRequest;
 
 export type ControllerRequest =
   | RegisterRequest
@@ -381,6 +408,9 @@ export type ControllerReply =
   | { readonly kind: 'revoke-access' }
   | { readonly kind: 'set-quota' }
   | { readonly kind: 'delete-quota' }
+  | { readonly kind: 'create-queue' }
+  | { readonly kind: 'alter-queue' }
+  | { readonly kind: 'delete-queue' }
   | { readonly kind: 'elect-leader'; readonly leader: BrokerId; readonly leaderEpoch: LeaderEpoch };
 
 export type ControllerInput =

@@ -52,6 +52,7 @@ export const FEATURE_LEVELS = [
   },
   { level: 13, adds: 'members of groups: every broker folds their records' },
   { level: 14, adds: 'addresses of named listeners' },
+  { level: 15, adds: 'queues' },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -91,6 +92,8 @@ export const LEVEL_OF_COMPACTION = 12;
 export const LEVEL_OF_MEMBERS = 13;
 /** Level of addresses of named listeners. */
 export const LEVEL_OF_LISTENERS = 14;
+/** Level of queues, and of the internal topic that keeps what became of their records. */
+export const LEVEL_OF_QUEUES = 15;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -151,9 +154,17 @@ const KINDS_OF_NAMES: ReadonlySet<MetadataRecord['kind']> = new Set([
   'hours-counted',
 ] as const);
 
+/** Kinds of records that level 15 brought. */
+const KINDS_OF_QUEUES: ReadonlySet<MetadataRecord['kind']> = new Set([
+  'queue-created',
+  'queue-changed',
+  'queue-deleted',
+] as const);
+
 /** Lowest level at which a record may be written. */
 export function levelOf(record: MetadataRecord): number {
   if (record.kind === 'partition-changed') return levelOfRow(record.state);
+  if (KINDS_OF_QUEUES.has(record.kind)) return LEVEL_OF_QUEUES;
   if (KINDS_OF_NAMES.has(record.kind)) return LEVEL_OF_NAMES;
   if (record.kind === 'producer-named' && (record.owner !== '' || record.hour > 0))
     return LEVEL_OF_NAMES;

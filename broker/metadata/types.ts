@@ -4,6 +4,7 @@
  * record is JSON in the log, so a person can read it.
  */
 import type { AccessPlace, AccessRule } from '../../base/access.ts';
+import type { QueueSettings } from '../../base/queues.ts';
 import type { Quota } from '../../base/quotas.ts';
 import type { HostPort } from '../../base/host-port.ts';
 import type { ListenerAddress } from '../../base/listeners.ts';
@@ -233,6 +234,19 @@ export interface ForgottenNames {
   readonly epochMax: number;
 }
 
+/** A queue: the records of one topic, handed out one by one. */
+export interface QueueDefinition {
+  /** A uuid. A queue that was deleted and made again has another. */
+  readonly queueId: string;
+  readonly name: string;
+  readonly topicId: TopicId;
+  readonly config: QueueSettings;
+  /** It begins behind what was committed when it was made; else at the log start. */
+  readonly isFromLatest: boolean;
+  /** How many partitions its topic had: those added later begin at their first record. */
+  readonly partitionsAtFirst: number;
+}
+
 /**
  * One change of metadata. A raft entry holds a JSON list of these; the list takes effect as one.
  */
@@ -317,6 +331,10 @@ export type MetadataRecord =
   /** All limits of its principal from here on. */
   | { readonly kind: 'quota-set'; readonly quota: Quota }
   | { readonly kind: 'quota-deleted'; readonly principal: string }
+  | { readonly kind: 'queue-created'; readonly queue: QueueDefinition }
+  /** All of its settings from here on. */
+  | { readonly kind: 'queue-changed'; readonly queueId: string; readonly config: QueueSettings }
+  | { readonly kind: 'queue-deleted'; readonly queueId: string }
   | { readonly kind: 'feature-level'; readonly featureLevel: number };
 
 /**
@@ -344,6 +362,9 @@ export interface MetadataImage {
   readonly access: ReadonlyMap<string, AccessRule>;
   /** By principal, at most `QUOTAS_MAX`. */
   readonly quotas: ReadonlyMap<string, Quota>;
+  /** By id, at most `QUEUES_MAX`; each one's topic is there. */
+  readonly queues: ReadonlyMap<string, QueueDefinition>;
+  readonly queueIdsByName: ReadonlyMap<string, string>;
   /** The newest reports, at most `LOSS_REPORTS_MAX`. */
   readonly losses: readonly LossReport[];
   /**

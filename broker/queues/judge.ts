@@ -1,13 +1,6 @@
 /** What an acknowledgement does, by what is committed and leased now. Changes nothing. */
 import { BrokerError } from '../../base/errors.ts';
-import {
-  isOffset,
-  QUEUE_DELAY_MS_MAX,
-  QUEUE_LEASE_MS_MAX,
-  QUEUE_LEASE_MS_MIN,
-  QUEUE_DELIVERIES_MAX,
-  QUEUE_REASON_LENGTH_MAX,
-} from '../../base/limits.ts';
+import { isOffset, QUEUE_REASON_LENGTH_MAX } from '../../base/limits.ts';
 import type { Offset, WallMs } from '../../base/units.ts';
 import { DUE_STEP_MS } from './runs.ts';
 import type { Acknowledgement, DeathCause, QueueConfig } from './types.ts';
@@ -150,23 +143,4 @@ function verdictFault(verdict: Acknowledgement['verdict'], delayMsMax: number): 
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-/** What is wrong with a config, naming the field; null: nothing. */
-export function configFault(config: QueueConfig): string | null {
-  const { leaseMs, deliveriesMax, hasDeadLetters, isKeyOrdered, parksKeys } = config;
-  const { delayMsMin, delayMsMax } = config;
-  if (!isCount(leaseMs) || leaseMs < QUEUE_LEASE_MS_MIN || leaseMs > QUEUE_LEASE_MS_MAX)
-    return `lease_ms is ${String(leaseMs)}, must be ${String(QUEUE_LEASE_MS_MIN)} to ${String(QUEUE_LEASE_MS_MAX)}`;
-  if (!isCount(deliveriesMax) || deliveriesMax > QUEUE_DELIVERIES_MAX)
-    return `deliveries_max is ${String(deliveriesMax)}, must be 0 (no limit) to ${String(QUEUE_DELIVERIES_MAX)}`;
-  if (deliveriesMax > 0 && !hasDeadLetters)
-    return `deliveries_max is ${String(deliveriesMax)}, must be 0 without a dead-letter topic`;
-  if (parksKeys && !(isKeyOrdered && hasDeadLetters))
-    return 'parks_keys is true, must be false without key order and a dead-letter topic';
-  if (!isCount(delayMsMax) || delayMsMax > QUEUE_DELAY_MS_MAX)
-    return `delay_ms_max is ${String(delayMsMax)}, must be 0 to ${String(QUEUE_DELAY_MS_MAX)}`;
-  if (!isCount(delayMsMin) || delayMsMin > delayMsMax)
-    return `delay_ms_min is ${String(delayMsMin)}, must be 0 to delay_ms_max, ${String(delayMsMax)}`;
-  return null;
 }

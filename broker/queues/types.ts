@@ -37,28 +37,13 @@
  *   headers.
  */
 import type { BrokerError } from '../../base/errors.ts';
+import type { QueueConfig } from '../../base/queues.ts';
 import type { LeaderEpoch, MonotonicMs, Offset, TopicId, WallMs } from '../../base/units.ts';
 
 /** Pause between ticks, ms. Of a longer one, what is beyond twice of it counts for no lease. */
 export const TICK_MS = 250;
 
-/** How a queue hands out its records. All are within the bounds of `base/limits.ts`. */
-export interface QueueConfig {
-  /** How long a member has a record before it is given to another. */
-  readonly leaseMs: number;
-  /** A record that was delivered so often, and not accepted, dies. 0: it never does. */
-  readonly deliveriesMax: number;
-  /** There is a dead-letter topic. Always where `deliveriesMax` is not 0. */
-  readonly hasDeadLetters: boolean;
-  /** A key is with one member at a time, in the order of the log. */
-  readonly isKeyOrdered: boolean;
-  /** After a dead letter its key waits until it is freed. Else it goes on. Only with key order. */
-  readonly parksKeys: boolean;
-  /** A record that is released waits at least so long, whatever the member asks for. */
-  readonly delayMsMin: number;
-  /** And at most so long: a longer delay is refused. */
-  readonly delayMsMax: number;
-}
+export type { QueueConfig };
 
 /** One record of the partition, as far as the core needs it. */
 export interface QueueRecord {

@@ -38,7 +38,7 @@ import { LateRequests } from './late-requests.ts';
 import { Ledger } from './ledger.ts';
 import { listenerRecords } from './listeners.ts';
 import { Moves } from './moving/moves.ts';
-import { recordsOf } from './plain-requests.ts';
+import { isPlain, recordsOf } from './plain-requests.ts';
 import { ProducerFences } from './producer-fences.ts';
 import { ProducerIds } from './producers.ts';
 import { isRegistered, judgeRegistration, registrationRecord } from './registration.ts';
@@ -176,6 +176,10 @@ export class Controller {
     requestId: number,
     request: Exclude<ControllerRequest, HeartbeatRequest>,
   ): ControllerReply | null {
+    if (isPlain(request)) {
+      this.#propose(recordsOf(this.#image, request, this.#options));
+      return { kind: request.kind };
+    }
     switch (request.kind) {
       case 'register':
         return this.#register(request);
@@ -204,16 +208,6 @@ export class Controller {
         return this.#decommission(request);
       case 'remove-broker':
         return this.#removeBroker(request);
-      case 'delete-topic':
-      case 'make-internal-topic':
-      case 'reassign':
-      case 'set-settings':
-      case 'grant-access':
-      case 'revoke-access':
-      case 'set-quota':
-      case 'delete-quota':
-        this.#propose(recordsOf(this.#image, request, this.#options));
-        return { kind: request.kind };
       default:
         return assertNever(request);
     }

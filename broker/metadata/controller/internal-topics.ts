@@ -4,14 +4,35 @@
  * the cluster says. Pure.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import { GROUPS_PARTITIONS, GROUPS_TOPIC } from '../../../base/internal-topics.ts';
+import {
+  GROUPS_PARTITIONS,
+  GROUPS_TOPIC,
+  QUEUES_PARTITIONS,
+  QUEUES_TOPIC,
+} from '../../../base/internal-topics.ts';
 import { TOPIC_CONFIG_DEFAULTS } from '../config.ts';
 import type { MakeInternalTopicRequest } from '../controller-types.ts';
-import { hasLevel, LEVEL_OF_GROUPS, requireLevel } from '../features.ts';
+import { hasLevel, LEVEL_OF_GROUPS, LEVEL_OF_QUEUES, requireLevel } from '../features.ts';
 import type { BrokerView } from '../leader-election.ts';
 import { placeableBrokers, placeReplicas } from '../placement.ts';
 import type { MetadataImage, MetadataRecord, TopicConfig, TopicState } from '../types.ts';
 import { changeTopic, checkRoom, newPartitions, type TopicLimits } from './topics.ts';
+
+/** All of them: how many partitions each has, and the level from which it may be. */
+const INTERNAL_TOPICS = [
+  {
+    name: GROUPS_TOPIC,
+    partitions: GROUPS_PARTITIONS,
+    level: LEVEL_OF_GROUPS,
+    what: 'keep cursors of groups',
+  },
+  {
+    name: QUEUES_TOPIC,
+    partitions: QUEUES_PARTITIONS,
+    level: LEVEL_OF_QUEUES,
+    what: 'keep what became of records of queues',
+  },
+] as const;
 
 /** Copies that such a topic has where there are brokers enough. */
 const COPIES_WANTED = 3;
@@ -47,16 +68,17 @@ export function makeInternalTopic(
   { topicId, name }: MakeInternalTopicRequest,
   limits: TopicLimits,
 ): MetadataRecord[] {
-  if (name !== GROUPS_TOPIC)
+  const known = INTERNAL_TOPICS.find((topic) => topic.name === name);
+  if (known === undefined)
     throw new BrokerError(
       'INVALID_ARGUMENT',
       `Cannot make topic "${name}": no topic of the cluster's own has this name`,
     );
-  requireLevel(image, LEVEL_OF_GROUPS, 'keep cursors of groups');
+  requireLevel(image, known.level, known.what);
   if (image.topicIdsByName.has(name)) return [];
   if (image.topics.has(topicId))
     throw new BrokerError('TOPIC_EXISTS', `Cannot make topic "${name}": id ${topicId} is taken`);
-  const partitions = GROUPS_PARTITIONS;
+  const { partitions } = known;
   checkRoom(image, partitions, limits);
   const replicationFactor = Math.min(COPIES_WANTED, placeableBrokers(image).length);
   if (replicationFactor === 0)
@@ -72,7 +94,7 @@ export function makeInternalTopic(
 }
 
 /**
- * Records that bring it nearer to what it is to be: first more copies, as brokers join, then the
+ * Records that bring each nearer to what it is to be: first more copies, as brokers join, then the
  * higher minInSyncReplicas, once every sync set satisfies it.
  */
 export function widenInternalTopics(
@@ -80,8 +102,20 @@ export function widenInternalTopics(
   view: BrokerView,
   limits: TopicLimits,
 ): MetadataRecord[] {
-  const topic = image.topics.get(image.topicIdsByName.get(GROUPS_TOPIC) ?? '');
-  if (topic === undefined || !hasLevel(image, LEVEL_OF_GROUPS)) return [];
+  return INTERNAL_TOPICS.flatMap(({ name, level }) => {
+    const topic = image.topics.get(image.topicIdsByName.get(name) ?? '');
+    return topic === undefined || !hasLevel(image, level)
+      ? []
+      : widened(image, view, topic, limits);
+  });
+}
+
+function widened(
+  image: MetadataImage,
+  view: BrokerView,
+  topic: TopicState,
+  limits: TopicLimits,
+): MetadataRecord[] {
   const { topicId, config } = topic;
   const reachable = Math.min(COPIES_WANTED, placeableBrokers(image).length);
   if (topic.replicationFactor < reachable)

@@ -57,8 +57,9 @@ export class LateRequests {
   }
 
   #check(judged: Judged, subject: string, request: ControllerRequest, image: MetadataImage): void {
-    // A new topic is named by its id: asked for again, it is there already.
+    // What is new is named by its id: asked for again, it is there already.
     if (request.kind === 'create-topic' && image.topics.has(request.topicId)) return;
+    if (request.kind === 'create-queue' && image.queues.has(request.queueId)) return;
     const last = this.#lastOf.get(subject);
     // What was changed before this controller began, at the index of its image, it does not know.
     const changedAt = last === undefined ? image.index : (last.index ?? Infinity);
@@ -98,6 +99,10 @@ function subjectOf(request: ControllerRequest): string | null {
       return `the quota of ${request.quota.principal}`;
     case 'delete-quota':
       return `the quota of ${request.quotaOf}`;
+    case 'create-queue':
+    case 'alter-queue':
+    case 'delete-queue':
+      return `queue "${request.name}"`;
     case 'heartbeat':
     case 'alter-sync-set':
     case 'alter-sync-sets':
@@ -116,7 +121,7 @@ function accessSubject(place: AccessPlace): string {
 /** The topic that has to be there, by name; null: none. */
 function topicOf(request: ControllerRequest): string | null {
   if (request.kind === 'alter-topic' || request.kind === 'delete-topic') return request.name;
-  return request.kind === 'elect-leader' || request.kind === 'reassign' ? request.topic : null;
+  return 'topic' in request ? request.topic : null;
 }
 
 function refuse(subject: string, reason: string): never {

@@ -1,6 +1,10 @@
 /** Requests that are answered with success alone, once what they ask for is committed. Pure. */
 import { assertNever } from '../../../base/assert.ts';
 import type {
+  AlterQueueRequest,
+  ControllerRequest,
+  CreateQueueRequest,
+  DeleteQueueRequest,
   DeleteQuotaRequest,
   DeleteTopicRequest,
   GrantAccessRequest,
@@ -13,6 +17,7 @@ import type {
 import type { MetadataImage, MetadataRecord } from '../types.ts';
 import { grantAccess, revokeAccess } from './access.ts';
 import { reassign } from './moving/reassign.ts';
+import { alterQueue, createQueue, deleteQueue } from './queues.ts';
 import { deleteQuota, setQuota } from './quotas.ts';
 import { setSettings } from './settings.ts';
 import { makeInternalTopic } from './internal-topics.ts';
@@ -26,7 +31,28 @@ export type PlainRequest =
   | GrantAccessRequest
   | RevokeAccessRequest
   | SetQuotaRequest
-  | DeleteQuotaRequest;
+  | DeleteQuotaRequest
+  | CreateQueueRequest
+  | AlterQueueRequest
+  | DeleteQueueRequest;
+
+const PLAIN: Readonly<Record<PlainRequest['kind'], true>> = {
+  'delete-topic': true,
+  'make-internal-topic': true,
+  reassign: true,
+  'set-settings': true,
+  'grant-access': true,
+  'revoke-access': true,
+  'set-quota': true,
+  'delete-quota': true,
+  'create-queue': true,
+  'alter-queue': true,
+  'delete-queue': true,
+};
+
+export function isPlain(request: ControllerRequest): request is PlainRequest {
+  return Object.hasOwn(PLAIN, request.kind);
+}
 
 /** What it asks for. Throws `BrokerError`. */
 export function recordsOf(
@@ -51,6 +77,12 @@ export function recordsOf(
       return setQuota(image, request);
     case 'delete-quota':
       return deleteQuota(image, request);
+    case 'create-queue':
+      return createQueue(image, request);
+    case 'alter-queue':
+      return alterQueue(image, request);
+    case 'delete-queue':
+      return deleteQueue(image, request);
     default:
       return assertNever(request);
   }

@@ -25,7 +25,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
  * Requests that name what they change, so that an attempt which arrives late changes nothing that
  * was decided since: a registration names its start, a heartbeat states how the sender is now and
  * is soon followed by another, changes of (S, q) name the epochs that they compare, a new topic
- * its id. No other request is repeated after an attempt that may have left.
+ * its id, and so does a new queue. No other request is repeated after an attempt that may have left.
  */
 const NAMED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'register',
@@ -33,6 +33,7 @@ const NAMED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'alter-sync-set',
   'alter-sync-sets',
   'create-topic',
+  'create-queue',
 ]);
 /** Pause between tries to find the controller. */
 const DECIDE_RETRY_MS = 20;

@@ -131,6 +131,8 @@ export class FakeCluster {
     hours: 0,
     access: new Map(),
     quotas: new Map(),
+    queues: new Map(),
+    queueIdsByName: new Map(),
     losses: [],
     removedDirectories: [],
     replacedDirectories: [],

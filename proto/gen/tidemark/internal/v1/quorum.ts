@@ -18,6 +18,7 @@ import {
 } from "../../v1/admin.ts";
 import { Error } from "../../v1/errors.ts";
 import { ListenerAddress } from "../../v1/listeners.ts";
+import { AlterQueueRequest, CreateQueueRequest, DeleteQueueRequest } from "../../v1/queues.ts";
 import { DeleteQuotaRequest, SetQuotaRequest } from "../../v1/quotas.ts";
 import { LogStart } from "./replication.ts";
 
@@ -465,6 +466,15 @@ export interface DecideRequest {
     | //
     /** See the message. Feature level 11. */
     { $case: "makeInternalTopic"; value: MakeInternalTopic }
+    | //
+    /** With the id that the queue will have. Feature level 15. */
+    { $case: "createQueue"; value: CreateQueueDecision }
+    | //
+    /** See tidemark.v1. Feature level 15. */
+    { $case: "alterQueue"; value: AlterQueueRequest }
+    | //
+    /** See tidemark.v1. Feature level 15. */
+    { $case: "deleteQueue"; value: DeleteQueueRequest }
     | undefined;
   /** What the broker that asks went by; absent: a build that does not say. */
   judged:
@@ -508,6 +518,14 @@ export interface CreateTopicDecision {
   topicId: string;
   /** The call. */
   request: CreateTopicRequest | undefined;
+}
+
+/** A queue to be made. */
+export interface CreateQueueDecision {
+  /** Chosen by the broker that was asked, so that a repeated request is recognised. */
+  queueId: string;
+  /** The call. */
+  request: CreateQueueRequest | undefined;
 }
 
 /** A topic of the cluster's own is needed; where it is there already, nothing is to be done. */
@@ -2930,6 +2948,15 @@ export const DecideRequest: MessageFns<DecideRequest> = {
       case "makeInternalTopic":
         MakeInternalTopic.encode(message.request.value, writer.uint32(186).fork()).join();
         break;
+      case "createQueue":
+        CreateQueueDecision.encode(message.request.value, writer.uint32(194).fork()).join();
+        break;
+      case "alterQueue":
+        AlterQueueRequest.encode(message.request.value, writer.uint32(202).fork()).join();
+        break;
+      case "deleteQueue":
+        DeleteQueueRequest.encode(message.request.value, writer.uint32(210).fork()).join();
+        break;
     }
     if (message.judged !== undefined) {
       Judged.encode(message.judged, writer.uint32(162).fork()).join();
@@ -3098,6 +3125,30 @@ export const DecideRequest: MessageFns<DecideRequest> = {
             }
 
             message.request = { $case: "makeInternalTopic", value: MakeInternalTopic.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.request = { $case: "createQueue", value: CreateQueueDecision.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.request = { $case: "alterQueue", value: AlterQueueRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.request = { $case: "deleteQueue", value: DeleteQueueRequest.decode(reader, reader.uint32()) };
             continue;
           }
           case 20: {
@@ -3304,6 +3355,63 @@ export const CreateTopicDecision: MessageFns<CreateTopicDecision> = {
             }
 
             message.request = CreateTopicRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateQueueDecision(): CreateQueueDecision {
+  return { queueId: "", request: undefined };
+}
+
+export const CreateQueueDecision: MessageFns<CreateQueueDecision> = {
+  encode(message: CreateQueueDecision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queueId !== "") {
+      writer.uint32(10).string(message.queueId);
+    }
+    if (message.request !== undefined) {
+      CreateQueueRequest.encode(message.request, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateQueueDecision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateQueueDecision();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queueId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.request = CreateQueueRequest.decode(reader, reader.uint32());
             continue;
           }
         }

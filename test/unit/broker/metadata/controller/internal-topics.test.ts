@@ -1,8 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
-import { GROUPS_PARTITIONS, GROUPS_TOPIC } from '../../../../../base/internal-topics.ts';
+import {
+  GROUPS_PARTITIONS,
+  GROUPS_TOPIC,
+  QUEUES_PARTITIONS,
+  QUEUES_TOPIC,
+} from '../../../../../base/internal-topics.ts';
 import type { ControllerRequest } from '../../../../../broker/metadata/controller-types.ts';
-import { LEVEL_OF_GROUPS } from '../../../../../broker/metadata/features.ts';
+import { LEVEL_OF_GROUPS, LEVEL_OF_QUEUES } from '../../../../../broker/metadata/features.ts';
 import type { MetadataImage, TopicState } from '../../../../../broker/metadata/types.ts';
 import { brokerState, imageOf } from '../fixtures.ts';
 import { Bench } from './bench.ts';
@@ -82,10 +87,28 @@ describe('make-internal-topic', () => {
     expect(world.image.topics.size).toBe(0);
   });
 
-  test('waits until every build knows that no client may write to it', () => {
-    const world = new Bench(imageWith(3, { featureLevel: LEVEL_OF_GROUPS - 1 }));
-    expect(world.ask(make())).toMatchObject({ code: 'REFUSED' });
-    expect(groupsIn(world)).toBeUndefined();
+  test.each([
+    { name: GROUPS_TOPIC, level: LEVEL_OF_GROUPS },
+    { name: QUEUES_TOPIC, level: LEVEL_OF_QUEUES },
+  ])('waits until every build knows that no client may write to $name', ({ name, level }) => {
+    const world = new Bench(imageWith(3, { featureLevel: level - 1 }));
+    expect(world.ask(make(TOPIC_ID, name))).toMatchObject({ code: 'REFUSED' });
+    expect(world.image.topics.size).toBe(0);
+    const ready = new Bench(imageWith(3, { featureLevel: level }));
+    expect(ready.ask(make(TOPIC_ID, name))).toEqual({ kind: 'make-internal-topic' });
+  });
+
+  test('makes that of queues as that of groups, and widens both', () => {
+    const world = new Bench(imageWith(1));
+    world.ask(make());
+    world.ask(make(OTHER_ID, QUEUES_TOPIC));
+    const [groups, queues] = [world.image.topics.get(TOPIC_ID), world.image.topics.get(OTHER_ID)];
+    expect(queues).toMatchObject({ name: QUEUES_TOPIC, config: groups?.config });
+    expect(queues?.partitions).toHaveLength(QUEUES_PARTITIONS);
+    const joined = new Bench({ ...world.image, brokers: imageWith(3).brokers });
+    joined.tick(1_000);
+    const factors = [...joined.image.topics.values()].map((topic) => topic.replicationFactor);
+    expect(factors).toEqual([3, 3]);
   });
 });
 

@@ -50,6 +50,19 @@ const settings = (moveBytesPerSecond: number): AskedRequest => ({
   kind: 'set-settings',
   settings: { moveBytesPerSecond },
 });
+const createQueue: AskedRequest = {
+  kind: 'create-queue',
+  queueId: 'q',
+  name: 'jobs',
+  topic: 't',
+  config: {},
+  isFromLatest: false,
+};
+const lease = (leaseMs: number): AskedRequest => ({
+  kind: 'alter-queue',
+  name: 'jobs',
+  config: { leaseMs },
+});
 const decommission = (isCancelled: boolean): AskedRequest => ({
   kind: 'decommission',
   brokerId: 3,
@@ -62,6 +75,7 @@ describe('a request that arrives late', () => {
     { name: 'a change of configs', request: alter(5_000) },
     { name: 'an election', request: elect(1) },
     { name: 'a move', request: reassign },
+    { name: 'a new queue', request: createQueue },
   ];
   it.each(onAnother)('does nothing to another topic of the name: $name', ({ request }) => {
     const controller = bench();
@@ -86,6 +100,7 @@ describe('a request that arrives late', () => {
       request: { kind: 'create-topic', topicId: 'v', name: 'v', ...RF3, validateOnly: false },
       undo: { kind: 'delete-topic', name: 'v' },
     },
+    { name: 'a new queue', request: createQueue, undo: { kind: 'delete-queue', name: 'jobs' } },
   ];
   it.each(undone)('undoes nothing that was decided since: $name', ({ request, undo }) => {
     const controller = bench();
@@ -95,6 +110,19 @@ describe('a request that arrives late', () => {
 
     expect([...answers, codeOf(controller.ask(late))]).toEqual(['ok', 'ok', 'CONFLICT']);
     expect(controller.image).toBe(before);
+  });
+
+  it('does nothing to another queue of the name', () => {
+    const controller = bench();
+    controller.ask(createQueue);
+    const late = { ...lease(5_000), judged: judged(controller) };
+    controller.ask({ kind: 'delete-queue', name: 'jobs' });
+    controller.ask({ ...createQueue, queueId: 'another' });
+    const before = controller.image;
+
+    expect(codeOf(controller.ask(late))).toBe('CONFLICT');
+    expect(controller.image).toBe(before);
+    expect(codeOf(controller.ask({ ...lease(5_000), judged: judged(controller) }))).toBe('ok');
   });
 
   describe('beside a raise that waits for its sync sets', () => {
@@ -207,6 +235,13 @@ describe('a request that is not late', () => {
       validateOnly: false,
       judged: judged(controller),
     };
+
+    expect([create, create].map((each) => codeOf(controller.ask(each)))).toEqual(['ok', 'ok']);
+  });
+
+  it('makes a queue that is there already under its id', () => {
+    const controller = bench();
+    const create = { ...createQueue, judged: judged(controller) };
 
     expect([create, create].map((each) => codeOf(controller.ask(each)))).toEqual(['ok', 'ok']);
   });

@@ -1,7 +1,6 @@
-/** What a queue may be told to do. What acknowledgements do is in queue-partition.test.ts. */
+/** What a queue may be told to do. */
 import { describe, expect, it } from 'vitest';
-import { configFault } from '../../../../broker/queues/judge.ts';
-import type { QueueConfig } from '../../../../broker/queues/types.ts';
+import { type QueueConfig, queueConfigFault } from '../../../base/queues.ts';
 
 const PLAIN: QueueConfig = {
   leaseMs: 30_000,
@@ -22,7 +21,7 @@ const FULL: QueueConfig = {
   delayMsMax: 3_600_000,
 };
 
-describe('configFault()', () => {
+describe('queueConfigFault()', () => {
   it.each<[string, QueueConfig]>([
     ['a plain queue', PLAIN],
     ['one with everything', FULL],
@@ -30,7 +29,7 @@ describe('configFault()', () => {
     ['rejections without a limit', { ...PLAIN, hasDeadLetters: true }],
     ['no delay at all', { ...PLAIN, delayMsMax: 0 }],
   ])('finds none in %s', (_, config) => {
-    expect(configFault(config)).toBeNull();
+    expect(queueConfigFault(config)).toBeNull();
   });
 
   it.each<[QueueConfig, string]>([
@@ -42,9 +41,9 @@ describe('configFault()', () => {
       { ...FULL, isKeyOrdered: false },
       'parks_keys is true, must be false without key order and a dead-letter topic',
     ],
-    [{ ...PLAIN, delayMsMax: 3_600_001 }, 'delay_ms_max is 3600001, must be 0 to 3600000'],
-    [{ ...PLAIN, delayMsMin: 2, delayMsMax: 1 }, 'delay_ms_min is 2, must be 0 to delay_ms_max, 1'],
+    [{ ...PLAIN, delayMsMax: 3_600_001 }, 'delay_max_ms is 3600001, must be 0 to 3600000'],
+    [{ ...PLAIN, delayMsMin: 2, delayMsMax: 1 }, 'delay_min_ms is 2, must be 0 to delay_max_ms, 1'],
   ])('names field, value and what is allowed: %o', (config, fault) => {
-    expect(configFault(config)).toBe(fault);
+    expect(queueConfigFault(config)).toBe(fault);
   });
 });
