@@ -12,6 +12,8 @@ export interface Grant {
   readonly entries: readonly Entry[];
   /** Nobody waits for it any more. */
   isOver: boolean;
+  /** It is answered with what is in it, and not again where that is nothing. */
+  isWithdrawn: boolean;
 }
 
 /** A member that waits for records. */

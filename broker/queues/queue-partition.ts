@@ -187,6 +187,8 @@ export class QueuePartition {
       case 'cancel':
         this.#asks = this.#asks.filter(({ requestId }) => requestId !== input.requestId);
         return this.#forgo(({ requestId }) => requestId === input.requestId);
+      case 'withdraw':
+        return this.#withdraw(input.requestId);
       case 'acknowledge':
       case 'free-key':
         return this.#request(input);
@@ -269,6 +271,18 @@ export class QueuePartition {
     for (const entry of this.#window.entries)
       if (entry.kind === 'leased' && entry.holder === memberId && entry.change === null)
         this.#endLease(entry);
+  }
+
+  #withdraw(requestId: number): void {
+    const isIt = (ask: Ask): boolean => ask.requestId === requestId;
+    if (this.#asks.some(isIt)) this.#replyNone(requestId);
+    this.#asks = this.#asks.filter((ask) => !isIt(ask));
+    for (const grant of this.#underWay?.draft.grants ?? [])
+      if (isIt(grant.ask)) grant.isWithdrawn = true;
+  }
+
+  #replyNone(requestId: number): void {
+    this.#reply(requestId, { kind: 'records', deliveries: [] });
   }
 
   /** Leases under way that nobody waits for. */
@@ -458,7 +472,9 @@ export class QueuePartition {
         draft.change(entry, { kind: 'leased', deliveries, dueMs: 0 });
       });
       if (entries.length === 0) return;
-      draft.grants.push({ ask: this.#asks.shift()!, entries, isOver: false });
+      draft.grants.push({
+        ...{ ask: this.#asks.shift()!, entries, isOver: false, isWithdrawn: false },
+      });
     }
   }
 
@@ -537,10 +553,11 @@ export class QueuePartition {
 
   /** Tells what is committed. */
   #conclude({ grants, answers, facts }: Draft): void {
-    for (const { ask, entries, isOver } of grants) {
+    for (const { ask, entries, isOver, isWithdrawn } of grants) {
       const given = entries.filter(({ isCut }) => !isCut);
       if (isOver) for (const entry of given) this.#endLease(entry);
       else if (!this.isServing) this.#reply(ask.requestId, notServing());
+      else if (given.length === 0 && isWithdrawn) this.#replyNone(ask.requestId);
       else if (given.length === 0) this.#asks.unshift(ask);
       else {
         for (const entry of given) entry.holder = ask.memberId;
@@ -563,7 +580,9 @@ export class QueuePartition {
     this.#isSnapshotDue ||= isSnapshot;
     for (const { requestId } of draft.answers)
       this.#reply(requestId, isUnknown ? outcomeUnknown(error) : error);
-    this.#asks.unshift(...draft.grants.filter(({ isOver }) => !isOver).map(({ ask }) => ask));
+    const open = draft.grants.filter(({ isOver }) => !isOver);
+    for (const { ask } of open.filter((grant) => grant.isWithdrawn)) this.#replyNone(ask.requestId);
+    this.#asks.unshift(...open.filter((grant) => !grant.isWithdrawn).map(({ ask }) => ask));
     this.#isOver ||= isUnknown;
     if (!this.isServing) this.#refuseWaiting();
     this.#isPausing = true;

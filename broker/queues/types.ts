@@ -21,7 +21,7 @@
  *
  * **Members** ask for records, and acknowledge them, through any broker; who a caller is was judged
  * before. An `ask` is answered once, when there is a record. One that nobody waits for any more is
- * cancelled. `member-gone` says that a member left, or that its session is over.
+ * cancelled; one whose member wants nothing more is withdrawn. `member-gone` says that a member left, or that its session is over.
  *
  * **Dead letters.** There is one `task` at a time, and each is answered once, by its number:
  *
@@ -183,6 +183,8 @@ export type QueueInput =
       readonly bytes: number;
     }
   | { readonly kind: 'cancel'; readonly requestId: number }
+  /** Nothing more is wanted: answered with none, unless records are under way for it. */
+  | { readonly kind: 'withdraw'; readonly requestId: number }
   | {
       readonly kind: 'acknowledge';
       readonly requestId: number;
