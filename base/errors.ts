@@ -377,6 +377,8 @@ export interface ErrorDetails {
   /** Smallest and (exclusive) largest offset that can be read. */
   readonly logStart?: number;
   readonly logEnd?: number;
+  /** Of a position that the log does not hold: epoch of the log's last batch below `logEnd`. */
+  readonly agreedEpoch?: number;
   /** Pause before another try. */
   readonly retryAfterMs?: number;
   /** Where the data ends that an append did not expect. */

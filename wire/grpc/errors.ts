@@ -92,6 +92,7 @@ export function errorToMessage(error: BrokerError): ErrorMessage {
     controller: idOrAbsent(details.controller),
     logStart: details.logStart,
     logEnd: details.logEnd,
+    agreedEpoch: details.agreedEpoch,
     effect: EFFECT[error.effect],
     dataEnd: details.dataEnd,
     holder: details.holder,
@@ -109,6 +110,7 @@ export function errorFromMessage(message: ErrorMessage): BrokerError {
   if (message.controller !== undefined) details.controller = message.controller;
   if (message.logStart !== undefined) details.logStart = message.logStart;
   if (message.logEnd !== undefined) details.logEnd = message.logEnd;
+  if (message.agreedEpoch !== undefined) details.agreedEpoch = message.agreedEpoch;
   if (message.dataEnd !== undefined) details.dataEnd = message.dataEnd;
   if (message.holder !== undefined) details.holder = message.holder;
   if (message.retryAfterMs !== 0) details.retryAfterMs = message.retryAfterMs;

@@ -70,12 +70,13 @@ export function checkReadPosition(
   }
   // First the epoch, then the end: a position that was cut off stays one, however short the log is
   // by now.
-  const agreed = epoch === 0 ? offset : (divergence(epoch, offset)?.endOffset ?? offset);
-  if (agreed < offset) {
+  const parting = epoch === 0 ? null : divergence(epoch, offset);
+  const agreed = parting?.endOffset ?? offset;
+  if (parting !== null && agreed < offset) {
     throw new BrokerError(
       'POSITION_DIVERGED',
       `Cannot read ${name} at offset ${offset} of epoch ${epoch}: the log agrees with that position up to ${agreed}`,
-      { logStart, logEnd: agreed },
+      { logStart, logEnd: agreed, agreedEpoch: parting.epoch },
     );
   }
   // A follower's end is not the log's: who has read further elsewhere waits here until it has

@@ -109,7 +109,11 @@ export interface Error {
     | number
     | undefined;
   /** The first batch at or above the end that it expected, where its producer is remembered. */
-  holder: BatchHolder | undefined;
+  holder:
+    | BatchHolder
+    | undefined;
+  /** Of a position that the log does not hold: epoch of the log's last batch below log_end. */
+  agreedEpoch?: number | undefined;
 }
 
 function createBaseBatchHolder(): BatchHolder {
@@ -205,6 +209,7 @@ function createBaseError(): Error {
     effect: 0,
     dataEnd: undefined,
     holder: undefined,
+    agreedEpoch: undefined,
   };
 }
 
@@ -245,6 +250,9 @@ export const Error: MessageFns<Error> = {
     }
     if (message.holder !== undefined) {
       BatchHolder.encode(message.holder, writer.uint32(98).fork()).join();
+    }
+    if (message.agreedEpoch !== undefined) {
+      writer.uint32(104).uint32(message.agreedEpoch);
     }
     return writer;
   },
@@ -356,6 +364,14 @@ export const Error: MessageFns<Error> = {
             }
 
             message.holder = BatchHolder.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.agreedEpoch = reader.uint32();
             continue;
           }
         }
