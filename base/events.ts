@@ -210,6 +210,35 @@ export const EVENTS = {
     meaning: 'A partition of `__groups` was written anew, and begins there',
     fields: ['partition', 'logStart', 'bytes'],
   },
+  'queues-unreadable': {
+    level: 'error',
+    meaning:
+      'A partition of `__queues` holds what this build cannot read; this broker hands out no records of its queues, until it runs a build that can',
+    fields: ['partition', 'reason'],
+  },
+  'queues-shortened': {
+    level: 'info',
+    meaning: 'A partition of `__queues` was written anew, and begins there',
+    fields: ['partition', 'logStart', 'bytes'],
+  },
+  'queue-records-gone': {
+    level: 'warn',
+    meaning:
+      'Retention, a trim or compaction took records of a queue that no member had accepted',
+    fields: ['queue', 'partition', 'cause', 'records'],
+  },
+  'queue-diverged': {
+    level: 'warn',
+    meaning:
+      'An unclean election cut the log below what a queue had read: what it knew above is forgotten',
+    fields: ['queue', 'partition', 'offset', 'records'],
+  },
+  'queue-record-died': {
+    level: 'info',
+    meaning:
+      'A record of a queue was rejected, or delivered as often as it may be, and goes to the dead-letter topic',
+    fields: ['queue', 'partition', 'offset', 'cause'],
+  },
   'group-forgotten': {
     level: 'info',
     meaning: 'A group was not used for 30 days, and is forgotten with its cursors',

@@ -101,6 +101,23 @@ function withDying(
   return changed;
 }
 
+/** Of a state, its open records aside: keys, and epochs of the log. */
+const STATE_BYTES = 300;
+/** Of an open record, at most but for a few bytes. */
+const ENTRY_BYTES = 10;
+/** Of a dying one, beside its reason. */
+const DYING_BYTES = 300;
+
+/** About what a snapshot takes. */
+export function bytesOf({ queues }: QueuesImage): number {
+  let bytes = 0;
+  for (const { entries, dying } of queues.values()) {
+    bytes += STATE_BYTES + entries.length * ENTRY_BYTES;
+    for (const { reason } of dying.values()) bytes += DYING_BYTES + reason.length;
+  }
+  return bytes;
+}
+
 /** All of a state as records: what a snapshot writes. */
 export function recordsOf(state: QueueState): QueuesRecord[] {
   const { queue, topicId, partition, next, history, entries, dying } = state;

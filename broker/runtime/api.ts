@@ -27,7 +27,18 @@ import type { Decision, ControllerRequest } from '../metadata/controller-types.t
 import type { RebalancePlan } from '../metadata/rebalance.ts';
 import type { DisruptionVerdict, StopVeto } from '../metadata/safety.ts';
 import type { SpreadFault } from '../metadata/spread.ts';
-import type { MetadataImage, RestartClass } from '../metadata/types.ts';
+import type { MetadataImage, QueueDefinition, RestartClass } from '../metadata/types.ts';
+import type { QueueDescription } from '../queues/describe.ts';
+import type { Position as QueuePosition } from '../queues/progress.ts';
+import type {
+  Acknowledgement as QueueAcknowledgement,
+  Delivery as QueueDelivery,
+  LetterResult,
+  LetterTask,
+  Outcome as QueueOutcome,
+  QueueInput,
+  QueuePlace,
+} from '../queues/types.ts';
 import type { Present } from '../metadata/explain.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { CompactionStatus } from '../replication/compactions.ts';
@@ -224,6 +235,71 @@ export interface GroupsApi {
   lagOf(topicId: TopicId, partition: number, offset: Offset): PositionLag;
 }
 
+/** How a partition of a queue stands. */
+export interface OwnedReport extends QueueDescription {
+  /** That it begins, and where, is committed. */
+  readonly hasBegun: boolean;
+  /** The first record that is not settled. */
+  readonly floor: Offset;
+  /** The first few that hold their keys. */
+  readonly parkedOffsets: readonly Offset[];
+}
+
+/** One partition of a queue that this broker owns: `broker/queues/types.ts` says what it answers. */
+export interface OwnedQueue {
+  readonly definition: QueueDefinition;
+  readonly place: QueuePlace;
+  /** `done` resolves with none where it was withdrawn, and never once it is cancelled. */
+  ask(
+    memberId: string,
+    records: number,
+    bytes: number,
+  ): {
+    readonly done: Promise<readonly QueueDelivery[]>;
+    readonly withdraw: () => void;
+    readonly cancel: () => void;
+  };
+  /** In the order of the acknowledgements. */
+  settle(
+    memberId: string,
+    acknowledgements: readonly QueueAcknowledgement[],
+  ): Promise<readonly QueueOutcome[]>;
+  memberGone(memberId: string): void;
+  /** Rejects with INVALID_ARGUMENT where no record is parked there. */
+  freeKey(offset: Offset): Promise<void>;
+  report(): OwnedReport;
+}
+
+/** What an owner learns of its partition. */
+export type QueueNews = Extract<QueueInput, { readonly kind: 'data' | 'diverged' | 'log-start' }>;
+
+/** Reads one partition for its owner. */
+export interface QueueReading {
+  /** Null: nothing for now, or the queue has not begun. Called after each step. */
+  want(
+    wanted: { readonly offset: Offset; readonly records: number } | null,
+    position: QueuePosition | null,
+  ): void;
+  close(): void;
+}
+
+/** What owners need of other partitions; none of it ever rejects. */
+export interface QueueWorld {
+  read(place: QueuePlace, take: (news: QueueNews) => void): QueueReading;
+  bury(queue: QueueDefinition, place: QueuePlace, task: LetterTask): Promise<LetterResult>;
+  /** End of what is committed, and the epoch before it; null: not known now. */
+  end(topicId: TopicId, partition: number): Promise<QueuePosition | null>;
+}
+
+/** Partitions of queues that this broker owns. */
+export interface QueuesApi {
+  /** From now on they are served. */
+  serve(world: QueueWorld): void;
+  /** Throws UNKNOWN_QUEUE, UNKNOWN_PARTITION, NOT_LEADER or BROKER_NOT_READY. */
+  owned(queueId: string, partition: number): OwnedQueue;
+  all(): Iterable<OwnedQueue>;
+}
+
 export interface BrokerApi {
   readonly brokerId: BrokerId;
   /** Time as this broker has it: whoever answers its calls waits by it. */
@@ -251,6 +327,8 @@ export interface BrokerApi {
 
   /** Throws BROKER_NOT_READY before this broker belongs to a cluster. */
   groups(): GroupsApi;
+  /** The same. */
+  queues(): QueuesApi;
 
   /** Forms the cluster with this broker as its first voter. */
   bootstrap(clusterId: string): Promise<{ readonly directoryId: string }>;

@@ -29,6 +29,7 @@ import type {
   BrokerReport,
   Explanation,
   GroupsApi,
+  QueuesApi,
   NamedDecision,
   OptionReport,
   ReplicaMarks,
@@ -169,7 +170,11 @@ export class Broker implements BrokerApi {
   }
 
   groups(): GroupsApi {
-    return this.#requireMember().groups;
+    return this.#requireMember().ownTopics.groups;
+  }
+
+  queues(): QueuesApi {
+    return this.#requireMember().ownTopics.queues;
   }
 
   get administrators(): readonly string[] {

@@ -15,7 +15,7 @@ import { refuseCopy } from './membership/copy-guard.ts';
 import { FollowerAdmission } from './partitions/follower-admission.ts';
 import { FollowerStreams } from './partitions/follower-streams.ts';
 import { ClusterClock } from './membership/cluster-clock.ts';
-import { GroupsHost } from './groups/groups-host.ts';
+import { OwnTopics } from './own-topics.ts';
 import { Lifecycle } from './membership/lifecycle.ts';
 import { SpaceWatch, writeSession } from './membership/space.ts';
 import { newAddresses, standingOf, type Standing } from './membership/registration-standing.ts';
@@ -63,7 +63,7 @@ export class Member {
   readonly clock: ClusterClock;
   readonly lifecycle: Lifecycle;
   readonly replicas: Replicas;
-  readonly groups: GroupsHost;
+  readonly ownTopics: OwnTopics;
   readonly #options: BrokerOptions;
   readonly #host: MemberHost;
   readonly #self: Peer;
@@ -155,15 +155,15 @@ export class Member {
       replicas: this.replicas,
       configOf: (topicId) => this.quorum.image.topics.get(topicId)?.config,
     });
-    this.groups = new GroupsHost({
-      clock: options.clock,
+    this.ownTopics = new OwnTopics({
+      ...options,
+      clusterClock: this.clock,
       bounds: options.groups,
       sessionMs: options.sessionTimeoutMs,
       records: options.textRecords,
       image: () => this.quorum.image,
       replicas: this.replicas,
       onDamage: this.readFailed,
-      onFact: options.onFact,
     });
     this.#orderlyStop = new OrderlyStop({
       ...options,
@@ -185,13 +185,13 @@ export class Member {
     this.#cancelTick = this.#options.clock.every(REPLICA_TICK_MS, () => {
       for (const replica of this.replicas) replica.tick();
       this.replicas.resume();
-      this.groups.look();
+      this.ownTopics.look();
       this.#space.look();
       this.#watchHeard();
       this.clock.look();
     });
     this.#retention.start();
-    this.groups.start();
+    this.ownTopics.start();
   }
 
   /** Drains leadership. Resolves with the number of partitions that nobody else can lead. */
@@ -216,7 +216,7 @@ export class Member {
     this.#retention.close();
     this.#seat.close();
     this.#streams.close();
-    this.groups.close();
+    this.ownTopics.close();
     await this.replicas.close();
     this.quorum.close();
   }
@@ -512,7 +512,7 @@ export class Member {
     }
     this.#peerFinder.publish(image);
     this.replicas.update(image);
-    this.groups.look();
+    this.ownTopics.look();
     this.#pusher.setMoveLimit(image.settings.moveBytesPerSecond);
     this.#followOptions(image);
     this.#pusher.closeStale((brokerId) => image.brokers.get(brokerId)?.brokerEpoch);

@@ -3,6 +3,7 @@ import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/members.ts';
+import { QueuesServiceService } from '../../proto/gen/tidemark/internal/v1/queues.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { MemberMessage } from '../groups/membership/types.ts';
@@ -20,6 +21,9 @@ import { LagWatch } from './groups/lag-watch.ts';
 import type { GroupLag } from '../telemetry/group-metrics.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
 import { DecisionKeeper } from './decision-keeper.ts';
+import { BrokerQueueWorld } from './queues/queue-world.ts';
+import { QueuesDesk } from './queues/queues-desk.ts';
+import { queuesService } from './queues/queues-service.ts';
 import type { Traffic } from './traffic.ts';
 
 export interface PublicServicesOptions {
@@ -58,6 +62,12 @@ export function publicServices({
   const desk = new CoordinatorDesk(groupParts, onTold);
   const proxy = new MemberProxy(groupParts, desk);
   const appender = new Appender(cluster, shares, report);
+  const world = new BrokerQueueWorld({ cluster, traffic, report, appender });
+  const queuesDesk = new QueuesDesk({ cluster, traffic, report }, world);
+  const cancelServe = broker.watchImage(() => {
+    // It is a member of its cluster by the first image.
+    broker.queues().serve(world);
+  });
   const keeper = new DecisionKeeper(cluster, appender, report);
   const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
   return {
@@ -76,7 +86,11 @@ export function publicServices({
     },
     consume: {
       definition: ConsumeServiceService,
-      handlers: consumeService({ ...groupParts, proxy, traffic }),
+      handlers: consumeService({ ...groupParts, proxy, traffic, desk: queuesDesk }),
+    },
+    owners: {
+      definition: QueuesServiceService,
+      handlers: queuesService(queuesDesk, report),
     },
     members: {
       definition: MembersServiceService,
@@ -87,6 +101,7 @@ export function publicServices({
       handlers: externalScaler(groupParts),
     },
     close: () => {
+      cancelServe();
       proxy.close();
       lagWatch?.close();
       keeper.close();
@@ -123,6 +138,7 @@ export function addForwardedServices(
 }
 
 /** Adds what brokers ask of each other alone, which judges callers by itself. */
-export function addMembersService(server: ServiceHost, { members }: PublicServices): void {
+export function addMembersService(server: ServiceHost, { members, owners }: PublicServices): void {
   server.add(members.definition, members.handlers);
+  server.add(owners.definition, owners.handlers);
 }

@@ -34,8 +34,6 @@ export interface Opened {
 
 /** Throws INVALID_ARGUMENT; what is a matter of the group, its coordinator judges. */
 export function openedField(open: ConsumeOpen, newUuid: () => string): Opened {
-  if (open.type === ConsumeType.CONSUME_TYPE_QUEUE)
-    throw new BrokerError('REFUSED', 'Queues are not served by this build');
   integerField('type', open.type, 0, ConsumeType.CONSUME_TYPE_GROUP);
   integerField('delivery', open.delivery, 0, Delivery.DELIVERY_ASSIGNMENTS);
   integerField('from', open.from, 0, Beginning.BEGINNING_LATEST);

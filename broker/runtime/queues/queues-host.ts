@@ -1,0 +1,241 @@
+/**
+ * The state of queues on one broker: a folded log for each replica of `__queues` that it holds,
+ * kept short, and without what is left of queues that were deleted.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { OnFact } from '../../../base/events.ts';
+import { QUEUES_PARTITIONS, QUEUES_TOPIC } from '../../../base/internal-topics.ts';
+import type { Offset, WallMs } from '../../../base/units.ts';
+import type { MetadataImage } from '../../metadata/types.ts';
+import {
+  bytesOf,
+  emptyQueues,
+  fold,
+  placeKey,
+  type QueuesImage,
+  type QueueState,
+  recordsOf,
+} from '../../queues/fold.ts';
+import { decodeRecord, encodeRecord, type QueuesRecord } from '../../queues/records.ts';
+import type { OwnedQueue, QueuesApi, QueueWorld } from '../api.ts';
+import { type FoldCodec, FoldedLog } from '../folded/folded-log.ts';
+import type { Replica } from '../partitions/replica.ts';
+import type { Replicas } from '../partitions/replicas.ts';
+import type { TextRecords } from '../ports.ts';
+import { QueueOwners } from './owners.ts';
+
+/** States and changes of queues in one partition of `__queues`. */
+export type QueuesLog = FoldedLog<QueuesImage, QueuesRecord>;
+
+const CODEC: FoldCodec<QueuesImage, QueuesRecord> = {
+  empty: emptyQueues,
+  fold,
+  decode: decodeRecord,
+  encode: encodeRecord,
+  bytes: bytesOf,
+};
+
+/** The log is let grow to so many times what a snapshot takes. */
+const GROWTH = 4;
+/** Of one batch of a snapshot: far below the topic's `batchBytesMax`. */
+const SNAPSHOT_CHARACTERS = 512 * 1024;
+/** Tombstones of one batch. */
+const FORGOTTEN_AT_ONCE = 1_000;
+
+export interface QueuesHostParts {
+  readonly clock: Clock;
+  readonly records: TextRecords;
+  /** Bytes of the log below which it is let grow. */
+  readonly snapshotBytesMin: number;
+  readonly image: () => MetadataImage;
+  readonly replicas: Pick<Replicas, 'get' | 'require'>;
+  readonly onDamage: (replica: Replica, error: BrokerError) => void;
+  readonly onFact: OnFact;
+  /** Null: the clock is not trusted. */
+  readonly wallMs: () => WallMs | null;
+}
+
+interface Held {
+  readonly log: QueuesLog;
+  readonly replica: Replica;
+  isKeeping: boolean;
+}
+
+export class QueuesHost implements QueuesApi {
+  readonly #parts: QueuesHostParts;
+  readonly #held = new Map<number, Held>();
+  readonly #owners: QueueOwners;
+  #isClosed = false;
+
+  constructor(parts: QueuesHostParts) {
+    this.#parts = parts;
+    this.#owners = new QueueOwners({ ...parts, host: this });
+  }
+
+  /** Replicas or metadata have changed, or time has passed. */
+  look(): void {
+    if (this.#isClosed) return;
+    this.#lookAtLogs();
+    this.#owners.look();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#owners.close();
+    for (const { log } of this.#held.values()) log.close();
+    this.#held.clear();
+  }
+
+  // What the service asks: QueuesApi
+
+  serve(world: QueueWorld): void {
+    this.#owners.serve(world);
+  }
+
+  owned(queueId: string, partition: number): OwnedQueue {
+    return this.#owners.owned(queueId, partition);
+  }
+
+  all(): Iterable<OwnedQueue> {
+    return this.#owners.all();
+  }
+
+  // What owners ask
+
+  logs(): QueuesLog[] {
+    return [...this.#held.values()].map(({ log }) => log);
+  }
+
+  /** Throws NOT_LEADER or BROKER_NOT_READY where it is not held here. */
+  log(partition: number): QueuesLog {
+    // What metadata has only just brought here.
+    this.look();
+    const held = this.#held.get(partition);
+    if (held !== undefined) return held.log;
+    const topicId = this.#parts.image().topicIdsByName.get(QUEUES_TOPIC);
+    if (topicId === undefined)
+      throw new BrokerError('BROKER_NOT_READY', `There is no topic "${QUEUES_TOPIC}" here yet`);
+    this.#parts.replicas.require(topicId, partition);
+    throw new BrokerError('BROKER_NOT_READY', `${QUEUES_TOPIC}/${partition} is being opened`);
+  }
+
+  /** Keeps logs short, and without queues that were deleted. */
+  keep(): void {
+    for (const held of this.#held.values()) {
+      if (held.isKeeping || held.log.refusal() !== null) continue;
+      const isGone = this.#goneIn(held.log).length > 0;
+      if (isGone || this.#isLong(held.log)) void this.#keepOne(held);
+    }
+  }
+
+  // Parts
+
+  #lookAtLogs(): void {
+    const topicId = this.#parts.image().topicIdsByName.get(QUEUES_TOPIC);
+    if (topicId === undefined && this.#held.size === 0) return;
+    for (let partition = 0; partition < QUEUES_PARTITIONS; partition += 1) {
+      const replica = topicId === undefined ? null : this.#parts.replicas.get(topicId, partition);
+      const held = this.#held.get(partition);
+      if (held !== undefined && held.replica === replica) {
+        held.log.look();
+        continue;
+      }
+      held?.log.close();
+      this.#held.delete(partition);
+      if (replica !== null) this.#open(partition, replica);
+    }
+  }
+
+  #open(partition: number, replica: Replica): void {
+    const { clock, records, onDamage, onFact } = this.#parts;
+    const log = new FoldedLog(replica, {
+      ...{ clock, records, codec: CODEC, what: 'queues' },
+      onUnreadable: (reason) => {
+        onFact('queues-unreadable', { partition: replica.name, reason });
+      },
+      onDamage: (error) => {
+        onDamage(replica, error);
+      },
+    });
+    this.#held.set(partition, { log, replica, isKeeping: false });
+  }
+
+  #isLong({ sizes: { logBytes, imageBytes } }: QueuesLog): boolean {
+    return logBytes > Math.max(this.#parts.snapshotBytesMin, GROWTH * imageBytes);
+  }
+
+  /** Of queues, or partitions, that there are no more. A queue's id never comes again. */
+  #goneIn(log: QueuesLog): QueueState[] {
+    const { queues } = this.#parts.image();
+    const gone: QueueState[] = [];
+    for (const state of log.image().queues.values()) {
+      if (!queues.has(state.queue)) gone.push(state);
+      if (gone.length >= FORGOTTEN_AT_ONCE) break;
+    }
+    return gone;
+  }
+
+  async #keepOne(held: Held): Promise<void> {
+    const { log } = held;
+    held.isKeeping = true;
+    try {
+      const gone = this.#goneIn(log);
+      if (gone.length > 0)
+        await log.propose({
+          subject: null,
+          judge: () =>
+            gone.map(
+              ({ queue, topicId, partition }): QueuesRecord => ({
+                ...{ kind: 'state', queue, topicId, partition, value: null },
+              }),
+            ),
+        });
+      if (this.#isLong(log)) await this.#shorten(held);
+    } catch (error) {
+      // The next look, or the next owner, does it.
+      if (!(error instanceof BrokerError)) throw error;
+    } finally {
+      held.isKeeping = false;
+    }
+  }
+
+  /** Writes everything again, and drops what lies before. */
+  async #shorten({ log, replica }: Held): Promise<void> {
+    const { epoch, sizes } = log;
+    let keys: string[] = [];
+    let start: Offset = 0;
+    // What there is to write is looked up as the first batch is judged: behind everything that
+    // stands before it in the log, and is trimmed.
+    let at = 0;
+    const next = (image: QueuesImage): QueuesRecord[] => {
+      const records: QueuesRecord[] = [];
+      for (let characters = 0; at < keys.length && characters < SNAPSHOT_CHARACTERS; at += 1) {
+        const state = image.queues.get(keys[at]!);
+        if (state === undefined) continue;
+        records.push(...recordsOf(state));
+        characters += bytesOf({ queues: new Map([[placeKey(state), state]]) });
+      }
+      return records;
+    };
+    const first = await log.propose({
+      subject: null,
+      judge: (image) => {
+        keys = [...image.queues.keys()];
+        start = log.foldedTo;
+        return next(image);
+      },
+    });
+    while (at < keys.length) {
+      await log.propose({ subject: null, judge: next });
+      // Another leadership began: it has trimmed nothing, and begins anew.
+      if (log.refusal() !== null || log.epoch !== epoch) return;
+    }
+    const logStart = await replica.trim(first ?? start);
+    this.#parts.onFact('queues-shortened', {
+      partition: replica.name,
+      logStart,
+      bytes: sizes.logBytes,
+    });
+  }
+}

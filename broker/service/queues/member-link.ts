@@ -1,0 +1,271 @@
+/**
+ * One member's dealings with one owner of partitions of its queue, on the owner's side: asks and
+ * acknowledgements in, records and outcomes out. Knows no transport: a stream between brokers and
+ * a proxy on the owner's own broker both drive it.
+ */
+import type {
+  QueueAsk,
+  QueueDemand,
+  QueueOpen,
+  QueueSettle,
+  QueueSupply,
+} from '../../../proto/gen/tidemark/internal/v1/queues.ts';
+import type {
+  AcknowledgeOutcome,
+  ConsumeRecord,
+  RecordAcknowledgement,
+} from '../../../proto/gen/tidemark/v1/consume.ts';
+import { errorToMessage } from '../../../wire/grpc/errors.ts';
+import type { DecodedRecord } from '../../../wire/records/record-set.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import {
+  ACKNOWLEDGEMENTS_PER_CALL_MAX,
+  CREDIT_BYTES_MAX,
+  isOffset,
+  PARTITIONS_PER_TOPIC_MAX,
+  QUEUE_WINDOW_RECORDS,
+} from '../../../base/limits.ts';
+import type { BrokerId } from '../../../base/units.ts';
+import type { Acknowledgement, Delivery, Verdict } from '../../queues/types.ts';
+import { integerField, refuse, textField, topicIdField, uuidField } from '../../messages/fields.ts';
+import { expected, type ReportDefect } from '../../messages/handlers.ts';
+import type { OwnedQueue, QueuesApi } from '../../runtime/api.ts';
+import { partitionField } from '../groups/fields.ts';
+import type { BrokerQueueWorld } from './queue-world.ts';
+
+/** Asks and acknowledgements of one member that wait for an owner. */
+const REQUESTS_MAX = 2 * PARTITIONS_PER_TOPIC_MAX;
+
+/** Who has a link, as its first message said. */
+export interface LinkedMember {
+  readonly queueId: string;
+  readonly memberId: string;
+  readonly attempt: number;
+  readonly client: string;
+  readonly proxy: BrokerId;
+}
+
+export interface MemberLinkPorts {
+  readonly queues: () => QueuesApi;
+  readonly world: Pick<BrokerQueueWorld, 'recordsAt'>;
+  readonly report: ReportDefect;
+  /** Throws FENCED where a later attempt of the member is there. Ends the link of an earlier one. */
+  readonly opened: (link: MemberLink) => void;
+  readonly closed: (link: MemberLink) => void;
+  readonly send: (supply: QueueSupply) => void;
+  readonly finish: (error: BrokerError | null) => void;
+}
+
+export class MemberLink {
+  readonly #ports: MemberLinkPorts;
+  #member: LinkedMember | null = null;
+  readonly #asks = new Map<number, { readonly withdraw: () => void; readonly cancel: () => void }>();
+  #settling = 0;
+  #isOver = false;
+
+  constructor(ports: MemberLinkPorts) {
+    this.#ports = ports;
+  }
+
+  /** Null: it is not open yet. */
+  get member(): LinkedMember | null {
+    return this.#member;
+  }
+
+  /** Throws INVALID_ARGUMENT for what no proxy should send. */
+  take({ message }: QueueDemand): void {
+    if (this.#isOver || message === undefined) return;
+    if (message.$case === 'open') {
+      this.#open(message.value);
+      return;
+    }
+    const member = this.#member;
+    if (member === null) return refuse('message', message.$case, 'open: it comes first');
+    switch (message.$case) {
+      case 'ask':
+        this.#ask(member, message.value);
+        return;
+      case 'withdraw':
+        this.#asks.get(message.value.requestId)?.withdraw();
+        return;
+      case 'settle':
+        this.#settle(member, message.value);
+        return;
+      case 'gone':
+        for (const owned of this.#ports.queues().all())
+          if (owned.place.queue === member.queueId) owned.memberGone(member.memberId);
+        this.end(null);
+    }
+  }
+
+  /** Nobody is there any more: what it has stays leased until that is over. */
+  close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const { cancel } of this.#asks.values()) cancel();
+    this.#asks.clear();
+    this.#ports.closed(this);
+  }
+
+  end(error: BrokerError | null): void {
+    if (this.#isOver) return;
+    this.close();
+    this.#ports.finish(error);
+  }
+
+  #open({ queueId, memberId, attempt, client, proxy }: QueueOpen): void {
+    if (this.#member !== null) refuse('message', 'open', 'the first one alone');
+    this.#member = {
+      queueId: topicIdField('queue_id', queueId),
+      memberId: uuidField('member_id', memberId),
+      attempt: integerField('attempt', attempt, 1, Number.MAX_SAFE_INTEGER),
+      client: textField('client', client),
+      proxy,
+    };
+    this.#ports.opened(this);
+  }
+
+  #ask(member: LinkedMember, ask: QueueAsk): void {
+    const { requestId } = ask;
+    integerField('request_id', requestId, 1, Number.MAX_SAFE_INTEGER);
+    if (this.#asks.has(requestId)) refuse('request_id', requestId, 'of no other request');
+    this.#requireRoom();
+    integerField('records', ask.records, 1, QUEUE_WINDOW_RECORDS);
+    integerField('bytes', ask.bytes, 1, CREDIT_BYTES_MAX);
+    void this.#asking(member, ask);
+  }
+
+  async #asking(member: LinkedMember, ask: QueueAsk): Promise<void> {
+    const { requestId, records, bytes } = ask;
+    const { report } = this.#ports;
+    try {
+      const owned = this.#ownedBy(member, ask);
+      const asked = owned.ask(member.memberId, records, bytes);
+      this.#asks.set(requestId, asked);
+      await this.#bring(member, owned, requestId, await asked.done);
+    } catch (error) {
+      this.#answer(requestId, [], expected(error, report));
+    }
+  }
+
+  #answer(requestId: number, records: ConsumeRecord[], fault: BrokerError | null): void {
+    this.#asks.delete(requestId);
+    if (this.#isOver) return;
+    const error = fault === null ? undefined : errorToMessage(fault);
+    this.#ports.send({ message: { $case: 'records', value: { requestId, records, error } } });
+  }
+
+  /** Records that cannot be sent any more, or cannot be read, are put back. */
+  async #bring(
+    { memberId }: LinkedMember,
+    owned: OwnedQueue,
+    requestId: number,
+    deliveries: readonly Delivery[],
+  ): Promise<void> {
+    const { world, report } = this.#ports;
+    let fault: BrokerError | null = null;
+    const found = await world.recordsAt(owned.place, deliveries).catch((error: unknown) => {
+      fault = expected(error, report);
+      return new Map<number, DecodedRecord>();
+    });
+    const kept = this.#isOver ? [] : deliveries.filter(({ offset }) => found.has(offset));
+    const lost = deliveries.filter((delivery) => !kept.includes(delivery));
+    const records = kept.map(({ offset, epoch, delivery }) =>
+      toMessage(found.get(offset)!, epoch, delivery),
+    );
+    this.#answer(requestId, records, records.length === 0 ? fault : null);
+    if (lost.length === 0) return;
+    const back = lost.map((delivery): Acknowledgement => ({ ...delivery, verdict: BACK }));
+    await owned.settle(memberId, back).catch((error: unknown) => {
+      expected(error, report);
+    });
+  }
+
+  #settle(member: LinkedMember, settle: QueueSettle): void {
+    const { acknowledgements } = settle;
+    integerField(
+      ...['acknowledgements length', acknowledgements.length, 1, ACKNOWLEDGEMENTS_PER_CALL_MAX] as const,
+    );
+    this.#requireRoom();
+    const asked = acknowledgements.map((each, at) =>
+      acknowledgementField(`acknowledgements[${String(at)}]`, each),
+    );
+    void this.#settled(member, settle, asked);
+  }
+
+  async #settled(
+    member: LinkedMember,
+    settle: QueueSettle,
+    asked: readonly Acknowledgement[],
+  ): Promise<void> {
+    const { requestId } = settle;
+    const { send, report } = this.#ports;
+    this.#settling += 1;
+    let outcomes: AcknowledgeOutcome[] = [];
+    let fault: BrokerError | null = null;
+    try {
+      const told = await this.#ownedBy(member, settle).settle(member.memberId, asked);
+      outcomes = told.map((outcome) => ({
+        error: outcome instanceof BrokerError ? errorToMessage(outcome) : undefined,
+      }));
+    } catch (thrown) {
+      fault = expected(thrown, report);
+    }
+    this.#settling -= 1;
+    if (this.#isOver) return;
+    const error = fault === null ? undefined : errorToMessage(fault);
+    send({ message: { $case: 'settled', value: { requestId, outcomes, error } } });
+  }
+
+  #requireRoom(): void {
+    integerField('requests', this.#asks.size + this.#settling + 1, 1, REQUESTS_MAX);
+  }
+
+  #ownedBy(
+    { queueId }: LinkedMember,
+    { topicId, partition }: { readonly topicId: Uint8Array; readonly partition: number },
+  ): OwnedQueue {
+    const id = topicIdField('topic_id', topicId);
+    const owned = this.#ports.queues().owned(queueId, partitionField('partition', partition));
+    if (owned.place.topicId !== id) refuse('topic_id', id, `${owned.place.topicId}, of the queue`);
+    return owned;
+  }
+}
+
+/** Throws INVALID_ARGUMENT for what says nothing. */
+export function acknowledgementField(
+  field: string,
+  { offset, leaderEpoch, delivery, verdict }: RecordAcknowledgement,
+): Acknowledgement {
+  if (!isOffset(offset)) refuse(`${field}.offset`, offset, 'an offset');
+  if (verdict === undefined) return refuse(`${field}.verdict`, 'absent', 'present');
+  return { offset, epoch: leaderEpoch, delivery, verdict: verdictOf(verdict) };
+}
+
+function verdictOf(verdict: NonNullable<RecordAcknowledgement['verdict']>): Verdict {
+  switch (verdict.$case) {
+    case 'accept':
+    case 'extend':
+      return { kind: verdict.$case };
+    case 'release':
+      return { kind: 'release', delayMs: verdict.value.delayMs };
+    case 'reject':
+      return { kind: 'reject', reason: verdict.value.reason };
+  }
+}
+
+const BACK: Verdict = { kind: 'release', delayMs: 0 };
+const NO_VALUE = new Uint8Array(0);
+
+function toMessage(
+  { offset, timestampMs, key, value, headers }: DecodedRecord,
+  leaderEpoch: number,
+  delivery: number,
+): ConsumeRecord {
+  return {
+    ...{ offset, leaderEpoch, timestampMs, key, delivery },
+    value: value ?? NO_VALUE,
+    tombstone: value === null,
+    headers: headers.map((each) => ({ ...each })),
+  };
+}

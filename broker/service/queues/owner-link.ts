@@ -1,0 +1,118 @@
+/**
+ * A link of a member to one owner of partitions of its queue, as the member's proxy has it: to this
+ * broker, or to another by a stream. Both look alike.
+ */
+import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
+import {
+  type QueueDemand,
+  QueuesServiceService,
+  type QueueSupply,
+} from '../../../proto/gen/tidemark/internal/v1/queues.ts';
+import { errorFromStatus } from '../../../wire/grpc/errors.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerId } from '../../../base/units.ts';
+import { expected, type ReportDefect } from '../../messages/handlers.ts';
+import type { Cluster } from '../cluster.ts';
+import type { QueuesDesk } from './queues-desk.ts';
+
+const METHOD = QueuesServiceService.serveMember;
+
+export type Demand = NonNullable<QueueDemand['message']>;
+export type Supply = NonNullable<QueueSupply['message']>;
+
+export interface OwnerLink {
+  demand(message: Demand): void;
+  /** Nothing comes any more; what the member has stays leased. */
+  close(): void;
+}
+
+export interface OwnerLinkParts {
+  readonly cluster: Cluster;
+  readonly desk: Pick<QueuesDesk, 'link'>;
+  readonly report: ReportDefect;
+}
+
+export interface OwnerLinkEvents {
+  onSupply(supply: Supply): void;
+  /** The link is over, with all that was asked by it. Not called after `close`. */
+  onClosed(error: BrokerError): void;
+}
+
+/** Throws UNKNOWN_BROKER. */
+export function openOwnerLink(
+  parts: OwnerLinkParts,
+  brokerId: BrokerId,
+  events: OwnerLinkEvents,
+): OwnerLink {
+  return parts.cluster.isSelf(brokerId)
+    ? localLink(parts, events)
+    : remoteLink(parts.cluster, brokerId, events);
+}
+
+function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): OwnerLink {
+  let isClosed = false;
+  const closed = (error: BrokerError): void => {
+    if (isClosed) return;
+    isClosed = true;
+    events.onClosed(error);
+  };
+  const link = desk.link({
+    send: ({ message }) => {
+      if (!isClosed && message !== undefined) events.onSupply(message);
+    },
+    finish: (error) => {
+      closed(error ?? ended('This broker'));
+    },
+  });
+  return {
+    demand: (message) => {
+      if (isClosed) return;
+      try {
+        link.take({ message });
+      } catch (error) {
+        link.close();
+        closed(expected(error, report));
+      }
+    },
+    close: () => {
+      isClosed = true;
+      link.close();
+    },
+  };
+}
+
+function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvents): OwnerLink {
+  const call: ClientDuplexStream<QueueDemand, QueueSupply> = cluster
+    .client(brokerId, 'data')
+    .makeBidiStreamRequest(
+      METHOD.path,
+      METHOD.requestSerialize,
+      METHOD.responseDeserialize,
+      new Metadata(),
+    );
+  let isClosed = false;
+  call.on('data', ({ message }: QueueSupply) => {
+    if (!isClosed && message !== undefined) events.onSupply(message);
+  });
+  call.on('error', () => undefined);
+  call.on('status', (status) => {
+    if (isClosed) return;
+    isClosed = true;
+    events.onClosed(
+      status.code === Status.OK ? ended(`Broker ${String(brokerId)}`) : errorFromStatus(status),
+    );
+  });
+  return {
+    demand: (message) => void call.write({ message }),
+    close: () => {
+      if (isClosed) return;
+      isClosed = true;
+      // What was written last arrives yet: that a member is gone.
+      call.end();
+    },
+  };
+}
+
+function ended(who: string): BrokerError {
+  return new BrokerError('UNREACHABLE', `${who} ended its dealings with the member`);
+}

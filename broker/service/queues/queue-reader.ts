@@ -1,0 +1,288 @@
+/**
+ * Reads one partition for the owner of a queue: from its leader, wherever that is, as far as the
+ * owner wants to know records, and no further. That the log still is the one that the owner knows
+ * is asked of each leader before anything is read from it.
+ */
+import { crc32 } from 'node:zlib';
+import {
+  endOffsetOf,
+  frameBaseOffset,
+  frameLastOffset,
+  frameLength,
+} from '../../../wire/batch/frame.ts';
+import { keyHash } from '../../../wire/batch/key-hash.ts';
+import { errorFromMessage } from '../../../wire/grpc/errors.ts';
+import { decodeBatch } from '../../../wire/records/batch.ts';
+import { type DecodedRecord, recordBytes } from '../../../wire/records/record-set.ts';
+import type { Cancel } from '../../../base/clock.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerId, LeaderEpoch, Offset } from '../../../base/units.ts';
+import { expected } from '../../messages/handlers.ts';
+import type { QueueNews, QueueReading } from '../../runtime/api.ts';
+import { Backoff, type Cluster } from '../cluster.ts';
+import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
+
+/** Bytes of frames that may wait for the owner, in each partition. */
+const FEED_CREDIT_BYTES = 1024 * 1024;
+/** Of a second hash, beside the 32 bits of the first. */
+const SECOND_HASH = 2 ** 21;
+
+/** A place in the log, and the epoch of what stands before it; 0: not known. */
+interface Position {
+  readonly offset: Offset;
+  readonly epoch: LeaderEpoch;
+}
+
+export interface ReaderParts extends FeedParts {
+  readonly cluster: Cluster;
+  readonly topicId: string;
+  readonly partition: number;
+  readonly take: (news: QueueNews) => void;
+  /** Keeps records for a while: whoever is given them is likely to ask soon. */
+  readonly keep: (record: DecodedRecord, epoch: LeaderEpoch) => void;
+}
+
+interface Subscription {
+  readonly source: BrokerId;
+  /** Of the subscription to this source; what was begun before counts for nothing. */
+  readonly position: Position;
+  /** The leader's log holds the position. */
+  isVerified: boolean;
+  /** Behind what was received. */
+  receivedTo: Offset;
+  frames: Uint8Array[];
+}
+
+/** The frame that is being looked at. */
+interface Opened {
+  readonly from: Offset;
+  readonly end: Offset;
+  readonly epoch: LeaderEpoch;
+  readonly bytes: number;
+  readonly records: readonly DecodedRecord[];
+}
+
+export class QueueReader implements QueueReading {
+  readonly #parts: ReaderParts;
+  readonly #feeds: Feeds;
+  readonly #cancelWatch: Cancel;
+  #wanted: { readonly offset: Offset; readonly records: number } | null = null;
+  #position: Position | null = null;
+  #subscription: Subscription | null = null;
+  #opened: Opened | null = null;
+  #backoff = new Backoff();
+  #cancelRetry: Cancel | null = null;
+  #isScheduled = false;
+  #isClosed = false;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+    this.#feeds = new Feeds(parts, FEED_CREDIT_BYTES, {
+      onPartition: (brokerId, part) => {
+        this.#fed(brokerId, part);
+      },
+      onClosed: (brokerId, error) => {
+        if (this.#subscription?.source === brokerId) this.#failed(error);
+      },
+    });
+    this.#cancelWatch = parts.cluster.broker.watchImage(() => {
+      if (this.#cancelRetry !== null) this.#again();
+    });
+  }
+
+  want(
+    wanted: { readonly offset: Offset; readonly records: number } | null,
+    position: Position | null,
+  ): void {
+    this.#wanted = wanted;
+    this.#position = position;
+    if (wanted !== null) this.#schedule();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelWatch();
+    this.#cancelRetry?.();
+    this.#feeds.close();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    this.#parts.cluster.clock.soon(() => {
+      this.#isScheduled = false;
+      if (!this.#isClosed) this.#goOn();
+    });
+  }
+
+  /** Gives what is wanted, or asks for it. */
+  #goOn(): void {
+    const wanted = this.#wanted;
+    const position = this.#position;
+    if (wanted === null || position === null || this.#cancelRetry !== null) return;
+    const subscription = this.#subscription;
+    if (subscription === null) {
+      this.#subscribe(position, false);
+      return;
+    }
+    if (!subscription.isVerified) return;
+    const from = this.#opened?.from ?? frameStart(subscription);
+    if (wanted.offset < from || wanted.offset > subscription.receivedTo) {
+      // The position was checked with this leader; what lies below it needs no check of its own.
+      const isAtPosition = wanted.offset === position.offset;
+      const place = isAtPosition ? position : { offset: wanted.offset, epoch: 0 };
+      this.#subscribe(place, !isAtPosition);
+      return;
+    }
+    try {
+      this.#give(subscription, wanted);
+    } catch (error) {
+      this.#failed(expected(error, this.#parts.report));
+    }
+  }
+
+  #subscribe(position: Position, isVerified: boolean): void {
+    const { cluster, topicId, partition, report } = this.#parts;
+    this.#unsubscribe();
+    try {
+      const source = cluster.leader(topicId, partition);
+      const { offset, epoch: leaderEpoch } = position;
+      this.#subscription = {
+        ...{ source, position, isVerified, receivedTo: offset, frames: [] },
+      };
+      this.#feeds.subscribe(source, { topicId, partition, offset, leaderEpoch });
+    } catch (error) {
+      this.#failed(expected(error, report));
+    }
+  }
+
+  #unsubscribe(): void {
+    const { topicId, partition } = this.#parts;
+    const subscription = this.#subscription;
+    this.#subscription = null;
+    if (subscription === null) return;
+    const { source, frames } = subscription;
+    const opened = this.#opened?.bytes ?? 0;
+    this.#opened = null;
+    const bytes = frames.reduce((sum, { length }) => sum + length, opened);
+    this.#feeds.unsubscribe(source, topicId, partition);
+    if (bytes > 0) this.#feeds.returnCredit(source, bytes);
+  }
+
+  #fed(brokerId: BrokerId, { frames, error, logStart }: FedPartition): void {
+    if (this.#isClosed) return;
+    const subscription = this.#subscription;
+    if (subscription?.source !== brokerId) {
+      for (const { length } of frames) this.#feeds.returnCredit(brokerId, length);
+      return;
+    }
+    if (error !== undefined) {
+      this.#failed(errorFromMessage(error));
+      return;
+    }
+    subscription.isVerified = true;
+    this.#backoff = new Backoff();
+    for (const bytes of frames) this.#receive(subscription, bytes);
+    if (logStart > 0) this.#parts.take({ kind: 'log-start', offset: logStart });
+    this.#schedule();
+  }
+
+  /** What does not go on where reading is, is of an earlier subscription to the same broker. */
+  #receive(subscription: Subscription, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const length = frameLength(bytes, at);
+      if (length === 0) {
+        this.#failed(new BrokerError('DATA_CORRUPT', `Frame at byte ${at} has no length`));
+        return;
+      }
+      const frame = bytes.subarray(at, at + length);
+      at += length;
+      const from = frameBaseOffset(frame, 0);
+      const end = frameLastOffset(frame, 0) + 1;
+      if (from > subscription.receivedTo || end <= subscription.receivedTo) {
+        this.#feeds.returnCredit(subscription.source, length);
+        continue;
+      }
+      subscription.receivedTo = end;
+      subscription.frames.push(frame);
+    }
+  }
+
+  /** Tells of the next frame, or of as much of it as is wanted. */
+  #give(
+    subscription: Subscription,
+    wanted: { readonly offset: Offset; readonly records: number },
+  ): void {
+    const opened = this.#open(subscription, wanted.offset);
+    if (opened === null) return;
+    const { epoch, end } = opened;
+    const fresh = opened.records.filter(({ offset }) => offset >= wanted.offset);
+    const some = fresh.slice(0, wanted.records);
+    const to = some.length < fresh.length ? (some.at(-1)?.offset ?? wanted.offset) + 1 : end;
+    for (const record of some) this.#parts.keep(record, epoch);
+    const records = some.map((record) => ({
+      ...{ offset: record.offset, epoch, bytes: recordBytes(record) },
+      keyHash: record.key === undefined ? null : hashOf(record.key),
+    }));
+    this.#parts.take({ kind: 'data', from: wanted.offset, to, epoch, records });
+    // What is wanted next was told by now.
+    this.#schedule();
+  }
+
+  /** The frame that holds the offset, decoded; null: it has not come yet. */
+  #open(subscription: Subscription, offset: Offset): Opened | null {
+    while (this.#opened === null || this.#opened.end <= offset) {
+      if (this.#opened !== null) {
+        this.#feeds.returnCredit(subscription.source, this.#opened.bytes);
+        this.#opened = null;
+      }
+      const frame = subscription.frames.shift();
+      if (frame === undefined) return null;
+      const { header, records } = decodeBatch(frame, 0, crc32);
+      this.#opened = {
+        ...{ from: header.baseOffset, end: endOffsetOf(header), epoch: header.leaderEpoch },
+        ...{ bytes: frame.length, records },
+      };
+    }
+    return this.#opened;
+  }
+
+  /** What the log is not any more is told; whatever else is tried again. */
+  #failed(error: BrokerError): void {
+    const subscription = this.#subscription;
+    this.#unsubscribe();
+    const news = subscription === null ? [] : newsOf(error, subscription.position);
+    for (const each of news) this.#parts.take(each);
+    const pauseMs = news.length > 0 ? 0 : this.#backoff.nextMs();
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#parts.cluster.clock.after(pauseMs, () => {
+      this.#again();
+    });
+  }
+
+  #again(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.#schedule();
+  }
+}
+
+/** What a refused position says of the log. */
+function newsOf({ code, details }: BrokerError, { offset, epoch }: Position): QueueNews[] {
+  const { logStart, logEnd, agreedEpoch } = details;
+  if (code === 'POSITION_DIVERGED' && logEnd !== undefined)
+    return [{ kind: 'diverged', offset: logEnd, epoch: agreedEpoch ?? epoch }];
+  if (code !== 'OFFSET_OUT_OF_RANGE') return [];
+  if (logStart !== undefined && offset < logStart) return [{ kind: 'log-start', offset: logStart }];
+  if (logEnd !== undefined && offset > logEnd) return [{ kind: 'diverged', offset: logEnd, epoch }];
+  return [];
+}
+
+function frameStart({ frames, receivedTo }: Subscription): Offset {
+  const [first] = frames;
+  return first === undefined ? receivedTo : frameBaseOffset(first, 0);
+}
+
+function hashOf(key: Uint8Array): number {
+  return keyHash(key) * SECOND_HASH + (crc32(key) % SECOND_HASH);
+}

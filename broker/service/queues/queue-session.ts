@@ -1,0 +1,436 @@
+/**
+ * The stream of one consumer of a queue, at the broker that it is attached to, its proxy: asks the
+ * owners of the queue's partitions for records, within its credit, and brings them what became of
+ * each. Knows no transport. A record that comes beyond the credit is put back at once.
+ */
+import {
+  ConsumeFence,
+  type ConsumeAcknowledge,
+  type ConsumeOpen,
+  type ConsumeRecord,
+  type ConsumeRequest,
+  type ConsumeResponse,
+} from '../../../proto/gen/tidemark/v1/consume.ts';
+import { QUEUES_TOPIC } from '../../../base/internal-topics.ts';
+import { errorFromMessage } from '../../../wire/grpc/errors.ts';
+import { recordBytes } from '../../../wire/records/record-set.ts';
+import type { Cancel } from '../../../base/clock.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import { CREDIT_BYTES_MAX } from '../../../base/limits.ts';
+import type { BrokerId } from '../../../base/units.ts';
+import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
+import { expected, type ReportDefect } from '../../messages/handlers.ts';
+import { partitionOfQueue } from '../../runtime/queues/place.ts';
+import { Backoff, type Cluster } from '../cluster.ts';
+import { topicNamed } from '../decisions.ts';
+import { type Ask, Asks } from './asks.ts';
+import { type OwnerLink, type OwnerLinkParts, openOwnerLink, type Supply } from './owner-link.ts';
+import { CREDIT_RECORDS_MAX, type OpenedQueue, openedQueueField } from './queue-fields.ts';
+import { Settler } from './settler.ts';
+
+/** Owners that were asked have nothing: the others are asked too. */
+const QUIET_MS = 25;
+/** How long a stream lasts once its broker stops: consumers go elsewhere at once. */
+const STOPPING_MS = 3_000;
+
+export interface QueueSessionPorts extends OwnerLinkParts {
+  readonly cluster: Cluster;
+  readonly newUuid: () => string;
+  readonly report: ReportDefect;
+  /** Empty: nobody was asked for a name. */
+  readonly principal: string;
+  /** False: nothing more until {@link QueueSession.onDrain}. */
+  readonly send: (response: ConsumeResponse) => boolean;
+  /** Whether it is listened to. */
+  readonly listen: (isListening: boolean) => void;
+  /** Called once, after the last message; null: it left in order. */
+  readonly finish: (error: BrokerError | null) => void;
+}
+
+/** An ask under way. */
+interface Asked extends Ask {
+  readonly owner: BrokerId;
+}
+
+export class QueueSession {
+  readonly #ports: QueueSessionPorts;
+  #opened: OpenedQueue | null = null;
+  #asks = new Asks(0);
+  #settler: Settler | null = null;
+  readonly #links = new Map<BrokerId, OwnerLink>();
+  readonly #asked = new Map<number, Asked>();
+  readonly #backoffs = new Map<number, Backoff>();
+  #nextRequestId = 1;
+  #cancelWatch: Cancel = () => {};
+  #cancelQuiet: Cancel | null = null;
+  #isStopping = false;
+  #hasRoom = true;
+  #isLeaving = false;
+  /** Nobody listens any more. */
+  #isOver = false;
+  #isClosed = false;
+
+  constructor(ports: QueueSessionPorts) {
+    this.#ports = ports;
+  }
+
+  /** Throws for what no client should send, and where there is no such queue. */
+  take({ message }: ConsumeRequest): void {
+    if (this.#isOver || message === undefined) return;
+    if (message.$case === 'open') {
+      this.#open(message.value);
+      return;
+    }
+    const opened = this.#opened;
+    if (opened === null) return refuse('message', message.$case, 'open: it comes first');
+    switch (message.$case) {
+      case 'credit':
+        this.#addCredit(message.value.records, message.value.bytes);
+        return;
+      case 'acknowledge':
+        this.#acknowledge(message.value);
+        return;
+      case 'leave':
+        void this.#leave();
+        return;
+      case 'applied':
+      case 'pause':
+      case 'resume':
+        refuse('message', message.$case, 'sent only by members of groups');
+    }
+  }
+
+  onDrain(): void {
+    this.#hasRoom = true;
+    this.#ports.listen(this.#settler?.hasRoom ?? true);
+    this.#pump();
+  }
+
+  /** The stream broke, or its broker ended it: it may come back elsewhere. */
+  close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stopAsking();
+    const graceMs = this.#opened?.graceMs ?? 0;
+    if (graceMs === 0) this.#gone();
+    else
+      this.#ports.cluster.clock.after(graceMs, () => {
+        this.#gone();
+      });
+  }
+
+  // ---- attaching ----
+
+  #open(open: ConsumeOpen): void {
+    if (this.#opened !== null) refuse('message', 'open', 'the first one alone');
+    const { cluster, newUuid } = this.#ports;
+    const opened = openedQueueField(open, cluster.image(), newUuid);
+    this.#opened = opened;
+    const { topic, queue, memberId } = opened;
+    this.#requireRights(opened);
+    this.#asks = new Asks(topic.partitions.length);
+    this.#asks.addCredit(opened.creditRecords, opened.creditBytes);
+    this.#settler = new Settler(opened, {
+      ...this.#ports,
+      send: (partition, demand) => this.#linkOf(partition).link.demand(demand),
+      ownerOf: (partition) => this.#ownerOf(partition),
+      nextRequestId: () => this.#nextRequestId++,
+      answer: (acknowledged) => {
+        this.#send({ $case: 'acknowledged', value: acknowledged });
+      },
+      listen: (isListening) => {
+        this.#ports.listen(isListening && this.#hasRoom);
+      },
+    });
+    this.#cancelWatch = cluster.broker.watchImage(() => {
+      this.#imageChanged();
+    });
+    const { leaseMs } = queue.config;
+    this.#send({ $case: 'joined', value: { memberId, attachment: 1, sessionMs: 0, leaseMs } });
+    this.#linkAll();
+    this.#pump();
+  }
+
+  /** Where nobody is asked for a name, nobody is refused. */
+  #requireRights({ queue: { name }, topic }: OpenedQueue): void {
+    const { cluster, principal } = this.#ports;
+    if (principal === '') return;
+    const rights = cluster.broker.rightsOf(principal);
+    const verdicts = [
+      rights.judge('group', { kind: 'group', name }),
+      rights.judge('read', { kind: 'topic', name: topic.name }),
+    ];
+    for (const verdict of verdicts)
+      if (!verdict.isAllowed) throw new BrokerError('PERMISSION_DENIED', verdict.reason);
+  }
+
+  #imageChanged(): void {
+    const opened = this.#opened;
+    if (opened === null || this.#isClosed) return;
+    const { cluster } = this.#ports;
+    const image = cluster.image();
+    const { queueId, topicId, name } = opened.queue;
+    if (!image.queues.has(queueId)) {
+      this.#finish(new BrokerError('UNKNOWN_QUEUE', `Queue "${name}" was deleted`));
+      return;
+    }
+    try {
+      this.#requireRights(opened);
+    } catch (error) {
+      this.#finish(expected(error, this.#ports.report));
+      return;
+    }
+    this.#asks.grow(image.topics.get(topicId)?.partitions.length ?? 0);
+    if (!this.#isStopping && cluster.broker.phase() === 'stopping') {
+      this.#isStopping = true;
+      this.#send({ $case: 'reattach', value: { leftMs: STOPPING_MS } });
+    }
+    this.#linkAll();
+    this.#pump();
+  }
+
+  // ---- links to owners ----
+
+  /** By the newest metadata. Throws where there is none at the moment. */
+  #ownerOf(partition: number): BrokerId {
+    const { cluster } = this.#ports;
+    const { queueId: queue, topicId } = this.#opened!.queue;
+    const topic = topicNamed(cluster.image(), QUEUES_TOPIC);
+    if (topic === undefined)
+      throw new BrokerError('BROKER_NOT_READY', `There is no topic "${QUEUES_TOPIC}" here yet`);
+    return cluster.leader(topic.topicId, partitionOfQueue({ queue, topicId, partition }));
+  }
+
+  /** Every owner knows the member by its latest stream, whether it has records for it or not. */
+  #linkAll(): void {
+    if (this.#isOver || this.#isLeaving) return;
+    const { topic } = this.#opened!;
+    for (const { partition } of topic.partitions) {
+      try {
+        this.#linkOf(partition);
+      } catch (error) {
+        // It is linked once it is known, and reached.
+        expected(error, this.#ports.report);
+      }
+    }
+  }
+
+  #linkOf(partition: number): { readonly owner: BrokerId; readonly link: OwnerLink } {
+    const owner = this.#ownerOf(partition);
+    const present = this.#links.get(owner);
+    if (present !== undefined) return { owner, link: present };
+    const { queue, memberId, attempt, client } = this.#opened!;
+    const link = openOwnerLink(this.#ports, owner, {
+      onSupply: (supply) => {
+        this.#supplied(supply);
+      },
+      onClosed: (error) => {
+        this.#linkClosed(owner, error);
+      },
+    });
+    this.#links.set(owner, link);
+    const proxy = this.#ports.cluster.broker.brokerId;
+    const queueId = topicIdBytes(queue.queueId);
+    link.demand({ $case: 'open', value: { queueId, memberId, attempt, client, proxy } });
+    return { owner, link };
+  }
+
+  #linkClosed(owner: BrokerId, error: BrokerError): void {
+    this.#links.delete(owner);
+    if (error.code === 'FENCED') {
+      this.#send({
+        $case: 'fenced',
+        value: { reason: ConsumeFence.CONSUME_FENCE_ATTACHED_ELSEWHERE },
+      });
+      this.#finish(error);
+      return;
+    }
+    for (const [requestId, asked] of this.#asked)
+      if (asked.owner === owner) this.#askFailed(requestId, asked, error);
+    this.#settler?.linkClosed(owner, error);
+    this.#pump();
+  }
+
+  #supplied(supply: Supply): void {
+    if (this.#isClosed) return;
+    if (supply.$case === 'settled') {
+      this.#settler?.settled(supply.value);
+      return;
+    }
+    const { requestId, records, error } = supply.value;
+    const asked = this.#asked.get(requestId);
+    // An owner answers what it was asked, once.
+    if (asked === undefined) return;
+    if (error !== undefined) {
+      this.#askFailed(requestId, asked, errorFromMessage(error));
+    } else {
+      this.#asked.delete(requestId);
+      this.#asks.answered(asked.partition);
+      this.#backoffs.delete(asked.partition);
+      if (records.length > 0) this.#deliver(asked.partition, records);
+    }
+    this.#pump();
+  }
+
+  #askFailed(requestId: number, { partition }: Asked, _error: BrokerError): void {
+    this.#asked.delete(requestId);
+    this.#asks.answered(partition);
+    this.#asks.rest(partition);
+    let backoff = this.#backoffs.get(partition);
+    if (backoff === undefined) this.#backoffs.set(partition, (backoff = new Backoff()));
+    this.#ports.cluster.clock.after(backoff.nextMs(), () => {
+      this.#asks.wake(partition);
+      this.#pump();
+    });
+  }
+
+  // ---- records ----
+
+  /** As far as its credit goes; one record may overdraw the bytes. */
+  #deliver(partition: number, records: readonly ConsumeRecord[]): void {
+    const { topic } = this.#opened!;
+    const kept: ConsumeRecord[] = [];
+    let bytes = 0;
+    const isOpen = !this.#isOver && !this.#isLeaving;
+    for (const record of records) {
+      const { credit } = this.#asks;
+      if (!isOpen || kept.length >= credit.records || bytes >= credit.bytes) break;
+      kept.push(record);
+      bytes += recordBytes({ ...record, value: record.tombstone ? null : record.value });
+    }
+    const back = records.slice(kept.length);
+    if (back.length > 0) this.#settler?.putBack(partition, back);
+    if (kept.length === 0) return;
+    this.#asks.spend(kept.length, bytes);
+    for (const each of this.#asks.surplus()) this.#withdraw(each);
+    this.#send({
+      $case: 'records',
+      value: {
+        ...{ topic: topic.name, topicId: topicIdBytes(topic.topicId), partition, epoch: 0 },
+        ...{ records: kept, nextOffset: 0, nextLeaderEpoch: 0, bytes },
+      },
+    });
+  }
+
+  #withdraw(partition: number): void {
+    for (const [requestId, asked] of this.#asked)
+      if (asked.partition === partition)
+        this.#links.get(asked.owner)?.demand({ $case: 'withdraw', value: { requestId } });
+  }
+
+  #addCredit(records: number, bytes: number): void {
+    const { credit } = this.#asks;
+    integerField(
+      ...(['credit_bytes, in sum', credit.bytes + bytes] as const),
+      Number.MIN_SAFE_INTEGER,
+      CREDIT_BYTES_MAX,
+    );
+    integerField(
+      ...(['credit_records, in sum', credit.records + records] as const),
+      Number.MIN_SAFE_INTEGER,
+      CREDIT_RECORDS_MAX,
+    );
+    this.#asks.addCredit(records, bytes);
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#isOver || this.#isLeaving || this.#isStopping || !this.#hasRoom) return;
+    for (const ask of this.#asks.next()) this.#ask(ask);
+    if (!this.#asks.hasUnasked) {
+      this.#cancelQuiet?.();
+      this.#cancelQuiet = null;
+      return;
+    }
+    this.#cancelQuiet ??= this.#ports.cluster.clock.after(QUIET_MS, () => {
+      this.#cancelQuiet = null;
+      if (this.#isOver || this.#isLeaving || this.#isStopping || !this.#hasRoom) return;
+      for (const ask of this.#asks.extra()) this.#ask(ask);
+    });
+  }
+
+  #ask(ask: Ask): void {
+    const requestId = this.#nextRequestId++;
+    const { partition, records, bytes } = ask;
+    const topicId = topicIdBytes(this.#opened!.topic.topicId);
+    try {
+      const { owner, link } = this.#linkOf(partition);
+      this.#asked.set(requestId, { ...ask, owner });
+      link.demand({ $case: 'ask', value: { requestId, topicId, partition, records, bytes } });
+    } catch (error) {
+      const asked = { ...ask, owner: -1 };
+      this.#askFailed(requestId, asked, expected(error, this.#ports.report));
+    }
+  }
+
+  // ---- what the consumer says ----
+
+  #acknowledge(acknowledge: ConsumeAcknowledge): void {
+    const { cursors, creditBytes, creditRecords } = acknowledge;
+    if (cursors.length > 0) refuse('cursors length', cursors.length, '0: this is a queue');
+    if (creditBytes > 0 || creditRecords > 0) this.#addCredit(creditRecords, creditBytes);
+    this.#settler?.take(acknowledge);
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#stopAsking();
+    await this.#settler?.idle();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#gone();
+    this.#ports.finish(null);
+  }
+
+  // ---- the end ----
+
+  #stopAsking(): void {
+    this.#cancelQuiet?.();
+    this.#cancelQuiet = null;
+    for (const [requestId, { owner }] of this.#asked)
+      this.#links.get(owner)?.demand({ $case: 'withdraw', value: { requestId } });
+  }
+
+  /** What it has is handed to others. */
+  #gone(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#cancelWatch();
+    this.#settler?.close();
+    for (const link of this.#links.values()) {
+      link.demand({ $case: 'gone', value: {} });
+      link.close();
+    }
+    this.#links.clear();
+  }
+
+  #send(message: NonNullable<ConsumeResponse['message']>): void {
+    if (this.#isOver) return;
+    this.#hasRoom = this.#ports.send({ message }) && this.#hasRoom;
+    if (!this.#hasRoom) this.#ports.listen(false);
+  }
+
+  #finish(error: BrokerError): void {
+    if (this.#isOver) {
+      // Its stream broke before.
+      if (error.code === 'FENCED' || error.code === 'UNKNOWN_QUEUE') this.#forget();
+      return;
+    }
+    this.#isOver = true;
+    this.#stopAsking();
+    if (error.code === 'PERMISSION_DENIED') this.#gone();
+    else this.#forget();
+    this.#ports.finish(error);
+  }
+
+  /** The member lives elsewhere, or there is nothing any more that it has. */
+  #forget(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#cancelWatch();
+    this.#settler?.close();
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
+  }
+}

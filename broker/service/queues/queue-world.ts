@@ -1,0 +1,137 @@
+/**
+ * What owners of queues need of other partitions: their records, where they end, and dead letters
+ * in them. Also brings the records that a member was leased, from memory where they are.
+ */
+import { crc32 } from 'node:zlib';
+import { decodeBatch } from '../../../wire/records/batch.ts';
+import type { DecodedRecord } from '../../../wire/records/record-set.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import {
+  type LeaderEpoch,
+  type Offset,
+  partitionKey,
+  type TopicId,
+} from '../../../base/units.ts';
+import type { QueueDefinition } from '../../metadata/types.ts';
+import type { LetterResult, LetterTask, QueuePlace } from '../../queues/types.ts';
+import { expected } from '../../messages/handlers.ts';
+import type { QueueNews, QueueReading, QueueWorld } from '../../runtime/api.ts';
+import type { Appender } from '../appender.ts';
+import type { FeedParts } from '../feeds.ts';
+import { clusterLags } from '../groups/lags.ts';
+import { carryOutLetters } from './letters.ts';
+import { QueueReader } from './queue-reader.ts';
+import { readOnce } from './read-once.ts';
+import { RecordCache } from './record-cache.ts';
+
+/** Of records that were read and are not leased yet, for all queues of a broker. */
+const CACHE_BYTES_MAX = 32 * 1024 * 1024;
+const AGAIN_BYTES = 256 * 1024;
+const END_MS = 5_000;
+
+/** Which record. */
+export interface RecordPlace {
+  readonly offset: Offset;
+  readonly epoch: LeaderEpoch;
+}
+
+export interface QueueWorldParts extends FeedParts {
+  readonly appender: Pick<Appender, 'append'>;
+}
+
+export class BrokerQueueWorld implements QueueWorld {
+  readonly #parts: QueueWorldParts;
+  readonly #cache = new RecordCache(CACHE_BYTES_MAX);
+
+  constructor(parts: QueueWorldParts) {
+    this.#parts = parts;
+  }
+
+  read({ topicId, partition }: QueuePlace, take: (news: QueueNews) => void): QueueReading {
+    const key = partitionKey(topicId, partition);
+    const keep = (record: DecodedRecord, epoch: LeaderEpoch): void => {
+      this.#cache.keep(key, record, epoch);
+    };
+    return new QueueReader({ ...this.#parts, topicId, partition, take, keep });
+  }
+
+  bury(queue: QueueDefinition, place: QueuePlace, task: LetterTask): Promise<LetterResult> {
+    const parts = {
+      ...this.#parts,
+      end: (topicId: TopicId, partition: number) => this.end(topicId, partition),
+      recordsAt: (at: QueuePlace, wanted: readonly RecordPlace[]) => this.recordsAt(at, wanted),
+    };
+    return carryOutLetters(parts, queue, place, task);
+  }
+
+  async end(topicId: TopicId, partition: number): Promise<RecordPlace | null> {
+    const { cluster, report } = this.#parts;
+    const topic = cluster.image().topics.get(topicId);
+    if (topic === undefined) return null;
+    const lagAt = async (offset: Offset): ReturnType<typeof clusterLags> =>
+      clusterLags(
+        cluster,
+        { topic, positions: [{ partition, offset }], principal: '' },
+        END_MS,
+        report,
+      );
+    try {
+      const [first] = await lagAt(0);
+      const offset = first?.lag?.endOffset;
+      if (offset === undefined) return null;
+      const [second] = await lagAt(offset);
+      const epoch = second?.lag?.positionEpoch;
+      return epoch === undefined ? null : { offset, epoch };
+    } catch (error) {
+      expected(error, report);
+      return null;
+    }
+  }
+
+  /**
+   * The records, by offset; those that are gone are absent. Rejects where that cannot be known now.
+   */
+  async recordsAt(
+    { topicId, partition }: QueuePlace,
+    wanted: readonly RecordPlace[],
+  ): Promise<ReadonlyMap<Offset, DecodedRecord>> {
+    const key = partitionKey(topicId, partition);
+    const found = new Map<Offset, DecodedRecord>();
+    const open = new Map<Offset, LeaderEpoch>();
+    for (const { offset, epoch } of wanted) {
+      const record = this.#cache.take(key, offset, epoch);
+      if (record === undefined) open.set(offset, epoch);
+      else found.set(offset, record);
+    }
+    while (open.size > 0) {
+      const offset = Math.min(...open.keys());
+      await this.#readAgain({ topicId, partition, offset }, open, found);
+    }
+    return found;
+  }
+
+  /** One read, from the first that is open; what it covers is open no more. */
+  async #readAgain(
+    place: { readonly topicId: TopicId; readonly partition: number; readonly offset: Offset },
+    open: Map<Offset, LeaderEpoch>,
+    found: Map<Offset, DecodedRecord>,
+  ): Promise<void> {
+    try {
+      const read = await readOnce(this.#parts, { ...place, leaderEpoch: 0 }, AGAIN_BYTES);
+      for (const frame of read.frames) {
+        const { header, records } = decodeBatch(frame, 0, crc32);
+        for (const record of records)
+          if (open.get(record.offset) === header.leaderEpoch) found.set(record.offset, record);
+      }
+      // Where the log ends below, it was cut.
+      const to = read.frames.length === 0 ? Infinity : read.nextOffset;
+      for (const each of open.keys()) if (each < to) open.delete(each);
+    } catch (error) {
+      if (!(error instanceof BrokerError) || error.code !== 'OFFSET_OUT_OF_RANGE') throw error;
+      const { logStart = 0, logEnd = Infinity } = error.details;
+      const before = open.size;
+      for (const each of open.keys()) if (each < logStart || each >= logEnd) open.delete(each);
+      if (open.size === before) throw error;
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * What this broker does as the owner of partitions of queues: one link for each member that deals
+ * with it, and how its partitions stand.
+ */
+import type { DescribeOwnedResponse } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
+import type { QueueMember, QueuePartition } from '../../../proto/gen/tidemark/v1/queues.ts';
+import { errorToMessage } from '../../../wire/grpc/errors.ts';
+import { BrokerError } from '../../../base/errors.ts';
+import type { Offset } from '../../../base/units.ts';
+import { expected } from '../../messages/handlers.ts';
+import type { OwnedReport } from '../../runtime/api.ts';
+import type { FeedParts } from '../feeds.ts';
+import { MemberLink, type MemberLinkPorts } from './member-link.ts';
+import type { OwnedQueues } from './owned.ts';
+import type { BrokerQueueWorld } from './queue-world.ts';
+
+export type QueueSupplyPorts = Pick<MemberLinkPorts, 'send' | 'finish'>;
+
+export class QueuesDesk implements OwnedQueues {
+  readonly #parts: FeedParts;
+  readonly #world: BrokerQueueWorld;
+  /** The latest of each member, by queue and member. */
+  readonly #links = new Map<string, MemberLink>();
+
+  constructor(parts: FeedParts, world: BrokerQueueWorld) {
+    this.#parts = parts;
+    this.#world = world;
+  }
+
+  link(ports: QueueSupplyPorts): MemberLink {
+    const { cluster, report } = this.#parts;
+    return new MemberLink({
+      ...{ ...ports, world: this.#world, report },
+      queues: () => cluster.broker.queues(),
+      opened: (link) => {
+        this.#opened(link);
+      },
+      closed: (link) => {
+        const key = keyOf(link);
+        if (this.#links.get(key) === link) this.#links.delete(key);
+      },
+    });
+  }
+
+  // OwnedQueues
+
+  async describe(queueId: string, partitions: readonly number[]): Promise<DescribeOwnedResponse> {
+    const image = this.#parts.cluster.image();
+    const queue = image.queues.get(queueId);
+    if (queue === undefined) throw new BrokerError('UNKNOWN_QUEUE', `No queue has id ${queueId}`);
+    const described = partitions.map((partition) => this.#describe(queueId, partition));
+    const members: QueueMember[] = [];
+    for (const { member } of this.#links.values())
+      if (member?.queueId === queueId) {
+        const { memberId, client, proxy } = member;
+        members.push({ memberId, client, proxy, leased: 0 });
+      }
+    return Promise.resolve({ partitions: described, members });
+  }
+
+  async freeKey(queueId: string, partition: number, offset: Offset): Promise<void> {
+    await this.#parts.cluster.broker.queues().owned(queueId, partition).freeKey(offset);
+  }
+
+  // Parts
+
+  #opened(link: MemberLink): void {
+    const key = keyOf(link);
+    const present = this.#links.get(key);
+    const attempt = link.member?.attempt ?? 0;
+    const presentAttempt = present?.member?.attempt ?? 0;
+    if (present !== undefined && presentAttempt >= attempt)
+      throw new BrokerError('FENCED', `Another stream of the member is at attempt ${String(presentAttempt)}`);
+    this.#links.set(key, link);
+    present?.end(
+      new BrokerError('FENCED', `Another stream of the member took its place, attempt ${String(attempt)}`),
+    );
+  }
+
+  #describe(queueId: string, partition: number): QueuePartition {
+    const { cluster, report } = this.#parts;
+    const owner = cluster.broker.brokerId;
+    try {
+      const owned = cluster.broker.queues().owned(queueId, partition);
+      const stands = owned.report();
+      if (!stands.hasBegun)
+        throw new BrokerError(
+          'BROKER_NOT_READY',
+          `Queue "${owned.definition.name}" has not begun in partition ${String(partition)} yet`,
+        );
+      return { ...emptyPartition(partition), owner, ...standsOf(stands) };
+    } catch (thrown) {
+      const error = errorToMessage(expected(thrown, report));
+      return { ...emptyPartition(partition), owner, error };
+    }
+  }
+}
+
+function keyOf({ member }: MemberLink): string {
+  return `${member?.queueId ?? ''}/${member?.memberId ?? ''}`;
+}
+
+function emptyPartition(partition: number): QueuePartition {
+  return {
+    ...{ partition, owner: 0, nextOffset: 0, floorOffset: 0, lagRecords: 0, lagMs: 0 },
+    ...{ leased: 0, waiting: 0, delayed: 0, dying: 0, dyingMs: 0, parked: 0 },
+    ...{ parkedOffsets: [], blocked: undefined, error: undefined },
+  };
+}
+
+/** Lags are the matter of who knows where the partition ends. */
+function standsOf({
+  next,
+  floor,
+  leased,
+  waiting,
+  delayed,
+  dying,
+  dyingMs,
+  parked,
+  parkedOffsets,
+  blocked,
+}: OwnedReport): Partial<QueuePartition> {
+  return {
+    ...{ nextOffset: next, floorOffset: floor, leased, waiting, delayed, dying, parked },
+    lagRecords: leased + waiting + delayed + dying + parked,
+    dyingMs: Math.round(dyingMs),
+    parkedOffsets: [...parkedOffsets],
+    blocked:
+      blocked === null
+        ? undefined
+        : {
+            ...{ offset: blocked.offset, key: undefined, kind: blocked.kind },
+            memberId: blocked.holder ?? '',
+          },
+  };
+}
