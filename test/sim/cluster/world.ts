@@ -52,6 +52,7 @@ import {
   isCompactedTopic,
   whyUnsettled,
 } from './compaction-checkers.ts';
+import { Consumers } from './consumers.ts';
 import { Members } from './members.ts';
 
 export interface RunResult {
@@ -98,6 +99,8 @@ export interface Choices {
   readonly groups?: number;
   /** So many groups of members that read a topic and come and go. */
   readonly memberGroups?: number;
+  /** Queues of all kinds on a topic, whose consumers come and go. */
+  readonly hasQueues?: boolean;
   /** Options of every broker, after those of every run. */
   readonly options?: readonly string[];
 }
@@ -116,8 +119,10 @@ export class World {
   readonly #racers: number;
   readonly #groups: number;
   readonly #memberGroups: number;
+  readonly #hasQueues: boolean;
   #committers: Committers | null = null;
   memberships: Members | null = null;
+  consumers: Consumers | null = null;
   #strikes = 0;
   #lastBrokerId = 0;
 
@@ -129,6 +134,7 @@ export class World {
     this.#racers = choices.racers ?? 0;
     this.#groups = choices.groups ?? 0;
     this.#memberGroups = choices.memberGroups ?? 0;
+    this.#hasQueues = choices.hasQueues ?? false;
     const topics = choices.topics ?? topicsOf(this.profile);
     this.topics = this.#racers > 0 ? [...topics, RACED] : topics;
     const ids = Array.from({ length: this.profile.brokers }, (_, index) => index + 1);
@@ -182,6 +188,7 @@ export class World {
     this.#committers = this.#commitOn();
     const freshReaders = this.#readAnew();
     this.memberships = this.#joinOn();
+    this.consumers = this.#takeOn(admin);
     const faults = new Faults({
       seed: this.#seed,
       skipped: this.#skipped,
@@ -204,6 +211,7 @@ export class World {
     freshReaders.stop();
     this.#committers.stop();
     this.memberships?.calm();
+    this.consumers?.calm();
     faults.heal();
     this.#strikes = faults.strikes;
     // A process that still stands still counts for a session more.
@@ -224,10 +232,11 @@ export class World {
 
   /** Whatever was acknowledged reaches every group, or the check says what did not. */
   async #untilRead(): Promise<void> {
-    const { ground, memberships } = this;
-    if (memberships === null) return;
+    const { ground, memberships, consumers } = this;
     const endMs = ground.time.nowMs + LIVENESS_MS;
-    while (memberships.missing().length > 0 && ground.time.nowMs < endMs) {
+    const isOpen = (): boolean =>
+      (memberships?.missing().length ?? 0) > 0 || (consumers?.whyOpen() ?? null) !== null;
+    while (isOpen() && ground.time.nowMs < endMs) {
       if (ground.failure !== null) return;
       await ground.time.run(() => ground.failure !== null, WATCH_MS);
     }
@@ -365,6 +374,21 @@ export class World {
     return members;
   }
 
+  /** Null: this run has none. */
+  #takeOn(admin: Admin): Consumers | null {
+    if (!this.#hasQueues) return null;
+    const { ground, history } = this;
+    const [topic] = this.topics;
+    assert(topic !== undefined, 'a run has topics');
+    const consumers = new Consumers({
+      ...{ ground, history, admin, topic: topic.name, brokers: this.brokers },
+      random: new Random(this.#seed).fork('consumers'),
+      meanTurnMs: MEMBER_TURN_MS,
+    });
+    consumers.start();
+    return consumers;
+  }
+
   #endsOf(topicId: string | null): ReadonlyMap<number, number> | null {
     if (!this.members.every(({ isServing }) => isServing)) return null;
     const ends = new Map<number, number>();
@@ -476,8 +500,7 @@ export class World {
     const image = this.image();
     return (
       image !== null &&
-      [...image.topics.values()].filter(({ name }) => !isInternalTopic(name)).length ===
-        this.topics.length &&
+      this.topics.every(({ name }) => image.topicIdsByName.has(name)) &&
       this.members.every(({ isServing }) => isServing) &&
       [...image.topics.values()].every((topic) =>
         topic.partitions.every((state) => isWholePartition(state)),
@@ -524,8 +547,17 @@ export class World {
       const ended = await this.#until('the cursors cannot be read', () => committers.readAll());
       if (ended === null) return [ground.failure ?? ''];
     }
+    const { consumers } = this;
+    const queueFaults =
+      consumers === null
+        ? []
+        : await this.#until('the letters cannot be read', () =>
+            consumers.check(this.workload.client('letters-reader').tidemark),
+          );
+    if (queueFaults === null) return [ground.failure ?? ''];
     return [
       ...checkCursors(history.cursors),
+      ...queueFaults,
       ...(this.memberships?.check() ?? []),
       ...checkAcknowledged(history, logs),
       ...checkOnce(logs),

@@ -47,6 +47,7 @@ import type {
   BrokerApi,
   BrokerPhase,
   GroupsApi,
+  QueuesApi,
   BrokerReport,
   Explanation,
   NamedDecision,
@@ -307,6 +308,13 @@ export class FakeBroker implements BrokerApi {
   groups(): GroupsApi {
     if (this.coordinates === null) throw new BrokerError('BROKER_NOT_READY', 'no groups here');
     return this.coordinates;
+  }
+
+  /** What it owns of queues; null: it has no answer. */
+  owns: QueuesApi | null = null;
+  queues(): QueuesApi {
+    if (this.owns === null) throw new BrokerError('BROKER_NOT_READY', 'no queues here');
+    return this.owns;
   }
 
   isInformed(): boolean {
