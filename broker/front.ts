@@ -29,6 +29,7 @@ const PUBLIC_SERVICES = [
   'tidemark.v1.AdminService',
   'tidemark.v1.GroupService',
   'tidemark.v1.ConsumeService',
+  'tidemark.v1.QueueService',
   'externalscaler.ExternalScaler',
 ];
 

@@ -41,16 +41,26 @@ export type Reach =
    * cluster's business.
    */
   | { readonly of: 'principal'; readonly field: string }
-  /** The group that the metadata of KEDA's scaled object names. */
+  /**
+   * The topic of the queue that this field names. No queue: no topic, and nothing of anybody's; who
+   * answers the call says that there is none.
+   */
+  | { readonly of: 'queue-topic'; readonly field: string }
+  /** The dead-letter topic that the config of a queue names; none: nothing of anybody's. */
+  | { readonly of: 'dead-letters' }
+  /** The group or queue that the metadata of KEDA's scaled object names. */
   | { readonly of: 'scaled-group' }
   /** Nothing of anybody's: whoever is known may ask. */
   | { readonly of: 'nothing' };
 
-export interface MethodAccess {
+export interface Need {
   readonly operation: AccessOperation;
   readonly reach: Reach;
-  /** Something else that it needs as well. */
-  readonly also?: { readonly operation: AccessOperation; readonly reach: Reach };
+}
+
+export interface MethodAccess extends Need {
+  /** What else it needs; absent: nothing. */
+  readonly also?: readonly Need[];
   /** The stream's message of this name begins it, and is the request that is judged. */
   readonly opensWith?: string;
   /** Told line by line in the audit, whoever calls it: it changes something for others. */
@@ -81,14 +91,19 @@ const audited = (operation: AccessOperation, reach: Reach): MethodAccess => ({
 
 const groupIn = (field: string): Reach => ({ of: 'name', kind: 'group', field });
 /** Whoever commits for a topic, or learns how far others are in it, may read it. */
-const reading = (reach: Reach): Pick<MethodAccess, 'also'> => ({
-  also: { operation: 'read', reach },
+const reading = (...reaches: readonly Reach[]): Pick<MethodAccess, 'also'> => ({
+  also: reaches.map((reach) => ({ operation: 'read', reach })),
 });
+/** Of the queue that this field names. */
+const queueTopicIn = (field: string): Reach => ({ of: 'queue-topic', field });
+/** Whoever has a queue append its dead letters to a topic may append to it. */
+const BURYING: Need = { operation: 'append', reach: { of: 'dead-letters' } };
 const topicsIn = (field: string): Reach => ({ of: 'names', kind: 'topic', field, name: 'topic' });
 
 const LOG = '/tidemark.v1.LogService/';
 const GROUP = '/tidemark.v1.GroupService/';
 const CONSUME = '/tidemark.v1.ConsumeService/';
+const QUEUE = '/tidemark.v1.QueueService/';
 const SCALER = '/externalscaler.ExternalScaler/';
 const ADMIN = '/tidemark.v1.AdminService/';
 
@@ -121,10 +136,36 @@ const ROWS: readonly (readonly [path: string, access: MethodAccess])[] = [
     `${CONSUME}Consume`,
     {
       ...data('group', groupIn('group'), 'readBytesPerSecond'),
-      ...reading({ of: 'names', kind: 'topic', field: 'topics' }),
+      // Where the name is a queue's, whose topic need not be named.
+      ...reading({ of: 'names', kind: 'topic', field: 'topics' }, queueTopicIn('group')),
       opensWith: 'open',
     },
   ],
+  // A queue is named as a group is. Dead letters take records of its topic elsewhere.
+  [
+    `${QUEUE}CreateQueue`,
+    {
+      ...audited('group', groupIn('name')),
+      also: [{ operation: 'read', reach: topicIn('topic') }, BURYING],
+    },
+  ],
+  [
+    `${QUEUE}AlterQueue`,
+    {
+      ...audited('group', groupIn('name')),
+      also: [{ operation: 'read', reach: queueTopicIn('name') }, BURYING],
+    },
+  ],
+  [`${QUEUE}DeleteQueue`, audited('delete', groupIn('name'))],
+  [`${QUEUE}ListQueues`, asked('describe', { of: 'nothing' })],
+  [
+    `${QUEUE}DescribeQueue`,
+    {
+      ...asked('describe', groupIn('name')),
+      also: [{ operation: 'describe', reach: queueTopicIn('name') }],
+    },
+  ],
+  [`${QUEUE}FreeQueueKey`, audited('group', groupIn('name'))],
   // What it shows of topics is asked of their leaders for the same caller.
   [`${SCALER}IsActive`, asked('describe', { of: 'scaled-group' })],
   [`${SCALER}StreamIsActive`, data('describe', { of: 'scaled-group' })],

@@ -11,6 +11,10 @@ import type {
   FetchCursorsResponse,
   ListGroupsResponse,
 } from '../../proto/gen/tidemark/v1/groups.ts';
+import type {
+  DescribeQueueResponse,
+  ListQueuesResponse,
+} from '../../proto/gen/tidemark/v1/queues.ts';
 import type { ProduceBatch, ProduceResponse } from '../../proto/gen/tidemark/v1/log.ts';
 import { errorToMessage } from '../../wire/grpc/errors.ts';
 import type { FetchParts } from '../../wire/grpc/frame-messages.ts';
@@ -19,6 +23,7 @@ import type { Rights } from '../access/rules.ts';
 
 const ADMIN = '/tidemark.v1.AdminService/';
 const GROUP = '/tidemark.v1.GroupService/';
+const QUEUE = '/tidemark.v1.QueueService/';
 
 /** The answer as this caller may see it. */
 export function visible(path: string, answer: unknown, may: Rights['may']): unknown {
@@ -58,7 +63,29 @@ export function visible(path: string, answer: unknown, may: Rights['may']): unkn
       })),
     };
   }
+  if (path === `${QUEUE}ListQueues`) {
+    const { queues } = answer as ListQueuesResponse;
+    const seen = queues.filter(
+      ({ name, topic }) => may('describe', { kind: 'group', name }) && sees(topic),
+    );
+    return { queues: seen };
+  }
+  if (path === `${QUEUE}DescribeQueue`) return withoutKeys(answer as DescribeQueueResponse, may);
   return answer;
+}
+
+/** A key is part of a record: whoever may not read the topic does not see it. */
+function withoutKeys(answer: DescribeQueueResponse, may: Rights['may']): DescribeQueueResponse {
+  const { queue, partitions } = answer;
+  const hasKeys = partitions.some(({ blocked }) => blocked?.key !== undefined);
+  if (!hasKeys || may('read', { kind: 'topic', name: queue?.topic ?? '' })) return answer;
+  return {
+    ...answer,
+    partitions: partitions.map(({ blocked, ...rest }) => ({
+      ...rest,
+      blocked: blocked === undefined ? undefined : { ...blocked, key: undefined },
+    })),
+  };
 }
 
 /** A part of a message of `Produce` or `Fetch`. */

@@ -167,8 +167,13 @@ export class Door {
       setPrincipal(call.metadata, principal);
       call.metadata.remove(FORWARDED_HEADER);
     }
+    const topicOfQueue = (name: string): string | undefined => {
+      const { queues, queueIdsByName, topics } = broker.image();
+      return topics.get(queues.get(queueIdsByName.get(name) ?? '')?.topicId ?? '')?.name;
+    };
     const judge = (request: unknown): BrokerError | null => {
-      const reason = refusalOf(access, request, broker.rightsOf(principal));
+      const rights = broker.rightsOf(principal);
+      const reason = refusalOf(access, request, { rights, topicOfQueue });
       return reason === null ? null : this.#denied(caller, path, reason);
     };
     // Handed on, it was written down where it came in.

@@ -1,6 +1,6 @@
 /** What a request needs, by the row of its method: operations on resources. */
 import type { AccessOperation, AccessResource } from '../../base/access.ts';
-import type { MethodAccess } from '../access/methods.ts';
+import type { MethodAccess, Need } from '../access/methods.ts';
 import type { Rights } from '../access/rules.ts';
 
 const CLUSTER: AccessResource = { kind: 'cluster', name: '' };
@@ -8,21 +8,27 @@ const SHOWN_MAX = 3;
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** What a caller is judged by. */
+export interface Judged {
+  readonly rights: Rights;
+  /** Name of the topic of a queue; undefined: no queue has this name. */
+  readonly topicOfQueue: (queue: string) => string | undefined;
+}
+
 /** Why the caller may not make this call; null: it may. Streams are judged message by message. */
-export function refusalOf(
-  access: Pick<MethodAccess, 'operation' | 'reach' | 'also'>,
-  request: unknown,
-  rights: Rights,
-): string | null {
-  const { operation, reach, also } = access;
-  const refusal = refusalFor({ operation, reach }, request, rights);
-  return refusal === null && also !== undefined ? refusalFor(also, request, rights) : refusal;
+export function refusalOf(access: MethodAccess, request: unknown, by: Judged): string | null {
+  const { operation, reach, also = [] } = access;
+  for (const need of [{ operation, reach }, ...also]) {
+    const refusal = refusalFor(need, request, by);
+    if (refusal !== null) return refusal;
+  }
+  return null;
 }
 
 function refusalFor(
-  { operation, reach }: Pick<MethodAccess, 'operation' | 'reach'>,
+  { operation, reach }: Need,
   request: unknown,
-  rights: Rights,
+  { rights, topicOfQueue }: Judged,
 ): string | null {
   const fields = (request ?? {}) as Fields;
   const judge = (what: AccessOperation, resource: AccessResource): string | null => {
@@ -55,6 +61,14 @@ function refusalFor(
     }
     case 'scaled-group':
       return judge(operation, { kind: 'group', name: scaledGroup(fields) });
+    case 'queue-topic': {
+      const topic = topicOfQueue(textIn(fields, reach.field));
+      return topic === undefined ? null : judge(operation, { kind: 'topic', name: topic });
+    }
+    case 'dead-letters': {
+      const topic = textIn((fields['config'] ?? {}) as Fields, 'deadLetterTopic');
+      return topic === '' ? null : judge(operation, { kind: 'topic', name: topic });
+    }
     case 'topic-ids':
     case 'nothing':
       return null;
@@ -84,7 +98,8 @@ export function subjectOf({ reach }: MethodAccess, request: unknown): string {
 
 function scaledGroup(fields: Fields): string {
   const object = (fields['scaledObjectRef'] ?? fields) as Fields;
-  return textIn((object['scalerMetadata'] ?? {}) as Fields, 'group');
+  const metadata = (object['scalerMetadata'] ?? {}) as Fields;
+  return textIn(metadata, 'queue') || textIn(metadata, 'group');
 }
 
 function textIn(fields: Fields, field: string): string {

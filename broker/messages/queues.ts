@@ -1,4 +1,5 @@
 /** What a queue keeps to, between values and messages. What arrives is checked field by field. */
+import { isInternalTopic } from '../../base/internal-topics.ts';
 import {
   QUEUE_DELAY_MS_MAX,
   QUEUE_DELIVERIES_MAX,
@@ -53,7 +54,8 @@ export function queueSettingsField(
 
 /** The name of a queue: as that of a topic. */
 export function queueNameField(field: string, name: string): string {
-  return topicNameField(field, name);
+  topicNameField(field, name);
+  return isInternalTopic(name) ? refuse(field, name, 'a name that does not begin with __') : name;
 }
 
 /** A request to make a queue, as a message. Its id travels beside it. */

@@ -5,6 +5,7 @@ import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/members.ts';
 import { QueuesServiceService } from '../../proto/gen/tidemark/internal/v1/queues.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
+import { QueueServiceService } from '../../proto/gen/tidemark/v1/queues.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { MemberMessage } from '../groups/membership/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
@@ -18,6 +19,8 @@ import { CoordinatorDesk, membersService } from './consume/members-service.ts';
 import { externalScaler } from './groups/external-scaler.ts';
 import { groupService } from './groups/group-service.ts';
 import { LagWatch } from './groups/lag-watch.ts';
+import type { OwnedQueues } from './queues/owned.ts';
+import { queueService } from './queues/queue-service.ts';
 import type { GroupLag } from '../telemetry/group-metrics.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
 import { DecisionKeeper } from './decision-keeper.ts';
@@ -36,6 +39,8 @@ export interface PublicServicesOptions {
   readonly newUuid: () => string;
   readonly traffic: Traffic;
   readonly report: ReportDefect;
+  /** What is known of partitions of queues that this broker owns; absent: as it is. */
+  readonly owned?: OwnedQueues;
   /** Told now and then how far the groups are behind that this broker coordinates. */
   readonly onLags?: (lags: readonly GroupLag[]) => void;
 }
@@ -51,6 +56,7 @@ export function publicServices({
   newUuid,
   traffic,
   report,
+  owned,
   onLags,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
@@ -64,6 +70,7 @@ export function publicServices({
   const appender = new Appender(cluster, shares, report);
   const world = new BrokerQueueWorld({ cluster, traffic, report, appender });
   const queuesDesk = new QueuesDesk({ cluster, traffic, report }, world);
+  const queueParts = { ...groupParts, owned: owned ?? queuesDesk };
   const cancelServe = broker.watchImage(() => {
     // It is a member of its cluster by the first image.
     broker.queues().serve(world);
@@ -88,17 +95,21 @@ export function publicServices({
       definition: ConsumeServiceService,
       handlers: consumeService({ ...groupParts, proxy, traffic, desk: queuesDesk }),
     },
-    owners: {
-      definition: QueuesServiceService,
-      handlers: queuesService(queuesDesk, report),
-    },
     members: {
       definition: MembersServiceService,
       handlers: membersService(groupParts, desk, onTold),
     },
+    queues: {
+      definition: QueueServiceService,
+      handlers: queueService(queueParts),
+    },
+    owners: {
+      definition: QueuesServiceService,
+      handlers: queuesService(queuesDesk, queueParts),
+    },
     scaler: {
       definition: ExternalScalerService,
-      handlers: externalScaler(groupParts),
+      handlers: externalScaler(queueParts),
     },
     close: () => {
       cancelServe();
@@ -113,13 +124,14 @@ export function publicServices({
 /** Adds what a broker serves its clients. */
 export function addPublicServices(
   server: ServiceHost,
-  { log, admin, groups, consume, scaler }: PublicServices,
+  { log, admin, groups, consume, queues, scaler }: PublicServices,
 ): void {
   server.add(scaler.definition, scaler.handlers);
   server.add(log.definition, log.handlers);
   server.add(admin.definition, admin.handlers);
   server.add(groups.definition, groups.handlers);
   server.add(consume.definition, consume.handlers);
+  server.add(queues.definition, queues.handlers);
 }
 
 /**

@@ -4,12 +4,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HEALTH_SERVICE } from '../../broker/telemetry/health.ts';
 import { REFLECTION_SERVICES } from '../../broker/telemetry/reflection.ts';
 import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/members.ts';
+import { QueuesServiceService } from '../../proto/gen/tidemark/internal/v1/queues.ts';
 import { QuorumServiceService } from '../../proto/gen/tidemark/internal/v1/quorum.ts';
 import { ReplicationServiceService } from '../../proto/gen/tidemark/internal/v1/replication.ts';
 import { AdminServiceService } from '../../proto/gen/tidemark/v1/admin.ts';
 import { ExternalScalerService } from '../../proto/gen/externalscaler/externalscaler.ts';
 import { ConsumeServiceService } from '../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
+import { QueueServiceService } from '../../proto/gen/tidemark/v1/queues.ts';
 import { LogServiceService } from '../../proto/gen/tidemark/v1/log.ts';
 import { type Door, VictimBroker } from './broker.ts';
 
@@ -28,13 +30,21 @@ const HANDED_ON = ['Produce', 'Fetch', 'ListOffsets'].map(
 );
 
 const METHODS: readonly { readonly path: string; readonly doors: readonly Door[] }[] = [
-  ...[QuorumServiceService, ReplicationServiceService, MembersServiceService]
+  ...[
+    QuorumServiceService,
+    ReplicationServiceService,
+    MembersServiceService,
+    {
+      describeOwned: QueuesServiceService.describeOwned,
+      freeOwnedKey: QueuesServiceService.freeOwnedKey,
+    },
+  ]
     .flatMap(paths)
     .map((path) => ({ path, doors: ['internal'] as const })),
   ...[AdminServiceService, GroupServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: BOTH })),
-  ...[ExternalScalerService, ConsumeServiceService]
+  ...[ExternalScalerService, ConsumeServiceService, QueueServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: ['client'] as const })),
   ...paths(LogServiceService).map((path) => ({

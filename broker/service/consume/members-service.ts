@@ -30,7 +30,7 @@ import { principalOf } from '../../messages/principal.ts';
 import { requireSpeaker } from '../../messages/speaker.ts';
 import type { GroupsApi } from '../../runtime/api.ts';
 import { partitionOfGroup } from '../../runtime/groups/groups-host.ts';
-import type { GroupParts } from '../groups/coordinated.ts';
+import { type GroupParts, refuseNameOfQueue } from '../groups/coordinated.ts';
 import { groupField, partitionField } from '../groups/fields.ts';
 import { beginCursors } from './begin-cursors.ts';
 import {
@@ -58,6 +58,7 @@ export class CoordinatorDesk {
   async join(proxy: BrokerId, request: JoinRequest, principal: string): Promise<Joined> {
     const { broker } = this.#parts.cluster;
     requireLevel(broker.image(), LEVEL_OF_MEMBERS, 'join a group');
+    refuseNameOfQueue(this.#parts.cluster, request.group);
     if (principal !== '') {
       const resource = { kind: 'group', name: request.group } as const;
       const verdict = broker.rightsOf(principal).judge('group', resource);

@@ -10,7 +10,7 @@ import type { CursorCommit } from '../../groups/cursors.ts';
 import type { CommittingMember } from '../../runtime/api.ts';
 import { cursorAt } from '../../runtime/groups/group-rules.ts';
 import { topicNamed } from '../decisions.ts';
-import { askCoordinator, type GroupParts, type Onwards } from './coordinated.ts';
+import { askCoordinator, type GroupParts, type Onwards, refuseNameOfQueue } from './coordinated.ts';
 import { commitsField, groupField, imageOf, memberField, outcomeToMessage } from './fields.ts';
 import { clusterLags } from './lags.ts';
 
@@ -42,6 +42,7 @@ export function commitCursors(
   const call = {
     ...{ group, method: GroupServiceService.commitCursors, request },
     here: async (): Promise<CommitCursorsResponse> => {
+      refuseNameOfQueue(parts.cluster, group);
       const outcomes = commitHere(parts, commits, member, onwards);
       onHere(outcomes);
       return { outcomes: await outcomes };

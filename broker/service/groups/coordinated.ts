@@ -6,15 +6,11 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import { BrokerError } from '../../../base/errors.ts';
 import { GROUPS_TOPIC } from '../../../base/internal-topics.ts';
-import { assert } from '../../../base/assert.ts';
-import type { TopicId } from '../../../base/units.ts';
 import { partitionOfGroup } from '../../runtime/groups/groups-host.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import { Backoff, type Cluster, imageChangeOr, isRetriable } from '../cluster.ts';
-import { imageWithin, topicNamed } from '../decisions.ts';
-
-/** One try to have the topic made; whoever waits tries again within its own deadline. */
-const MAKE_DEADLINE_MS = 5_000;
+import { topicNamed } from '../decisions.ts';
+import { internalTopic } from '../internal-topic.ts';
 
 export interface GroupParts {
   readonly cluster: Cluster;
@@ -44,6 +40,14 @@ export interface GroupCall<Request, Response> {
 }
 
 /**
+ * Throws QUEUE_EXISTS where a queue has the name: whoever reads by it would not know what it is.
+ */
+export function refuseNameOfQueue({ broker }: Cluster, group: string): void {
+  if (broker.image().queueIdsByName.has(group))
+    throw new BrokerError('QUEUE_EXISTS', `Group "${group}" cannot be: a queue has this name`);
+}
+
+/**
  * Rejects with the coordinator's refusal, and with OUTCOME_UNKNOWN for a change at its deadline.
  */
 export async function askCoordinator<Request, Response>(
@@ -62,7 +66,7 @@ export async function askCoordinator<Request, Response>(
       cluster.requireMetadata();
       if (call.whereNone !== undefined && topicNamed(broker.image(), GROUPS_TOPIC) === undefined)
         return call.whereNone();
-      const topicId = await groupsTopic(parts, leftMs);
+      const topicId = await internalTopic(parts, GROUPS_TOPIC, leftMs);
       const coordinator = cluster.leader(topicId, partitionOfGroup(call.group));
       if (cluster.isSelf(coordinator)) return await within(cluster, leftMs, call.here(leftMs));
       const onwards = { deadlineMs: leftMs, principal };
@@ -92,35 +96,4 @@ function within<T>({ clock }: Cluster, deadlineMs: number, answer: Promise<T> | 
     });
     void answer.then(resolve, reject).finally(cancel);
   });
-}
-
-/** Id of the topic of groups, which is made if it is not there: only the controller knows that. */
-async function groupsTopic({ cluster, newUuid }: GroupParts, deadlineMs: number): Promise<TopicId> {
-  const { broker } = cluster;
-  const present = topicNamed(broker.image(), GROUPS_TOPIC);
-  if (present !== undefined) return present.topicId;
-  const request = { kind: 'make-internal-topic', topicId: newUuid(), name: GROUPS_TOPIC } as const;
-  const waitMs = Math.min(MAKE_DEADLINE_MS, deadlineMs);
-  try {
-    await broker.decide(request, waitMs);
-  } catch (error) {
-    // Whatever became of the request, it may be made again, and nothing else was asked for yet.
-    if (!(error instanceof BrokerError) || error.effect === 'none') throw error;
-    throw new BrokerError(
-      'BROKER_NOT_READY',
-      `There is no topic "${GROUPS_TOPIC}" yet: ${error.message}`,
-      {},
-      error,
-    );
-  }
-  const image = await imageWithin(
-    broker,
-    (seen) => topicNamed(seen, GROUPS_TOPIC) !== undefined,
-    waitMs,
-  );
-  const made = topicNamed(image, GROUPS_TOPIC);
-  if (made === undefined)
-    throw new BrokerError('BROKER_NOT_READY', `There is no topic "${GROUPS_TOPIC}" here yet`);
-  assert(made.partitions.length > 0, 'a topic has partitions');
-  return made.topicId;
 }

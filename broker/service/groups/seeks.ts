@@ -14,7 +14,7 @@ import type { Cursor, GroupsImage } from '../../groups/fold.ts';
 import type { TopicState } from '../../metadata/types.ts';
 import { integerField, topicNameField } from '../../messages/fields.ts';
 import { clusterOffsets, pointField } from '../offsets.ts';
-import type { GroupParts, Onwards } from './coordinated.ts';
+import { type GroupParts, type Onwards, refuseNameOfQueue } from './coordinated.ts';
 import { cursorToMessage, imageOf } from './fields.ts';
 import { clusterLags } from './lags.ts';
 
@@ -25,6 +25,7 @@ export async function seekGroup(
   { deadlineMs, principal }: Onwards,
 ): Promise<SeekGroupResponse> {
   const { group, dryRun } = request;
+  refuseNameOfQueue(cluster, group);
   const topic = cluster.topic(topicNameField('topic', request.topic));
   const partitions = cluster.partitions(topic, request.partitions);
   const point = pointField(request.to);

@@ -11,7 +11,6 @@ import {
   type ConsumeRequest,
   type ConsumeResponse,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
-import { QUEUES_TOPIC } from '../../../base/internal-topics.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
@@ -20,11 +19,10 @@ import { CREDIT_BYTES_MAX } from '../../../base/limits.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
-import { partitionOfQueue } from '../../runtime/queues/place.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
-import { topicNamed } from '../decisions.ts';
 import { type Ask, Asks } from './asks.ts';
 import { type OwnerLink, type OwnerLinkParts, openOwnerLink, type Supply } from './owner-link.ts';
+import { ownerOf } from './owners.ts';
 import { CREDIT_RECORDS_MAX, type OpenedQueue, openedQueueField } from './queue-fields.ts';
 import { Settler } from './settler.ts';
 
@@ -191,14 +189,9 @@ export class QueueSession {
 
   // ---- links to owners ----
 
-  /** By the newest metadata. Throws where there is none at the moment. */
+  /** Throws where there is none at the moment. */
   #ownerOf(partition: number): BrokerId {
-    const { cluster } = this.#ports;
-    const { queueId: queue, topicId } = this.#opened!.queue;
-    const topic = topicNamed(cluster.image(), QUEUES_TOPIC);
-    if (topic === undefined)
-      throw new BrokerError('BROKER_NOT_READY', `There is no topic "${QUEUES_TOPIC}" here yet`);
-    return cluster.leader(topic.topicId, partitionOfQueue({ queue, topicId, partition }));
+    return ownerOf(this.#ports.cluster, this.#opened!.queue, partition);
   }
 
   /** Every owner knows the member by its latest stream, whether it has records for it or not. */

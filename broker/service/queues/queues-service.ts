@@ -8,17 +8,21 @@ import type {
   QueuesServiceServer,
   QueueSupply,
 } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
-import { BROKER_ID_MAX, OFFSET_MAX, PARTITIONS_PER_TOPIC_MAX } from '../../../base/limits.ts';
+import { BROKER_ID_MAX } from '../../../base/limits.ts';
 import type { BrokerError } from '../../../base/errors.ts';
-import { integerField, topicIdField } from '../../messages/fields.ts';
-import { failCall, type ReportDefect, unaryHandler } from '../../messages/handlers.ts';
+import { integerField } from '../../messages/fields.ts';
+import { failCall } from '../../messages/handlers.ts';
 import { requireSpeaker } from '../../messages/speaker.ts';
-import { partitionField } from '../groups/fields.ts';
+import { ownedCalls, type QueueParts } from './owners.ts';
 import type { QueuesDesk } from './queues-desk.ts';
 
 /** Handlers of QueuesService. */
-export function queuesService(desk: QueuesDesk, report: ReportDefect): QueuesServiceServer {
+export function queuesService(
+  desk: QueuesDesk,
+  parts: Pick<QueueParts, 'owned' | 'report'>,
+): QueuesServiceServer {
   return {
+    ...ownedCalls(parts),
     serveMember: (call: ServerDuplexStream<QueueDemand, QueueSupply>) => {
       const link = desk.link({
         send: (supply) => void call.write(supply),
@@ -45,16 +49,5 @@ export function queuesService(desk: QueuesDesk, report: ReportDefect): QueuesSer
           link.close();
         });
     },
-    describeOwned: unaryHandler(async ({ queueId, partitions }) => {
-      integerField('partitions length', partitions.length, 0, PARTITIONS_PER_TOPIC_MAX);
-      for (const partition of partitions) partitionField('partitions', partition);
-      return desk.describe(topicIdField('queue_id', queueId), partitions);
-    }, report),
-    freeOwnedKey: unaryHandler(async ({ queueId, partition, offset }) => {
-      integerField('offset', offset, 0, OFFSET_MAX);
-      const id = topicIdField('queue_id', queueId);
-      await desk.freeKey(id, partitionField('partition', partition), offset);
-      return {};
-    }, report),
   };
 }

@@ -15,10 +15,11 @@ import {
   ConsumeServiceService as Members,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService as Groups } from '../../../proto/gen/tidemark/v1/groups.ts';
+import { QueueServiceService as Queues } from '../../../proto/gen/tidemark/v1/queues.ts';
 import { AppendRecord, LogServiceService as Logs } from '../../../proto/gen/tidemark/v1/log.ts';
 import type { Attempt, Claims, Headers, Method, Shown, Signing, World } from './types.ts';
 
-const METHODS = [Logs, Admins, Groups, Members].flatMap(
+const METHODS = [Logs, Admins, Groups, Members, Queues].flatMap(
   (service) => Object.values(service) as unknown as readonly Method[],
 );
 const nameOf = ({ path }: Method): string => path.split('/').at(-1) ?? '';
@@ -219,6 +220,7 @@ function withoutRules(method: Method): Attempt {
     DescribeCluster: 'ok',
     ListTopics: 'ok',
     ListGroups: 'ok',
+    ListQueues: 'ok',
     // It may be asked of oneself; here it asks for nothing.
     CheckAccess: 'INVALID_ARGUMENT',
   };
@@ -317,6 +319,22 @@ const REACH: readonly Attempt[] = [
     topic: 'reports',
   }),
   byAlice(Groups.describeLag, 'of another topic', { topic: 'secret' }),
+  byAlice(Queues.createQueue, "under another's name, on a topic that she may read", {
+    ...{ name: 'payroll', topic: 'reports' },
+  }),
+  byAlice(Queues.createQueue, 'under her name, on another topic', {
+    ...{ name: 'billing-a', topic: 'secret' },
+  }),
+  byAlice(Queues.createQueue, 'on her topic, with dead letters to another', {
+    ...{ name: 'billing-a', topic: 'orders', config: { deadLetterTopic: 'secret' } },
+  }),
+  byAlice(Queues.alterQueue, "of another's queue", { name: 'payroll' }),
+  byAlice(Queues.alterQueue, 'of hers, with dead letters to a topic that she may only read', {
+    ...{ name: 'billing-a', config: { deadLetterTopic: 'reports' } },
+  }),
+  byAlice(Queues.deleteQueue, "of another's queue", { name: 'payroll' }),
+  byAlice(Queues.describeQueue, "of another's queue", { name: 'payroll' }),
+  byAlice(Queues.freeQueueKey, "of another's queue", { name: 'payroll' }),
   append('__groups', 'to the topic that keeps the cursors'),
   read('__groups', 'of the topic that keeps the cursors'),
   byAlice(Admins.trimTopic, 'of the topic that keeps the cursors', { topic: '__groups' }),

@@ -5,6 +5,7 @@ import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts'
 import { ExternalScalerService } from '../../../../proto/gen/externalscaler/externalscaler.ts';
 import { ConsumeOpen, ConsumeServiceService } from '../../../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService } from '../../../../proto/gen/tidemark/v1/groups.ts';
+import { QueueServiceService } from '../../../../proto/gen/tidemark/v1/queues.ts';
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 
 interface Method {
@@ -18,6 +19,7 @@ const METHODS = [
   AdminServiceService,
   GroupServiceService,
   ConsumeServiceService,
+  QueueServiceService,
   ExternalScalerService,
 ].flatMap((service) => Object.values(service) as unknown as Method[]);
 
@@ -43,6 +45,8 @@ describe('the table of methods', () => {
     // A stream is judged message by message, or by the one that opens it.
     const isOpened = access?.opensWith !== undefined;
     expect(method.requestStream).toBe(reach.of === 'topic-ids' || isOpened);
+    for (const { reach: other } of access?.also ?? [])
+      if ('field' in other) expect(request).toHaveProperty(other.field);
   });
 
   it.each(METHODS)('asks for $path what its resource knows', ({ path }) => {

@@ -61,7 +61,12 @@ import {
   type ReaderWay,
 } from '../../../../broker/runtime/partitions/crossed-losses.ts';
 import type { NodeInfo } from '../../../../broker/runtime/ports.ts';
-import { addPublicServices, publicServices } from '../../../../broker/service/public-services.ts';
+import {
+  addMembersService,
+  addPublicServices,
+  publicServices,
+} from '../../../../broker/service/public-services.ts';
+import { type OwnedQueues, OWNS_NO_QUEUES } from '../../../../broker/service/queues/owned.ts';
 import {
   checkFrame,
   endOffsetOf,
@@ -166,8 +171,13 @@ export class FakeCluster {
       newUuid: randomUUID,
       traffic: broker,
       report: (error) => this.defects.push(error),
+      owned: {
+        describe: (queueId, partitions) => broker.owned.describe(queueId, partitions),
+        freeKey: (queueId, partition, offset) => broker.owned.freeKey(queueId, partition, offset),
+      },
     });
     addPublicServices(server, services);
+    addMembersService(server, services);
     const port = await server.listen({ host: '127.0.0.1', port: 0 });
     broker.port = port;
     this.brokers.set(brokerId, broker);
@@ -316,6 +326,9 @@ export class FakeBroker implements BrokerApi {
     if (this.owns === null) throw new BrokerError('BROKER_NOT_READY', 'no queues here');
     return this.owns;
   }
+
+  /** What it owns of queues. */
+  owned: OwnedQueues = OWNS_NO_QUEUES;
 
   isInformed(): boolean {
     return true;
