@@ -105,8 +105,7 @@ async function append(
 ): Promise<LetterResult> {
   const found = await recordsAt(place, letters);
   const missing = letters.filter(({ offset }) => !found.has(offset));
-  if (missing.length > 0)
-    return { kind: 'missing', offsets: missing.map(({ offset }) => offset) };
+  if (missing.length > 0) return { kind: 'missing', offsets: missing.map(({ offset }) => offset) };
   const source = cluster.image().topics.get(place.topicId)?.name ?? '';
   const bytesMax = Math.min(FRAME_BYTES_TARGET, topic.config.batchBytesMax / 2);
   const some: Letter[] = [];
@@ -128,8 +127,7 @@ async function append(
     { deadlineMs: APPEND_MS, principal: '' },
   );
   const error = results.find((result) => result.error !== undefined)?.error;
-  if (error === undefined)
-    return { kind: 'appended', offsets: some.map(({ offset }) => offset) };
+  if (error === undefined) return { kind: 'appended', offsets: some.map(({ offset }) => offset) };
   return { kind: TAKEN.includes(errorFromMessage(error).code) ? 'taken' : 'failed' };
 }
 

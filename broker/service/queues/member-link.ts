@@ -59,7 +59,10 @@ export interface MemberLinkPorts {
 export class MemberLink {
   readonly #ports: MemberLinkPorts;
   #member: LinkedMember | null = null;
-  readonly #asks = new Map<number, { readonly withdraw: () => void; readonly cancel: () => void }>();
+  readonly #asks = new Map<
+    number,
+    { readonly withdraw: () => void; readonly cancel: () => void }
+  >();
   #settling = 0;
   #isOver = false;
 
@@ -184,7 +187,12 @@ export class MemberLink {
   #settle(member: LinkedMember, settle: QueueSettle): void {
     const { acknowledgements } = settle;
     integerField(
-      ...['acknowledgements length', acknowledgements.length, 1, ACKNOWLEDGEMENTS_PER_CALL_MAX] as const,
+      ...([
+        'acknowledgements length',
+        acknowledgements.length,
+        1,
+        ACKNOWLEDGEMENTS_PER_CALL_MAX,
+      ] as const),
     );
     this.#requireRoom();
     const asked = acknowledgements.map((each, at) =>

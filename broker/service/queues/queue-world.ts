@@ -6,12 +6,7 @@ import { crc32 } from 'node:zlib';
 import { decodeBatch } from '../../../wire/records/batch.ts';
 import type { DecodedRecord } from '../../../wire/records/record-set.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import {
-  type LeaderEpoch,
-  type Offset,
-  partitionKey,
-  type TopicId,
-} from '../../../base/units.ts';
+import { type LeaderEpoch, type Offset, partitionKey, type TopicId } from '../../../base/units.ts';
 import type { QueueDefinition } from '../../metadata/types.ts';
 import type { LetterResult, LetterTask, QueuePlace } from '../../queues/types.ts';
 import { expected } from '../../messages/handlers.ts';

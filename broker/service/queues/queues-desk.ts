@@ -70,10 +70,16 @@ export class QueuesDesk implements OwnedQueues {
     const attempt = link.member?.attempt ?? 0;
     const presentAttempt = present?.member?.attempt ?? 0;
     if (present !== undefined && presentAttempt >= attempt)
-      throw new BrokerError('FENCED', `Another stream of the member is at attempt ${String(presentAttempt)}`);
+      throw new BrokerError(
+        'FENCED',
+        `Another stream of the member is at attempt ${String(presentAttempt)}`,
+      );
     this.#links.set(key, link);
     present?.end(
-      new BrokerError('FENCED', `Another stream of the member took its place, attempt ${String(attempt)}`),
+      new BrokerError(
+        'FENCED',
+        `Another stream of the member took its place, attempt ${String(attempt)}`,
+      ),
     );
   }
 

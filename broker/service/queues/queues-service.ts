@@ -34,10 +34,7 @@ export function queuesService(
       call.sendMetadata(new Metadata());
       call.on('data', (demand: QueueDemand) => {
         if (demand.message?.$case === 'open')
-          requireSpeaker(
-            call,
-            integerField('proxy', demand.message.value.proxy, 0, BROKER_ID_MAX),
-          );
+          requireSpeaker(call, integerField('proxy', demand.message.value.proxy, 0, BROKER_ID_MAX));
         link.take(demand);
       });
       call.on('end', () => {

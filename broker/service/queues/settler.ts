@@ -87,11 +87,15 @@ export class Settler {
     };
     if (left === 0) answer();
     for (const [partition, places] of byPartition)
-      this.#begin(partition, places.map((at) => records[at]!), (told) => {
-        for (const [index, at] of places.entries()) outcomes[at] = told[index] ?? UNTOLD;
-        left -= 1;
-        if (left === 0) answer();
-      });
+      this.#begin(
+        partition,
+        places.map((at) => records[at]!),
+        (told) => {
+          for (const [index, at] of places.entries()) outcomes[at] = told[index] ?? UNTOLD;
+          left -= 1;
+          if (left === 0) answer();
+        },
+      );
   }
 
   /** They were leased, and never reached the consumer. */
