@@ -1,7 +1,7 @@
 /**
- * KEDA's external scaler: how far a group is behind, so that its readers are scaled by it. A lag
- * that is not known is an error, never 0, which would end the readers; KEDA keeps what there is
- * then. Asking keeps the group's cursors.
+ * KEDA's external scaler: how far a group or a queue is behind, so that its readers are scaled by
+ * it. A lag that is not known is an error, never 0, which would end the readers; KEDA keeps what
+ * there is then. Asking keeps the group's cursors.
  */
 import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import type {
@@ -14,16 +14,19 @@ import { BrokerError } from '../../../base/errors.ts';
 import { NAME_LENGTH_MAX, OFFSET_MAX } from '../../../base/limits.ts';
 import { topicIdFromBytes } from '../../../wire/batch/frame.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
+import { queueNameField } from '../../messages/queues.ts';
 import { refuse, textField, topicNameField } from '../../messages/fields.ts';
 import { expected, failCall, unaryHandler } from '../../messages/handlers.ts';
 import { isGone } from '../../messages/held.ts';
 import { handedOn } from '../cluster.ts';
+import { type QueueParts, standingOf } from '../queues/owners.ts';
+import { queueNamed } from '../queues/queue-service.ts';
 import type { GroupParts, Onwards } from './coordinated.ts';
 import { groupField } from './fields.ts';
 import { describeGroup } from './group-service.ts';
 import { clusterLags } from './lags.ts';
 
-/** Name of the one metric: records that the group is behind. */
+/** Name of the one metric: records that the group or the queue is behind. */
 const METRIC = 'lag';
 const THRESHOLD_DEFAULT = 100;
 const DEADLINE_MS = 5_000;
@@ -32,8 +35,10 @@ const LOOK_MS = 5_000;
 
 /** What the trigger of a scaled object says. */
 interface Trigger {
+  /** One of the two is empty. */
   readonly group: string;
-  /** Only this topic's; empty: all that the group has cursors in. */
+  readonly queue: string;
+  /** Of a group: only this topic's; empty: all that it has cursors in. */
   readonly topic: string;
   /** Records that one reader is to have. */
   readonly threshold: number;
@@ -41,17 +46,17 @@ interface Trigger {
   readonly activation: number;
 }
 
-/** How far a group is behind. */
+/** How far a group or a queue is behind. */
 interface Lag {
   readonly records: number;
-  /** Partitions that are: more readers than these would have nothing to do. */
-  readonly partitions: number;
+  /** More readers than these would have nothing to do. */
+  readonly readersMax: number;
 }
 
 type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getDeadline'>;
 
 /** Handlers of ExternalScaler. */
-export function externalScaler(parts: GroupParts): ExternalScalerServer {
+export function externalScaler(parts: QueueParts): ExternalScalerServer {
   const { cluster, report } = parts;
   const { clock } = cluster;
   const onwardsOf = (call: AnyCall): Onwards => {
@@ -101,8 +106,8 @@ export function externalScaler(parts: GroupParts): ExternalScalerServer {
     getMetrics: unaryHandler(async ({ scaledObjectRef, metricName }, call) => {
       if (scaledObjectRef === undefined) refuse('scaledObjectRef', 'absent', 'present');
       const trigger = triggerField(scaledObjectRef);
-      const { records, partitions } = await lagOf(parts, trigger, onwardsOf(call));
-      const value = Math.min(records, partitions * trigger.threshold);
+      const { records, readersMax } = await lagOf(parts, trigger, onwardsOf(call));
+      const value = Math.min(records, readersMax * trigger.threshold);
       const name = textField('metricName', metricName);
       return {
         metricValues: [
@@ -123,16 +128,57 @@ function triggerField({ scalerMetadata }: ScaledObjectRef): Trigger {
       ? value
       : refuse(`scalerMetadata.${name}`, given, `a number of ${least} to ${OFFSET_MAX}`);
   };
-  const topic = text('topic');
+  const [topic, queue] = [text('topic'), text('queue')];
+  if (queue !== '') {
+    const besides = ['group', 'topic'].find((name) => text(name) !== '');
+    if (besides !== undefined)
+      refuse(`scalerMetadata.${besides}`, text(besides), 'empty beside queue');
+  }
   return {
-    group: groupField(text('group')),
+    group: queue === '' ? groupField(text('group')) : '',
+    queue: queue === '' ? '' : queueNameField('scalerMetadata.queue', queue),
     topic: topic === '' ? '' : topicNameField('scalerMetadata.topic', topic),
     threshold: number('lagThreshold', THRESHOLD_DEFAULT, 1),
     activation: number('activationLagThreshold', 0, 0),
   };
 }
 
-async function lagOf(parts: GroupParts, { group, topic }: Trigger, onwards: Onwards): Promise<Lag> {
+function lagOf(parts: QueueParts, trigger: Trigger, onwards: Onwards): Promise<Lag> {
+  return trigger.queue === ''
+    ? lagOfGroup(parts, trigger, onwards)
+    : lagOfQueue(parts, trigger.queue, onwards);
+}
+
+/** Records that are not settled. Any reader may have any of them, so no number of readers is idle. */
+async function lagOfQueue(
+  parts: QueueParts,
+  name: string,
+  { deadlineMs, principal }: Onwards,
+): Promise<Lag> {
+  const { cluster } = parts;
+  const queue = queueNamed(cluster, name);
+  const topic = cluster.image().topics.get(queue.topicId);
+  if (topic === undefined) throw new BrokerError('UNKNOWN_QUEUE', `Queue "${name}" is gone`);
+  if (principal !== '') {
+    const verdict = cluster.broker
+      .rightsOf(principal)
+      .judge('describe', { kind: 'topic', name: topic.name });
+    if (!verdict.isAllowed) throw new BrokerError('PERMISSION_DENIED', verdict.reason);
+  }
+  const numbers = topic.partitions.map(({ partition }) => partition);
+  const { partitions } = await standingOf(parts, queue, numbers, deadlineMs);
+  const records = partitions.reduce((sum, { lagRecords, error }) => {
+    if (error !== undefined) throw errorFromMessage(error);
+    return sum + lagRecords;
+  }, 0);
+  return { records, readersMax: Infinity };
+}
+
+async function lagOfGroup(
+  parts: GroupParts,
+  { group, topic }: Trigger,
+  onwards: Onwards,
+): Promise<Lag> {
   const described = await describeGroup(parts, { group, keeps: true }, onwards);
   // As where the coordinator is another broker, whose answer holds no more.
   const rights = onwards.principal === '' ? null : parts.cluster.broker.rightsOf(onwards.principal);
@@ -145,7 +191,7 @@ async function lagOf(parts: GroupParts, { group, topic }: Trigger, onwards: Onwa
   const lags = [...own.map(recordsOf), ...(await recordsBeside(parts, own, onwards))];
   return {
     records: lags.reduce((sum, records) => sum + records, 0),
-    partitions: lags.filter((records) => records > 0).length,
+    readersMax: lags.filter((records) => records > 0).length,
   };
 }
 

@@ -16,6 +16,9 @@ import {
   ScaledObjectRef,
 } from '../../../../proto/gen/externalscaler/externalscaler.ts';
 import { callUnary } from '../../../../wire/grpc/calls.ts';
+import { QUEUE_SETTINGS_DEFAULTS } from '../../../../base/queues.ts';
+import { OWNS_NO_QUEUES } from '../../../../broker/service/queues/owned.ts';
+import { unknownPartition } from '../../../../broker/service/queues/owners.ts';
 import { FakeCluster, TOPIC_ID, type FakeBroker } from './fake-broker.ts';
 
 const GROUP = 'billing';
@@ -82,6 +85,7 @@ beforeEach(async () => {
 afterEach(() => cluster.stop());
 
 const GROUPS_ID = '99999999-9999-4999-8999-999999999999';
+const QUEUES_ID = '77777777-7777-4777-8777-777777777777';
 
 const object = (scalerMetadata: Record<string, string> = {}): ScaledObjectRef => ({
   name: 'readers',
@@ -164,6 +168,84 @@ describe('the external scaler', () => {
   ])('refuses %j', async (metadata) => {
     await expect(isActive(metadata)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
+});
+
+describe('the external scaler of a queue', () => {
+  const QUEUE = { group: '', queue: 'jobs' };
+  let records: Map<number, number | BrokerError>;
+
+  beforeEach(() => {
+    const events = cluster.image.topics.get(TOPIC_ID)!;
+    const topics = Array.from({ length: 16 }, (_, partition) => ({
+      ...events.partitions[0]!,
+      partition,
+    }));
+    cluster.put({ ...events, topicId: QUEUES_ID, name: '__queues', partitions: topics });
+    const [queueId, name] = ['66666666-6666-4666-8666-666666666666', 'jobs'];
+    const config = QUEUE_SETTINGS_DEFAULTS;
+    const queue = { queueId, name, topicId: TOPIC_ID, config };
+    cluster.change({
+      queues: new Map([[queueId, { ...queue, isFromLatest: false, partitionsAtFirst: 2 }]]),
+      queueIdsByName: new Map([[name, queueId]]),
+    });
+    records = new Map();
+    one.owned = {
+      ...one.owned,
+      describe: (_, partitions) =>
+        Promise.resolve({
+          partitions: partitions.map((partition) => {
+            const found = records.get(partition) ?? 0;
+            const error = found instanceof BrokerError ? found : new BrokerError('INTERNAL', '');
+            const unknown = unknownPartition(partition, 1, error);
+            return typeof found === 'number'
+              ? { ...unknown, lagRecords: found, error: undefined }
+              : unknown;
+          }),
+          members: [],
+        }),
+    };
+  });
+
+  it('counts what is not settled, and lets as many take it as there are', async () => {
+    expect(await isActive(QUEUE)).toEqual({ result: false });
+    records.set(1, 1_000);
+    expect(await isActive(QUEUE)).toEqual({ result: true });
+    // One partition is behind: of a group one reader could work on it.
+    expect(await metric({ ...QUEUE, lagThreshold: '50' })).toBe(1_000);
+    records.set(0, 7);
+    expect(await metric({ ...QUEUE, lagThreshold: '50' })).toBe(1_007);
+    expect(await isActive({ ...QUEUE, activationLagThreshold: '1007' })).toEqual({ result: false });
+    expect(used).toEqual([]);
+  });
+
+  it('fails where a partition is not known, and is never 0 for it', async () => {
+    records.set(0, new BrokerError('BROKER_NOT_READY', 'not begun'));
+    await expect(isActive(QUEUE)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    await expect(metric(QUEUE)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    one.owned = OWNS_NO_QUEUES;
+    await expect(metric(QUEUE)).rejects.toMatchObject({ code: 'BROKER_NOT_READY' });
+    await expect(metric({ ...QUEUE, queue: 'none' })).rejects.toMatchObject({
+      code: 'UNKNOWN_QUEUE',
+    });
+  });
+
+  it('tells nothing of a topic that the caller may not describe', async () => {
+    const ask = (): Promise<IsActiveResponse> => {
+      const metadata = setPrincipal(new Metadata(), 'token:anna');
+      const options = { deadlineMs: 1_000, clock: systemClock, metadata };
+      return callUnary(cluster.client(one), Scaler.isActive, object(QUEUE), options);
+    };
+    await expect(ask()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    one.administrators = ['token:anna'];
+    expect(await ask()).toEqual({ result: false });
+  });
+
+  it.each([{ queue: 'jobs' }, { ...QUEUE, topic: 'events' }, { ...QUEUE, queue: '__x' }])(
+    'refuses %j',
+    async (metadata) => {
+      await expect(isActive(metadata)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    },
+  );
 });
 
 describe("KEDA's messages", () => {
