@@ -2,25 +2,17 @@
  * One Consume stream, as a member has it that reads from leaders: its messages in the words of the
  * member's core. What a broker sends that makes no sense ends the stream.
  */
-import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { partitionKey } from '../../base/units.ts';
 import {
   ConsumeFence,
   type ConsumeOpen,
-  type ConsumeRequest,
-  type ConsumeResponse,
-  ConsumeServiceService,
   type ConsumeView,
 } from '../../proto/gen/tidemark/v1/consume.ts';
 import { topicIdFromBytes, topicIdToBytes } from '../../wire/batch/frame.ts';
-import type { UnaryMethod } from '../connections.ts';
-import { fromCall, fromCodec, fromWire, TidemarkError } from '../errors.ts';
+import { ConsumeCall, type ConsumeMessage, type Dialler } from '../consume-call.ts';
+import { fromWire, type TidemarkError } from '../errors.ts';
 import type { Acknowledgement } from './member/ledger.ts';
 import type { FenceReason, MemberInput, View, ViewedPartition } from './member/types.ts';
-
-/** The Consume stream. */
-export const CONSUME_METHOD: UnaryMethod<ConsumeRequest, ConsumeResponse> =
-  ConsumeServiceService.consume;
 
 /** Who hears what a stream brings. */
 export interface ConsumeEvents {
@@ -38,37 +30,36 @@ const FENCES: ReadonlyMap<ConsumeFence, FenceReason> = new Map<ConsumeFence, Fen
   [ConsumeFence.CONSUME_FENCE_TOO_SLOW, 'too-slow'],
 ]);
 
+/** In the words of a member's core. */
+export function fenceReason(fence: ConsumeFence): FenceReason {
+  return FENCES.get(fence) ?? 'unknown';
+}
+
 export class ConsumeStream {
-  readonly attempt: number;
-  readonly address: string;
-  readonly #call: ClientDuplexStream<ConsumeRequest, ConsumeResponse>;
+  readonly #call: ConsumeCall;
   readonly #events: ConsumeEvents;
   readonly #releaseMs: number;
-  #isOver = false;
 
-  constructor(
-    call: ClientDuplexStream<ConsumeRequest, ConsumeResponse>,
-    open: ConsumeOpen,
-    address: string,
-    events: ConsumeEvents,
-  ) {
-    this.attempt = open.attempt;
-    this.address = address;
-    this.#call = call;
+  /** Throws CLOSED. */
+  constructor(dialler: Dialler, open: ConsumeOpen, address: string, events: ConsumeEvents) {
     this.#events = events;
     this.#releaseMs = open.releaseMs;
-    call.on('data', (response: ConsumeResponse) => this.#take(response));
-    call.on('error', (error) => this.#end(fromCall(error, address)));
-    call.on('status', () =>
-      this.#end(
-        new TidemarkError('UNREACHABLE', `Broker ${address} ended the member's stream`, 'refresh'),
-      ),
-    );
-    call.write({ message: { $case: 'open', value: open } });
+    this.#call = new ConsumeCall(dialler, open, address, {
+      onMessage: (message) => this.#tell(message),
+      onEnded: events.onEnded,
+    });
+  }
+
+  get attempt(): number {
+    return this.#call.attempt;
+  }
+
+  get address(): string {
+    return this.#call.address;
   }
 
   applied(epoch: number): void {
-    this.#write({ message: { $case: 'applied', value: { epoch } } });
+    this.#call.write({ $case: 'applied', value: { epoch } });
   }
 
   acknowledge({ acknowledgeId, commits }: Acknowledgement): void {
@@ -77,40 +68,19 @@ export class ConsumeStream {
       return { topicId: topicIdToBytes(held.topicId), partition, offset, leaderEpoch, epoch };
     });
     const value = { acknowledgeId, cursors, records: [], creditBytes: 0, creditRecords: 0 };
-    this.#write({ message: { $case: 'acknowledge', value } });
+    this.#call.write({ $case: 'acknowledge', value });
   }
 
   leave(isReturning: boolean): void {
-    this.#write({ message: { $case: 'leave', value: { isReturning } } });
+    this.#call.write({ $case: 'leave', value: { isReturning } });
   }
 
   /** Ends the stream; nobody hears of it. */
   close(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#call.cancel();
+    this.#call.close();
   }
 
-  #write(request: ConsumeRequest): void {
-    if (!this.#isOver) this.#call.write(request);
-  }
-
-  #end(error: TidemarkError): void {
-    if (this.#isOver) return;
-    this.close();
-    this.#events.onEnded(this.attempt, error);
-  }
-
-  #take({ message }: ConsumeResponse): void {
-    if (this.#isOver || message === undefined) return;
-    try {
-      this.#tell(message);
-    } catch (cause) {
-      this.#end(fromCodec(cause));
-    }
-  }
-
-  #tell(message: NonNullable<ConsumeResponse['message']>): void {
+  #tell(message: ConsumeMessage): void {
     const { attempt } = this;
     const { onInput, onAcknowledged } = this.#events;
     switch (message.$case) {
@@ -138,7 +108,7 @@ export class ConsumeStream {
         onInput({
           kind: 'fenced',
           attempt,
-          reason: FENCES.get(message.value.reason) ?? 'unknown',
+          reason: fenceReason(message.value.reason),
         });
         return;
       // Nobody asked for records.

@@ -2,8 +2,6 @@
  * A member of a group, as programs have it: records by iteration or by handlers, of the partitions
  * that the group gives it.
  */
-import { hostname } from 'node:os';
-import { basename } from 'node:path';
 import { aborted, type CallControl, CONTROL } from '../abort.ts';
 import { checkArgument, refuseFaults, shown } from '../check.ts';
 import type { Cluster } from '../cluster.ts';
@@ -14,6 +12,7 @@ import { ParallelRun, type ParallelWork } from '../consumer/parallel.ts';
 import type { ConsumedRecord, PartitionState, RecordBatch } from '../consumer/types.ts';
 import { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
+import { endOnAbort, program, requireLevel } from '../member-start.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MemberRun, type RunSettings } from './member-run.ts';
 import {
@@ -37,7 +36,6 @@ import type {
 
 /** From this feature level on, groups have members. */
 export const LEVEL_OF_MEMBERS = 13;
-const LEVEL_TIMEOUT_MS = 5_000;
 const COMMIT_TIMEOUT_MS = 15_000;
 
 /**
@@ -238,7 +236,7 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     const run = new MemberRun<Key, Value>(this.#connections, this.#cluster, this.#settings);
     this.#run = run;
     try {
-      await this.#requireLevel(doing);
+      await requireLevel(this.#cluster, LEVEL_OF_MEMBERS, doing);
     } catch (error) {
       this.#run = undefined;
       throw error;
@@ -250,15 +248,6 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
       this.#run = undefined;
     });
     return run;
-  }
-
-  async #requireLevel(doing: string): Promise<void> {
-    const level = await this.#cluster.lookUpFeatureLevel(LEVEL_TIMEOUT_MS);
-    if (level >= LEVEL_OF_MEMBERS) return;
-    throw new TidemarkError(
-      'REFUSED',
-      `Cannot ${doing}: it needs feature level ${LEVEL_OF_MEMBERS}, the cluster is at ${level}`,
-    );
   }
 
   /** Why it ended, where that is not the program's wish. */
@@ -281,14 +270,6 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
       }
     }
   }
-}
-
-/** The signal ends the member in order. Returns the way to stop that. */
-function endOnAbort(run: { finish(): Promise<void> }, { signal }: CallControl): () => void {
-  const onAbort = (): void => void run.finish();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  if (signal?.aborted === true) onAbort();
-  return () => signal?.removeEventListener('abort', onAbort);
 }
 
 /** Each record, or the loss, with the place behind it. */
@@ -361,10 +342,4 @@ function settingsOf(group: string, options: GroupOptions<string | AnyTopic>): Ru
       ...(onLost === undefined ? {} : { onLost }),
     },
   };
-}
-
-/** Program, process and host, as a list of members shows them. */
-function program(): string {
-  const name = basename(process.argv[1] ?? process.title);
-  return `${name} ${process.pid} on ${hostname()}`.slice(0, 200);
 }

@@ -2,7 +2,6 @@
  * Drives the core of one member: opens its streams at whichever broker answers, hands it what they
  * bring and what time it is, and commits by whichever stream is attached. It knows no records.
  */
-import { topicIdFromBytes } from '../../wire/batch/frame.ts';
 import type { Cancel } from '../../base/clock.ts';
 import { CURSORS_PER_CALL_MAX } from '../../base/limits.ts';
 import type { ConsumeOpen } from '../../proto/gen/tidemark/v1/consume.ts';
@@ -10,16 +9,12 @@ import type { Cluster } from '../cluster.ts';
 import type { Connections } from '../connections.ts';
 import { TidemarkError } from '../errors.ts';
 import { News } from '../news.ts';
-import { CONSUME_METHOD, ConsumeStream } from './consume-stream.ts';
+import { Proxies } from '../proxies.ts';
+import { newUuid } from '../uuid.ts';
+import { ConsumeStream } from './consume-stream.ts';
 import { type Commit, type CommitOutcome, Ledger } from './member/ledger.ts';
 import { Member } from './member/member.ts';
-import type {
-  HeldPartition,
-  MemberAction,
-  MemberInput,
-  StreamEnd,
-  ViewedPartition,
-} from './member/types.ts';
+import type { HeldPartition, MemberAction, MemberInput, ViewedPartition } from './member/types.ts';
 
 /** A process that no broker lets in for so long, from its start on, gives up. */
 const JOIN_TIMEOUT_MS = 30_000;
@@ -54,7 +49,7 @@ const PASSED_OVER: ReadonlySet<string> = new Set([
 export class Session {
   readonly ledger = new Ledger();
   readonly #connections: Connections;
-  readonly #cluster: Cluster;
+  readonly #proxies: Proxies;
   readonly #introduction: Introduction;
   readonly #isReturning: boolean;
   readonly #events: SessionEvents;
@@ -65,9 +60,6 @@ export class Session {
   #cancelWake: Cancel | undefined;
   #cancelJoinTimeout: Cancel | undefined;
   #hasJoined = false;
-  /** A broker that failed is asked last. */
-  #avoided = '';
-  #wasUnauthenticated = false;
   #lastError: TidemarkError | undefined;
   readonly #news = new News();
 
@@ -78,7 +70,7 @@ export class Session {
     events: SessionEvents,
   ) {
     this.#connections = connections;
-    this.#cluster = cluster;
+    this.#proxies = new Proxies(connections, cluster);
     this.#introduction = introduction;
     this.#isReturning = introduction.returnMs > 0;
     this.#events = events;
@@ -214,11 +206,10 @@ export class Session {
   // Streams
 
   #open(attempt: number, memberId: string, epoch: number): void {
-    const address = this.#chosen();
+    const address = this.#proxies.choose();
     const open = { ...this.#introduction, memberId, attempt, epoch };
     try {
-      const call = this.#connections.stream(address, CONSUME_METHOD);
-      const stream = new ConsumeStream(call, open, address, {
+      const stream = new ConsumeStream(this.#connections, open, address, {
         onInput: (input) => this.#step(input),
         onAcknowledged: (id, errors) => this.#acknowledged(id, errors),
         onEnded: (ended, error) => this.#ended(ended, error),
@@ -230,27 +221,11 @@ export class Session {
     }
   }
 
-  /** Any that is known, so that members spread over brokers; not the one that failed last. */
-  #chosen(): string {
-    const all = this.#cluster.servers;
-    const others = all.filter((address) => address !== this.#avoided);
-    const from = others.length > 0 ? others : all;
-    return from[Math.floor(this.#connections.random() * from.length)]!;
-  }
-
   #ended(attempt: number, error: TidemarkError): void {
-    this.#avoided = this.#streams.get(attempt)?.address ?? '';
+    const address = this.#streams.get(attempt)?.address ?? '';
     this.#forget(attempt);
     this.#lastError = error;
-    this.#step({ kind: 'ended', attempt, end: this.#endOf(error) });
-  }
-
-  #endOf({ code, retry }: TidemarkError): StreamEnd {
-    if (code === 'FENCED') return 'fenced';
-    // A token that ran out is shown anew, once.
-    const isFirst = code === 'UNAUTHENTICATED' && !this.#wasUnauthenticated;
-    this.#wasUnauthenticated = code === 'UNAUTHENTICATED';
-    return retry !== 'no' || isFirst ? 'broken' : 'refused';
+    this.#step({ kind: 'ended', attempt, end: this.#proxies.ended(address, error) });
   }
 
   #forget(attempt: number): void {
@@ -297,12 +272,4 @@ export class Session {
     await Promise.race([this.#news.next(), promise]);
     cancel();
   }
-}
-
-/** Random UUID. @param random in [0, 1) */
-function newUuid(random: () => number): string {
-  const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256));
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return topicIdFromBytes(bytes);
 }
