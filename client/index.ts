@@ -108,6 +108,16 @@ export type {
   RecordMetadata,
   TypedRecord,
 } from './producer/types.ts';
+export { QueueJob } from './queue/job.ts';
+export { QueueConsumer } from './queue/queue-consumer.ts';
+export {
+  type JobHandler,
+  type QueueOptions,
+  type QueueRunOptions,
+  type QueueUndecodablePolicy,
+  RejectError,
+  type ReleaseOptions,
+} from './queue/types.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
 export type { TokenSource } from './token.ts';
 export type { TlsOptions } from './tls.ts';

@@ -15,6 +15,8 @@ import { TidemarkError } from './errors.ts';
 import { GroupConsumer } from './group/group-consumer.ts';
 import type { GroupOptions } from './group/types.ts';
 import { Cursors, Groups } from './groups.ts';
+import { QueueConsumer } from './queue/queue-consumer.ts';
+import type { QueueOptions } from './queue/types.ts';
 import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
 import { Producer } from './producer/producer.ts';
@@ -68,6 +70,17 @@ export class Tidemark {
     options: GroupOptions<T> & { readonly onLoss?: P },
   ): GroupConsumer<KeyOf<T>, ValueOf<T>, LossOf<P>> {
     return this.#keep(new GroupConsumer(this.#connections, this.#cluster, group, options));
+  }
+
+  /**
+   * A member of a queue: it joins when it is iterated over, or run. Needs feature level 15. Throws
+   * INVALID_ARGUMENT.
+   */
+  queue<T extends string | AnyTopic = string>(
+    queue: string,
+    options: QueueOptions<T> = {},
+  ): QueueConsumer<KeyOf<T>, ValueOf<T>> {
+    return this.#keep(new QueueConsumer(this.#connections, this.#cluster, queue, options));
   }
 
   /** Cursors of a group, for programs that commit by themselves. Throws INVALID_ARGUMENT. */

@@ -39,7 +39,7 @@ export const START: Check = (value, name) => {
 };
 
 /** A name, or what `topic()` made. */
-const topic: Check = (value, name) => {
+export const topicOrCodecs: Check = (value, name) => {
   const isTyped =
     typeof value === 'object' && value !== null && 'name' in value && 'value' in value;
   if (isTyped || named(value, name).length === 0) return [];
@@ -47,8 +47,8 @@ const topic: Check = (value, name) => {
 };
 
 const OPTIONS = shape({
-  topic: optional(topic),
-  topics: optional(listOf(topic)),
+  topic: optional(topicOrCodecs),
+  topics: optional(listOf(topicOrCodecs)),
   partitions: optional(listOf(partition)),
   from: optional(START),
   positions: optional(
@@ -84,7 +84,7 @@ function faultsOfTopics(options: ConsumerOptions<string | AnyTopic>): readonly s
   if (group !== undefined && options.positions !== undefined)
     return ['group and positions are both given'];
   if (group === undefined && commitMs !== undefined) return ['commitMs is given without group'];
-  if (topics === undefined && one === undefined) return topic(undefined, 'topic');
+  if (topics === undefined && one === undefined) return topicOrCodecs(undefined, 'topic');
   if (topics !== undefined && one !== undefined) return ['topic and topics are both given'];
   const given = topics ?? (one === undefined ? [] : [one]);
   const names = given.map((each) => (typeof each === 'string' ? each : each.name));

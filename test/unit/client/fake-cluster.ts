@@ -55,9 +55,15 @@ import {
 import type { GroupServiceServer } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { SetQuotaRequest } from '../../../proto/gen/tidemark/v1/quotas.ts';
 import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
-import { ConsumeServiceService } from '../../../proto/gen/tidemark/v1/consume.ts';
+import {
+  type ConsumeRequest,
+  type ConsumeResponse,
+  ConsumeServiceService,
+  ConsumeType,
+} from '../../../proto/gen/tidemark/v1/consume.ts';
 import { FakeGroups } from './fake-groups.ts';
 import { FakeMembers } from './fake-members.ts';
+import { FakeQueues } from './fake-queues.ts';
 
 export const TOPIC = 'orders';
 const TOPIC_ID = '00000000-0000-4000-8000-0000000000aa';
@@ -190,6 +196,12 @@ export class FakeCluster {
     error: (code) => wireError(code),
     refuse: (call, code) => fail((error) => call.emit('error', error), code),
   });
+  /** Started by whoever tests them. */
+  readonly queues = new FakeQueues({
+    topicId: TOPIC_ID_BYTES,
+    error: (code) => wireError(code),
+    refuse: (call, code) => fail((error) => call.emit('error', error), code),
+  });
   readonly #servers = new Map<number, Server>();
   readonly #ports = new Map<number, number>();
   readonly #held: (() => void)[] = [];
@@ -234,7 +246,10 @@ export class FakeCluster {
       this.groups.definition,
       this.groups.handlers() as unknown as GroupServiceServer,
     );
-    server.addService(ConsumeServiceService, { consume: this.members.handler(broker) });
+    server.addService(ConsumeServiceService, {
+      consume: (call: ServerDuplexStream<ConsumeRequest, ConsumeResponse>) =>
+        this.#consume(broker, call),
+    });
     server.addService(AdminServiceService, {
       listTopics: ({ request }: { request: { names: string[] } }, done: sendUnaryData<unknown>) => {
         if (this.silent.has(broker)) this.unanswered += 1;
@@ -297,6 +312,7 @@ export class FakeCluster {
 
   stop(): void {
     this.members.stop();
+    this.queues.stop();
     for (const broker of [...this.#servers.keys()]) this.killBroker(broker);
   }
 
@@ -322,6 +338,21 @@ export class FakeCluster {
   catchUp(index: number, follower: number): void {
     this.partitions[index]!.followerEnds.delete(follower);
     for (const watcher of this.#watchers) watcher();
+  }
+
+  /** The first message says whether it is of a group or of a queue. */
+  #consume(broker: number, call: ServerDuplexStream<ConsumeRequest, ConsumeResponse>): void {
+    call.on('error', () => undefined);
+    call.once('data', (first: ConsumeRequest) => {
+      const { message } = first;
+      if (message?.$case !== 'open') return;
+      if (message.value.type === ConsumeType.CONSUME_TYPE_QUEUE) {
+        this.queues.handle(broker, call, message.value);
+        return;
+      }
+      this.members.handler(broker)(call);
+      call.emit('data', first);
+    });
   }
 
   #changes(): Record<string, unknown> {

@@ -1,0 +1,91 @@
+/** What the options of a queue's member may be. Rejects, never repairs, and reports every fault. */
+import {
+  GROUP_SESSION_MS_MAX,
+  NAME_LENGTH_MAX,
+  QUEUE_DELAY_MS_MAX,
+  QUEUE_REASON_LENGTH_MAX,
+} from '../../base/limits.ts';
+import {
+  callable,
+  type Check,
+  checkArgument,
+  fault,
+  named,
+  oneOf,
+  optional,
+  refuseFaults,
+  shape,
+  text,
+  whole,
+} from '../check.ts';
+import { HANDLERS_MAX, topicOrCodecs } from '../consumer/options.ts';
+import type { QueueRunOptions } from './types.ts';
+
+const RECORDS_MAX = 10_000;
+export const BYTES_DEFAULT = 8 * 1024 * 1024;
+export const GRACE_MS_DEFAULT = 3_000;
+export const RELEASE_MS_DEFAULT = 30_000;
+export const DELAY_MS_MAX_DEFAULT = 60_000;
+
+/** Text of at most so many characters. */
+function short(lengthMax: number): Check {
+  return (value, name) => {
+    const faults = text(value, name);
+    if (faults.length > 0 || (value as string).length <= lengthMax) return faults;
+    return [`${name} has ${(value as string).length} characters, must have at most ${lengthMax}`];
+  };
+}
+
+const OPTIONS = shape({
+  topic: optional(topicOrCodecs),
+  recordsMax: optional(whole(1, RECORDS_MAX)),
+  bytesMax: optional(whole(64 * 1024, 1024 ** 3)),
+  graceMs: optional(whole(0, GROUP_SESSION_MS_MAX)),
+  onUndecodable: optional(oneOf('throw', 'reject')),
+  onLost: optional(callable),
+  client: optional(short(NAME_LENGTH_MAX)),
+});
+
+const DOING = 'make member of a queue';
+
+/** Throws INVALID_ARGUMENT. */
+export function checkQueueOptions(queue: unknown, options: unknown): void {
+  checkArgument(DOING, named, queue, 'queue');
+  checkArgument(DOING, OPTIONS, options);
+}
+
+const RUN = shape({
+  concurrency: optional(whole(1, HANDLERS_MAX)),
+  delayMsMax: optional(whole(0, QUEUE_DELAY_MS_MAX)),
+  onError: optional(callable),
+  releaseMs: optional(whole(0, 3_600_000)),
+});
+
+/** Throws INVALID_ARGUMENT. @param recordsMax of the member; undefined: as many as it needs */
+export function checkQueueRun(
+  handler: unknown,
+  options: unknown,
+  recordsMax: number | undefined,
+): void {
+  const doing = 'handle records';
+  checkArgument(doing, RUN, options);
+  const { concurrency = 1 } = options as QueueRunOptions;
+  refuseFaults(doing, [
+    ...(typeof handler === 'function' ? [] : [fault('handler', handler, 'a function')]),
+    ...(recordsMax === undefined || recordsMax >= concurrency
+      ? []
+      : [fault('concurrency', concurrency, `at most recordsMax, which is ${recordsMax}`)]),
+  ]);
+}
+
+const RELEASE = shape({ delayMs: optional(whole(0, QUEUE_DELAY_MS_MAX)) });
+
+/** Throws INVALID_ARGUMENT. */
+export function checkRelease(doing: string, options: unknown): void {
+  checkArgument(doing, RELEASE, options);
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkReason(doing: string, reason: unknown): void {
+  checkArgument(doing, short(QUEUE_REASON_LENGTH_MAX), reason, 'reason');
+}
