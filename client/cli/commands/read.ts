@@ -18,6 +18,7 @@ import type { ReadFormat } from '../record-format.ts';
 import { recordToJson } from '../record-json.ts';
 import { UNTERMINATED_HEADER } from '../input-records.ts';
 import { type Batch, readAsMember } from '../member-reading.ts';
+import { readFromQueue } from '../queue-reading.ts';
 import { LEVEL_OF_MEMBERS } from '../../group/group-consumer.ts';
 
 /** Options of `read`. */
@@ -36,6 +37,7 @@ export interface ReadOptions extends CommonOptions {
   readonly rack?: string;
   readonly group?: string;
   readonly alone?: boolean;
+  readonly queue?: string;
   readonly onReset: ResetPolicy;
   readonly onLoss: 'tell' | 'fail';
 }
@@ -43,10 +45,44 @@ export interface ReadOptions extends CommonOptions {
 type Writer = (record: ConsumedRecord) => Uint8Array | string;
 
 export async function read(
-  topic: string,
+  topic: string | undefined,
   options: ReadOptions,
   around: Surroundings,
 ): Promise<void> {
+  if (options.queue !== undefined) await takeFrom(options.queue, topic, options, around);
+  else if (topic !== undefined) await readTopic(topic, options, around);
+  else
+    throw new CliError(
+      'INVALID_ARGUMENT',
+      'Cannot read: topic is missing, must be given without --queue',
+    );
+}
+
+/** Records that are leased at a time; with a bound of them no more than one is taken in vain. */
+const LEASED_MAX = 100;
+
+async function takeFrom(
+  queue: string,
+  topic: string | undefined,
+  options: ReadOptions,
+  around: Surroundings,
+): Promise<void> {
+  const { follow = false, max } = options;
+  await withPatience(options, around, async (cluster, { heard }) => {
+    const write = writerOf(options, around);
+    const selection = new Selection(max === undefined ? {} : { max });
+    const take = async (batch: Batch): Promise<boolean> => {
+      heard();
+      await print(around, batch, selection.take(batch), write);
+      return selection.isDone;
+    };
+    const recordsMax = max === undefined ? LEASED_MAX : 1;
+    const member = cluster.queue(queue, { recordsMax, ...(topic === undefined ? {} : { topic }) });
+    await readFromQueue(member, { take, interrupted: around.interrupted, follow });
+  });
+}
+
+async function readTopic(topic: string, options: ReadOptions, around: Surroundings): Promise<void> {
   const { from, follow = false, partition: partitions, onReset, rack, group } = options;
   // A cursor says all before it is handled: it cannot leave out a rest that was not written.
   if (group !== undefined && options.to !== undefined)

@@ -115,7 +115,9 @@ export function addRecords(program: Command, around: Surroundings): void {
 }
 
 function addRead(program: Command, around: Surroundings): void {
-  const read = common(program.command('read').argument('<topic>'))
+  const read = common(
+    program.command('read').argument('[topic]', 'only with --queue it may be left out'),
+  )
     .description('read records, up to the end as it is now, or on and on with --follow')
     .addOption(
       new Option(
@@ -147,6 +149,14 @@ function addRead(program: Command, around: Surroundings): void {
     .option(
       '--alone',
       'with --group: read all partitions, or those of --partition, without being a member; refused while the group has members',
+    )
+    .addOption(
+      new Option(
+        '--queue <name>',
+        'take records from a queue: each is accepted once it is written. Without --follow it ends when nothing has come for two seconds',
+      ).conflicts([
+        ...['group', 'alone', 'from', 'to', 'filter', 'partition', 'rack', 'onReset', 'onLoss'],
+      ]),
     )
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
@@ -183,7 +193,8 @@ tidemark topic offsets shows is above the number of records.`,
     String.raw`read orders --format '{partition}:{offset}\t{key}\t{value}'`,
     'read orders --follow --rack rack-2',
     'read orders --group billing --follow',
-  ).action(async (topic: string, options: ReadOptions) =>
+    'read --queue jobs --max 10',
+  ).action(async (topic: string | undefined, options: ReadOptions) =>
     (await import('../commands/read.ts')).read(topic, options, around),
   );
 }
