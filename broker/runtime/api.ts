@@ -20,6 +20,7 @@ import type {
   GroupRequest,
   MemberMessage,
   MemberSign,
+  RefusedSign,
 } from '../groups/membership/types.ts';
 import type { GroupDescription } from '../groups/membership/views.ts';
 import type { ClockDoubt } from '../metadata/clock-trust.ts';
@@ -215,10 +216,14 @@ export interface GroupsApi {
   /** What a member asks, through its proxy. Rejects with the refusal. */
   ask(proxy: BrokerId, request: GroupRequest): Promise<GroupReply>;
   /**
-   * These members live, of groups of one partition of `__groups`. What they have missed is told as
-   * messages beside the answer.
+   * These members live, of groups of one partition of `__groups`. Resolves with those that are none
+   * any more; what else they have missed is told as messages beside the answer.
    */
-  heartbeat(proxy: BrokerId, partition: number, signs: readonly MemberSign[]): Promise<void>;
+  heartbeat(
+    proxy: BrokerId,
+    partition: number,
+    signs: readonly MemberSign[],
+  ): Promise<readonly RefusedSign[]>;
   /** The stream of a member broke, and its proxy lives. */
   detached(proxy: BrokerId, member: Omit<MemberSign, 'epoch'>): void;
   /** Calls back with what coordinators here tell members, by their proxies. */

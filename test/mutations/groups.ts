@@ -64,6 +64,33 @@ export const GROUPS: readonly Mutation[] = [
     caughtBy: [STEPS],
   },
   {
+    id: 'anybody-says-that-members-leave',
+    rule: RULE,
+    what: 'a member leaves by a broker that it is not attached to',
+    edits: [{ file: CHANGES, find: 'if (member.proxy !== proxy)', replace: 'if (proxy < 0)' }],
+    caughtBy: [STEPS],
+  },
+  {
+    id: 'asked-again-without-a-session',
+    rule: RULE,
+    what: 'an attempt that is answered again delivers longer than its session lasts',
+    edits: [
+      {
+        file: CORE,
+        find: '    this.#sessions.renew(group, memberId, member.sessionMs, 0);\n    this.#reply',
+        replace: '    this.#reply',
+      },
+    ],
+    caughtBy: [STEPS],
+  },
+  {
+    id: 'refused-signs-let-deliver',
+    rule: RULE,
+    what: 'a heartbeat lets deliver to members that it does not count for',
+    edits: [{ file: PROXY, find: 'if (reason !== undefined)', replace: 'if (at < 0 && reason)' }],
+    caughtBy: [SESSION],
+  },
+  {
     id: 'older-attachments-commit',
     rule: RULE,
     what: 'what comes of an older attachment of a member commits',

@@ -66,7 +66,11 @@ export function join(
 }
 
 /** Goes, or keeps its place for a while. */
-export function leave(draft: Draft, request: LeaveRequest): GroupReply | BrokerError {
+export function leave(
+  draft: Draft,
+  request: LeaveRequest,
+  proxy: BrokerId,
+): GroupReply | BrokerError {
   const { group, memberId } = request;
   const member = draft.member(group, memberId);
   if (member === undefined) return { kind: 'left' };
@@ -74,6 +78,11 @@ export function leave(draft: Draft, request: LeaveRequest): GroupReply | BrokerE
     return new BrokerError(
       'FENCED',
       `attachment is ${String(request.attachment)}, the member's is ${String(member.attachment)}`,
+    );
+  if (member.proxy !== proxy)
+    return new BrokerError(
+      'FENCED',
+      `broker ${String(proxy)} speaks for member ${memberId}, which is attached to another`,
     );
   draft.because(group, memberId, 'left');
   if (request.isReturning && member.returnMs > 0) setAway(draft, group, memberId, member);

@@ -35,6 +35,7 @@ import type {
   MembershipOptions,
   MembershipOutput,
   MemberSign,
+  RefusedSign,
 } from './types.ts';
 import { viewOf } from './views.ts';
 
@@ -186,11 +187,21 @@ export class Membership {
       this.#reply(requestId, new BrokerError('INVALID_ARGUMENT', fault));
       return;
     }
-    for (const sign of signs) this.#sign(proxy, sign);
-    this.#reply(requestId, { kind: 'heartbeat' });
+    const refused: RefusedSign[] = [];
+    const heard = new Set<string>();
+    for (const [at, sign] of signs.entries()) {
+      // One that comes again says nothing new, and each may be answered with a view.
+      const name = `${sign.group} ${sign.memberId} ${String(sign.attachment)}`;
+      if (heard.has(name)) continue;
+      heard.add(name);
+      const reason = this.#sign(proxy, sign);
+      if (reason !== null) refused.push({ at, reason });
+    }
+    this.#reply(requestId, { kind: 'heartbeat', refused });
   }
 
-  #sign(proxy: BrokerId, sign: MemberSign): void {
+  /** Null: it counts. Else its attachment is over, which its proxy is told. */
+  #sign(proxy: BrokerId, sign: MemberSign): FenceReason | null {
     const { group, memberId, epoch } = sign;
     const member = this.#attached(proxy, sign);
     // An epoch that it was never given comes of no honest member.
@@ -198,12 +209,14 @@ export class Membership {
       const isKnown = this.#image.groups.get(group)?.members.has(memberId) === true;
       const isElsewhere = isKnown && member === null;
       const isOver = member?.isAway === true;
-      this.#fence(proxy, sign, isElsewhere ? 'attached-elsewhere' : isOver ? 'expired' : 'unknown');
-      return;
+      const reason = isElsewhere ? 'attached-elsewhere' : isOver ? 'expired' : 'unknown';
+      this.#fence(proxy, sign, reason);
+      return reason;
     }
     if (this.#sessions.renew(group, memberId, member.sessionMs, epoch)) this.#dirty.add(group);
     // It may have missed what was sent.
     if (epoch < member.epoch) this.#sendView(group, memberId, member);
+    return null;
   }
 
   /** The member, if this is its attachment and its proxy. */
@@ -331,7 +344,7 @@ export class Membership {
       case 'join':
         return join(draft, request, proxy);
       case 'leave':
-        return leave(draft, request);
+        return leave(draft, request, proxy);
       case 'touch':
         return touch(draft, request, this.#wallMs);
       case 'delete':
@@ -389,13 +402,16 @@ export class Membership {
       this.#reply(requestId, reply);
       return;
     }
-    const member = this.#image.groups.get(request.group)?.members.get(request.memberId);
-    this.#reply(
-      requestId,
-      member?.attachment === reply.attachment
-        ? { ...reply, view: viewOf(member) }
-        : new BrokerError('FENCED', `Member ${request.memberId} was replaced while it attached`),
-    );
+    const { group, memberId } = request;
+    const member = this.#image.groups.get(group)?.members.get(memberId);
+    if (member?.attachment !== reply.attachment || member.isAway) {
+      const error = `Member ${memberId} was replaced, or its session ended, while it attached`;
+      this.#reply(requestId, new BrokerError('FENCED', error));
+      return;
+    }
+    // Asked again it is answered as before, and its proxy delivers from when it asked.
+    this.#sessions.renew(group, memberId, member.sessionMs, 0);
+    this.#reply(requestId, { ...reply, view: viewOf(member) });
   }
 
   #reply(requestId: number, reply: GroupReply | BrokerError): void {

@@ -247,8 +247,18 @@ export type GroupReply =
   | { readonly kind: 'touched' }
   | { readonly kind: 'deleted' }
   | { readonly kind: 'sought' }
-  /** The coordinator lives. What members of it missed comes as messages beside it. */
-  | { readonly kind: 'heartbeat' };
+  /**
+   * The coordinator lives. What members of it missed comes as messages beside it. Those that are
+   * refused are members no more, or not by that attachment: it renews nothing of theirs.
+   */
+  | { readonly kind: 'heartbeat'; readonly refused: readonly RefusedSign[] };
+
+/** A sign of life that does not count. */
+export interface RefusedSign {
+  /** Its place in the heartbeat. */
+  readonly at: number;
+  readonly reason: FenceReason;
+}
 
 export interface MembershipOutput {
   /** To be appended, or null. */

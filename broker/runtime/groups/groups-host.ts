@@ -32,6 +32,7 @@ import type {
   GroupRequest,
   MemberMessage,
   MemberSign,
+  RefusedSign,
 } from '../../groups/membership/types.ts';
 import { commitVerdict } from '../../groups/membership/verdict.ts';
 import { describeGroup, type GroupDescription } from '../../groups/membership/views.ts';
@@ -203,7 +204,11 @@ export class GroupsHost implements GroupsApi {
     return this.#of(request.group).members.request(proxy, request);
   }
 
-  async heartbeat(proxy: BrokerId, partition: number, signs: readonly MemberSign[]): Promise<void> {
+  async heartbeat(
+    proxy: BrokerId,
+    partition: number,
+    signs: readonly MemberSign[],
+  ): Promise<readonly RefusedSign[]> {
     return this.#in(partition).members.heartbeat(proxy, signs);
   }
 

@@ -18,6 +18,7 @@ import type {
   MembershipBatch,
   MembershipInput,
   MemberSign,
+  RefusedSign,
   StoredRecord,
 } from '../../groups/membership/types.ts';
 import type { GroupsRecord } from '../../groups/records.ts';
@@ -91,14 +92,18 @@ export class MembersDriver {
     });
   }
 
-  /** What members have missed is told beside it. */
-  async heartbeat(proxy: BrokerId, members: readonly MemberSign[]): Promise<void> {
+  /** Those that do not count. What members have missed is told beside it. */
+  async heartbeat(
+    proxy: BrokerId,
+    members: readonly MemberSign[],
+  ): Promise<readonly RefusedSign[]> {
     const served = this.#requireServed();
     const requestId = this.#nextRequestId++;
-    await new Promise<GroupReply>((resolve, reject) => {
+    const reply = await new Promise<GroupReply>((resolve, reject) => {
       served.asked.set(requestId, { resolve, reject });
       this.#step(served, { kind: 'heartbeat', requestId, proxy, members });
     });
+    return reply.kind === 'heartbeat' ? reply.refused : [];
   }
 
   detached(proxy: BrokerId, member: DetachedMember): void {

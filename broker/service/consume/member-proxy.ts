@@ -3,22 +3,36 @@
  * heartbeat for each broker that coordinates some of them, and hands on what they are told. It
  * knows until when each may be delivered to (docs/rules.md#groups).
  */
-import { MembersServiceService } from '../../../proto/gen/tidemark/internal/v1/members.ts';
+import {
+  MembersServiceService,
+  type SignMembersResponse,
+} from '../../../proto/gen/tidemark/internal/v1/members.ts';
 import type { CursorOutcome } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { GROUPS_TOPIC } from '../../../base/internal-topics.ts';
 import { GROUP_HEARTBEAT_MEMBERS_MAX } from '../../../base/limits.ts';
 import type { BrokerId, MonotonicMs, TopicId } from '../../../base/units.ts';
-import type { JoinRequest, MemberMessage, MemberSign } from '../../groups/membership/types.ts';
+import type {
+  FenceReason,
+  JoinRequest,
+  MemberMessage,
+  MemberSign,
+} from '../../groups/membership/types.ts';
 import { topicIdBytes } from '../../messages/fields.ts';
 import { expected } from '../../messages/handlers.ts';
 import { partitionOfGroup } from '../../runtime/groups/groups-host.ts';
 import { topicNamed } from '../decisions.ts';
 import { askCoordinator, type GroupCall, type GroupParts } from '../groups/coordinated.ts';
 import { beginCursors } from './begin-cursors.ts';
-import { joinToMessage, signToMessage, viewFromMessage, viewToMessage } from './members-codec.ts';
-import type { CoordinatorDesk, Joined } from './members-service.ts';
+import {
+  fenceFromMessage,
+  joinToMessage,
+  signToMessage,
+  viewFromMessage,
+  viewToMessage,
+} from './members-codec.ts';
+import type { CoordinatorDesk, Joined, Signed } from './members-service.ts';
 
 /** Pause between looks at what is due; of a session it is a small part. */
 const LOOK_MS = 100;
@@ -225,7 +239,9 @@ export class MemberProxy {
     for (const message of messages)
       for (const member of [...(this.#members.get(keyOf(message)) ?? [])])
         if (member.attachment === message.attachment) member.stream.onMessage(message);
-        else if (member.attachment === 0) member.early = message;
+        // Of an older one it may come later than that of the one that it waits for.
+        else if (member.attachment === 0 && message.attachment >= (member.early?.attachment ?? 0))
+          member.early = message;
   }
 
   /** How long it may be delivered to from now on; 0: not at the moment. */
@@ -283,20 +299,23 @@ export class MemberProxy {
     const proxy = cluster.broker.brokerId;
     const deadlineMs = Math.min(HEARTBEAT_DEADLINE_MS_MAX, leastMs * HEARTBEATS);
     try {
-      const unanswered = cluster.isSelf(coordinator)
-        ? await this.#desk.sign(proxy, signs)
-        : (
+      const { silent, refused } = cluster.isSelf(coordinator)
+        ? answerOf(await this.#desk.sign(proxy, signs))
+        : answerFromMessage(
             await cluster.forward(
               coordinator,
               MembersServiceService.signMembers,
               { proxy, members: signs.map(signToMessage) },
               { deadlineMs, principal: '' },
-            )
-          ).unanswered;
-      const silent = new Set(unanswered.map(({ partition }) => partition));
-      for (const [at, member] of members.entries())
-        if (!silent.has(partitionOfGroup(member.group)))
-          this.#answered(member, signs[at]?.attachment ?? 0, sentMs);
+            ),
+          );
+      for (const [at, member] of members.entries()) {
+        const { group, memberId, attachment } = signs[at]!;
+        const reason = refused.get(at);
+        if (reason !== undefined)
+          this.take([{ kind: 'fenced', proxy, group, memberId, attachment, reason }]);
+        else if (!silent.has(partitionOfGroup(group))) this.#answered(member, attachment, sentMs);
+      }
       pulse.isDue ||= silent.size > 0;
     } catch (error) {
       expected(error, report);
@@ -333,6 +352,26 @@ export class MemberProxy {
     const leader = topic?.partitions[partitionOfGroup(group)]?.leader ?? -1;
     return leader < 0 ? null : leader;
   }
+}
+
+/** What does not count of a heartbeat: partitions of `__groups`, and places in it. */
+interface HeartbeatAnswer {
+  readonly silent: ReadonlySet<number>;
+  readonly refused: ReadonlyMap<number, FenceReason>;
+}
+
+function answerOf({ unanswered, refused }: Signed): HeartbeatAnswer {
+  return {
+    silent: new Set(unanswered.map(({ partition }) => partition)),
+    refused: new Map(refused.map(({ at, reason }) => [at, reason])),
+  };
+}
+
+function answerFromMessage({ unanswered, refused }: SignMembersResponse): HeartbeatAnswer {
+  return {
+    silent: new Set(unanswered.map(({ partition }) => partition)),
+    refused: new Map(refused.map(({ at, fence }) => [at, fenceFromMessage(fence)])),
+  };
 }
 
 function keyOf({ group, memberId }: { readonly group: string; readonly memberId: string }): string {

@@ -49,6 +49,15 @@ export function viewFromMessage(message: ViewMessage | undefined): MemberView {
   };
 }
 
+export function fenceToMessage(reason: FenceReason): MemberFence {
+  return FENCES.find(([one]) => one === reason)?.[1] ?? MemberFence.MEMBER_FENCE_UNSPECIFIED;
+}
+
+/** What this build does not know, nobody remembers. */
+export function fenceFromMessage(fence: MemberFence): FenceReason {
+  return FENCES.find(([, one]) => one === fence)?.[0] ?? 'unknown';
+}
+
 export function signToMessage({ group, memberId, attachment, epoch }: MemberSign): SignMessage {
   return { group, memberId, attachment, epoch };
 }
@@ -84,7 +93,7 @@ export function memberMessageToWire(message: MemberMessage): MessageOnWire {
     message:
       message.kind === 'view'
         ? { $case: 'view', value: viewToMessage(message.view) }
-        : { $case: 'fence', value: FENCES.find(([reason]) => reason === message.reason)?.[1] ?? 0 },
+        : { $case: 'fence', value: fenceToMessage(message.reason) },
   };
 }
 
@@ -95,8 +104,7 @@ export function memberMessageFromWire(wire: MessageOnWire, proxy: BrokerId): Mem
   if (message === undefined) return null;
   if (message.$case === 'view')
     return { kind: 'view', ...member, view: viewFromMessage(message.value) };
-  const reason = FENCES.find(([, fence]) => fence === message.value)?.[0] ?? 'unknown';
-  return { kind: 'fenced', ...member, reason };
+  return { kind: 'fenced', ...member, reason: fenceFromMessage(message.value) };
 }
 
 function toMessage({ topicId, partition, epoch }: AssignedPartition): AssignedMessage {

@@ -21,6 +21,7 @@ import type {
   LeaveRequest,
   MemberMessage,
   MemberSign,
+  RefusedSign,
 } from '../../groups/membership/types.ts';
 import { LEVEL_OF_MEMBERS, requireLevel } from '../../runtime/metadata-rules.ts';
 import { remainingMs } from '../../messages/deadline.ts';
@@ -34,6 +35,7 @@ import { type GroupParts, refuseNameOfQueue } from '../groups/coordinated.ts';
 import { groupField, partitionField } from '../groups/fields.ts';
 import { beginCursors } from './begin-cursors.ts';
 import {
+  fenceToMessage,
   joinFromMessage,
   memberMessageFromWire,
   signFromMessage,
@@ -42,6 +44,13 @@ import {
 import { Teller } from './teller.ts';
 
 export type Joined = Extract<GroupReply, { readonly kind: 'joined' }>;
+
+/** What of a heartbeat does not count. */
+export interface Signed {
+  /** Partitions of `__groups` that did not answer. */
+  readonly unanswered: readonly { readonly partition: number; readonly error: BrokerError }[];
+  readonly refused: readonly RefusedSign[];
+}
 
 /** What this broker does as the coordinator of groups. */
 export class CoordinatorDesk {
@@ -77,21 +86,23 @@ export class CoordinatorDesk {
     this.#groups().detached(proxy, { group, memberId, attachment });
   }
 
-  /** Partitions of `__groups` that did not answer. */
-  async sign(
-    proxy: BrokerId,
-    signs: readonly MemberSign[],
-  ): Promise<readonly { readonly partition: number; readonly error: BrokerError }[]> {
-    const byPartition = Map.groupBy(signs, ({ group }) => partitionOfGroup(group));
+  /** What does not count of it: whole partitions of `__groups`, and members. */
+  async sign(proxy: BrokerId, signs: readonly MemberSign[]): Promise<Signed> {
+    const places = signs.map((sign, at) => ({ sign, at }));
+    const byPartition = Map.groupBy(places, ({ sign }) => partitionOfGroup(sign.group));
+    const unanswered: Signed['unanswered'][number][] = [];
+    const refused: RefusedSign[] = [];
     const asked = [...byPartition].map(async ([partition, some]) => {
       try {
-        await this.#groups().heartbeat(proxy, partition, some);
-        return [];
+        const own = some.map(({ sign }) => sign);
+        for (const { at, reason } of await this.#groups().heartbeat(proxy, partition, own))
+          refused.push({ at: some[at]?.at ?? 0, reason });
       } catch (error) {
-        return [{ partition, error: expected(error, this.#parts.report) }];
+        unanswered.push({ partition, error: expected(error, this.#parts.report) });
       }
     });
-    return (await Promise.all(asked)).flat();
+    await Promise.all(asked);
+    return { unanswered, refused };
   }
 
   #groups(): GroupsApi {
@@ -134,13 +145,16 @@ export function membersService(
       const proxy = speaker(call, 'proxy', brokerId);
       integerField('members length', members.length, 0, GROUP_HEARTBEAT_MEMBERS_MAX);
       const signs = members.map((member, at) => signFromMessage(`members[${at}]`, member));
-      const unanswered = (await desk.sign(proxy, signs)).map(
-        ({ partition, error }): UnansweredPartition => ({
-          partition,
-          error: errorToMessage(error),
-        }),
-      );
-      return { unanswered };
+      const { unanswered, refused } = await desk.sign(proxy, signs);
+      return {
+        unanswered: unanswered.map(
+          ({ partition, error }): UnansweredPartition => ({
+            partition,
+            error: errorToMessage(error),
+          }),
+        ),
+        refused: refused.map(({ at, reason }) => ({ at, fence: fenceToMessage(reason) })),
+      };
     }, report),
     detachMember: unaryHandler(({ proxy: brokerId, member }, call) => {
       desk.detach(speaker(call, 'proxy', brokerId), signFromMessage('member', member));

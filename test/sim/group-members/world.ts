@@ -386,9 +386,10 @@ export class MembersWorld {
       const requestId = this.#nextRequestId++;
       const sentMs = this.#nowMs;
       this.#callbacks.set(requestId, (reply) => {
-        if (reply instanceof BrokerError) return;
-        for (const stream of own)
-          if (this.#streams.includes(stream)) {
+        if (reply instanceof BrokerError || reply.kind !== 'heartbeat') return;
+        const refused = new Set(reply.refused.map(({ at }) => at));
+        for (const [at, stream] of own.entries())
+          if (!refused.has(at) && this.#streams.includes(stream)) {
             stream.answeredMs = Math.max(stream.answeredMs, sentMs);
             this.#tellLease(stream);
           }

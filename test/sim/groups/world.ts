@@ -302,10 +302,11 @@ export class World {
     const requestId = this.#nextRequestId++;
     const sentMs = this.#nowMs;
     this.#callbacks.set(requestId, (reply) => {
-      if (reply instanceof BrokerError) return;
+      if (reply instanceof BrokerError || reply.kind !== 'heartbeat') return;
+      const refused = new Set(reply.refused.map(({ at }) => at));
       for (const [at, process] of own.entries())
         if (process.attachment === members[at]?.attachment && process.proxy === proxy)
-          process.answeredMs = Math.max(process.answeredMs, sentMs);
+          if (!refused.has(at)) process.answeredMs = Math.max(process.answeredMs, sentMs);
     });
     this.#mail.post(() => {
       const to = this.#believed();

@@ -149,10 +149,20 @@ export interface UnansweredPartition {
   error: Error | undefined;
 }
 
+/** A member that is none any more, or not by that attachment. */
+export interface RefusedMember {
+  /** Its place in the request, from 0. */
+  at: number;
+  /** Why. */
+  fence: MemberFence;
+}
+
 /** Response of SignMembers. */
 export interface SignMembersResponse {
   /** Members of groups of these were not heard. */
   unanswered: UnansweredPartition[];
+  /** Members whose sign does not count: they are to be delivered nothing more. */
+  refused: RefusedMember[];
 }
 
 /** Request of DetachMember. */
@@ -932,14 +942,74 @@ export const UnansweredPartition: MessageFns<UnansweredPartition> = {
   },
 };
 
+function createBaseRefusedMember(): RefusedMember {
+  return { at: 0, fence: 0 };
+}
+
+export const RefusedMember: MessageFns<RefusedMember> = {
+  encode(message: RefusedMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== 0) {
+      writer.uint32(8).uint32(message.at);
+    }
+    if (message.fence !== 0) {
+      writer.uint32(16).int32(message.fence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefusedMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefusedMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.at = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fence = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSignMembersResponse(): SignMembersResponse {
-  return { unanswered: [] };
+  return { unanswered: [], refused: [] };
 }
 
 export const SignMembersResponse: MessageFns<SignMembersResponse> = {
   encode(message: SignMembersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.unanswered) {
       UnansweredPartition.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.refused) {
+      RefusedMember.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -963,6 +1033,14 @@ export const SignMembersResponse: MessageFns<SignMembersResponse> = {
             }
 
             message.unanswered.push(UnansweredPartition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refused.push(RefusedMember.decode(reader, reader.uint32()));
             continue;
           }
         }

@@ -217,6 +217,50 @@ describe('Membership', () => {
     expect(bench.held(2)).toEqual([]);
   });
 
+  it('says in the answer whose sign does not count, and hears each once', () => {
+    const bench = new Bench();
+    bench.join(1);
+    bench.join(2, {}, 1);
+    const sign = (number: number, attachment: number) => ({
+      ...{ group: 'g', memberId: id(number), attachment, epoch: 0 },
+    });
+    const told = bench.messages.length;
+    const members = [sign(1, 1), sign(2, 2), sign(3, 3), sign(1, 9), sign(1, 1), sign(1, 1)];
+    bench.step({ kind: 'heartbeat', requestId: 77, proxy: 0, members });
+    expect(bench.replies.get(77)).toEqual({
+      kind: 'heartbeat',
+      refused: [
+        { at: 1, reason: 'attached-elsewhere' },
+        { at: 2, reason: 'unknown' },
+        { at: 3, reason: 'attached-elsewhere' },
+      ],
+    });
+    // It lacks its view, and is told it once.
+    expect(bench.messages.slice(told).filter(({ kind }) => kind === 'view')).toHaveLength(1);
+  });
+
+  it('lets a member leave by its own proxy alone', () => {
+    const bench = new Bench();
+    bench.join(1, {}, 2);
+    const leave = { kind: 'leave', group: 'g', memberId: id(1), attachment: 1 } as const;
+    expect(codeOf(bench.ask({ ...leave, isReturning: false }, 1))).toBe('FENCED');
+    expect(bench.held(1)).toHaveLength(4);
+    expect(codeOf(bench.ask({ ...leave, isReturning: false }, 2))).toBe('left');
+    expect(bench.member(1)).toBeUndefined();
+  });
+
+  it('counts a session from the last answer to an attempt, however often it is asked', () => {
+    const bench = new Bench();
+    bench.join(1);
+    bench.live(SESSION_MS - 500);
+    // Its answer was lost; the proxy delivers from when it asked again.
+    expect(bench.join(1)).toMatchObject({ attachment: 1 });
+    bench.live(SESSION_MS - 500);
+    expect(bench.member(1)).toBeDefined();
+    bench.live(500);
+    expect(bench.member(1)).toBeUndefined();
+  });
+
   it('ends a session that nobody renews, and tells who comes late', () => {
     const bench = new Bench();
     bench.join(1);

@@ -93,7 +93,7 @@ const heldBy = (memberId: string): readonly number[] =>
     ?.members.find((member) => member.memberId === memberId)
     ?.view.assigned.map(({ partition }) => partition) ?? [];
 
-const beat = (memberId: string, attachment: number, epoch = epochOf(memberId)): Promise<void> =>
+const beat = (memberId: string, attachment: number, epoch = epochOf(memberId)) =>
   host.heartbeat(1, partitionOfGroup('billing'), [
     { group: 'billing', memberId, attachment, epoch },
   ]);
@@ -293,7 +293,7 @@ describe('groups with members', () => {
 
   it('are forgotten once nobody has used them for long, and never while they have members', async () => {
     const attachment = await attach(A);
-    const idle = async (hours: number, each: () => Promise<void>): Promise<void> => {
+    const idle = async (hours: number, each: () => Promise<unknown>): Promise<void> => {
       for (let hour = 0; hour < hours; hour += 1) {
         clock.nowMs += 3_600_000;
         // Time that the process slept counts for no session.

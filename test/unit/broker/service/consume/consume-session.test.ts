@@ -253,6 +253,21 @@ describe('a session', () => {
     expect(stream.last('lease')?.leftMs).toBeGreaterThan(0);
   });
 
+  it('ends with the heartbeat that it does not count in, where nobody has told it', async () => {
+    const stream = await harness.open();
+    const [memberId = ''] = members();
+    harness.isTellingLost = true;
+    const leave = { kind: 'leave', group: GROUP, memberId, attachment: 1 } as const;
+    const left = harness.host.ask(1, { ...leave, isReturning: false });
+    await harness.run(SESSION_MS / 3);
+    await left;
+    expect(stream.last('fenced')).toEqual({ reason: ConsumeFence.CONSUME_FENCE_UNSPECIFIED });
+    expect(stream.ended).toBe('FENCED');
+    harness.put(0);
+    await harness.run(50);
+    expect(stream.records).toEqual([]);
+  });
+
   it('shrinks to its grace when the stream breaks', async () => {
     const stream = await harness.open();
     const other = await harness.open();

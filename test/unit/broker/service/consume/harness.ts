@@ -115,6 +115,8 @@ export class Harness {
   readonly proxy: MemberProxy;
   readonly defects: unknown[] = [];
   phase: BrokerPhase = 'serving';
+  /** What coordinators tell members is lost on the way. */
+  isTellingLost = false;
   readonly #logs = Array.from({ length: PARTITIONS }, (): Uint8Array[] => []);
   readonly #watchers = new Set<() => void>();
   readonly #parts: Omit<ConsumePorts, 'send' | 'listen' | 'finish'>;
@@ -168,7 +170,7 @@ export class Harness {
     };
     const parts = { cluster, newUuid, report };
     const desk = new CoordinatorDesk(parts, (messages) => {
-      this.proxy.take(messages);
+      if (!this.isTellingLost) this.proxy.take(messages);
     });
     this.proxy = new MemberProxy(parts, desk);
     const traffic = {
