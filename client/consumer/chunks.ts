@@ -37,6 +37,11 @@ export class Chunks {
     return undefined;
   }
 
+  /** Whether frames of the partition are to be read yet. */
+  has(reader: Reader): boolean {
+    return this.#chunks.some((one) => one.reader === reader && one.at < one.frames.length);
+  }
+
   /** What is buffered of a partition comes again, or is wanted no more. */
   drop(reader: Reader): void {
     this.#chunks = this.#chunks.filter((one) => {

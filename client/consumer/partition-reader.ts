@@ -4,7 +4,7 @@ import type { DecodedRecord } from '../../wire/records/record-set.ts';
 import { TidemarkError } from '../errors.ts';
 import type { FetchStream } from './fetch-stream.ts';
 import type { Source } from './source.ts';
-import type { PartitionState, Position } from './types.ts';
+import type { ConsumerPosition, PartitionState, Position } from './types.ts';
 
 /** A position without the topic that it is one of. */
 export type Place = Pick<Position, 'partition' | 'offset' | 'leaderEpoch'>;
@@ -47,6 +47,14 @@ export interface Reader {
    */
   compactedTo: number;
 }
+
+/**
+ * A follower that has not reached, for so long, what was read elsewhere is not waited for: the
+ * leader has it.
+ */
+const FOLLOWER_BEHIND_MS = 2_000;
+/** A follower that went away or lagged is not read again before this. */
+const FOLLOWER_AVOID_MS = 10_000;
 
 /** A batch that was not handed out yet: {@link TopicReader.handOut} says how far it was. */
 export interface ReadBatch {
@@ -91,15 +99,26 @@ export function newReader(
   };
 }
 
-/** Goes on at an offset of which nothing is known. */
+/** Reads on at an offset of which nothing is known. What was handed out stays where it is. */
 export function moveTo(reader: Reader, offset: number): void {
-  reader.offset = offset;
-  reader.leaderEpoch = 0;
   reader.nextOffset = offset;
   reader.nextEpoch = 0;
   reader.compactedTo = Number.POSITIVE_INFINITY;
   reader.blockedUntilMs = 0;
   reader.isDone = offset >= reader.endOffset;
+}
+
+/** The follower that is read has not reached the position for too long. */
+export function isBehind({ behindSinceMs = Infinity }: Reader, nowMs: number): boolean {
+  return nowMs - behindSinceMs > FOLLOWER_BEHIND_MS;
+}
+
+/** Reads a follower no more for a while. */
+export function avoid(reader: Reader, follower: number, nowMs: number): void {
+  reader.avoidedUntilMs.set(follower, nowMs + FOLLOWER_AVOID_MS);
+  reader.stream?.unsubscribe(reader.partition);
+  reader.stream = undefined;
+  reader.behindSinceMs = undefined;
 }
 
 /** Without a stream, and at what was handed out: what was buffered behind it comes again. */
@@ -124,6 +143,15 @@ export function stateOf(topic: string, reader: Reader): PartitionState {
   const going = lag === 0 ? 'caught-up' : 'reading';
   const state = isDone ? 'done' : stream === undefined ? 'waiting' : going;
   return { topic, partition, offset, end, lag, state, brokerId };
+}
+
+/** Where to go on after what was handed out. */
+export function positionOf(
+  topic: string,
+  topicId: string,
+  { partition, offset, leaderEpoch }: Reader,
+): ConsumerPosition {
+  return { topic, topicId, partition, offset, leaderEpoch };
 }
 
 export function gap(topic: string, reader: Reader, baseOffset: number): TidemarkError {

@@ -17,13 +17,17 @@ import { FETCH_METHOD, FetchStream } from './fetch-stream.ts';
 import { lossesOf, type LossRange } from '../losses.ts';
 import { Losses, type ReadLoss, untold, withLosses } from './losses.ts';
 import { findOffsets } from './offsets.ts';
+import { Resets } from './resets.ts';
 import { chooseSource, type Source } from './source.ts';
 import {
+  avoid,
   fromTime,
   gap,
+  isBehind,
   moveTo,
   newReader,
   otherTopic,
+  positionOf,
   type Place,
   type ReadBatch,
   type Reader,
@@ -44,13 +48,6 @@ const TICK_MS = 100;
  * Damaged frames are fetched again; so many in a row at one offset are no accident of the network.
  */
 const DAMAGED_MAX = 3;
-/**
- * A follower that has not reached, for so long, what was read elsewhere is not waited for: the
- * leader has it.
- */
-const FOLLOWER_BEHIND_MS = 2_000;
-/** A follower that went away or lagged is not read again before this. */
-const FOLLOWER_AVOID_MS = 10_000;
 
 /** What is read, and how. */
 export type TopicReaderOptions = ReadOptions & { readonly topic: string };
@@ -65,6 +62,7 @@ export class TopicReader {
   readonly #streams = new Map<number, FetchStream>();
   readonly #chunks = new Chunks();
   readonly #losses: Losses;
+  readonly #resets = new Resets();
   readonly #onNews: () => void;
   #failure: TidemarkError | undefined;
   #started: Promise<void> | undefined;
@@ -104,15 +102,8 @@ export class TopicReader {
 
   /** Where each partition is to be resumed after what was handed out. */
   positions(): ConsumerPosition[] {
-    const { topic } = this;
-    const topicId = this.#topicId ?? '';
-    return [...this.#readers.values()].map(({ partition, offset, leaderEpoch }) => ({
-      topic,
-      topicId,
-      partition,
-      offset,
-      leaderEpoch,
-    }));
+    const [topic, topicId] = [this.topic, this.#topicId ?? ''];
+    return [...this.#readers.values()].map((reader) => positionOf(topic, topicId, reader));
   }
 
   /** What is known of each partition's reading. */
@@ -139,6 +130,7 @@ export class TopicReader {
     reader.stream?.unsubscribe(partition);
     this.#chunks.drop(reader);
     this.#losses.drop(partition);
+    this.#resets.drop(reader);
     this.#readers.delete(partition);
   }
 
@@ -166,7 +158,7 @@ export class TopicReader {
 
   /** Nothing is buffered, so that only news can change what {@link next} says. */
   get isDry(): boolean {
-    return this.#chunks.isEmpty && this.#losses.isEmpty;
+    return this.#chunks.isEmpty && this.#losses.isEmpty && this.#resets.isEmpty;
   }
 
   /** Ends streams and timers; {@link resume} goes on behind what was handed out. */
@@ -200,6 +192,7 @@ export class TopicReader {
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
     this.#chunks.clear();
+    this.#resets.clear();
   }
 
   #run(): void {
@@ -238,6 +231,7 @@ export class TopicReader {
       if (resumed?.topicId !== undefined && resumed.topicId !== view.topicId)
         await this.#reset(reader, otherTopic(topic, resumed, view.topicId));
     }
+    this.#goOn();
     if (!this.#isClosed && !this.#isSuspended) this.#run();
   }
 
@@ -288,14 +282,9 @@ export class TopicReader {
     });
   }
 
-  /**
-   * Leaves a follower alone for a while; its partition goes on at the leader, or at another one.
-   */
+  /** Leaves a follower alone for a while; its partition goes on elsewhere. */
   #avoid(reader: Reader, follower: number): void {
-    reader.avoidedUntilMs.set(follower, this.#connections.clock.monotonicMs() + FOLLOWER_AVOID_MS);
-    reader.stream?.unsubscribe(reader.partition);
-    reader.stream = undefined;
-    reader.behindSinceMs = undefined;
+    avoid(reader, follower, this.#connections.clock.monotonicMs());
   }
 
   #open(brokerId: number, address: string, topicIdBytes: Uint8Array): FetchStream {
@@ -390,10 +379,11 @@ export class TopicReader {
       const found = (
         await findOffsets(this.#connections, this.#cluster, this.topic, [reader.partition], policy)
       ).get(reader.partition);
-      this.#moveTo(reader, found?.offset ?? found?.logStart ?? 0);
-      this.#losses.passed(reader, lost);
-      this.#connect();
-      if (lost.length > 0) this.#rouse();
+      // It was given up meanwhile, or is begun anew.
+      if (this.#readers.get(reader.partition) !== reader || this.#isSuspended) return;
+      const offset = found?.offset ?? found?.logStart ?? 0;
+      this.#resets.add({ reader, offset, losses: lost });
+      this.#rouse();
     } catch (failure) {
       this.#fail(fromCall(failure, 'the cluster'));
     }
@@ -488,9 +478,7 @@ export class TopicReader {
 
   #leaveFollowersBehind(): void {
     const nowMs = this.#connections.clock.monotonicMs();
-    const behind = [...this.#readers.values()].filter(
-      ({ behindSinceMs }) => nowMs - (behindSinceMs ?? nowMs) > FOLLOWER_BEHIND_MS,
-    );
+    const behind = [...this.#readers.values()].filter((reader) => isBehind(reader, nowMs));
     for (const reader of behind)
       if (reader.source !== undefined) this.#avoid(reader, reader.source.brokerId);
     if (behind.length > 0) this.#connect();
@@ -498,8 +486,15 @@ export class TopicReader {
 
   /** The next batch with records out of what is buffered, or what may be lost before it. */
   next(): ReadBatch | ReadLoss | undefined {
-    const told = this.#losses.next();
-    if (told !== undefined) return told;
+    this.#goOn();
+    do {
+      const found = this.#losses.next() ?? this.#nextBuffered();
+      if (found !== undefined) return found;
+    } while (this.#goOn());
+    return undefined;
+  }
+
+  #nextBuffered(): ReadBatch | ReadLoss | undefined {
     while (this.#failure === undefined) {
       const chunk = this.#chunks.first();
       if (chunk === undefined) break;
@@ -549,15 +544,25 @@ export class TopicReader {
     }
   }
 
+  /** Moves those whose position is gone, once all that was read before is handed out. */
+  #goOn(): boolean {
+    const due = this.#resets.due((reader) => this.#chunks.has(reader));
+    for (const { reader, offset, losses } of due) {
+      moveTo(reader, offset);
+      this.onPassed(reader.partition, offset, 0);
+      this.#losses.passed(reader, losses);
+    }
+    if (due.length > 0) this.#connect();
+    return due.length > 0;
+  }
+
   #finish(reader: Reader): void {
     reader.isDone = true;
     reader.stream?.unsubscribe(reader.partition);
     reader.stream = undefined;
   }
 
-  /**
-   * Bytes that fail a check: fetched again on a new stream, since more of the old one may be wrong.
-   */
+  /** Bytes that fail a check: fetched again on a new stream, since more of the old may be wrong. */
   #onDamaged(chunk: Chunk, error: TidemarkError): void {
     const { reader, stream } = chunk;
     reader.damaged += 1;
@@ -576,17 +581,11 @@ export class TopicReader {
     // Its epoch being doubtful, a range may lie before it as well as behind.
     const lost = untold(reader, losses);
     if (!this.#losses.mayPass(reader, lost)) return;
-    this.#moveTo(reader, nextOffset);
+    moveTo(reader, nextOffset);
+    this.onPassed(reader.partition, nextOffset, 0);
     this.#losses.passed(reader, lost);
     reader.damaged = 0;
     tellSkipped(error);
-  }
-
-  #moveTo(reader: Reader, nextOffset: number): void {
-    const { offset, leaderEpoch } = reader;
-    moveTo(reader, nextOffset);
-    Object.assign(reader, { offset, leaderEpoch });
-    this.onPassed(reader.partition, nextOffset, 0);
   }
 
   #fail(error: TidemarkError): void {

@@ -63,6 +63,7 @@ import {
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { FakeGroups } from './fake-groups.ts';
 import { FakeMembers } from './fake-members.ts';
+import { FakeOffsets } from './fake-offsets.ts';
 import { FakeQueues } from './fake-queues.ts';
 
 export const TOPIC = 'orders';
@@ -187,6 +188,7 @@ export class FakeCluster {
   keptWhole = 0;
   /** Questions to those that are silent. */
   unanswered = 0;
+  readonly offsets = new FakeOffsets(() => this.partitions);
   readonly groups = new FakeGroups(fail, (code) => wireError(code));
   /** Started by whoever tests them. */
   readonly members = new FakeMembers({
@@ -239,7 +241,7 @@ export class FakeCluster {
         this.#produce(broker, call),
       fetch: (call: ServerDuplexStream<FetchRequest, FetchResponse>) => this.#fetch(broker, call),
       listOffsets: ({ request }: { request: ListOffsetsRequest }, done: sendUnaryData<unknown>) =>
-        this.#listOffsets(request, done),
+        this.offsets.answer(request, done),
       initProducer: (_call: unknown, done: sendUnaryData<unknown>) => this.#initProducer(done),
     });
     server.addService(
@@ -494,16 +496,6 @@ export class FakeCluster {
       return;
     }
     done(null, { ...this.#cluster(), topics: [this.#topic()] });
-  }
-
-  #listOffsets({ partitions, start }: ListOffsetsRequest, done: sendUnaryData<unknown>): void {
-    const wanted = partitions.length === 0 ? [...this.partitions.keys()] : partitions;
-    const offsets = wanted.map((partition) => {
-      const { logStart, end, leaderEpoch } = this.partitions[partition]!;
-      const offset = start?.point?.$case === 'latest' ? end : logStart;
-      return { partition, offset, logStart, highWaterMark: end, leaderEpoch, error: undefined };
-    });
-    done(null, { offsets });
   }
 
   /** A log begins where it is told, but for what {@link keptWhole} says. */
