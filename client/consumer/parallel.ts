@@ -24,8 +24,8 @@ export interface ParallelWork<Item> {
   readonly place: ParallelPlace;
   /** What its handler is told; absent: what all are told. */
   readonly context?: ParallelContext;
-  /** Whether it may begin: asked when there is room for it. Default: it may. */
-  readonly isWanted?: () => boolean;
+  /** Takes it, once there is room for it; false: it is wanted no more. Default: it is taken. */
+  readonly take?: () => boolean;
 }
 
 const JOBS_PER_HANDLER = 16;
@@ -118,7 +118,7 @@ export class ParallelRun<Item> {
       for await (const work of works) {
         await this.#until(() => (work.isAlone ? this.#lanes.isIdle : !this.#lanes.isFull));
         if (this.#isEnding) break;
-        if (work.isWanted?.() === false) continue;
+        if (work.take?.() === false) continue;
         this.#add(work);
         if (work.isAlone) await this.#until(() => this.#lanes.isIdle);
       }

@@ -107,16 +107,16 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     control: CallControl = {},
   ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
     const run = await this.#begin(undefined, control);
-    for await (const { found, part, turn } of run.found())
+    for await (const { found, part, mark } of run.found())
       for (const { item, place } of placed<Key, Value, Loss>(found)) {
-        if (!run.mayHandOutNow(part, turn) && !(await run.mayHandOut(part, turn))) break;
+        if (!run.mayHandOutNow(part, mark) && !(await run.mayHandOut(part, mark))) break;
         run.handOut(part, found, place);
         try {
           yield item;
         } finally {
           run.takeBack(part);
         }
-        run.handled(part, turn, place);
+        run.handled(part, mark, place);
       }
     this.#throwReason(run, control);
   }
@@ -126,16 +126,16 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     control: CallControl = {},
   ): AsyncGenerator<RecordBatch<Key, Value> | Loss, void, undefined> {
     const run = await this.#begin(undefined, control);
-    for await (const { found, part, turn } of run.found()) {
+    for await (const { found, part, mark } of run.found()) {
       const { endOffset: offset, leaderEpoch } = found;
-      if (!(await run.mayHandOut(part, turn))) continue;
+      if (!(await run.mayHandOut(part, mark))) continue;
       run.handOut(part, found, { offset, leaderEpoch });
       try {
         yield found.item as RecordBatch<Key, Value> | Loss;
       } finally {
         run.takeBack(part);
       }
-      run.handled(part, turn, { offset, leaderEpoch });
+      run.handled(part, mark, { offset, leaderEpoch });
     }
     this.#throwReason(run, control);
   }
@@ -259,14 +259,18 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   async *#works(
     run: MemberRun<Key, Value>,
   ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
-    for await (const { found, part, turn } of run.found()) {
+    for await (const { found, part, mark } of run.found()) {
       const { slot, context } = part;
-      const isWanted = (): boolean => run.isWanted(part, turn);
       for (const { item, key, isAlone, place } of placed<Key, Value, Loss>(found)) {
-        if (!run.mayHandOutNow(part, turn) && !(await run.mayHandOut(part, turn))) break;
-        run.pass(part, found, place);
-        const handOut = (): void => run.handled(part, turn, place);
-        yield { item, slot, key, isAlone, context, isWanted, place: { handOut } };
+        if (!run.mayHandOutNow(part, mark) && !(await run.mayHandOut(part, mark))) break;
+        const handOut = (): void => run.handled(part, mark, place);
+        // Reading goes on behind it only once a handler has it, or will.
+        const take = (): boolean => {
+          if (!run.isWanted(part, mark)) return false;
+          run.pass(part, found, place);
+          return true;
+        };
+        yield { item, slot, key, isAlone, context, take, place: { handOut } };
       }
     }
   }

@@ -14,7 +14,7 @@ import { type Found, Reading } from '../consumer/reading.ts';
 import type { ReadOptions } from '../consumer/types.ts';
 import type { HeldPartition, Place, ViewedPartition } from './member/types.ts';
 import { News } from '../news.ts';
-import { Part } from './part.ts';
+import { type Mark, Part } from './part.ts';
 import { type Introduction, Session } from './session.ts';
 import { TopicSources } from './topic-sources.ts';
 import type { AssignedPartition, GroupHooks, GroupPosition } from './types.ts';
@@ -55,7 +55,7 @@ interface PartFound<Key, Value> {
   readonly found: Found<Key, Value>;
   readonly part: Part;
   /** Of the part, when it was found. */
-  readonly turn: number;
+  readonly mark: Mark;
 }
 
 export class MemberRun<Key, Value> {
@@ -120,6 +120,8 @@ export class MemberRun<Key, Value> {
   }
 
   start(handlers?: Handlers): void {
+    // It was closed while it was found out whether it may begin.
+    if (this.#isEnding) return;
     this.#handlers = handlers;
     this.#cancelCommits = this.#connections.clock.every(this.#settings.commitMs, () =>
       this.#session.commit(),
@@ -152,24 +154,24 @@ export class MemberRun<Key, Value> {
       const { partition } = 'loss' in raw.found ? raw.found.loss : raw.found;
       const part = this.#sources.partOf(raw.source.reader, partition);
       if (part === undefined) continue;
-      const { turn } = part;
+      const { mark } = part;
       for await (const found of this.reading.handed(raw))
-        if (isWanted(part, turn)) yield { found, part, turn };
+        if (isWanted(part, mark)) yield { found, part, mark };
     }
     if (this.reading.failure !== undefined) throw this.reading.failure;
   }
 
   /** Whether a record may be handed out now; waits for a lease. False: never. */
-  async mayHandOut(part: Part, turn: number): Promise<boolean> {
+  async mayHandOut(part: Part, mark: Mark): Promise<boolean> {
     for (;;) {
-      if (!this.isWanted(part, turn)) return false;
+      if (!this.isWanted(part, mark)) return false;
       if (this.#session.mayDeliver) return true;
       await this.reading.news();
     }
   }
 
-  isWanted(part: Part, turn: number): boolean {
-    return !this.#isEnding && isWanted(part, turn);
+  isWanted(part: Part, mark: Mark): boolean {
+    return !this.#isEnding && isWanted(part, mark);
   }
 
   get mayBegin(): boolean {
@@ -177,8 +179,8 @@ export class MemberRun<Key, Value> {
   }
 
   /** {@link mayHandOut}, where that needs no waiting. */
-  mayHandOutNow(part: Part, turn: number): boolean {
-    return this.isWanted(part, turn) && this.#session.mayDeliver;
+  mayHandOutNow(part: Part, mark: Mark): boolean {
+    return this.isWanted(part, mark) && this.#session.mayDeliver;
   }
 
   /** Reading goes on behind it. */
@@ -199,13 +201,13 @@ export class MemberRun<Key, Value> {
   }
 
   /** Everything before the place is handled. */
-  handled(part: Part, turn: number, place: Place): void {
+  handled(part: Part, { turn }: Pick<Mark, 'turn'>, place: Place): void {
     if (part.turn === turn) this.#session.ledger.handled(part.held, place);
   }
 
   #passed(part: Part, place: Place): void {
-    const { turn } = part;
-    const handOut = (): void => this.handled(part, turn, place);
+    const { mark } = part;
+    const handOut = (): void => this.handled(part, mark, place);
     // In the program's own loop everything before is handled: it has asked for what comes next.
     if (this.#handlers === undefined) handOut();
     else this.#handlers.pass(part.slot, { handOut });
@@ -226,13 +228,23 @@ export class MemberRun<Key, Value> {
       parts.push(part);
     }
     if (parts.length === 0 || this.#isEnding) return;
-    const positions =
-      (await this.#settings.hooks.onAssigned?.(parts.map(({ shown }) => shown))) ?? [];
+    const positions = await this.#tellAssigned(parts);
     for (const part of parts) {
       const position = positions.find((one) => isOf(part, one));
       if (position !== undefined) this.#place(part, position);
     }
     await Promise.all(parts.map((part) => this.#sources.begin(part)));
+  }
+
+  async #tellAssigned(parts: readonly Part[]): Promise<readonly GroupPosition[]> {
+    const { onAssigned } = this.#settings.hooks;
+    const told = Promise.resolve(onAssigned?.(parts.map(({ shown }) => shown)));
+    const settled = told.then(
+      () => undefined,
+      () => undefined,
+    );
+    for (const part of parts) part.told = settled;
+    return (await told) ?? [];
   }
 
   /** Where each begins; undefined: it is not the member's any more. */
@@ -287,8 +299,12 @@ export class MemberRun<Key, Value> {
     );
   }
 
-  async #tellRevoked(parts: readonly Part[]): Promise<void> {
-    await this.#settings.hooks.onRevoked?.(parts.map(({ shown }) => shown));
+  /** Behind what it was told of them before, and once. */
+  async #tellRevoked(all: readonly Part[]): Promise<void> {
+    const parts = all.filter(({ isToldRevoked }) => !isToldRevoked);
+    for (const part of parts) part.isToldRevoked = true;
+    await Promise.all(parts.map(({ told }) => told));
+    if (parts.length > 0) await this.#settings.hooks.onRevoked?.(parts.map(({ shown }) => shown));
   }
 
   #lose(held: readonly HeldPartition[]): void {
@@ -332,7 +348,8 @@ export class MemberRun<Key, Value> {
   }
 
   #isBusy(part: Part): boolean {
-    return part.isHandedOut || this.#handlers?.isBusy(part.slot) === true;
+    const slots = [part.slot, ...part.formerSlots];
+    return part.isHandedOut || slots.some((slot) => this.#handlers?.isBusy(slot) === true);
   }
 
   /** Waits until nothing of these is under way, or the time is up. */
@@ -390,15 +407,16 @@ export class MemberRun<Key, Value> {
   }
 
   #place(part: Part, { offset, leaderEpoch = 0 }: GroupPosition): void {
-    part.turn += 1;
-    part.place = { offset, leaderEpoch };
-    this.handled(part, part.turn, part.place);
+    part.moveTo({ offset, leaderEpoch });
+    for (const slot of part.formerSlots)
+      if (this.#handlers?.isBusy(slot) !== true) part.formerSlots.delete(slot);
+    this.handled(part, part, part.place);
   }
 
   /** Commits what is handled. Rejects with TIMED_OUT. */
   async commit(timeoutMs: number): Promise<void> {
     const untilMs = this.#connections.clock.monotonicMs() + timeoutMs;
-    if (await this.#session.settle(untilMs)) return;
+    if (await this.#session.commitHandled(untilMs)) return;
     throw (
       this.reading.failure ??
       new TidemarkError('TIMED_OUT', `Cannot commit within ${timeoutMs} ms`, 'same', {
@@ -446,8 +464,9 @@ export class MemberRun<Key, Value> {
 }
 
 /** What was read of it may be handed out. */
-function isWanted(part: Part, turn: number): boolean {
-  return !part.isStopped && !part.isPaused && part.turn === turn;
+function isWanted(part: Part, { turn, readings }: Mark): boolean {
+  const isSame = part.turn === turn && part.readings === readings;
+  return isSame && !part.isStopped && !part.isPaused;
 }
 
 function isOf(

@@ -129,10 +129,20 @@ export class Session {
     }
   }
 
-  /** Commits until nothing of these, or of any, is due. False where time was too short for it. */
-  async settle(untilMs: number, partitions?: readonly HeldPartition[]): Promise<boolean> {
+  /** Commits until nothing of these is due. False where time was too short for it. */
+  settle(untilMs: number, partitions: readonly HeldPartition[]): Promise<boolean> {
+    return this.#commitUntil(untilMs, () => this.ledger.isSettled(partitions));
+  }
+
+  /** Commits what is handled by now, whatever is handled meanwhile. Answers as {@link settle}. */
+  commitHandled(untilMs: number): Promise<boolean> {
+    const places = this.ledger.places();
+    return this.#commitUntil(untilMs, () => this.ledger.hasCommitted(places));
+  }
+
+  async #commitUntil(untilMs: number, isMet: () => boolean): Promise<boolean> {
     const { clock } = this.#connections;
-    for (let attempt = 0; !this.ledger.isSettled(partitions); attempt += 1) {
+    for (let attempt = 0; !isMet(); attempt += 1) {
       const leftMs = untilMs - clock.monotonicMs();
       if (leftMs <= 0 || this.isOver) return false;
       this.commit();

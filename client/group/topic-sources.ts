@@ -78,6 +78,7 @@ export class TopicSources<Key, Value> {
     reader.remove(partition);
     parts.set(partition, part);
     part.isReading = true;
+    part.readings += 1;
     reader.add({ partition, ...part.place });
   }
 

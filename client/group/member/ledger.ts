@@ -50,6 +50,20 @@ export class Ledger {
     if (entry?.held.epoch === epoch) entry.place = place;
   }
 
+  /** Up to where each partition is handled now. */
+  places(): readonly Commit[] {
+    return [...this.#entries.values()].map(({ held, place }) => ({ held, ...place }));
+  }
+
+  /** All of these are committed, or are not to be any more. */
+  hasCommitted(places: readonly Commit[]): boolean {
+    return places.every(({ held: { key, epoch }, offset }) => {
+      const entry = this.#entries.get(key);
+      if (entry?.held.epoch !== epoch) return true;
+      return entry.committed >= offset || (entry.sent === null && !isDue(entry));
+    });
+  }
+
   /** Nothing of these, or of any, is due or under way. */
   isSettled(partitions?: readonly HeldPartition[]): boolean {
     const entries =

@@ -69,6 +69,8 @@ export class FakeMembers {
   readonly refusals: ErrorCode[] = [];
   /** Answers in place of the next commits. */
   readonly commitRefusals: ErrorCode[] = [];
+  /** So late commits are answered. */
+  acknowledgeMs = 0;
   /** Nobody vouches for members. */
   isMute = false;
   /** Views say of nothing where it begins. */
@@ -223,7 +225,7 @@ export class FakeMembers {
       return { error: undefined };
     });
     const value = { acknowledgeId, cursors: outcomes, records: [] };
-    send(stream.call, { $case: 'acknowledged', value });
+    setTimeout(() => send(stream.call, { $case: 'acknowledged', value }), this.acknowledgeMs);
   }
 
   #nameOf(topicId: string): string {
