@@ -1,6 +1,7 @@
 /** What a consumer takes and gives back. */
 import type { RecordHeader } from '../../wire/records/record-set.ts';
 import type { AnyTopic, TypedTopic } from '../codecs.ts';
+import type { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
 
 /**
@@ -188,8 +189,12 @@ export interface PartitionState {
   readonly end: number | undefined;
   /** Offsets from the next one to the end. */
   readonly lag: number | undefined;
-  /** `waiting`: there is no replica to read at the moment. `done`: at the end, without `follow`. */
-  readonly state: 'reading' | 'caught-up' | 'waiting' | 'done';
+  /**
+   * `waiting`: there is no replica to read at the moment. `done`: at the end, without `follow`.
+   * `failed`: it is not read, as `error` says; only of members of a group.
+   */
+  readonly state: 'reading' | 'caught-up' | 'waiting' | 'done' | 'failed';
+  readonly error?: TidemarkError;
   /** Broker that is read. */
   readonly brokerId: number | undefined;
 }

@@ -15,6 +15,7 @@ import type { LossRange } from '../losses.ts';
 import { endOnAbort, program, requireLevel } from '../member-start.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MemberRun, type RunSettings } from './member-run.ts';
+import type { Part } from './part.ts';
 import {
   checkGroupOptions,
   checkRun,
@@ -75,7 +76,8 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   /** How the reading of each partition that it has stands. */
   state(): readonly PartitionState[] {
     const sources = this.#run?.reading.sources ?? [];
-    return sources.flatMap(({ reader }) => reader.states());
+    const failed = this.#run?.failed ?? [];
+    return [...sources.flatMap(({ reader }) => reader.states()), ...failed.map(failedState)];
   }
 
   /**
@@ -276,6 +278,15 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   }
 }
 
+function failedState({ held, place, failure }: Part): PartitionState {
+  const { topic, partition } = held;
+  const { offset } = place;
+  return {
+    ...{ topic, partition, offset, end: undefined, lag: undefined, brokerId: undefined },
+    ...{ state: 'failed', ...(failure === undefined ? {} : { error: failure }) },
+  };
+}
+
 /** Each record, or the loss, with the place behind it. */
 function* placed<Key, Value, Loss>({ item, raw, endOffset, leaderEpoch }: Found<Key, Value>) {
   if ('kind' in item) {
@@ -309,7 +320,7 @@ function selector(
 function settingsOf(group: string, options: GroupOptions<string | AnyTopic>): RunSettings {
   const { topics, releaseMs = RELEASE_MS_DEFAULT, rack = '', from = 'earliest' } = options;
   const { onReset, onUndecodable, onLoss, bufferBytesMax } = options;
-  const { onAssigned, onRevoked, onLost } = options;
+  const { onAssigned, onRevoked, onLost, onFailed } = options;
   const codecs = new Map<string, AnyTopic>();
   for (const topic of topics) if (typeof topic !== 'string') codecs.set(topic.name, topic);
   return {
@@ -344,6 +355,7 @@ function settingsOf(group: string, options: GroupOptions<string | AnyTopic>): Ru
       ...(onAssigned === undefined ? {} : { onAssigned }),
       ...(onRevoked === undefined ? {} : { onRevoked }),
       ...(onLost === undefined ? {} : { onLost }),
+      ...(onFailed === undefined ? {} : { onFailed }),
     },
   };
 }

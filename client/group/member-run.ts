@@ -4,7 +4,6 @@
  * is read, by iteration or by handlers.
  */
 import type { Cancel } from '../../base/clock.ts';
-import { partitionKey } from '../../base/units.ts';
 import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
@@ -23,6 +22,11 @@ import type { AssignedPartition, GroupHooks, GroupPosition } from './types.ts';
 const HANDLERS_SHARE = 0.6;
 const HOOK_SHARE = 0.8;
 const COMMIT_SHARE = 0.95;
+
+/** Where a partition is taken to stand of which that is not known. */
+const NOWHERE: Place = { offset: 0, leaderEpoch: 0 };
+
+type Viewed = ViewedPartition<TidemarkError>;
 
 /** Whoever handles records beside the program's own loop. */
 export interface Handlers {
@@ -86,6 +90,7 @@ export class MemberRun<Key, Value> {
     this.#sources = new TopicSources<Key, Value>({
       ...{ connections, cluster, reading: this.reading },
       ...{ options: settings.read, codecs: settings.codecs },
+      onFailed: (part, error) => this.#partFailed(part, error),
       onPassed: (part, offset, leaderEpoch) => this.#passed(part, { offset, leaderEpoch }),
     });
     this.#session = new Session(connections, cluster, settings.introduction, {
@@ -117,6 +122,13 @@ export class MemberRun<Key, Value> {
     return [...this.#parts.values()]
       .filter(({ isStopped }) => !isStopped)
       .map(({ shown }) => shown);
+  }
+
+  /** Partitions that it has and cannot read. */
+  get failed(): readonly Part[] {
+    return [...this.#parts.values()].filter(
+      (part) => !part.isStopped && part.failure !== undefined,
+    );
   }
 
   start(handlers?: Handlers): void {
@@ -215,14 +227,61 @@ export class MemberRun<Key, Value> {
 
   // What the group gives and takes
 
-  async #assign(viewed: readonly ViewedPartition<TidemarkError>[]): Promise<void> {
-    const cursors = await this.#cursorsOf(viewed);
+  /** Those that it is known of where they begin do so at once; of the others that is found out. */
+  async #assign(viewed: readonly Viewed[]): Promise<void> {
+    const known = new Map<Viewed, Place | TidemarkError>();
+    for (const one of viewed) {
+      const beginning = one.cursor ?? one.error;
+      if (isFinal(beginning)) known.set(one, beginning);
+    }
+    const open = viewed.filter((one) => !known.has(one));
+    await Promise.all([this.#begin(known), this.#findOut(open)]);
+  }
+
+  /** The broker takes them for known, or does not know yet; nothing is taken for the beginning. */
+  async #findOut(viewed: readonly Viewed[]): Promise<void> {
+    let open = viewed;
+    for (let attempt = 0; open.length > 0 && !this.#isEnding; attempt += 1) {
+      if (attempt > 0) await this.#connections.sleep(this.#connections.backoffMs(attempt));
+      const found = new Map<Viewed, Place | TidemarkError>();
+      for (const [topic, some] of Map.groupBy(open, (one) => one.topic)) {
+        const beginnings = await this.#fetchCursors(topic);
+        for (const one of some) {
+          const beginning = beginnings(one);
+          if (isFinal(beginning)) found.set(one, beginning);
+        }
+      }
+      open = open.filter((one) => !found.has(one) && this.#session.holds(one));
+      // Hooks of some hold up no others.
+      void this.#begin(found).catch(this.#fail);
+    }
+  }
+
+  /** As committed. Of a partition: its cursor, why there is none, or undefined: nobody says. */
+  async #fetchCursors(topic: string): Promise<(one: Viewed) => Place | TidemarkError | undefined> {
+    try {
+      const results = await this.#cursors.fetch([topic]);
+      return ({ partition, topicId }) => {
+        const found = results.find(({ cursor }) => cursor?.partition === partition);
+        if (found?.error !== undefined) return found.error;
+        return found?.cursor?.topicId === topicId ? placeOf(found.cursor) : undefined;
+      };
+    } catch (cause) {
+      const error = fromCall(cause, 'the cluster');
+      return () => error;
+    }
+  }
+
+  async #begin(beginnings: ReadonlyMap<Viewed, Place | TidemarkError>): Promise<void> {
     const parts: Part[] = [];
-    for (const [at, { key, topic, topicId, partition, epoch }] of viewed.entries()) {
+    for (const [viewed, beginning] of beginnings) {
+      const { key, topic, topicId, partition, epoch } = viewed;
       const held = { key, topic, topicId, partition, epoch };
-      const cursor = cursors[at];
-      if (cursor === undefined || !this.#session.holds(held)) continue;
+      if (!this.#session.holds(held)) continue;
+      const failure = beginning instanceof TidemarkError ? beginning : undefined;
+      const cursor = beginning instanceof TidemarkError ? NOWHERE : beginning;
       const part = new Part(held, cursor);
+      part.failure = failure;
       this.#session.ledger.begin(held, cursor);
       this.#parts.set(key, part);
       parts.push(part);
@@ -233,7 +292,25 @@ export class MemberRun<Key, Value> {
       const position = positions.find((one) => isOf(part, one));
       if (position !== undefined) this.#place(part, position);
     }
-    await Promise.all(parts.map((part) => this.#sources.begin(part)));
+    await Promise.all(parts.map((part) => this.#read(part)));
+  }
+
+  async #read(part: Part): Promise<void> {
+    if (part.failure === undefined) await this.#sources.begin(part);
+    else this.#partFailed(part, part.failure);
+  }
+
+  /** All others go on. */
+  #partFailed(part: Part, error: TidemarkError): void {
+    this.#sources.end(part);
+    part.failure = error;
+    // It is somebody else's: that is told otherwise.
+    if (part.isStopped || error.code === 'FENCED') return;
+    const { onFailed } = this.#settings.hooks;
+    const told = async (): Promise<void> => {
+      await onFailed?.(part.shown, error);
+    };
+    void told().catch(this.#fail);
   }
 
   async #tellAssigned(parts: readonly Part[]): Promise<readonly GroupPosition[]> {
@@ -245,38 +322,6 @@ export class MemberRun<Key, Value> {
     );
     for (const part of parts) part.told = settled;
     return (await told) ?? [];
-  }
-
-  /** Where each begins; undefined: it is not the member's any more. */
-  async #cursorsOf(
-    viewed: readonly ViewedPartition<TidemarkError>[],
-  ): Promise<readonly (Place | undefined)[]> {
-    const failed = viewed.find(({ error }) => error !== undefined && error.retry === 'no')?.error;
-    if (failed !== undefined) throw failed;
-    const fetched = new Map<string, Place>();
-    const isUnknown = (one: ViewedPartition<TidemarkError>): boolean =>
-      one.cursor === undefined && !fetched.has(one.key) && this.#session.holds(one);
-    // Of one that the broker takes for known, and nothing is taken for the beginning.
-    for (let attempt = 0; viewed.some(isUnknown) && !this.#isEnding; attempt += 1) {
-      if (attempt > 0) await this.#connections.sleep(this.#connections.backoffMs(attempt));
-      const topics = new Set(viewed.filter(isUnknown).map(({ topic }) => topic));
-      await this.#fetchCursors([...topics], fetched);
-    }
-    return viewed.map(({ cursor, key }) => cursor ?? fetched.get(key));
-  }
-
-  /** As committed, by partition. Rejects where no other try helps. */
-  async #fetchCursors(topics: readonly string[], fetched: Map<string, Place>): Promise<void> {
-    try {
-      for (const { cursor, error } of await this.#cursors.fetch(topics)) {
-        if (error !== undefined) throw error;
-        if (cursor !== undefined)
-          fetched.set(partitionKey(cursor.topicId, cursor.partition), placeOf(cursor));
-      }
-    } catch (cause) {
-      const error = fromCall(cause, 'the cluster');
-      if (error.retry === 'no') throw error;
-    }
   }
 
   async #revoke(epoch: number, held: readonly HeldPartition[], leftMs: number): Promise<void> {
@@ -390,7 +435,7 @@ export class MemberRun<Key, Value> {
     for (const part of this.#parts.values()) {
       if (part.isStopped || !part.isPaused || !isWanted(part.shown)) continue;
       part.isPaused = false;
-      void this.#sources.begin(part).catch(this.#fail);
+      if (part.failure === undefined) void this.#sources.begin(part).catch(this.#fail);
     }
   }
 
@@ -478,6 +523,16 @@ function isOf(
     held.partition === partition &&
     (topicId === undefined || topicId === held.topicId)
   );
+}
+
+/**
+ * Where it begins, or why that will never be known. The group takes away what is of no topic any
+ * more; until then a broker may only not have heard of it.
+ */
+function isFinal(beginning: Place | TidemarkError | undefined): beginning is Place | TidemarkError {
+  if (beginning instanceof TidemarkError)
+    return beginning.retry === 'no' && beginning.code !== 'UNKNOWN_TOPIC';
+  return beginning !== undefined;
 }
 
 function placeOf({ offset, leaderEpoch }: Place): Place {

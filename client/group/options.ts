@@ -71,6 +71,7 @@ const OPTIONS = shape({
   onAssigned: optional(callable),
   onRevoked: optional(callable),
   onLost: optional(callable),
+  onFailed: optional(callable),
 });
 
 const DOING = 'make member of a group';

@@ -1,4 +1,5 @@
 /** A partition that a member has, and how far its reading and handling are. */
+import type { TidemarkError } from '../errors.ts';
 import type { HeldPartition, Place } from './member/types.ts';
 import type { AssignedPartition } from './types.ts';
 
@@ -19,6 +20,8 @@ export class Part {
   /** Nothing more of it is handed out. */
   isStopped = false;
   isPaused = false;
+  /** Why it is not read. */
+  failure: TidemarkError | undefined;
   /** A record of it is in the program's hands, by iteration. */
   isHandedOut = false;
   /** Rises where reading goes on somewhere else: what was handed out before counts no more. */
@@ -56,6 +59,7 @@ export class Part {
 
   /** Goes on somewhere else. */
   moveTo(place: Place): void {
+    this.failure = undefined;
     this.formerSlots.add(this.slot);
     this.turn += 1;
     this.place = place;

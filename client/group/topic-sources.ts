@@ -23,6 +23,7 @@ export class TopicSources<Key, Value> {
   readonly #reading: Reading<Key, Value>;
   readonly #options: ReadOptions;
   readonly #codecs: ReadonlyMap<string, AnyTopic>;
+  readonly #onFailed: (part: Part, error: TidemarkError) => void;
   readonly #onPassed: (part: Part, offset: number, leaderEpoch: number) => void;
   readonly #topics = new Map<string, Topic>();
 
@@ -32,6 +33,8 @@ export class TopicSources<Key, Value> {
     readonly reading: Reading<Key, Value>;
     readonly options: ReadOptions;
     readonly codecs: ReadonlyMap<string, AnyTopic>;
+    /** The partition cannot be read, and all others can. */
+    readonly onFailed: (part: Part, error: TidemarkError) => void;
     /** A place of the partition is passed without a record. */
     readonly onPassed: (part: Part, offset: number, leaderEpoch: number) => void;
   }) {
@@ -40,6 +43,7 @@ export class TopicSources<Key, Value> {
     this.#reading = parts.reading;
     this.#options = parts.options;
     this.#codecs = parts.codecs;
+    this.#onFailed = parts.onFailed;
     this.#onPassed = parts.onPassed;
   }
 
@@ -50,7 +54,7 @@ export class TopicSources<Key, Value> {
     return undefined;
   }
 
-  /** Reads on from the part's place. Rejects where no other try helps. */
+  /** Reads on from the part's place. Rejects where no other try helps, nor another partition. */
   async begin(part: Part): Promise<void> {
     const { turn } = part;
     const isOver = (): boolean => part.isStopped || part.isPaused || part.turn !== turn;
@@ -67,6 +71,10 @@ export class TopicSources<Key, Value> {
       } catch (cause) {
         const error = fromCall(cause, 'the cluster');
         this.#drop(topic);
+        if (isRefused(error)) {
+          if (!isOver()) this.#onFailed(part, error);
+          return;
+        }
         if (error.retry === 'no' && error.code !== 'UNKNOWN_TOPIC') throw error;
         await this.#connections.sleep(this.#connections.backoffMs(attempt));
       }
@@ -93,15 +101,20 @@ export class TopicSources<Key, Value> {
     if (topic.parts.size === 0) this.#drop(topic);
   }
 
-  /** A topic that was deleted: parts of it are begun anew, until the group takes them away. */
+  /**
+   * Parts of a topic that was deleted are begun anew, until the group takes them away; those of one
+   * that may not be read any more fail. False: all fail.
+   */
   onFailed({ reader }: Source, error: TidemarkError): boolean {
     const topic = [...this.#topics.values()].find((one) => one.reader === reader);
-    if (error.code !== 'UNKNOWN_TOPIC' || topic === undefined) return false;
+    if (topic === undefined || (error.code !== 'UNKNOWN_TOPIC' && !isRefused(error))) return false;
     this.#drop(topic);
     for (const part of topic.parts.values())
-      void this.begin(part).catch((cause: unknown) =>
-        this.#reading.fail(fromCall(cause, 'the cluster')),
-      );
+      if (isRefused(error)) this.#onFailed(part, error);
+      else
+        void this.begin(part).catch((cause: unknown) =>
+          this.#reading.fail(fromCall(cause, 'the cluster')),
+        );
     return true;
   }
 
@@ -133,6 +146,11 @@ export class TopicSources<Key, Value> {
     this.#reading.remove(topic.reader);
     for (const [topicId, one] of this.#topics) if (one === topic) this.#topics.delete(topicId);
   }
+}
+
+/** The topic alone is meant. */
+function isRefused({ code }: TidemarkError): boolean {
+  return code === 'PERMISSION_DENIED';
 }
 
 function anotherTopic({ held }: Part): TidemarkError {

@@ -8,6 +8,7 @@ import type {
   ResetPolicy,
   UndecodablePolicy,
 } from '../consumer/types.ts';
+import type { TidemarkError } from '../errors.ts';
 
 /** How partitions are spread over the members of a group. */
 export type Assignor = 'balanced' | 'rack-aware' | 'range';
@@ -19,7 +20,7 @@ export interface AssignedPartition {
   readonly partition: number;
   /** Of the group when the member was given it: with another epoch it was given anew. */
   readonly epoch: number;
-  /** Where the group stood then: offset of the next record. */
+  /** Where the group stood then: offset of the next record; 0: that is not known, see `onFailed`. */
   readonly offset: number;
   /** Leader epoch of the record before it; 0: not known. */
   readonly leaderEpoch: number;
@@ -53,6 +54,12 @@ export interface GroupHooks {
    * may take: see `releaseMs`.
    */
   readonly onRevoked?: (partitions: readonly AssignedPartition[]) => unknown;
+  /**
+   * This one cannot be read: its topic was made again, the program may not read it any more, or
+   * where the group stands in it cannot be known. It stays the member's, the others are read, and
+   * it is begun by `seek`, here or of the group. Absent: only `state` tells.
+   */
+  readonly onFailed?: (partition: AssignedPartition, error: TidemarkError) => unknown;
   /**
    * These are somebody else's already: the process slept, or was cut off. Nothing can be committed
    * any more; what was under way is handled again.

@@ -66,8 +66,7 @@ export async function beginCursors(
     if (!held.has(key)) found.set(key, notHeld(place));
     else if (cursor !== undefined) found.set(key, cursor);
     else if (gone !== undefined) found.set(key, goneError(gone));
-    else if (topic?.partitions[partition] === undefined)
-      found.set(key, new BrokerError('UNKNOWN_TOPIC', `No topic has id ${topicId}`));
+    else if (topic?.partitions[partition] === undefined) found.set(key, unheardOf(place));
     else missing.set(topicId, [...(missing.get(topicId) ?? []), partition]);
   }
   const looked = [...missing].map(([topicId, some]) => {
@@ -205,6 +204,20 @@ function notHeld({
   return new BrokerError(
     'FENCED',
     `The member of group "${group}" does not hold partition ${partition} of ${topicId} any more`,
+  );
+}
+
+/** The member was given it by whoever knew of it: this broker will, or the group takes it away. */
+function unheardOf({
+  topicId,
+  partition,
+}: {
+  readonly topicId: TopicId;
+  readonly partition: number;
+}): BrokerError {
+  return new BrokerError(
+    'BROKER_NOT_READY',
+    `The coordinator knows no partition ${partition} of topic ${topicId}: not yet, or no more`,
   );
 }
 

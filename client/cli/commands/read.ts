@@ -116,7 +116,11 @@ async function readTopic(topic: string, options: ReadOptions, around: Surroundin
     };
     if (group !== undefined && (await isMember(cluster, options))) {
       const start = from === 'earliest' || from === 'latest' ? from : refuseStart();
-      const options = { topics: [topic], from: start, onReset, onLoss };
+      // Of one topic alone, so that there is nothing to go on with.
+      const onFailed = (_: unknown, error: Error): never => {
+        throw error;
+      };
+      const options = { topics: [topic], from: start, onReset, onLoss, onFailed };
       const member = cluster.group(group, { ...options, ...(rack === undefined ? {} : { rack }) });
       const onIdle = (): void => out.note(`Other members of ${group} read all partitions`);
       await readAsMember(member, { take, interrupted, follow, onIdle });

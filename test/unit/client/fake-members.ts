@@ -69,6 +69,8 @@ export class FakeMembers {
   readonly refusals: ErrorCode[] = [];
   /** Answers in place of the next commits. */
   readonly commitRefusals: ErrorCode[] = [];
+  /** Why partitions cannot be read, by number. */
+  readonly viewErrors = new Map<number, ErrorCode>();
   /** So late commits are answered. */
   acknowledgeMs = 0;
   /** Nobody vouches for members. */
@@ -306,12 +308,15 @@ export class FakeMembers {
       epoch,
       assigned: assigned.map(({ topicId, partition, epoch: given }) => {
         const cursor = this.#ground.cursorOf(group, partition);
+        const code = this.viewErrors.get(partition);
+        const error = code === undefined ? undefined : this.#ground.error(code);
         return {
           topic: this.#nameOf(topicId),
-          ...{ topicId: topicIdToBytes(topicId), partition, epoch: given, error: undefined },
-          cursor: this.hidesCursors
-            ? undefined
-            : { partition, offset: cursor?.offset ?? 0, leaderEpoch: cursor?.leaderEpoch ?? 0 },
+          ...{ topicId: topicIdToBytes(topicId), partition, epoch: given, error },
+          cursor:
+            this.hidesCursors || error !== undefined
+              ? undefined
+              : { partition, offset: cursor?.offset ?? 0, leaderEpoch: cursor?.leaderEpoch ?? 0 },
         };
       }),
       revoked: revoked.map(({ topicId, partition, epoch: given }) => ({
