@@ -245,11 +245,10 @@ export class MemberRun<Key, Value> {
       if (attempt > 0) await this.#connections.sleep(this.#connections.backoffMs(attempt));
       const found = new Map<Viewed, Place | TidemarkError>();
       for (const [topic, some] of Map.groupBy(open, (one) => one.topic)) {
-        const beginnings = await this.#fetchCursors(topic);
-        for (const one of some) {
-          const beginning = beginnings(one);
+        const beginningOf = await this.#fetchCursors(topic);
+        const beginnings = some.map((one) => [one, beginningOf(one)] as const);
+        for (const [one, beginning] of beginnings)
           if (isFinal(beginning)) found.set(one, beginning);
-        }
       }
       open = open.filter((one) => !found.has(one) && this.#session.holds(one));
       // Hooks of some hold up no others.

@@ -71,10 +71,8 @@ export class TopicSources<Key, Value> {
       } catch (cause) {
         const error = fromCall(cause, 'the cluster');
         this.#drop(topic);
-        if (isRefused(error)) {
-          if (!isOver()) this.#onFailed(part, error);
-          return;
-        }
+        if (isOver()) return;
+        if (isRefused(error)) return this.#onFailed(part, error);
         if (error.retry === 'no' && error.code !== 'UNKNOWN_TOPIC') throw error;
         await this.#connections.sleep(this.#connections.backoffMs(attempt));
       }

@@ -72,6 +72,16 @@ interface Shown {
   readonly outcome: CursorOutcome;
 }
 
+/** A partition that is let go. */
+interface Draining {
+  /** Of the partition, when it was given to the member. */
+  readonly epoch: number;
+  /** Epoch of the view that took it. */
+  readonly since: number;
+  /** Up to where it has to be acknowledged. */
+  readonly sentTo: Offset;
+}
+
 export class ConsumeSession implements AttachedStream {
   readonly #ports: ConsumePorts;
   #opened: Opened | null = null;
@@ -86,10 +96,13 @@ export class ConsumeSession implements AttachedStream {
   /** Something of the view changed that has to be shown. */
   #isShowDue = false;
   #retry = new Backoff();
-  /** With records: up to where what was let go has to be acknowledged. */
-  readonly #draining = new Map<PartitionKey, Offset>();
+  /** With records: what was let go, and was delivered further than it is acknowledged. */
+  readonly #draining = new Map<PartitionKey, Draining>();
   readonly #acknowledged = new Map<PartitionKey, Offset>();
-  #cancelRelease: Cancel | null = null;
+  /** The view whose release is waited for. */
+  #releasing: { readonly epoch: number; readonly cancel: Cancel } | null = null;
+  /** With records: what may be sent at first, until it has joined. */
+  #creditBytes = 0;
   #hasRoom = true;
   #isLeaving = false;
   #isOver = false;
@@ -139,8 +152,8 @@ export class ConsumeSession implements AttachedStream {
     if (this.#isOver) return;
     const member = this.#member;
     this.#end();
-    if (member !== null && member.attachment > 0 && !this.#isLeaving)
-      this.#ports.proxy.detach(member);
+    // One that leaves may not have been heard.
+    if (member !== null && member.attachment > 0) this.#ports.proxy.detach(member);
   }
 
   // ---- what its coordinator says ----
@@ -170,6 +183,7 @@ export class ConsumeSession implements AttachedStream {
     const { proxy, newUuid } = this.#ports;
     const opened = openedField(open, newUuid);
     this.#opened = opened;
+    this.#creditBytes = opened.creditBytes;
     const { group, memberId, sessionMs, epoch } = opened.join;
     const member: AttachedMember = {
       ...{ group, memberId, sessionMs, stream: this, attachment: 0, appliedEpoch: epoch },
@@ -223,7 +237,7 @@ export class ConsumeSession implements AttachedStream {
     this.#send({ $case: 'joined', value: { memberId, attachment, sessionMs, leaseMs: 0 } });
     this.onLease(proxy.leaseMs(member));
     if (opened.isDelivered)
-      this.#delivery = new Delivery(opened.creditBytes, {
+      this.#delivery = new Delivery(this.#creditBytes, {
         ...this.#ports,
         cluster,
         mayDeliver: () => this.#hasRoom && !this.#isLeaving && proxy.leaseMs(member) > 0,
@@ -260,11 +274,13 @@ export class ConsumeSession implements AttachedStream {
       this.#delivery?.drop(key);
       this.#shown.delete(key);
       const isOpen = sentTo !== null && (this.#acknowledged.get(key) ?? -1) < sentTo;
-      if (leaving.get(key) === epoch && isOpen) this.#draining.set(key, sentTo);
+      if (leaving.get(key) === epoch && isOpen)
+        this.#draining.set(key, { epoch, since: this.#view.epoch, sentTo });
       else this.#acknowledged.delete(key);
     }
-    // Of what was let go, and went since, nothing more is waited for.
-    for (const key of this.#draining.keys()) if (!leaving.has(key)) this.#draining.delete(key);
+    // Of what went since, or can be acknowledged no more, nothing is waited for.
+    for (const [key, { epoch }] of this.#draining)
+      if (leaving.get(key) !== epoch) this.#draining.delete(key);
     this.#stateIfDrained();
   }
 
@@ -272,25 +288,36 @@ export class ConsumeSession implements AttachedStream {
   #stateIfDrained(): void {
     const member = this.#member;
     if (member === null || this.#opened?.isDelivered !== true || this.#draining.size > 0) return;
-    this.#cancelRelease?.();
-    this.#cancelRelease = null;
+    this.#stopAwaiting();
     this.#ports.proxy.applied(member, this.#view.epoch);
   }
 
+  /** One view after the other: each may take as long as letting go may. */
   #awaitRelease(): void {
-    const { epoch } = this.#view;
+    const { epoch, revoked } = this.#view;
     const member = this.#member;
     const opened = this.#opened;
-    if (member === null || opened === null || member.appliedEpoch >= epoch) return;
-    this.#cancelRelease ??= this.#ports.cluster.clock.after(opened.releaseMs, () => {
-      this.#cancelRelease = null;
+    const isApplied = (member?.appliedEpoch ?? Infinity) >= epoch;
+    if (member === null || opened === null || isApplied || revoked.length === 0) return;
+    if (this.#releasing !== null) return;
+    const cancel = this.#ports.cluster.clock.after(opened.releaseMs, () => {
+      this.#releasing = null;
       if (this.#isOver || member.appliedEpoch >= epoch) return;
-      if (opened.isDelivered) {
-        // What is open of it goes to others again.
-        this.#draining.clear();
-        this.#stateIfDrained();
-      } else void this.#tooSlow(member);
+      if (!opened.isDelivered) {
+        void this.#tooSlow(member);
+        return;
+      }
+      // What is open of it goes to others again; what was taken since has its own time.
+      for (const [key, { since }] of this.#draining) if (since <= epoch) this.#draining.delete(key);
+      this.#stateIfDrained();
+      this.#awaitRelease();
     });
+    this.#releasing = { epoch, cancel };
+  }
+
+  #stopAwaiting(): void {
+    this.#releasing?.cancel();
+    this.#releasing = null;
   }
 
   async #tooSlow(member: AttachedMember): Promise<void> {
@@ -325,6 +352,14 @@ export class ConsumeSession implements AttachedStream {
     // Another view came meanwhile: it says what of this still counts.
     if (view !== this.#view) {
       this.#isShowDue = true;
+      return;
+    }
+    // Of what this broker has not heard of yet it cannot say which topic it is.
+    const { topics } = this.#ports.cluster.image();
+    const isNamed = ({ topicId }: AssignedPartition, at: number): boolean =>
+      topics.has(topicId) || outcomes[at]?.cursor !== undefined;
+    if (!news.every(isNamed)) {
+      this.#showAgain();
       return;
     }
     for (const [at, each] of news.entries()) {
@@ -415,13 +450,10 @@ export class ConsumeSession implements AttachedStream {
 
   #addCredit(bytes: number): void {
     const delivery = this.#delivery;
-    integerField(
-      'credit_bytes, in sum',
-      (delivery?.creditBytes ?? 0) + bytes,
-      Number.MIN_SAFE_INTEGER,
-      CREDIT_BYTES_MAX,
-    );
-    delivery?.addCredit(bytes);
+    const sum = (delivery?.creditBytes ?? this.#creditBytes) + bytes;
+    integerField('credit_bytes, in sum', sum, Number.MIN_SAFE_INTEGER, CREDIT_BYTES_MAX);
+    if (delivery !== null) delivery.addCredit(bytes);
+    else if (this.#opened?.isDelivered === true) this.#creditBytes = sum;
   }
 
   #acknowledge(acknowledge: ConsumeAcknowledge): void {
@@ -434,8 +466,8 @@ export class ConsumeSession implements AttachedStream {
   #committed(key: PartitionKey, offset: Offset): void {
     if (offset > (this.#acknowledged.get(key) ?? -1) && this.#isOpen(key))
       this.#acknowledged.set(key, offset);
-    const sentTo = this.#draining.get(key);
-    if (sentTo === undefined || offset < sentTo) return;
+    const { sentTo = Infinity } = this.#draining.get(key) ?? {};
+    if (offset < sentTo) return;
     this.#draining.delete(key);
     this.#acknowledged.delete(key);
     this.#stateIfDrained();
@@ -452,9 +484,9 @@ export class ConsumeSession implements AttachedStream {
     const member = this.#member;
     if (member === null) return;
     this.#ports.proxy.applied(member, epoch);
-    if (this.#view.epoch > epoch) return;
-    this.#cancelRelease?.();
-    this.#cancelRelease = null;
+    if (epoch < (this.#releasing?.epoch ?? 0)) return;
+    this.#stopAwaiting();
+    this.#awaitRelease();
   }
 
   async #leave(isReturning: boolean): Promise<void> {
@@ -473,8 +505,10 @@ export class ConsumeSession implements AttachedStream {
       } catch (thrown) {
         const error = expected(thrown, report);
         const mayRepeat = isRetriable(error) || error.effect === 'unknown';
-        if (!mayRepeat || cluster.clock.monotonicMs() >= untilMs) this.#finish(error);
-        else await imageChangeOr(cluster.broker, backoff.nextMs());
+        if (!mayRepeat || cluster.clock.monotonicMs() >= untilMs) {
+          proxy.detach(member);
+          this.#finish(error);
+        } else await imageChangeOr(cluster.broker, backoff.nextMs());
       }
     }
   }
@@ -505,7 +539,7 @@ export class ConsumeSession implements AttachedStream {
   #end(): void {
     this.#isOver = true;
     if (this.#member !== null) this.#ports.proxy.remove(this.#member);
-    this.#cancelRelease?.();
+    this.#stopAwaiting();
     this.#delivery?.close();
     this.#acknowledger?.close();
   }

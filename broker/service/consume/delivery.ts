@@ -7,6 +7,7 @@
 import { crc32 } from 'node:zlib';
 
 import type { ConsumeRecord, ConsumeRecords } from '../../../proto/gen/tidemark/v1/consume.ts';
+import type { CrossedLoss } from '../../../proto/gen/tidemark/v1/losses.ts';
 import {
   endOffsetOf,
   frameBaseOffset,
@@ -17,7 +18,7 @@ import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { openBatch, type OpenedBatch } from '../../../wire/records/batch.ts';
 import { recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
-import { BrokerError } from '../../../base/errors.ts';
+import { BrokerError, type ErrorCode } from '../../../base/errors.ts';
 import {
   type BrokerId,
   type LeaderEpoch,
@@ -39,6 +40,11 @@ const FEED_CREDIT_BYTES = 1024 * 1024;
 const MESSAGE_BYTES_TARGET = 128 * 1024;
 /** Records of one message. */
 const MESSAGE_RECORDS_MAX = 2_000;
+/**
+ * This broker, or a leader, may not have heard of the topic yet. Of one that is gone the group takes
+ * the partitions away.
+ */
+const MAYBE_UNHEARD: readonly ErrorCode[] = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION'];
 /** What stands in the field of a tombstone. */
 const NO_VALUE = new Uint8Array(0);
 
@@ -70,6 +76,8 @@ export interface DeliveryPorts {
 interface Chunk {
   readonly source: BrokerId;
   readonly bytes: Uint8Array;
+  /** What its frames come across. */
+  readonly losses: readonly CrossedLoss[];
 }
 
 interface Reading extends DeliveredPartition {
@@ -81,6 +89,9 @@ interface Reading extends DeliveredPartition {
   receivedTo: Offset;
   /** Behind the last record that was sent; null: none was. */
   sentTo: Offset | null;
+  /** Losses of epochs up to this one were told, or are with the next record. */
+  toldEpoch: LeaderEpoch;
+  losses: CrossedLoss[];
   chunks: Chunk[];
   sending: (OpenedBatch & { readonly source: BrokerId }) | null;
   source: BrokerId | null;
@@ -132,6 +143,7 @@ export class Delivery {
       ...partition,
       ...{ key, receivedTo: partition.offset, sentTo: null, chunks: [], sending: null },
       ...{ source: null, backoff: new Backoff(), cancelRetry: null, isPaused },
+      ...{ toldEpoch: partition.leaderEpoch, losses: [] },
     };
     this.#readings.set(key, reading);
     this.#assign(reading);
@@ -198,14 +210,15 @@ export class Delivery {
     }
   }
 
-  #fed(brokerId: BrokerId, { topicId: bytes, partition, frames, error }: FedPartition): void {
+  #fed(brokerId: BrokerId, part: FedPartition): void {
     if (this.#isClosed) return;
+    const { topicId: bytes, partition, frames, losses, error } = part;
     const key = partitionKey(topicIdField('topic_id', bytes), partition);
     const reading = this.#readings.get(key);
     const isOf = reading?.source === brokerId;
     if (isOf && error !== undefined) this.#failed(reading, errorFromMessage(error));
     for (const chunk of frames)
-      if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk });
+      if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk, losses });
       else this.#feeds.returnCredit(brokerId, chunk.length);
   }
 
@@ -250,7 +263,7 @@ export class Delivery {
 
   /** Tries again at whoever leads then, unless it would never help. */
   #failed(reading: Reading, error: BrokerError): void {
-    if (!isRetriable(error)) {
+    if (!isRetriable(error) && !MAYBE_UNHEARD.includes(error.code)) {
       this.drop(reading.key);
       this.#ports.failed(reading.key, error);
       return;
@@ -296,8 +309,10 @@ export class Delivery {
       this.#creditBytes -= bytes;
       reading.sentTo = (records.at(-1)?.offset ?? -1) + 1;
       const [nextOffset, nextLeaderEpoch] = [reading.offset, reading.leaderEpoch];
+      const { losses } = reading;
+      reading.losses = [];
       const what = { topic, topicId: topicIdBytes(topicId), partition, epoch, records, bytes };
-      this.#isFull = !send({ ...what, nextOffset, nextLeaderEpoch });
+      this.#isFull = !send({ ...what, nextOffset, nextLeaderEpoch, losses });
     }
     // What cannot be decoded withholds nothing before it.
     if (fault !== null) this.#failed(reading, fault);
@@ -344,6 +359,13 @@ export class Delivery {
     const length = frameLength(chunk.bytes, 0);
     if (chunk.bytes.length === length) reading.chunks.shift();
     else reading.chunks[0] = { ...chunk, bytes: chunk.bytes.subarray(length) };
+    const { leaderEpoch } = batch.header;
+    const crossed = chunk.losses.filter(({ report }) => {
+      const epoch = report?.leaderEpoch ?? 0;
+      return epoch > reading.toldEpoch && epoch <= leaderEpoch;
+    });
+    reading.losses.push(...crossed);
+    reading.toldEpoch = Math.max(reading.toldEpoch, leaderEpoch);
     return { ...batch, source: chunk.source };
   }
 }

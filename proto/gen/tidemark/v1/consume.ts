@@ -9,6 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Error } from "./errors.ts";
 import { Cursor } from "./log.ts";
+import { CrossedLoss } from "./losses.ts";
 import { Header } from "./records.ts";
 
 export const protobufPackage = "tidemark.v1";
@@ -413,6 +414,12 @@ export interface ConsumeRecords {
   nextLeaderEpoch: number;
   /** What this message has taken of the credit. */
   bytes: number;
+  /**
+   * Loss reports that these records come across, each once, oldest first: what may be lost is
+   * missing before the first record of the report's epoch or a later one. Brokers of older builds
+   * report none, and neither do queues.
+   */
+  losses: CrossedLoss[];
 }
 
 /** What became of one part of an acknowledgement. */
@@ -2091,6 +2098,7 @@ function createBaseConsumeRecords(): ConsumeRecords {
     nextOffset: 0,
     nextLeaderEpoch: 0,
     bytes: 0,
+    losses: [],
   };
 }
 
@@ -2119,6 +2127,9 @@ export const ConsumeRecords: MessageFns<ConsumeRecords> = {
     }
     if (message.bytes !== 0) {
       writer.uint32(64).uint32(message.bytes);
+    }
+    for (const v of message.losses) {
+      CrossedLoss.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -2198,6 +2209,14 @@ export const ConsumeRecords: MessageFns<ConsumeRecords> = {
             }
 
             message.bytes = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.losses.push(CrossedLoss.decode(reader, reader.uint32()));
             continue;
           }
         }

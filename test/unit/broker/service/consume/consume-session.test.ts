@@ -101,6 +101,22 @@ describe('a member that reads by itself', () => {
   });
 });
 
+describe('a member that is to let go of more and more', () => {
+  it('is over when it stops at the view before the last', async () => {
+    const first = await harness.open({ ...ASSIGNMENTS, releaseMs: 700 });
+    await harness.open(ASSIGNMENTS);
+    const epoch = first.last('view')?.epoch ?? 0;
+    await harness.run(300);
+    for (let at = 0; at < 2; at += 1) await harness.open(ASSIGNMENTS);
+    expect(first.last('view')?.epoch).toBeGreaterThan(epoch);
+    first.take({ $case: 'applied', value: { epoch } });
+    await harness.run(600);
+    expect(first.ended).toBeUndefined();
+    await harness.run(200);
+    expect(first.last('fenced')).toEqual({ reason: ConsumeFence.CONSUME_FENCE_TOO_SLOW });
+  });
+});
+
 describe('a member that is read for', () => {
   it('is given records within its credit, and more once it says so', async () => {
     harness.put(0, 6, 'x'.repeat(100));
@@ -148,6 +164,63 @@ describe('a member that is read for', () => {
     expect(second.records).toEqual(['3/0', '3/1']);
     expect(await acknowledge(first, 3)).toBe('FENCED');
     expect(first.ended).toBeUndefined();
+  });
+
+  it('loses each partition in its own time, however many are taken from it', async () => {
+    for (const partition of [0, 1, 2, 3]) harness.put(partition, 1);
+    const first = await harness.open({ releaseMs: 1_000 });
+    const second = await harness.open();
+    await harness.run(800);
+    const others = [second, await harness.open(), await harness.open()];
+    const given = (): readonly number[] => others.flatMap(({ assigned }) => assigned);
+    expect(first.revoked).toHaveLength(3);
+    await harness.run(300);
+    // What was taken last is open yet: views are applied as a whole.
+    expect(given()).toEqual([]);
+    await harness.run(600);
+    expect(given()).toEqual([]);
+    await harness.run(500);
+    expect(given()).toHaveLength(3);
+    expect(first.ended).toBeUndefined();
+  });
+
+  it('is not waited for where somebody has moved the cursor of what it lets go', async () => {
+    harness.put(3, 2);
+    const first = await harness.open({ releaseMs: 10_000 });
+    const second = await harness.open();
+    await harness.run(100);
+    expect(second.assigned).toEqual([]);
+    const place = { group: GROUP, topic: 'orders', topicId: idOf(), partition: 3 };
+    const sought = harness.host.seek([{ ...place, offset: 1, leaderEpoch: 0 }]);
+    await harness.run(100);
+    await sought;
+    expect(second.records).toEqual(['3/1']);
+    expect(first.assigned).toEqual([0, 1]);
+  });
+
+  it('may give credit before it has joined', async () => {
+    harness.put(0, 6, 'x'.repeat(100));
+    const stream = harness.stream();
+    stream.take({ $case: 'open', value: openOf({ creditBytes: 1 }) });
+    stream.take({ $case: 'credit', value: { bytes: 5_000 } });
+    await harness.run(50);
+    expect(stream.records).toHaveLength(6);
+  });
+
+  it('is told what may be lost with the first record behind it, once', async () => {
+    const report = { topic: 'orders', topicId: idOf(), partition: 0, leaderEpoch: 2, leader: 1 };
+    harness.losses = [{ ...report, fromOffset: 1, atMs: 5 }];
+    harness.put(0, 2);
+    const stream = await harness.open();
+    expect(stream.all('records').flatMap(({ losses }) => losses)).toEqual([]);
+    harness.put(0, 2, 'y', 2);
+    harness.put(1, 1, 'y', 2);
+    await harness.run(20);
+    const told = stream.all('records').filter(({ losses }) => losses.length > 0);
+    expect(told.map(({ records }) => records[0]?.offset)).toEqual([2]);
+    expect(told[0]?.losses).toMatchObject([
+      { report: { partition: 0, leaderEpoch: 2, fromOffset: 1 }, toOffset: 2 },
+    ]);
   });
 
   it('pauses partitions, and goes on with them where it was', async () => {
@@ -275,6 +348,19 @@ describe('a session', () => {
     await harness.run(700);
     expect(members()).toHaveLength(2);
     await harness.run(1_500);
+    expect(members()).toHaveLength(1);
+    expect(other.assigned).toEqual([0, 1, 2, 3]);
+  });
+
+  it('shrinks to its grace too when it leaves and nobody hears of it', async () => {
+    const stream = await harness.open();
+    const other = await harness.open();
+    harness.replica.change({ isReady: false });
+    stream.take({ $case: 'leave', value: { isReturning: false } });
+    await harness.run(6_000);
+    expect(stream.ended).not.toBeUndefined();
+    harness.replica.change({ isReady: true });
+    await harness.run(2_500);
     expect(members()).toHaveLength(1);
     expect(other.assigned).toEqual([0, 1, 2, 3]);
   });

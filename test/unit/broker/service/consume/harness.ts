@@ -15,7 +15,11 @@ import { BrokerError } from '../../../../../base/errors.ts';
 import { GROUPS_TOPIC } from '../../../../../base/internal-topics.ts';
 import { emptyImage } from '../../../../../broker/metadata/apply.ts';
 import { FEATURE_LEVEL_MAX } from '../../../../../broker/metadata/features.ts';
-import type { MetadataImage, TopicState } from '../../../../../broker/metadata/types.ts';
+import type {
+  LossReport,
+  MetadataImage,
+  TopicState,
+} from '../../../../../broker/metadata/types.ts';
 import type {
   BrokerApi,
   BrokerPhase,
@@ -23,6 +27,11 @@ import type {
   ReplicaRead,
 } from '../../../../../broker/runtime/api.ts';
 import { GroupsHost, partitionOfGroup } from '../../../../../broker/runtime/groups/groups-host.ts';
+import {
+  type CrossedLoss,
+  crossedLosses,
+  type ReaderWay,
+} from '../../../../../broker/runtime/partitions/crossed-losses.ts';
 import type { Replica } from '../../../../../broker/runtime/partitions/replica.ts';
 import type {
   ConsumeOpen,
@@ -117,6 +126,8 @@ export class Harness {
   phase: BrokerPhase = 'serving';
   /** What coordinators tell members is lost on the way. */
   isTellingLost = false;
+  /** Reports of unclean elections, of partition 0. */
+  losses: readonly LossReport[] = [];
   readonly #logs = Array.from({ length: PARTITIONS }, (): Uint8Array[] => []);
   readonly #watchers = new Set<() => void>();
   readonly #parts: Omit<ConsumePorts, 'send' | 'listen' | 'finish'>;
@@ -156,7 +167,12 @@ export class Harness {
       marks: (_: string, partition: number) => this.#marks(partition),
       read: (_: string, partition: number, position: { readonly offset: number }) =>
         this.#read(partition, position.offset),
-      crossedLosses: () => [],
+      crossedLosses: (_: string, partition: number, way: ReaderWay): readonly CrossedLoss[] =>
+        crossedLosses(partition === 0 ? this.losses : [], way, {
+          logEnd: this.#logs[partition]?.length ?? 0,
+          epochBefore: () => 1,
+          endOf: () => 2,
+        }),
     } as unknown as BrokerApi;
     const report = (error: unknown): void => {
       this.defects.push(error);
@@ -185,13 +201,13 @@ export class Harness {
   }
 
   /** So many records at the end of a partition, one batch each. */
-  put(partition: number, count = 1, value = 'x'): void {
+  put(partition: number, count = 1, value = 'x', leaderEpoch = 1): void {
     const log = this.#logs[partition]!;
     for (let at = 0; at < count; at += 1) {
       const record = { value: new TextEncoder().encode(value), timestampMs: 5 };
       const frame = encodeBatch([record], { codec: 0 }, crc32);
       const place = { topicIdBytes: TOPIC_ID_BYTES, partition };
-      stampFrame(frame, 0, { baseOffset: log.length, leaderEpoch: 1, ...place }, crc32);
+      stampFrame(frame, 0, { baseOffset: log.length, leaderEpoch, ...place }, crc32);
       log.push(frame);
     }
     for (const watcher of [...this.#watchers]) watcher();
