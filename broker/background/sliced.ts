@@ -38,6 +38,7 @@ export class SlicedBackground implements Background {
       observe: (frames, from) => slice(() => job.observe(frames, from)),
       endScan: () => slice(() => job.endScan()),
       beginSegment: () => slice(() => job.beginSegment()),
+      beginMerge: () => slice(() => job.beginMerge()),
       rewrite: (frames, from) => slice(() => job.rewrite(frames, from)),
       endSegment: () => slice(() => job.endSegment()),
       compare: (old, fresh) => slice(() => job.compare(old, fresh)),

@@ -40,6 +40,7 @@ export class WorkerBackground implements Background {
       observe: (frames, from) => thread.call('observe', [whole(frames), from]),
       endScan: () => thread.call('endScan', []),
       beginSegment: () => thread.call('beginSegment', []),
+      beginMerge: () => thread.call('beginMerge', []),
       rewrite: (frames, from) => thread.call('rewrite', [whole(frames), from]),
       endSegment: () => thread.call('endSegment', []),
       compare: (old, fresh) => thread.call('compare', [whole(old), whole(fresh)]),

@@ -8,13 +8,16 @@
  *         beginSegment(), rewrite() its frames, endSegment(); what was read back: compare()
  *     } while (nextRound())
  *
+ * Segments that become one file go the same way, after the pass or without one: beginMerge(),
+ * rewrite() the frames of all of them, endSegment(), compare().
+ *
  * Oldest first, since what masks a record must not go before it: whenever the pass stops, the log
  * holds the last value of every key. Pure.
  */
 import type { FramePlace } from './frames.ts';
 import { type Compared, SegmentComparison } from './segment-comparison.ts';
 import { type RewrittenBlock, SegmentRewrite } from './segment-rewrite.ts';
-import { Survivors, type SurvivorsOptions } from './survivors.ts';
+import { EVERYTHING_STAYS, type Fates, Survivors, type SurvivorsOptions } from './survivors.ts';
 
 export class CompactionJob {
   readonly #options: SurvivorsOptions;
@@ -25,9 +28,8 @@ export class CompactionJob {
   constructor(options: SurvivorsOptions) {
     this.#options = options;
     this.#survivors = new Survivors(options);
-    const parts = { ...options, survivors: this.#survivors };
-    this.#rewrite = new SegmentRewrite(parts);
-    this.#comparison = new SegmentComparison(parts);
+    this.#rewrite = this.#rewriteOf(this.#survivors);
+    this.#comparison = this.#comparisonOf(this.#survivors);
   }
 
   /** See {@link Survivors.observe}. */
@@ -41,9 +43,13 @@ export class CompactionJob {
   }
 
   beginSegment(): void {
-    const parts = { ...this.#options, survivors: this.#survivors };
-    this.#rewrite = new SegmentRewrite(parts);
-    this.#comparison = new SegmentComparison(parts);
+    this.#begin(this.#survivors);
+  }
+
+  /** What comes is of several segments. It stays as it is, but gaps that now adjoin are joined. */
+  beginMerge(): void {
+    // What a pass found dead is gone, and was counted with what was there before it.
+    this.#begin(EVERYTHING_STAYS);
   }
 
   /** See {@link SegmentRewrite.take}. */
@@ -69,5 +75,18 @@ export class CompactionJob {
   /** See {@link Survivors.nextRound}. */
   nextRound(): boolean {
     return this.#survivors.nextRound();
+  }
+
+  #begin(survivors: Fates): void {
+    this.#rewrite = this.#rewriteOf(survivors);
+    this.#comparison = this.#comparisonOf(survivors);
+  }
+
+  #rewriteOf(survivors: Fates): SegmentRewrite {
+    return new SegmentRewrite({ ...this.#options, survivors });
+  }
+
+  #comparisonOf(survivors: Fates): SegmentComparison {
+    return new SegmentComparison({ ...this.#options, survivors });
   }
 }

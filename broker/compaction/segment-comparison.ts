@@ -1,8 +1,8 @@
 /**
- * Holds a rewritten segment, as it was read back from the disk, against the one that it is to
- * replace, frame by frame and record by record (K9): the producer's checksum ends at a rewrite, so
- * this is what vouches from then on. It knows the frames of the old segment and what of them stays,
- * and nothing of how the new ones were made.
+ * Holds a rewritten segment, as it was read back from the disk, against the one, or the ones, that
+ * it is to replace, frame by frame and record by record (K9): the producer's checksum ends at a
+ * rewrite, so this is what vouches from then on. It knows the frames of the old segment and what of
+ * them stays, and nothing of how the new ones were made.
  */
 import type { LeaderEpoch, Offset, WallMs } from '../../base/units.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
@@ -109,11 +109,12 @@ export class SegmentComparison {
   }
 
   #compare(header: BatchHeader, old: Uint8Array, fresh: Uint8Array): string | null {
+    const staysAsItIs = this.#options.survivors.fateOf(header) === 'as-is';
     if (this.#options.access.isSame(old, fresh)) {
-      const mayStay =
-        this.#options.survivors.fateOf(header) === 'as-is' || !this.#canBeThinned(old);
+      const mayStay = staysAsItIs || !this.#canBeThinned(old);
       return mayStay ? null : `the batch at offset ${header.baseOffset} was left as it was`;
     }
+    if (staysAsItIs) return `the batch at offset ${header.baseOffset} is not as it was`;
     const found = this.#check(fresh, 0);
     for (const field of FIELDS)
       if (found[field] !== header[field])

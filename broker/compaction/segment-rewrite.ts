@@ -1,8 +1,9 @@
 /**
- * What is left of the frames of one segment, in order. Frames that lose nothing are copied byte for
- * byte; living ones keep their place; what is gone is left to gaps, of which adjoining ones of one
- * epoch become one (K2). What a segment holds is so decided by what it held and by the order,
- * wherever it begins: gaps that adjoin across segments count as one wherever logs are compared.
+ * What is left of the frames of one segment, or of several that become one, in order. Frames that
+ * lose nothing are copied byte for byte; living ones keep their place; what is gone is left to
+ * gaps, of which adjoining ones of one epoch become one (K2). What a segment holds is so decided by
+ * what it held and by the order, wherever it begins: gaps that adjoin across segments count as one
+ * wherever logs are compared.
  */
 import type { LeaderEpoch, Offset, WallMs } from '../../base/units.ts';
 import type { BatchHeader, StampTarget } from '../../wire/batch/frame.ts';
@@ -10,7 +11,7 @@ import { endOffsetOf } from '../../wire/batch/frame.ts';
 import { gapFrame } from '../../wire/batch/sparse.ts';
 import type { FramePlace, RecordAccess } from './frames.ts';
 import { isGap, isUnreadable, visitFrames } from './frames.ts';
-import type { Survivors } from './survivors.ts';
+import type { Fates } from './survivors.ts';
 
 /** Most offsets of a gap: its delta has 32 bits. */
 const GAP_OFFSETS_MAX = 2 ** 32;
@@ -26,7 +27,7 @@ interface OpenGap {
 }
 
 export interface RewriteOptions {
-  readonly survivors: Survivors;
+  readonly survivors: Fates;
   readonly target: StampTarget;
   readonly access: RecordAccess;
 }

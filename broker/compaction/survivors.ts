@@ -38,6 +38,12 @@ const THINNED_BYTES_MAX = FRAME_BYTES_MAX - (SPARSE_HEADER_BYTES - HEADER_BYTES)
 /** What becomes of a batch. `gone`: its offsets are left to a gap. */
 export type Fate = 'as-is' | 'thin' | 'gone';
 
+/** What is asked of them where frames are written anew. */
+export type Fates = Pick<Survivors, 'fateOf' | 'isDead'>;
+
+/** Where frames only move to another file. */
+export const EVERYTHING_STAYS: Fates = { fateOf: () => 'as-is', isDead: () => false };
+
 export class Survivors {
   readonly #options: SurvivorsOptions;
   readonly #hash: KeyedHash;

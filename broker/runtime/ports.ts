@@ -76,6 +76,8 @@ export interface QuorumLog {
 export interface PartitionLogOptions {
   readonly segmentBytes: number;
   readonly segmentMs: number;
+  /** Small segments are merged once they are compacted; absent: they are not. */
+  readonly mergesSegments?: boolean;
 }
 
 /** Whole frames from a log. */
@@ -139,17 +141,30 @@ export interface PartitionRecovery {
   readonly damage: { readonly fromOffset: Offset; readonly reason: string } | null;
 }
 
+/** Why compaction stopped, where that is a state of the machine; empty: it did not. */
+export interface Shortage {
+  readonly waitsFor?: 'space' | 'descriptors';
+  /** Bytes that must be free beyond the reserve before it can go on. */
+  readonly bytesNeeded?: number;
+}
+
 /** What a pass of compaction has come to. */
-export interface CompactionOutcome {
+export interface CompactionOutcome extends Shortage {
   /** Of all segments, when it began and when it ended. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
   /** All that the order asks is done, durably. */
   readonly isComplete: boolean;
-  /** Why it stopped, where that is a state of the machine. */
-  readonly waitsFor?: 'space' | 'descriptors';
-  /** Bytes that must be free beyond the reserve before it can go on. */
-  readonly bytesNeeded?: number;
+}
+
+/** What merging the small segments of a log has come to. */
+export interface MergeOutcome extends Shortage {
+  /** Segments that are part of others now. */
+  readonly removed: number;
+  /** Bytes that were copied. */
+  readonly bytes: number;
+  /** Segments of the log. */
+  readonly segments: number;
 }
 
 /**
@@ -249,6 +264,13 @@ export interface PartitionLog {
    * as it is (P9); with STORAGE_FAILED. At most one call at a time has effect; others wait for it.
    */
   compact(order: CompactionOrder): Promise<CompactionOutcome>;
+  /**
+   * Merges adjoining small segments below the X of an order that is carried out, where the options
+   * ask for it, until none are left that are worth it (`broker/compaction/merges.ts`). No content
+   * changes (K8). Takes turns with {@link compact}; gives way, waits and rejects as it does, but
+   * refuses nothing.
+   */
+  merge(): Promise<MergeOutcome>;
   configure(options: PartitionLogOptions): void;
   /** Syncs everything and closes. */
   close(): Promise<void>;

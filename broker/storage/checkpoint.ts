@@ -59,6 +59,17 @@ export interface PartitionCheckpoint {
   readonly compacted?: CompactionState | undefined;
   /** D that a copy was begun with: see `LogStart`. Absent: 0. */
   readonly tombstonesBelow?: Offset;
+  /** Segments become one; absent: none do. */
+  readonly merging?: MergedRange | undefined;
+}
+
+/**
+ * Offsets of segments that one of their first name is to hold, or holds. Once it does, files that
+ * begin further inside are left over.
+ */
+export interface MergedRange {
+  readonly baseOffset: Offset;
+  readonly endOffset: Offset;
 }
 
 /** Compaction of a log. Stated before anything of it takes effect (K10). */
@@ -136,7 +147,8 @@ type Packed = [
     | [upTo: Offset, tombstonesBelow: Offset, producersBelow: Offset, doneTo: Offset]
     | null,
   orders?: number[][] | null,
-  tombstonesBelow?: Offset,
+  tombstonesBelow?: Offset | null,
+  merging?: [baseOffset: Offset, endOffset: Offset],
 ];
 
 interface Body {
@@ -301,7 +313,7 @@ function pack(line: PartitionCheckpoint): Packed {
   const state = line.isResetting === true ? 'resetting' : null;
   const packed: Packed = [startOffset, highWaterMark, syncedOffset, pairs, startEpoch];
   packed.push(writtenOffset);
-  const { logStartOffset = null, controls = [], compacted, tombstonesBelow = 0 } = line;
+  const { logStartOffset = null, controls = [], compacted, tombstonesBelow = 0, merging } = line;
   const trims = controls.filter(({ trimTo }) => trimTo !== undefined);
   const orders = controls.filter(({ compaction }) => compaction !== undefined);
   const rest = [
@@ -311,6 +323,7 @@ function pack(line: PartitionCheckpoint): Packed {
     compacted === undefined ? null : packState(compacted),
     orders.length > 0 ? orders.map(packOrder) : null,
     tombstonesBelow > 0 ? tombstonesBelow : null,
+    merging === undefined ? null : [merging.baseOffset, merging.endOffset],
   ] as const;
   // A line says no more than it must: earlier builds read what they know.
   const length = rest.findLastIndex((field) => field !== null) + 1;
@@ -348,6 +361,7 @@ const readLine: Check<PartitionCheckpoint> = (value, path) => {
       : { controls: readControls(packed, path) }),
     ...(isAbsent(packed[9]) ? {} : { compacted: compactionState(packed[9], `${path}[9]`) }),
     ...(isAbsent(packed[11]) ? {} : { tombstonesBelow: field(11) }),
+    ...(isAbsent(packed[12]) ? {} : { merging: mergedRange(packed[12], `${path}[12]`) }),
   };
 };
 
@@ -388,6 +402,13 @@ const compactionState: Check<CompactionState> = (value, path) => {
     doneTo === undefined
     ? refuseValue(path, value, 'four offsets')
     : { order: { upTo, tombstonesBelow, producersBelow }, doneTo };
+};
+
+const mergedRange: Check<MergedRange> = (value, path) => {
+  const [baseOffset, endOffset] = listOf(count)(value, path);
+  return baseOffset === undefined || endOffset === undefined
+    ? refuseValue(path, value, 'two offsets')
+    : { baseOffset, endOffset };
 };
 
 const epochStart: Check<EpochStart> = (value, path) => {

@@ -3,7 +3,7 @@ import type { LeaderEpoch, Offset } from '../../base/units.ts';
 import type { BatchHeader } from '../../wire/batch/frame.ts';
 import type { EpochStart } from '../replication/types.ts';
 import { startLine } from './checkpoint.ts';
-import type { CompactionState, PartitionCheckpoint } from './checkpoint.ts';
+import type { CompactionState, MergedRange, PartitionCheckpoint } from './checkpoint.ts';
 import type { LogLayout } from './log-reads.ts';
 import type { RecoveredLog } from './recovery.ts';
 
@@ -19,6 +19,8 @@ export class LogMarks {
   compacted: CompactionState | undefined;
   /** See `LogStart`. */
   tombstonesBelow: Offset;
+  /** While segments become one. A start ends what was begun before it. */
+  merging: MergedRange | undefined;
 
   constructor(recovered: RecoveredLog) {
     this.epochs = recovered.epochs;
@@ -55,6 +57,7 @@ export class LogMarks {
       controls: layout.controlsBelow(this.syncedOffset),
       compacted: this.compacted,
       tombstonesBelow: this.tombstonesBelow,
+      merging: this.merging,
     };
   }
 

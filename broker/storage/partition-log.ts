@@ -17,6 +17,7 @@ import type {
   CompactionOutcome,
   LogRead,
   LogSegment,
+  MergeOutcome,
   PartitionLog,
   PartitionLogOptions,
   PartitionRecovery,
@@ -102,7 +103,9 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       reads: this.#reads,
       tail: this.#tail,
       files: this.#filesTurns,
+      options: () => this.#options,
       refusal: () => this.#refusal(),
+      interrupt: (reason) => (this.#interruption ??= reason),
       seal: (upTo) => this.#seal(upTo),
       onFailure,
     });
@@ -176,6 +179,10 @@ export class FilePartitionLog implements PartitionLog, Flushable {
 
   compact(order: CompactionOrder): Promise<CompactionOutcome> {
     return this.#compaction.compact(order);
+  }
+
+  merge(): Promise<MergeOutcome> {
+    return this.#compaction.merge();
   }
 
   saveSnapshot(offset: Offset, epoch: LeaderEpoch, text: string): void {
@@ -263,9 +270,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
 
   #change(action: string, run: () => Promise<void>): Promise<void> {
     const refusal = this.#refusal();
-    return refusal === null
-      ? this.#enqueue({ kind: 'other', action, run })
-      : Promise.reject(refusal);
+    if (refusal !== null) return Promise.reject(refusal);
+    return this.#enqueue({ kind: 'other', action, run });
   }
 
   #enqueue(change: AppendChange | OtherChange): Promise<void> {
@@ -308,10 +314,8 @@ export class FilePartitionLog implements PartitionLog, Flushable {
       const failure = this.#failure ?? this.#interruption;
       if (failure !== null) throw failure;
       await this.#rollIfDue(this.#changes[0]);
-      const room = {
-        usedBytes: this.#layout.active.bytes,
-        segmentBytes: this.#options.segmentBytes,
-      };
+      const { segmentBytes } = this.#options;
+      const room = { usedBytes: this.#layout.active.bytes, segmentBytes };
       batch.push(...takeAppends(this.#changes, room));
       const baseOffset = batch[0]?.headers[0]?.baseOffset;
       if (baseOffset !== this.#layout.endOffset) throw REFUSALS.gap(this.#key);
@@ -392,12 +396,7 @@ export class FilePartitionLog implements PartitionLog, Flushable {
   }
 
   async #addSegment(baseOffset: Offset): Promise<void> {
-    const segment = Segment.empty({
-      volume: this.#volume,
-      folder: this.#context.folder,
-      target: this.#context.target,
-      baseOffset,
-    });
+    const segment = Segment.empty({ ...this.#context, baseOffset });
     await segment.openWriter();
     this.#isFolderDirty = true;
     this.#layout.segments.push(segment);

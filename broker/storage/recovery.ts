@@ -205,6 +205,8 @@ class Recovery {
     if (chain.damage !== null) await this.#report(chain.damage.fromOffset, chain.damage.reason);
     for (const segment of chain.lost) await moveAside(volume, folder, segment);
     for (const segment of chain.leftovers) await segment.remove();
+    // The next checkpoint forgets that some of them may be there.
+    if (checkpoint?.merging !== undefined) await volume.syncFolder(folder);
     // Of a pass of compaction that was interrupted.
     for (const path of chain.unfinished) await volume.control.remove(path);
     if (this.#segments.length === 0)

@@ -6,7 +6,7 @@
  */
 import type { StampTarget } from '../../wire/batch/frame.ts';
 import type { Offset } from '../../base/units.ts';
-import type { PartitionCheckpoint } from './checkpoint.ts';
+import type { MergedRange, PartitionCheckpoint } from './checkpoint.ts';
 import { isUnfinished, Segment, segmentBaseOf } from './segment.ts';
 import type { Volume } from './volume.ts';
 
@@ -24,7 +24,7 @@ export interface SegmentChain {
   readonly startOffset: Offset;
   /** Contiguous, oldest first. */
   readonly segments: Segment[];
-  /** Of an interrupted retirement or reset: to be removed. */
+  /** Of an interrupted retirement, reset or merge: to be removed. */
   readonly leftovers: readonly Segment[];
   /** Nothing of them belongs to the log. */
   readonly strays: readonly { readonly segment: Segment; readonly reason: string }[];
@@ -34,6 +34,21 @@ export interface SegmentChain {
   readonly lost: readonly Segment[];
   /** A part of the log is missing. */
   readonly damage: { readonly fromOffset: Offset; readonly reason: string } | null;
+}
+
+/**
+ * The segment that a file was merged into, as the journal says and the segments bear out; null: it
+ * was into none.
+ */
+export function mergedInto<Whole extends Pick<Segment, 'baseOffset' | 'endOffset'>>(
+  { baseOffset }: Pick<Segment, 'baseOffset'>,
+  segments: readonly Whole[],
+  range: MergedRange | undefined,
+): Whole | null {
+  if (range === undefined) return null;
+  if (baseOffset <= range.baseOffset || baseOffset >= range.endOffset) return null;
+  const whole = segments.find((segment) => segment.baseOffset === range.baseOffset);
+  return whole !== undefined && whole.endOffset >= range.endOffset ? whole : null;
 }
 
 /** Sorts the files of a folder. Changes none. Rejects as the file system does. */
@@ -50,7 +65,7 @@ export async function findChain(request: ChainRequest): Promise<SegmentChain> {
     return { startOffset, leftovers: files, unfinished, ...none };
   }
   const startOffset = checkpoint?.startOffset ?? 0;
-  const chain = new Chain(files, startOffset);
+  const chain = new Chain(files, startOffset, checkpoint?.merging);
   await chain.build();
   const { segments, leftovers, strays, behind } = chain;
   return {
@@ -112,10 +127,12 @@ class Chain {
   readonly behind: Segment[] = [];
   readonly startOffset: Offset;
   readonly #files: readonly Segment[];
+  readonly #merging: MergedRange | undefined;
 
-  constructor(files: readonly Segment[], startOffset: Offset) {
+  constructor(files: readonly Segment[], startOffset: Offset, merging: MergedRange | undefined) {
     this.#files = files;
     this.startOffset = startOffset;
+    this.#merging = merging;
   }
 
   async build(): Promise<void> {
@@ -131,7 +148,8 @@ class Chain {
     const endOffset = this.segments.at(-1)?.endOffset ?? this.startOffset;
     for (const file of this.#files) {
       if (this.segments.includes(file) || this.leftovers.includes(file)) continue;
-      if (file.bytes === 0) this.strays.push({ segment: file, reason: 'it is empty' });
+      if (mergedInto(file, this.segments, this.#merging) !== null) this.leftovers.push(file);
+      else if (file.bytes === 0) this.strays.push({ segment: file, reason: 'it is empty' });
       else if (file.baseOffset < endOffset)
         this.strays.push({ segment: file, reason: 'the log holds these offsets elsewhere' });
       else this.behind.push(file);

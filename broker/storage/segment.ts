@@ -316,6 +316,8 @@ export class Segment {
     await this.closeWriter();
     this.#volume.dropReader(this.path);
     await this.#volume.control.remove(this.path);
+    // A read that was under way may have opened it again.
+    this.#volume.dropReader(this.path);
     await this.#removeIndexFiles();
   }
 

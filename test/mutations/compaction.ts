@@ -2,6 +2,7 @@
 import type { Mutation } from './types.ts';
 
 const PASS = 'broker/storage/compaction/log-compaction.ts';
+const REPLACEMENT = 'broker/storage/compaction/segment-replacement.ts';
 const SURVIVORS = 'broker/compaction/survivors.ts';
 const SIMULATED = { level: 'sim', file: 'test/sim/storage/compaction.test.ts' } as const;
 const JOB = { level: 'unit', file: 'test/unit/broker/compaction/job.test.ts' } as const;
@@ -13,7 +14,7 @@ export const COMPACTION: readonly Mutation[] = [
     id: 'compaction-swapped-before-sync',
     rule: RULE,
     what: 'a rewritten segment takes the name before its bytes are synced',
-    edits: [{ file: PASS, find: '      await writer.sync();\n', replace: '' }],
+    edits: [{ file: REPLACEMENT, find: '      await writer.sync();\n', replace: '' }],
     caughtBy: [{ ...SIMULATED, title: 'page cache lost' }],
   },
   {
@@ -33,9 +34,9 @@ export const COMPACTION: readonly Mutation[] = [
     edits: [
       {
         file: PASS,
-        find: '      for (const segment of this.#segments())\n        await this.#unlessGone(segment, () => this.#rewrite(segment));\n',
+        find: '      for (const segment of this.#segments())\n        await this.#unlessGone(segment, () => this.#replacement.rewrite(segment));\n',
         replace:
-          '      for (const segment of this.#segments().toReversed())\n        await this.#unlessGone(segment, () => this.#rewrite(segment));\n',
+          '      for (const segment of this.#segments().toReversed())\n        await this.#unlessGone(segment, () => this.#replacement.rewrite(segment));\n',
       },
     ],
     // The simulator of one log does not notice it.
@@ -105,6 +106,41 @@ export const COMPACTION: readonly Mutation[] = [
       },
     ],
     caughtBy: [{ level: 'unit', file: 'test/unit/broker/compaction/segment-comparison.test.ts' }],
+  },
+  {
+    id: 'merge-not-journalled',
+    rule: RULE,
+    what: 'segments that were merged are left over, and a start does not know them',
+    edits: [
+      {
+        file: REPLACEMENT,
+        find: '    marks.merging = { baseOffset, endOffset };\n',
+        replace: '',
+      },
+    ],
+    caughtBy: [{ ...SIMULATED, title: 'page cache kept' }],
+  },
+  {
+    id: 'merged-gone-before-the-name',
+    rule: RULE,
+    what: 'segments go before the name of the one that holds their records is durable',
+    edits: [
+      {
+        file: REPLACEMENT,
+        find: '    await volume.syncFolder(folder);\n    if (others.length > 0)',
+        replace: '    if (others.length > 0)',
+      },
+    ],
+    caughtBy: [{ ...SIMULATED, title: 'page cache lost' }],
+  },
+  {
+    id: 'merged-above-x',
+    rule: RULE,
+    what: 'segments are merged that no order was carried out on',
+    edits: [
+      { file: PASS, find: 'segment.endOffset <= compacted.doneTo,', replace: 'segment.bytes > 0,' },
+    ],
+    caughtBy: [{ ...FILES, title: 'merges' }],
   },
   {
     id: 'gap-served-whole',

@@ -1,24 +1,32 @@
 /**
- * The file that is to take the place of a segment. It is begun where the segment changes for the
- * first time: one that loses nothing is only read. Never written from the reserve.
+ * The file that is to take the place of segments. It is begun where something changes for the first
+ * time: a segment that loses nothing is only read. Never written from the reserve.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import type { Segment } from '../segment.ts';
 import type { Volume } from '../volume.ts';
 
 const COPY_BYTES = 1024 * 1024;
 
+/** What there is in its place. */
+export interface WrittenAnew {
+  readonly path: string;
+  /** Of all that it is to hold, at most. */
+  readonly bytes: number;
+  /** See `Segment`. Of what was added before the file was begun. */
+  readonly load: (position: number, length: number) => Promise<Uint8Array>;
+}
+
 export class SegmentWriter {
   readonly path: string;
   readonly #volume: Volume;
-  readonly #segment: Segment;
+  readonly #old: WrittenAnew;
   #file: number | null = null;
   #bytes = 0;
 
-  constructor(volume: Volume, segment: Segment) {
+  constructor(volume: Volume, old: WrittenAnew) {
     this.#volume = volume;
-    this.#segment = segment;
-    this.path = `${segment.path}.tmp`;
+    this.#old = old;
+    this.path = `${old.path}.tmp`;
   }
 
   /** There is a file. */
@@ -68,17 +76,17 @@ export class SegmentWriter {
   }
 
   async #begin(): Promise<void> {
-    const { bytes } = this.#segment;
+    const { bytes } = this.#old;
     const freeBytes = this.#volume.freeBytes();
     if (freeBytes < bytes) {
-      const message = `Cannot rewrite "${this.#segment.path}": it needs ${bytes} bytes, ${freeBytes} are free beyond the reserve`;
+      const message = `Cannot rewrite "${this.#old.path}": it needs ${bytes} bytes, ${freeBytes} are free beyond the reserve`;
       throw new BrokerError('DISK_FULL', message);
     }
     await this.#volume.files.remove(this.path);
     this.#file = await this.#volume.files.open(this.path, 'write');
     for (let position = 0; position < this.#bytes; position += COPY_BYTES) {
       const length = Math.min(COPY_BYTES, this.#bytes - position);
-      const part = await this.#segment.load(position, length);
+      const part = await this.#old.load(position, length);
       await this.#volume.writeBeside(this.#file, part, position);
     }
   }

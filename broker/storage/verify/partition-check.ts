@@ -13,6 +13,7 @@ import { readFile } from '../file-system.ts';
 import type { FileSystem } from '../file-system.ts';
 import { loadProducerSnapshot, producerSnapshotPath } from '../producer-snapshot.ts';
 import { clipEpochs } from '../recovery.ts';
+import { mergedInto } from '../segment-chain.ts';
 import { segmentBaseOf } from '../segment.ts';
 import { Findings } from './findings.ts';
 import { IndexCheck } from './index-check.ts';
@@ -89,7 +90,8 @@ class Checker {
     const found = this.#sortNames();
     const segments: SegmentEnds[] = [];
     for (const [index, file] of found.entries())
-      segments.push(await this.#segment(file, index < found.length - 1));
+      if (!this.#isMerged(file, segments))
+        segments.push(await this.#segment(file, index < found.length - 1));
     const chain = this.#followOn(segments);
     const startOffset = Math.max(this.#line?.startOffset ?? 0, chain[0]?.baseOffset ?? 0);
     const endOffset = Math.max(chain.at(-1)?.endOffset ?? startOffset, startOffset);
@@ -130,6 +132,15 @@ class Checker {
     if (name === producerSnapshotPath('').slice(1)) return true;
     const stem = /^(.+)[.](?:time)?index$/.exec(name)?.[1];
     return stem !== undefined && this.#names.includes(`${stem}.log`);
+  }
+
+  /** Left over: the log holds its offsets in the file that it was merged into. */
+  #isMerged(file: SegmentFile, before: readonly SegmentEnds[]): boolean {
+    const whole = mergedInto(file, before, this.#line?.merging);
+    if (whole === null) return false;
+    const found = `it was merged into "${whole.name}"`;
+    this.#findings.note(this.#shown(file.name), found, 'nothing; the next start removes it');
+    return true;
   }
 
   async #segment(file: SegmentFile, isSealed: boolean): Promise<SegmentEnds> {

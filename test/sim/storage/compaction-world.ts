@@ -7,7 +7,11 @@
 import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import { Random } from '../../../base/random.ts';
 import { SlicedBackground } from '../../../broker/background/sliced.ts';
-import type { CompactionOutcome, PartitionLog } from '../../../broker/runtime/ports.ts';
+import type {
+  CompactionOutcome,
+  MergeOutcome,
+  PartitionLog,
+} from '../../../broker/runtime/ports.ts';
 import { openDisk } from '../../../broker/storage/disk.ts';
 import type { LiveDisk } from '../../../broker/storage/disk.ts';
 import { endOffsetOf, topicIdToBytes } from '../../../wire/batch/frame.ts';
@@ -154,7 +158,7 @@ export class CompactionWorld {
         dataDir: DATA_DIR,
         podUid: 'pod',
         clock: process.clock,
-        logger: { info() {}, warn: (_, text) => this.note(text), error() {} },
+        logger: { info() {}, warn: (fields, text) => this.#warned(fields, text), error() {} },
         flushIntervalMs: 100,
         tailCacheBytes: draw.pick([0, 700, 1 << 20]),
         reserveBytes: 0,
@@ -176,7 +180,11 @@ export class CompactionWorld {
     }
     this.#session = Math.max(this.#session, this.#disk.start.sessionEpoch) + 1;
     await this.answer(this.#disk.writeSession(this.#session));
-    const options = { segmentBytes: this.#segmentBytes, segmentMs: 3_600_000 };
+    const options = {
+      segmentBytes: this.#segmentBytes,
+      segmentMs: 3_600_000,
+      mergesSegments: true,
+    };
     this.#log = await this.answer(this.#disk.openPartition(TOPIC, 0, options));
     await this.check();
   }
@@ -310,6 +318,30 @@ export class CompactionWorld {
     return outcome;
   }
 
+  /** Merges what is small, and looks that nothing is left that would fit together. */
+  async merge(): Promise<MergeOutcome> {
+    const process = this.#process;
+    const outcome = await this.log.merge();
+    this.note(`merged ${JSON.stringify(outcome)}`);
+    if (process?.isDead === true) return outcome;
+    const what = outcome.waitsFor ?? 'merged';
+    this.counts[what] = (this.counts[what] ?? 0) + (what === 'merged' ? outcome.removed : 1);
+    return outcome;
+  }
+
+  /** Two of what an order was carried out on that adjoin fit no segment. */
+  checkMerged(): void {
+    const { startOffset } = this.log.recovery.state;
+    const sealed = this.log
+      .segments()
+      .slice(0, -1)
+      .filter((each) => each.startOffset >= startOffset && each.endOffset <= this.#order.upTo);
+    for (const [at, { bytes, startOffset: from }] of sealed.entries()) {
+      const sum = bytes + (sealed[at - 1]?.bytes ?? Infinity);
+      if (sum <= this.#segmentBytes) this.#refuse(`the segment from ${from} on is not merged`);
+    }
+  }
+
   async retire(): Promise<void> {
     const sealed = this.log.segments().slice(0, -1);
     const to = sealed[this.random.below(sealed.length)]?.endOffset ?? 0;
@@ -351,6 +383,13 @@ export class CompactionWorld {
         this.#synced,
         this.#answered === 0 ? 0 : endOffsetOf(this.#frames[this.#answered - 1]!.header),
       );
+  }
+
+  /** What a merge leaves over is removed; nothing but damage is put aside. */
+  #warned(fields: object, text: string): void {
+    this.note(text);
+    if ('reason' in fields && fields.reason === 'the log holds these offsets elsewhere')
+      this.#fault ??= `a file is left over: ${JSON.stringify(fields)}`;
   }
 
   #wallMs(): number {

@@ -18,11 +18,21 @@ async function compact(world: CompactionWorld, canFail = false): Promise<void> {
   const order = world.drawOrder();
   for (let tries = 0; tries < 3; tries += 1) {
     const { isComplete, waitsFor } = await world.answer(world.compact(order));
-    if (isComplete) return;
+    if (isComplete) {
+      await merge(world, canFail);
+      return;
+    }
     if (!canFail || waitsFor === undefined)
       throw new Error(`it waits for ${waitsFor ?? 'nothing'}`);
   }
   throw new Error('it waits for ever');
+}
+
+async function merge(world: CompactionWorld, canFail: boolean): Promise<void> {
+  const { waitsFor } = await world.answer(world.merge());
+  if (waitsFor !== undefined && !canFail) throw new Error(`it waits for ${waitsFor}`);
+  if (waitsFor !== undefined) await merge(world, false);
+  world.checkMerged();
 }
 
 async function unlessDied(work: Promise<void>): Promise<void> {
@@ -36,7 +46,10 @@ async function unlessDied(work: Promise<void>): Promise<void> {
 /** Goes on after a crash: all is checked, the order is carried out, and all is checked again. */
 async function goOn(world: CompactionWorld): Promise<void> {
   await world.start();
-  if (world.order.upTo > 0) await world.answer(world.compact(world.order));
+  if (world.order.upTo > 0) {
+    await world.answer(world.compact(world.order));
+    await merge(world, false);
+  }
   world.kill('kept');
   await world.start();
   world.kill('kept');
@@ -60,6 +73,7 @@ describe('compaction', () => {
       await script(whole);
       const last = whole.disk.operations;
       expect(last - first).toBeGreaterThan(60);
+      expect(whole.counts['merged']).toBeGreaterThan(1);
       for (let operation = first; operation <= last; operation += 1) {
         const when = (['before', 'torn', 'after'] as const)[operation % 3]!;
         const world = new CompactionWorld(7);
@@ -111,8 +125,14 @@ describe('compaction', () => {
         counts[what] = (counts[what] ?? 0) + count;
     }
     expect(counts['complete']).toBeGreaterThan(SEEDS);
+    expect(counts['merged']).toBeGreaterThan(SEEDS);
   });
 });
+
+async function pass(world: CompactionWorld): Promise<void> {
+  const { isComplete } = await world.compact(world.drawOrder());
+  if (isComplete) await world.merge();
+}
 
 /** Lives of one log: each ends in a kill, and the next one checks what it left. */
 async function live(world: CompactionWorld): Promise<void> {
@@ -122,7 +142,7 @@ async function live(world: CompactionWorld): Promise<void> {
       const draw = world.random.below(10);
       if (draw < 5) void world.append().catch(() => undefined);
       else if (draw < 8) await world.sleep(world.random.below(200));
-      else if (draw === 8) void world.compact(world.drawOrder()).catch(() => undefined);
+      else if (draw === 8) void pass(world).catch(() => undefined);
       else if (world.random.chance(0.2)) await world.answer(world.retire());
     }
     world.kill(world.random.chance(0.5) ? 'kept' : 'lost');

@@ -20,13 +20,7 @@ export function compacted(
   order: CompactionOrder,
   memoryBytes = MEMORY_BYTES,
 ): { readonly segments: MemorySegment[]; readonly scans: number; readonly rounds: number } {
-  const job = new CompactionJob({
-    order,
-    target: TARGET,
-    access: recordAccess,
-    seed: SEED,
-    memoryBytes,
-  });
+  const job = jobOf(order, memoryBytes);
   let log = [...segments];
   let [scans, rounds] = [0, 0];
   do {
@@ -36,9 +30,24 @@ export function compacted(
       let place = { offset: startOf(log), epoch: 0 };
       for (const block of log.flatMap(blocksOf)) place = job.observe(block, place);
     } while (job.endScan());
-    log = log.map((segment) => rewritten(job, segment));
+    log = log.map((segment) => {
+      job.beginSegment();
+      return rewritten(job, segment);
+    });
   } while (job.nextRound());
   return { segments: log, scans, rounds };
+}
+
+/** One segment in the place of several. Throws as {@link compacted} does. */
+export function merged(segments: readonly MemorySegment[], order: CompactionOrder): MemorySegment {
+  const job = jobOf(order, MEMORY_BYTES);
+  job.beginMerge();
+  return rewritten(job, segments.flat());
+}
+
+function jobOf(order: CompactionOrder, memoryBytes: number): CompactionJob {
+  const parts = { order, target: TARGET, access: recordAccess };
+  return new CompactionJob({ ...parts, seed: SEED, memoryBytes });
 }
 
 function startOf(log: readonly MemorySegment[]): number {
@@ -47,7 +56,6 @@ function startOf(log: readonly MemorySegment[]): number {
 }
 
 function rewritten(job: CompactionJob, segment: MemorySegment): MemorySegment {
-  job.beginSegment();
   const out: Uint8Array[] = [];
   let isChanged = false;
   let place = { offset: startOf([segment]), epoch: 0 };

@@ -15,7 +15,7 @@ import {
   TARGET,
 } from '../../../fixtures/keyed-log.ts';
 import { bytesOf, control, type TestFrame } from '../../../fixtures/frames.ts';
-import { compacted, type MemorySegment } from './fixture.ts';
+import { compacted, type MemorySegment, merged } from './fixture.ts';
 
 const SEEDS = 150;
 
@@ -66,6 +66,23 @@ describe('CompactionJob', () => {
       const twice = compacted(compacted(segments, first).segments, second);
       expect(twice.segments, `seed ${seed}`).toEqual(once.segments);
       expect(compacted(once.segments, second).segments).toEqual(once.segments);
+    }
+  });
+
+  it('merges segments into what one pass leaves of one, whichever were merged before', () => {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const random = new Random(seed);
+      const frames = drawLog(random, 60);
+      const first = drawOrder(random, endOf(frames));
+      const second = drawOrder(random, endOf(frames), first);
+      const whole = compacted([bytesOf(frames)], second).segments;
+      let segments = compacted(segmentsOf(frames, random), first).segments;
+      const from = random.below(segments.length);
+      const count = 1 + random.below(segments.length - from);
+      const one = merged(segments.slice(from, from + count), first);
+      segments = compacted(segments.toSpliced(from, count, one), second).segments;
+      expect(contentOf(segments.flat()), `seed ${seed}`).toEqual(expectedContent(frames, second));
+      expect([merged(segments, second)], `seed ${seed}`).toEqual(whole);
     }
   });
 

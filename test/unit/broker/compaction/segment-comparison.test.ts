@@ -3,7 +3,11 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { recordAccess } from '../../../../broker/background/record-access.ts';
 import { SegmentComparison } from '../../../../broker/compaction/segment-comparison.ts';
-import { Survivors } from '../../../../broker/compaction/survivors.ts';
+import {
+  EVERYTHING_STAYS,
+  type Fates,
+  Survivors,
+} from '../../../../broker/compaction/survivors.ts';
 import { gapFrame } from '../../../../wire/batch/sparse.ts';
 import { keyedFrame, TARGET } from '../../../fixtures/keyed-log.ts';
 import { MEMORY_BYTES, SEED } from './fixture.ts';
@@ -35,14 +39,20 @@ function survivors(): Survivors {
 
 const gap = (lastOffsetDelta: number, maxTimestampMs = 1_001): Uint8Array =>
   gapFrame({ baseOffset: 0, lastOffsetDelta, leaderEpoch: 1, maxTimestampMs }, TARGET, crc32);
+const gapAt = (baseOffset: number, maxTimestampMs: number): Uint8Array =>
+  gapFrame({ baseOffset, lastOffsetDelta: 1, leaderEpoch: 1, maxTimestampMs }, TARGET, crc32);
 const thinned = (keep: (offset: number) => boolean): Uint8Array =>
   recordAccess.thin(LOG[1], keep, TARGET);
 
 /** What differs, told by either call. */
-function compare(fresh: readonly Uint8Array[]): string | null {
-  const parts = { survivors: survivors(), target: TARGET, access: recordAccess };
+function compare(
+  fresh: readonly Uint8Array[],
+  fates: Fates = survivors(),
+  olds: readonly Uint8Array[] = LOG,
+): string | null {
+  const parts = { survivors: fates, target: TARGET, access: recordAccess };
   const comparison = new SegmentComparison(parts);
-  const [old, found] = [LOG, fresh].map((frames) => new Uint8Array(Buffer.concat(frames)));
+  const [old, found] = [olds, fresh].map((frames) => new Uint8Array(Buffer.concat(frames)));
   const compared = comparison.take(old!, found!);
   if (compared.difference !== null) return compared.difference;
   if (compared.old < old!.length) return 'it ends too early';
@@ -65,5 +75,16 @@ describe('SegmentComparison', () => {
     ['bytes too many', [gap(1), thinned((at) => at === 3), LOG[2], LOG[2]], /bytes too many/],
   ] as const)('tells %s', (_, fresh, difference) => {
     expect(compare(fresh)).toMatch(difference);
+  });
+
+  it('takes of a merge nothing but the same bytes, and gaps that were joined', () => {
+    const two = [gap(1), gapAt(2, 1_003), LOG[2]];
+    expect(compare([gap(3, 1_003), LOG[2]], EVERYTHING_STAYS, two)).toBeNull();
+    expect(compare(two, EVERYTHING_STAYS, two)).toMatch(/^the gap from/);
+    expect(compare(LOG, EVERYTHING_STAYS)).toBeNull();
+    const other = recordAccess.thin(LOG[1], () => true, TARGET);
+    expect(compare([LOG[0], other, LOG[2]], EVERYTHING_STAYS)).toBe(
+      'the batch at offset 2 is not as it was',
+    );
   });
 });

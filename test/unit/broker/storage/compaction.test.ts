@@ -28,9 +28,11 @@ import {
   type TestDisk,
   type TestFrame,
   TOPIC,
+  until,
 } from './fixture.ts';
 
 const SMALL = { ...LOG_OPTIONS, segmentBytes: 4_000 };
+const MERGING = { ...LOG_OPTIONS, segmentBytes: 2_000, mergesSegments: true };
 const COMPACTION = {
   background: new SlicedBackground({
     drawSeed: () => [1, 2, 3, 4],
@@ -328,5 +330,216 @@ describe('FilePartitionLog.compact()', () => {
     await open({ dataDir: copy });
     expect(existsSync(path)).toBe(false);
     expect(statSync(path.replace('.tmp', '')).size).toBeGreaterThan(0);
+  });
+});
+
+/** Of some frames, below an X that leaves segments above it: one that is compacted, not merged. */
+async function openCompacted(options: Parameters<typeof open>[0] = {}): Promise<Opened> {
+  const opened = await open({ tailCacheBytes: 0, ...options }, MERGING);
+  await fill(opened, someFrames());
+  await opened.log.compact(ORDER);
+  return opened;
+}
+
+const ORDER = { upTo: 150, tombstonesBelow: 0, producersBelow: 0 };
+const EXPECTED = expectedContent(someFrames(), ORDER);
+
+function filesOf(opened: Pick<Opened, 'dataDir'>): string[] {
+  const folder = `${opened.dataDir}/partitions/${TOPIC}-0`;
+  return readdirSync(folder).sort();
+}
+
+const logsOf = (opened: Pick<Opened, 'dataDir'>): string[] =>
+  filesOf(opened).filter((name) => name.endsWith('.log'));
+
+async function findingsOf(dataDir: string): Promise<string[]> {
+  const reports: PartitionReport[] = [];
+  await checkDirectory({ path: dataDir, onPartition: (report) => reports.push(report) });
+  return reports[0]!.findings.list.map(({ grade, found }) => `${grade}: ${found}`);
+}
+
+describe('FilePartitionLog.merge()', () => {
+  it('merges what stands below X, byte for byte, and a restart and log verify agree', async () => {
+    const opened = await openCompacted();
+    const { log } = opened;
+    const before = log.segments();
+    const frames = (await readAll(log, 0, 200)).filter((bytes) => bytes.length > 68);
+    const outcome = await log.merge();
+    const after = log.segments();
+    expect(outcome).toMatchObject({
+      segments: after.length,
+      removed: before.length - after.length,
+    });
+    expect(outcome.removed).toBeGreaterThan(2);
+    const above = before.filter(({ endOffset }) => endOffset > 150);
+    expect(after.slice(1)).toEqual(above);
+    expect(after[0]).toMatchObject({ startOffset: 0, endOffset: above[0]!.startOffset });
+    expect(logsOf(opened)).toHaveLength(after.length);
+    expect((await readAll(log, 0, 200)).filter((bytes) => bytes.length > 68)).toEqual(frames);
+    expect(contentOf(await readAll(log, 0, 200))).toEqual(EXPECTED);
+    expect(await log.merge()).toMatchObject({ removed: 0, bytes: 0 });
+    const copy = crashCopy(opened.dataDir);
+    expect(await findingsOf(copy)).toEqual([]);
+    const again = await open({ dataDir: copy }, MERGING);
+    expect(again.log.segments()).toEqual(after);
+    expect(again.log.recovery.damage).toBeNull();
+    expect(contentOf(await readAll(again.log, 0, 200))).toEqual(EXPECTED);
+    expect(await again.log.offsetForTimestamp(1_150, 200)).toBe(150);
+  });
+
+  it('leaves all as it is where the options do not ask, or nothing was compacted', async () => {
+    const silent = await openCompacted();
+    silent.log.configure(SMALL);
+    const files = filesOf(silent);
+    expect(await silent.log.merge()).toMatchObject({ removed: 0 });
+    expect(filesOf(silent)).toEqual(files);
+    silent.log.configure(MERGING);
+    expect((await silent.log.merge()).removed).toBeGreaterThan(2);
+    const whole = await open({}, MERGING);
+    await fill(whole, someFrames());
+    expect(await whole.log.merge()).toMatchObject({ removed: 0 });
+  });
+
+  it('takes appends, reads and flushes beside it', async () => {
+    const opened = await openCompacted();
+    const { log } = opened;
+    let isDone = false;
+    const done = log.merge().then(({ removed }) => {
+      isDone = true;
+      return removed;
+    });
+    let [end, looks] = [200, 0];
+    while (!isDone) {
+      const next = keyedFrame(end, [{ key: 'k1', value: 'later' }]);
+      await log.append([next.bytes], [next.header]);
+      end += 1;
+      looks += 1;
+      expect(contentOf(await readAll(log, 0, end)).slice(0, EXPECTED.length - 2)).toEqual(
+        EXPECTED.slice(0, -2),
+      );
+    }
+    expect(await done).toBeGreaterThan(2);
+    expect(looks).toBeGreaterThan(1);
+  });
+
+  it('leaves, wherever it ends, the old files or the new one', async () => {
+    const copies: string[] = [];
+    let isOn = false;
+    const look = (path: string): void => {
+      if (isOn && path.endsWith('.log')) copies.push(crashCopy(opened.dataDir));
+    };
+    const files = fileSystemWith({
+      rename: async (from, to) => {
+        look(to);
+        await nodeFileSystem.rename(from, to);
+        look(to);
+      },
+      remove: async (path) => {
+        await nodeFileSystem.remove(path);
+        look(path);
+      },
+    });
+    const opened: Opened = await openCompacted({ files });
+    const before = logsOf(opened);
+    isOn = true;
+    await opened.log.merge();
+    isOn = false;
+    expect(copies.length).toBeGreaterThan(4);
+    for (const [at, dataDir] of copies.entries()) {
+      const isRenamed = at > 0;
+      const left = isRenamed ? before.length - at + 1 : before.length;
+      expect(logsOf({ dataDir }), `${at}`).toHaveLength(left);
+      const findings = await findingsOf(dataDir);
+      expect(findings.filter((found) => found.startsWith('fault'))).toEqual([]);
+      const leftOver = findings.filter((found) => found.includes('it was merged into'));
+      expect(leftOver).toHaveLength(isRenamed ? left - logsOf(opened).length : 0);
+      const again = await open({ dataDir }, MERGING);
+      expect(again.log.recovery.damage).toBeNull();
+      expect(contentOf(await readAll(again.log, 0, 200)), `${at}`).toEqual(EXPECTED);
+      expect(logsOf({ dataDir })).toEqual(isRenamed ? logsOf(opened) : before);
+      expect(filesOf({ dataDir })).not.toContain('aside');
+    }
+  });
+
+  it('waits for space beyond the reserve, and writes nothing', async () => {
+    let freeBytes = 1e9;
+    const files = fileSystemWith({
+      volume: () => Promise.resolve({ type: 1, freeBytes, totalBytes: 1e12 }),
+    });
+    const opened = await openCompacted({ files, reserveBytes: 0 });
+    const { disk, clock, log } = opened;
+    const looked = async (bytes: number): Promise<void> => {
+      freeBytes = bytes;
+      clock.advance(1_000);
+      await until(() => disk.freeBytes() <= bytes && disk.freeBytes() > bytes - 1e6);
+    };
+    await looked(100);
+    const before = filesOf(opened);
+    const outcome = await log.merge();
+    expect(outcome).toMatchObject({ removed: 0, waitsFor: 'space' });
+    const below = log.segments().filter(({ endOffset }) => endOffset <= 150);
+    expect(outcome.bytesNeeded).toBe(below.reduce((sum, { bytes }) => sum + bytes, 0));
+    expect(filesOf(opened)).toEqual(before);
+    await looked(1e9);
+    expect((await log.merge()).removed).toBe(below.length - 1);
+  });
+
+  it('leaves a file that begins below the log start to go as a whole', async () => {
+    const opened = await openCompacted();
+    const { log } = opened;
+    const [first, second] = log.segments();
+    const middle = first!.startOffset + 1;
+    await log.retire(middle, 1);
+    await log.merge();
+    expect(log.segments()[0]).toEqual(first);
+    expect(log.segments()[1]!.startOffset).toBe(second!.startOffset);
+    await log.retire(second!.startOffset, 1);
+    expect(log.segments()[0]!.startOffset).toBe(second!.startOffset);
+  });
+
+  it('gives way to truncation, reset, retirement and close', async () => {
+    const cut = await openCompacted();
+    const cutting = cut.log.merge();
+    await cut.log.truncate(120, false);
+    expect((await cutting).removed).toBe(0);
+    const reset = await openCompacted();
+    const resetting = reset.log.merge();
+    await reset.log.reset({ offset: 7, epoch: 1, retiredTo: 7 });
+    expect((await resetting).removed).toBe(0);
+    const retired = await openCompacted();
+    const to = retired.log.segments()[1]!.endOffset;
+    const [outcome] = await Promise.all([retired.log.merge(), retired.log.retire(to, 1)]);
+    expect(outcome.removed).toBeGreaterThan(0);
+    expect(retired.log.segments()[0]!.startOffset).toBe(to);
+    const closed = await openCompacted();
+    const closing = closed.log.merge();
+    await new Promise((resolve) => setImmediate(resolve));
+    await closed.log.close();
+    expect((await closing).removed).toBe(0);
+    for (const opened of [cut, reset, retired, closed])
+      expect(filesOf(opened).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('has the log opened again where a file that was merged cannot be removed', async () => {
+    let isShort = false;
+    const files = fileSystemWith({
+      remove: async (path) => {
+        if (isShort && path.endsWith('.log')) throw ioError('ENOSPC');
+        await nodeFileSystem.remove(path);
+      },
+    });
+    const opened = await openCompacted({ files });
+    isShort = true;
+    await opened.log.merge();
+    const next = keyedFrame(200, [{ key: 'k', value: 'v' }]);
+    await expect(opened.log.append([next.bytes], [next.header])).rejects.toMatchObject({
+      code: 'DISK_FULL',
+    });
+    isShort = false;
+    await opened.log.close();
+    const log = await opened.disk.openPartition(TOPIC, 0, MERGING);
+    expect(contentOf(await readAll(log, 0, 200))).toEqual(EXPECTED);
+    expect(logsOf(opened)).toHaveLength(log.segments().length);
+    expect(filesOf(opened)).not.toContain('aside');
   });
 });
