@@ -255,6 +255,11 @@ export const EVENTS = {
     meaning: 'A replica has carried an order to compact its log out',
     fields: ['partition', 'upTo', 'tombstonesBelow', 'bytesBefore', 'bytesAfter', 'durationMs'],
   },
+  'segments-merged': {
+    level: 'info',
+    meaning: 'Small segments of a compacted log became part of others',
+    fields: ['partition', 'removed', 'segments', 'bytes', 'durationMs'],
+  },
   'compaction-waits': {
     level: 'warn',
     meaning: 'Compaction of a log waits for space or descriptors, and goes on by itself',

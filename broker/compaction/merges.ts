@@ -11,7 +11,7 @@ export interface SegmentSize {
   readonly bytes: number;
 }
 
-/** A merge to no more than this is always worth it: it costs less than the sync of its file. */
+/** Bytes up to which a merge is always worth it: each pass copies so much at most, once more. */
 export const MERGE_BYTES_FREE = 1024 * 1024;
 /**
  * Largest share of the new file that one segment may have. So what a byte lies in doubles with each
@@ -19,7 +19,7 @@ export const MERGE_BYTES_FREE = 1024 * 1024;
  * largest.
  */
 const MERGE_SHARE_MAX = 1 / 2;
-/** Exclusive bound of positions, and of offsets from the first on: an index has 32 bits for each. */
+/** Exclusive bound of positions, and of offsets from the first on: an index has 32 bits. */
 const INDEX_RANGE = 2 ** 32;
 
 /**

@@ -114,6 +114,8 @@ export interface CompactionReport extends CompactionStatus, CompactionProgress {
   readonly dirtyBytes: number;
   /** Bytes of its log that an order was given for. */
   readonly cleanBytes: number;
+  /** Of its log; 0 of other topics. */
+  readonly segments: number;
 }
 
 /** This broker's own state. */

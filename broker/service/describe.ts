@@ -301,7 +301,7 @@ function describeReplica(
 
 function describeCompaction(report: CompactionReport): CompactionStatus | undefined {
   const { orderedTo, upTo, tombstonesBelow, cleanBytes, dirtyBytes } = report;
-  const { phase, bytesNeeded, last } = report;
+  const { phase, bytesNeeded, last, segments } = report;
   if (Math.max(orderedTo, tombstonesBelow, dirtyBytes) === 0) return undefined;
   return {
     orderedTo,
@@ -311,6 +311,7 @@ function describeCompaction(report: CompactionReport): CompactionStatus | undefi
     dirtyBytes,
     phase,
     bytesNeeded,
+    segments,
     lastPass: last === null ? undefined : { ...last, durationMs: wholeMs(last.durationMs) },
   };
 }

@@ -36,6 +36,7 @@ export interface CompactionTotals {
   readonly failures: number;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  readonly segmentsMerged: number;
 }
 
 export interface BrokerSample {

@@ -9,7 +9,13 @@ export class CompactionMetrics {
   readonly #registry: Registry;
   readonly #dirtyBytes: Gauge;
   readonly #replicas: Gauge<'phase'>;
-  #totals: CompactionTotals = { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0 };
+  #totals: CompactionTotals = {
+    passes: 0,
+    failures: 0,
+    bytesBefore: 0,
+    bytesAfter: 0,
+    segmentsMerged: 0,
+  };
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -28,6 +34,8 @@ export class CompactionMetrics {
     this.#counter('failures', 'Passes of compaction that ended with an error', 'failures');
     this.#counter('before_bytes', 'Bytes of logs as passes over them began', 'bytesBefore');
     this.#counter('after_bytes', 'Bytes of the same logs as these passes ended', 'bytesAfter');
+    const merged = 'Small segments of compacted logs that became part of others';
+    this.#counter('merged_segments', merged, 'segmentsMerged');
   }
 
   /** Called at each scrape. */

@@ -86,7 +86,10 @@ export function showReplicas(replicas: readonly ReplicaLine[], out: Output): voi
   if (compacted.length === 0) return;
   out.line();
   out.table(
-    ['PARTITION', 'BROKER', 'COMPACTED TO', 'TOMBSTONES FROM', 'NEW', 'LAST PASS', 'COMPACTION'],
+    [
+      ...['PARTITION', 'BROKER', 'COMPACTED TO', 'TOMBSTONES FROM', 'NEW', 'SEGMENTS'],
+      ...['LAST PASS', 'COMPACTION'],
+    ],
     compacted,
   );
 }
@@ -96,8 +99,8 @@ function compactionCells(
   brokerId: number,
   compaction: CompactionStatus,
 ): (string | number)[] {
-  const { compactedTo, tombstonesBelow, cleanBytes, dirtyBytes, phase, bytesNeeded, lastPass } =
-    compaction;
+  const { compactedTo, tombstonesBelow, cleanBytes, dirtyBytes, phase, bytesNeeded } = compaction;
+  const { lastPass, segments } = compaction;
   const share = Math.round((100 * dirtyBytes) / Math.max(1, cleanBytes + dirtyBytes));
   const pass =
     lastPass === undefined
@@ -110,6 +113,8 @@ function compactionCells(
     compactedTo,
     tombstonesBelow,
     `${share}%`,
+    // A broker of an earlier build does not say.
+    segments === 0 ? '-' : segments,
     pass,
     `${phase}${needed}`,
   ];

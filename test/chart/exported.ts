@@ -20,7 +20,7 @@ const BROKER: BrokerSource = {
     metadataFault: null,
     clockSkewMs: 0,
     clockDoubt: null,
-    compactions: { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0 },
+    compactions: { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0, segmentsMerged: 0 },
   }),
   image: () => ({ featureLevel: 1, losses: [], brokers: new Map(), topics: new Map() }),
 };

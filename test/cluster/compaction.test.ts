@@ -3,6 +3,7 @@
  * and with a replica that is made anew, all copies come to hold the same, the last record of each
  * key among it, and no key that was deleted.
  */
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Random } from '../../base/random.ts';
@@ -28,7 +29,15 @@ const CONFIG = {
   segmentBytes: 1024 * 1024,
   segmentMs: 1_000,
 } as const;
+/** A few batches each. */
+const SMALL = { ...CONFIG, segmentBytes: 2 ** 17, batchBytesMax: 2 ** 17, segmentMs: 60_000 };
+/** Written in each round; without merging all of their files would stay. */
+const SEGMENTS = 40;
+const ROUNDS = 4;
+/** What is merged, what stands above X, and what is written to. */
+const FILES_MAX = 6;
 const FAST = { 'compaction-bytes-per-second': '1000000000' };
+const SLOW = { 'compaction-bytes-per-second': '4000000' };
 /** Without a replica until one is lost. */
 const SPARE = 4;
 
@@ -45,11 +54,13 @@ class KeyedLoad {
   readonly #producer: Producer;
   readonly #topic: string;
   readonly #random = new Random(1);
+  readonly #keys: number;
   readonly #ended: Promise<void>;
   #isOn = true;
   acknowledged = 0;
 
-  constructor(producer: Producer, topic: string) {
+  constructor(producer: Producer, topic: string, keys = KEYS) {
+    this.#keys = keys;
     this.#producer = producer;
     this.#topic = topic;
     this.#ended = this.#run();
@@ -68,7 +79,7 @@ class KeyedLoad {
   }
 
   async #send(name: string): Promise<void> {
-    const key = `key ${this.#random.below(KEYS)}`;
+    const key = `key ${this.#random.below(this.#keys)}`;
     const value = this.#random.chance(0.2) ? null : name.padEnd(VALUE_BYTES, '.');
     const { offset } = await this.#producer.send({ topic: this.#topic, partition: 0, key, value });
     this.acknowledged += 1;
@@ -113,6 +124,41 @@ async function settled(topicId: string, copies: number): Promise<void> {
     90_000,
   );
 }
+
+function logFiles(topicId: string, brokerId: number): string[] {
+  const folder = join(cluster.broker(brokerId).dataDir, 'partitions', `${topicId}-0`);
+  return readdirSync(folder).filter((name) => name.endsWith('.log'));
+}
+
+it('merges small segments, so that files stay few however many were written', async () => {
+  await cluster.admin.setClusterSettings({ brokerOptions: FAST });
+  const { name, topicId } = await cluster.createTopic({ assignments: [[1, 2]], config: SMALL });
+  const client = cluster.connect();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const load = new KeyedLoad(client.producer({ deliveryTimeoutMs: 60_000 }), name, 10);
+    await cluster.wait(`${SEGMENTS} segments to be written`, (note) => {
+      const written = (load.acknowledged * VALUE_BYTES) / SMALL.segmentBytes;
+      note(written);
+      return when(written > SEGMENTS);
+    });
+    await load.stop();
+    // A follower that was away merges other segments than its leader, and holds the same.
+    if (round === 1) {
+      await cluster.broker(2).kill();
+      await cluster.restart(2);
+      await cluster.waitInSync(name);
+    }
+    await settled(topicId, 2);
+    const replicas = await cluster.replicas(topicId);
+    expect(replicas).toHaveLength(2);
+    for (const { brokerId, compaction } of replicas) {
+      expect(logFiles(topicId, brokerId)).toHaveLength(compaction!.segments);
+      expect(compaction!.segments, `round ${round}`).toBeLessThan(FILES_MAX);
+    }
+  }
+  await client.close();
+  await cluster.admin.setClusterSettings({ brokerOptions: SLOW });
+});
 
 it('holds the last record of each key on every copy, through kills in the middle of passes', async () => {
   const { name, topicId } = await cluster.createTopic({ assignments: [[1, 2, 3]], config: CONFIG });

@@ -63,7 +63,7 @@ export const COMPACTION_DRIVER: readonly Mutation[] = [
     edits: [
       {
         file: `${PARTITIONS}/replica-compaction.ts`,
-        find: 'if (isComplete && pass.resets === this.#resets) {',
+        find: 'if (isComplete && begun.resets === this.#resets) {',
         replace: 'if (isComplete) {',
       },
     ],
@@ -81,6 +81,19 @@ export const COMPACTION_DRIVER: readonly Mutation[] = [
       },
     ],
     caughtBy: [PASSES],
+  },
+  {
+    id: 'merged-under-retention',
+    rule: RULE,
+    what: 'segments are merged of which retention takes whole ones: it keeps, or takes, too much',
+    edits: [
+      {
+        file: `${PARTITIONS}/retention.ts`,
+        find: 'if (retentionMs < 0) return { segmentBytes, segmentMs };',
+        replace: 'if (retentionMs < 0) return { segmentBytes, segmentMs, mergesSegments: true };',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/runtime/partitions/retention.test.ts' }],
   },
   {
     id: 'order-outlives-a-reset',

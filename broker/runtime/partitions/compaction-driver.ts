@@ -38,7 +38,7 @@ export class CompactionDriver {
     // carried out one itself, another would only make more of the next.
     if (!isLeader || !now.isClockTrusted) return;
     const status = replica.compaction();
-    if (status.phase !== 'idle') return;
+    if (status.hasOrder) return;
     const upTo = compactTo({
       config,
       status,

@@ -1,10 +1,11 @@
 /**
- * The passes of compaction that this broker has under way, over all its replicas: so many at a
- * time, the others in the order in which they were asked for. Counts what they come to. Each
- * replica waits once at most, so the queue is as long as there are replicas.
+ * The passes of compaction that this broker has under way, over all its replicas, and the merges of
+ * segments behind them: so many at a time, the others in the order in which they were asked for.
+ * Counts what they come to. Each replica waits once at most, so the queue is as long as there are
+ * replicas.
  */
 import { COMPACTION_PASSES_MAX } from '../../../base/limits.ts';
-import type { CompactionOutcome } from '../ports.ts';
+import type { CompactionOutcome, MergeOutcome } from '../ports.ts';
 
 /** What the passes of this broker have come to since it started. */
 export interface CompactionTotals {
@@ -15,6 +16,8 @@ export interface CompactionTotals {
   /** Of the logs that they were about, when they began and when they ended. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** Segments that are part of others now. */
+  readonly segmentsMerged: number;
   /** Of the last one that failed, in words; null: none did. */
   readonly lastError: string | null;
 }
@@ -24,6 +27,7 @@ export const NO_PASSES: CompactionTotals = {
   failures: 0,
   bytesBefore: 0,
   bytesAfter: 0,
+  segmentsMerged: 0,
   lastError: null,
 };
 
@@ -36,7 +40,7 @@ export class Compactor {
     return this.#totals;
   }
 
-  /** Runs a pass now or later. @param pass never rejects */
+  /** Runs a pass, or a merge, now or later. @param pass never rejects */
   add(pass: () => Promise<void>): void {
     this.#waiting.push(pass);
     this.#next();
@@ -50,6 +54,11 @@ export class Compactor {
       bytesBefore: totals.bytesBefore + bytesBefore,
       bytesAfter: totals.bytesAfter + bytesAfter,
     };
+  }
+
+  merged({ removed }: MergeOutcome): void {
+    const segmentsMerged = this.#totals.segmentsMerged + removed;
+    this.#totals = { ...this.#totals, segmentsMerged };
   }
 
   failed(lastError: string): void {

@@ -1,14 +1,16 @@
 /**
  * Carries out on one log what its core orders, beside everything else: waits for its turn, for
  * space and for descriptors, goes on where a pass gave way to something newer, and says when it is
- * done. What goes is decided in `broker/compaction`, when in the core; nothing is decided here.
+ * done. Then it has small segments merged, which no order waits for. What goes is decided in
+ * `broker/compaction`, when in the core; nothing is decided here.
  */
 import type { CompactionOrder } from '../../../base/compaction-order.ts';
 import type { Cancel, Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { OnFact } from '../../../base/events.ts';
 import { reasonOf } from '../../../base/reason.ts';
-import type { CompactionOutcome, PartitionLog } from '../ports.ts';
+import type { MonotonicMs } from '../../../base/units.ts';
+import type { CompactionOutcome, MergeOutcome, PartitionLog, Shortage } from '../ports.ts';
 import type { Compactor } from './compactor.ts';
 
 /** Until a pass that lacked space or descriptors is tried again. */
@@ -36,22 +38,24 @@ export interface LastPass {
 
 export interface CompactionProgress {
   readonly phase: CompactionPhase;
+  /** An order is to be carried out; false: at most segments are to be merged. */
+  readonly hasOrder: boolean;
   /** Bytes that must be free beyond the reserve; 0: none are wanted. */
   readonly bytesNeeded: number;
   readonly last: LastPass | null;
 }
 
-/** One that runs, as it was begun. */
-interface Pass {
-  readonly order: CompactionOrder;
+/** What runs, as it was begun. */
+interface Begun {
   readonly asked: number;
   readonly resets: number;
+  readonly atMs: MonotonicMs;
 }
 
 export interface ReplicaCompactionOptions {
   /** For people. */
   readonly name: () => string;
-  readonly log: Pick<PartitionLog, 'compact'>;
+  readonly log: Pick<PartitionLog, 'compact' | 'merge'>;
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
   readonly compactor: Compactor;
   readonly onFact: OnFact;
@@ -64,6 +68,8 @@ export interface ReplicaCompactionOptions {
 export class ReplicaCompaction {
   readonly #options: ReplicaCompactionOptions;
   #order: CompactionOrder | null = null;
+  /** What was ordered is carried out; small segments may be there. */
+  #isMergeDue = false;
   /** Counts orders, those that are said again too, and times that the log was emptied. */
   #asked = 0;
   #resets = 0;
@@ -80,7 +86,8 @@ export class ReplicaCompaction {
   }
 
   get progress(): CompactionProgress {
-    return { phase: this.#phase, bytesNeeded: this.#bytesNeeded, last: this.#last };
+    const hasOrder = this.#order !== null;
+    return { phase: this.#phase, hasOrder, bytesNeeded: this.#bytesNeeded, last: this.#last };
   }
 
   /** Takes the place of what was asked before. A pass that runs is ended first. */
@@ -94,6 +101,7 @@ export class ReplicaCompaction {
   /** The log is emptied: nothing was ordered of what it is from now on. */
   reset(): void {
     this.#order = null;
+    this.#isMergeDue = false;
     this.#asked += 1;
     this.#resets += 1;
     if (this.#phase !== 'queued' && this.#phase !== 'running') this.#rest('idle');
@@ -123,60 +131,95 @@ export class ReplicaCompaction {
   }
 
   async #run(): Promise<void> {
-    const order = this.#order;
-    if (order === null) {
-      this.#rest('idle');
-      return;
-    }
-    const { clock, log } = this.#options;
     this.#phase = 'running';
-    const pass = { order, asked: this.#asked, resets: this.#resets };
-    const fromMs = clock.monotonicMs();
+    if (this.#order !== null) await this.#compact(this.#order);
+    if (this.#phase === 'running' && this.#isMergeDue) await this.#merge();
+    if (this.#phase === 'running') this.#rest('idle');
+  }
+
+  #begin(): Begun {
+    const atMs = this.#options.clock.monotonicMs();
+    return { asked: this.#asked, resets: this.#resets, atMs };
+  }
+
+  #durationMs({ atMs }: Begun): number {
+    return Math.round(this.#options.clock.monotonicMs() - atMs);
+  }
+
+  async #compact(order: CompactionOrder): Promise<void> {
+    const begun = this.#begin();
     try {
-      const outcome = await log.compact(order);
-      this.#ended(pass, outcome, Math.round(clock.monotonicMs() - fromMs));
+      this.#compacted(order, begun, await this.#options.log.compact(order));
     } catch (error) {
-      this.#failed(pass, error);
+      this.#failed(begun, error);
     }
   }
 
-  #ended(pass: Pass, outcome: CompactionOutcome, durationMs: number): void {
+  #compacted(order: CompactionOrder, begun: Begun, outcome: CompactionOutcome): void {
     const { compactor, onFact, onDone, name } = this.#options;
-    const { isComplete, waitsFor, bytesNeeded = 0, bytesBefore, bytesAfter } = outcome;
+    const { isComplete, bytesBefore, bytesAfter } = outcome;
+    const durationMs = this.#durationMs(begun);
     compactor.ended(outcome);
     this.#last = { bytesBefore, bytesAfter, durationMs };
-    if (isComplete && pass.resets === this.#resets) {
-      const { upTo, tombstonesBelow } = pass.order;
+    if (isComplete && begun.resets === this.#resets) {
+      const { upTo, tombstonesBelow } = order;
       const what = { partition: name(), upTo, tombstonesBelow };
       onFact('compacted', { ...what, bytesBefore, bytesAfter, durationMs });
-      if (pass.asked === this.#asked) this.#order = null;
-      onDone(pass.order);
+      this.#isMergeDue = true;
+      if (begun.asked === this.#asked) this.#order = null;
+      onDone(order);
     }
-    if (waitsFor === undefined) this.#isWaitTold = false;
-    if (pass.asked !== this.#asked) {
-      this.#goOn();
-    } else if (waitsFor !== undefined) {
-      if (!this.#isWaitTold)
-        onFact('compaction-waits', { partition: name(), reason: waitsFor, bytesNeeded });
-      this.#isWaitTold = true;
-      this.#rest(`waits-for-${waitsFor}`, bytesNeeded, SHORTAGE_MS);
-    } else {
-      // Done, or it gave way: to a cut, after which its core asks again, or to the end of the log.
-      this.#order = null;
-      this.#rest('idle');
+    // Without want of anything it is done, or it gave way: to a cut, after which its core asks
+    // again, or to the end of the log.
+    if (!this.#goesOn(begun) && !this.#waits(outcome)) this.#order = null;
+  }
+
+  async #merge(): Promise<void> {
+    const begun = this.#begin();
+    try {
+      this.#merged(begun, await this.#options.log.merge());
+    } catch (error) {
+      this.#failed(begun, error);
     }
   }
 
-  #goOn(): void {
+  #merged(begun: Begun, outcome: MergeOutcome): void {
+    const { compactor, onFact, name } = this.#options;
+    const { removed, segments, bytes } = outcome;
+    compactor.merged(outcome);
+    if (removed > 0) {
+      const durationMs = this.#durationMs(begun);
+      onFact('segments-merged', { partition: name(), removed, segments, bytes, durationMs });
+    }
+    if (!this.#goesOn(begun) && !this.#waits(outcome)) this.#isMergeDue = false;
+  }
+
+  /** What was asked meanwhile is next, where something was. */
+  #goesOn({ asked }: Begun): boolean {
+    if (asked === this.#asked) return false;
     if (this.#order === null) this.#rest('idle');
     else this.#queue();
+    return true;
   }
 
-  #failed(pass: Pass, error: unknown): void {
+  #waits({ waitsFor, bytesNeeded = 0 }: Shortage): boolean {
+    const { onFact, name } = this.#options;
+    if (waitsFor === undefined) {
+      this.#isWaitTold = false;
+      return false;
+    }
+    if (!this.#isWaitTold)
+      onFact('compaction-waits', { partition: name(), reason: waitsFor, bytesNeeded });
+    this.#isWaitTold = true;
+    this.#rest(`waits-for-${waitsFor}`, bytesNeeded, SHORTAGE_MS);
+    return true;
+  }
+
+  #failed(begun: Begun, error: unknown): void {
     const { compactor, onFact, onDamage, name } = this.#options;
     // The log was emptied or closed under it: whatever went wrong went wrong with that.
-    if (pass.resets !== this.#resets) {
-      this.#goOn();
+    if (begun.resets !== this.#resets) {
+      this.#goesOn(begun);
       return;
     }
     const reason = reasonOf(error);

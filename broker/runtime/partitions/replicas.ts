@@ -220,14 +220,12 @@ export class Replicas {
     const status = replica.compaction();
     const config = this.#image?.topics.get(replica.topicId)?.config;
     if (config === undefined || !isCompacted(config))
-      return { ...status, cleanBytes: 0, dirtyBytes: 0 };
-    const view = {
-      status,
-      segments: replica.log.segments(),
-      dataEndBelow: (offset: Offset) => replica.dataEndBelow(offset),
-    };
+      return { ...status, segments: 0, cleanBytes: 0, dirtyBytes: 0 };
+    const segments = replica.log.segments();
+    const dataEndBelow = (offset: Offset): Offset => replica.dataEndBelow(offset);
+    const view = { status, segments, dataEndBelow };
     const { clean, dirty } = dirtyBytes(view, replica.marks().highWaterMark);
-    return { ...status, cleanBytes: clean, dirtyBytes: dirty };
+    return { ...status, segments: segments.length, cleanBytes: clean, dirtyBytes: dirty };
   }
 
   /** What metadata does not know, or no longer knows rightly, of which replicas here can lead. */

@@ -12,7 +12,8 @@ const SEGMENT_MS_MIN = 1_000;
 
 /**
  * How a topic's logs are cut into segments: none takes records for longer than they are kept, or
- * its first ones would stay with its last.
+ * its first ones would stay with its last. For the same reason segments are merged only where
+ * retention takes nothing.
  */
 export function logOptionsOf({
   segmentBytes,
@@ -20,7 +21,8 @@ export function logOptionsOf({
   retentionMs,
   cleanup,
 }: TopicConfig): PartitionLogOptions {
-  if (retentionMs < 0 || cleanup === 'compact') return { segmentBytes, segmentMs };
+  if (cleanup === 'compact') return { segmentBytes, segmentMs, mergesSegments: true };
+  if (retentionMs < 0) return { segmentBytes, segmentMs };
   return { segmentBytes, segmentMs: Math.min(segmentMs, Math.max(retentionMs, SEGMENT_MS_MIN)) };
 }
 

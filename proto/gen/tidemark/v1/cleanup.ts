@@ -86,7 +86,11 @@ export interface CompactionStatus {
   /** Bytes that must be free beyond the reserve before it can go on; 0: it does not wait for any. */
   bytesNeeded: number;
   /** The last pass that ended since the broker started; absent: none did. */
-  lastPass?: CompactionPass | undefined;
+  lastPass?:
+    | CompactionPass
+    | undefined;
+  /** Segments of the log, each a file; 0: the broker is of a build that does not say. */
+  segments: number;
 }
 
 /** What a pass of compaction over a log came to. */
@@ -217,6 +221,7 @@ function createBaseCompactionStatus(): CompactionStatus {
     phase: "",
     bytesNeeded: 0,
     lastPass: undefined,
+    segments: 0,
   };
 }
 
@@ -245,6 +250,9 @@ export const CompactionStatus: MessageFns<CompactionStatus> = {
     }
     if (message.lastPass !== undefined) {
       CompactionPass.encode(message.lastPass, writer.uint32(66).fork()).join();
+    }
+    if (message.segments !== 0) {
+      writer.uint32(72).uint64(message.segments);
     }
     return writer;
   },
@@ -324,6 +332,14 @@ export const CompactionStatus: MessageFns<CompactionStatus> = {
             }
 
             message.lastPass = CompactionPass.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.segments = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -42,7 +42,7 @@ class FakeSource implements BrokerSource {
     metadataFault: null,
     clockSkewMs: null,
     clockDoubt: null,
-    compactions: { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0 },
+    compactions: { passes: 0, failures: 0, bytesBefore: 0, bytesAfter: 0, segmentsMerged: 0 },
   };
   offlineLeaders: readonly number[] = [];
   topics: readonly string[] = ['t'];
@@ -107,7 +107,7 @@ describe('Metrics', () => {
         ...replica(partition, { leader: partition === 1 ? 2 : 1 }),
         compaction: { phase, dirtyBytes: 10 ** partition },
       })),
-      compactions: { passes: 3, failures: 1, bytesBefore: 900, bytesAfter: 400 },
+      compactions: { passes: 3, failures: 1, bytesBefore: 900, bytesAfter: 400, segmentsMerged: 7 },
     };
     const metrics = new Metrics(source);
     await metrics.text();
@@ -120,6 +120,7 @@ describe('Metrics', () => {
       'tidemark_compaction_replicas{phase="failed"} 0',
       'tidemark_compaction_passes_total 3',
       'tidemark_compaction_failures_total 1',
+      'tidemark_compaction_merged_segments_total 7',
       'tidemark_compaction_before_bytes_total 900',
       'tidemark_compaction_after_bytes_total 400',
     ])

@@ -11,6 +11,7 @@ const COMPACTION = {
   dirtyBytes: 1_000,
   phase: 'waits-for-space',
   bytesNeeded: 5_000,
+  segments: 12,
   lastPass: { bytesBefore: 9_000, bytesAfter: 3_000, durationMs: 7 },
 };
 
@@ -28,14 +29,14 @@ function tables(...replicas: readonly ReplicaLine[]): unknown[] {
 it('shows how far replicas are compacted, where one is', () => {
   expect(tables(LINE)).toHaveLength(1);
   const idle = { ...COMPACTION, cleanBytes: 0, dirtyBytes: 0, phase: 'idle', bytesNeeded: 0 };
-  const { lastPass: _, ...fresh } = idle;
+  const { lastPass: _, ...fresh } = { ...idle, segments: 0 };
   const [, compaction] = tables(
     { ...LINE, compaction: COMPACTION },
     { ...LINE, brokerId: 2, compaction: fresh },
     { ...LINE, brokerId: 3 },
   );
   expect(compaction).toEqual([
-    [0, 1, 80, 50, '25%', '9.0 KB to 3.0 KB', 'waits-for-space, needs 5.0 KB'],
-    [0, 2, 80, 50, '0%', '-', 'idle'],
+    [0, 1, 80, 50, '25%', 12, '9.0 KB to 3.0 KB', 'waits-for-space, needs 5.0 KB'],
+    [0, 2, 80, 50, '0%', '-', '-', 'idle'],
   ]);
 });

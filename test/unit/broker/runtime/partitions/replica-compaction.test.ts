@@ -4,11 +4,12 @@ import type { CompactionOrder } from '../../../../../base/compaction-order.ts';
 import { BrokerError } from '../../../../../base/errors.ts';
 import { Compactor } from '../../../../../broker/runtime/partitions/compactor.ts';
 import { ReplicaCompaction } from '../../../../../broker/runtime/partitions/replica-compaction.ts';
-import type { CompactionOutcome } from '../../../../../broker/runtime/ports.ts';
+import type { CompactionOutcome, MergeOutcome } from '../../../../../broker/runtime/ports.ts';
 import { FakeClock } from '../fake-clock.ts';
 
 const SIZES = { bytesBefore: 100, bytesAfter: 60 };
 const DONE: CompactionOutcome = { ...SIZES, isComplete: true };
+const NOTHING_MERGED: MergeOutcome = { removed: 0, bytes: 0, segments: 3 };
 const GAVE_WAY: CompactionOutcome = { ...SIZES, isComplete: false };
 
 function order(upTo: number): CompactionOrder {
@@ -19,6 +20,9 @@ class Scene {
   readonly clock = new FakeClock();
   readonly compactor = new Compactor();
   readonly asked: number[] = [];
+  /** What the next merges come to; without any they merge nothing. */
+  readonly merges: (MergeOutcome | Error | Promise<MergeOutcome>)[] = [];
+  merged = 0;
   readonly done: number[] = [];
   readonly damages: string[] = [];
   readonly facts: string[] = [];
@@ -33,6 +37,12 @@ class Scene {
           const call = Promise.withResolvers<CompactionOutcome>();
           this.#calls.push(call);
           return call.promise;
+        },
+        merge: async () => {
+          this.merged += 1;
+          const outcome = (await this.merges.shift()) ?? NOTHING_MERGED;
+          if (outcome instanceof Error) throw outcome;
+          return outcome;
         },
       },
       clock: this.clock,
@@ -54,6 +64,10 @@ class Scene {
     const call = this.#calls.shift();
     if (outcome instanceof Error) call?.reject(outcome);
     else call?.resolve(outcome);
+    await this.settle();
+  }
+
+  async settle(): Promise<void> {
     await new Promise((resolve) => {
       setImmediate(resolve);
     });
@@ -69,6 +83,7 @@ describe('a replica', () => {
     await scene.end(DONE);
     expect(replica.progress).toEqual({
       phase: 'idle',
+      hasOrder: false,
       bytesNeeded: 0,
       last: { ...SIZES, durationMs: 0 },
     });
@@ -158,6 +173,86 @@ describe('a replica', () => {
       failures: 2,
       lastError: 'orders/0: a bad frame',
     });
+  });
+});
+
+describe('merging segments', () => {
+  it('comes when what was ordered is done, and is told where something was merged', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    scene.merges.push({ removed: 4, bytes: 900, segments: 3 });
+    replica.ask(order(5));
+    await scene.end({ ...GAVE_WAY, waitsFor: 'space' });
+    expect(scene.merged).toBe(0);
+    scene.clock.advance(5_000);
+    await scene.end(DONE);
+    expect([scene.merged, scene.done, replica.progress.phase]).toEqual([1, [5], 'idle']);
+    expect(scene.facts).toEqual(['compaction-waits', 'compacted', 'segments-merged']);
+    expect(scene.compactor.totals).toMatchObject({ passes: 1, segmentsMerged: 4 });
+    replica.ask(order(6));
+    await scene.end(DONE);
+    expect([scene.merged, scene.facts.length]).toEqual([2, 4]);
+  });
+
+  it('waits for space, holds up no order meanwhile, and needs no pass to be tried again', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    const short: MergeOutcome = { ...NOTHING_MERGED, waitsFor: 'space', bytesNeeded: 70 };
+    scene.merges.push(short, short);
+    replica.ask(order(5));
+    await scene.end(DONE);
+    expect(replica.progress).toMatchObject({
+      phase: 'waits-for-space',
+      bytesNeeded: 70,
+      hasOrder: false,
+    });
+    scene.clock.advance(5_000);
+    await scene.settle();
+    expect([scene.merged, scene.asked]).toEqual([2, [5]]);
+    replica.ask(order(6));
+    expect(replica.progress).toMatchObject({ phase: 'running', hasOrder: true });
+    await scene.end(DONE);
+    expect([scene.merged, scene.done, replica.progress.phase]).toEqual([3, [5, 6], 'idle']);
+    expect(scene.facts).toEqual(['compacted', 'compaction-waits', 'compacted']);
+  });
+
+  it('goes on with what was ordered meanwhile', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    const merge = Promise.withResolvers<MergeOutcome>();
+    scene.merges.push(merge.promise);
+    replica.ask(order(5));
+    await scene.end(DONE);
+    expect(replica.progress).toMatchObject({ phase: 'running', hasOrder: false });
+    replica.ask(order(6));
+    merge.resolve(NOTHING_MERGED);
+    await scene.settle();
+    expect(scene.asked).toEqual([5, 6]);
+  });
+
+  it('is tried again after a minute where it failed, and what was ordered is done', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    scene.merges.push(new BrokerError('DATA_CORRUPT', 'a bad frame'));
+    replica.ask(order(5));
+    await scene.end(DONE);
+    expect([scene.done, scene.damages]).toEqual([[5], ['a bad frame']]);
+    expect(replica.progress).toMatchObject({ phase: 'failed', hasOrder: false });
+    scene.clock.advance(60_000);
+    await scene.settle();
+    expect([scene.merged, scene.asked, replica.progress.phase]).toEqual([2, [5], 'idle']);
+  });
+
+  it('is forgotten where the log is emptied', async () => {
+    const scene = new Scene();
+    const replica = scene.replica();
+    scene.merges.push({ ...NOTHING_MERGED, waitsFor: 'descriptors' });
+    replica.ask(order(5));
+    await scene.end(DONE);
+    replica.reset();
+    scene.clock.advance(100_000);
+    await scene.settle();
+    expect([scene.merged, replica.progress.phase]).toEqual([1, 'idle']);
   });
 });
 

@@ -431,6 +431,7 @@ describe('Replica and what is ordered of its log', () => {
       log: {
         recovery: { state, snapshot: null, headers: [], damage: null },
         compact: () => pass.promise,
+        merge: () => Promise.resolve({ removed: 0, bytes: 0, segments: 1 }),
         reset: () => Promise.resolve(),
       },
     });

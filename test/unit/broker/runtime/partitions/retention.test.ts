@@ -132,6 +132,14 @@ describe('retention of a compacted topic', () => {
     expect(logOptionsOf({ ...config, cleanup: 'compact' }).segmentMs).toBe(3_600_000);
     expect(logOptionsOf({ ...config, cleanup: 'both' }).segmentMs).toBe(1_000);
   });
+
+  it('has segments merged where it takes nothing, since it takes whole ones', () => {
+    const merges = (cleanup: TopicConfig['cleanup'], retentionMs: number): boolean =>
+      logOptionsOf({ ...due, cleanup, retentionMs }).mergesSegments === true;
+    expect([merges('compact', 5), merges('compact', -1)]).toEqual([true, true]);
+    for (const cleanup of ['both', 'delete'] as const)
+      expect([merges(cleanup, 5), merges(cleanup, -1)]).toEqual([false, false]);
+  });
 });
 
 describe('logOptionsOf()', () => {
