@@ -16,6 +16,11 @@ export type BrokerId = number;
 /** "No broker", where a leader or controller is unknown. */
 export const NO_BROKER: BrokerId = -1;
 /**
+ * In place of a minInSyncReplicas that is asked for: none is chosen for the topic, which has the
+ * default of the cluster and changes with it.
+ */
+export const MIN_OF_CLUSTER = 0;
+/**
  * Number of one registration of a broker, committed in metadata, rising over the whole cluster
  * (KIP-903's broker epoch). It names an incarnation: the broker syncs it into its session file
  * before it asks to be unfenced. 0 means "never registered".

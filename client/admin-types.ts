@@ -43,7 +43,11 @@ interface HasCommitMode {
   readonly commitMode?: CommitMode | undefined;
 }
 
-/** Settings of a topic; absent ones take the default, or stay as they are. */
+/**
+ * Settings of a topic; absent ones take the default, or stay as they are. A `minInSyncReplicas` of
+ * 0 chooses none: the topic follows the default of the cluster, as one does that was made without
+ * (`followsMinInSyncReplicas` of a `Topic`).
+ */
 export type TopicConfig = Readonly<Omit<WireConfig, 'commitMode' | 'cleanup'>> &
   HasCommitMode &
   Readonly<Omit<WireCleanupConfig, 'cleanup'>> & { readonly cleanup?: Cleanup | undefined };

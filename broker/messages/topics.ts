@@ -8,7 +8,7 @@ import {
   PARTITIONS_PER_TOPIC_MAX,
   REPLICATION_FACTOR_MAX,
 } from '../../base/limits.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { MIN_OF_CLUSTER, NO_BROKER } from '../../base/units.ts';
 import type {
   AlterTopicRequest,
   CreateTopicRequest,
@@ -95,7 +95,7 @@ export function topicConfigField(
     config.minInSyncReplicas = integerField(
       `${field}.min_in_sync_replicas`,
       minInSyncReplicas,
-      1,
+      MIN_OF_CLUSTER,
       REPLICATION_FACTOR_MAX,
     );
   }

@@ -137,7 +137,7 @@ class Draft {
         this.#createTopic(record.topic);
         return;
       case 'topic-altered':
-        this.#patchTopic(record.topicId, (topic) => ({ ...topic, config: record.config }));
+        this.#patchTopic(record.topicId, (topic) => withConfig(topic, record));
         return;
       case 'partitions-added':
         this.#patchTopic(record.topicId, (topic) => withPartitionsAdded(topic, record.partitions));
@@ -409,6 +409,13 @@ class Draft {
     }
     return this.#quotas;
   }
+}
+
+function withConfig(
+  { followsMin: _, ...topic }: TopicState,
+  { config, followsMin }: Extract<MetadataRecord, { kind: 'topic-altered' }>,
+): TopicState {
+  return { ...topic, config, ...(followsMin === true ? { followsMin } : {}) };
 }
 
 function withPartition(topic: TopicState, state: PartitionState): TopicState {

@@ -333,16 +333,33 @@ const partitionState: Check<PartitionState> = (value, path) => {
   return fault === null ? state : refuseValue(path, state, `sound: ${fault}`);
 };
 
-const topicFields = shape<TopicState>({
+const isTrue: Check<true> = (value, path) =>
+  value === true ? value : refuseValue(path, value, 'true');
+
+/** Absent, or true. */
+const followsMin = defaulted<true | null>(isTrue, null);
+
+/** What is absent stays absent. */
+function withoutNull<T extends { readonly followsMin: true | null }>({
+  followsMin: follows,
+  ...rest
+}: T): Omit<T, 'followsMin'> & Pick<TopicState, 'followsMin'> {
+  return follows === null ? rest : { ...rest, followsMin: follows };
+}
+
+const topicFields = shape<Omit<TopicState, 'followsMin'> & { readonly followsMin: true | null }>({
   topicId: string,
   name: string,
   replicationFactor: count,
   config: topicConfig,
+  followsMin,
   partitions: listOf(partitionState),
 });
 
+const alteredFields = shape({ topicId: string, config: topicConfig, followsMin });
+
 const topicState: Check<TopicState> = (value, path) => {
-  const topic = topicFields(value, path);
+  const topic = withoutNull(topicFields(value, path));
   topic.partitions.forEach((state, index) => {
     if (state.partition !== index)
       refuseValue(`${path}.partitions[${String(index)}].partition`, state.partition, String(index));
@@ -535,7 +552,7 @@ const RECORDS: {
   'settings-changed': shape({ settings: clusterSettings }),
   'replication-factor-changed': shape({ topicId: string, replicationFactor: count }),
   'topic-created': shape({ topic: topicState }),
-  'topic-altered': shape({ topicId: string, config: topicConfig }),
+  'topic-altered': (value, path) => withoutNull(alteredFields(value, path)),
   'partitions-added': shape({ topicId: string, partitions: listOf(partitionState) }),
   'topic-deleted': shape({ topicId: string }),
   'partition-changed': shape({ topicId: string, state: partitionState }),

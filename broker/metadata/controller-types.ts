@@ -179,7 +179,7 @@ export interface CreateTopicRequest extends Asked {
   readonly name: string;
   readonly partitions: number;
   readonly replicationFactor: number;
-  /** Absent settings take the broker's defaults. */
+  /** Absent settings take the broker's defaults; minInSyncReplicas follows that of the cluster. */
   readonly config: Partial<TopicConfig>;
   /** Explicit replica lists per partition; empty lets placement choose. */
   readonly assignments: readonly (readonly BrokerId[])[];
@@ -189,6 +189,7 @@ export interface CreateTopicRequest extends Asked {
 export interface AlterTopicRequest extends Asked {
   readonly kind: 'alter-topic';
   readonly name: string;
+  /** Absent ones stay. minInSyncReplicas may be `MIN_OF_CLUSTER`. */
   readonly config: Partial<TopicConfig>;
   /** New, larger partition count; 0 leaves it. */
   readonly partitions: number;

@@ -5,7 +5,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
-import { NO_BROKER } from '../../base/units.ts';
+import { MIN_OF_CLUSTER, NO_BROKER } from '../../base/units.ts';
 import { configsOfCompaction } from './config.ts';
 import type {
   ClusterSettings,
@@ -13,6 +13,7 @@ import type {
   MetadataRecord,
   PartitionState,
   TopicConfig,
+  TopicState,
 } from './types.ts';
 
 /** One row per level, the first one being level 1. */
@@ -53,6 +54,10 @@ export const FEATURE_LEVELS = [
   { level: 13, adds: 'members of groups: every broker folds their records' },
   { level: 14, adds: 'addresses of named listeners' },
   { level: 15, adds: 'queues' },
+  {
+    level: 16,
+    adds: 'topics of which is known that their minInSyncReplicas follows the default of the cluster',
+  },
 ] as const;
 
 /** Highest level that this build can run. */
@@ -94,6 +99,8 @@ export const LEVEL_OF_MEMBERS = 13;
 export const LEVEL_OF_LISTENERS = 14;
 /** Level of queues, and of the internal topic that keeps what became of their records. */
 export const LEVEL_OF_QUEUES = 15;
+/** Level of topics whose minInSyncReplicas follows the default of the cluster. */
+export const LEVEL_OF_FOLLOWING = 16;
 
 /** Whether the cluster has reached `level`. */
 export function hasLevel(image: MetadataImage, level: number): boolean {
@@ -120,14 +127,20 @@ export function requireLevel(image: MetadataImage, level: number, what: string):
 }
 
 /**
- * Throws {@link BrokerError} REFUSED where `config` states what brokers below level 12 would not
- * keep to, and one may be there. What is at its default they keep to.
+ * Throws {@link BrokerError} REFUSED where `config` states what brokers below level 12 or 16 would
+ * not keep to, and one may be there. What is at its default they keep to.
  */
 export function requireLevelOfConfig(
   image: MetadataImage,
   config: Partial<TopicConfig>,
   topic: string,
 ): void {
+  if (config.minInSyncReplicas === MIN_OF_CLUSTER)
+    requireLevel(
+      image,
+      LEVEL_OF_FOLLOWING,
+      `let minInSyncReplicas of topic "${topic}" follow the default of the cluster`,
+    );
   const names = configsOfCompaction(config);
   if (names.length === 0) return;
   requireLevel(image, LEVEL_OF_COMPACTION, `set ${names.join(', ')} of topic "${topic}"`);
@@ -170,8 +183,8 @@ export function levelOf(record: MetadataRecord): number {
     return LEVEL_OF_NAMES;
   if (record.kind === 'access-granted' && record.rule.given !== undefined) return LEVEL_OF_GIVEN;
   if (KINDS_OF_ACCESS.has(record.kind)) return LEVEL_OF_ACCESS;
-  if (record.kind === 'topic-created') return levelOfConfig(record.topic.config);
-  if (record.kind === 'topic-altered') return levelOfConfig(record.config);
+  if (record.kind === 'topic-created') return levelOfTopic(record.topic);
+  if (record.kind === 'topic-altered') return levelOfTopic(record);
   if (record.kind === 'broker-listeners') return LEVEL_OF_LISTENERS;
   if (record.kind === 'broker-staying') return LEVEL_OF_OPTIONS;
   if (record.kind === 'broker-registered' && record.start !== undefined) return LEVEL_OF_STARTS;
@@ -194,7 +207,8 @@ function levelOfSettings({ brokerOptions, topicDefaults }: ClusterSettings): num
   return isPlain ? LEVEL_OF_MOVES : LEVEL_OF_OPTIONS;
 }
 
-function levelOfConfig(config: TopicConfig): number {
+function levelOfTopic({ config, followsMin }: Pick<TopicState, 'config' | 'followsMin'>): number {
+  if (followsMin === true) return LEVEL_OF_FOLLOWING;
   return configsOfCompaction(config).length === 0 ? 1 : LEVEL_OF_COMPACTION;
 }
 

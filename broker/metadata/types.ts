@@ -174,6 +174,12 @@ export interface TopicState {
   readonly name: string;
   readonly replicationFactor: number;
   readonly config: TopicConfig;
+  /**
+   * Nobody chose its minInSyncReplicas: the controller gives it the default of the cluster, now and
+   * whenever that changes. Absent: it was chosen, or it is older than feature level 16 and nobody
+   * knows.
+   */
+  readonly followsMin?: true;
   readonly partitions: readonly PartitionState[];
 }
 
@@ -306,7 +312,13 @@ export type MetadataRecord =
       readonly replicationFactor: number;
     }
   | { readonly kind: 'topic-created'; readonly topic: TopicState }
-  | { readonly kind: 'topic-altered'; readonly topicId: TopicId; readonly config: TopicConfig }
+  | {
+      readonly kind: 'topic-altered';
+      readonly topicId: TopicId;
+      readonly config: TopicConfig;
+      /** As in {@link TopicState}, from here on. */
+      readonly followsMin?: true;
+    }
   | {
       readonly kind: 'partitions-added';
       readonly topicId: TopicId;

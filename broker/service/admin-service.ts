@@ -204,6 +204,7 @@ async function createTopic(
       replicationFactor,
       config: topicConfigToMessage(config),
       partitions: [],
+      followsMinInSyncReplicas: false,
     };
   }
   const topic = broker.image().topics.get(reply.topicId);

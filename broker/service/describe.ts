@@ -46,6 +46,7 @@ export function describeTopic(topic: TopicState): TopicMessage {
     replicationFactor,
     config: topicConfigToMessage(config),
     partitions: partitions.map(describePartition),
+    followsMinInSyncReplicas: topic.followsMin === true,
   };
 }
 

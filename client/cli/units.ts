@@ -2,7 +2,8 @@
  * Arguments as people write them: durations, sizes, counts, places in a log. Must not load the
  * client.
  */
-import { BATCH_BYTES_MIN, FRAME_BYTES_MAX } from '../../base/limits.ts';
+import { BATCH_BYTES_MIN, FRAME_BYTES_MAX, REPLICATION_FACTOR_MAX } from '../../base/limits.ts';
+import { MIN_OF_CLUSTER } from '../../base/units.ts';
 import { InvalidArgumentError } from 'commander';
 import { parseMoment } from './moments.ts';
 import type { StartFrom } from '../consumer/types.ts';
@@ -142,6 +143,16 @@ export function parseCount(
     const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
     throw new InvalidArgumentError(`Must be a whole number ${range}.`);
   };
+}
+
+/** A minInSyncReplicas, which may be left to the cluster: see `TopicConfig`. */
+export function parseMin(text: string): number {
+  if (text === 'default') return MIN_OF_CLUSTER;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= 1 && value <= REPLICATION_FACTOR_MAX) return value;
+  throw new InvalidArgumentError(
+    `Must be a whole number from 1 to ${REPLICATION_FACTOR_MAX}, or default.`,
+  );
 }
 
 /** The same for an option that may be given several times, or once with commas. */

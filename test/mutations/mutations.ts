@@ -4,6 +4,7 @@ import { APPEND_IF } from './append-if.ts';
 import { COMPACTION } from './compaction.ts';
 import { COMPACTION_DRIVER } from './compaction-driver.ts';
 import { COMPACTION_ORDERS } from './compaction-orders.ts';
+import { FOLLOWERS } from './followers.ts';
 import { GROUP_MEMBERS } from './group-members.ts';
 import { GROUPS } from './groups.ts';
 import { LISTENERS } from './listeners.ts';
@@ -26,6 +27,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...COMPACTION_ORDERS,
   ...COMPACTION_DRIVER,
   ...METADATA,
+  ...FOLLOWERS,
   ...STORAGE,
   ...COMPACTION,
   ...RUNTIME,

@@ -4,7 +4,7 @@
  */
 import { BrokerError } from '../../../base/errors.ts';
 import { isInternalTopic } from '../../../base/internal-topics.ts';
-import type { BrokerId } from '../../../base/units.ts';
+import { type BrokerId, MIN_OF_CLUSTER } from '../../../base/units.ts';
 import {
   partitionCountFault,
   replicationFactorFault,
@@ -18,7 +18,13 @@ import type {
 } from '../controller-types.ts';
 import { changed, countedMembers, newPartition, quorumAim, settle } from '../leader-election.ts';
 import type { BrokerView } from '../leader-election.ts';
-import { LEVEL_OF_MOVES, requireLevel, requireLevelOfConfig } from '../features.ts';
+import {
+  hasLevel,
+  LEVEL_OF_FOLLOWING,
+  LEVEL_OF_MOVES,
+  requireLevel,
+  requireLevelOfConfig,
+} from '../features.ts';
 import { placeableBrokers, placeReplicas } from '../placement.ts';
 import type {
   MetadataImage,
@@ -45,12 +51,9 @@ export function createTopic(
   limits: TopicLimits,
 ): MetadataRecord[] {
   const { topicId, name, partitions, replicationFactor } = request;
-  const { replicationFactor: _, ...usual } = image.settings.topicDefaults;
-  const { config, faults } = validateTopicConfig(
-    request.config,
-    { ...limits.defaults, ...usual },
-    { replicationFactor },
-  );
+  const usual = defaultsOf(image, limits);
+  const { follows, stated } = minMeant(request.config, usual, true);
+  const { config, faults } = validateTopicConfig(stated, usual, { replicationFactor });
   const shapeFaults = [
     topicNameFault(name),
     partitionCountFault(partitions),
@@ -71,16 +74,38 @@ export function createTopic(
       'TOPIC_EXISTS',
       `Cannot create topic "${name}": it exists with id ${taken ?? topicId}`,
     );
+  requireLevelOfConfig(image, request.config, name);
   requireLevelOfConfig(image, config, name);
   checkRoom(image, partitions, limits);
   const lists = request.assignments.length > 0 ? request.assignments : place(image, request);
   const states = newPartitions(image, { name, config, firstPartition: 0, lists });
-  return [
-    {
-      kind: 'topic-created',
-      topic: { topicId, name, replicationFactor, config, partitions: states },
-    },
-  ];
+  const origin = follows && hasLevel(image, LEVEL_OF_FOLLOWING) ? FOLLOWS : {};
+  const topic = { topicId, name, replicationFactor, config, ...origin, partitions: states };
+  return [{ kind: 'topic-created', topic }];
+}
+
+const FOLLOWS = { followsMin: true } as const;
+
+/** What a topic has whose creator states nothing. */
+export function defaultsOf({ settings }: MetadataImage, { defaults }: TopicLimits): TopicConfig {
+  const { replicationFactor: _, ...usual } = settings.topicDefaults;
+  return { ...defaults, ...usual };
+}
+
+/**
+ * Whether a request leaves minInSyncReplicas to the cluster, and the configs that it states then.
+ *
+ * @param isUnstated what silence means: yes of a new topic, of another one what it did before
+ */
+function minMeant(
+  config: Partial<TopicConfig>,
+  usual: TopicConfig,
+  isUnstated: boolean,
+): { readonly follows: boolean; readonly stated: Partial<TopicConfig> } {
+  const { minInSyncReplicas } = config;
+  if (minInSyncReplicas === MIN_OF_CLUSTER)
+    return { follows: true, stated: { ...config, minInSyncReplicas: usual.minInSyncReplicas } };
+  return { follows: minInSyncReplicas === undefined && isUnstated, stated: config };
 }
 
 /** A judged change of a topic. */
@@ -118,9 +143,9 @@ export function changeTopic(
 ): AlterTopicVerdict {
   const replicationFactor =
     request.replicationFactor === 0 ? topic.replicationFactor : request.replicationFactor;
-  const { config, faults } = validateTopicConfig(request.config, topic.config, {
-    replicationFactor,
-  });
+  const isFollower = topic.followsMin === true;
+  const { follows, stated } = minMeant(request.config, defaultsOf(image, limits), isFollower);
+  const { config, faults } = validateTopicConfig(stated, topic.config, { replicationFactor });
   const grown = request.partitions === 0 ? topic.partitions.length : request.partitions;
   const countFault =
     grown < topic.partitions.length
@@ -134,10 +159,12 @@ export function changeTopic(
       'INVALID_ARGUMENT',
       `Cannot alter topic "${topic.name}": ${all.join('; ')}`,
     );
+  requireLevelOfConfig(image, request.config, topic.name);
   requireLevelOfConfig(image, config, topic.name);
   const records: MetadataRecord[] = [];
-  if (!isSameConfig(topic.config, config)) {
-    records.push({ kind: 'topic-altered', topicId: topic.topicId, config });
+  if (!isSameConfig(topic.config, config) || follows !== isFollower) {
+    const origin = follows ? FOLLOWS : {};
+    records.push({ kind: 'topic-altered', topicId: topic.topicId, config, ...origin });
     records.push(...requorum(topic, config, view));
   }
   if (replicationFactor !== topic.replicationFactor) {
@@ -165,6 +192,20 @@ export function changeTopic(
     );
   }
   return { records, shortfall };
+}
+
+/** What gives a topic that follows the default of the cluster this one. */
+export function changeMin(
+  topic: TopicState,
+  minInSyncReplicas: number,
+  view: BrokerView,
+): AlterTopicVerdict {
+  const config = { ...topic.config, minInSyncReplicas };
+  const altered = { kind: 'topic-altered', topicId: topic.topicId, config, ...FOLLOWS } as const;
+  return {
+    records: [altered, ...requorum(topic, config, view)],
+    shortfall: raiseShortfall(topic, config, view),
+  };
 }
 
 /** Records that delete the topic. Throws {@link BrokerError} UNKNOWN_TOPIC. */

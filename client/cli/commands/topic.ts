@@ -1,5 +1,5 @@
 /** Topics: create, list, describe, alter, delete. */
-import type { Cleanup, CommitMode, Topic, TopicConfig } from '../../admin-types.ts';
+import type { Cleanup, CommitMode, Topic, TopicConfig, TopicDefaults } from '../../admin-types.ts';
 import { present } from '../../check.ts';
 import { TidemarkError } from '../../errors.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
@@ -123,9 +123,10 @@ export async function describeTopic(
       out.result(topic, () => showTopic(topic, out));
       return;
     }
-    const replicas = replicasOf(topic, await look(admin));
+    const seen = await look(admin);
+    const replicas = replicasOf(topic, seen);
     out.result({ ...topic, replicas }, () => {
-      showTopic(topic, out);
+      showTopic(topic, out, seen.cluster.settings?.topicDefaults);
       out.line();
       showReplicas(replicas, out);
     });
@@ -211,10 +212,11 @@ function configOf(options: SettingOptions): TopicConfig {
   });
 }
 
-function showTopic(topic: Topic, out: Output): void {
+function showTopic(topic: Topic, out: Output, defaults: TopicDefaults = {}): void {
   const { config } = topic;
   out.line(headline(topic));
   out.line(`  id               ${topic.topicId}`);
+  out.line(`  minimum          ${minText(topic, defaults)}`);
   out.line(`  commit mode      ${config.commitMode ?? 'in-sync'}`);
   out.line(`  cleanup          ${cleanupText(config)}`);
   out.line(`  retention        ${retentionText(config)}`);
@@ -244,6 +246,19 @@ function showTopic(topic: Topic, out: Output): void {
     for (const { brokerId, reason } of cannotLead)
       out.line(`partition ${partition}: broker ${brokerId} cannot lead: ${reason}`);
   }
+}
+
+/** How many replicas must be in sync, and who says so. */
+function minText(topic: Topic, { minInSyncReplicas: wanted }: TopicDefaults): string {
+  const { config, replicationFactor, followsMinInSyncReplicas } = topic;
+  const { minInSyncReplicas: min } = config;
+  if (min === undefined) return '?';
+  if (!followsMinInSyncReplicas) return `${min}, chosen for this topic`;
+  const follows = `${min}, follows the default of the cluster`;
+  if (wanted === undefined || wanted <= min) return follows;
+  return wanted > replicationFactor
+    ? `${follows}, which is ${wanted} now: more than it has copies`
+    : `${follows}, which is ${wanted} now: it waits for replicas in sync`;
 }
 
 function headline({ name, partitions, replicationFactor, config }: Topic): string {

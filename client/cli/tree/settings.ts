@@ -29,7 +29,7 @@ export function addSettings(cluster: Command, around: Surroundings): void {
   ).action(async (options: ConfigOptions) => (await load()).config(options, around));
   const defaults = common(cluster.command('defaults'))
     .description(
-      'what topics have whose creator states nothing; 0 takes a number back, in-sync is what they have without a default',
+      'what topics have whose creator states nothing; 0 takes a number back, in-sync is what they have without a default. Topics whose minimum nobody chose follow it (feature level 16)',
     )
     .option('--replication-factor <count>', 'copies of each partition', parseCount(0))
     .option('--min <count>', 'fewest replicas in sync that let an append in', parseCount(0))

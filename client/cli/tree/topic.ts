@@ -23,6 +23,7 @@ import {
   parseCounts,
   parseDuration,
   parseMilliseconds,
+  parseMin,
   parseRecords,
   parseSize,
   parseStart,
@@ -99,6 +100,7 @@ export function addTopic(
     'topic alter orders --retention 7d',
     'topic alter orders --partitions 6',
     'topic alter orders --replication-factor 3 --min-in-sync-replicas 2 --wait 30s',
+    'topic alter orders --min-in-sync-replicas default',
   ).action(async (name: string, options: AlterOptions) =>
     (await load()).alterTopic(name, options, around),
   );
@@ -193,8 +195,8 @@ headers and tombstones are kept; offsets are told and not kept by an import, for
     )
     .option(
       '--min-in-sync-replicas <count>',
-      'in place of the exported one',
-      parseCount(1, REPLICATION_FACTOR_MAX),
+      "in place of the exported one; default: the cluster's, which the topic then follows",
+      parseMin,
     )
     .option(
       '--resume',
@@ -224,8 +226,8 @@ function configs(command: Command): Command {
   return compactionConfigs(command)
     .option(
       '--min-in-sync-replicas <count>',
-      'fewest trusted members of the sync set that let an append in (default: 2)',
-      parseCount(1, REPLICATION_FACTOR_MAX),
+      'fewest trusted members of the sync set that let an append in; default: none is chosen for the topic, which follows the default of the cluster (tidemark cluster defaults)',
+      parseMin,
     )
     .addOption(
       new Option(

@@ -225,6 +225,7 @@ export class Brokers {
         ...Object.fromEntries(given),
         commitMode: CommitMode.COMMIT_MODE_IN_SYNC,
       },
+      followsMin: false,
       partitions: [],
     };
     for (let number = 0; number < count; number += 1) {

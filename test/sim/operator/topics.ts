@@ -21,6 +21,8 @@ export interface Topic {
   readonly id: string;
   replicationFactor: number;
   config: TopicConfig;
+  /** As in the metadata of brokers from feature level 16 on. */
+  followsMin: boolean;
   readonly partitions: Partition[];
 }
 
@@ -29,6 +31,7 @@ export function topicMessage({
   id,
   replicationFactor,
   config,
+  followsMin,
   partitions,
 }: Topic): TopicMessage {
   return {
@@ -37,6 +40,7 @@ export function topicMessage({
     replicationFactor,
     config,
     partitions: partitions.map(partitionMessage),
+    followsMinInSyncReplicas: followsMin,
   };
 }
 

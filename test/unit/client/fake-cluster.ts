@@ -180,6 +180,7 @@ export class FakeCluster {
   fetchedBytes = 0;
   hasTopic = true;
   isCompacted = false;
+  minimum: { readonly follows: boolean; readonly wanted?: number | undefined } = { follows: false };
   /** As look-ups tell it. */
   topicId = TOPIC_ID;
   /** Brokers that answer no look-up. */
@@ -450,9 +451,8 @@ export class FakeCluster {
       answeredBy: 0,
       metadataIndex: 1,
       settings: {
-        moveBytesPerSecond: this.moveBytesPerSecond,
-        brokerOptions: {},
-        topicDefaults: undefined,
+        ...{ moveBytesPerSecond: this.moveBytesPerSecond, brokerOptions: {} },
+        topicDefaults: { commitMode: 0, minInSyncReplicas: this.minimum.wanted },
       },
     };
   }
@@ -478,9 +478,8 @@ export class FakeCluster {
 
   #topic(): object {
     return {
-      name: TOPIC,
-      topicId: this.topicId,
-      replicationFactor: 3,
+      ...{ name: TOPIC, topicId: this.topicId, replicationFactor: 3 },
+      followsMinInSyncReplicas: this.minimum.follows,
       config: {
         commitMode: 1,
         minInSyncReplicas: 2,

@@ -29,6 +29,7 @@ function lookAt(scene: Scene): Look {
     name,
     topicId: 'id',
     replicationFactor: 3,
+    followsMinInSyncReplicas: false,
     config: { commitMode: 'in-sync', minInSyncReplicas: 2 },
     partitions: numbers.map((partition) => ({
       partition,

@@ -1,8 +1,8 @@
 /**
  * Everything that moves by itself while records flow: replicas of reassignments (rule 19),
  * leaderships being handed over (rule 22) or going back to preferred replicas, brokers being
- * emptied, the feature level. Decides from the controller's image, proposes through its desk, and
- * answers no request.
+ * emptied, topics that follow a default, the feature level. Decides from the controller's image,
+ * proposes through its desk, and answers no request.
  */
 import { partitionKey } from '../../../../base/units.ts';
 import type { BrokerId, MonotonicMs, TopicId } from '../../../../base/units.ts';
@@ -13,6 +13,7 @@ import type { Desk } from '../desk.ts';
 import { FeatureLevels } from '../feature-level.ts';
 import { endHandover, Handovers } from '../leadership/handover-timers.ts';
 import type { Handover } from '../leadership/handover-timers.ts';
+import { followDefaults } from '../followers.ts';
 import { widenInternalTopics } from '../internal-topics.ts';
 import type { TopicLimits } from '../topics.ts';
 import { planMoves } from './move-planner.ts';
@@ -72,6 +73,7 @@ export class Moves {
   plan(desk: Desk): void {
     this.#plannedAtMs = desk.nowMs;
     desk.propose(widenInternalTopics(desk.image, desk.view, this.#limits));
+    desk.propose(followDefaults(desk.image, desk.view, this.#limits));
     desk.propose(planMoves(desk.image, desk.view));
   }
 

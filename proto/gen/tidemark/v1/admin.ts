@@ -44,10 +44,7 @@ export const protobufPackage = "tidemark.v1";
 
 export const protobufFileName = "tidemark/v1/admin.proto";
 
-/**
- * Topics, brokers, the metadata quorum, and what may be stopped. Every call may be made to any
- * broker, which forwards where needed.
- */
+/** Topics, brokers, quorum, and what may be stopped. Any broker takes any call, and forwards it. */
 
 /** How a broker's partition data came through its last stop. */
 export const RestartClass = {
@@ -322,7 +319,10 @@ export interface DescribeQuorumResponse {
 
 /** Configs of a topic; absent ones take the default, or stay as they are. */
 export interface TopicConfig {
-  /** Fewest trusted members of the sync set that let an append in. */
+  /**
+   * Fewest trusted members of the sync set that let an append in. In a request 0 chooses none: the
+   * topic follows the default of the cluster, as one does that was made without (level 16).
+   */
   minInSyncReplicas?:
     | number
     | undefined;
@@ -412,6 +412,8 @@ export interface Topic {
     | undefined;
   /** Partitions, by number. */
   partitions: Partition[];
+  /** Nobody chose its min_in_sync_replicas: it follows the default of the cluster. */
+  followsMinInSyncReplicas: boolean;
 }
 
 /** Replicas of one partition, preferred leader first. */
@@ -2547,7 +2549,14 @@ export const UnableReplica: MessageFns<UnableReplica> = {
 };
 
 function createBaseTopic(): Topic {
-  return { name: "", topicId: "", replicationFactor: 0, config: undefined, partitions: [] };
+  return {
+    name: "",
+    topicId: "",
+    replicationFactor: 0,
+    config: undefined,
+    partitions: [],
+    followsMinInSyncReplicas: false,
+  };
 }
 
 export const Topic: MessageFns<Topic> = {
@@ -2566,6 +2575,9 @@ export const Topic: MessageFns<Topic> = {
     }
     for (const v of message.partitions) {
       Partition.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.followsMinInSyncReplicas !== false) {
+      writer.uint32(48).bool(message.followsMinInSyncReplicas);
     }
     return writer;
   },
@@ -2621,6 +2633,14 @@ export const Topic: MessageFns<Topic> = {
             }
 
             message.partitions.push(Partition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.followsMinInSyncReplicas = reader.bool();
             continue;
           }
         }
@@ -4465,10 +4485,7 @@ export const AdminServiceService = {
       asBuffer(SetClusterSettingsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SetClusterSettingsResponse => SetClusterSettingsResponse.decode(value),
   },
-  /**
-   * The moves that would balance the cluster, with the bytes they would copy. Changes nothing:
-   * submit them with ReassignPartition.
-   */
+  /** The moves that would balance the cluster. Changes nothing: submit them to ReassignPartition. */
   planRebalance: {
     path: "/tidemark.v1.AdminService/PlanRebalance" as const,
     requestStream: false as const,
@@ -4503,10 +4520,7 @@ export const AdminServiceService = {
       asBuffer(ExplainPartitionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExplainPartitionResponse => ExplainPartitionResponse.decode(value),
   },
-  /**
-   * Makes a partition begin at an offset; what lies below is gone for readers at once, and from
-   * disks with the segments that end there.
-   */
+  /** Makes a partition begin at an offset: see trims.proto. */
   trimTopic: {
     path: "/tidemark.v1.AdminService/TrimTopic" as const,
     requestStream: false as const,
@@ -4624,19 +4638,13 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   removeBroker: handleUnaryCall<RemoveBrokerRequest, RemoveBrokerResponse>;
   /** Changes settings of the cluster, live. */
   setClusterSettings: handleUnaryCall<SetClusterSettingsRequest, SetClusterSettingsResponse>;
-  /**
-   * The moves that would balance the cluster, with the bytes they would copy. Changes nothing:
-   * submit them with ReassignPartition.
-   */
+  /** The moves that would balance the cluster. Changes nothing: submit them to ReassignPartition. */
   planRebalance: handleUnaryCall<PlanRebalanceRequest, PlanRebalanceResponse>;
   /** Partitions whose replicas do not span racks, and why. */
   describeSpread: handleUnaryCall<DescribeSpreadRequest, DescribeSpreadResponse>;
   /** How a partition stands, and what a broker has seen decided about it, with the rule of each. */
   explainPartition: handleUnaryCall<ExplainPartitionRequest, ExplainPartitionResponse>;
-  /**
-   * Makes a partition begin at an offset; what lies below is gone for readers at once, and from
-   * disks with the segments that end there.
-   */
+  /** Makes a partition begin at an offset: see trims.proto. */
   trimTopic: handleUnaryCall<TrimTopicRequest, TrimTopicResponse>;
   /** Lets a principal do something: see access.proto. */
   grantAccess: handleUnaryCall<GrantAccessRequest, GrantAccessResponse>;

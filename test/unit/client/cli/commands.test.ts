@@ -25,6 +25,12 @@ function cli(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   });
 }
 
+/** A change of a topic that leaves these as they are. */
+const NO_CONFIGS = {
+  ...{ retentionMs: undefined, retentionBytes: undefined, segmentBytes: undefined },
+  ...{ segmentMs: undefined, batchBytesMax: undefined, uncleanElection: undefined },
+  cleanup: undefined,
+};
 /** A change of settings that leaves these as they are. */
 const NO_SETTINGS = { brokerOptions: {}, topicDefaults: undefined };
 
@@ -329,6 +335,15 @@ const CHANGES: readonly {
     },
     stdout:
       'New topics have 3 replicas, min 2, commit mode quorum unless their creator says otherwise\n',
+  },
+  {
+    args: 'topic alter orders --min-in-sync-replicas default',
+    method: 'alterTopic',
+    request: {
+      ...{ name: TOPIC, partitions: 0, replicationFactor: 0, waitMs: 0 },
+      config: { ...NO_CONFIGS, commitMode: 0, minInSyncReplicas: 0 },
+    },
+    stdout: 'Altered "orders": 2 partitions, 3 copies of each, at least 2 in sync\n',
   },
   {
     args: 'cluster remove-broker 3',

@@ -49,6 +49,7 @@ function lookAt(scene: Scene): HealthLook {
         name: 'orders',
         topicId: 'id',
         replicationFactor: 3,
+        followsMinInSyncReplicas: false,
         config: { commitMode: 'in-sync', minInSyncReplicas: min },
         partitions: partitions.map((one, index) => ({ ...PARTITION, partition: index, ...one })),
       },

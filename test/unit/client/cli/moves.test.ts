@@ -50,6 +50,7 @@ function lookAt({ lag = 0, partition = {}, isSilent = false, isTargetDown = fals
     name: 'orders',
     topicId: 'id',
     replicationFactor: 2,
+    followsMinInSyncReplicas: false,
     config: {},
     partitions,
   };

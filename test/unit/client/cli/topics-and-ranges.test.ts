@@ -122,6 +122,26 @@ describe('topic describe --all', () => {
     expect(stdout).toMatch(/0 {7}1 {2}leader {4}yes/);
     expect(stdout).toContain('silent');
   });
+
+  it.each([
+    { follows: false, wanted: 3, text: '2, chosen for this topic' },
+    { follows: true, wanted: 2, text: '2, follows the default of the cluster' },
+    { follows: true, wanted: undefined, text: '2, follows the default of the cluster' },
+    {
+      follows: true,
+      wanted: 4,
+      text: '2, follows the default of the cluster, which is 4 now: more than it has copies',
+    },
+    {
+      follows: true,
+      wanted: 3,
+      text: '2, follows the default of the cluster, which is 3 now: it waits for replicas in sync',
+    },
+  ])('says where the minimum comes from: $text', async ({ follows, wanted, text }) => {
+    cluster.minimum = { follows, wanted };
+    const { stdout } = await cli('topic', 'describe', TOPIC, '--all');
+    expect(stdout).toContain(`\n  minimum          ${text}\n`);
+  });
 });
 
 describe('read', () => {

@@ -7,6 +7,7 @@ import {
   parseCounts,
   parseDuration,
   parseMilliseconds,
+  parseMin,
   parseRate,
   parseRecordSize,
   parseSize,
@@ -28,6 +29,18 @@ describe('parseDuration()', () => {
   it.each(['', 'd', '5', '250', '7 d', '-7d', '1e3', '99999999999999999d'])(
     'refuses "%s"',
     (text) => expect(() => parseDuration(text)).toThrow('Must be a number with'),
+  );
+});
+
+describe('parseMin()', () => {
+  it.each([
+    { text: '1', min: 1 },
+    { text: '16', min: 16 },
+    { text: 'default', min: 0 },
+  ])('reads $text', ({ text, min }) => expect(parseMin(text)).toBe(min));
+
+  it.each(['', '0', '17', 'Default', '2.0', '-1'])('refuses "%s"', (text) =>
+    expect(() => parseMin(text)).toThrow('Must be a whole number from 1 to 16, or default.'),
   );
 });
 
