@@ -46,8 +46,8 @@ export function replicationFields(defaults?: Defaults): {
       fallback('replicationFactor'),
     ),
     minInSyncReplicas: integer(
-      `Fewest trusted replicas in sync that let an append in; an acknowledged record survives the loss of one disk fewer. ${defaults === undefined ? "Absent: follows the LogCluster's." : whose} Applied live.`,
-      1,
+      `Fewest trusted replicas in sync that let an append in; an acknowledged record survives the loss of one disk fewer. ${defaults === undefined ? "Absent: as the topic has it, at first the LogCluster's, which it then follows. 0: follows the LogCluster's, whatever it had (feature level 16 of the brokers)." : whose} Applied live.`,
+      defaults === undefined ? 0 : 1,
       REPLICATION_FACTOR_MAX,
       fallback('minInSyncReplicas'),
     ),

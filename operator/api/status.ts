@@ -224,6 +224,10 @@ export const logTopicStatusSchema: Schema = object<LogTopicStatus>('What was las
   partitions: count('Partitions.'),
   replicationFactor: count('Copies of each partition.'),
   minInSyncReplicas: count('Minimum in force.'),
+  minInSyncReplicasFrom: text(
+    "LogCluster: it follows the LogCluster's. Topic: it was chosen for the topic, or is older than feature level 16.",
+    63,
+  ),
 });
 
 export const logAccessStatusSchema: Schema = object<LogAccessStatus>('What was last observed.', {

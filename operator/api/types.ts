@@ -260,6 +260,7 @@ export interface LogTopicSpec {
   readonly partitions?: number;
   /** Absent: as the topic has it, at first the LogCluster's; so are the next two. */
   readonly replicationFactor?: number;
+  /** 0: follows the LogCluster's. */
   readonly minInSyncReplicas?: number;
   readonly commitMode?: CommitMode;
   readonly acceptWriteStops: boolean;
@@ -416,6 +417,8 @@ export interface LogTopicStatus {
   readonly partitions?: number;
   readonly replicationFactor?: number;
   readonly minInSyncReplicas?: number;
+  /** Absent: brokers of this feature level do not know. */
+  readonly minInSyncReplicasFrom?: 'LogCluster' | 'Topic';
 }
 
 export interface LogAccessStatus {

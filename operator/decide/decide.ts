@@ -153,7 +153,7 @@ function operate(
     ...single(away.actions, away.events),
     ...single(back.actions, back.events),
     ...single(gone.actions, gone.events),
-    ...single(settingsActions(observation, [min.given, ...min.pending])),
+    ...single(settingsActions(observation, min.usable)),
   ];
   const plan = conclude(observation, parts, last, outcome, nowMs);
   return { ...plan, events: [...adoptionEvents(observation), ...plan.events] };

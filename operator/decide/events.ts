@@ -98,6 +98,11 @@ export const KUBE_EVENTS = {
     action: 'Apply',
     meaning: 'A policy or somebody keeps an object otherwise than it is applied; all else goes on',
   },
+  MinimumsKept: {
+    type: 'Normal',
+    action: 'AlterTopic',
+    meaning: 'spec.minInSyncReplicas changed, and topics that do not follow it keep another',
+  },
   TopicCreated: { type: 'Normal', action: 'CreateTopic', meaning: 'LogTopic: the topic was made' },
   TopicChanged: {
     type: 'Normal',

@@ -5,13 +5,10 @@
 import { liveOptions } from '../api/broker-config.ts';
 import type { Action, Observation, SettingsChange, TopicDefaultsView } from './types.ts';
 
-/**
- * @param minKnown minimums that the status vouches for: topics that were made with another would
- * not follow the spec later on
- */
+/** @param minKnown minimums that may be the default of new topics now: see `min.ts` */
 export function settingsActions(
   { cluster, metadata }: Observation,
-  minKnown: readonly (number | undefined)[],
+  minKnown: readonly number[],
 ): Action[] {
   const settings = metadata?.settings;
   if (settings == null) return [];

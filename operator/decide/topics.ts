@@ -3,11 +3,13 @@
  * steals: a topic belongs to the LogTopic whose status has its id. Topics without a LogTopic are
  * left alone.
  */
+import { MIN_OF_CLUSTER } from '../../base/units.ts';
 import { TOPIC_FINALIZER } from '../api/names.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../api/quantity.ts';
 import type { ConditionStatus, LogTopic, LogTopicConfig, LogTopicStatus } from '../api/types.ts';
 import { isSameStatus, withConditions } from './conditions.ts';
 import type { KubeEventReason } from './events.ts';
+import { MIN_DEFAULT } from './min.ts';
 import { counted } from './service.ts';
 import type {
   Action,
@@ -155,6 +157,11 @@ function judge(observation: TopicObservation, { resource, faults }: LogTopicView
       'TopicRefused',
       `spec.config states ${later.join(', ')}, which needs feature level 12 of LogCluster ${cluster.metadata.name}: roll its brokers to a newer image`,
     );
+  if (resource.spec.minInSyncReplicas === MIN_OF_CLUSTER && !metadata.hasFollowing)
+    return refuse(
+      'TopicRefused',
+      `spec.minInSyncReplicas is 0, which needs feature level 16 of LogCluster ${cluster.metadata.name}: roll its brokers to a newer image`,
+    );
   const topic = metadata.topics.find((each) => each.name === name);
   const known = resource.status?.topicId;
   if (topic === undefined) return create(observation, resource);
@@ -194,12 +201,28 @@ function statedConfig({ spec }: LogTopic): TopicChange {
   };
 }
 
-/** What it does not spell out is the LogCluster's, then the brokers' to say. */
-function create({ cluster }: TopicObservation, resource: LogTopic): Verdict {
+/**
+ * What it does not spell out is the LogCluster's, then the brokers' to say. Brokers that can are
+ * told no minimum of the LogCluster's: the topic would count as one that chose it.
+ */
+function create({ cluster, metadata }: TopicObservation, resource: LogTopic): Verdict {
   const { partitions = 1, replicationFactor = cluster.spec.replicationFactor } = resource.spec;
   const { minInSyncReplicas, commitMode } = cluster.spec;
   const name = nameOfTopic(resource);
-  const change = { minInSyncReplicas, commitMode, ...statedConfig(resource) };
+  const usual = metadata?.hasFollowing === true ? {} : { minInSyncReplicas };
+  const { minInSyncReplicas: stated = MIN_OF_CLUSTER } = resource.spec;
+  const present = metadata?.settings?.topicDefaults.minInSyncReplicas ?? MIN_DEFAULT;
+  const isLeft = metadata?.hasFollowing === true && stated === MIN_OF_CLUSTER;
+  // The brokers would refuse it a moment before they know better.
+  if (isLeft && minInSyncReplicas <= replicationFactor && present > replicationFactor)
+    return {
+      ready: 'False',
+      reason: 'Creating',
+      message: `waiting for the brokers to take minInSyncReplicas ${minInSyncReplicas} of LogCluster ${cluster.metadata.name} for their default`,
+      actions: [],
+      topic: undefined,
+    };
+  const change = { ...usual, commitMode, ...statedConfig(resource) };
   const note = `Made topic ${name} with ${counted(partitions, 'partition')}`;
   return {
     ready: 'False',
@@ -221,15 +244,20 @@ function compare(resource: LogTopic, topic: TopicView): Verdict {
   const fewer = topic.partitions.length > wantedPartitions;
   const factor = spec.replicationFactor ?? topic.replicationFactor;
   const change = Object.fromEntries(
-    Object.entries(statedConfig(resource)).filter(
-      ([field, value]) =>
-        value !== undefined && topic.config[field as keyof TopicConfigView] !== value,
+    Object.entries(statedConfig(resource)).filter(([field, value]) =>
+      field === 'minInSyncReplicas'
+        ? !hasMin(topic, value as number)
+        : value !== undefined && topic.config[field as keyof TopicConfigView] !== value,
     ),
   );
   const partitions = wantedPartitions > topic.partitions.length ? wantedPartitions : 0;
   const replicationFactor = factor === topic.replicationFactor ? 0 : factor;
   const differs = [
-    ...Object.entries(change).map(([field, value]) => `${field} to ${String(value)}`),
+    ...Object.entries(change).map(([field, value]) =>
+      field === 'minInSyncReplicas' && value === MIN_OF_CLUSTER
+        ? "minInSyncReplicas to the LogCluster's"
+        : `${field} to ${String(value)}`,
+    ),
     ...(partitions === 0 ? [] : [`partitions to ${partitions}`]),
     ...(replicationFactor === 0 ? [] : [`replicationFactor to ${replicationFactor}`]),
   ];
@@ -276,9 +304,16 @@ function compare(resource: LogTopic, topic: TopicView): Verdict {
   };
 }
 
+/** Whether the topic has this minimum, chosen for it; or follows, where that is stated. */
+function hasMin({ config, followsMin }: TopicView, wanted: number): boolean {
+  return wanted === MIN_OF_CLUSTER
+    ? followsMin
+    : config.minInSyncReplicas === wanted && !followsMin;
+}
+
 /** Null where nothing new is to be said. */
 function statusOf(
-  { cluster }: TopicObservation,
+  { cluster, metadata: brokers }: TopicObservation,
   { metadata, status = {} }: LogTopic,
   { ready, reason, message, topic, actions }: Verdict,
   nowMs: number,
@@ -338,6 +373,9 @@ function statusOf(
           partitions: topic.partitions.length,
           replicationFactor: topic.replicationFactor,
           minInSyncReplicas: topic.config.minInSyncReplicas,
+          ...(brokers?.hasFollowing === true
+            ? { minInSyncReplicasFrom: topic.followsMin ? 'LogCluster' : 'Topic' }
+            : {}),
           ...(cluster.status?.clusterId === undefined
             ? {}
             : { clusterId: cluster.status.clusterId }),

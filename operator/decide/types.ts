@@ -296,6 +296,8 @@ export interface MetadataView {
   readonly settings: SettingsView | null;
   /** Every broker keeps to what topics say of compaction, and of retention by number of records. */
   readonly hasCompaction: boolean;
+  /** Brokers know of each topic whether its minimum follows their default, and see to it. */
+  readonly hasFollowing: boolean;
 }
 
 /** Settings of the cluster that follow the spec. */
@@ -306,11 +308,9 @@ export interface SettingsView {
 }
 
 /** What topics have whose creator states nothing; absent: the brokers decide. */
-export interface TopicDefaultsView {
-  readonly replicationFactor?: number;
-  readonly minInSyncReplicas?: number;
-  readonly commitMode?: 'InSync' | 'Quorum';
-}
+export type TopicDefaultsView = Partial<
+  Pick<TopicView, 'replicationFactor'> & Pick<TopicConfigView, 'minInSyncReplicas' | 'commitMode'>
+>;
 
 /** What is absent stays; an empty text takes an option back. */
 export interface SettingsChange {
@@ -346,6 +346,8 @@ export interface TopicView {
   readonly topicId: string;
   readonly replicationFactor: number;
   readonly config: TopicConfigView;
+  /** Nobody chose its minimum: the brokers give it their default. */
+  readonly followsMin: boolean;
   readonly partitions: readonly PartitionView[];
 }
 

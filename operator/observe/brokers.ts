@@ -42,6 +42,8 @@ const CALL_TIMEOUT_MS = 3_000;
 const LEVEL_OF_SETTINGS = 3;
 /** Feature level from which every broker knows compacted topics. */
 const LEVEL_OF_COMPACTION = 12;
+/** Whether the minimum of a topic was chosen for it. */
+const LEVEL_OF_FOLLOWING = 16;
 
 export interface Asked {
   readonly brokerId: number;
@@ -250,6 +252,7 @@ function metadataOf(
     moveBytesPerSecond: settings?.moveBytesPerSecond ?? -1,
     settings: featureLevel < LEVEL_OF_SETTINGS ? null : settingsView(settings),
     hasCompaction: featureLevel >= LEVEL_OF_COMPACTION,
+    hasFollowing: featureLevel >= LEVEL_OF_FOLLOWING,
   };
 }
 
@@ -311,7 +314,14 @@ function brokerView({
   };
 }
 
-function topicView({ name, topicId, replicationFactor, config, partitions }: Topic): TopicView {
+function topicView({
+  name,
+  topicId,
+  replicationFactor,
+  config,
+  partitions,
+  followsMinInSyncReplicas,
+}: Topic): TopicView {
   return {
     name,
     topicId,
@@ -327,6 +337,7 @@ function topicView({ name, topicId, replicationFactor, config, partitions }: Top
       uncleanElection: config?.uncleanElection ?? false,
       ...cleanupView(config?.cleanup),
     },
+    followsMin: followsMinInSyncReplicas,
     partitions: partitions.map(partitionView),
   };
 }

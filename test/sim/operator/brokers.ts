@@ -13,9 +13,8 @@ import {
   type ReplicaStatus,
   type TopicConfig,
 } from '../../../proto/gen/tidemark/v1/admin.ts';
-import { Cleanup } from '../../../proto/gen/tidemark/v1/cleanup.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { type Partition, type Topic, topicMessage } from './topics.ts';
+import { changed, merged, Minimums, type Partition, type Topic, topicMessage } from './topics.ts';
 import { between, pick, type Random, type SimulatedTime } from './time.ts';
 
 /** A volume's content. */
@@ -86,7 +85,7 @@ export class Brokers {
   readonly #voters = new Map<number, string>();
   readonly #removed = new Set<string>();
   clusterId = '';
-  featureLevel = 10;
+  featureLevel = 16;
   /** Followers fetch nothing. */
   isFetchHeld = false;
   /** No high-water mark moves: records wait for followers that are in sync. */
@@ -206,8 +205,9 @@ export class Brokers {
     if (live.length < factor) throw new Refusal(`${live.length} brokers, ${factor} are needed`);
     if (this.topics.has(name)) throw new Refusal(`topic ${name} exists`);
     this.#serial += 1;
+    const { min, followsMin } = this.#minimums.made(config.minInSyncReplicas);
+    if (min > factor) throw new Refusal(`min ${min}, ${factor} copies`);
     const defaults = {
-      minInSyncReplicas: 2,
       retentionMs: 604_800_000,
       retentionBytes: -1,
       segmentBytes: 1,
@@ -223,9 +223,10 @@ export class Brokers {
       config: {
         ...defaults,
         ...Object.fromEntries(given),
+        minInSyncReplicas: min,
         commitMode: CommitMode.COMMIT_MODE_IN_SYNC,
       },
-      followsMin: false,
+      followsMin,
       partitions: [],
     };
     for (let number = 0; number < count; number += 1) {
@@ -453,6 +454,7 @@ export class Brokers {
       this.#move(partition);
       this.#elect(partition);
     }
+    this.#minimums.follow(this.topics.values(), (partition) => this.left(partition, []));
     if (!this.isFetchHeld) this.#catchUp();
   }
 
@@ -597,13 +599,22 @@ export class Brokers {
     const config = Object.fromEntries(
       Object.entries(request['config'] as TopicConfig).filter(([, value]) => value !== undefined),
     ) as Partial<TopicConfig>;
-    const min = config.minInSyncReplicas ?? 0;
-    if (topic.partitions.some((partition) => this.left(partition, []) < min))
+    const { min, followsMin } = this.#minimums.altered(topic, config.minInSyncReplicas);
+    const isRaised = min > (topic.config.minInSyncReplicas ?? 0);
+    if (isRaised && topic.partitions.some((partition) => this.left(partition, []) < min))
       throw new Refusal(`a partition has fewer than ${min} in sync`);
+    topic.followsMin = followsMin;
     const { commitMode, cleanup } = topic.config;
     const seen = this.#seen(config);
-    topic.config = { ...topic.config, ...seen, commitMode, ...merged(cleanup, seen.cleanup) };
+    topic.config = {
+      ...{ ...topic.config, ...seen, ...merged(cleanup, seen.cleanup) },
+      ...{ commitMode, minInSyncReplicas: min },
+    };
     return {};
+  }
+
+  get #minimums(): Minimums {
+    return new Minimums(this.featureLevel, this.#settings);
   }
 
   /** What brokers of this level read of a config: of what they do not know they see nothing. */
@@ -702,26 +713,4 @@ export class Brokers {
 
 export function minOf({ topic }: Partition): number {
   return topic.config.minInSyncReplicas ?? 1;
-}
-
-/** What is absent stays; an empty text takes an option back. */
-function changed(
-  before: Partial<ClusterSettings>,
-  { moveBytesPerSecond, brokerOptions, topicDefaults }: ClusterSettings,
-): Partial<ClusterSettings> {
-  const options = Object.entries({ ...before.brokerOptions, ...brokerOptions });
-  return {
-    moveBytesPerSecond: moveBytesPerSecond ?? before.moveBytesPerSecond,
-    brokerOptions: Object.fromEntries(options.filter(([, text]) => text !== '')),
-    topicDefaults: topicDefaults ?? before.topicDefaults,
-  };
-}
-
-function merged(
-  before: TopicConfig['cleanup'],
-  change: TopicConfig['cleanup'],
-): Pick<TopicConfig, 'cleanup'> {
-  const stated = Object.entries(change ?? {}).filter(([, value]) => value !== undefined);
-  const cleanup = change?.cleanup || before?.cleanup || Cleanup.CLEANUP_DELETE;
-  return { cleanup: { ...before, ...Object.fromEntries(stated), cleanup } };
 }

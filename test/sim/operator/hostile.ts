@@ -114,6 +114,8 @@ export async function hostile(seed: number, trace?: (line: string) => void): Pro
     isLocal: random() < 0.5,
     trace,
   });
+  // Brokers of some histories do not know who follows the spec's minimum.
+  if (seed % 3 === 0) world.brokers.featureLevel = 15;
   // A stream of its own: the other histories stay as they are known.
   const isPlaintext = randomOf(seed + 2_000_000)() < PLAINTEXT_SHARE;
   const people = isPlaintext ? [...PEOPLE, changesTls, changesTls, changesTls] : PEOPLE;

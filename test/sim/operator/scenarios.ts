@@ -139,6 +139,33 @@ async function topics(world: World): Promise<void> {
 }
 
 /**
+ * One topic follows by its LogTopic, one by nobody's choice, one has a LogTopic that states just
+ * what the LogCluster has, one was given another minimum by a person.
+ */
+async function chosenMinimums(world: World): Promise<void> {
+  const spec = { clusterName: 'tm', partitions: 1 };
+  world.applyTopic('follower', spec);
+  world.applyTopic('stated', { ...spec, minInSyncReplicas: 2 });
+  world.brokers.createTopic('person', 1, 3, { commitMode: 0, minInSyncReplicas: 1 });
+  const mins = (): string =>
+    ['orders', 'follower', 'stated', 'person']
+      .map((name) => `${name} ${world.brokers.topics.get(name)?.config.minInSyncReplicas}`)
+      .join(', ');
+  const until = (wanted: string): Promise<void> =>
+    world.until(wanted, () => world.isCalm && mins() === wanted);
+  await until('orders 2, follower 2, stated 2, person 1');
+  world.edit({ minInSyncReplicas: 1 });
+  await until('orders 1, follower 1, stated 2, person 1');
+  world.changeTopic('stated', { minInSyncReplicas: 0 });
+  await until('orders 1, follower 1, stated 1, person 1');
+  world.changeTopic('follower', { minInSyncReplicas: 1 });
+  const { topics } = world.brokers;
+  await world.until('chosen', () => topics.get('follower')?.followsMin === false);
+  world.edit({ minInSyncReplicas: 2 });
+  await until('orders 2, follower 1, stated 2, person 1');
+}
+
+/**
  * The leader stands still for longer than its lease, in the middle of whatever it does, and goes
  * on.
  */
@@ -177,6 +204,14 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   { title: 'scale down cancelled', spec: { replicas: 5 }, play: scaleDownCancelled },
   { title: 'min change', play: edits({ minInSyncReplicas: 1 }, { minInSyncReplicas: 2 }) },
+  { title: 'min change of topics that follow and topics that chose theirs', play: chosenMinimums },
+  {
+    title: 'min change below feature level 16',
+    prepare: ({ brokers }) => {
+      brokers.featureLevel = 15;
+    },
+    play: edits({ minInSyncReplicas: 1 }, { minInSyncReplicas: 2 }),
+  },
   { title: 'config change', play: edits({ config: { heartbeatMs: 200 } }) },
   { title: 'broken image, then corrected', play: brokenImage },
   { title: 'volume grow', play: edits({ storage: { size: '20Gi' } }) },

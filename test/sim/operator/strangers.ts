@@ -657,7 +657,13 @@ export const STRANGERS: readonly Scenario[] = [
     play: selected,
   },
   { title: 'evictions while nobody watches', play: unwatched },
-  { title: 'a compacted topic before brokers know of such', play: compactedEarly },
+  {
+    title: 'a compacted topic before brokers know of such',
+    prepare: ({ brokers }) => {
+      brokers.featureLevel = 11;
+    },
+    play: compactedEarly,
+  },
   { title: 'a policy that changes what is applied', play: mutations },
   { title: 'a policy that refuses one kind', play: refusedKind },
 ];

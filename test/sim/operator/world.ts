@@ -252,11 +252,15 @@ export class World {
     return new Set(events.map((event) => event['reason'] as string));
   }
 
-  /** The load's topic, made by a client. */
+  /**
+   * The load's topic, made by a client that states no minimum: where brokers do not know that such
+   * a topic follows, it has that of the spec.
+   */
   createOrders(): void {
+    const { minInSyncReplicas } = this.spec;
     this.brokers.createTopic('orders', 3, 3, {
       commitMode: 0,
-      minInSyncReplicas: this.spec.minInSyncReplicas,
+      ...(this.brokers.featureLevel < 16 ? { minInSyncReplicas } : {}),
     });
   }
 
