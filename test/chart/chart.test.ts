@@ -3,10 +3,11 @@
  * the code.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { OPERATOR_LABELS } from '../../operator/api/names.ts';
-import { validateLogCluster } from '../../operator/api/validate.ts';
+import { validateLogAccess, validateLogCluster } from '../../operator/api/validate.ts';
 import { readOperatorConfig } from '../../operator/config.ts';
 import { describedValues } from '../../scripts/chart-readme.mjs';
 import { restrictedBreaches } from '../fixtures/operator/restricted.ts';
@@ -511,13 +512,13 @@ describe('charts/tidemark, rendered', () => {
     'gives three commands that are for this very release: $values',
     ({ values, namespace, labels, server }) => {
       const notes = notesOf(values);
-      expect(notes.match(/^ {5}(kubectl|helm) .*/gm)?.map((line) => line.trim())).toEqual([
+      expect(commandsIn(notes)).toEqual([
         `kubectl apply --namespace ${namespace} -f - <<END`,
         `kubectl wait --namespace ${namespace} --for=condition=Ready --timeout=5m lc/${server.split('.')[0]}`,
         'helm test --namespace shop tidemark --logs',
       ]);
-      const [, manifest = ''] = /<<END\n(?<manifest>[^]*?)\n {5}END/.exec(notes) ?? [];
-      const made = parse(manifest.replaceAll(/^ {5}/gm, '')) as Rendered;
+      const [made] = manifestsIn(notes);
+      assert(made);
       expect(made.metadata).toEqual({
         name: server.split('.')[0],
         ...(labels === undefined ? {} : { labels }),
@@ -528,6 +529,102 @@ describe('charts/tidemark, rendered', () => {
     },
   );
 });
+
+describe('helm test of brokers that ask who comes in', () => {
+  const CA = { caSecret: 'orders-brokers-ca-cert' };
+
+  it('shows the token of an account of its own, which the notes let in', () => {
+    const values = { test: { ...CA, tokenAudience: 'orders' } };
+    const rendered = render(values);
+    const account = rendered.find(
+      ({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name.endsWith('-test'),
+    );
+    const pod = one(rendered, 'Pod').spec as unknown as TestPod;
+    expect(pod.serviceAccountName).toBe(account?.metadata.name);
+    expect(pod.containers[0]?.env).toContainEqual({
+      name: 'TIDEMARK_TOKEN_FILE',
+      value: '/var/run/secrets/tokens/tidemark',
+    });
+    expect(pod.volumes?.[1]).toEqual({
+      name: 'token',
+      projected: { sources: [{ serviceAccountToken: { path: 'tidemark', audience: 'orders' } }] },
+    });
+
+    const notes = notesOf(values);
+    const [cluster, access] = manifestsIn(notes);
+    expect(validateLogCluster(cluster?.spec)).toMatchObject({
+      faults: [],
+      spec: { clientTls: { mode: 'Enabled' }, auth: { methods: ['oidc'] } },
+    });
+    expect(validateLogAccess(access?.spec).faults).toEqual([]);
+    expect(access?.spec).toMatchObject({
+      clusterName: 'orders',
+      serviceAccounts: [account?.metadata.name],
+      rules: [{ resource: 'topic', operations: ['create', 'append', 'read', 'delete'] }],
+    });
+    expect(commandsIn(notes)).toHaveLength(5);
+  });
+
+  it('lets an administrator grant what a LogAccess of another namespace cannot', () => {
+    const test = { ...CA, tokenAudience: 'coins', cluster: 'coins' };
+    const notes = notesOf({ watchNamespaces: ['bank'], test });
+    expect(manifestsIn(notes)).toHaveLength(1);
+    expect(notes).toContain(
+      "\ntidemark access grant system:serviceaccount:shop:tidemark-test create,append,read,delete 'topic:tidemark-self-test-*'\n",
+    );
+    expect(notes).toContain('--namespace shop orders-brokers-ca-cert --from-file=ca.crt');
+  });
+
+  it.each([
+    { test: { ...CA, tokenSecret: 'token-of-test' }, name: 'token', secret: 'token-of-test' },
+    { test: { ...CA, certificateSecret: 'pair' }, name: 'certificate', secret: 'pair' },
+  ])('shows what Secret $secret holds', ({ test, name, secret }) => {
+    const rendered = render({ test });
+    const { volumes, containers } = one(rendered, 'Pod').spec as unknown as TestPod;
+    expect(volumes).toContainEqual({
+      name,
+      secret: expect.objectContaining({ secretName: secret }) as object,
+    });
+    expect(containers[0]?.volumeMounts.map((mount) => mount.name)).toEqual(['ca', name]);
+    expect(
+      rendered.some(
+        ({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name.endsWith('-test'),
+      ),
+    ).toBe(false);
+  });
+
+  it.each([
+    { test: { tokenAudience: 'a' }, reason: 'tokens travel to brokers with TLS alone' },
+    { test: { certificateSecret: 'a' }, reason: 'test.certificateSecret needs test.caSecret' },
+    { test: { ...CA, tokenAudience: 'a', tokenSecret: 'b' }, reason: 'two tokens' },
+  ])('refuses $test', ({ test, reason }) => {
+    const { code, output } = helm(['template', 'tidemark', CHART], { test });
+    expect(code).not.toBe(0);
+    expect(output).toContain(reason);
+  });
+});
+
+interface TestPod {
+  readonly serviceAccountName?: string;
+  readonly volumes?: readonly object[];
+  readonly containers: readonly {
+    readonly env: readonly object[];
+    readonly volumeMounts: readonly { readonly name: string }[];
+  }[];
+}
+
+/** Commands of the notes. Each begins a line: an indented here-document would never end. */
+function commandsIn(notes: string): string[] | undefined {
+  return notes.match(/^(kubectl|helm) .*/gm)?.map((line) => line.trim());
+}
+
+/** What the notes have applied, as a shell reads it. */
+function manifestsIn(notes: string): Rendered[] {
+  return [...notes.matchAll(/<<END\n(?<manifest>[^]*?)\nEND\n/g)].map(
+    ({ groups }) =>
+      parse((groups?.['manifest'] ?? '').replaceAll(/\$\(.*\)/g, 'shown')) as Rendered,
+  );
+}
 
 function notesOf(values: Values): string {
   const install = ['install', 'tidemark', CHART, '--namespace', 'shop', '--dry-run=client'];

@@ -89,6 +89,14 @@ describe('a LogCluster that asks who comes in', () => {
     expect(read.trim().split('\n')).toHaveLength(2);
   });
 
+  it('lets the self-test in that may use topics of its own, and do nothing else', async () => {
+    const { kube } = scene();
+    const other = `system:serviceaccount:${kube.namespace}:other`;
+    const topics = 'topic:tidemark-self-test-*';
+    await run('root', ['access', 'grant', other, 'create,append,read,delete', topics]);
+    expect(await run('other', ['self-test'])).toMatch(/^ok: /m);
+  });
+
   it('refuses it from the moment on that its rule is gone', async () => {
     const { kube } = scene();
     const writer = `system:serviceaccount:${kube.namespace}:writer`;

@@ -85,7 +85,8 @@ async function askEach(
       const startMs = performance.now();
       try {
         const signal = AbortSignal.timeout(timeout);
-        await connectTo(address).admin().describeBroker(brokerId, { signal });
+        // Whoever may come in may ask this, so that rights to the test's own topic are enough.
+        await connectTo(address).admin().describeCluster({ signal });
         return { ...result, answerMs: performance.now() - startMs };
       } catch (error) {
         return { ...result, error: reportOf(error).message };
