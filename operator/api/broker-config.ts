@@ -74,6 +74,12 @@ function valueCel({ flag, fallback }: NumberOption): string {
   return `(has(${field}) ? ${field} : ${fallback})`;
 }
 
+/** CEL for {@link stopTimeoutMs}, over a whole spec. */
+export const STOP_TIMEOUT_CEL = valueCel(NUMBER_OPTIONS.stopTimeoutMs).replaceAll(
+  'self.',
+  'self.config.',
+);
+
 /** Options between which the broker knows a relation: `optionRelationFaults` of the table. */
 function relatedValues(config: BrokerConfig): Parameters<typeof optionRelationFaults>[0] {
   const value = ({ flag, fallback }: NumberOption): number =>

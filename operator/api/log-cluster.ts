@@ -8,6 +8,7 @@ import { authSchema, CLIENT_RULES, clientTlsSchema } from './clients.ts';
 import { LISTENER_RULES, listenersSchema } from './listeners.ts';
 import { consentsSchema } from './log-access.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
+import { GRACE_RULE, OVERLAY_FIELDS } from './pod-overlay.ts';
 import {
   affinitySchema,
   imagePullSecretsSchema,
@@ -201,6 +202,7 @@ const podTemplateSchema = object<PodTemplate>(
     priorityClassName: text('Priority class of the pods.', 253, { minLength: 1 }),
     imagePullPolicy: choice('When the image is pulled.', ['Always', 'IfNotPresent', 'Never']),
     imagePullSecrets: imagePullSecretsSchema,
+    ...OVERLAY_FIELDS,
   },
   { default: {} },
 );
@@ -265,6 +267,7 @@ const RULES: readonly Rule[] = [
         ? null
         : [rollout.maxUnavailable, replicas],
   },
+  GRACE_RULE,
   immutable('clusterId'),
 ];
 

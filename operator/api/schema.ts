@@ -54,6 +54,8 @@ export interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: Schema;
+  /** Fields beside `properties` are kept as they are, for somebody else to judge. */
+  readonly isOpen?: boolean;
   readonly maxProperties?: number;
   readonly items?: Schema;
   readonly minItems?: number;
@@ -126,7 +128,7 @@ export function time(description: string): Schema {
 /** The node without what OpenAPI does not know, with Kubernetes' own names for the rest. */
 export function toOpenApi(schema: Schema): { readonly [key: string]: Json } {
   const { patternMeaning: _, properties, items, additionalProperties, ...rest } = schema;
-  const { listType, listMapKeys, isIntOrString, rules, default: fallback, ...plain } = rest;
+  const { listType, listMapKeys, isIntOrString, isOpen, rules, default: fallback, ...plain } = rest;
   return {
     ...(plain as { readonly [key: string]: Json }),
     // The API server runs the rules over a default as it stands, before it fills in those of the
@@ -142,6 +144,7 @@ export function toOpenApi(schema: Schema): { readonly [key: string]: Json } {
     ...(isIntOrString === true
       ? { anyOf: [{ type: 'integer' }, { type: 'string' }], 'x-kubernetes-int-or-string': true }
       : {}),
+    ...(isOpen === true ? { 'x-kubernetes-preserve-unknown-fields': true } : {}),
     ...(rules === undefined ? {} : { 'x-kubernetes-validations': rules.map(toValidation) }),
   };
 }
@@ -184,7 +187,8 @@ export function knownFields(schema: Schema, value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).flatMap(([field, part]) => {
       const known = schemaOf(schema, field);
-      return known === undefined ? [] : [[field, knownFields(known, part)] as const];
+      if (known === undefined) return schema.isOpen === true ? [[field, part] as const] : [];
+      return [[field, knownFields(known, part)] as const];
     }),
   );
 }

@@ -178,6 +178,52 @@ export interface PodTemplate {
   readonly priorityClassName?: string;
   readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
   readonly imagePullSecrets?: readonly { readonly name: string }[];
+  readonly serviceAccountName?: string;
+  /** Over the operator's own, field by field. */
+  readonly securityContext?: PodSecurity;
+  readonly env?: readonly EnvironmentVariable[];
+  readonly volumes?: readonly AddedVolume[];
+  /** Of the broker. */
+  readonly volumeMounts?: readonly VolumeMount[];
+  readonly containers?: readonly AddedContainer[];
+  readonly initContainers?: readonly AddedContainer[];
+  readonly terminationGracePeriodSeconds?: number;
+  readonly runtimeClassName?: string;
+  readonly dnsPolicy?: 'ClusterFirst' | 'None';
+  readonly dnsConfig?: DnsConfig;
+}
+
+/** Further fields of these are passed through: see pod-overlay.ts. */
+export interface PodSecurity {
+  readonly runAsNonRoot?: boolean;
+  readonly runAsUser?: number;
+}
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: KubernetesObject;
+}
+
+export interface AddedVolume {
+  readonly name: string;
+}
+
+export interface VolumeMount {
+  readonly name: string;
+  readonly mountPath?: string;
+  readonly readOnly?: boolean;
+}
+
+export interface AddedContainer {
+  readonly name: string;
+  readonly volumeMounts?: readonly VolumeMount[];
+}
+
+export interface DnsConfig {
+  readonly nameservers?: readonly string[];
+  readonly searches?: readonly string[];
+  readonly options?: readonly KubernetesObject[];
 }
 
 /** A peer of a NetworkPolicy, passed through as it is. */

@@ -106,7 +106,7 @@ function fieldFaults(schema: Schema, value: Fields, path: string): Fault[] {
   const present = Object.entries(value).flatMap(([field, part]) => {
     const partPath = `${path}.${field}`;
     const partSchema = schemaOf(schema, field);
-    if (part === undefined) return [];
+    if (part === undefined || (partSchema === undefined && schema.isOpen === true)) return [];
     if (partSchema !== undefined) return structuralFaults(partSchema, part, partPath);
     const message = `${field} is not a field, must be one of ${known.join(', ')}`;
     return [{ path: partPath, value: part, message }];

@@ -4,8 +4,8 @@
  * name, its rack from the label that Kubernetes copies from the node.
  */
 import { READY_PAGE_OF_PODS } from '../../base/ready-page.ts';
-import { STOP_PAGE, STOP_VETO_MS_MAX } from '../../base/stop-veto.ts';
-import { CONFIG_VARIABLES, stopTimeoutMs } from '../api/broker-config.ts';
+import { STOP_PAGE } from '../../base/stop-veto.ts';
+import { CONFIG_VARIABLES } from '../api/broker-config.ts';
 import {
   BROKER_CONTAINER,
   BROKER_HTTP_PORT,
@@ -22,7 +22,8 @@ import {
   podHost,
   selectorLabels,
 } from '../api/names.ts';
-import type { LogCluster, Rack, TlsPhase } from '../api/types.ts';
+import { graceSeconds } from '../api/pod-overlay.ts';
+import type { LogCluster, PodTemplate, Rack, TlsPhase } from '../api/types.ts';
 import { ADDRESSES_PATH, clientListener, SECRET_MODE } from './client-listener.ts';
 import { leafFiles, TLS_PATH, TRUST_FILE } from './secret-files.ts';
 
@@ -41,11 +42,6 @@ const DATA_PATH = '/var/lib/tidemark';
 const USER_ID = 1_000;
 /** A broker finds the rest of the cluster through any one of these. */
 const SEEDS_MAX = 3;
-/**
- * After leadership has moved: closing streams, a last sync of every log, and the session file that
- * makes the stop an orderly one.
- */
-const STOP_RESERVE_S = 40;
 /**
  * Recovery reads the tail of every log: at 2 s a probe this allows half an hour of it before the
  * kubelet gives up.
@@ -72,12 +68,14 @@ export function buildPodTemplate(
   internalTls: TlsPhase,
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
-  const { labels, annotations, topologySpreadConstraints, ...scheduling } = spec.podTemplate;
+  const { labels, annotations, topologySpreadConstraints, ...rest } = spec.podTemplate;
+  const { securityContext, containers = [], volumes: added = [], ...passed } = ownFields(rest);
   const { listeners = [] } = spec;
   const volumes = [
     ...(internalTls !== 'Plaintext' ? [internalTlsVolume(metadata.name)] : []),
     ...clientListener(spec).volumes,
     ...(listeners.length > 0 ? [addressesVolume(metadata.name)] : []),
+    ...added,
   ];
   return {
     metadata: {
@@ -85,14 +83,13 @@ export function buildPodTemplate(
       ...(annotations === undefined ? {} : { annotations }),
     },
     spec: {
-      ...podScheduling(scheduling),
+      ...passed,
       topologySpreadConstraints:
         topologySpreadConstraints ?? defaultSpread(metadata.name, spec.rack),
       automountServiceAccountToken: false,
       // A Service called tidemark would otherwise set variables that look like options.
       enableServiceLinks: false,
-      terminationGracePeriodSeconds:
-        Math.ceil((STOP_VETO_MS_MAX + stopTimeoutMs(spec.config)) / 1_000) + STOP_RESERVE_S,
+      terminationGracePeriodSeconds: passed.terminationGracePeriodSeconds ?? graceSeconds(spec),
       securityContext: {
         runAsNonRoot: true,
         runAsUser: USER_ID,
@@ -101,18 +98,23 @@ export function buildPodTemplate(
         // A volume of many segments takes minutes to walk, and is walked only once.
         fsGroupChangePolicy: 'OnRootMismatch',
         seccompProfile: { type: 'RuntimeDefault' },
+        ...securityContext,
       },
-      containers: [buildContainer(cluster, image, clusterId, internalTls)],
+      // The broker's is the first: whoever asks for the image of a template looks there.
+      containers: [buildContainer(cluster, image, clusterId, internalTls), ...containers],
       ...(volumes.length === 0 ? {} : { volumes }),
     },
   };
 }
 
-function podScheduling({
+/** What a pod has of a template, without what its broker's container has. */
+function ownFields({
   imagePullPolicy: _,
-  ...scheduling
-}: LogCluster['spec']['podTemplate']): Record<string, unknown> {
-  return scheduling;
+  env: __,
+  volumeMounts: ___,
+  ...pod
+}: PodTemplate): Omit<PodTemplate, 'imagePullPolicy' | 'env' | 'volumeMounts'> {
+  return pod;
 }
 
 /** How far the brokers of a template, or the one of a pod, are from plaintext to TLS. */
@@ -149,14 +151,14 @@ function buildContainer(
   clusterId: string,
   internalTls: TlsPhase,
 ): Record<string, unknown> {
-  const { imagePullPolicy } = cluster.spec.podTemplate;
+  const { imagePullPolicy, env = [], volumeMounts = [] } = cluster.spec.podTemplate;
   const { listeners = [] } = cluster.spec;
   return {
     name: BROKER_CONTAINER,
     image,
     ...(imagePullPolicy === undefined ? {} : { imagePullPolicy }),
     args: ['broker'],
-    env: buildEnvironment(cluster, clusterId, internalTls),
+    env: [...buildEnvironment(cluster, clusterId, internalTls), ...env],
     ports: [
       { name: 'grpc', containerPort: BROKER_PORT, protocol: 'TCP' },
       { name: INTERNAL_PORT_NAME, containerPort: BROKER_INTERNAL_PORT, protocol: 'TCP' },
@@ -196,6 +198,7 @@ function buildContainer(
       ...(listeners.length > 0
         ? [{ name: ADDRESSES_VOLUME, mountPath: ADDRESSES_PATH, readOnly: true }]
         : []),
+      ...volumeMounts,
     ],
   };
 }
