@@ -23,4 +23,12 @@ if [ "$memory" = max ] || [ "$memory" -ge 1073741824 ]; then
 fi
 export "MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-$mmap}"
 export "MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-$trim}"
-exec node "/opt/tidemark/$file" "$@"
+# Node bounds its heap by half of the container's memory, which leaves the other half for buffers,
+# but never by less than 262 MiB: in a smaller container the kernel ends the process first.
+heap=
+case ${NODE_OPTIONS:-} in
+  *max-old-space-size*) ;;
+  *) [ "$memory" = max ] || [ "$memory" -ge 536870912 ] ||
+    heap=--max-old-space-size=$((memory / 2097152)) ;;
+esac
+exec node ${heap:+"$heap"} "/opt/tidemark/$file" "$@"

@@ -19,16 +19,20 @@ afterEach(() => {
 });
 
 /** What the image's entry starts Node with, in a container that says so of its memory. */
-function ofEntry(memory: string | null, given: Readonly<Record<string, string>> = {}): unknown {
-  writeFileSync(join(folder, 'node'), '#!/bin/sh\nenv\n');
+function printedBy(memory: string | null, given: Readonly<Record<string, string>>): string {
+  writeFileSync(join(folder, 'node'), '#!/bin/sh\nenv\necho "arguments=$*"\n');
   // The entry asks `cat` alone; version 2 of control groups has the first file.
   const says = memory === null ? 'exit 1' : `echo ${memory}`;
   writeFileSync(join(folder, 'cat'), `#!/bin/sh\n${says}\n`);
   for (const name of ['node', 'cat']) chmodSync(join(folder, name), 0o755);
-  const printed = execFileSync('/bin/sh', [ENTRY, 'broker'], {
+  return execFileSync('/bin/sh', [ENTRY, 'broker'], {
     env: { ...given, ...ofImage(), PATH: `${folder}:/usr/bin:/bin` },
     encoding: 'utf8',
   });
+}
+
+function ofEntry(memory: string | null, given: Readonly<Record<string, string>> = {}): unknown {
+  const printed = printedBy(memory, given);
   const names = Object.keys(processEnvironment(Infinity));
   return Object.fromEntries(
     printed
@@ -61,5 +65,28 @@ describe('what C libraries read, in the image as by the launcher', () => {
     expect(ofEntry('max', { MALLOC_TRIM_THRESHOLD_: '1' })).toMatchObject({
       MALLOC_TRIM_THRESHOLD_: '1',
     });
+  });
+});
+
+describe('the bound of the heap, in the image', () => {
+  const BROKER = '/opt/tidemark/broker/main.js';
+  const argumentsOf = (memory: string | null, given = {}): string | undefined =>
+    /^arguments=(?<given>.*)$/m.exec(printedBy(memory, given))?.groups?.['given'];
+
+  it.each([
+    ['268435456', `--max-old-space-size=128 ${BROKER}`],
+    [String(512 * 1024 * 1024 - 1), `--max-old-space-size=255 ${BROKER}`],
+    // From here on it is Node's own half.
+    [String(512 * 1024 * 1024), BROKER],
+    ['max', BROKER],
+    ['9223372036854771712', BROKER],
+    [null, BROKER],
+  ])('is half of %s bytes where Node has another', (memory, started) => {
+    expect(argumentsOf(memory)).toBe(started);
+  });
+
+  it('is what whoever starts it has set', () => {
+    const given = { NODE_OPTIONS: '--max-old-space-size=99' };
+    expect(argumentsOf('268435456', given)).toBe(BROKER);
   });
 });
