@@ -112,11 +112,6 @@ const FLUSH_BYTES = 16 * 1024 * 1024;
 const TAIL_CACHE_BYTES = 32 * 1024 * 1024;
 const RESERVE_BYTES = 256 * 1024 * 1024;
 const COMPACTION_BYTES_PER_SECOND = 32 * 1024 * 1024;
-/**
- * The flusher looks ten times as often as it flushes, so that bytes are at most a tenth over their
- * age.
- */
-const FLUSH_LOOKS = 10;
 const SPACE_LOOK_MS = 1000;
 const CHECKPOINT_MS = 3000;
 
@@ -148,7 +143,6 @@ class FileDisk implements LiveDisk {
   readonly #flusher: Flusher;
   readonly #compaction: CompactionMeans | null;
   readonly #timers: Cancel[];
-  #cancelFlush: Cancel;
   readonly #bootId: string;
   readonly #partitions: Map<PartitionKey, PartitionId>;
   readonly #logs = new Map<PartitionKey, FilePartitionLog>();
@@ -187,11 +181,10 @@ class FileDisk implements LiveDisk {
     this.start = parts.start;
     this.#bootId = parts.bootId;
     this.#partitions = parts.partitions;
-    const intervalMs = options.flushIntervalMs ?? FLUSH_INTERVAL_MS;
     this.#flusher = new Flusher({
-      intervalMs,
+      intervalMs: options.flushIntervalMs ?? FLUSH_INTERVAL_MS,
       bytesMax: options.flushBytes ?? FLUSH_BYTES,
-      now: () => options.clock.monotonicMs(),
+      clock: options.clock,
     });
     const onFailure = (error: Error): void => volume.fail(error);
     this.quorum = new FileQuorumLog({
@@ -207,7 +200,6 @@ class FileDisk implements LiveDisk {
     const bytesPerSecond = options.compactionBytesPerSecond ?? COMPACTION_BYTES_PER_SECOND;
     this.#compaction =
       compaction === undefined ? null : { ...compaction, pacer: new Pacer(clock, bytesPerSecond) };
-    this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
       options.clock.every(SPACE_LOOK_MS, () => void this.#tendSpace()),
       options.clock.every(CHECKPOINT_MS, () => void this.#writeCheckpoint()),
@@ -274,15 +266,8 @@ class FileDisk implements LiveDisk {
     const { flushIntervalMs, flushBytes, tailCacheBytes, reserveBytes } = bounds;
     this.#compaction?.pacer.setRate(bounds.compactionBytesPerSecond);
     this.#flusher.setBounds({ intervalMs: flushIntervalMs, bytesMax: flushBytes });
-    this.#cancelFlush();
-    this.#cancelFlush = this.#lookEvery(flushIntervalMs);
     this.#volume.tail.setBytesMax(tailCacheBytes);
     this.#volume.setReserve(reserveBytes);
-  }
-
-  #lookEvery(flushIntervalMs: number): Cancel {
-    const lookMs = Math.max(1, Math.floor(flushIntervalMs / FLUSH_LOOKS));
-    return this.#options.clock.every(lookMs, () => this.#flusher.tick());
   }
 
   async format(meta: DirectoryMeta): Promise<void> {
@@ -492,7 +477,7 @@ class FileDisk implements LiveDisk {
   }
 
   async close(): Promise<void> {
-    this.#cancelFlush();
+    this.#flusher.close();
     for (const cancel of this.#timers.splice(0)) cancel();
     const errors: unknown[] = [];
     for (const log of [...this.#logs.values()])
