@@ -12,6 +12,8 @@ import type { Follow, FollowReply, Peer, RaftMessage } from './types.ts';
 
 /** While the leader's connection was just reset, seeds are asked this often. */
 const QUICK_FOLLOW_TICKS = 3;
+/** Else this often, and after a campaign began it is left so much time. */
+export const FOLLOW_TICKS = 10;
 /** Learners silent for this many longest election timeouts are dropped. */
 const LEARNER_SILENCE_ELECTIONS = 3;
 
@@ -153,7 +155,7 @@ export function tickFollow(core: Core): void {
   core.seedTurn += 1;
   const isQuick = core.role === 'learner' && core.quickTries > 0;
   if (isQuick) core.quickTries -= 1;
-  core.followAt = core.now + (isQuick ? QUICK_FOLLOW_TICKS : core.settings.heartbeatTicks);
+  core.followAt = core.now + (isQuick ? QUICK_FOLLOW_TICKS : FOLLOW_TICKS);
   if (peer !== undefined) core.send(peer, follow(core));
 }
 
