@@ -53,7 +53,8 @@ interface Recovered {
   readonly restartClass: RestartClass;
 }
 
-const REPLICA_TICK_MS = 100;
+/** Pause between looks at what only time tells. */
+const LOOK_MS = 250;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
 
@@ -182,8 +183,7 @@ export class Member {
     this.quorum.start();
     this.#peerFinder.start();
     this.lifecycle.start();
-    this.#cancelTick = this.#options.clock.every(REPLICA_TICK_MS, () => {
-      for (const replica of this.replicas) replica.tick();
+    this.#cancelTick = this.#options.clock.every(LOOK_MS, () => {
       this.replicas.resume();
       this.ownTopics.look();
       this.#space.look();
@@ -344,6 +344,7 @@ export class Member {
       producersMax,
       defaultLog: { segmentBytes: defaults.segmentBytes, segmentMs: defaults.segmentMs },
       onOpened: () => {
+        this.groups.look();
         this.#followLeaders();
       },
       onReopened: (leader) => {
@@ -386,8 +387,7 @@ export class Member {
 
   #newLifecycle(restartClass: RestartClass): Lifecycle {
     const { clock, heartbeatMs, sessionTimeoutMs, rack, brokerId } = this.#options;
-    const { advertised, internalAdvertised } = this.#options;
-    const { featureLevelMax, disk, onFact, onExit } = this.#options;
+    const { advertised, internalAdvertised, featureLevelMax, disk, onFact, onExit } = this.#options;
     const { clusterId, directoryId } = this.meta;
     const options = {
       clock,
@@ -431,7 +431,7 @@ export class Member {
     return new Lifecycle(options, restartClass);
   }
 
-  #replicaHost(): Omit<ReplicaHost<Replica>, 'compactor'> {
+  #replicaHost(): Omit<ReplicaHost<Replica>, 'compactor' | 'onAwake'> {
     const { crc32, onFact } = this.#options;
     return {
       clock: this.clock,

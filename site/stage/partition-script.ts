@@ -4,7 +4,8 @@
  * pushes between the brokers it names until all is quiet.
  */
 import { BrokerError } from '../../base/errors.ts';
-import { Partition, type PartitionStatus } from '../../broker/replication/partition.ts';
+import { Partition } from '../../broker/replication/partition.ts';
+import type { PartitionStatus } from '../../broker/replication/status.ts';
 import type {
   AppendResult,
   Assignment,

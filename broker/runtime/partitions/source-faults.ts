@@ -60,9 +60,13 @@ export class SourceFaults {
     this.#host.giveUp(`what it pushes from offset ${endOffset} on keeps failing its checksums`);
   }
 
+  get isAtRest(): boolean {
+    return this.#dueMs === null && this.#askedMs === null;
+  }
+
   /** Time has passed. */
   tick(): void {
-    if (this.#dueMs === null && this.#askedMs === null) return;
+    if (this.isAtRest) return;
     const nowMs = this.#host.nowMs();
     if (this.#host.endOffset() !== this.#endOffset) {
       this.#dueMs = null;
