@@ -344,7 +344,7 @@ export class Member {
       producersMax,
       defaultLog: { segmentBytes: defaults.segmentBytes, segmentMs: defaults.segmentMs },
       onOpened: () => {
-        this.groups.look();
+        this.ownTopics.look();
         this.#followLeaders();
       },
       onReopened: (leader) => {

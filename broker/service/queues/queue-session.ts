@@ -300,7 +300,7 @@ export class QueueSession {
       $case: 'records',
       value: {
         ...{ topic: topic.name, topicId: topicIdBytes(topic.topicId), partition, epoch: 0 },
-        ...{ records: kept, nextOffset: 0, nextLeaderEpoch: 0, bytes },
+        ...{ records: kept, nextOffset: 0, nextLeaderEpoch: 0, bytes, losses: [] },
       },
     });
   }

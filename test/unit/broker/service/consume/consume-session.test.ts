@@ -202,7 +202,7 @@ describe('a member that is read for', () => {
     harness.put(0, 6, 'x'.repeat(100));
     const stream = harness.stream();
     stream.take({ $case: 'open', value: openOf({ creditBytes: 1 }) });
-    stream.take({ $case: 'credit', value: { bytes: 5_000 } });
+    stream.take({ $case: 'credit', value: { bytes: 5_000, records: 0 } });
     await harness.run(50);
     expect(stream.records).toHaveLength(6);
   });
