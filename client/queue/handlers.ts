@@ -13,7 +13,7 @@ const failed = channel('tidemark:queue:failed');
 const DELAY_MS_FIRST = 1_000;
 
 /** How long a record waits after its delivery of that number failed, in milliseconds. */
-export function delayAfter(delivery: number, delayMsMax: number): number {
+function delayAfter(delivery: number, delayMsMax: number): number {
   return Math.min(DELAY_MS_FIRST * 2 ** Math.min(delivery - 1, 20), delayMsMax);
 }
 

@@ -11,6 +11,7 @@ import { LISTENERS } from './listeners.ts';
 import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
+import { QUEUE_MEMBERS } from './queue-members.ts';
 import { QUEUES } from './queues.ts';
 import { RAFT } from './raft.ts';
 import { REPLICATION } from './replication.ts';
@@ -37,5 +38,6 @@ export const MUTATIONS: readonly Mutation[] = [
   ...GROUPS,
   ...GROUP_MEMBERS,
   ...QUEUES,
+  ...QUEUE_MEMBERS,
   ...LISTENERS,
 ];

@@ -18,7 +18,7 @@ type Call = ServerDuplexStream<ConsumeRequest, ConsumeResponse>;
 type Response = NonNullable<ConsumeResponse['message']>;
 
 /** One record of a queue. */
-export interface FakeRecord {
+interface FakeRecord {
   readonly offset: number;
   readonly value: string;
   delivery: number;
@@ -102,10 +102,10 @@ export class FakeQueues {
   fence(stream: Stream, reason: ConsumeFence): void {
     this.#gone(stream.open.memberId);
     send(stream.call, { $case: 'fenced', value: { reason } });
-    this.refuse(stream, 'FENCED');
+    this.#refuse(stream, 'FENCED');
   }
 
-  refuse(stream: Stream, code: ErrorCode): void {
+  #refuse(stream: Stream, code: ErrorCode): void {
     this.#forget(stream);
     this.#ground.refuse(stream.call, code);
   }
