@@ -94,7 +94,7 @@ export class QueueJob<Key = Uint8Array, Value = Uint8Array> implements ConsumedR
     return this.#settlement !== undefined;
   }
 
-  /** Aborted when the record is lost, with LEASE_LOST as its reason; also when the member leaves. */
+  /** Aborted when the record is lost, also by leaving; LEASE_LOST is its reason. */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();

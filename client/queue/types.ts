@@ -32,7 +32,7 @@ export interface QueueOptions<T extends string | AnyTopic = string> {
    * and goes on; the queue needs a dead-letter topic.
    */
   readonly onUndecodable?: QueueUndecodablePolicy;
-  /** Called when a record that was handed out and not settled is lost: see {@link QueueJob.signal}. */
+  /** Called when a record that was handed out is lost before it is settled. */
   readonly onLost?: (job: QueueJob<unknown, unknown>, error: TidemarkError) => unknown;
   /** For people, in lists of members. Default: the program and its process id. */
   readonly client?: string;

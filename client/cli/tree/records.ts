@@ -54,6 +54,16 @@ and timestampMs. Text is UTF-8; other bytes are spelled in base64. offset and le
 
 Where it stops midway, it says the line, how many records are appended, and with which --skip-lines to go on.`;
 
+/** `--queue` of `read`: what chooses records does not go with it. */
+function queue(): Option {
+  return new Option(
+    '--queue <name>',
+    'take records from a queue: each is accepted once it is written. Without --follow it ends when nothing has come for two seconds',
+  ).conflicts([
+    ...['group', 'alone', 'from', 'to', 'filter', 'partition', 'rack', 'onReset', 'onLoss'],
+  ]);
+}
+
 /** Adds both. */
 export function addRecords(program: Command, around: Surroundings): void {
   const append = common(
@@ -150,14 +160,7 @@ function addRead(program: Command, around: Surroundings): void {
       '--alone',
       'with --group: read all partitions, or those of --partition, without being a member; refused while the group has members',
     )
-    .addOption(
-      new Option(
-        '--queue <name>',
-        'take records from a queue: each is accepted once it is written. Without --follow it ends when nothing has come for two seconds',
-      ).conflicts([
-        ...['group', 'alone', 'from', 'to', 'filter', 'partition', 'rack', 'onReset', 'onLoss'],
-      ]),
-    )
+    .addOption(queue())
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
     .option('-0, --null-delimited', 'end raw records with a zero byte instead of a newline')

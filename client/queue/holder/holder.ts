@@ -1,12 +1,13 @@
 /**
  * One member of a queue, as its own process sees it: which stream it is attached by, which records
  * it has and until when, what was said of each and is not answered yet. `step(nowMs, input)` is
- * synchronous and total; it knows neither streams nor records. What it keeps to (docs/rules.md#queues):
+ * synchronous and total; it knows neither streams nor records. What it keeps to
+ * (docs/rules.md#queues):
  *
  * - A lease that is over by the own clock is lost: nothing is said of its record any more.
  * - What was said is said again until there is an answer, by whichever stream is attached. The same
  *   acknowledgement twice is one.
- * - Leases outlive streams. A new stream is told what is free at that moment, so credit counts once.
+ * - Leases outlive streams. A new stream is told what is free then, so credit counts once.
  * - A stream whose broker stops is heard for a while beside the new one: what it brings is leased.
  * - A member that was fenced comes back as another one, which has nothing.
  */

@@ -330,7 +330,7 @@ export class Leases<L extends Lease, Refusal> {
 
   // Credit
 
-  /** What a new stream may send at first: what is free, and never nothing, which no broker takes. */
+  /** What a new stream may send at first: what is free, or one, since no broker takes less. */
   opened(attempt: number): Credit {
     const { recordsMax, bytesMax } = this.#options;
     const records = Math.max(1, recordsMax - this.#entries.size);

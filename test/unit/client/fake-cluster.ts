@@ -4,15 +4,13 @@
  */
 import { crc32 } from 'node:zlib';
 import {
-  Metadata,
   Server,
   ServerCredentials,
   type sendUnaryData,
   type ServerDuplexStream,
   status,
 } from '@grpc/grpc-js';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { ERROR_TABLE, type ErrorCode } from '../../../base/errors.ts';
+import type { ErrorCode } from '../../../base/errors.ts';
 import {
   checkFrame,
   controlFrame,
@@ -41,7 +39,6 @@ import type {
   ExplainPartitionResponse,
 } from '../../../proto/gen/tidemark/v1/explain.ts';
 import type { CrossedLoss } from '../../../proto/gen/tidemark/v1/losses.ts';
-import { Effect, RetryAdvice, Error as WireError } from '../../../proto/gen/tidemark/v1/errors.ts';
 import {
   type FetchRequest,
   type FetchResponse,
@@ -61,6 +58,7 @@ import {
   ConsumeServiceService,
   ConsumeType,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
+import { fail, wireError } from './fake-errors.ts';
 import { FakeGroups } from './fake-groups.ts';
 import { FakeMembers } from './fake-members.ts';
 import { FakeOffsets } from './fake-offsets.ts';
@@ -715,21 +713,6 @@ export class FakeCluster {
   }
 }
 
-function wireError(code: ErrorCode, partition?: FakePartition): WireError {
-  const { retry, effect } = ERROR_TABLE[code];
-  const advice = {
-    no: RetryAdvice.RETRY_ADVICE_NO,
-    same: RetryAdvice.RETRY_ADVICE_SAME,
-    refresh: RetryAdvice.RETRY_ADVICE_REFRESH,
-  }[retry];
-  const hint =
-    partition === undefined ? {} : { leader: partition.leader, leaderEpoch: partition.leaderEpoch };
-  const stated = effect === 'none' ? Effect.EFFECT_NONE : Effect.EFFECT_UNKNOWN;
-  const message = `refused by the fake: ${code}`;
-  const silent = { retryAfterMs: 0, holder: undefined };
-  return { code, message, retry: advice, effect: stated, ...silent, ...hint };
-}
-
 function refused(
   { batchId }: ProduceBatch,
   code: ErrorCode,
@@ -751,22 +734,4 @@ function answer(
   duplicate: boolean,
 ): ProduceResult {
   return { batchId, baseOffset, leaderEpoch, duplicate, error: undefined };
-}
-
-/** A failed call with the details that a broker attaches. */
-export function fail(done: sendUnaryData<unknown>, code: ErrorCode): void {
-  const metadata = new Metadata();
-  const any = new BinaryWriter()
-    .uint32(10)
-    .string('type.googleapis.com/tidemark.v1.Error')
-    .uint32(18)
-    .bytes(WireError.encode(wireError(code)).finish());
-  const details = new BinaryWriter()
-    .uint32(8)
-    .int32(status.NOT_FOUND)
-    .uint32(26)
-    .bytes(any.finish())
-    .finish();
-  metadata.set('grpc-status-details-bin', Buffer.from(details));
-  done({ code: status.NOT_FOUND, details: 'refused', metadata, name: 'Error', message: 'refused' });
 }
