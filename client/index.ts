@@ -109,6 +109,7 @@ export type {
   TypedRecord,
 } from './producer/types.ts';
 export { QueueJob } from './queue/job.ts';
+export type { ReleaseOptions } from './queue/job-options.ts';
 export { QueueConsumer } from './queue/queue-consumer.ts';
 export {
   type JobHandler,
@@ -116,7 +117,6 @@ export {
   type QueueRunOptions,
   type QueueUndecodablePolicy,
   RejectError,
-  type ReleaseOptions,
 } from './queue/types.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
 export type { TokenSource } from './token.ts';

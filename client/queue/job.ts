@@ -3,10 +3,9 @@ import type { RecordHeader } from '../../wire/records/record-set.ts';
 import type { ConsumedRecord } from '../consumer/types.ts';
 import { TidemarkError } from '../errors.ts';
 import type { Settlement } from './holder/types.ts';
-import { checkReason, checkRelease } from './options.ts';
+import { checkReason, checkRelease, type ReleaseOptions } from './job-options.ts';
 import type { LeasedRecord } from './queue-stream.ts';
 import { leaseLost, nameOf } from './session.ts';
-import type { ReleaseOptions } from './types.ts';
 
 /** Who says to the queue what becomes of a record. */
 export interface JobKeeper {

@@ -1,13 +1,7 @@
 /** What the options of a queue's member may be. Rejects, never repairs, and reports every fault. */
-import {
-  GROUP_SESSION_MS_MAX,
-  NAME_LENGTH_MAX,
-  QUEUE_DELAY_MS_MAX,
-  QUEUE_REASON_LENGTH_MAX,
-} from '../../base/limits.ts';
+import { GROUP_SESSION_MS_MAX, NAME_LENGTH_MAX, QUEUE_DELAY_MS_MAX } from '../../base/limits.ts';
 import {
   callable,
-  type Check,
   checkArgument,
   fault,
   named,
@@ -15,10 +9,10 @@ import {
   optional,
   refuseFaults,
   shape,
-  text,
   whole,
 } from '../check.ts';
 import { HANDLERS_MAX, topicOrCodecs } from '../consumer/options.ts';
+import { short } from './job-options.ts';
 import type { QueueRunOptions } from './types.ts';
 
 const RECORDS_MAX = 10_000;
@@ -26,15 +20,6 @@ export const BYTES_DEFAULT = 8 * 1024 * 1024;
 export const GRACE_MS_DEFAULT = 3_000;
 export const RELEASE_MS_DEFAULT = 30_000;
 export const DELAY_MS_MAX_DEFAULT = 60_000;
-
-/** Text of at most so many characters. */
-function short(lengthMax: number): Check {
-  return (value, name) => {
-    const faults = text(value, name);
-    if (faults.length > 0 || (value as string).length <= lengthMax) return faults;
-    return [`${name} has ${(value as string).length} characters, must have at most ${lengthMax}`];
-  };
-}
 
 const OPTIONS = shape({
   topic: optional(topicOrCodecs),
@@ -76,16 +61,4 @@ export function checkQueueRun(
       ? []
       : [fault('concurrency', concurrency, `at most recordsMax, which is ${recordsMax}`)]),
   ]);
-}
-
-const RELEASE = shape({ delayMs: optional(whole(0, QUEUE_DELAY_MS_MAX)) });
-
-/** Throws INVALID_ARGUMENT. */
-export function checkRelease(doing: string, options: unknown): void {
-  checkArgument(doing, RELEASE, options);
-}
-
-/** Throws INVALID_ARGUMENT. */
-export function checkReason(doing: string, reason: unknown): void {
-  checkArgument(doing, short(QUEUE_REASON_LENGTH_MAX), reason, 'reason');
 }

@@ -38,12 +38,6 @@ export interface QueueOptions<T extends string | AnyTopic = string> {
   readonly client?: string;
 }
 
-/** How a record goes back. */
-export interface ReleaseOptions {
-  /** Handed out again not before so many milliseconds have passed, 0 to 3,600,000. Default 0. */
-  readonly delayMs?: number;
-}
-
 /** How `QueueConsumer.run` goes about it. */
 export interface QueueRunOptions<Key = unknown, Value = unknown> {
   /** Most handlers that run at a time, 1 to 10,000. Default 1. */
