@@ -118,6 +118,16 @@ export {
   type QueueUndecodablePolicy,
   RejectError,
 } from './queue/types.ts';
+export {
+  type CreateQueueOptions,
+  type Queue,
+  type QueueBlocked,
+  type QueueConfig,
+  type QueueDescription,
+  type QueueMember,
+  type QueuePartition,
+  Queues,
+} from './queues.ts';
 export { type ConnectOptions, connect, Tidemark } from './tidemark.ts';
 export type { TokenSource } from './token.ts';
 export type { TlsOptions } from './tls.ts';

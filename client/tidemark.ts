@@ -17,6 +17,7 @@ import type { GroupOptions } from './group/types.ts';
 import { Cursors, Groups } from './groups.ts';
 import { QueueConsumer } from './queue/queue-consumer.ts';
 import type { QueueOptions } from './queue/types.ts';
+import { Queues } from './queues.ts';
 import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
 import { Producer } from './producer/producer.ts';
@@ -90,6 +91,11 @@ export class Tidemark {
 
   groups(): Groups {
     return new Groups(this.#connections, this.#cluster);
+  }
+
+  /** Makes, changes, looks at and deletes queues. */
+  queues(): Queues {
+    return new Queues(this.#cluster);
   }
 
   admin(): Admin {

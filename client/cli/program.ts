@@ -11,6 +11,7 @@ import { addDebug } from './tree/debug.ts';
 import { addGroup } from './tree/group.ts';
 import { addLog } from './tree/log.ts';
 import { addPage } from './tree/page.ts';
+import { addQueue } from './tree/queue.ts';
 import { addRecords } from './tree/records.ts';
 import { addProfile } from './tree/profile.ts';
 import { addSelfTest } from './tree/self-test.ts';
@@ -70,6 +71,7 @@ export function buildProgram(around: Surroundings, finish: (exitCode: number) =>
   addAccess(program, around, finish);
   addQuota(program, around);
   addGroup(program, around, finish);
+  addQueue(program, around, finish);
   addLocal(program, around);
   addLog(program, around, finish);
   addDebug(program, around);

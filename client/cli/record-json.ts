@@ -50,7 +50,8 @@ export function recordToJson({
   };
 }
 
-function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
+/** Bytes under their name as text, or in base64. */
+export function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return isUtf8(buffer)
     ? { [name]: buffer.toString('utf8') }

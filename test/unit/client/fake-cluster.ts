@@ -49,7 +49,6 @@ import {
   type ProduceResponse,
   type ProduceResult,
 } from '../../../proto/gen/tidemark/v1/log.ts';
-import type { GroupServiceServer } from '../../../proto/gen/tidemark/v1/groups.ts';
 import type { SetQuotaRequest } from '../../../proto/gen/tidemark/v1/quotas.ts';
 import type { TrimTopicRequest } from '../../../proto/gen/tidemark/v1/trims.ts';
 import {
@@ -60,6 +59,7 @@ import {
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { fail, wireError } from './fake-errors.ts';
 import { FakeGroups } from './fake-groups.ts';
+import { FakeQueueAdmin } from './fake-queue-admin.ts';
 import { FakeMembers } from './fake-members.ts';
 import { FakeOffsets } from './fake-offsets.ts';
 import { FakeQueues } from './fake-queues.ts';
@@ -189,6 +189,7 @@ export class FakeCluster {
   unanswered = 0;
   readonly offsets = new FakeOffsets(() => this.partitions);
   readonly groups = new FakeGroups(fail, (code) => wireError(code));
+  readonly queueAdmin = new FakeQueueAdmin(fail);
   /** Started by whoever tests them. */
   readonly members = new FakeMembers({
     topics: () => [{ name: TOPIC, topicId: this.topicId, partitions: this.partitions.length }],
@@ -243,10 +244,8 @@ export class FakeCluster {
         this.offsets.answer(request, done),
       initProducer: (_call: unknown, done: sendUnaryData<unknown>) => this.#initProducer(done),
     });
-    server.addService(
-      this.groups.definition,
-      this.groups.handlers() as unknown as GroupServiceServer,
-    );
+    server.addService(this.groups.definition, this.groups.handlers() as never);
+    server.addService(this.queueAdmin.definition, this.queueAdmin.handlers() as never);
     server.addService(ConsumeServiceService, {
       consume: (call: ServerDuplexStream<ConsumeRequest, ConsumeResponse>) =>
         this.#consume(broker, call),
