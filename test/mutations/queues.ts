@@ -294,4 +294,17 @@ export const QUEUES: readonly Mutation[] = [
     ],
     caughtBy: [STEPS],
   },
+  {
+    id: 'dead-letters-go-round',
+    rule: RULE,
+    what: 'a topic of dead letters gets a queue with dead letters of its own',
+    edits: [
+      {
+        file: 'broker/metadata/controller/queues.ts',
+        find: 'if (other.config.deadLetterTopic === topic.name)',
+        replace: 'if (other.config.deadLetterTopic === other.name)',
+      },
+    ],
+    caughtBy: [{ level: 'unit', file: 'test/unit/broker/metadata/queues.test.ts' }],
+  },
 ];

@@ -1,4 +1,4 @@
-/** Judges changes of queues. Pure. */
+/** Judges changes of queues (docs/rules.md#queues). Pure. */
 import { BrokerError } from '../../../base/errors.ts';
 import { isInternalTopic } from '../../../base/internal-topics.ts';
 import { QUEUE_LETTER_BYTES, QUEUES_MAX } from '../../../base/limits.ts';

@@ -24,8 +24,8 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 /**
  * Requests that name what they change, so that an attempt which arrives late changes nothing that
  * was decided since: a registration names its start, a heartbeat states how the sender is now and
- * is soon followed by another, changes of (S, q) name the epochs that they compare, a new topic
- * its id, and so does a new queue. No other request is repeated after an attempt that may have left.
+ * is soon followed by another, changes of (S, q) name the epochs that they compare, a new topic or
+ * queue its id. No other request is repeated after an attempt that may have left.
  */
 const NAMED: ReadonlySet<ControllerRequest['kind']> = new Set([
   'register',

@@ -149,7 +149,7 @@ function lagOf(parts: QueueParts, trigger: Trigger, onwards: Onwards): Promise<L
     : lagOfQueue(parts, trigger.queue, onwards);
 }
 
-/** Records that are not settled. Any reader may have any of them, so no number of readers is idle. */
+/** Records that are not settled. Any reader may have any of them, so none has nothing to do. */
 async function lagOfQueue(
   parts: QueueParts,
   name: string,
