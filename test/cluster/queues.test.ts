@@ -33,10 +33,11 @@ const text = (value: Uint8Array | null): string => Buffer.from(value ?? []).toSt
 /** A topic, its dead-letter topic, and a queue. */
 async function makeQueue(client: Tidemark, queue: string, deliveriesMax = 0) {
   const { name: topic } = await cluster.createTopic({ partitions: PARTITIONS });
-  const { name: deadLetterTopic } = await cluster.createTopic({ partitions: 1 });
-  await client.queues().create(queue, topic, {
-    ...{ leaseMs: LEASE_MS, deadLetterTopic, deliveriesMax },
+  const { name: deadLetterTopic } = await cluster.createTopic({
+    ...{ partitions: 1, config: { batchBytesMax: 2 * 1024 * 1024 } },
   });
+  const config = { leaseMs: LEASE_MS, deadLetterTopic, deliveriesMax };
+  await client.queues().create(queue, { topic, ...config });
   return { topic, deadLetterTopic };
 }
 
@@ -50,7 +51,8 @@ async function send(client: Tidemark, topic: string, values: readonly string[]):
 /** Values of a topic, as they stand now. */
 async function valuesOf(client: Tidemark, topic: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const { value } of client.consumer({ topic, follow: false })) found.push(text(value));
+  await using consumer = client.consumer({ topic, follow: false });
+  for await (const item of consumer.records()) if (!('kind' in item)) found.push(text(item.value));
   return found;
 }
 
