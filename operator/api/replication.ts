@@ -8,6 +8,8 @@ import { boolean, choice, integer } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { CommitMode } from './types.ts';
 
+export { MIN_OF_CLUSTER } from '../../base/units.ts';
+
 const COMMIT_MODES: readonly CommitMode[] = ['InSync', 'Quorum'];
 /** A majority of two is both, so quorum mode would promise what it cannot give. */
 const QUORUM_REPLICATION_FACTOR_MIN = 3;

@@ -3,8 +3,8 @@
  * steals: a topic belongs to the LogTopic whose status has its id. Topics without a LogTopic are
  * left alone.
  */
-import { MIN_OF_CLUSTER } from '../../base/units.ts';
 import { TOPIC_FINALIZER } from '../api/names.ts';
+import { MIN_OF_CLUSTER } from '../api/replication.ts';
 import { retentionSizeBytes, retentionTimeMs } from '../api/quantity.ts';
 import type { ConditionStatus, LogTopic, LogTopicConfig, LogTopicStatus } from '../api/types.ts';
 import { isSameStatus, withConditions } from './conditions.ts';
