@@ -6,6 +6,7 @@ import { MembersServiceService } from '../../proto/gen/tidemark/internal/v1/memb
 import { QueuesServiceService } from '../../proto/gen/tidemark/internal/v1/queues.ts';
 import { GroupServiceService } from '../../proto/gen/tidemark/v1/groups.ts';
 import { QueueServiceService } from '../../proto/gen/tidemark/v1/queues.ts';
+import { BrokerError } from '../../base/errors.ts';
 import type { ServiceHost } from '../../wire/grpc/channel.ts';
 import type { MemberMessage } from '../groups/membership/types.ts';
 import type { BrokerApi } from '../runtime/api.ts';
@@ -72,8 +73,7 @@ export function publicServices({
   const queuesDesk = new QueuesDesk({ cluster, traffic, report }, world);
   const queueParts = { ...groupParts, owned: owned ?? queuesDesk };
   const cancelServe = broker.watchImage(() => {
-    // It is a member of its cluster by the first image.
-    broker.queues().serve(world);
+    serveQueues(broker, world);
   });
   const keeper = new DecisionKeeper(cluster, appender, report);
   const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
@@ -119,6 +119,15 @@ export function publicServices({
       appender.close();
     },
   };
+}
+
+/** From when on the broker belongs to a cluster. */
+function serveQueues(broker: BrokerApi, world: BrokerQueueWorld): void {
+  try {
+    broker.queues().serve(world);
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+  }
 }
 
 /** Adds what a broker serves its clients. */
