@@ -266,9 +266,9 @@ export interface PartitionLog {
   compact(order: CompactionOrder): Promise<CompactionOutcome>;
   /**
    * Merges adjoining small segments below the X of an order that is carried out, where the options
-   * ask for it, until none are left that are worth it (`broker/compaction/merges.ts`). No content
-   * changes (K8). Takes turns with {@link compact}; gives way, waits and rejects as it does, but
-   * refuses nothing.
+   * ask for it, until none are left that are worth it (`broker/storage/compaction/merges.ts`). No
+   * content changes (K8). Takes turns with {@link compact}; gives way, waits and rejects as it
+   * does, but refuses nothing.
    */
   merge(): Promise<MergeOutcome>;
   configure(options: PartitionLogOptions): void;

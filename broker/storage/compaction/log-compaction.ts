@@ -19,7 +19,6 @@ import { BrokerError } from '../../../base/errors.ts';
 import { reasonOf } from '../../../base/reason.ts';
 import type { Offset } from '../../../base/units.ts';
 import type { FramePlace } from '../../compaction/frames.ts';
-import { nextMerge } from '../../compaction/merges.ts';
 import { isShortage } from '../../runtime/ports.ts';
 import type {
   CompactionOutcome,
@@ -32,6 +31,7 @@ import { storageError } from '../file-system.ts';
 import type { CompactionMeans } from '../log-context.ts';
 import type { Segment } from '../segment.ts';
 import { Turns } from '../turns.ts';
+import { nextMerge } from './merges.ts';
 import { GivenWay, SegmentReplacement } from './segment-replacement.ts';
 import type { LogOfSegments, ReplacementOptions } from './segment-replacement.ts';
 

@@ -1,11 +1,11 @@
 /** Which segments of a compacted log are merged, and what that costs. */
 import { describe, expect, it } from 'vitest';
-import { Random } from '../../../../base/random.ts';
+import { Random } from '../../../../../base/random.ts';
 import {
   MERGE_BYTES_FREE,
   nextMerge,
   type SegmentSize,
-} from '../../../../broker/compaction/merges.ts';
+} from '../../../../../broker/storage/compaction/merges.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -3,7 +3,7 @@
  * that it was about, and a topic in use seals segments for ever; without merging its files would
  * only become more. Pure: a list of sizes in, a run of it out.
  */
-import type { Offset } from '../../base/units.ts';
+import type { Offset } from '../../../base/units.ts';
 
 export interface SegmentSize {
   readonly baseOffset: Offset;
