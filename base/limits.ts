@@ -167,6 +167,12 @@ export const CURSORS_PER_CALL_MAX = 1_000;
  * One is enough to use up the rate that all of them share, and memory is bounded for each.
  */
 export const COMPACTION_PASSES_MAX = 1;
+/**
+ * Longest that the thread of a pass may take over one block of frames: a mebibyte takes it some
+ * milliseconds, a frame of the largest size a second on a busy machine. It is ended then, or a
+ * thread that hangs would keep the turn of all others.
+ */
+export const COMPACTION_SILENCE_MS_MAX = 60_000;
 
 // Queues
 
@@ -283,6 +289,7 @@ export const LIMITS: readonly {
   { what: 'Group without members', bound: GROUP_EMPTY_MS_MAX, unit: 'ms' },
   { what: 'Passes of compaction at once', bound: COMPACTION_PASSES_MAX, unit: 'passes' },
   { what: 'Queues of a cluster', bound: QUEUES_MAX, unit: 'queues' },
+  { what: 'Silence of the thread of a pass', bound: COMPACTION_SILENCE_MS_MAX, unit: 'ms' },
   { what: 'Open records of a queue in a partition', bound: QUEUE_WINDOW_RECORDS, unit: 'records' },
   { what: 'Lease of a record', bound: QUEUE_LEASE_MS_MAX, unit: 'ms' },
   { what: 'Deliveries after which a record dies', bound: QUEUE_DELIVERIES_MAX, unit: 'deliveries' },

@@ -62,7 +62,7 @@ export async function measureCompaction(): Promise<CompactionCost> {
     clock: systemClock,
     logger: { info: quiet, warn: tell, error: tell },
     compaction: {
-      background: new WorkerBackground({ memoryBytes: MEMORY_BYTES, program }),
+      background: new WorkerBackground({ memoryBytes: MEMORY_BYTES, program, clock: systemClock }),
     },
     compactionBytesPerSecond: BYTES_PER_SECOND,
   });

@@ -146,6 +146,7 @@ function backgroundOf(config: Config, machine: Machine): WorkerBackground {
   return new WorkerBackground({
     memoryBytes: compactionMemory(config, machine),
     program: new URL(`./background/compaction-worker${ending}`, import.meta.url),
+    clock: systemClock,
   });
 }
 

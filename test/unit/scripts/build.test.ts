@@ -18,6 +18,7 @@ import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { WorkerBackground } from '../../../broker/background/worker.ts';
+import { systemClock } from '../../../process/system-clock.ts';
 import { builtProgram, bundle, bundleForImage } from '../../../scripts/build.mjs';
 import { ROOT } from '../../fixtures/sources.ts';
 
@@ -205,7 +206,7 @@ describe('bundleForImage()', () => {
 
   it('holds the thread of compaction', async () => {
     const program = new URL('broker/background/compaction-worker.js', `file://${folder}/`);
-    const background = new WorkerBackground({ memoryBytes: 2 ** 20, program });
+    const background = new WorkerBackground({ memoryBytes: 2 ** 20, program, clock: systemClock });
     const order = { upTo: 9, tombstonesBelow: 0, producersBelow: 0 };
     const work = background.compaction(order, { topicIdBytes: new Uint8Array(16), partition: 0 });
     expect(await work.endScan()).toBe(false);
