@@ -244,31 +244,36 @@ export class MemberRun<Key, Value> {
     for (let attempt = 0; open.length > 0 && !this.#isEnding; attempt += 1) {
       if (attempt > 0) await this.#connections.sleep(this.#connections.backoffMs(attempt));
       const found = new Map<Viewed, Place | TidemarkError>();
-      for (const [topic, some] of Map.groupBy(open, (one) => one.topic)) {
-        const beginningOf = await this.#fetchCursors(topic);
-        const beginnings = some.map((one) => [one, beginningOf(one)] as const);
-        for (const [one, beginning] of beginnings)
-          if (isFinal(beginning)) found.set(one, beginning);
-      }
+      for (const [topic, some] of Map.groupBy(open, (one) => one.topic))
+        for (const [one, beginning] of await this.#beginningsOf(topic, some))
+          found.set(one, beginning);
       open = open.filter((one) => !found.has(one) && this.#session.holds(one));
       // Hooks of some hold up no others.
       void this.#begin(found).catch(this.#fail);
     }
   }
 
-  /** As committed. Of a partition: its cursor, why there is none, or undefined: nobody says. */
-  async #fetchCursors(topic: string): Promise<(one: Viewed) => Place | TidemarkError | undefined> {
+  /** As committed, of those of a topic that it is known of, or never will be. */
+  async #beginningsOf(
+    topic: string,
+    viewed: readonly Viewed[],
+  ): Promise<readonly (readonly [Viewed, Place | TidemarkError])[]> {
+    let beginningOf: (one: Viewed) => Place | TidemarkError | undefined;
     try {
       const results = await this.#cursors.fetch([topic]);
-      return ({ partition, topicId }) => {
+      beginningOf = ({ partition, topicId }) => {
         const found = results.find(({ cursor }) => cursor?.partition === partition);
         if (found?.error !== undefined) return found.error;
         return found?.cursor?.topicId === topicId ? placeOf(found.cursor) : undefined;
       };
     } catch (cause) {
       const error = fromCall(cause, 'the cluster');
-      return () => error;
+      beginningOf = () => error;
     }
+    return viewed.flatMap((one) => {
+      const beginning = beginningOf(one);
+      return isFinal(beginning) ? [[one, beginning] as const] : [];
+    });
   }
 
   async #begin(beginnings: ReadonlyMap<Viewed, Place | TidemarkError>): Promise<void> {

@@ -20,7 +20,7 @@ import type { HeldPartition, MemberAction, MemberInput, ViewedPartition } from '
 const JOIN_TIMEOUT_MS = 30_000;
 
 /** What the member states of itself; the rest of `open` is the core's. */
-export type Introduction = Omit<ConsumeOpen, 'memberId' | 'attempt' | 'epoch'>;
+export type Introduction = Omit<ConsumeOpen, 'memberId' | 'attempt' | 'epoch' | 'formerMemberId'>;
 
 /** Who carries out what the member is told. */
 export interface SessionEvents {
@@ -176,7 +176,7 @@ export class Session {
     const events = this.#events;
     switch (action.kind) {
       case 'open':
-        this.#open(action.attempt, action.memberId, action.epoch);
+        this.#open(action);
         return;
       case 'close':
         this.#streams.get(action.attempt)?.close();
@@ -215,9 +215,10 @@ export class Session {
 
   // Streams
 
-  #open(attempt: number, memberId: string, epoch: number): void {
+  #open(action: MemberAction<TidemarkError> & { readonly kind: 'open' }): void {
+    const { attempt, memberId, epoch, formerId: formerMemberId } = action;
     const address = this.#proxies.choose();
-    const open = { ...this.#introduction, memberId, attempt, epoch };
+    const open = { ...this.#introduction, memberId, attempt, epoch, formerMemberId };
     try {
       const stream = new ConsumeStream(this.#connections, open, address, {
         onInput: (input) => this.#step(input),

@@ -72,7 +72,10 @@ export class TopicSources<Key, Value> {
         const error = fromCall(cause, 'the cluster');
         this.#drop(topic);
         if (isOver()) return;
-        if (isRefused(error)) return this.#onFailed(part, error);
+        if (isRefused(error)) {
+          this.#onFailed(part, error);
+          return;
+        }
         if (error.retry === 'no' && error.code !== 'UNKNOWN_TOPIC') throw error;
         await this.#connections.sleep(this.#connections.backoffMs(attempt));
       }

@@ -20,7 +20,7 @@ export interface AssignedPartition {
   readonly partition: number;
   /** Of the group when the member was given it: with another epoch it was given anew. */
   readonly epoch: number;
-  /** Where the group stood then: offset of the next record; 0: that is not known, see `onFailed`. */
+  /** Where the group stood then: offset of the next record; 0 where that is not known. */
   readonly offset: number;
   /** Leader epoch of the record before it; 0: not known. */
   readonly leaderEpoch: number;

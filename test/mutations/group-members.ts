@@ -44,8 +44,8 @@ export const GROUP_MEMBERS: readonly Mutation[] = [
     edits: [
       {
         file: MEMBER,
-        find: 'this.#loseAll();\n    this.#closeAll();\n    this.#memberId',
-        replace: 'this.#closeAll();\n    this.#memberId',
+        find: 'this.#loseAll();\n    this.#closeAll();\n    this.#formerId',
+        replace: 'this.#closeAll();\n    this.#formerId',
       },
     ],
     caughtBy: [seeds(20)],

@@ -71,6 +71,13 @@ export const GROUPS: readonly Mutation[] = [
     caughtBy: [STEPS],
   },
   {
+    id: 'older-processes-take-places-back',
+    rule: RULE,
+    what: 'a process that was fenced takes its place from the newer one that has it',
+    edits: [{ file: CHANGES, find: '&& holderId !== formerId', replace: '&& holderId === ""' }],
+    caughtBy: [STEPS],
+  },
+  {
     id: 'asked-again-without-a-session',
     rule: RULE,
     what: 'an attempt that is answered again delivers longer than its session lasts',
@@ -376,8 +383,8 @@ export const GROUPS: readonly Mutation[] = [
     edits: [
       {
         file: CONSUME,
-        find: 'if (leaving.get(key) === epoch && isOpen) this.#draining.set(key, sentTo);',
-        replace: 'if (leaving.get(key) === -1 && isOpen) this.#draining.set(key, sentTo);',
+        find: 'if (leaving.get(key) === epoch && isOpen)',
+        replace: 'if (leaving.get(key) === -1 && isOpen)',
       },
     ],
     caughtBy: [SESSION],

@@ -39,6 +39,7 @@ export function join(
       ? newcomerRefusal(draft, request)
       : returnRefusal(member, request, proxy));
   if (refusal !== null) return refusal;
+  if (member === undefined && isReplaced(draft, request)) return { kind: 'replaced' };
   if (member?.attempt === request.attempt)
     return { kind: 'joined', attachment: member.attachment, view: viewOf(member) };
   ensureGroup(draft, group, 'group');
@@ -211,6 +212,14 @@ function placeOf(draft: Draft, { group, instanceId }: JoinRequest, epoch: number
     held: new Map(),
     revoked: new Map(),
   };
+}
+
+/** A process that was fenced comes back, and another one has its place meanwhile. */
+function isReplaced(draft: Draft, { group, instanceId, formerId }: JoinRequest): boolean {
+  if (formerId === '' || instanceId === '') return false;
+  const holderId = draft.instance(group, instanceId);
+  const holder = holderId === undefined ? undefined : draft.member(group, holderId);
+  return holder !== undefined && !holder.isAway && holderId !== formerId;
 }
 
 function statedBy(

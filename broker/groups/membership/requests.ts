@@ -74,6 +74,7 @@ function joinFaults(join: JoinRequest, brokerSessionMs: number): (string | null)
   const isStatic = join.instanceId !== '';
   return [
     memberIdFault(join.memberId),
+    join.formerId === '' ? null : memberIdFault(join.formerId, 'formerId'),
     numberFault('attempt', join.attempt, 1, Number.MAX_SAFE_INTEGER),
     isStatic ? nameFault('instanceId', join.instanceId) : null,
     lengthFault('rack', join.rack),
@@ -105,10 +106,10 @@ function sessionFault(sessionMs: number, brokerSessionMs: number): string | null
     : `${fault} (twice the session of a broker at least)`;
 }
 
-function memberIdFault(memberId: string): string | null {
+function memberIdFault(memberId: string, field = 'memberId'): string | null {
   return UUID.test(memberId)
     ? null
-    : `memberId is "${memberId.slice(0, 50)}", must be a UUID of 36 characters in lower case`;
+    : `${field} is "${memberId.slice(0, 50)}", must be a UUID of 36 characters in lower case`;
 }
 
 function lengthFault(field: string, text: string): string | null {

@@ -89,6 +89,8 @@ export interface JoinRequest {
   readonly returnMs: number;
   /** Of the last view that the process applied; 0 in a new process. */
   readonly epoch: number;
+  /** Id that the process had until it was fenced, '' if it was not: see `replaced`. */
+  readonly formerId: string;
 }
 
 /** A member that goes in order: it has stopped reading, and committed. */
@@ -242,6 +244,11 @@ export type MemberMessage =
 
 export type GroupReply =
   | { readonly kind: 'joined'; readonly attachment: number; readonly view: MemberView }
+  /**
+   * It was fenced, and another process has its place by now: of the two that one is the newer, so
+   * this one must not come back by itself. It is no member.
+   */
+  | { readonly kind: 'replaced' }
   /** Left, or was no member any more. */
   | { readonly kind: 'left' }
   | { readonly kind: 'touched' }

@@ -211,8 +211,9 @@ export class ConsumeSession implements AttachedStream {
     while (!this.#isOver) {
       try {
         // Whatever became of one try, the same again is answered as it was.
-        const { attachment, view } = await proxy.join(member, opened.join, principal);
-        this.#joined(member, opened, attachment, view);
+        const joined = await proxy.join(member, opened.join, principal);
+        if (joined !== null) this.#joined(member, opened, joined.attachment, joined.view);
+        else this.#fenced(FENCES.replaced, 'another process has its place');
         return;
       } catch (thrown) {
         const error = expected(thrown, report);

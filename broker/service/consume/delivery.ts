@@ -41,8 +41,8 @@ const MESSAGE_BYTES_TARGET = 128 * 1024;
 /** Records of one message. */
 const MESSAGE_RECORDS_MAX = 2_000;
 /**
- * This broker, or a leader, may not have heard of the topic yet. Of one that is gone the group takes
- * the partitions away.
+ * This broker, or a leader, may not have heard of the topic yet. Of one that is gone the group
+ * takes the partitions away.
  */
 const MAYBE_UNHEARD: readonly ErrorCode[] = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION'];
 /** What stands in the field of a tombstone. */

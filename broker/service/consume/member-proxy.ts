@@ -27,12 +27,13 @@ import { askCoordinator, type GroupCall, type GroupParts } from '../groups/coord
 import { beginCursors } from './begin-cursors.ts';
 import {
   fenceFromMessage,
+  type Joined,
+  joinedFromMessage,
+  joinedToMessage,
   joinToMessage,
   signToMessage,
-  viewFromMessage,
-  viewToMessage,
 } from './members-codec.ts';
-import type { CoordinatorDesk, Joined, Signed } from './members-service.ts';
+import type { CoordinatorDesk, Signed } from './members-service.ts';
 
 /** Pause between looks at what is due; of a session it is a small part. */
 const LOOK_MS = 100;
@@ -138,26 +139,32 @@ export class MemberProxy {
     this.#pulses.clear();
   }
 
-  /** One try. Rejects with the coordinator's refusal, or with what nobody knows. */
-  async join(member: AttachedMember, request: JoinRequest, principal: string): Promise<Joined> {
+  /**
+   * One try. Null: another process has its place. Rejects with the coordinator's refusal, or with
+   * what nobody knows.
+   */
+  async join(
+    member: AttachedMember,
+    request: JoinRequest,
+    principal: string,
+  ): Promise<Joined | null> {
     const { cluster } = this.#parts;
     const sentMs = cluster.clock.monotonicMs();
     const proxy = cluster.broker.brokerId;
-    const joined = await this.#ask(
+    const answer = await this.#ask(
       {
         group: request.group,
         method: MembersServiceService.joinMember,
         request: joinToMessage(request, proxy),
-        here: async () => {
-          const { attachment, view } = await this.#desk.join(proxy, request, principal);
-          return { attachment, view: viewToMessage(view) };
-        },
+        here: async () => joinedToMessage(await this.#desk.join(proxy, request, principal)),
       },
       principal,
     );
+    const joined = joinedFromMessage(answer);
+    if (joined === null) return null;
     member.attachment = joined.attachment;
     member.answeredMs = sentMs;
-    return { kind: 'joined', attachment: joined.attachment, view: viewFromMessage(joined.view) };
+    return joined;
   }
 
   async leave(member: AttachedMember, isReturning: boolean): Promise<void> {

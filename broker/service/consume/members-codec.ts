@@ -2,6 +2,7 @@
 import {
   type AssignedPartition as AssignedMessage,
   type JoinMemberRequest,
+  type JoinMemberResponse,
   MemberFence,
   type MemberMessage as MessageOnWire,
   type MemberSign as SignMessage,
@@ -13,6 +14,7 @@ import type {
   AssignedPartition,
   AssignorName,
   FenceReason,
+  GroupReply,
   JoinRequest,
   MemberMessage,
   MemberSign,
@@ -26,6 +28,9 @@ import {
   uuidField,
 } from '../../messages/fields.ts';
 import { groupField } from '../groups/fields.ts';
+
+/** How a member was attached. */
+export type Joined = Extract<GroupReply, { readonly kind: 'joined' }>;
 
 const FENCES: readonly (readonly [FenceReason, MemberFence])[] = [
   ['unknown', MemberFence.MEMBER_FENCE_UNSPECIFIED],
@@ -84,6 +89,18 @@ export function joinToMessage(
   proxy: BrokerId,
 ): JoinMemberRequest {
   return { ...join, topics: [...join.topics], proxy };
+}
+
+/** Null: another process has its place. */
+export function joinedToMessage(joined: Joined | null): JoinMemberResponse {
+  return joined === null
+    ? { attachment: 0, view: undefined, isReplaced: true }
+    : { attachment: joined.attachment, view: viewToMessage(joined.view), isReplaced: false };
+}
+
+export function joinedFromMessage(message: JoinMemberResponse): Joined | null {
+  const { attachment, view, isReplaced } = message;
+  return isReplaced ? null : { kind: 'joined', attachment, view: viewFromMessage(view) };
 }
 
 export function memberMessageToWire(message: MemberMessage): MessageOnWire {

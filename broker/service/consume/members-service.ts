@@ -16,7 +16,6 @@ import {
 } from '../../../base/limits.ts';
 import { type BrokerId, partitionKey } from '../../../base/units.ts';
 import type {
-  GroupReply,
   JoinRequest,
   LeaveRequest,
   MemberMessage,
@@ -36,14 +35,13 @@ import { groupField, partitionField } from '../groups/fields.ts';
 import { beginCursors } from './begin-cursors.ts';
 import {
   fenceToMessage,
+  type Joined,
+  joinedToMessage,
   joinFromMessage,
   memberMessageFromWire,
   signFromMessage,
-  viewToMessage,
 } from './members-codec.ts';
 import { Teller } from './teller.ts';
-
-export type Joined = Extract<GroupReply, { readonly kind: 'joined' }>;
 
 /** What of a heartbeat does not count. */
 export interface Signed {
@@ -63,8 +61,8 @@ export class CoordinatorDesk {
     this.#teller = new Teller({ ...parts, onOwn });
   }
 
-  /** @param principal empty: nobody was asked for a name */
-  async join(proxy: BrokerId, request: JoinRequest, principal: string): Promise<Joined> {
+  /** Null: another process has its place. @param principal empty: nobody was asked for a name */
+  async join(proxy: BrokerId, request: JoinRequest, principal: string): Promise<Joined | null> {
     const { broker } = this.#parts.cluster;
     requireLevel(broker.image(), LEVEL_OF_MEMBERS, 'join a group');
     refuseNameOfQueue(this.#parts.cluster, request.group);
@@ -74,6 +72,7 @@ export class CoordinatorDesk {
       if (!verdict.isAllowed) throw new BrokerError('PERMISSION_DENIED', verdict.reason);
     }
     const reply = await this.#groups().ask(proxy, request);
+    if (reply.kind === 'replaced') return null;
     if (reply.kind !== 'joined') throw new Error(`a join was answered with ${reply.kind}`);
     return reply;
   }
@@ -132,8 +131,7 @@ export function membersService(
   return {
     joinMember: unaryHandler(async (request, call) => {
       const proxy = speaker(call, 'proxy', request.proxy);
-      const joined = await desk.join(proxy, joinFromMessage(request), principalOf(call));
-      return { attachment: joined.attachment, view: viewToMessage(joined.view) };
+      return joinedToMessage(await desk.join(proxy, joinFromMessage(request), principalOf(call)));
     }, report),
     leaveMember: unaryHandler(async ({ proxy: brokerId, ...request }, call) => {
       const proxy = speaker(call, 'proxy', brokerId);

@@ -64,6 +64,8 @@ export function openedField(open: ConsumeOpen, newUuid: () => string): Opened {
       graceMs: integerField('grace_ms', open.graceMs ?? GRACE_MS_DEFAULT, 0, GROUP_SESSION_MS_MAX),
       returnMs: integerField('return_ms', open.returnMs, 0, GROUP_RETURN_MS_MAX),
       epoch: integerField('epoch', open.epoch, 0, Number.MAX_SAFE_INTEGER),
+      formerId:
+        open.formerMemberId === '' ? '' : uuidField('former_member_id', open.formerMemberId),
     },
     isDelivered,
     creditBytes: integerField(

@@ -47,6 +47,7 @@ interface Applying<Refusal> {
 export class Member<Refusal = never> {
   readonly #options: MemberOptions;
   #memberId: string;
+  #formerId = '';
   #attempt = 0;
   #attached: Attachment | null = null;
   #opening: { readonly attempt: number; readonly sinceMs: MonotonicMs } | null = null;
@@ -173,6 +174,7 @@ export class Member<Refusal = never> {
       attempt: this.#attempt,
       memberId: this.#memberId,
       epoch: this.#applied,
+      formerId: this.#formerId,
     });
   }
 
@@ -260,6 +262,7 @@ export class Member<Refusal = never> {
   #beginAsAnother(nowMs: MonotonicMs): void {
     this.#loseAll();
     this.#closeAll();
+    this.#formerId = this.#memberId;
     this.#memberId = this.#options.newMemberId();
     this.#applied = 0;
     this.#retry(nowMs);

@@ -76,6 +76,8 @@ export type MemberAction<Refusal> =
       readonly attempt: number;
       readonly memberId: string;
       readonly epoch: number;
+      /** Under which it was fenced last; '': it was not. */
+      readonly formerId: string;
     }
   | { readonly kind: 'close'; readonly attempt: number }
   /** Begin with these. */

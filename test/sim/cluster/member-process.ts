@@ -193,7 +193,7 @@ export class MemberProcess {
           creditBytes: CREDIT_BYTES,
           creditRecords: 0,
         },
-        ...{ from: 1, releaseMs: random.pick([200, 3_000]) },
+        ...{ from: 1, releaseMs: random.pick([200, 3_000]), formerMemberId: '' },
       },
     });
   }

@@ -22,6 +22,7 @@ describe('members of groups, with both sides real', () => {
       expect(total[name], name).toBeGreaterThan(SEEDS);
     expect(total['reattached']).toBeGreaterThan(SEEDS / 2);
     expect(total['lost']).toBeGreaterThan(SEEDS / 2);
+    expect(total['replaced']).toBeGreaterThan(SEEDS / 2);
   });
 
   it('replays a seed exactly', () => {

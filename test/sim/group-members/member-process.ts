@@ -27,13 +27,16 @@ interface Reading {
   isStopped: boolean;
 }
 
+/** A stream that the core wants. */
+export type OpenAction = Extract<MemberAction<never>, { readonly kind: 'open' }>;
+
 /** What a process needs of its world. */
 export interface Surroundings {
   readonly random: Random;
   readonly nowMs: () => number;
   readonly after: (delayMs: number, act: () => void) => void;
   readonly newId: () => string;
-  readonly open: (process: MemberProcess, attempt: number, memberId: string, epoch: number) => void;
+  readonly open: (process: MemberProcess, of: OpenAction) => void;
   readonly close: (process: MemberProcess, attempt: number) => void;
   readonly applied: (attempt: number, epoch: number, process: MemberProcess) => void;
   readonly leave: (process: MemberProcess, attempt: number) => void;
@@ -42,6 +45,7 @@ export interface Surroundings {
   readonly endOf: (key: string) => number;
   readonly handled: (process: MemberProcess, key: string, offset: number) => void;
   readonly lost: (count: number) => void;
+  readonly over: (process: MemberProcess, reason: string) => void;
 }
 
 export class MemberProcess {
@@ -126,7 +130,7 @@ export class MemberProcess {
     const world = this.#world;
     switch (action.kind) {
       case 'open':
-        world.open(this, action.attempt, action.memberId, action.epoch);
+        world.open(this, action);
         return;
       case 'close':
         this.ledger.cut();
@@ -166,6 +170,7 @@ export class MemberProcess {
       case 'over':
         this.end = action.reason;
         this.isAlive = false;
+        world.over(this, action.reason);
     }
   }
 

@@ -2,7 +2,8 @@
  * Both sides of a group's members, real: the client's core and ledger in processes that die, sleep,
  * are cut off and leave; the coordinator's core behind brokers that die and stop. Messages take
  * time, streams break, heartbeats and requests are lost. Checked at each step: one process at most
- * hands out a partition, no cursor passes a record that nobody has handled. At the end the world is
+ * hands out a partition, no cursor passes a record that nobody has handled, an older process
+ * takes no place of a newer. At the end the world is
  * calm, and everything is handled and committed.
  */
 import { BrokerError } from '../../../base/errors.ts';
@@ -21,11 +22,19 @@ import type { Acknowledgement, CommitOutcome } from '../../../client/group/membe
 import type { MemberInput, Place, View } from '../../../client/group/member/types.ts';
 import { Checks } from '../groups/checks.ts';
 import { Coordinators } from '../groups/coordinators.ts';
-import { GRACE_MS, MemberProcess, SESSION_MS, type Surroundings } from './member-process.ts';
+import {
+  GRACE_MS,
+  MemberProcess,
+  type OpenAction,
+  SESSION_MS,
+  type Surroundings,
+} from './member-process.ts';
 
 const BROKER_SESSION_MS = 3_000;
 const GROUPS = ['billing', 'audit'];
 const SUBSCRIPTIONS = [['orders-*'], ['orders-*'], ['orders-eu', 'stock'], ['*']];
+/** Names of places; most have none. */
+const INSTANCES = ['', '', 'pod-0'];
 const PROCESSES_MAX = 6;
 const STEP_MS = 50;
 const RELEASE_MS = 4_000;
@@ -59,6 +68,7 @@ export interface Totals {
   lost: number;
   left: number;
   reattached: number;
+  replaced: number;
 }
 
 export class MembersWorld {
@@ -70,6 +80,8 @@ export class MembersWorld {
   readonly #brokers = [0, 1, 2].map((id) => ({ id, isUp: true }));
   readonly #streams: Stream[] = [];
   readonly #processes: MemberProcess[] = [];
+  /** When each heard first that it is a member. */
+  readonly #joinedMs = new Map<MemberProcess, number>();
   readonly #ends = new Map<string, number>();
   readonly #cursors = new Map<string, Place>();
   readonly #handled = new Map<string, Set<number>>();
@@ -82,7 +94,7 @@ export class MembersWorld {
   #isCalm = false;
   readonly totals: Totals = {
     ...{ handled: 0, repeated: 0, commits: 0, refused: 0 },
-    ...{ revoked: 0, lost: 0, left: 0, reattached: 0 },
+    ...{ revoked: 0, lost: 0, left: 0, reattached: 0, replaced: 0 },
   };
 
   constructor(seed: number, print: (line: string) => void = () => undefined) {
@@ -180,10 +192,25 @@ export class MembersWorld {
     const process = new MemberProcess(this.#surroundings(), {
       group: this.#random.pick(GROUPS),
       topics: this.#random.pick(SUBSCRIPTIONS),
-      instanceId: '',
+      instanceId: this.#random.pick(INSTANCES),
     });
     this.#processes.push(process);
     process.step({ kind: 'start' });
+  }
+
+  /** Of two processes with one instance id the newer stays: the one that joined first later. */
+  #newerStays(process: MemberProcess): void {
+    const { group, instanceId } = process;
+    const sinceMs = this.#joinedMs.get(process) ?? 0;
+    const isNewer = (each: MemberProcess): boolean =>
+      each !== process &&
+      each.group === group &&
+      each.instanceId === instanceId &&
+      // Answers take their time.
+      (this.#joinedMs.get(each) ?? Infinity) >= sinceMs - DELAY_MS_MAX;
+    if (!this.#processes.some(isNewer))
+      throw new Error(`an older process took ${instanceId} from ${process.member.memberId}`);
+    this.totals.replaced += 1;
   }
 
   #surroundings(): Surroundings {
@@ -209,6 +236,9 @@ export class MembersWorld {
       handled: (process, key, offset) => this.#onHandled(process, key, offset),
       lost: (count) => {
         this.totals.lost += count;
+      },
+      over: (process, reason) => {
+        if (reason === 'replaced') this.#newerStays(process);
       },
     };
   }
@@ -454,7 +484,7 @@ export class MembersWorld {
     this.#tell(stream, { kind: 'view', attempt, view: told });
   }
 
-  #open(process: MemberProcess, attempt: number, memberId: string, epoch: number): void {
+  #open(process: MemberProcess, { attempt, memberId, epoch, formerId }: OpenAction): void {
     const up = this.#brokers.filter(({ isUp }) => isUp);
     const broker = this.#random.pick(up.length > 0 ? up : this.#brokers);
     const stream: Stream = {
@@ -469,7 +499,7 @@ export class MembersWorld {
     const { group, topics, instanceId } = process;
     const join: GroupRequest = {
       ...{ kind: 'join', group, memberId, attempt, instanceId, topics, epoch },
-      ...{ rack: '', client: 'model', assignor: '', sessionMs: SESSION_MS },
+      ...{ rack: '', client: 'model', assignor: '', sessionMs: SESSION_MS, formerId },
       ...{ graceMs: GRACE_MS, returnMs: 0 },
     };
     const sentMs = this.#nowMs;
@@ -480,7 +510,11 @@ export class MembersWorld {
         this.#forget(stream);
         const end = reply.code === 'FENCED' ? 'fenced' : 'broken';
         this.#hears(stream, () => process.ended(attempt, end));
+      } else if (reply.kind === 'replaced') {
+        this.#tell(stream, { kind: 'fenced', attempt, reason: 'replaced' });
+        this.#forget(stream);
       } else if (reply.kind === 'joined') {
+        if (!this.#joinedMs.has(process)) this.#joinedMs.set(process, this.#nowMs);
         stream.attachment = reply.attachment;
         stream.answeredMs = sentMs;
         this.#tell(stream, { kind: 'joined', attempt, sessionMs: SESSION_MS });
@@ -558,11 +592,16 @@ export class MembersWorld {
     return 'committed';
   }
 
+  /** Whose place another process took is told; until then it may still hand out. */
+  #isReplaced({ group, instanceId, member }: MemberProcess): boolean {
+    return instanceId !== '' && !this.#checks.membersOf(group).has(member.memberId);
+  }
+
   /** One process at most hands out a partition. */
   #oneReader(): void {
     const readers = new Map<string, MemberProcess>();
     for (const process of this.#processes) {
-      if (!process.isDelivering) continue;
+      if (!process.isDelivering || this.#isReplaced(process)) continue;
       for (const key of process.member.held.keys()) {
         const place = `${process.group} ${key}`;
         const other = readers.get(place);

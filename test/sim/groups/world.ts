@@ -260,7 +260,7 @@ export class World {
       {
         kind: 'join',
         ...{ group, memberId, attempt, instanceId, rack, topics, epoch },
-        ...{ sessionMs, graceMs, returnMs },
+        ...{ sessionMs, graceMs, returnMs, formerId: '' },
         client: 'model',
         assignor: group === 'audit' ? 'rack-aware' : '',
       },

@@ -171,14 +171,17 @@ export class FakeMembers {
     const stream: Stream = { call, broker, open, attachment: 0, epoch: open.epoch };
     this.streams.push(stream);
     const { group, topics, memberId, attempt, instanceId, rack, client, epoch } = open;
+    const { formerMemberId: formerId } = open;
     const { assignor, sessionMs, graceMs = 3_000, returnMs } = open;
     const request = {
       ...{ kind: 'join', group, topics, memberId, attempt, instanceId, rack, client },
-      ...{ assignor, sessionMs, graceMs, returnMs, epoch },
+      ...{ assignor, sessionMs, graceMs, returnMs, epoch, formerId },
     } as GroupRequest;
     this.#ask(broker, request, (reply) => {
       if (reply instanceof BrokerError) {
         this.#refuse(stream, reply.code);
+      } else if (reply.kind === 'replaced') {
+        this.fence(stream, ConsumeFence.CONSUME_FENCE_REPLACED);
       } else if (reply.kind === 'joined') {
         stream.attachment = reply.attachment;
         const value = { memberId, attachment: reply.attachment, sessionMs, leaseMs: 0 };

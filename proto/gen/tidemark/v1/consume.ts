@@ -163,6 +163,11 @@ export interface ConsumeOpen {
    * member is fenced.
    */
   releaseMs: number;
+  /**
+   * Id that the process had until it was fenced; empty: it was not. It takes no place
+   * (`instance_id`) that another process has by now, and is told CONSUME_FENCE_REPLACED then.
+   */
+  formerMemberId: string;
 }
 
 /** Adds to what the broker may send. One record may overdraw the bytes. */
@@ -507,6 +512,7 @@ function createBaseConsumeOpen(): ConsumeOpen {
     creditRecords: 0,
     from: 0,
     releaseMs: 0,
+    formerMemberId: "",
   };
 }
 
@@ -565,6 +571,9 @@ export const ConsumeOpen: MessageFns<ConsumeOpen> = {
     }
     if (message.releaseMs !== 0) {
       writer.uint32(136).uint32(message.releaseMs);
+    }
+    if (message.formerMemberId !== "") {
+      writer.uint32(154).string(message.formerMemberId);
     }
     return writer;
   },
@@ -724,6 +733,14 @@ export const ConsumeOpen: MessageFns<ConsumeOpen> = {
             }
 
             message.releaseMs = reader.uint32();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.formerMemberId = reader.string();
             continue;
           }
         }

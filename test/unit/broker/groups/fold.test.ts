@@ -34,7 +34,8 @@ function joined(members: number): { readonly core: Membership; readonly log: Gro
   step({ kind: 'topics', metadataIndex: 1, topics });
   step({ kind: 'heard', isHeard: true });
   for (let at = 0; at < members; at += 1) {
-    const common = { rack: '', client: '', topics: ['orders'], assignor: '' } as const;
+    const stated = { rack: '', client: '', topics: ['orders'] } as const;
+    const common = { ...stated, assignor: '', formerId: '' } as const;
     const times = { sessionMs: 10_000, graceMs: 0, returnMs: 0, attempt: 1, epoch: 0 };
     const who = { group: at % 3 === 0 ? 'mail' : 'billing', memberId: memberId(at) };
     const request = { kind: 'join', ...who, instanceId: '', ...common, ...times } as const;

@@ -105,6 +105,8 @@ export interface JoinMemberRequest {
   returnMs: number;
   /** Of the last view that it applied. */
   epoch: number;
+  /** Id that the process had until it was fenced; empty: it was not. */
+  formerId: string;
 }
 
 /** Response of JoinMember. */
@@ -112,7 +114,11 @@ export interface JoinMemberResponse {
   /** Number of the attachment. */
   attachment: number;
   /** What it has. */
-  view: MemberView | undefined;
+  view:
+    | MemberView
+    | undefined;
+  /** Another process has its place, and it is no member; the others are not set. */
+  isReplaced: boolean;
 }
 
 /** Request of LeaveMember. */
@@ -469,6 +475,7 @@ function createBaseJoinMemberRequest(): JoinMemberRequest {
     graceMs: 0,
     returnMs: 0,
     epoch: 0,
+    formerId: "",
   };
 }
 
@@ -512,6 +519,9 @@ export const JoinMemberRequest: MessageFns<JoinMemberRequest> = {
     }
     if (message.epoch !== 0) {
       writer.uint32(104).uint64(message.epoch);
+    }
+    if (message.formerId !== "") {
+      writer.uint32(114).string(message.formerId);
     }
     return writer;
   },
@@ -633,6 +643,14 @@ export const JoinMemberRequest: MessageFns<JoinMemberRequest> = {
             message.epoch = longToNumber(reader.uint64());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.formerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -647,7 +665,7 @@ export const JoinMemberRequest: MessageFns<JoinMemberRequest> = {
 };
 
 function createBaseJoinMemberResponse(): JoinMemberResponse {
-  return { attachment: 0, view: undefined };
+  return { attachment: 0, view: undefined, isReplaced: false };
 }
 
 export const JoinMemberResponse: MessageFns<JoinMemberResponse> = {
@@ -657,6 +675,9 @@ export const JoinMemberResponse: MessageFns<JoinMemberResponse> = {
     }
     if (message.view !== undefined) {
       MemberView.encode(message.view, writer.uint32(18).fork()).join();
+    }
+    if (message.isReplaced !== false) {
+      writer.uint32(24).bool(message.isReplaced);
     }
     return writer;
   },
@@ -688,6 +709,14 @@ export const JoinMemberResponse: MessageFns<JoinMemberResponse> = {
             }
 
             message.view = MemberView.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isReplaced = reader.bool();
             continue;
           }
         }

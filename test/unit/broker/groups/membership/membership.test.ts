@@ -181,6 +181,7 @@ function joining(number: number, fields: Partial<JoinRequest> = {}): JoinRequest
     graceMs: 3_000,
     returnMs: 0,
     epoch: 0,
+    formerId: '',
     ...fields,
   };
 }
@@ -333,6 +334,24 @@ describe('Membership', () => {
     expect(bench.member(3)).toBeUndefined();
     expect(bench.member(2)).toMatchObject({ epoch });
     expect(bench.fences()).toEqual(['left', 'replaced']);
+  });
+
+  it('gives a place that another process has by now to nobody who was fenced', () => {
+    const bench = new Bench();
+    const place = { instanceId: 'pod-0' };
+    bench.join(1, place);
+    bench.live(SESSION_MS);
+    bench.join(2, place);
+    // The one of before wakes, and comes back under another id.
+    const again = { ...place, attempt: 2, formerId: id(1) };
+    expect(bench.join(3, again)).toEqual({ kind: 'replaced' });
+    expect([bench.member(3), bench.held(2).length]).toEqual([undefined, 4]);
+    // Who finds itself there goes on, as does everybody once the other is away or gone.
+    expect(bench.join(4, { ...place, formerId: id(2) })).toMatchObject({ kind: 'joined' });
+    bench.live(SESSION_MS);
+    expect(bench.join(5, { ...again, attempt: 3, formerId: id(3) })).toMatchObject({
+      kind: 'joined',
+    });
   });
 
   it('lets a place go when nobody returned to it', () => {

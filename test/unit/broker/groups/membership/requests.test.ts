@@ -20,6 +20,7 @@ const JOIN: JoinRequest = {
   graceMs: 0,
   returnMs: 0,
   epoch: 0,
+  formerId: '',
 };
 
 function faultOf(request: GroupRequest): string {

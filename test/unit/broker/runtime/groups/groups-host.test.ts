@@ -73,7 +73,7 @@ beforeEach(() => {
 const joinOf = (memberId: string, patch: Partial<JoinRequest> = {}): JoinRequest => ({
   ...{ kind: 'join', group: 'billing', memberId, attempt: 1, instanceId: '', rack: '' },
   ...{ client: 'test', topics: ['orders'], assignor: '', sessionMs: 6_000, graceMs: 1_000 },
-  ...{ returnMs: 0, epoch: 0, ...patch },
+  ...{ returnMs: 0, epoch: 0, formerId: '', ...patch },
 });
 
 async function attach(memberId: string, proxy = 1): Promise<number> {

@@ -281,6 +281,7 @@ export function openOf(patch: Partial<ConsumeOpen> = {}): ConsumeOpen {
       from: 1,
       releaseMs: 2_000,
     },
+    formerMemberId: '',
     ...patch,
   };
 }
