@@ -7,7 +7,7 @@ import {
   GROUP_MEMBERS_PER_COORDINATOR_MAX,
   GROUPS_PER_COORDINATOR_MAX,
 } from '../../../base/limits.ts';
-import { type BrokerId, partitionKey, type WallMs } from '../../../base/units.ts';
+import { type BrokerId, partitionKey } from '../../../base/units.ts';
 import type { Draft } from './draft.ts';
 import type { GroupValue, MemberValue } from './image.ts';
 import type {
@@ -20,9 +20,6 @@ import type {
   TouchRequest,
 } from './types.ts';
 import { viewOf } from './views.ts';
-
-/** How often the use of a group without members is noted. */
-const TOUCH_MS = 24 * 60 * 60 * 1000;
 
 /** Joins, or attaches anew. */
 export function join(
@@ -50,7 +47,6 @@ export function join(
   draft.putGroup(group, {
     ...value,
     attachments: attachment,
-    emptySinceMs: null,
     assignor: isFirst && request.assignor !== '' ? request.assignor : value.assignor,
   });
   const base = member ?? placeOf(draft, request, epoch);
@@ -100,19 +96,11 @@ export function expire(draft: Draft, group: string, memberId: string): void {
   else remove(draft, group, memberId);
 }
 
-/** Makes it where it is not, and notes that it is used. */
-export function touch(
-  draft: Draft,
-  { group, type }: TouchRequest,
-  wallMs: WallMs | null,
-): GroupReply | BrokerError {
+/** Makes it where it is not. */
+export function touch(draft: Draft, { group, type }: TouchRequest): GroupReply | BrokerError {
   const refusal = typeRefusal(draft, group, type) ?? roomRefusal(draft, group);
   if (refusal !== null) return refusal;
   ensureGroup(draft, group, type);
-  const value = draft.group(group)!;
-  const sinceMs = value.emptySinceMs;
-  if (wallMs !== null && sinceMs !== null && wallMs - sinceMs >= TOUCH_MS)
-    draft.putGroup(group, { ...value, emptySinceMs: wallMs });
   return { kind: 'touched' };
 }
 
@@ -182,7 +170,6 @@ function ensureGroup(draft: Draft, group: string, type: GroupType): void {
     changeEpoch: 0,
     targetEpoch: 0,
     metadataIndex: 0,
-    emptySinceMs: null,
   };
   draft.putGroup(group, value);
 }

@@ -4,7 +4,7 @@
  * all of it (docs/rules.md#groups). Values are never changed, only replaced; the maps belong to
  * whoever made the image.
  */
-import type { BrokerId, PartitionKey, WallMs } from '../../../base/units.ts';
+import type { BrokerId, PartitionKey } from '../../../base/units.ts';
 import type { AssignorName, GroupType } from './types.ts';
 
 /** Value of a `group` record. */
@@ -21,8 +21,6 @@ export interface GroupValue {
   readonly targetEpoch: number;
   /** Entry of the metadata log whose topics the targets reflect. */
   readonly metadataIndex: number;
-  /** When it was last used without members; null with members, or while the time is not known. */
-  readonly emptySinceMs: WallMs | null;
 }
 
 /** A partition that a member is letting go. */

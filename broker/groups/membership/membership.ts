@@ -8,8 +8,8 @@
  * - requests that wait. Whenever no batch is under way, they and what has fallen due make the next.
  */
 import { BrokerError } from '../../../base/errors.ts';
-import { GROUP_EMPTY_MS_MAX, GROUP_HEARTBEAT_MEMBERS_MAX } from '../../../base/limits.ts';
-import type { BrokerId, WallMs } from '../../../base/units.ts';
+import { GROUP_HEARTBEAT_MEMBERS_MAX } from '../../../base/limits.ts';
+import type { BrokerId } from '../../../base/units.ts';
 import { deleteGroup, expire, join, leave, seek, touch } from './changes.ts';
 import { Draft } from './draft.ts';
 import {
@@ -79,7 +79,6 @@ export class Membership {
   #underWay: UnderWay | null = null;
   #nextBatchId = 1;
   #topics: Topics | null = null;
-  #wallMs: WallMs | null = null;
   #isHeard = false;
   /** A batch whose fate only the log tells: another core goes on. */
   #isOver = false;
@@ -119,7 +118,6 @@ export class Membership {
     switch (input.kind) {
       case 'tick':
         this.#sessions.tick(input.nowMs);
-        this.#wallMs = input.wallMs;
         this.#isPausing = false;
         this.#isTimeDue = true;
         return;
@@ -304,7 +302,6 @@ export class Membership {
     if (this.#isTimeDue) this.#expireMembers(draft);
     for (const name of draft.changed) this.#dirty.add(name);
     this.#settle(draft);
-    this.#mindEmpty(draft);
     this.#isTimeDue = draft.isFull;
     if (draft.isEmpty) {
       for (const answer of answers) this.#answer(answer);
@@ -346,7 +343,7 @@ export class Membership {
       case 'leave':
         return leave(draft, request, proxy);
       case 'touch':
-        return touch(draft, request, this.#wallMs);
+        return touch(draft, request);
       case 'delete':
         return deleteGroup(draft, request);
       case 'seek':
@@ -373,20 +370,6 @@ export class Membership {
         this.#planner.step(draft, group, this.#topics) &&
         reconcile(draft, group, (memberId) => this.#sessions.applied(group, memberId));
       if (!isDone) this.#dirty.add(group);
-    }
-  }
-
-  /** Groups without members: since when, and whether that is long enough. */
-  #mindEmpty(draft: Draft): void {
-    const wallMs = this.#wallMs;
-    if (wallMs === null) return;
-    const names = this.#isTimeDue ? [...this.#image.groups.keys()] : [];
-    for (const name of new Set([...names, ...draft.changed])) {
-      const value = draft.group(name);
-      if (value?.type !== 'group' || draft.membersOf(name) > 0) continue;
-      if (draft.isFull) return;
-      if (value.emptySinceMs === null) draft.putGroup(name, { ...value, emptySinceMs: wallMs });
-      else if (wallMs - value.emptySinceMs >= GROUP_EMPTY_MS_MAX) draft.putGroup(name, null);
     }
   }
 

@@ -30,7 +30,7 @@ export function writeMembership(record: MembershipRecord): StoredRecord {
   if (record.kind === 'group')
     return {
       key: JSON.stringify(['group', group]),
-      value: record.value === null ? null : JSON.stringify({ v: VERSION, ...record.value }),
+      value: record.value === null ? null : JSON.stringify(writtenGroup(record.value)),
     };
   return {
     key: JSON.stringify(['member', group, record.memberId]),
@@ -77,6 +77,11 @@ export function membershipRecords(image: MembershipImage): StoredRecord[] {
     ]);
 }
 
+/** Builds of before kept when a group was last used without members, and ask for the field. */
+function writtenGroup(value: GroupValue): object {
+  return { v: VERSION, ...value, emptySinceMs: null };
+}
+
 function writtenMember({ target, held, revoked, ...rest }: MemberValue): object {
   const epochs = (key: PartitionKey): string => {
     const { epoch, sinceEpoch } = revoked.get(key)!;
@@ -104,7 +109,7 @@ function byEpochs(
   );
 }
 
-const groupFields = shape<GroupValue & { v: number }>({
+const groupFields = shape<GroupValue & { v: number; emptySinceMs: number | null }>({
   v: oneOf([VERSION]),
   type: oneOf(GROUP_TYPES),
   epoch: count,
@@ -117,7 +122,7 @@ const groupFields = shape<GroupValue & { v: number }>({
 });
 
 function groupValue(value: unknown, path: string): GroupValue {
-  const { v: _, ...group } = groupFields(value, path);
+  const { v: _, emptySinceMs: __, ...group } = groupFields(value, path);
   return group;
 }
 

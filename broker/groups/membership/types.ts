@@ -13,8 +13,8 @@
  *   the message says. All else is judged here.
  * - Topics are at least as of the entry of metadata by which this leadership began: no coordinator
  *   before went by later ones.
- * - `tick` comes every {@link TICK_MS} or so, with the monotonic clock; without a wall clock where
- *   whoever drives it forgets groups without members by a clock of its own.
+ * - `tick` comes every {@link TICK_MS} or so, with the monotonic clock.
+ * - Groups that nobody uses are deleted by whoever drives it: here they have no age.
  *
  * **A member and its proxy.** A member is a process with an id of its own making. It *attaches*
  * through any broker, its *proxy*, by `join`, and is answered with the number of the attachment; a
@@ -34,7 +34,7 @@
  * is written before its first delivery, by whoever sees it in a view.
  */
 import type { BrokerError } from '../../../base/errors.ts';
-import type { BrokerId, MonotonicMs, TopicId, WallMs } from '../../../base/units.ts';
+import type { BrokerId, MonotonicMs, TopicId } from '../../../base/units.ts';
 
 /** Pause between ticks, ms. Of one that is twice as long what is beyond counts for no session. */
 export const TICK_MS = 1_000;
@@ -141,7 +141,7 @@ export interface MemberSign {
 }
 
 export type MembershipInput =
-  | { readonly kind: 'tick'; readonly nowMs: MonotonicMs; readonly wallMs: WallMs | null }
+  | { readonly kind: 'tick'; readonly nowMs: MonotonicMs }
   /** Whether the controller hears this broker. Before the first of these it does not. */
   | { readonly kind: 'heard'; readonly isHeard: boolean }
   /**

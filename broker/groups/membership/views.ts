@@ -28,7 +28,6 @@ export interface GroupDescription {
   readonly status: GroupStatus;
   readonly epoch: number;
   readonly assignor: AssignorName;
-  readonly emptySinceMs: number | null;
   /** By id. */
   readonly members: readonly MemberDescription[];
 }
@@ -54,10 +53,10 @@ function listed<T>(
 export function describeGroup(image: MembershipImage, name: string): GroupDescription | null {
   const group = image.groups.get(name);
   if (group === undefined) return null;
-  const { type, epoch, assignor, emptySinceMs } = group.value;
+  const { type, epoch, assignor } = group.value;
   return {
     group: name,
-    ...{ type, epoch, assignor, emptySinceMs },
+    ...{ type, epoch, assignor },
     status: statusOf(group),
     members: [...group.members]
       .toSorted(([a], [b]) => (a < b ? -1 : 1))

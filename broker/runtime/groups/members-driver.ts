@@ -79,7 +79,7 @@ export class MembersDriver {
     const served = this.#follow();
     // How long a group is not used is counted with its cursors (upkeep.ts), by one clock.
     const nowMs = this.#parts.clock.monotonicMs();
-    if (served !== null) this.#step(served, { kind: 'tick', nowMs, wallMs: null });
+    if (served !== null) this.#step(served, { kind: 'tick', nowMs });
   }
 
   /** Rejects with the core's refusal, or with OUTCOME_UNKNOWN. */

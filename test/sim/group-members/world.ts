@@ -156,7 +156,7 @@ export class MembersWorld {
         else process.work();
       });
     const { present } = this.#coordinators;
-    this.#coordinators.step(present, { kind: 'tick', nowMs: this.#nowMs, wallMs: null });
+    this.#coordinators.step(present, { kind: 'tick', nowMs: this.#nowMs });
     if (this.#isCalm || this.#random.chance(0.5)) this.#coordinators.commit();
     if (this.#nowMs % 1_000 < STEP_MS) this.#heartbeats();
     this.#oneReader();

@@ -38,7 +38,6 @@ const INSTANCES = ['', '', 'pod-0', 'pod-1', 'pod-2'];
 const PROCESSES_MAX = 7;
 const MAIL_MAX = 14;
 const MAIL = { lossChance: 0.05, lateChance: 0.05, lateMax: 10 };
-const DAY_MS = 86_400_000;
 /** So long the calm world runs: sessions, places kept, and a coordinator's begin, several times. */
 const CALM_MS = 60_000;
 /** And so long when only topics change: it takes no session. */
@@ -68,7 +67,6 @@ export class World {
   #nextRequestId = 1;
   #nextId = 1;
   #nowMs = 1_000;
-  #wallMs = 1_700_000_000_000;
   #isCalm = false;
   /** Until then the controller may hear an earlier leader. */
   #formerUntilMs = 0;
@@ -146,14 +144,12 @@ export class World {
 
   #tick(ms: number): void {
     this.#nowMs += ms;
-    this.#wallMs += this.#faulty(0.002) ? 31 * DAY_MS : ms;
-    const wallMs = this.#faulty(0.1) ? null : this.#wallMs;
     const { former } = this.#coordinators;
     // An earlier leader is not heard for longer than a session.
     if (former?.isHeard === true && this.#nowMs >= this.#formerUntilMs)
       this.#coordinators.step(former, { kind: 'heard', isHeard: false });
     for (const each of this.#both())
-      this.#coordinators.step(each, { kind: 'tick', nowMs: this.#nowMs, wallMs });
+      this.#coordinators.step(each, { kind: 'tick', nowMs: this.#nowMs });
   }
 
   #both(): Coordinator[] {

@@ -268,7 +268,7 @@ export class FakeMembers {
   }
 
   #tick(): void {
-    this.#step({ kind: 'tick', nowMs: performance.now(), wallMs: null });
+    this.#step({ kind: 'tick', nowMs: performance.now() });
     this.#heartbeat();
     for (const stream of this.streams) this.#sendLease(stream);
   }

@@ -57,10 +57,10 @@ async function retire(): Promise<void> {
 /** Counts what is called again and again. */
 class CountingClock implements Clock {
   running = 0;
-  monotonicMs = systemClock.monotonicMs;
-  wallMs = systemClock.wallMs;
-  after = systemClock.after;
-  soon = systemClock.soon;
+  monotonicMs = (): number => systemClock.monotonicMs();
+  wallMs = (): number => systemClock.wallMs();
+  after = (delayMs: number, callback: () => void): Cancel => systemClock.after(delayMs, callback);
+  soon = (callback: () => void): void => systemClock.soon(callback);
 
   every(periodMs: number, callback: () => void): Cancel {
     this.running += 1;

@@ -22,7 +22,6 @@ const GROUP: GroupValue = {
   changeEpoch: 6,
   targetEpoch: 5,
   metadataIndex: 4,
-  emptySinceMs: null,
 };
 
 function memberOf(fields: Partial<MemberValue> = {}): MemberValue {
@@ -60,6 +59,15 @@ const keys = fc.uniqueArray(
 );
 
 describe('records of groups', () => {
+  it('reads of a group what builds of before noted, and writes what they ask for', () => {
+    const before = { ...GROUP, emptySinceMs: 1_700_000_000_000, v: 1 };
+    expect(readMembership(['group', 'g'], JSON.stringify(before))).toEqual({
+      ...{ kind: 'group', group: 'g', value: GROUP },
+    });
+    const { value } = writeMembership({ kind: 'group', group: 'g', value: GROUP });
+    expect(JSON.parse(value ?? '')).toEqual({ ...before, emptySinceMs: null });
+  });
+
   it('are read as they were written', () => {
     fc.assert(
       fc.property(keys, fc.array(fc.nat(3)), fc.nat(5), (names, kinds, epoch) => {
@@ -103,8 +111,18 @@ describe('records of groups', () => {
     ['another kind', ['cursor', 'g'], null, 'key'],
     ['a key that is too long', ['group', 'g', 'x'], null, 'key'],
     ['a member without id', ['member', 'g'], null, 'key'],
-    ['a newer version', ['group', 'g'], JSON.stringify({ ...GROUP, v: 2 }), 'group.v'],
-    ['a field of later', ['group', 'g'], JSON.stringify({ ...GROUP, v: 1, x: 1 }), 'group.x'],
+    [
+      'a newer version',
+      ['group', 'g'],
+      JSON.stringify({ ...GROUP, emptySinceMs: null, v: 2 }),
+      'group.v',
+    ],
+    [
+      'a field of later',
+      ['group', 'g'],
+      JSON.stringify({ ...GROUP, emptySinceMs: null, v: 1, x: 1 }),
+      'group.x',
+    ],
     ['no JSON', ['group', 'g'], '{', 'a group'],
   ])('refuse %s', (_, key, value, named) => {
     expect(() => readMembership(key, value)).toThrow(BrokerError);
