@@ -119,7 +119,7 @@ export function openOf(
     delivery: Delivery.DELIVERY_RECORDS,
     creditBytes: credit.bytes,
     creditRecords: credit.records,
-    ...{ from: 0, releaseMs: 0 },
+    ...{ from: 0, formerMemberId: '', releaseMs: 0 },
   };
 }
 

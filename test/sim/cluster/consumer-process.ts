@@ -175,13 +175,20 @@ export class ConsumerProcess {
       ground.note(`${this.name} stream of attempt ${this.#attempt} ended: ${status.details}`);
       if (this.#stream === stream) this.#ended();
     });
-    const none = { instanceId: '', rack: '', assignor: '', sessionMs: 0, returnMs: 0 };
+    const none = { instanceId: '', rack: '', assignor: '', sessionMs: 0, formerMemberId: '' };
     this.#send(stream, {
       $case: 'open',
       value: {
         ...{ ...none, group: queue, type: ConsumeType.CONSUME_TYPE_QUEUE, topics: [] },
         ...{ memberId: this.#memberId, attempt: this.#attempt, client: this.name },
-        ...{ graceMs: random.pick([0, 1_000]), epoch: 0, delivery: 1, from: 0, releaseMs: 0 },
+        ...{
+          graceMs: random.pick([0, 1_000]),
+          epoch: 0,
+          delivery: 1,
+          from: 0,
+          releaseMs: 0,
+          returnMs: 0,
+        },
         ...{ creditBytes: CREDIT_BYTES, creditRecords: random.pick([1, 3, 50]) },
       },
     });
