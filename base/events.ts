@@ -223,8 +223,7 @@ export const EVENTS = {
   },
   'queue-records-gone': {
     level: 'warn',
-    meaning:
-      'Retention, a trim or compaction took records of a queue that no member had accepted',
+    meaning: 'Retention, a trim or compaction took records of a queue that no member had accepted',
     fields: ['queue', 'partition', 'cause', 'records'],
   },
   'queue-diverged': {

@@ -25,7 +25,7 @@ import type {
 } from '../../queues/types.ts';
 import type { OwnedQueue, OwnedReport, QueueReading, QueueWorld } from '../api.ts';
 import { StepQueue } from '../step-queue.ts';
-import type { QueuesLog } from './queues-host.ts';
+import type { QueuesLog } from './queues-log.ts';
 
 /** Pause before the place where a queue is to begin is asked for again. */
 const BEGIN_AGAIN_MS = 500;

@@ -13,14 +13,23 @@ import { TICK_MS } from '../../queues/types.ts';
 import type { OwnedQueue, QueueWorld } from '../api.ts';
 import { OwnedPartition } from './owned-partition.ts';
 import { partitionOfQueue } from './place.ts';
-import type { QueuesHost, QueuesLog } from './queues-host.ts';
+import type { QueuesLog } from './queues-log.ts';
 
 /** Logs are looked at, whether they are to be shortened, each so many ticks. */
 const KEEP_TICKS = 8;
 
+/** The logs that this broker holds. */
+export interface OwnedLogs {
+  logs(): readonly QueuesLog[];
+  /** Throws NOT_LEADER or BROKER_NOT_READY where it is not held here. */
+  log(partition: number): QueuesLog;
+  /** Keeps them short, and without queues that were deleted. */
+  keep(): void;
+}
+
 export interface OwnersParts {
   readonly clock: Clock;
-  readonly host: Pick<QueuesHost, 'logs' | 'log' | 'keep'>;
+  readonly host: OwnedLogs;
   readonly image: () => MetadataImage;
   readonly wallMs: () => WallMs | null;
   readonly onFact: OnFact;
@@ -114,7 +123,8 @@ export class QueueOwners {
       this.#drop(partition);
       owned = undefined;
     }
-    if (owned === undefined) this.#owned.set(partition, (owned = new Map()));
+    if (owned === undefined)
+      this.#owned.set(partition, (owned = new Map<string, OwnedPartition>()));
     const { clock, wallMs, onFact } = this.#parts;
     const keys = new Set<string>();
     for (const { definition, partition: at } of wanted) {

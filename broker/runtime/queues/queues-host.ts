@@ -10,31 +10,19 @@ import type { Offset, WallMs } from '../../../base/units.ts';
 import type { MetadataImage } from '../../metadata/types.ts';
 import {
   bytesOf,
-  emptyQueues,
-  fold,
   placeKey,
   type QueuesImage,
   type QueueState,
   recordsOf,
 } from '../../queues/fold.ts';
-import { decodeRecord, encodeRecord, type QueuesRecord } from '../../queues/records.ts';
+import type { QueuesRecord } from '../../queues/records.ts';
 import type { OwnedQueue, QueuesApi, QueueWorld } from '../api.ts';
-import { type FoldCodec, FoldedLog } from '../folded/folded-log.ts';
+import { FoldedLog } from '../folded/folded-log.ts';
 import type { Replica } from '../partitions/replica.ts';
 import type { Replicas } from '../partitions/replicas.ts';
 import type { TextRecords } from '../ports.ts';
 import { QueueOwners } from './owners.ts';
-
-/** States and changes of queues in one partition of `__queues`. */
-export type QueuesLog = FoldedLog<QueuesImage, QueuesRecord>;
-
-const CODEC: FoldCodec<QueuesImage, QueuesRecord> = {
-  empty: emptyQueues,
-  fold,
-  decode: decodeRecord,
-  encode: encodeRecord,
-  bytes: bytesOf,
-};
+import { QUEUES_CODEC, type QueuesLog } from './queues-log.ts';
 
 /** The log is let grow to so many times what a snapshot takes. */
 const GROWTH = 4;
@@ -150,7 +138,7 @@ export class QueuesHost implements QueuesApi {
   #open(partition: number, replica: Replica): void {
     const { clock, records, onDamage, onFact } = this.#parts;
     const log = new FoldedLog(replica, {
-      ...{ clock, records, codec: CODEC, what: 'queues' },
+      ...{ clock, records, codec: QUEUES_CODEC, what: 'queues' },
       onUnreadable: (reason) => {
         onFact('queues-unreadable', { partition: replica.name, reason });
       },

@@ -156,15 +156,21 @@ async function search(
     until ??= read.highWaterMark;
     for (const frame of read.frames) {
       const { header, records } = decodeBatch(frame, 0, crc32);
-      for (const { headers } of records) {
-        const origin = headers.find(({ key }) => key === ORIGIN_HEADER)?.value;
-        const offset = origin === undefined ? undefined : wanted.get(textOf(origin));
-        if (offset !== undefined && !offsets.includes(offset)) offsets.push(offset);
-      }
+      offsets.push(...records.flatMap((record) => foundIn(record, wanted)));
       end = { from: read.nextOffset, epoch: header.leaderEpoch };
     }
     if (end.from >= until || read.frames.length === 0) return { kind: 'searched', offsets, end };
   }
+}
+
+/** Offset of the record that it is a letter of, once. */
+function foundIn({ headers }: DecodedRecord, wanted: Map<string, Offset>): Offset[] {
+  const value = headers.find(({ key }) => key === ORIGIN_HEADER)?.value;
+  if (value === undefined) return [];
+  const origin = textOf(value);
+  const offset = wanted.get(origin);
+  wanted.delete(origin);
+  return offset === undefined ? [] : [offset];
 }
 
 function letterOf(

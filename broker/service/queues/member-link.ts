@@ -5,10 +5,10 @@
  */
 import type {
   QueueAsk,
-  QueueDemand,
+  ServeMemberRequest,
   QueueOpen,
   QueueSettle,
-  QueueSupply,
+  ServeMemberResponse,
 } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
 import type {
   AcknowledgeOutcome,
@@ -52,7 +52,7 @@ export interface MemberLinkPorts {
   /** Throws FENCED where a later attempt of the member is there. Ends the link of an earlier one. */
   readonly opened: (link: MemberLink) => void;
   readonly closed: (link: MemberLink) => void;
-  readonly send: (supply: QueueSupply) => void;
+  readonly send: (supply: ServeMemberResponse) => void;
   readonly finish: (error: BrokerError | null) => void;
 }
 
@@ -76,7 +76,7 @@ export class MemberLink {
   }
 
   /** Throws INVALID_ARGUMENT for what no proxy should send. */
-  take({ message }: QueueDemand): void {
+  take({ message }: ServeMemberRequest): void {
     if (this.#isOver || message === undefined) return;
     if (message.$case === 'open') {
       this.#open(message.value);

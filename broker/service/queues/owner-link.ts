@@ -4,9 +4,9 @@
  */
 import { type ClientDuplexStream, Metadata, status as Status } from '@grpc/grpc-js';
 import {
-  type QueueDemand,
+  type ServeMemberRequest,
   QueuesServiceService,
-  type QueueSupply,
+  type ServeMemberResponse,
 } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
 import { errorFromStatus } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
@@ -17,8 +17,8 @@ import type { QueuesDesk } from './queues-desk.ts';
 
 const METHOD = QueuesServiceService.serveMember;
 
-export type Demand = NonNullable<QueueDemand['message']>;
-export type Supply = NonNullable<QueueSupply['message']>;
+export type Demand = NonNullable<ServeMemberRequest['message']>;
+export type Supply = NonNullable<ServeMemberResponse['message']>;
 
 export interface OwnerLink {
   demand(message: Demand): void;
@@ -82,7 +82,7 @@ function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): O
 }
 
 function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvents): OwnerLink {
-  const call: ClientDuplexStream<QueueDemand, QueueSupply> = cluster
+  const call: ClientDuplexStream<ServeMemberRequest, ServeMemberResponse> = cluster
     .client(brokerId, 'data')
     .makeBidiStreamRequest(
       METHOD.path,
@@ -91,7 +91,7 @@ function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvent
       new Metadata(),
     );
   let isClosed = false;
-  call.on('data', ({ message }: QueueSupply) => {
+  call.on('data', ({ message }: ServeMemberResponse) => {
     if (!isClosed && message !== undefined) events.onSupply(message);
   });
   call.on('error', () => undefined);

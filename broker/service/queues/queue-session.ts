@@ -57,7 +57,7 @@ export class QueueSession {
   #settler: Settler | null = null;
   readonly #links = new Map<BrokerId, OwnerLink>();
   readonly #asked = new Map<number, Asked>();
-  readonly #backoffs = new Map<number, Backoff>();
+  readonly #pauses = new Map<number, Backoff>();
   #nextRequestId = 1;
   #cancelWatch: Cancel = () => {};
   #cancelQuiet: Cancel | null = null;
@@ -259,7 +259,7 @@ export class QueueSession {
     } else {
       this.#asked.delete(requestId);
       this.#asks.answered(asked.partition);
-      this.#backoffs.delete(asked.partition);
+      this.#pauses.delete(asked.partition);
       if (records.length > 0) this.#deliver(asked.partition, records);
     }
     this.#pump();
@@ -269,8 +269,8 @@ export class QueueSession {
     this.#asked.delete(requestId);
     this.#asks.answered(partition);
     this.#asks.rest(partition);
-    let backoff = this.#backoffs.get(partition);
-    if (backoff === undefined) this.#backoffs.set(partition, (backoff = new Backoff()));
+    let backoff = this.#pauses.get(partition);
+    if (backoff === undefined) this.#pauses.set(partition, (backoff = new Backoff()));
     this.#ports.cluster.clock.after(backoff.nextMs(), () => {
       this.#asks.wake(partition);
       this.#pump();

@@ -115,8 +115,9 @@ export class BrokerQueueWorld implements QueueWorld {
       const read = await readOnce(this.#parts, { ...place, leaderEpoch: 0 }, AGAIN_BYTES);
       for (const frame of read.frames) {
         const { header, records } = decodeBatch(frame, 0, crc32);
-        for (const record of records)
-          if (open.get(record.offset) === header.leaderEpoch) found.set(record.offset, record);
+        const isWanted = ({ offset }: DecodedRecord): boolean =>
+          open.get(offset) === header.leaderEpoch;
+        for (const record of records.filter(isWanted)) found.set(record.offset, record);
       }
       // Where the log ends below, it was cut.
       const to = read.frames.length === 0 ? Infinity : read.nextOffset;

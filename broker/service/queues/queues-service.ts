@@ -4,9 +4,9 @@
  */
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 import type {
-  QueueDemand,
+  ServeMemberRequest,
   QueuesServiceServer,
-  QueueSupply,
+  ServeMemberResponse,
 } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
 import { BROKER_ID_MAX } from '../../../base/limits.ts';
 import type { BrokerError } from '../../../base/errors.ts';
@@ -23,7 +23,7 @@ export function queuesService(
 ): QueuesServiceServer {
   return {
     ...ownedCalls(parts),
-    serveMember: (call: ServerDuplexStream<QueueDemand, QueueSupply>) => {
+    serveMember: (call: ServerDuplexStream<ServeMemberRequest, ServeMemberResponse>) => {
       const link = desk.link({
         send: (supply) => void call.write(supply),
         finish: (error: BrokerError | null) => {
@@ -32,7 +32,7 @@ export function queuesService(
         },
       });
       call.sendMetadata(new Metadata());
-      call.on('data', (demand: QueueDemand) => {
+      call.on('data', (demand: ServeMemberRequest) => {
         if (demand.message?.$case === 'open')
           requireSpeaker(call, integerField('proxy', demand.message.value.proxy, 0, BROKER_ID_MAX));
         link.take(demand);

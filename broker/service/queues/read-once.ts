@@ -63,7 +63,7 @@ export function readOnce(
       feeds.subscribe(cluster.leader(place.topicId, place.partition), place);
     } catch (error) {
       settle(() => {
-        reject(error as BrokerError);
+        reject(error);
       });
     }
   });

@@ -219,7 +219,10 @@ export class FakeQueues {
     const place = { topic: 'orders', topicId: this.#ground.topicId, partition: 0, epoch: 0 };
     const records = [{ ...whole, headers: [], tombstone: false }];
     const next = { nextOffset: offset + 1, nextLeaderEpoch: 1 };
-    send(stream.call, { $case: 'records', value: { ...place, records, ...next, bytes, losses: [] } });
+    send(stream.call, {
+      $case: 'records',
+      value: { ...place, records, ...next, bytes, losses: [] },
+    });
   }
 }
 

@@ -74,7 +74,7 @@ export interface QueueGone {
 }
 
 /** Proxy to owner. */
-export interface QueueDemand {
+export interface ServeMemberRequest {
   /** One of these. */
   message:
     | //
@@ -116,7 +116,7 @@ export interface QueueSettled {
 }
 
 /** Owner to proxy. */
-export interface QueueSupply {
+export interface ServeMemberResponse {
   /** One of these. */
   message:
     | //
@@ -498,12 +498,12 @@ export const QueueGone: MessageFns<QueueGone> = {
   },
 };
 
-function createBaseQueueDemand(): QueueDemand {
+function createBaseServeMemberRequest(): ServeMemberRequest {
   return { message: undefined };
 }
 
-export const QueueDemand: MessageFns<QueueDemand> = {
-  encode(message: QueueDemand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ServeMemberRequest: MessageFns<ServeMemberRequest> = {
+  encode(message: ServeMemberRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     switch (message.message?.$case) {
       case "open":
         QueueOpen.encode(message.message.value, writer.uint32(10).fork()).join();
@@ -524,7 +524,7 @@ export const QueueDemand: MessageFns<QueueDemand> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): QueueDemand {
+  decode(input: BinaryReader | Uint8Array, length?: number): ServeMemberRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -533,7 +533,7 @@ export const QueueDemand: MessageFns<QueueDemand> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseQueueDemand();
+      const message = createBaseServeMemberRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -726,12 +726,12 @@ export const QueueSettled: MessageFns<QueueSettled> = {
   },
 };
 
-function createBaseQueueSupply(): QueueSupply {
+function createBaseServeMemberResponse(): ServeMemberResponse {
   return { message: undefined };
 }
 
-export const QueueSupply: MessageFns<QueueSupply> = {
-  encode(message: QueueSupply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ServeMemberResponse: MessageFns<ServeMemberResponse> = {
+  encode(message: ServeMemberResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     switch (message.message?.$case) {
       case "records":
         QueueRecords.encode(message.message.value, writer.uint32(10).fork()).join();
@@ -743,7 +743,7 @@ export const QueueSupply: MessageFns<QueueSupply> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): QueueSupply {
+  decode(input: BinaryReader | Uint8Array, length?: number): ServeMemberResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -752,7 +752,7 @@ export const QueueSupply: MessageFns<QueueSupply> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseQueueSupply();
+      const message = createBaseServeMemberResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1027,10 +1027,10 @@ export const QueuesServiceService = {
     path: "/tidemark.internal.v1.QueuesService/ServeMember" as const,
     requestStream: true as const,
     responseStream: true as const,
-    requestSerialize: (value: QueueDemand): Buffer => asBuffer(QueueDemand.encode(value).finish()),
-    requestDeserialize: (value: Buffer): QueueDemand => QueueDemand.decode(value),
-    responseSerialize: (value: QueueSupply): Buffer => asBuffer(QueueSupply.encode(value).finish()),
-    responseDeserialize: (value: Buffer): QueueSupply => QueueSupply.decode(value),
+    requestSerialize: (value: ServeMemberRequest): Buffer => asBuffer(ServeMemberRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ServeMemberRequest => ServeMemberRequest.decode(value),
+    responseSerialize: (value: ServeMemberResponse): Buffer => asBuffer(ServeMemberResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ServeMemberResponse => ServeMemberResponse.decode(value),
   },
   /** How partitions stand that the broker owns. */
   describeOwned: {
@@ -1061,7 +1061,7 @@ export interface QueuesServiceServer extends UntypedServiceImplementation {
    * One member's dealings with one owner. The first message is `open`. A stream that ends without
    * `gone` is not the end of the member: what it has stays leased until that is over.
    */
-  serveMember: handleBidiStreamingCall<QueueDemand, QueueSupply>;
+  serveMember: handleBidiStreamingCall<ServeMemberRequest, ServeMemberResponse>;
   /** How partitions stand that the broker owns. */
   describeOwned: handleUnaryCall<DescribeOwnedRequest, DescribeOwnedResponse>;
   /** The key that a parked record holds goes on. */
