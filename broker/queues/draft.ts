@@ -1,9 +1,17 @@
 /** What a batch is to change, and the records that say so. Changes nothing but what it collects. */
 import { assert } from '../../base/assert.ts';
+import type { BrokerError } from '../../base/errors.ts';
 import type { Offset } from '../../base/units.ts';
 import { type DyingValue, encodeRecord, type QueuesRecord } from './records.ts';
 import type { Epochs, StoredEntry } from './runs.ts';
-import type { QueueFact, QueuePlace, QueueReply, StoredRecord } from './types.ts';
+import type {
+  LetterTask,
+  QueueBatch,
+  QueueFact,
+  QueuePlace,
+  QueueReply,
+  StoredRecord,
+} from './types.ts';
 import type { Change, Entry, Window } from './window.ts';
 
 /** Records of one request, leased to one member. */
@@ -22,6 +30,14 @@ export interface Ask {
   readonly memberId: string;
   readonly records: number;
   readonly bytes: number;
+}
+
+/** What a step says, as it is collected. */
+export interface Output {
+  batch: QueueBatch | null;
+  task: LetterTask | null;
+  readonly replies: { requestId: number; reply: QueueReply | BrokerError }[];
+  readonly facts: QueueFact[];
 }
 
 export class Draft {

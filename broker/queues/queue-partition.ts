@@ -12,7 +12,7 @@ import {
 } from '../../base/limits.ts';
 import type { MonotonicMs, Offset, WallMs } from '../../base/units.ts';
 import { type Dying, Deaths } from './deaths.ts';
-import { type Ask, Draft, recordsOf } from './draft.ts';
+import { type Ask, Draft, type Output, recordsOf } from './draft.ts';
 import { describe, type QueueDescription } from './describe.ts';
 import type { QueueState } from './fold.ts';
 import { type Advance, type Position, Progress } from './progress.ts';
@@ -21,9 +21,7 @@ import { acknowledgementFault, judge, type Ruling } from './judge.ts';
 import type { DyingValue } from './records.ts';
 import {
   type Acknowledgement,
-  type LetterTask,
   type Outcome,
-  type QueueBatch,
   type QueueConfig,
   type QueueFact,
   type QueueInput,
@@ -46,13 +44,6 @@ interface UnderWay {
   readonly isSnapshot: boolean;
   /** Leases of before are in it. */
   readonly isRestated: boolean;
-}
-
-interface Output {
-  batch: QueueBatch | null;
-  task: LetterTask | null;
-  readonly replies: { requestId: number; reply: QueueReply | BrokerError }[];
-  readonly facts: QueueFact[];
 }
 
 /** Options of the core. */
@@ -275,14 +266,9 @@ export class QueuePartition {
 
   #withdraw(requestId: number): void {
     const isIt = (ask: Ask): boolean => ask.requestId === requestId;
-    if (this.#asks.some(isIt)) this.#replyNone(requestId);
+    for (const ask of this.#asks.filter(isIt)) this.#deliver(ask, []);
     this.#asks = this.#asks.filter((ask) => !isIt(ask));
-    for (const grant of this.#underWay?.draft.grants ?? [])
-      if (isIt(grant.ask)) grant.isWithdrawn = true;
-  }
-
-  #replyNone(requestId: number): void {
-    this.#reply(requestId, { kind: 'records', deliveries: [] });
+    for (const grant of this.#underWay?.draft.grants ?? []) grant.isWithdrawn ||= isIt(grant.ask);
   }
 
   /** Leases under way that nobody waits for. */
@@ -557,8 +543,7 @@ export class QueuePartition {
       const given = entries.filter(({ isCut }) => !isCut);
       if (isOver) for (const entry of given) this.#endLease(entry);
       else if (!this.isServing) this.#reply(ask.requestId, notServing());
-      else if (given.length === 0 && isWithdrawn) this.#replyNone(ask.requestId);
-      else if (given.length === 0) this.#asks.unshift(ask);
+      else if (given.length === 0 && !isWithdrawn) this.#asks.unshift(ask);
       else {
         for (const entry of given) entry.holder = ask.memberId;
         this.#deliver(ask, given);
@@ -581,7 +566,7 @@ export class QueuePartition {
     for (const { requestId } of draft.answers)
       this.#reply(requestId, isUnknown ? outcomeUnknown(error) : error);
     const open = draft.grants.filter(({ isOver }) => !isOver);
-    for (const { ask } of open.filter((grant) => grant.isWithdrawn)) this.#replyNone(ask.requestId);
+    for (const { ask } of open.filter((grant) => grant.isWithdrawn)) this.#deliver(ask, []);
     this.#asks.unshift(...open.filter((grant) => !grant.isWithdrawn).map(({ ask }) => ask));
     this.#isOver ||= isUnknown;
     if (!this.isServing) this.#refuseWaiting();

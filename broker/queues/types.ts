@@ -21,7 +21,8 @@
  *
  * **Members** ask for records, and acknowledge them, through any broker; who a caller is was judged
  * before. An `ask` is answered once, when there is a record. One that nobody waits for any more is
- * cancelled; one whose member wants nothing more is withdrawn. `member-gone` says that a member left, or that its session is over.
+ * cancelled; one whose member wants nothing more is withdrawn. `member-gone` says that a member
+ * left, or that its session is over.
  *
  * **Dead letters.** There is one `task` at a time, and each is answered once, by its number:
  *

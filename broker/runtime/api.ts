@@ -252,7 +252,7 @@ export interface OwnedReport extends QueueDescription {
   readonly parkedOffsets: readonly Offset[];
 }
 
-/** One partition of a queue that this broker owns: `broker/queues/types.ts` says what it answers. */
+/** A partition of a queue that this broker owns: `broker/queues/types.ts` says what it answers. */
 export interface OwnedQueue {
   readonly definition: QueueDefinition;
   readonly place: QueuePlace;

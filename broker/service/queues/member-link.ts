@@ -49,7 +49,7 @@ export interface MemberLinkPorts {
   readonly queues: () => QueuesApi;
   readonly world: Pick<BrokerQueueWorld, 'recordsAt'>;
   readonly report: ReportDefect;
-  /** Throws FENCED where a later attempt of the member is there. Ends the link of an earlier one. */
+  /** Throws FENCED where a later attempt of the member is there; ends an earlier one. */
   readonly opened: (link: MemberLink) => void;
   readonly closed: (link: MemberLink) => void;
   readonly send: (supply: ServeMemberResponse) => void;

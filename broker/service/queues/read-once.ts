@@ -3,6 +3,7 @@ import { frameLastOffset, frameLength } from '../../../wire/batch/frame.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { LeaderEpoch, Offset, TopicId } from '../../../base/units.ts';
+import { expected } from '../../messages/handlers.ts';
 import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
 
 /** How long a leader may take. */
@@ -63,7 +64,7 @@ export function readOnce(
       feeds.subscribe(cluster.leader(place.topicId, place.partition), place);
     } catch (error) {
       settle(() => {
-        reject(error);
+        reject(expected(error, parts.report));
       });
     }
   });

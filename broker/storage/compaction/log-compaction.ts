@@ -68,6 +68,7 @@ export class LogCompaction {
 
   async #compact(order: CompactionOrder): Promise<CompactionOutcome> {
     const { layout, marks, name } = this.#log;
+    const { cuts } = layout;
     const refusal = this.#log.refusal() ?? this.#refusalOf(order);
     if (refusal !== null) throw refusal;
     const bytesBefore = layout.sizeBytes();
@@ -86,12 +87,13 @@ export class LogCompaction {
       return outcome({ isComplete: isDone() });
     } catch (error) {
       const sealed = layout.segments.slice(0, -1).map(({ bytes }) => bytes);
-      return outcome(this.#stopped(`compact ${name}`, error, () => Math.max(0, ...sealed)));
+      return outcome(this.#stopped(`compact ${name}`, error, cuts, () => Math.max(0, ...sealed)));
     }
   }
 
   async #merge(): Promise<MergeOutcome> {
     const { layout, name } = this.#log;
+    const { cuts } = layout;
     const refusal = this.#log.refusal();
     if (refusal !== null) throw refusal;
     const copied = { removed: 0, bytes: 0 };
@@ -107,7 +109,7 @@ export class LogCompaction {
       });
       return outcome({});
     } catch (error) {
-      const stopped = this.#stopped(`merge segments of ${name}`, error, () =>
+      const stopped = this.#stopped(`merge segments of ${name}`, error, cuts, () =>
         bytesOf(this.#nextMerge()),
       );
       return outcome(stopped);
@@ -117,12 +119,14 @@ export class LogCompaction {
   /**
    * Why a pass or a merge ended early, where that is a state; throws what is a failure.
    *
+   * @param cuts of the log as it began
    * @param bytesNeeded what must be free to go on
    */
-  #stopped(action: string, error: unknown, bytesNeeded: () => number): Shortage {
-    const { context, onFailure, refusal } = this.#log;
-    // Whatever goes wrong in a log that is being closed went wrong with it.
-    const isOver = refusal() !== null && context.volume.failure === null;
+  #stopped(action: string, error: unknown, cuts: number, bytesNeeded: () => number): Shortage {
+    const { context, layout, onFailure, refusal } = this.#log;
+    // Whatever goes wrong in a log that is being closed, or was cut meanwhile, went wrong with it:
+    // the file that is read next may be gone by then.
+    const isOver = (refusal() !== null || layout.cuts !== cuts) && context.volume.failure === null;
     if (error instanceof GivenWay || isOver) return {};
     const failure = storageError(action, error);
     if (failure.code === 'STORAGE_FAILED') onFailure(failure);

@@ -176,7 +176,7 @@ describe('Replica.read() at a follower', () => {
     expect(() => replicaOf({ leader: 2 }).read({ ...NEAR, offset: 13, epoch: 1 })).toThrow(
       expect.objectContaining({
         code: 'POSITION_DIVERGED',
-        details: { logStart: 0, logEnd: 10 },
+        details: { logStart: 0, logEnd: 10, agreedEpoch: 1 },
       }) as Error,
     );
   });
