@@ -6,13 +6,17 @@ import type { DescribeOwnedResponse } from '../../../proto/gen/tidemark/internal
 import type { QueueMember, QueuePartition } from '../../../proto/gen/tidemark/v1/queues.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import type { Offset } from '../../../base/units.ts';
+import type { Offset, TopicId } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
 import type { OwnedReport } from '../../runtime/api.ts';
 import type { FeedParts } from '../feeds.ts';
+import { clusterLags } from '../groups/lags.ts';
 import { MemberLink, type MemberLinkPorts } from './member-link.ts';
 import type { OwnedQueues } from './owned.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
+
+/** How long leaders may take to say where their partitions end. */
+const LAG_MS = 2_000;
 
 export type QueueSupplyPorts = Pick<MemberLinkPorts, 'send' | 'finish'>;
 
@@ -48,14 +52,17 @@ export class QueuesDesk implements OwnedQueues {
     const image = this.#parts.cluster.image();
     const queue = image.queues.get(queueId);
     if (queue === undefined) throw new BrokerError('UNKNOWN_QUEUE', `No queue has id ${queueId}`);
-    const described = partitions.map((partition) => this.#describe(queueId, partition));
+    const described = await this.#withLags(
+      queue.topicId,
+      partitions.map((partition) => this.#describe(queueId, partition)),
+    );
     const members: QueueMember[] = [];
     for (const { member } of this.#links.values())
       if (member?.queueId === queueId) {
         const { memberId, client, proxy } = member;
         members.push({ memberId, client, proxy, leased: 0 });
       }
-    return Promise.resolve({ partitions: described, members });
+    return { partitions: described, members };
   }
 
   async freeKey(queueId: string, partition: number, offset: Offset): Promise<void> {
@@ -63,6 +70,27 @@ export class QueuesDesk implements OwnedQueues {
   }
 
   // Parts
+
+  /** What was not handed out yet is behind what was; how much that is, the leaders know. */
+  async #withLags(
+    topicId: TopicId,
+    described: readonly QueuePartition[],
+  ): Promise<QueuePartition[]> {
+    const { cluster, report } = this.#parts;
+    const topic = cluster.image().topics.get(topicId);
+    if (topic === undefined) return [...described];
+    const positions = described
+      .filter(({ error }) => error === undefined)
+      .map(({ partition, nextOffset }) => ({ partition, offset: nextOffset }));
+    const question = { topic, positions, principal: '' };
+    const lags = await clusterLags(cluster, question, LAG_MS, report);
+    const byPartition = new Map(lags.map((lag) => [lag.partition, lag]));
+    return described.map((one) => {
+      const { lag, error } = byPartition.get(one.partition) ?? {};
+      if (lag === undefined) return { ...one, error: one.error ?? error };
+      return { ...one, lagRecords: one.lagRecords + lag.records, lagMs: lag.ageMs };
+    });
+  }
 
   #opened(link: MemberLink): void {
     const key = keyOf(link);
