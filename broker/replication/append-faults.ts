@@ -5,7 +5,6 @@
 import { BrokerError } from '../../base/errors.ts';
 import { TIMESTAMP_AHEAD_MS_MAX } from '../../base/limits.ts';
 import { type BatchHeader, checkClientBatch } from '../../wire/batch/frame.ts';
-import type { LeaderEpoch } from '../../base/units.ts';
 import type { PartitionInput } from './types.ts';
 
 type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
@@ -31,20 +30,6 @@ export function batchFault(
     );
   }
   return conditionFault(input, where) ?? clientFault(header);
-}
-
-/** See PartitionOptions. */
-export type ProducerFault = (producerId: number, producerEpoch: number) => BrokerError | null;
-
-/** What metadata has against the batch's producer, as the leader of this epoch answers it. */
-export function fencedFault(
-  { producerId, producerEpoch }: BatchHeader,
-  leaderEpoch: LeaderEpoch,
-  producerFault: ProducerFault | undefined,
-): BrokerError | null {
-  const fault = producerId === 0 ? null : (producerFault?.(producerId, producerEpoch) ?? null);
-  if (fault === null) return null;
-  return new BrokerError(fault.code, fault.message, { leaderEpoch }, fault);
 }
 
 /** What must be so that a try that comes again is known for one, and a loser certainly lost. */

@@ -203,11 +203,6 @@ export class Follower {
     if (this.#phase === 'matched' && isNews) this.#state(nowMs);
   }
 
-  /** A tick does nothing: no answer to a position is awaited. */
-  get isAtRest(): boolean {
-    return this.#phase === 'matched';
-  }
-
   tick(nowMs: MonotonicMs): void {
     if (this.#phase === 'stated' && nowMs - this.#statedMs >= RESTATE_MS) this.#state(nowMs);
   }

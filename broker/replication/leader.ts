@@ -3,11 +3,12 @@
  * of (S, q). A new epoch gets a new object, so no acknowledgement outlives its epoch (rule 6).
  * Sources: KIP-101, KIP-279, KIP-903, KIP-966; docs/rules.md#sync-set-and-q.
  */
+import type { BatchHeader } from '../../wire/batch/frame.ts';
 import { assert } from '../../base/assert.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { NO_BROKER } from '../../base/units.ts';
 import type { BrokerEpoch, BrokerId, MonotonicMs, Offset, PartitionKey } from '../../base/units.ts';
-import { batchFault, fencedFault, type ProducerFault } from './append-faults.ts';
+import { batchFault } from './append-faults.ts';
 import { PendingAppends } from './appends.ts';
 import { nextCompaction, syncedEnd } from './compactions.ts';
 import { judgeExpectedEnd } from './expected-end.ts';
@@ -28,7 +29,7 @@ export interface LeaderOptions {
   readonly appendsPendingMax: number;
   readonly nowMs: MonotonicMs;
   /** See PartitionOptions. */
-  readonly producerFault?: ProducerFault;
+  readonly producerFault?: (producerId: number, producerEpoch: number) => BrokerError | null;
 }
 
 type AppendInput = Extract<PartitionInput, { kind: 'append' }>;
@@ -37,7 +38,7 @@ type CompactInput = Extract<PartitionInput, { kind: 'compact' }>;
 export class Leader implements MemberView {
   readonly #self: BrokerId;
   readonly #key: PartitionKey;
-  readonly #producerFault: ProducerFault | undefined;
+  readonly #producerFault: LeaderOptions['producerFault'];
   readonly #log: ReplicaLog;
   readonly #output: OutputBuilder;
   readonly #changes: SyncSetChanges;
@@ -337,17 +338,6 @@ export class Leader implements MemberView {
     this.#propose();
   }
 
-  /**
-   * A tick changes nothing: every follower has everything, and nothing is asked for.
-   */
-  get isAtRest(): boolean {
-    const isMoving = this.isLeaving || this.#assignment.successor !== NO_BROKER;
-    const isWaiting = isMoving || this.#appends.count > 0 || this.#log.producers.mustLearn;
-    const isQuiet = !isWaiting && this.#changes.isAtRest(this.#nowMs);
-    const { writtenEnd } = this.#log;
-    return isQuiet && [...this.#progress.values()].every((each) => each.isCaughtUp(writtenEnd));
-  }
-
   result(proposalId: number, error: BrokerError | null): void {
     this.#changes.result(proposalId, error, this.#nowMs);
     this.#advance();
@@ -448,8 +438,7 @@ export class Leader implements MemberView {
     const where = `Cannot append to ${this.#key} in epoch ${leaderEpoch}`;
     const standing = this.#standing(where);
     if (standing !== null) return standing;
-    const fault = batchFault(input, batchBytesMax, where);
-    return fault ?? fencedFault(header, leaderEpoch, this.#producerFault);
+    return batchFault(input, batchBytesMax, where) ?? this.#fencedFault(header);
   }
 
   /** Why nothing may be appended now, whatever it is; null: it may. */
@@ -479,6 +468,14 @@ export class Leader implements MemberView {
         `${where}: ${this.#appends.count} appends are pending, the most allowed`,
       );
     return null;
+  }
+
+  #fencedFault({ producerId, producerEpoch }: BatchHeader): BrokerError | null {
+    const fault =
+      producerId === 0 ? null : (this.#producerFault?.(producerId, producerEpoch) ?? null);
+    if (fault === null) return null;
+    const { leaderEpoch } = this.#assignment;
+    return new BrokerError(fault.code, fault.message, { leaderEpoch }, fault);
   }
 
   /**

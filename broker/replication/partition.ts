@@ -13,10 +13,10 @@ import type {
   LeaderEpoch,
   MonotonicMs,
   Offset,
+  PartitionEpoch,
   PartitionKey,
 } from '../../base/units.ts';
 import { NO_BROKER } from '../../base/units.ts';
-import type { ProducerFault } from './append-faults.ts';
 import { Abdication } from './abdication.ts';
 import type { CompactionStatus } from './compactions.ts';
 import type { EpochEnd } from './epochs.ts';
@@ -26,7 +26,6 @@ import { Leader } from './leader.ts';
 import { ReplicaLog } from './log.ts';
 import { OutputBuilder } from './output.ts';
 import type { ProducerTable } from './producers.ts';
-import type { FollowerStatus, PartitionStatus, Role } from './status.ts';
 import type {
   Assignment,
   LogStart,
@@ -51,7 +50,63 @@ export interface PartitionOptions {
    * What metadata has against a producer as a batch of it is judged (rule 20). Absent: nothing
    * ever.
    */
-  readonly producerFault?: ProducerFault;
+  readonly producerFault?: (producerId: number, producerEpoch: number) => BrokerError | null;
+}
+
+/**
+ * `waiting`: no leader is known, or this replica is not assigned. `spent`: it is to lead an epoch
+ * that it led before, and needs another. `stopped`: it must not go on in this epoch, see
+ * `PartitionOutput.stopped`. `failed`: a write or sync failed, for good.
+ */
+export type Role = 'leader' | 'follower' | 'waiting' | 'spent' | 'stopped' | 'failed';
+
+/** A follower as its leader sees it. */
+export interface FollowerStatus {
+  readonly brokerId: BrokerId;
+  /** Acknowledged end; null while nothing is acknowledged in this epoch and incarnation. */
+  readonly endOffset: Offset | null;
+  readonly lagMs: number;
+  /** Member of S. */
+  readonly isInSync: boolean;
+  /** It acknowledged more than it holds: lossy, whatever it claims. */
+  readonly hasLost: boolean;
+}
+
+export interface PartitionStatus {
+  readonly role: Role;
+  /** NO_BROKER while unknown. */
+  readonly leader: BrokerId;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  readonly logStart: Offset;
+  /**
+   * Below it nothing is certain, neither that it is there nor that it is gone: a trim is not
+   * committed yet. 0: none.
+   */
+  readonly undecidedTo: Offset;
+  /** With what is on its way to the disk. */
+  readonly logEnd: Offset;
+  readonly writtenEnd: Offset;
+  readonly highWaterMark: Offset;
+  /** Everything below has passed fdatasync. */
+  readonly syncedOffset: Offset;
+  readonly syncSet: readonly BrokerId[];
+  readonly quorum: number;
+  readonly suspects: readonly BrokerId[];
+  /** Leader only, else empty. */
+  readonly followers: readonly FollowerStatus[];
+  /** Fewer than min members of S are unfenced and trusted: appends are refused. Leader only. */
+  readonly belowMin: boolean;
+  /** A replica is missing from S. */
+  readonly isUnderReplicated: boolean;
+  readonly appendsPending: number;
+  /**
+   * Refuses appends, and everything appended is committed: leadership may move without loss at any
+   * ack level (rule 22).
+   */
+  readonly isDrained: boolean;
+  /** Follower: its log is a prefix of the leader's. */
+  readonly isMatched: boolean;
 }
 
 /** A replica that failed changes nothing more, and still says so to whoever asks. */
@@ -97,15 +152,6 @@ export class Partition {
     if (this.#leader !== null) this.#leader.compactIfDue();
     else if (this.#follower?.isMatched === true) this.#log.compactIfDue();
     return this.#output.take();
-  }
-
-  /**
-   * Until another input comes, ticks change nothing but what time it is: whoever skips them gives
-   * one before that input, so that nothing which was so meanwhile counts from earlier.
-   */
-  get isAtRest(): boolean {
-    if (this.#held.count > 0 || this.#abdication !== null || this.#mustLead) return false;
-    return (this.#leader ?? this.#follower)?.isAtRest ?? true;
   }
 
   /**

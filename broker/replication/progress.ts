@@ -79,12 +79,7 @@ export class Progress {
 
   /** Time passes: an idle follower that has everything is caught up without a new position. */
   tick(leaderEnd: Offset, nowMs: MonotonicMs): void {
-    if (this.isCaughtUp(leaderEnd)) this.#caughtUpMs = nowMs;
-  }
-
-  /** It has everything: a tick would say so again. */
-  isCaughtUp(leaderEnd: Offset): boolean {
-    return this.isMatched && this.endOffset >= leaderEnd;
+    if (this.isMatched && this.endOffset >= leaderEnd) this.#caughtUpMs = nowMs;
   }
 
   /** Time since it was caught up (rule 15). */

@@ -166,12 +166,6 @@ export class SyncSetChanges {
     return this.#inFlight === null;
   }
 
-  /** Nothing is asked for, and no pause is to end: time alone makes no change due. */
-  isAtRest(nowMs: MonotonicMs): boolean {
-    const isPausing = nowMs < this.#proposeAtMs || this.#refused.length > 0;
-    return this.isIdle && !isPausing && this.#floating.length === 0;
-  }
-
   /** Appends wait for this one, so its first try does not wait for the pause. */
   #handOver(view: MemberView, nowMs: MonotonicMs): SyncSetChange | null {
     const { partitionEpoch } = this.#assignment;

@@ -44,7 +44,7 @@ import type { Present } from '../metadata/explain.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { CompactionStatus } from '../replication/compactions.ts';
 import type { AppendResult, AppendTerms } from '../replication/types.ts';
-import type { PartitionStatus } from '../replication/status.ts';
+import type { PartitionStatus } from '../replication/partition.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { SeenDecision } from './controller/decision-log.ts';
 import type { CrossedLoss, ReaderWay } from './partitions/crossed-losses.ts';

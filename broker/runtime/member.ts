@@ -53,8 +53,7 @@ interface Recovered {
   readonly restartClass: RestartClass;
 }
 
-/** Pause between looks at what only time tells. */
-const LOOK_MS = 250;
+const REPLICA_TICK_MS = 100;
 /** A controller that does not answer within this finds out by itself. */
 const LEAVE_DEADLINE_MS = 1_000;
 
@@ -183,7 +182,8 @@ export class Member {
     this.quorum.start();
     this.#peerFinder.start();
     this.lifecycle.start();
-    this.#cancelTick = this.#options.clock.every(LOOK_MS, () => {
+    this.#cancelTick = this.#options.clock.every(REPLICA_TICK_MS, () => {
+      for (const replica of this.replicas) replica.tick();
       this.replicas.resume();
       this.ownTopics.look();
       this.#space.look();
@@ -344,7 +344,6 @@ export class Member {
       producersMax,
       defaultLog: { segmentBytes: defaults.segmentBytes, segmentMs: defaults.segmentMs },
       onOpened: () => {
-        this.ownTopics.look();
         this.#followLeaders();
       },
       onReopened: (leader) => {
@@ -387,7 +386,8 @@ export class Member {
 
   #newLifecycle(restartClass: RestartClass): Lifecycle {
     const { clock, heartbeatMs, sessionTimeoutMs, rack, brokerId } = this.#options;
-    const { advertised, internalAdvertised, featureLevelMax, disk, onFact, onExit } = this.#options;
+    const { advertised, internalAdvertised } = this.#options;
+    const { featureLevelMax, disk, onFact, onExit } = this.#options;
     const { clusterId, directoryId } = this.meta;
     const options = {
       clock,
@@ -431,7 +431,7 @@ export class Member {
     return new Lifecycle(options, restartClass);
   }
 
-  #replicaHost(): Omit<ReplicaHost<Replica>, 'compactor' | 'onAwake'> {
+  #replicaHost(): Omit<ReplicaHost<Replica>, 'compactor'> {
     const { crc32, onFact } = this.#options;
     return {
       clock: this.clock,

@@ -4,8 +4,7 @@
  * pushes between the brokers it names until all is quiet.
  */
 import { BrokerError } from '../../base/errors.ts';
-import { Partition } from '../../broker/replication/partition.ts';
-import type { PartitionStatus } from '../../broker/replication/status.ts';
+import { Partition, type PartitionStatus } from '../../broker/replication/partition.ts';
 import type {
   AppendResult,
   Assignment,

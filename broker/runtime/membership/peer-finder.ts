@@ -13,7 +13,7 @@ import { AddressBook, type MetBroker } from './address-book.ts';
 import { askAll } from './formation.ts';
 
 /** Pause between looks at the seeds. */
-const FIND_PEERS_MS = 250;
+const FIND_PEERS_MS = 200;
 
 export interface PeerFinderOptions {
   readonly self: BrokerId;
@@ -32,7 +32,7 @@ export interface PeerFinderOptions {
 export class PeerFinder {
   readonly #options: PeerFinderOptions;
   readonly #addresses: AddressBook;
-  #isLooking = false;
+  #isClosed = false;
   #cancel: Cancel = () => {};
 
   constructor(options: PeerFinderOptions) {
@@ -41,13 +41,11 @@ export class PeerFinder {
   }
 
   start(): void {
-    this.#cancel = this.#options.clock.every(FIND_PEERS_MS, () => {
-      this.#look();
-    });
     this.#look();
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#cancel();
   }
 
@@ -57,16 +55,19 @@ export class PeerFinder {
   }
 
   #look(): void {
-    if (this.#isLooking || this.#options.isHeard()) return;
-    this.#isLooking = true;
-    const done = (): void => {
-      this.#isLooking = false;
+    const { clock } = this.#options;
+    const again = (): void => {
+      if (this.#isClosed) return;
+      this.#cancel = clock.after(FIND_PEERS_MS, () => {
+        this.#look();
+      });
     };
-    this.#find().then(done, done);
+    this.#find().then(again, again);
   }
 
   async #find(): Promise<void> {
-    const { self, clusterId, seeds, peers, image, onFound } = this.#options;
+    const { self, clusterId, seeds, peers, image, isHeard, onFound } = this.#options;
+    if (isHeard()) return;
     const infos = await askAll(peers, seeds, self);
     const mates = infos.filter((info) => info.clusterId === clusterId);
     if (mates.length === 0) return;

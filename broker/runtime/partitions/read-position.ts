@@ -1,8 +1,7 @@
 /** Whether a replica may serve a position. */
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId, Offset } from '../../../base/units.ts';
-import type { Partition } from '../../replication/partition.ts';
-import type { PartitionStatus } from '../../replication/status.ts';
+import type { Partition, PartitionStatus } from '../../replication/partition.ts';
 import type { CompactionStatus } from '../../replication/compactions.ts';
 import type { DeletionMarks, ReplicaMarks } from '../api.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Frames as a leader pushed them, or a client sent them, split and checked before a core hears of
- * them. Knows no log and no core.
+ * Frames as a leader pushed them, split and checked before a core hears of them. Knows no log and
+ * no core.
  */
 import {
   checkFrame,
@@ -68,33 +68,4 @@ function checkedFrames(
     starts: frames.map(({ at }) => at),
     headers: frames.map(({ at, header }) => withControl(bytes, at, header)),
   };
-}
-
-/** Those of the frames that are to be written, from one index up to another. */
-export function framesOf(
-  { bytes, starts, headers }: ReceivedFrames,
-  first: number,
-  last: number,
-): { readonly frames: Uint8Array[]; readonly headers: readonly BatchHeader[] } {
-  const chosen = headers.slice(first, last);
-  const frames = chosen.map((header, index) => {
-    const start = starts[first + index] ?? 0;
-    return bytes.subarray(start, start + header.length);
-  });
-  return { frames, headers: chosen };
-}
-
-/** The header of one frame as a client sent it; else why there is none. */
-export function headerOf(frame: Uint8Array, crc32: Crc32): BatchHeader | BrokerError {
-  try {
-    const header = checkFrame(frame, 0, crc32);
-    if (header.length === frame.length) return header;
-    return new BrokerError(
-      'CORRUPT_BATCH',
-      `Cannot append: frame has ${frame.length} bytes, its length field says ${header.length}`,
-    );
-  } catch (error) {
-    if (error instanceof BrokerError) return error;
-    throw error;
-  }
 }

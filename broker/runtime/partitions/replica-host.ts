@@ -13,8 +13,6 @@ export interface ReplicaHost<Replica> {
   readonly clock: Clock;
   readonly crc32: Crc32;
   readonly compactor: Compactor;
-  /** Time matters to it from here on: see Replica.tick. */
-  onAwake(replica: Replica): void;
   sendPosition(to: BrokerId, replica: Replica, position: Position): void;
   sendMessage(replica: Replica, message: FollowerMessage): void;
   proposeSyncSet(replica: Replica, proposal: SyncSetProposal): Promise<void>;

@@ -45,11 +45,6 @@ export class ReplicaProducers {
     return this.#isUnread;
   }
 
-  /** No try to read the table is to come. */
-  get isAtRest(): boolean {
-    return this.#dueMs === null;
-  }
-
   /** The core asks again at each tick while it is not answered. */
   ask(leaderEpoch: LeaderEpoch): void {
     if (this.#isAsking) return;

@@ -4,20 +4,20 @@
  * decides. Knows nothing of sockets or of metadata.
  */
 import {
+  checkFrame,
   controlFrame,
   readHeader,
   stampFrame,
   topicIdToBytes,
   withControl,
 } from '../../../wire/batch/frame.ts';
-import type { StampTarget } from '../../../wire/batch/frame.ts';
+import type { BatchHeader, StampTarget } from '../../../wire/batch/frame.ts';
 import { assert, assertNever } from '../../../base/assert.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId, Offset, TopicId } from '../../../base/units.ts';
 import { partitionKey } from '../../../base/units.ts';
 import type { CompactionStatus } from '../../replication/compactions.ts';
-import { Partition } from '../../replication/partition.ts';
-import type { PartitionStatus } from '../../replication/status.ts';
+import { Partition, type PartitionStatus } from '../../replication/partition.ts';
 import type {
   AppendResult,
   AppendTerms,
@@ -41,7 +41,7 @@ import { ReplicaProducers } from './replica-producers.ts';
 import { checkReadPosition, deletionMarks, type ReadPosition } from './read-position.ts';
 import { batchStart } from './batch-start.ts';
 import { SourceFaults } from './source-faults.ts';
-import { framesOf, headerOf, type ReceivedFrames, receiveFrames } from './received-frames.ts';
+import { type ReceivedFrames, receiveFrames } from './received-frames.ts';
 import { type CompactionProgress, ReplicaCompaction } from './replica-compaction.ts';
 import type { ReplicaHost, ReplicaOptions } from './replica-host.ts';
 import { StepQueue } from '../step-queue.ts';
@@ -79,8 +79,6 @@ export class Replica {
   #batchesSinceSnapshot = 0;
   readonly #faults: SourceFaults;
   #stopped: string | null = null;
-  /** Nobody tells it the time. */
-  #isAtRest = true;
   #isFull = false;
   #isClosed = false;
 
@@ -105,7 +103,6 @@ export class Replica {
         this.#step({ kind: 'producers-given', leaderEpoch, given });
       },
       onUnread: (error) => {
-        this.#wake();
         host.onFact('producers-unread', { partition: this.name, reason: String(error) });
         if (error instanceof BrokerError && error.code === 'DATA_CORRUPT')
           host.onDamage(this, error);
@@ -185,14 +182,10 @@ export class Replica {
     this.#step({ kind: 'assign', assignment });
   }
 
-  /** Time has passed. @returns false: it matters no more, until this replica wakes */
-  tick(): boolean {
-    this.#tellTime();
+  tick(): void {
+    this.#step({ kind: 'tick', nowMs: this.#host.clock.monotonicMs() });
     this.#faults.tick();
     this.#producers.tick();
-    this.#isAtRest =
-      this.#isClosed || (this.#core.isAtRest && this.#faults.isAtRest && this.#producers.isAtRest);
-    return !this.#isAtRest;
   }
 
   drain(): void {
@@ -272,7 +265,6 @@ export class Replica {
   }
 
   followerGone(follower: BrokerId): void {
-    this.#wake();
     this.#core.followerGone(follower);
   }
 
@@ -286,8 +278,7 @@ export class Replica {
 
   /** See BrokerApi.append: never throws, and calls `done` exactly once. */
   append(frame: Uint8Array, terms: AppendTerms, done: (result: AppendResult) => void): void {
-    const header = headerOf(frame, this.#host.crc32);
-    const judged = header instanceof BrokerError ? header : (this.#refusal() ?? header);
+    const judged = this.#judgeFrame(frame);
     if (judged instanceof BrokerError) {
       done({ ok: false, error: judged });
       return;
@@ -313,12 +304,10 @@ export class Replica {
       // A bad frame concerns this partition alone: the stream and its other partitions go on.
       this.#host.onConsumed(from, bytes?.length ?? 0);
       this.#host.onFact('frames-refused', { partition: this.name, from, reason: received.message });
-      this.#wake();
       this.#faults.failed(leaderEpoch);
       return;
     }
     const headers = received?.headers ?? [];
-    this.#wake();
     this.#steps.push({
       input: { kind: 'frames', from, leaderEpoch, highWaterMark, logStartOffset, headers },
       received,
@@ -421,34 +410,45 @@ export class Replica {
     await this.log.close();
   }
 
-  #refusal(): BrokerError | null {
-    const where = `Cannot serve ${this.name}`;
-    if (this.#isClosed)
-      return new BrokerError('NOT_LEADER', `${where}: broker ${this.#self} no longer holds it`);
-    if (this.#stopped === null) return null;
-    return new BrokerError('STORAGE_FAILED', `${where}: the replica is stopped: ${this.#stopped}`);
+  /**
+   * The header of a frame that the core may be asked about; else why not. Nothing of a refused
+   * frame stays.
+   */
+  #judgeFrame(frame: Uint8Array): BatchHeader | BrokerError {
+    try {
+      const header = checkFrame(frame, 0, this.#host.crc32);
+      if (header.length !== frame.length) {
+        return new BrokerError(
+          'CORRUPT_BATCH',
+          `Cannot append: frame has ${frame.length} bytes, its length field says ${header.length}`,
+        );
+      }
+      this.#refuseIfStopped();
+      return header;
+    } catch (error) {
+      if (error instanceof BrokerError) return error;
+      throw error;
+    }
+  }
+
+  #closedError(): BrokerError {
+    return new BrokerError(
+      'NOT_LEADER',
+      `Cannot serve ${this.topic}/${this.partition}: broker ${this.#self} no longer holds it`,
+    );
   }
 
   #refuseIfStopped(): void {
-    const refusal = this.#refusal();
-    if (refusal !== null) throw refusal;
-  }
-
-  /** Before an input: what was so while it rested was so until now. */
-  #wake(): void {
-    if (!this.#isAtRest) return;
-    this.#isAtRest = false;
-    this.#tellTime();
-    this.#host.onAwake(this);
-  }
-
-  #tellTime(): void {
-    const nowMs = this.#host.clock.monotonicMs();
-    this.#steps.push({ input: { kind: 'tick', nowMs }, received: null });
+    if (this.#isClosed) throw this.#closedError();
+    if (this.#stopped !== null) {
+      throw new BrokerError(
+        'STORAGE_FAILED',
+        `Cannot serve ${this.topic}/${this.partition}: the replica is stopped: ${this.#stopped}`,
+      );
+    }
   }
 
   #step(input: PartitionInput): void {
-    this.#wake();
     this.#steps.push({ input, received: null });
   }
 
@@ -560,9 +560,14 @@ export class Replica {
     received: ReceivedFrames | null,
   ): Promise<void> {
     assert(received !== null, 'only received frames are replicated');
-    const { frames, headers } = framesOf(received, write.first, write.last);
-    this.#batchesSinceSnapshot += headers.length;
-    return this.log.append(frames, headers);
+    const { bytes, starts, headers } = received;
+    const chosen = headers.slice(write.first, write.last);
+    const frames = chosen.map((header, index) => {
+      const start = starts[write.first + index] ?? 0;
+      return bytes.subarray(start, start + header.length);
+    });
+    this.#batchesSinceSnapshot += chosen.length;
+    return this.log.append(frames, chosen);
   }
 
   #propose(proposal: SyncSetProposal): void {

@@ -28,7 +28,6 @@ import { assignmentOf } from './assignment.ts';
 import { dirtyBytes } from './compaction.ts';
 import { Compactor } from './compactor.ts';
 import { Replica } from './replica.ts';
-import { ReplicaTicks } from './replica-ticks.ts';
 import type { ReplicaHost } from './replica-host.ts';
 import { logOptionsOf } from './retention.ts';
 
@@ -48,7 +47,7 @@ const SHORT_LEADER_MS = 1_000;
 export interface ReplicasOptions {
   readonly self: BrokerId;
   readonly disk: Disk;
-  readonly host: Omit<ReplicaHost<Replica>, 'compactor' | 'onAwake'>;
+  readonly host: Omit<ReplicaHost<Replica>, 'compactor'>;
   /** Read when a replica is opened; see {@link Replicas.setLagLimit} for those that run. */
   readonly lagMsMax: () => number;
   readonly appendsPendingMax: number;
@@ -89,8 +88,6 @@ interface Slot {
 
 export class Replicas {
   readonly compactor = new Compactor();
-  readonly #ticks: ReplicaTicks;
-  readonly #around: Pick<ReplicaHost<Replica>, 'compactor' | 'onAwake'>;
   readonly #options: ReplicasOptions;
   readonly #slots = new Map<PartitionKey, Slot>();
   #selfEpoch: BrokerEpoch = 0;
@@ -100,13 +97,6 @@ export class Replicas {
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
-    this.#ticks = new ReplicaTicks(options.host.clock);
-    this.#around = {
-      compactor: this.compactor,
-      onAwake: (replica) => {
-        this.#ticks.wake(replica);
-      },
-    };
   }
 
   /**
@@ -322,7 +312,6 @@ export class Replicas {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#ticks.close();
     await Promise.all(
       [...this.#slots.values()].map(
         ({ replica, log }) => replica?.close() ?? log?.close() ?? Promise.resolve(),
@@ -438,7 +427,7 @@ export class Replicas {
         producersMax: this.#options.producersMax,
       },
       log,
-      { ...this.#options.host, ...this.#around },
+      { ...this.#options.host, compactor: this.compactor },
     );
     slot.replica.assign(assignmentOf(this.#image?.brokers ?? new Map(), topic, state));
     if (!slot.isReopened) return;

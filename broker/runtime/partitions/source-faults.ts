@@ -60,13 +60,9 @@ export class SourceFaults {
     this.#host.giveUp(`what it pushes from offset ${endOffset} on keeps failing its checksums`);
   }
 
-  get isAtRest(): boolean {
-    return this.#dueMs === null && this.#askedMs === null;
-  }
-
   /** Time has passed. */
   tick(): void {
-    if (this.isAtRest) return;
+    if (this.#dueMs === null && this.#askedMs === null) return;
     const nowMs = this.#host.nowMs();
     if (this.#host.endOffset() !== this.#endOffset) {
       this.#dueMs = null;

@@ -2,7 +2,7 @@
  * What one partition can break: invariants (a) to (j) and (l). Each throws {@link Violation} at the
  * step that broke it.
  */
-import type { PartitionStatus } from '../../../broker/replication/status.ts';
+import type { PartitionStatus } from '../../../broker/replication/partition.ts';
 import type { AppendResult, Assignment, LogStart } from '../../../broker/replication/types.ts';
 import type { BatchHeader } from '../../../wire/batch/frame.ts';
 import { endOf } from './model-log.ts';

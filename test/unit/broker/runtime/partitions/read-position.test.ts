@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
-import type { PartitionStatus } from '../../../../../broker/replication/status.ts';
+import type { PartitionStatus } from '../../../../../broker/replication/partition.ts';
 import {
   checkReadPosition,
   type ReadPosition,

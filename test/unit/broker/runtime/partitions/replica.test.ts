@@ -64,7 +64,6 @@ function replicaOf({
     clock: new FakeClock(),
     crc32,
     compactor: new Compactor(),
-    onAwake: () => undefined,
     sendPosition: () => undefined,
     sendMessage: () => undefined,
     proposeSyncSet: () => Promise.resolve(),
@@ -457,39 +456,5 @@ describe('Replica and what is ordered of its log', () => {
     await new Promise(setImmediate);
     expect(replica.compaction()).toMatchObject({ upTo: 0, tombstonesBelow: 0, phase: 'idle' });
     expect(facts).toEqual(['reset']);
-  });
-});
-
-describe('Replica and time', () => {
-  it('rests while time matters to nothing, and wakes with the time before what ends that', async () => {
-    const clock = new FakeClock();
-    const calls: string[] = [];
-    const replica = replicaOf({
-      leader: 2,
-      host: {
-        clock,
-        onAwake: () => calls.push('awake'),
-        proposeSyncSet: (_, { change }) => {
-          calls.push(change.op);
-          return Promise.resolve();
-        },
-      },
-    });
-    await new Promise(setImmediate);
-    const ends = { endOffset: 10, syncedOffset: 10, lastEpoch: 1, leaderEpoch: 2 };
-    replica.position({ from: 1, brokerEpoch: 1, ...ends });
-    replica.pushed(1, 11, 10);
-    expect(replica.tick()).toBe(true);
-    replica.position({ from: 1, brokerEpoch: 1, ...ends, endOffset: 11, lastEpoch: 2 });
-    expect(replica.tick()).toBe(false);
-    clock.nowMs = 60_000;
-    expect(calls).toEqual(['awake']);
-    replica.followerGone(1);
-    expect(calls).toEqual(['awake', 'awake']);
-    expect(replica.tick()).toBe(true);
-    expect(calls).toEqual(['awake', 'awake']);
-    clock.nowMs = 61_000;
-    expect(replica.tick()).toBe(true);
-    expect(calls).toEqual(['awake', 'awake', 'remove']);
   });
 });
