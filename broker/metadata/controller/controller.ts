@@ -31,7 +31,7 @@ import { assertLevel, LEVEL_OF_OPTIONS, requireLevel } from '../features.ts';
 import type { MetadataImage, MetadataRecord, PartitionState } from '../types.ts';
 import type { VoterId } from '../voters.ts';
 import { decommission, removeBroker } from './moving/decommission.ts';
-import { type Desk, deskOf } from './desk.ts';
+import type { Desk } from './desk.ts';
 import { handOver, isVoteLeaving, leadershipsLeft } from './leadership/stop-requests.ts';
 import { Leaderships } from './leadership/leadership.ts';
 import { LateRequests } from './late-requests.ts';
@@ -106,16 +106,6 @@ export class Controller {
     ))
       this.#reply(requestId, reply);
     return this.#output;
-  }
-
-  /**
-   * Nothing is under way that time carries on: until an input changes that, a few ticks in a
-   * second are enough.
-   */
-  get isAtRest(): boolean {
-    const waiting = this.#raises.all.length + this.#fences.count;
-    const isWaiting = waiting > 0 || !this.#ledger.isSettled || this.#sessions.isWatching;
-    return !isWaiting && this.#leaderships.isAtRest && this.#moves.isAtRest;
   }
 
   /** Repairs what the controller before left half done, and looks at once who is still there. */
@@ -527,12 +517,28 @@ export class Controller {
   }
 
   #newDesk(): Desk {
-    return deskOf({
-      image: () => this.#image,
-      view: () => this.#view(),
-      nowMs: () => this.#nowMs,
-      wallMs: () => this.#wallMs,
-      ledger: this.#ledger,
+    const image = (): MetadataImage => this.#image;
+    const view = (): BrokerView => this.#view();
+    const nowMs = (): MonotonicMs => this.#nowMs;
+    const wallMs = (): WallMs => this.#wallMs;
+    const ledger = this.#ledger;
+    return {
+      get image() {
+        return image();
+      },
+      get view() {
+        return view();
+      },
+      get nowMs() {
+        return nowMs();
+      },
+      get wallMs() {
+        return wallMs();
+      },
+      get lastProposalId() {
+        return ledger.lastProposalId;
+      },
+      isCommitted: (proposalId) => ledger.isCommitted(proposalId),
       propose: (records) => {
         this.#propose(records);
       },
@@ -545,7 +551,7 @@ export class Controller {
       fact: (...fact) => {
         this.#fact(...fact);
       },
-    });
+    };
   }
 
   /** Answers once everything proposed so far is committed: see {@link Ledger}. */

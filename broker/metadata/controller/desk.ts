@@ -5,7 +5,6 @@ import type { MonotonicMs, WallMs } from '../../../base/units.ts';
 import type { ControllerOutput, ControllerReply } from '../controller-types.ts';
 import type { BrokerView } from '../leader-election.ts';
 import type { MetadataImage, MetadataRecord } from '../types.ts';
-import type { Ledger } from './ledger.ts';
 
 export interface Desk {
   /** Committed, plus everything proposed. */
@@ -21,33 +20,4 @@ export interface Desk {
   reply(requestId: number, reply: ControllerReply | BrokerError): void;
   inspect(inspection: ControllerOutput['inspections'][number]): void;
   fact: OnFact;
-}
-
-type State = 'image' | 'view' | 'nowMs' | 'wallMs';
-
-/** What a desk is made of: its state is asked for each time. */
-export type DeskParts = { readonly [Name in State]: () => Desk[Name] } & {
-  readonly ledger: Pick<Ledger, 'lastProposalId' | 'isCommitted'>;
-} & Pick<Desk, 'propose' | 'reply' | 'inspect' | 'fact'>;
-
-export function deskOf({ image, view, nowMs, wallMs, ledger, ...acts }: DeskParts): Desk {
-  return {
-    get image() {
-      return image();
-    },
-    get view() {
-      return view();
-    },
-    get nowMs() {
-      return nowMs();
-    },
-    get wallMs() {
-      return wallMs();
-    },
-    get lastProposalId() {
-      return ledger.lastProposalId;
-    },
-    isCommitted: (proposalId) => ledger.isCommitted(proposalId),
-    ...acts,
-  };
 }

@@ -23,11 +23,6 @@ export class Ledger {
     return this.#lastProposalId;
   }
 
-  /** Every proposal is committed. */
-  get isSettled(): boolean {
-    return this.isCommitted(this.#lastProposalId);
-  }
-
   /** Answers that wait. */
   get waiting(): number {
     return this.#waiting.length;

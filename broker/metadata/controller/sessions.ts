@@ -112,13 +112,6 @@ export class Sessions {
     if (session !== undefined) session.isWatched = true;
   }
 
-  /** Some broker is to be probed, or is. */
-  get isWatching(): boolean {
-    return [...this.#sessions.values()].some(
-      ({ isWatched, isProbing, isExpired }) => isProbing || (isWatched && !isExpired),
-    );
-  }
-
   /**
    * Brokers to be probed now: at most one probe per broker is in flight, and `intervalMs` lies
    * between two.

@@ -5,7 +5,7 @@
  */
 import type { OnFact } from '../../../base/events.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import type { BrokerId, MonotonicMs, WallMs } from '../../../base/units.ts';
+import type { BrokerId, WallMs } from '../../../base/units.ts';
 import { ClockSkew } from '../../metadata/clock-skew.ts';
 import { Controller } from '../../metadata/controller/controller.ts';
 import type {
@@ -24,11 +24,7 @@ import type { InspectedLog, Inspection, NodeInfo, Address, Peers } from '../port
 import { StepQueue } from '../step-queue.ts';
 import type { Quorum } from './quorum.ts';
 
-/** Pause between ticks, and looks at the set of voters, while something is under way. */
 const TICK_MS = 50;
-/** The same at rest, and in a session, all of which a broker may be silent. */
-const REST_TICK_MS = 250;
-const REST_TICKS_PER_SESSION = 10;
 /** How long one probe or inspection may take. */
 const PROBE_DEADLINE_MS = 1_000;
 /**
@@ -37,6 +33,8 @@ const PROBE_DEADLINE_MS = 1_000;
  */
 const PROBE_INTERVAL_MS = 50;
 const INSPECT_DEADLINE_MS = 2_000;
+/** Pause between looks at the set of voters. */
+const VOTERS_INTERVAL_MS = 50;
 
 export interface ControllerDriverOptions {
   readonly self: BrokerId;
@@ -73,16 +71,11 @@ export class ControllerDriver {
   /** As the core was told last. */
   #votersTold: readonly Peer[] | null = null;
   #nextRequestId = 1;
-  readonly #restTickMs: number;
-  #tickMs = 0;
-  #toldMs: MonotonicMs = -Infinity;
-  #cancelTicks: Cancel = () => {};
+  #cancels: Cancel[] = [];
 
   /** @param image committed metadata, complete up to this leader's term */
   constructor(options: ControllerDriverOptions, image: MetadataImage) {
     this.#options = options;
-    const ofSessionMs = options.sessionTimeoutMs / REST_TICKS_PER_SESSION;
-    this.#restTickMs = Math.max(TICK_MS, Math.min(REST_TICK_MS, ofSessionMs));
     this.#controller = new Controller({
       seed: options.seed,
       self: options.self,
@@ -97,13 +90,21 @@ export class ControllerDriver {
   }
 
   start(): void {
+    const { clock } = this.#options;
+    this.#cancels = [
+      clock.every(TICK_MS, () => {
+        this.#tick();
+      }),
+      clock.every(VOTERS_INTERVAL_MS, () => {
+        this.#repairVoters();
+      }),
+    ];
     this.#tick();
-    this.#pace();
   }
 
   close(): void {
     this.#steps.close();
-    this.#cancelTicks();
+    for (const cancel of this.#cancels) cancel();
     for (const answer of this.#answers.values()) {
       answer.reject(
         new BrokerError(
@@ -138,27 +139,12 @@ export class ControllerDriver {
     this.#nextRequestId += 1;
     return new Promise((resolve, reject) => {
       this.#answers.set(requestId, { resolve, reject });
-      // At rest the last tick may be too long ago to judge a sign of life by.
-      if (this.#options.clock.monotonicMs() - this.#toldMs >= TICK_MS) this.#tick();
       this.#steps.push({ kind: 'request', requestId, request });
     });
   }
 
   disconnected(brokerId: BrokerId): void {
     this.#steps.push({ kind: 'disconnected', brokerId });
-  }
-
-  /** Ticks are rare while the core is at rest. */
-  #pace(): void {
-    const isAtRest = this.#controller.isAtRest && !this.#isChangingVoters;
-    const tickMs = isAtRest ? this.#restTickMs : TICK_MS;
-    if (tickMs === this.#tickMs || this.#steps.isClosed) return;
-    this.#tickMs = tickMs;
-    this.#cancelTicks();
-    this.#cancelTicks = this.#options.clock.every(tickMs, () => {
-      this.#tick();
-      this.#repairVoters();
-    });
   }
 
   #tick(): void {
@@ -168,8 +154,7 @@ export class ControllerDriver {
       this.#votersTold = voters;
       this.#steps.push({ kind: 'voters', voters });
     }
-    this.#toldMs = clock.monotonicMs();
-    this.#steps.push({ kind: 'tick', nowMs: this.#toldMs, wallMs: clock.wallMs() });
+    this.#steps.push({ kind: 'tick', nowMs: clock.monotonicMs(), wallMs: clock.wallMs() });
   }
 
   #carryOut(output: ControllerOutput): void {
@@ -199,7 +184,6 @@ export class ControllerDriver {
     }
     for (const probe of output.probes) this.#probe(probe);
     for (const inspection of output.inspections) this.#inspect(inspection);
-    this.#pace();
   }
 
   #probe(probe: ControllerOutput['probes'][number]): void {

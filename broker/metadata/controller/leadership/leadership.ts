@@ -59,11 +59,6 @@ export class Leaderships {
     return this.#elections.requests + this.#handovers.requests;
   }
 
-  /** No election waits for logs. */
-  get isAtRest(): boolean {
-    return this.#elections.size === 0;
-  }
-
   /** A row was proposed; `handover` ended with it. */
   follow({ topicId, state }: PartitionChanged, handover: Handover | null): void {
     this.#isDue = true;

@@ -91,10 +91,6 @@ export interface ElectionContext {
 export class PendingElections {
   readonly #pending = new Map<string, PendingElection>();
 
-  get size(): number {
-    return this.#pending.size;
-  }
-
   get all(): readonly PendingElection[] {
     return [...this.#pending.values()];
   }

@@ -85,12 +85,11 @@ function betterLeader(
   )
     return null;
   const isStaying = (id: BrokerId): boolean => !view.isCordoned(id) && !state.removing.includes(id);
-  const preferred = state.replicas.find(isStaying);
-  // Of nearly all partitions, so no more is looked at.
-  if (state.leader === preferred) return null;
   const able = leaderCandidates(state, view).filter(
     (id) => isStaying(id) && canSucceed(state, id, view),
   );
+  const preferred = state.replicas.find(isStaying);
+  if (state.leader === preferred) return null;
   if (preferred !== undefined && able.includes(preferred)) return preferred;
   // A leader that stays does so until the preferred replica is fit; one that moves away yields to
   // whoever can.

@@ -42,15 +42,14 @@ export function leadershipsLeft(
   for (const topic of image.topics.values()) {
     for (const state of topic.partitions) {
       const isLed = state.leader === brokerId;
-      if (isLed) leadersLeft += 1;
-      if (isHeld) continue;
       const isElecting =
         state.leader === NO_BROKER &&
         electionSize(state) > 1 &&
         countedMembers(state, view).includes(brokerId);
+      if (isLed) leadersLeft += 1;
       if (isLed && successorOf(state, view) !== null)
-        isHeld = !isTried(partitionKey(topic.topicId, state.partition));
-      if (isElecting) isHeld = countedMembers(state, view).length >= electionSize(state);
+        isHeld ||= !isTried(partitionKey(topic.topicId, state.partition));
+      if (isElecting) isHeld ||= countedMembers(state, view).length >= electionSize(state);
     }
   }
   return { leadersLeft, isHeld };

@@ -8,7 +8,7 @@ import { partitionKey } from '../../../../base/units.ts';
 import type { BrokerId, MonotonicMs, TopicId } from '../../../../base/units.ts';
 import { changed } from '../../leader-election.ts';
 import { isReassigning, stepReassignment } from '../../reassignment.ts';
-import type { MetadataImage, PartitionState, TopicState } from '../../types.ts';
+import type { PartitionState, TopicState } from '../../types.ts';
 import type { Desk } from '../desk.ts';
 import { FeatureLevels } from '../feature-level.ts';
 import { endHandover, Handovers } from '../leadership/handover-timers.ts';
@@ -38,7 +38,6 @@ export class Moves {
   >();
   readonly #limits: TopicLimits;
   #plannedAtMs: MonotonicMs = Number.NEGATIVE_INFINITY;
-  #plannedImage: MetadataImage | null = null;
 
   constructor(limits: TopicLimits) {
     this.#limits = limits;
@@ -60,11 +59,6 @@ export class Moves {
     return this.handovers.dropTopic(topicId);
   }
 
-  /** Nothing moves, and nothing is to move but what {@link PLAN_INTERVAL_MS} is soon enough for. */
-  get isAtRest(): boolean {
-    return this.handovers.size === 0 && this.#reassigning.size === 0;
-  }
-
   /** Time has passed. */
   tick(desk: Desk): void {
     for (const handover of this.handovers.overdue(desk.nowMs)) this.#endHandover(desk, handover);
@@ -72,15 +66,12 @@ export class Moves {
       this.#preferredLeaders.moves(desk.image, desk.view, desk.nowMs, this.handovers.size),
     );
     desk.propose(this.#featureLevels.raise(desk.image, desk.nowMs));
-    // What is due follows from the image, and from whether the fenced are awaited.
-    const isSame = desk.image === this.#plannedImage && !hasFenced(desk.image);
-    if (!isSame && desk.nowMs - this.#plannedAtMs >= PLAN_INTERVAL_MS) this.plan(desk);
+    if (desk.nowMs - this.#plannedAtMs >= PLAN_INTERVAL_MS) this.plan(desk);
   }
 
   /** Begins the moves that metadata asks for, without waiting for the next look. */
   plan(desk: Desk): void {
     this.#plannedAtMs = desk.nowMs;
-    this.#plannedImage = desk.image;
     desk.propose(widenInternalTopics(desk.image, desk.view, this.#limits));
     desk.propose(followDefaults(desk.image, desk.view, this.#limits));
     desk.propose(planMoves(desk.image, desk.view));
@@ -122,8 +113,4 @@ function rowOf(desk: Desk, topicId: TopicId, partition: number): Row | null {
   const topic = desk.image.topics.get(topicId);
   const state = topic?.partitions[partition];
   return topic === undefined || state === undefined ? null : { topic, state };
-}
-
-function hasFenced({ brokers }: MetadataImage): boolean {
-  return [...brokers.values()].some(({ fenced }) => fenced);
 }
