@@ -33,8 +33,6 @@ import { DecisionLog } from './decision-log.ts';
 import { RaftTime } from './raft-time.ts';
 import { reasonOf } from '../../../base/reason.ts';
 
-/** Three in the shortest time after which a silent leader is given up; each wakes every broker. */
-const HEARTBEAT_TICKS = 20;
 /** Refused messages are told of at most this often. */
 const REFUSAL_QUIET_MS = 1_000;
 /** Index of the snapshot that a cluster is formed with: it has no image. */
@@ -107,7 +105,6 @@ export class Quorum {
         self: options.self,
         incarnation: options.incarnation,
         seed: options.seed,
-        heartbeatTicks: HEARTBEAT_TICKS,
         entryFault: (data) => faultOf(() => decodeRecords(data)),
         imageFault: (image) => faultOf(() => imageOf(image)),
       },
