@@ -28,14 +28,14 @@ import type {
 
 /**
  * {@link RaftOptions} with every default filled in. At 10 ms per tick: elections after 0.6 to 1.2 s
- * of silence, heartbeats every 0.2 s.
+ * of silence, heartbeats every 0.1 s.
  */
 export type Settings = Required<RaftOptions>;
 
 const DEFAULTS = {
   electionTicksMin: 60,
   electionTicksMax: 120,
-  heartbeatTicks: 20,
+  heartbeatTicks: 10,
   checkQuorumTicks: 60,
   appendBytesMax: 1024 * 1024,
   inflightAppendsMax: 16,

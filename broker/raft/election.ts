@@ -15,7 +15,7 @@ import type { Core } from './core.ts';
 import { isSamePeer, peerKey } from './peer.ts';
 import { appendEntry, heartbeat } from './replicate.ts';
 import type { CandidateState, LeaderState } from './roles.ts';
-import { askLeader, dropSilentLearners, FOLLOW_TICKS, trackVoters } from './membership.ts';
+import { askLeader, dropSilentLearners, trackVoters } from './membership.ts';
 import { advanceTransfer, expireTransfer } from './transfer.ts';
 import type { Peer, PreVote, PreVoteReply, RaftMessage, Vote, VoteReply } from './types.ts';
 
@@ -143,7 +143,7 @@ function preCampaign(core: Core): void {
   attempt.votes.add(peerKey(core.self));
   core.loseLeader();
   core.electionAt = core.now + retryTicks(core);
-  core.followAt = Math.max(core.followAt, core.now + FOLLOW_TICKS);
+  core.followAt = Math.max(core.followAt, core.now + core.settings.heartbeatTicks);
   const { lastIndex, lastTerm } = core.log;
   for (const peer of core.otherVoters)
     core.send(peer, { kind: 'pre-vote', campaignTerm: core.term + 1, lastIndex, lastTerm });

@@ -12,8 +12,6 @@ import type { Follow, FollowReply, Peer, RaftMessage } from './types.ts';
 
 /** While the leader's connection was just reset, seeds are asked this often. */
 const QUICK_FOLLOW_TICKS = 3;
-/** Else this often, and after a campaign began it is left so much time. */
-export const FOLLOW_TICKS = 10;
 /** Learners silent for this many longest election timeouts are dropped. */
 const LEARNER_SILENCE_ELECTIONS = 3;
 
@@ -155,7 +153,7 @@ export function tickFollow(core: Core): void {
   core.seedTurn += 1;
   const isQuick = core.role === 'learner' && core.quickTries > 0;
   if (isQuick) core.quickTries -= 1;
-  core.followAt = core.now + (isQuick ? QUICK_FOLLOW_TICKS : FOLLOW_TICKS);
+  core.followAt = core.now + (isQuick ? QUICK_FOLLOW_TICKS : core.settings.heartbeatTicks);
   if (peer !== undefined) core.send(peer, follow(core));
 }
 

@@ -10,8 +10,7 @@ import type { InstallSnapshot, Peer, SnapshotReply } from './types.ts';
 
 /** A UTF-16 unit takes at most this many bytes in UTF-8. */
 const BYTES_PER_UNIT_MAX = 3;
-/** After so long without an answer a chunk is sent again, with a heartbeat. */
-const RESEND_TICKS = 50;
+const RESEND_HEARTBEATS = 5;
 
 /**
  * The part of `data` from `offset` on that fits `bytesMax` and splits no surrogate pair, which
@@ -47,7 +46,11 @@ export function sendSnapshot(core: Core, progress: Progress): void {
 /** Leader, every heartbeat: sends a chunk again whose answer is overdue. */
 export function resendSnapshot(core: Core, progress: Progress): void {
   const { transmission } = progress;
-  if (transmission === null || core.now - transmission.sentAt < RESEND_TICKS) return;
+  if (
+    transmission === null ||
+    core.now - transmission.sentAt < RESEND_HEARTBEATS * core.settings.heartbeatTicks
+  )
+    return;
   sendSnapshot(core, progress);
 }
 

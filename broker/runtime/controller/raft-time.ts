@@ -11,11 +11,8 @@ import type { MonotonicMs } from '../../../base/units.ts';
 
 /** Of one tick of the consensus core. */
 export const RAFT_TICK_MS = 10;
-/**
- * Longest sleep: of its own silence a process counts at most one for its leader's. A follower is
- * woken by its leader's heartbeats, and so sleeps for longer than lies between them.
- */
-const SLEEP_TICKS_MAX = 30;
+/** Longest sleep: what is late, and so forgotten, is at most one. */
+const SLEEP_TICKS_MAX = 10;
 
 export interface RaftTimeOptions {
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
@@ -58,11 +55,11 @@ export class RaftTime {
     this.#tell(ticks);
   }
 
-  /** After an input: sleeps until a tick does something, which may be another than before. */
+  /** After an input: sleeps until a tick does something, which may be sooner than it was before. */
   sleep(): void {
     const { clock, ticksAtRest } = this.#options;
     const ticks = Math.min(ticksAtRest() + 1, SLEEP_TICKS_MAX);
-    if (this.#isClosed || (this.#cancel !== null && this.#ticksAsleep === ticks)) return;
+    if (this.#isClosed || (this.#cancel !== null && this.#ticksAsleep <= ticks)) return;
     this.#cancel?.();
     this.#ticksAsleep = ticks;
     const endMs = this.#toldMs + ticks * RAFT_TICK_MS;
