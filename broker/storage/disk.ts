@@ -112,6 +112,11 @@ const FLUSH_BYTES = 16 * 1024 * 1024;
 const TAIL_CACHE_BYTES = 32 * 1024 * 1024;
 const RESERVE_BYTES = 256 * 1024 * 1024;
 const COMPACTION_BYTES_PER_SECOND = 32 * 1024 * 1024;
+/**
+ * The flusher looks ten times as often as it flushes, so that bytes are at most a tenth over their
+ * age.
+ */
+const FLUSH_LOOKS = 10;
 const SPACE_LOOK_MS = 1000;
 const CHECKPOINT_MS = 3000;
 
@@ -143,6 +148,7 @@ class FileDisk implements LiveDisk {
   readonly #flusher: Flusher;
   readonly #compaction: CompactionMeans | null;
   readonly #timers: Cancel[];
+  #cancelFlush: Cancel;
   readonly #bootId: string;
   readonly #partitions: Map<PartitionKey, PartitionId>;
   readonly #logs = new Map<PartitionKey, FilePartitionLog>();
@@ -181,10 +187,11 @@ class FileDisk implements LiveDisk {
     this.start = parts.start;
     this.#bootId = parts.bootId;
     this.#partitions = parts.partitions;
+    const intervalMs = options.flushIntervalMs ?? FLUSH_INTERVAL_MS;
     this.#flusher = new Flusher({
-      intervalMs: options.flushIntervalMs ?? FLUSH_INTERVAL_MS,
+      intervalMs,
       bytesMax: options.flushBytes ?? FLUSH_BYTES,
-      clock: options.clock,
+      now: () => options.clock.monotonicMs(),
     });
     const onFailure = (error: Error): void => volume.fail(error);
     this.quorum = new FileQuorumLog({
@@ -200,6 +207,7 @@ class FileDisk implements LiveDisk {
     const bytesPerSecond = options.compactionBytesPerSecond ?? COMPACTION_BYTES_PER_SECOND;
     this.#compaction =
       compaction === undefined ? null : { ...compaction, pacer: new Pacer(clock, bytesPerSecond) };
+    this.#cancelFlush = this.#lookEvery(intervalMs);
     this.#timers = [
       options.clock.every(SPACE_LOOK_MS, () => void this.#tendSpace()),
       options.clock.every(CHECKPOINT_MS, () => void this.#writeCheckpoint()),
@@ -266,8 +274,15 @@ class FileDisk implements LiveDisk {
     const { flushIntervalMs, flushBytes, tailCacheBytes, reserveBytes } = bounds;
     this.#compaction?.pacer.setRate(bounds.compactionBytesPerSecond);
     this.#flusher.setBounds({ intervalMs: flushIntervalMs, bytesMax: flushBytes });
+    this.#cancelFlush();
+    this.#cancelFlush = this.#lookEvery(flushIntervalMs);
     this.#volume.tail.setBytesMax(tailCacheBytes);
     this.#volume.setReserve(reserveBytes);
+  }
+
+  #lookEvery(flushIntervalMs: number): Cancel {
+    const lookMs = Math.max(1, Math.floor(flushIntervalMs / FLUSH_LOOKS));
+    return this.#options.clock.every(lookMs, () => this.#flusher.tick());
   }
 
   async format(meta: DirectoryMeta): Promise<void> {
@@ -477,7 +492,7 @@ class FileDisk implements LiveDisk {
   }
 
   async close(): Promise<void> {
-    this.#flusher.close();
+    this.#cancelFlush();
     for (const cancel of this.#timers.splice(0)) cancel();
     const errors: unknown[] = [];
     for (const log of [...this.#logs.values()])

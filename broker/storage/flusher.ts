@@ -4,7 +4,6 @@
  * few at a time, so that it cannot crowd out reads and appends
  * (docs/rules.md#what-a-sync-may-not-hold-up).
  */
-import type { Cancel, Clock } from '../../base/clock.ts';
 import type { MonotonicMs } from '../../base/units.ts';
 
 /** A log that can be dirty. */
@@ -18,13 +17,11 @@ export interface FlusherOptions {
   readonly intervalMs: number;
   /** Bytes of one log at which they are flushed sooner. */
   readonly bytesMax: number;
-  readonly clock: Pick<Clock, 'monotonicMs' | 'every'>;
+  readonly now: () => MonotonicMs;
 }
 
 /** Logs being flushed at one time. */
 const FLUSHES_MAX = 2;
-/** Looks in an interval while a log is dirty, so that bytes are at most a tenth over their age. */
-const LOOKS = 10;
 
 interface Dirt {
   readonly sinceMs: MonotonicMs;
@@ -37,8 +34,6 @@ export class Flusher {
   /** In order of age: a log enters when it becomes dirty. */
   readonly #dirty = new Map<Flushable, Dirt>();
   readonly #flushing = new Map<Flushable, Dirt>();
-  /** Null while no log is dirty: then there is nothing to look for. */
-  #cancelLooks: Cancel | null = null;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -47,21 +42,13 @@ export class Flusher {
   /** Other bounds; what they make due is flushed at the next look. */
   setBounds(bounds: Pick<FlusherOptions, 'intervalMs' | 'bytesMax'>): void {
     this.#options = { ...this.#options, ...bounds };
-    if (this.#cancelLooks !== null) this.#look();
-  }
-
-  /** Looks at nothing any more. */
-  close(): void {
-    this.#cancelLooks?.();
-    this.#cancelLooks = null;
   }
 
   /** The log wrote so many bytes. */
   noteWritten(log: Flushable, bytes: number): void {
     const dirt = this.#dirty.get(log);
-    if (dirt === undefined) this.#dirty.set(log, { sinceMs: this.#nowMs, bytes });
+    if (dirt === undefined) this.#dirty.set(log, { sinceMs: this.#options.now(), bytes });
     else dirt.bytes += bytes;
-    if (this.#cancelLooks === null) this.#look();
     if ((dirt?.bytes ?? bytes) >= this.#options.bytesMax) this.tick();
   }
 
@@ -72,10 +59,10 @@ export class Flusher {
 
   /** Starts what is due, as far as the bound allows. */
   tick(): void {
-    const { intervalMs, bytesMax } = this.#options;
+    const { intervalMs, bytesMax, now } = this.#options;
     for (const [log, dirt] of this.#dirty) {
       if (this.#flushing.size >= FLUSHES_MAX) return;
-      const isDue = dirt.bytes >= bytesMax || this.#nowMs - dirt.sinceMs >= intervalMs;
+      const isDue = dirt.bytes >= bytesMax || now() - dirt.sinceMs >= intervalMs;
       if (isDue && !this.#flushing.has(log)) void this.#flush(log, dirt);
     }
   }
@@ -85,20 +72,7 @@ export class Flusher {
     let oldestMs = Number.POSITIVE_INFINITY;
     for (const { sinceMs } of this.#dirty.values()) oldestMs = Math.min(oldestMs, sinceMs);
     for (const { sinceMs } of this.#flushing.values()) oldestMs = Math.min(oldestMs, sinceMs);
-    return oldestMs === Number.POSITIVE_INFINITY ? 0 : this.#nowMs - oldestMs;
-  }
-
-  get #nowMs(): MonotonicMs {
-    return this.#options.clock.monotonicMs();
-  }
-
-  #look(): void {
-    const { clock, intervalMs } = this.#options;
-    this.close();
-    this.#cancelLooks = clock.every(Math.max(1, Math.floor(intervalMs / LOOKS)), () => {
-      this.tick();
-      if (this.#dirty.size === 0) this.close();
-    });
+    return oldestMs === Number.POSITIVE_INFINITY ? 0 : this.#options.now() - oldestMs;
   }
 
   async #flush(log: Flushable, dirt: Dirt): Promise<void> {

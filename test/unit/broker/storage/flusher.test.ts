@@ -7,23 +7,11 @@ function world(): {
   log: (name: string) => { flush: () => Promise<void> };
   end: () => Promise<void>;
   now: { ms: number };
-  looks: Set<number>;
-  pass: () => void;
 } {
   const now = { ms: 0 };
   const flushed: string[] = [];
   const ends: (() => void)[] = [];
-  const looks = new Set<number>();
-  const clock = {
-    monotonicMs: () => now.ms,
-    every: (periodMs: number, callback: () => void) => {
-      looks.add(periodMs);
-      clock.pass = callback;
-      return () => looks.delete(periodMs);
-    },
-    pass: () => {},
-  };
-  const flusher = new Flusher({ intervalMs: 1000, bytesMax: 100, clock });
+  const flusher = new Flusher({ intervalMs: 1000, bytesMax: 100, now: () => now.ms });
   const log = (name: string): { flush: () => Promise<void> } => ({
     flush: () => {
       flushed.push(name);
@@ -34,7 +22,7 @@ function world(): {
     ends.shift()?.();
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { flusher, flushed, log, end, now, looks, pass: () => clock.pass() };
+  return { flusher, flushed, log, end, now };
 }
 
 describe('Flusher', () => {
@@ -68,25 +56,6 @@ describe('Flusher', () => {
     expect(flushed).toEqual(['a']);
     await end();
     expect(flushed).toEqual(['a', 'a']);
-    await end();
-  });
-
-  it('looks ten times in an interval while a log is dirty, and else not at all', async () => {
-    const { flusher, flushed, log, end, now, looks, pass } = world();
-    expect([...looks]).toEqual([]);
-    flusher.noteWritten(log('a'), 1);
-    expect([...looks]).toEqual([100]);
-    flusher.setBounds({ intervalMs: 500, bytesMax: 100 });
-    expect([...looks]).toEqual([50]);
-    pass();
-    expect([flushed, [...looks]]).toEqual([[], [50]]);
-    now.ms = 500;
-    pass();
-    expect([flushed, [...looks]]).toEqual([['a'], []]);
-    flusher.noteWritten(log('b'), 1);
-    expect([...looks]).toEqual([50]);
-    flusher.close();
-    expect([...looks]).toEqual([]);
     await end();
   });
 
