@@ -23,9 +23,7 @@ import { Connections } from './connections.ts';
 import { guarded } from '../messages/guarded-service.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { HELD, overloaded } from '../messages/held.ts';
-import { systemClock } from '../../process/system-clock.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
-import type { Cancel } from '../../base/clock.ts';
 
 /** Pause between looks for connections that do nothing. */
 const SWEEP_MS = 1_000;
@@ -59,7 +57,7 @@ export class GrpcServer {
   readonly #connections: Connections;
   readonly #unaryPaths = new Set<string>();
   readonly #listeners: NetServer[] = [];
-  #cancelSweep: Cancel = () => {};
+  #sweep: NodeJS.Timeout | undefined;
 
   constructor(
     report: ReportDefect = stopTheProcess,
@@ -113,7 +111,7 @@ export class GrpcServer {
     const plain = ServerCredentials.createInsecure();
     const injector = this.#server.createConnectionInjector(credentials ?? plain);
     const open = takesPlaintext ? this.#server.createConnectionInjector(plain) : null;
-    this.#cancelSweep = systemClock.every(SWEEP_MS, () => this.#connections.sweep());
+    this.#sweep = setInterval(() => this.#connections.sweep(), SWEEP_MS).unref();
     let bound = port;
     try {
       for (const address of await addressesOf(host))
@@ -134,7 +132,7 @@ export class GrpcServer {
 
   /** Takes no new calls, lets those that run finish for `graceMs`, then cuts what is left. */
   close(graceMs: number): Promise<void> {
-    this.#cancelSweep();
+    clearInterval(this.#sweep);
     for (const listener of this.#listeners) listener.close();
     return new Promise((resolve) => {
       const cut = (): void => {
