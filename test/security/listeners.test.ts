@@ -30,15 +30,7 @@ const HANDED_ON = ['Produce', 'Fetch', 'ListOffsets'].map(
 );
 
 const METHODS: readonly { readonly path: string; readonly doors: readonly Door[] }[] = [
-  ...[
-    QuorumServiceService,
-    ReplicationServiceService,
-    MembersServiceService,
-    {
-      describeOwned: QueuesServiceService.describeOwned,
-      freeOwnedKey: QueuesServiceService.freeOwnedKey,
-    },
-  ]
+  ...[QuorumServiceService, ReplicationServiceService, MembersServiceService, QueuesServiceService]
     .flatMap(paths)
     .map((path) => ({ path, doors: ['internal'] as const })),
   ...[AdminServiceService, GroupServiceService]
