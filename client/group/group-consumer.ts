@@ -2,7 +2,7 @@
  * A member of a group, as programs have it: records by iteration or by handlers, of the partitions
  * that the group gives it.
  */
-import { aborted, type CallControl, CONTROL } from '../abort.ts';
+import { aborted, type CallControl } from '../abort.ts';
 import { checkArgument, refuseFaults, shown } from '../check.ts';
 import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
@@ -12,7 +12,7 @@ import { ParallelRun, type ParallelWork } from '../consumer/parallel.ts';
 import type { ConsumedRecord, PartitionState, RecordBatch } from '../consumer/types.ts';
 import { TidemarkError } from '../errors.ts';
 import type { LossRange } from '../losses.ts';
-import { endOnAbort, program, requireLevel } from '../member-start.ts';
+import { MemberStays, program } from '../member-start.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MemberRun, type RunSettings } from './member-run.ts';
 import type { Part } from './part.ts';
@@ -51,8 +51,7 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   readonly #connections: Connections;
   readonly #cluster: Cluster;
   readonly #settings: RunSettings;
-  #run: MemberRun<Key, Value> | undefined;
-  #isClosed = false;
+  readonly #stays: MemberStays<MemberRun<Key, Value>>;
 
   /** Throws INVALID_ARGUMENT. Use `Tidemark.group()`. */
   constructor(
@@ -66,17 +65,18 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
     this.#connections = connections;
     this.#cluster = cluster;
     this.#settings = settingsOf(group, options);
+    this.#stays = new MemberStays(cluster, LEVEL_OF_MEMBERS, `join group "${group}"`);
   }
 
   /** Partitions that it has at this moment. */
   assigned(): readonly AssignedPartition[] {
-    return this.#run?.assigned ?? [];
+    return this.#stays.present?.assigned ?? [];
   }
 
   /** How the reading of each partition that it has stands. */
   state(): readonly PartitionState[] {
-    const sources = this.#run?.reading.sources ?? [];
-    const failed = this.#run?.failed ?? [];
+    const sources = this.#stays.present?.reading.sources ?? [];
+    const failed = this.#stays.present?.failed ?? [];
     return [...sources.flatMap(({ reader }) => reader.states()), ...failed.map(failedState)];
   }
 
@@ -93,7 +93,7 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
 
   /** Random UUID of this member; undefined: it is none at the moment. */
   get memberId(): string | undefined {
-    return this.#run?.memberId;
+    return this.#stays.present?.memberId;
   }
 
   /** {@link records}, without a signal. */
@@ -179,12 +179,12 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
    * Default: all.
    */
   pause(partitions?: readonly GroupPartitionName[]): void {
-    this.#run?.pause(selector('pause', partitions));
+    this.#stays.present?.pause(selector('pause', partitions));
   }
 
   /** Default: all. */
   resume(partitions?: readonly GroupPartitionName[]): void {
-    this.#run?.resume(selector('resume', partitions));
+    this.#stays.present?.resume(selector('resume', partitions));
   }
 
   /**
@@ -196,7 +196,7 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   seek(positions: readonly GroupPosition[]): void {
     checkArgument('seek', POSITIONS, positions, 'positions');
     for (const position of positions)
-      if (this.#run?.seek(position) !== true)
+      if (this.#stays.present?.seek(position) !== true)
         throw new TidemarkError(
           'FENCED',
           `Cannot seek: this member of group "${this.group}" does not have partition ${position.partition} of "${position.topic}"`,
@@ -205,13 +205,12 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
 
   /** Commits what is handled, now; resolves once it is committed. Rejects with TIMED_OUT. */
   async commit(): Promise<void> {
-    await this.#run?.commit(COMMIT_TIMEOUT_MS);
+    await this.#stays.present?.commit(COMMIT_TIMEOUT_MS);
   }
 
   /** Ends iteration and handlers, commits, and leaves; resolves once it has left. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#run?.finish();
+    await this.#stays.close();
   }
 
   /** {@link close}, for `await using`. */
@@ -221,35 +220,17 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
 
   // One life of the member
 
-  async #begin(
+  #begin(
     handlers: ParallelRun<ConsumedRecord<Key, Value> | Loss> | undefined,
     control: CallControl,
   ): Promise<MemberRun<Key, Value>> {
-    const doing = `join group "${this.group}"`;
-    checkArgument(doing, CONTROL, control);
-    if (this.#run !== undefined)
-      throw new TidemarkError(
-        'INVALID_ARGUMENT',
-        `Cannot ${doing}: this member is in it, iterate or run once at a time`,
-      );
-    if (this.#isClosed) throw new TidemarkError('CLOSED', `Cannot ${doing}: the member is closed`);
-    const { signal } = control;
-    if (signal?.aborted === true) throw aborted(doing, signal, 'none');
-    const run = new MemberRun<Key, Value>(this.#connections, this.#cluster, this.#settings);
-    this.#run = run;
-    try {
-      await requireLevel(this.#cluster, LEVEL_OF_MEMBERS, doing);
-    } catch (error) {
-      this.#run = undefined;
-      throw error;
-    }
-    run.start(handlers);
-    const detach = endOnAbort(run, control);
-    void run.finished.then(() => {
-      detach();
-      this.#run = undefined;
-    });
-    return run;
+    return this.#stays.begin(
+      control,
+      () => new MemberRun<Key, Value>(this.#connections, this.#cluster, this.#settings),
+      (run) => {
+        run.start(handlers);
+      },
+    );
   }
 
   /** Why it ended, where that is not the program's wish. */

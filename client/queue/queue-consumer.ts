@@ -1,11 +1,9 @@
 /** A member of a queue, as programs have it: jobs by iteration, or for handlers. */
-import { aborted, type CallControl, CONTROL } from '../abort.ts';
-import { checkArgument } from '../check.ts';
+import { aborted, type CallControl } from '../abort.ts';
 import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
-import { TidemarkError } from '../errors.ts';
-import { endOnAbort, program, requireLevel } from '../member-start.ts';
+import { MemberStays, program } from '../member-start.ts';
 import { Handlers } from './handlers.ts';
 import type { QueueJob } from './job.ts';
 import {
@@ -34,8 +32,7 @@ export class QueueConsumer<Key = Uint8Array, Value = Uint8Array>
   readonly #connections: Connections;
   readonly #cluster: Cluster;
   readonly #options: QueueOptions<string | AnyTopic>;
-  #run: QueueRun<Key, Value> | undefined;
-  #isClosed = false;
+  readonly #stays: MemberStays<QueueRun<Key, Value>>;
 
   /** Throws INVALID_ARGUMENT. Use `Tidemark.queue()`. */
   constructor(
@@ -49,11 +46,12 @@ export class QueueConsumer<Key = Uint8Array, Value = Uint8Array>
     this.#connections = connections;
     this.#cluster = cluster;
     this.#options = options;
+    this.#stays = new MemberStays(cluster, LEVEL_OF_QUEUES, `take from queue "${queue}"`);
   }
 
   /** Random UUID of this member; undefined: it is none at the moment. */
   get memberId(): string | undefined {
-    return this.#run?.memberId;
+    return this.#stays.present?.memberId;
   }
 
   /** {@link jobs}, without a signal. */
@@ -110,9 +108,8 @@ export class QueueConsumer<Key = Uint8Array, Value = Uint8Array>
   }
 
   /** Ends iteration and handlers, and leaves; resolves once it has left. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#run?.finish();
+  close(): Promise<void> {
+    return this.#stays.close();
   }
 
   /** {@link close}, for `await using`. */
@@ -120,36 +117,18 @@ export class QueueConsumer<Key = Uint8Array, Value = Uint8Array>
     return this.close();
   }
 
-  async #begin(
+  #begin(
     recordsDefault: number,
     releaseMs: number,
     control: CallControl,
   ): Promise<QueueRun<Key, Value>> {
-    const doing = `take from queue "${this.queue}"`;
-    checkArgument(doing, CONTROL, control);
-    if (this.#run !== undefined)
-      throw new TidemarkError(
-        'INVALID_ARGUMENT',
-        `Cannot ${doing}: this member is in it, iterate or run once at a time`,
-      );
-    if (this.#isClosed) throw new TidemarkError('CLOSED', `Cannot ${doing}: the member is closed`);
-    const { signal } = control;
-    if (signal?.aborted === true) throw aborted(doing, signal, 'none');
-    const run = this.#newRun(recordsDefault);
-    this.#run = run;
-    try {
-      await requireLevel(this.#cluster, LEVEL_OF_QUEUES, doing);
-    } catch (error) {
-      this.#run = undefined;
-      throw error;
-    }
-    run.start(releaseMs);
-    const detach = endOnAbort(run, control);
-    void run.finished.then(() => {
-      detach();
-      this.#run = undefined;
-    });
-    return run;
+    return this.#stays.begin(
+      control,
+      () => this.#newRun(recordsDefault),
+      (run) => {
+        run.start(releaseMs);
+      },
+    );
   }
 
   #newRun(recordsDefault: number): QueueRun<Key, Value> {
