@@ -21,6 +21,7 @@ import type { Held } from '../messages/held.ts';
 import { expected, type ReportDefect } from '../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from './cluster.ts';
 import { type FedPartition, Feeds } from './feeds.ts';
+import { recordFields } from './frames.ts';
 import type { Traffic } from './traffic.ts';
 
 /**
@@ -31,8 +32,6 @@ const FEED_CREDIT_BYTES = 4 * 1024 * 1024;
 const MESSAGE_BYTES_TARGET = 256 * 1024;
 /** Records of one message: small records cost more than their bytes. */
 const MESSAGE_RECORDS_MAX = 5_000;
-/** What stands in the field of a tombstone. */
-const NO_VALUE = new Uint8Array(0);
 
 /** Where one partition begins, and ends unless the reader follows. */
 export interface ReadRange {
@@ -326,19 +325,10 @@ export class ReadSession {
    * Adds a record unless it was sent before, and moves the cursor behind it. Returns bytes added.
    */
   #take({ cursor, header }: Sending, record: DecodedRecord, out: ReadRecord[]): number {
-    const { offset, timestampMs, key, value, headers } = record;
+    const { offset } = record;
     if (offset < cursor.offset) return 0;
     const { leaderEpoch } = header;
-    out.push({
-      partition: cursor.partition,
-      offset,
-      leaderEpoch,
-      timestampMs,
-      key,
-      value: value ?? NO_VALUE,
-      tombstone: value === null,
-      headers: headers.map((each) => ({ ...each })),
-    });
+    out.push({ partition: cursor.partition, ...recordFields(record, leaderEpoch) });
     this.#recordsLeft -= 1;
     advance(cursor, offset + 1, leaderEpoch);
     return recordBytes(record);

@@ -32,6 +32,7 @@ import type { Held } from '../../messages/held.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import { Backoff, type Cluster, isRetriable } from '../cluster.ts';
 import { type FedPartition, Feeds } from '../feeds.ts';
+import { recordFields } from '../frames.ts';
 import type { Traffic } from '../traffic.ts';
 
 /** Credit of one feed: bytes of frames that may wait for the member, of each broker read from. */
@@ -45,8 +46,6 @@ const MESSAGE_RECORDS_MAX = 2_000;
  * takes the partitions away.
  */
 const MAYBE_UNHEARD: readonly ErrorCode[] = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION'];
-/** What stands in the field of a tombstone. */
-const NO_VALUE = new Uint8Array(0);
 
 /** A partition that the member has, and where it begins. */
 export interface DeliveredPartition {
@@ -217,9 +216,14 @@ export class Delivery {
     const reading = this.#readings.get(key);
     const isOf = reading?.source === brokerId;
     if (isOf && error !== undefined) this.#failed(reading, errorFromMessage(error));
-    for (const chunk of frames)
-      if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk, losses });
-      else this.#feeds.returnCredit(brokerId, chunk.length);
+    try {
+      for (const chunk of frames)
+        if (isOf) this.#receive(reading, { source: brokerId, bytes: chunk, losses });
+        else this.#feeds.returnCredit(brokerId, chunk.length);
+    } catch (thrown) {
+      // What is no frame ends the reading of its partition, never more.
+      if (reading !== undefined) this.#failed(reading, expected(thrown, this.#ports.report));
+    }
   }
 
   /**
@@ -338,14 +342,9 @@ export class Delivery {
         reading.backoff = new Backoff();
         continue;
       }
-      const { offset, timestampMs, key, value, headers } = record;
+      const { offset } = record;
       if (offset < reading.offset) continue;
-      records.push({
-        ...{ offset, leaderEpoch, timestampMs, key, delivery: 0 },
-        value: value ?? NO_VALUE,
-        tombstone: value === null,
-        headers: headers.map((each) => ({ ...each })),
-      });
+      records.push({ ...recordFields(record, leaderEpoch), delivery: 0 });
       bytes += recordBytes(record);
       Object.assign(reading, { offset: offset + 1, leaderEpoch });
     }

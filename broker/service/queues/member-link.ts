@@ -30,6 +30,7 @@ import type { Acknowledgement, Delivery, Verdict } from '../../queues/types.ts';
 import { integerField, refuse, textField, topicIdField, uuidField } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import type { OwnedQueue, QueuesApi } from '../../runtime/api.ts';
+import { recordFields } from '../frames.ts';
 import { partitionField } from '../groups/fields.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
 
@@ -173,9 +174,10 @@ export class MemberLink {
     });
     const kept = this.#isOver ? [] : deliveries.filter(({ offset }) => found.has(offset));
     const lost = deliveries.filter((delivery) => !kept.includes(delivery));
-    const records = kept.map(({ offset, epoch, delivery }) =>
-      toMessage(found.get(offset)!, epoch, delivery),
-    );
+    const records = kept.map(({ offset, epoch, delivery }) => ({
+      ...recordFields(found.get(offset)!, epoch),
+      delivery,
+    }));
     this.#answer(requestId, records, records.length === 0 ? fault : null);
     if (lost.length === 0) return;
     const back = lost.map((delivery): Acknowledgement => ({ ...delivery, verdict: BACK }));
@@ -186,14 +188,8 @@ export class MemberLink {
 
   #settle(member: LinkedMember, settle: QueueSettle): void {
     const { acknowledgements } = settle;
-    integerField(
-      ...([
-        'acknowledgements length',
-        acknowledgements.length,
-        1,
-        ACKNOWLEDGEMENTS_PER_CALL_MAX,
-      ] as const),
-    );
+    const { length } = acknowledgements;
+    integerField('acknowledgements length', length, 1, ACKNOWLEDGEMENTS_PER_CALL_MAX);
     this.#requireRoom();
     const asked = acknowledgements.map((each, at) =>
       acknowledgementField(`acknowledgements[${String(at)}]`, each),
@@ -263,17 +259,3 @@ function verdictOf(verdict: NonNullable<RecordAcknowledgement['verdict']>): Verd
 }
 
 const BACK: Verdict = { kind: 'release', delayMs: 0 };
-const NO_VALUE = new Uint8Array(0);
-
-function toMessage(
-  { offset, timestampMs, key, value, headers }: DecodedRecord,
-  leaderEpoch: number,
-  delivery: number,
-): ConsumeRecord {
-  return {
-    ...{ offset, leaderEpoch, timestampMs, key, delivery },
-    value: value ?? NO_VALUE,
-    tombstone: value === null,
-    headers: headers.map((each) => ({ ...each })),
-  };
-}

@@ -4,23 +4,19 @@
  * is asked of each leader before anything is read from it.
  */
 import { crc32 } from 'node:zlib';
-import {
-  endOffsetOf,
-  frameBaseOffset,
-  frameLastOffset,
-  frameLength,
-} from '../../../wire/batch/frame.ts';
+import { endOffsetOf, frameBaseOffset, frameLastOffset } from '../../../wire/batch/frame.ts';
 import { keyHash } from '../../../wire/batch/key-hash.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { decodeBatch } from '../../../wire/records/batch.ts';
 import { type DecodedRecord, recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
-import { BrokerError } from '../../../base/errors.ts';
+import type { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId, LeaderEpoch, Offset } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
 import type { QueueNews, QueueReading } from '../../runtime/api.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
 import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
+import { framesIn } from '../frames.ts';
 
 /** Bytes of frames that may wait for the owner, in each partition. */
 const FEED_CREDIT_BYTES = 1024 * 1024;
@@ -60,6 +56,8 @@ interface Opened {
   readonly epoch: LeaderEpoch;
   readonly bytes: number;
   readonly records: readonly DecodedRecord[];
+  /** The first of them that is wanted yet. */
+  at: number;
 }
 
 export class QueueReader implements QueueReading {
@@ -182,25 +180,23 @@ export class QueueReader implements QueueReading {
     }
     subscription.isVerified = true;
     this.#backoff = new Backoff();
-    for (const bytes of frames) this.#receive(subscription, bytes);
+    try {
+      for (const chunk of frames) this.#receive(subscription, chunk);
+    } catch (thrown) {
+      this.#failed(expected(thrown, this.#parts.report));
+      return;
+    }
     if (logStart > 0) this.#parts.take({ kind: 'log-start', offset: logStart });
     this.#schedule();
   }
 
   /** What does not go on where reading is, is of an earlier subscription to the same broker. */
-  #receive(subscription: Subscription, bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
-      const length = frameLength(bytes, at);
-      if (length === 0) {
-        this.#failed(new BrokerError('DATA_CORRUPT', `Frame at byte ${at} has no length`));
-        return;
-      }
-      const frame = bytes.subarray(at, at + length);
-      at += length;
+  #receive(subscription: Subscription, chunk: Uint8Array): void {
+    for (const frame of framesIn(chunk)) {
       const from = frameBaseOffset(frame, 0);
       const end = frameLastOffset(frame, 0) + 1;
       if (from > subscription.receivedTo || end <= subscription.receivedTo) {
-        this.#feeds.returnCredit(subscription.source, length);
+        this.#feeds.returnCredit(subscription.source, frame.length);
         continue;
       }
       subscription.receivedTo = end;
@@ -216,9 +212,9 @@ export class QueueReader implements QueueReading {
     const opened = this.#open(subscription, wanted.offset);
     if (opened === null) return;
     const { epoch, end } = opened;
-    const fresh = opened.records.filter(({ offset }) => offset >= wanted.offset);
-    const some = fresh.slice(0, wanted.records);
-    const to = some.length < fresh.length ? (some.at(-1)?.offset ?? wanted.offset) + 1 : end;
+    const some = opened.records.slice(opened.at, opened.at + wanted.records);
+    const isRest = opened.at + some.length === opened.records.length;
+    const to = isRest ? end : (some.at(-1)?.offset ?? wanted.offset) + 1;
     for (const record of some) this.#parts.keep(record, epoch);
     const records = some.map((record) => ({
       ...{ offset: record.offset, epoch, bytes: recordBytes(record) },
@@ -241,10 +237,15 @@ export class QueueReader implements QueueReading {
       const { header, records } = decodeBatch(frame, 0, crc32);
       this.#opened = {
         ...{ from: header.baseOffset, end: endOffsetOf(header), epoch: header.leaderEpoch },
-        ...{ bytes: frame.length, records },
+        ...{ bytes: frame.length, records, at: 0 },
       };
     }
-    return this.#opened;
+    const opened = this.#opened;
+    const offsetAt = (at: number): Offset => opened.records[at]?.offset ?? Infinity;
+    // It may be asked for from further back, too.
+    while (opened.at > 0 && offsetAt(opened.at - 1) >= offset) opened.at -= 1;
+    while (offsetAt(opened.at) < offset) opened.at += 1;
+    return opened;
   }
 
   /** What the log is not any more is told; whatever else is tried again. */

@@ -1,10 +1,11 @@
 /** One read of a partition, at its leader: for what is read again, and for look-ups. */
-import { frameLastOffset, frameLength } from '../../../wire/batch/frame.ts';
+import { frameLastOffset } from '../../../wire/batch/frame.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { LeaderEpoch, Offset, TopicId } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
 import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
+import { framesIn } from '../frames.ts';
 
 /** How long a leader may take. */
 const READ_MS = 5_000;
@@ -28,59 +29,52 @@ export interface ReadFrames {
 
 /**
  * Frames from a place on, of about as many bytes, at least one where there is one. Rejects with the
- * leader's refusal, or UNREACHABLE.
+ * leader's refusal, with UNREACHABLE, or with DATA_CORRUPT for what is no answer.
  */
-export function readOnce(
+export async function readOnce(
   parts: FeedParts,
   place: ReadPlace,
   bytesMax: number,
 ): Promise<ReadFrames> {
+  const { frames: chunks, highWaterMark, error } = await firstPart(parts, place, bytesMax);
+  if (error !== undefined) throw errorFromMessage(error);
+  const frames = chunks.flatMap((chunk) => [...framesIn(chunk)]);
+  const last = frames.at(-1);
+  if (last === undefined) return { frames, nextOffset: place.offset, highWaterMark };
+  const nextOffset = frameLastOffset(last, 0) + 1;
+  // Whoever goes on from there would never come to an end.
+  if (nextOffset <= place.offset)
+    throw new BrokerError('DATA_CORRUPT', `A read from ${place.offset} on ends at ${nextOffset}`);
+  return { frames, nextOffset, highWaterMark };
+}
+
+function firstPart(parts: FeedParts, place: ReadPlace, bytesMax: number): Promise<FedPartition> {
   const { cluster } = parts;
   return new Promise((resolve, reject) => {
-    const settle = (act: () => void): void => {
+    const end = (): void => {
       cancel();
       feeds.close();
-      act();
+    };
+    const fail = (error: BrokerError): void => {
+      end();
+      reject(error);
     };
     const cancel = cluster.clock.after(READ_MS, () => {
-      settle(() => {
-        reject(new BrokerError('UNREACHABLE', `The leader did not answer in ${READ_MS} ms`));
-      });
+      fail(new BrokerError('UNREACHABLE', `The leader did not answer in ${READ_MS} ms`));
     });
     const feeds = new Feeds(parts, bytesMax, {
       onPartition: (_, part) => {
-        settle(() => {
-          if (part.error === undefined) resolve(framesOf(part, place.offset));
-          else reject(errorFromMessage(part.error));
-        });
+        end();
+        resolve(part);
       },
       onClosed: (_, error) => {
-        settle(() => {
-          reject(error);
-        });
+        fail(error);
       },
     });
     try {
       feeds.subscribe(cluster.leader(place.topicId, place.partition), place);
     } catch (error) {
-      settle(() => {
-        reject(expected(error, parts.report));
-      });
+      fail(expected(error, parts.report));
     }
   });
-}
-
-function framesOf({ frames: chunks, highWaterMark }: FedPartition, offset: Offset): ReadFrames {
-  const frames: Uint8Array[] = [];
-  let nextOffset = offset;
-  for (const bytes of chunks)
-    for (let at = 0; at < bytes.length; ) {
-      const length = frameLength(bytes, at);
-      if (length === 0) throw new BrokerError('DATA_CORRUPT', `Frame at byte ${at} has no length`);
-      const frame = bytes.subarray(at, at + length);
-      frames.push(frame);
-      nextOffset = Math.max(nextOffset, frameLastOffset(frame, 0) + 1);
-      at += length;
-    }
-  return { frames, nextOffset, highWaterMark };
 }
