@@ -75,6 +75,8 @@ export const PRODUCER_WINDOW_BATCHES = 5;
 export const MESSAGE_BYTES_MAX = 16 * MIB;
 /** Bytes that a reader or a follower may ask for before it grants more. */
 export const CREDIT_BYTES_MAX = 256 * MIB;
+/** Records that a consumer of a queue may have out. */
+export const CREDIT_RECORDS_MAX = 100_000;
 /**
  * Offset that a log may reach. Offsets are exact up to 2^53 - 1; above this one a log has no room
  * to go on, and nobody honest states it.
@@ -238,6 +240,7 @@ export const LIMITS: readonly {
   { what: 'Batches in flight of a producer', bound: PRODUCER_WINDOW_BATCHES, unit: 'batches' },
   { what: 'gRPC message', bound: MESSAGE_BYTES_MAX, unit: 'bytes' },
   { what: 'Credit of a reader', bound: CREDIT_BYTES_MAX, unit: 'bytes' },
+  { what: 'Credit of a consumer of a queue', bound: CREDIT_RECORDS_MAX, unit: 'records' },
   { what: 'Records of an `Append` call', bound: APPEND_RECORDS_MAX, unit: 'records' },
   { what: 'Bytes of an `Append` call', bound: APPEND_BYTES_MAX, unit: 'bytes' },
   { what: 'Timestamp ahead of the clock', bound: TIMESTAMP_AHEAD_MS_MAX, unit: 'ms' },

@@ -9,7 +9,7 @@ import type { OnFact } from '../../../base/events.ts';
 import type { WallMs } from '../../../base/units.ts';
 import type { MetadataImage, QueueDefinition } from '../../metadata/types.ts';
 import { placeKey } from '../../queues/fold.ts';
-import { TICK_MS } from '../../queues/types.ts';
+import { type QueuePlace, TICK_MS } from '../../queues/types.ts';
 import type { OwnedQueue, QueueWorld } from '../api.ts';
 import { OwnedPartition } from './owned-partition.ts';
 import { partitionOfQueue } from './place.ts';
@@ -89,10 +89,13 @@ export class QueueOwners {
       );
     const place = { queue: queueId, topicId, partition };
     const log = this.#parts.host.log(partitionOfQueue(place));
-    this.look();
     const refusal = log.refusal();
     if (refusal !== null) throw refusal;
-    const found = this.#owned.get(log.partition)?.get(placeKey(place));
+    const known = this.#ownedIn(log, place);
+    if (known !== undefined) return known;
+    // What metadata has only just brought here.
+    this.look();
+    const found = this.#ownedIn(log, place);
     if (found !== undefined) return found;
     throw new BrokerError('BROKER_NOT_READY', `The owner of queue "${name}" begins`);
   }
@@ -105,6 +108,14 @@ export class QueueOwners {
     this.#world = null;
     for (const partition of [...this.#owned.keys()]) this.#drop(partition);
     this.#keepTime(false);
+  }
+
+  /** In the leadership that the log serves now, in which the controller hears this broker. */
+  #ownedIn(log: QueuesLog, place: QueuePlace): OwnedPartition | undefined {
+    const found = this.#owned.get(log.partition)?.get(placeKey(place));
+    if (found?.epoch !== log.epoch) return undefined;
+    found.heard(true);
+    return found;
   }
 
   /** Whether there is anything in it. */

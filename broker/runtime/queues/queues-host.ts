@@ -98,7 +98,7 @@ export class QueuesHost implements QueuesApi {
   /** Throws NOT_LEADER or BROKER_NOT_READY where it is not held here. */
   log(partition: number): QueuesLog {
     // What metadata has only just brought here.
-    this.look();
+    if (!this.#isClosed) this.#lookAtLogs();
     const held = this.#held.get(partition);
     if (held !== undefined) return held.log;
     const topicId = this.#parts.image().topicIdsByName.get(QUEUES_TOPIC);

@@ -32,6 +32,19 @@ export interface Opened {
   readonly releaseMs: number;
 }
 
+/** What every process says of itself, a member of a group or a consumer of a queue. */
+export function processField(
+  { memberId, attempt, client, graceMs = GRACE_MS_DEFAULT }: ConsumeOpen,
+  newUuid: () => string,
+): Pick<JoinRequest, 'memberId' | 'attempt' | 'client' | 'graceMs'> {
+  return {
+    memberId: memberId === '' ? newUuid() : uuidField('member_id', memberId),
+    attempt: integerField('attempt', attempt || 1, 1, Number.MAX_SAFE_INTEGER),
+    client: textField('client', client),
+    graceMs: integerField('grace_ms', graceMs, 0, GROUP_SESSION_MS_MAX),
+  };
+}
+
 /** Throws INVALID_ARGUMENT; what is a matter of the group, its coordinator judges. */
 export function openedField(open: ConsumeOpen, newUuid: () => string): Opened {
   integerField('type', open.type, 0, ConsumeType.CONSUME_TYPE_GROUP);
@@ -48,11 +61,9 @@ export function openedField(open: ConsumeOpen, newUuid: () => string): Opened {
     join: {
       kind: 'join',
       group: groupField(open.group),
-      memberId: open.memberId === '' ? newUuid() : uuidField('member_id', open.memberId),
-      attempt: integerField('attempt', open.attempt || 1, 1, Number.MAX_SAFE_INTEGER),
+      ...processField(open, newUuid),
       instanceId,
       rack: textField('rack', open.rack),
-      client: textField('client', open.client),
       topics: open.topics,
       assignor: textField('assignor', open.assignor) as AssignorName | '',
       sessionMs: integerField(
@@ -61,7 +72,6 @@ export function openedField(open: ConsumeOpen, newUuid: () => string): Opened {
         1,
         GROUP_SESSION_MS_MAX,
       ),
-      graceMs: integerField('grace_ms', open.graceMs ?? GRACE_MS_DEFAULT, 0, GROUP_SESSION_MS_MAX),
       returnMs: integerField('return_ms', open.returnMs, 0, GROUP_RETURN_MS_MAX),
       epoch: integerField('epoch', open.epoch, 0, Number.MAX_SAFE_INTEGER),
       formerId:

@@ -1,14 +1,11 @@
 /** Checks of what a consumer of a queue sends on its Consume stream. */
 import { type ConsumeOpen, Delivery } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { CREDIT_BYTES_MAX, GROUP_SESSION_MS_MAX } from '../../../base/limits.ts';
+import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
 import type { MetadataImage, QueueDefinition, TopicState } from '../../metadata/types.ts';
-import { integerField, refuse, textField, uuidField } from '../../messages/fields.ts';
+import { integerField, refuse } from '../../messages/fields.ts';
+import { processField } from '../consume/open-fields.ts';
 import { groupField } from '../groups/fields.ts';
-
-/** Records that a member may have out. */
-export const CREDIT_RECORDS_MAX = 100_000;
-const GRACE_MS_DEFAULT = 3_000;
 
 /** How a consumer wants to be served. */
 export interface OpenedQueue {
@@ -40,10 +37,7 @@ export function openedQueueField(
   if (asked !== topic.name) refuse('topics[0]', asked, `${topic.name}, that of the queue`);
   return {
     ...{ queue, topic },
-    memberId: open.memberId === '' ? newUuid() : uuidField('member_id', open.memberId),
-    attempt: integerField('attempt', open.attempt || 1, 1, Number.MAX_SAFE_INTEGER),
-    client: textField('client', open.client),
-    graceMs: integerField('grace_ms', open.graceMs ?? GRACE_MS_DEFAULT, 0, GROUP_SESSION_MS_MAX),
+    ...processField(open, newUuid),
     creditRecords: integerField('credit_records', open.creditRecords, 1, CREDIT_RECORDS_MAX),
     creditBytes: integerField('credit_bytes', open.creditBytes, 1, CREDIT_BYTES_MAX),
   };

@@ -1,7 +1,8 @@
 /**
  * The stream of one consumer of a queue, at the broker that it is attached to, its proxy: asks the
  * owners of the queue's partitions for records, within its credit, and brings them what became of
- * each. Knows no transport. A record that comes beyond the credit is put back at once.
+ * each. Knows no transport. A record that comes beyond the credit is put back at once. Who may take
+ * records was judged at the door, by the topic of the queue too, and is again when rules change.
  */
 import {
   ConsumeFence,
@@ -11,11 +12,10 @@ import {
   type ConsumeRequest,
   type ConsumeResponse,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
-import { errorFromMessage } from '../../../wire/grpc/errors.ts';
 import { recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { CREDIT_BYTES_MAX } from '../../../base/limits.ts';
+import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
@@ -23,7 +23,7 @@ import { Backoff, type Cluster } from '../cluster.ts';
 import { type Ask, Asks } from './asks.ts';
 import { type OwnerLink, type OwnerLinkParts, openOwnerLink, type Supply } from './owner-link.ts';
 import { ownerOf } from './owners.ts';
-import { CREDIT_RECORDS_MAX, type OpenedQueue, openedQueueField } from './queue-fields.ts';
+import { type OpenedQueue, openedQueueField } from './queue-fields.ts';
 import { Settler } from './settler.ts';
 
 /** Owners that were asked have nothing: the others are asked too. */
@@ -35,8 +35,6 @@ export interface QueueSessionPorts extends OwnerLinkParts {
   readonly cluster: Cluster;
   readonly newUuid: () => string;
   readonly report: ReportDefect;
-  /** Empty: nobody was asked for a name. */
-  readonly principal: string;
   /** False: nothing more until {@link QueueSession.onDrain}. */
   readonly send: (response: ConsumeResponse) => boolean;
   /** Whether it is listened to. */
@@ -125,7 +123,6 @@ export class QueueSession {
     const opened = openedQueueField(open, cluster.image(), newUuid);
     this.#opened = opened;
     const { topic, queue, memberId } = opened;
-    this.#requireRights(opened);
     this.#asks = new Asks(topic.partitions.length);
     this.#asks.addCredit(opened.creditRecords, opened.creditBytes);
     this.#settler = new Settler(opened, {
@@ -149,19 +146,6 @@ export class QueueSession {
     this.#pump();
   }
 
-  /** Where nobody is asked for a name, nobody is refused. */
-  #requireRights({ queue: { name }, topic }: OpenedQueue): void {
-    const { cluster, principal } = this.#ports;
-    if (principal === '') return;
-    const rights = cluster.broker.rightsOf(principal);
-    const verdicts = [
-      rights.judge('group', { kind: 'group', name }),
-      rights.judge('read', { kind: 'topic', name: topic.name }),
-    ];
-    for (const verdict of verdicts)
-      if (!verdict.isAllowed) throw new BrokerError('PERMISSION_DENIED', verdict.reason);
-  }
-
   #imageChanged(): void {
     const opened = this.#opened;
     if (opened === null || this.#isClosed) return;
@@ -170,12 +154,6 @@ export class QueueSession {
     const { queueId, topicId, name } = opened.queue;
     if (!image.queues.has(queueId)) {
       this.#finish(new BrokerError('UNKNOWN_QUEUE', `Queue "${name}" was deleted`));
-      return;
-    }
-    try {
-      this.#requireRights(opened);
-    } catch (error) {
-      this.#finish(expected(error, this.#ports.report));
       return;
     }
     this.#asks.grow(image.topics.get(topicId)?.partitions.length ?? 0);
@@ -239,7 +217,7 @@ export class QueueSession {
       return;
     }
     for (const [requestId, asked] of this.#asked)
-      if (asked.owner === owner) this.#askFailed(requestId, asked, error);
+      if (asked.owner === owner) this.#askFailed(requestId, asked);
     this.#settler?.linkClosed(owner, error);
     this.#pump();
   }
@@ -255,7 +233,7 @@ export class QueueSession {
     // An owner answers what it was asked, once.
     if (asked === undefined) return;
     if (error !== undefined) {
-      this.#askFailed(requestId, asked, errorFromMessage(error));
+      this.#askFailed(requestId, asked);
     } else {
       this.#asked.delete(requestId);
       this.#asks.answered(asked.partition);
@@ -265,7 +243,8 @@ export class QueueSession {
     this.#pump();
   }
 
-  #askFailed(requestId: number, { partition }: Asked, _error: BrokerError): void {
+  /** Whatever the reason: it is asked again a little later, of whoever owns it then. */
+  #askFailed(requestId: number, { partition }: Pick<Asked, 'partition'>): void {
     this.#asked.delete(requestId);
     this.#asks.answered(partition);
     this.#asks.rest(partition);
@@ -295,7 +274,8 @@ export class QueueSession {
     if (back.length > 0) this.#settler?.putBack(partition, back);
     if (kept.length === 0) return;
     this.#asks.spend(kept.length, bytes);
-    for (const each of this.#asks.surplus()) this.#withdraw(each);
+    const surplus = this.#asks.surplus();
+    this.#withdraw((asked) => surplus.includes(asked.partition));
     this.#send({
       $case: 'records',
       value: {
@@ -305,30 +285,28 @@ export class QueueSession {
     });
   }
 
-  #withdraw(partition: number): void {
+  #withdraw(isMeant: (asked: Asked) => boolean): void {
     for (const [requestId, asked] of this.#asked)
-      if (asked.partition === partition)
+      if (isMeant(asked))
         this.#links.get(asked.owner)?.demand({ $case: 'withdraw', value: { requestId } });
   }
 
   #addCredit(records: number, bytes: number): void {
     const { credit } = this.#asks;
-    integerField(
-      ...(['credit_bytes, in sum', credit.bytes + bytes] as const),
-      Number.MIN_SAFE_INTEGER,
-      CREDIT_BYTES_MAX,
-    );
-    integerField(
-      ...(['credit_records, in sum', credit.records + records] as const),
-      Number.MIN_SAFE_INTEGER,
-      CREDIT_RECORDS_MAX,
-    );
+    const least = Number.MIN_SAFE_INTEGER;
+    const [recordsIn, bytesIn] = [credit.records + records, credit.bytes + bytes];
+    integerField('credit_bytes, in sum', bytesIn, least, CREDIT_BYTES_MAX);
+    integerField('credit_records, in sum', recordsIn, least, CREDIT_RECORDS_MAX);
     this.#asks.addCredit(records, bytes);
     this.#pump();
   }
 
+  get #mayAsk(): boolean {
+    return !this.#isOver && !this.#isLeaving && !this.#isStopping && this.#hasRoom;
+  }
+
   #pump(): void {
-    if (this.#isOver || this.#isLeaving || this.#isStopping || !this.#hasRoom) return;
+    if (!this.#mayAsk) return;
     for (const ask of this.#asks.next()) this.#ask(ask);
     if (!this.#asks.hasUnasked) {
       this.#cancelQuiet?.();
@@ -337,8 +315,7 @@ export class QueueSession {
     }
     this.#cancelQuiet ??= this.#ports.cluster.clock.after(QUIET_MS, () => {
       this.#cancelQuiet = null;
-      if (this.#isOver || this.#isLeaving || this.#isStopping || !this.#hasRoom) return;
-      for (const ask of this.#asks.extra()) this.#ask(ask);
+      if (this.#mayAsk) for (const ask of this.#asks.extra()) this.#ask(ask);
     });
   }
 
@@ -351,8 +328,8 @@ export class QueueSession {
       this.#asked.set(requestId, { ...ask, owner });
       link.demand({ $case: 'ask', value: { requestId, topicId, partition, records, bytes } });
     } catch (error) {
-      const asked = { ...ask, owner: -1 };
-      this.#askFailed(requestId, asked, expected(error, this.#ports.report));
+      expected(error, this.#ports.report);
+      this.#askFailed(requestId, ask);
     }
   }
 
@@ -381,20 +358,21 @@ export class QueueSession {
   #stopAsking(): void {
     this.#cancelQuiet?.();
     this.#cancelQuiet = null;
-    for (const [requestId, { owner }] of this.#asked)
-      this.#links.get(owner)?.demand({ $case: 'withdraw', value: { requestId } });
+    this.#withdraw(() => true);
   }
 
   /** What it has is handed to others. */
   #gone(): void {
-    if (this.#isClosed) return;
+    for (const link of this.#links.values()) link.demand({ $case: 'gone', value: {} });
+    this.#forget();
+  }
+
+  /** The member lives elsewhere, or there is nothing any more that it has. */
+  #forget(): void {
     this.#isClosed = true;
     this.#cancelWatch();
     this.#settler?.close();
-    for (const link of this.#links.values()) {
-      link.demand({ $case: 'gone', value: {} });
-      link.close();
-    }
+    for (const link of this.#links.values()) link.close();
     this.#links.clear();
   }
 
@@ -404,26 +382,13 @@ export class QueueSession {
     if (!this.#hasRoom) this.#ports.listen(false);
   }
 
+  /** Somebody else is the member now, or its queue is gone. */
   #finish(error: BrokerError): void {
-    if (this.#isOver) {
-      // Its stream broke before.
-      if (error.code === 'FENCED' || error.code === 'UNKNOWN_QUEUE') this.#forget();
-      return;
-    }
+    this.#forget();
+    // Its stream may have broken before.
+    if (this.#isOver) return;
     this.#isOver = true;
     this.#stopAsking();
-    if (error.code === 'PERMISSION_DENIED') this.#gone();
-    else this.#forget();
     this.#ports.finish(error);
-  }
-
-  /** The member lives elsewhere, or there is nothing any more that it has. */
-  #forget(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#cancelWatch();
-    this.#settler?.close();
-    for (const link of this.#links.values()) link.close();
-    this.#links.clear();
   }
 }

@@ -4,7 +4,6 @@
  */
 import type { DescribeOwnedResponse } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
 import type { QueueMember, QueuePartition } from '../../../proto/gen/tidemark/v1/queues.ts';
-import { errorToMessage } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { Offset, TopicId } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
@@ -13,6 +12,7 @@ import type { FeedParts } from '../feeds.ts';
 import { clusterLags } from '../groups/lags.ts';
 import { MemberLink, type MemberLinkPorts } from './member-link.ts';
 import type { OwnedQueues } from './owned.ts';
+import { unknownPartition } from './owners.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
 
 /** How long leaders may take to say where their partitions end. */
@@ -122,24 +122,15 @@ export class QueuesDesk implements OwnedQueues {
           'BROKER_NOT_READY',
           `Queue "${owned.definition.name}" has not begun in partition ${String(partition)} yet`,
         );
-      return { ...emptyPartition(partition), owner, ...standsOf(stands) };
+      return { partition, owner, ...standsOf(stands) };
     } catch (thrown) {
-      const error = errorToMessage(expected(thrown, report));
-      return { ...emptyPartition(partition), owner, error };
+      return unknownPartition(partition, owner, expected(thrown, report));
     }
   }
 }
 
 function keyOf({ member }: MemberLink): string {
   return `${member?.queueId ?? ''}/${member?.memberId ?? ''}`;
-}
-
-function emptyPartition(partition: number): QueuePartition {
-  return {
-    ...{ partition, owner: 0, nextOffset: 0, floorOffset: 0, lagRecords: 0, lagMs: 0 },
-    ...{ leased: 0, waiting: 0, delayed: 0, dying: 0, dyingMs: 0, parked: 0 },
-    ...{ parkedOffsets: [], blocked: undefined, error: undefined },
-  };
 }
 
 /** Lags are the matter of who knows where the partition ends. */
@@ -154,10 +145,12 @@ function standsOf({
   parked,
   parkedOffsets,
   blocked,
-}: OwnedReport): Partial<QueuePartition> {
+}: OwnedReport): Omit<QueuePartition, 'partition' | 'owner'> {
   return {
     ...{ nextOffset: next, floorOffset: floor, leased, waiting, delayed, dying, parked },
     lagRecords: leased + waiting + delayed + dying + parked,
+    lagMs: 0,
+    error: undefined,
     dyingMs: Math.round(dyingMs),
     parkedOffsets: [...parkedOffsets],
     blocked:
