@@ -39,8 +39,8 @@ export class MemberStays<Stay extends MemberStay> {
   }
 
   /**
-   * Rejects with INVALID_ARGUMENT while there is another, and with CLOSED, ABORTED, or REFUSED below
-   * the level. The signal ends the stay in order.
+   * Rejects with INVALID_ARGUMENT while there is another, and with CLOSED, ABORTED, or REFUSED
+   * below the level. The signal ends the stay in order.
    */
   async begin(
     control: CallControl,

@@ -29,6 +29,7 @@ import type {
 } from '../../runtime/ports.ts';
 import { storageError } from '../file-system.ts';
 import type { CompactionMeans } from '../log-context.ts';
+import type { LogLayout } from '../log-reads.ts';
 import type { Segment } from '../segment.ts';
 import { Turns } from '../turns.ts';
 import { nextMerge } from './merges.ts';
@@ -200,14 +201,16 @@ export class LogCompaction {
 
   /** Returns false where the log start has risen meanwhile, and the run is another. */
   async #mergeRun(replacement: SegmentReplacement, run: readonly Segment[]): Promise<boolean> {
-    const isThere = (segment: Segment): boolean => this.#log.layout.segments.includes(segment);
+    const { layout } = this.#log;
     try {
       await replacement.merge(run);
       return true;
     } catch (error) {
       replacement.checkWay();
       const [first] = run;
-      const isGone = !run.every((segment) => isThere(segment) || replacement.replaced.has(segment));
+      const isGone = !run.every(
+        (segment) => isIn(layout, segment) || replacement.replaced.has(segment),
+      );
       if (isGone || first === undefined) return false;
       throw judged(this.#log, first, error);
     }
@@ -309,16 +312,21 @@ class Pass {
    * done, and whatever went wrong went wrong with it.
    */
   async #unlessGone(segment: Segment, work: () => Promise<void>): Promise<void> {
-    const isThere = (): boolean => this.#log.layout.segments.includes(segment);
-    if (!isThere()) return;
+    const { layout } = this.#log;
+    if (!isIn(layout, segment)) return;
     try {
       await work();
     } catch (error) {
       this.#replacement.checkWay();
-      if (isThere() || this.#replacement.replaced.has(segment))
+      if (isIn(layout, segment) || this.#replacement.replaced.has(segment))
         throw judged(this.#log, segment, error);
     }
   }
+}
+
+/** What lies below the log start has gone: its file is being removed, or waits to be. */
+function isIn({ segments, startOffset }: LogLayout, segment: Segment): boolean {
+  return segment.endOffset > startOffset && segments.includes(segment);
 }
 
 function bytesOf(segments: readonly Segment[]): number {

@@ -321,6 +321,24 @@ describe('FilePartitionLog.compact()', () => {
       expect(readdirSync(folderOf(opened)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
+  it('takes no file that retention is about to remove for a failure', async () => {
+    let onRead: (path: string) => void = () => {};
+    const files = goneForLong((path) => {
+      onRead(path);
+    });
+    const opened = await open({ files });
+    await fill(opened, someFrames());
+    const [, second, third] = opened.log.segments();
+    let retiring: Promise<void> | undefined;
+    onRead = (path) => {
+      if (path.endsWith('.log')) retiring ??= opened.log.retire(third!.endOffset, 1);
+    };
+    const order = { upTo: 150, tombstonesBelow: 0, producersBelow: 0 };
+    expect(await opened.log.compact(order)).toMatchObject({ isComplete: true });
+    await retiring;
+    expect(opened.log.segments()[0]!.startOffset).toBeGreaterThan(second!.startOffset);
+  });
+
   it('removes at a start what an interrupted pass has left', async () => {
     const opened = await open();
     await fill(opened, someFrames(20));
@@ -334,6 +352,20 @@ describe('FilePartitionLog.compact()', () => {
 });
 
 /** Of some frames, below an X that leaves segments above it: one that is compacted, not merged. */
+/** A file that is removed is gone for a while before its remover knows. */
+function goneForLong(onOpen: (path: string) => void = () => {}): FileSystem {
+  return fileSystemWith({
+    open: async (path, mode) => {
+      onOpen(path);
+      return await nodeFileSystem.open(path, mode);
+    },
+    remove: async (path) => {
+      await nodeFileSystem.remove(path);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    },
+  });
+}
+
 async function openCompacted(options: Parameters<typeof open>[0] = {}): Promise<Opened> {
   const opened = await open({ tailCacheBytes: 0, ...options }, MERGING);
   await fill(opened, someFrames());
@@ -518,6 +550,14 @@ describe('FilePartitionLog.merge()', () => {
     expect((await closing).removed).toBe(0);
     for (const opened of [cut, reset, retired, closed])
       expect(filesOf(opened).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('takes no file that retention is about to remove for a failure', async () => {
+    const opened = await openCompacted({ files: goneForLong() });
+    const to = opened.log.segments()[1]!.endOffset;
+    const [outcome] = await Promise.all([opened.log.merge(), opened.log.retire(to, 1)]);
+    expect(outcome.removed).toBeGreaterThan(0);
+    expect(opened.log.segments()[0]!.startOffset).toBe(to);
   });
 
   it('has the log opened again where a file that was merged cannot be removed', async () => {
