@@ -42,6 +42,7 @@ import type { CommittingMember, GroupsApi, PositionLag } from '../api.ts';
 import type { Replica } from '../partitions/replica.ts';
 import type { Replicas } from '../partitions/replicas.ts';
 import type { TextRecords } from '../ports.ts';
+import { HeldPartitions, type KeptPartition } from '../folded/held-partitions.ts';
 import { CommitTimes } from './commit-times.ts';
 import { type Coordinator, openCoordinator } from './coordinator.ts';
 import { type DetachedMember, MembersDriver } from './members-driver.ts';
@@ -81,7 +82,7 @@ export function partitionOfGroup(group: string): number {
 }
 
 /** One partition of `__groups`. */
-interface Held {
+interface Held extends KeptPartition {
   readonly coordinator: Coordinator;
   readonly members: MembersDriver;
   readonly upkeep: Upkeep;
@@ -89,23 +90,26 @@ interface Held {
 
 export class GroupsHost implements GroupsApi {
   readonly #parts: GroupsHostParts;
-  readonly #coordinators = new Map<number, Held>();
+  readonly #held: HeldPartitions<Held>;
   readonly #topics = new TopicsWatch();
   readonly #listeners = new Set<(messages: readonly MemberMessage[]) => void>();
   /** Seeks of one group come one after the other: each begins another generation. */
   readonly #seeking = new Map<string, Promise<unknown>>();
   readonly #times = new Map<PartitionKey, CommitTimes>();
   #cancelSample: Cancel = () => {};
-  #isClosed = false;
 
   constructor(parts: GroupsHostParts) {
     this.#parts = parts;
+    const open = (replica: Replica): Held => this.#open(replica);
+    this.#held = new HeldPartitions({
+      ...{ ...parts, topic: GROUPS_TOPIC, partitions: GROUPS_PARTITIONS, open },
+    });
   }
 
   start(): void {
     this.#cancelSample = this.#parts.clock.every(SAMPLE_MS, () => {
       this.#sample();
-      for (const { members, upkeep } of this.#coordinators.values()) {
+      for (const { members, upkeep } of this.#held) {
         members.tick();
         upkeep.look();
       }
@@ -114,31 +118,12 @@ export class GroupsHost implements GroupsApi {
 
   /** Replicas or metadata have changed, or time has passed. */
   look(): void {
-    if (this.#isClosed) return;
-    const topicId = this.#topicId();
-    for (let partition = 0; partition < GROUPS_PARTITIONS; partition += 1) {
-      const replica = topicId === undefined ? null : this.#parts.replicas.get(topicId, partition);
-      const held = this.#coordinators.get(partition);
-      if (held !== undefined && held.coordinator.replica === replica) {
-        held.coordinator.look();
-        held.members.look();
-        continue;
-      }
-      held?.coordinator.close();
-      held?.members.close();
-      this.#coordinators.delete(partition);
-      if (replica !== null) this.#open(partition, replica);
-    }
+    this.#held.look();
   }
 
   close(): void {
-    this.#isClosed = true;
     this.#cancelSample();
-    for (const { coordinator, members } of this.#coordinators.values()) {
-      coordinator.close();
-      members.close();
-    }
-    this.#coordinators.clear();
+    this.#held.close();
   }
 
   // What the service asks: GroupsApi
@@ -255,7 +240,7 @@ export class GroupsHost implements GroupsApi {
 
   coordinated(): ReadonlyMap<string, GroupCursors> {
     const found = new Map<string, GroupCursors>();
-    for (const { coordinator } of this.#coordinators.values()) {
+    for (const { coordinator } of this.#held) {
       if (coordinator.refusal() !== null) continue;
       for (const [name, group] of coordinator.image().groups) found.set(name, group);
     }
@@ -361,18 +346,10 @@ export class GroupsHost implements GroupsApi {
   }
 
   #in(partition: number): Held {
-    // What metadata has only just brought here.
-    this.look();
-    const held = this.#coordinators.get(partition);
-    if (held !== undefined) return held;
-    const topicId = this.#topicId();
-    if (topicId === undefined)
-      throw new BrokerError('BROKER_NOT_READY', `There is no topic "${GROUPS_TOPIC}" here yet`);
-    this.#parts.replicas.require(topicId, partition);
-    throw new BrokerError('BROKER_NOT_READY', `${GROUPS_TOPIC}/${partition} is being opened`);
+    return this.#held.get(partition);
   }
 
-  #open(partition: number, replica: Replica): void {
+  #open(replica: Replica): Held {
     const { clock, records, bounds, sessionMs, image, onFact, onDamage } = this.#parts;
     const coordinator = openCoordinator(replica, {
       clock,
@@ -394,11 +371,17 @@ export class GroupsHost implements GroupsApi {
       await members.request(NO_BROKER, { kind: 'delete', group, type: 'group' });
     };
     const upkeep = new Upkeep(coordinator, { clock, bounds, onFact, forgetMembers });
-    this.#coordinators.set(partition, { coordinator, members, upkeep });
-  }
-
-  #topicId(): TopicId | undefined {
-    return this.#parts.image().topicIdsByName.get(GROUPS_TOPIC);
+    return {
+      ...{ coordinator, members, upkeep },
+      look: () => {
+        coordinator.look();
+        members.look();
+      },
+      close: () => {
+        coordinator.close();
+        members.close();
+      },
+    };
   }
 
   #sample(): void {

@@ -18,6 +18,7 @@ import {
 import type { QueuesRecord } from '../../queues/records.ts';
 import type { OwnedQueue, QueuesApi, QueueWorld } from '../api.ts';
 import { FoldedLog } from '../folded/folded-log.ts';
+import { HeldPartitions, type KeptPartition } from '../folded/held-partitions.ts';
 import type { Replica } from '../partitions/replica.ts';
 import type { Replicas } from '../partitions/replicas.ts';
 import type { TextRecords } from '../ports.ts';
@@ -44,7 +45,7 @@ export interface QueuesHostParts {
   readonly wallMs: () => WallMs | null;
 }
 
-interface Held {
+interface Held extends KeptPartition {
   readonly log: QueuesLog;
   readonly replica: Replica;
   isKeeping: boolean;
@@ -52,27 +53,27 @@ interface Held {
 
 export class QueuesHost implements QueuesApi {
   readonly #parts: QueuesHostParts;
-  readonly #held = new Map<number, Held>();
+  readonly #held: HeldPartitions<Held>;
   readonly #owners: QueueOwners;
-  #isClosed = false;
 
   constructor(parts: QueuesHostParts) {
     this.#parts = parts;
+    const open = (replica: Replica): Held => this.#open(replica);
+    this.#held = new HeldPartitions({
+      ...{ ...parts, topic: QUEUES_TOPIC, partitions: QUEUES_PARTITIONS, open },
+    });
     this.#owners = new QueueOwners({ ...parts, host: this });
   }
 
   /** Replicas or metadata have changed, or time has passed. */
   look(): void {
-    if (this.#isClosed) return;
-    this.#lookAtLogs();
+    this.#held.look();
     this.#owners.look();
   }
 
   close(): void {
-    this.#isClosed = true;
     this.#owners.close();
-    for (const { log } of this.#held.values()) log.close();
-    this.#held.clear();
+    this.#held.close();
   }
 
   // What the service asks: QueuesApi
@@ -92,25 +93,17 @@ export class QueuesHost implements QueuesApi {
   // What owners ask
 
   logs(): QueuesLog[] {
-    return [...this.#held.values()].map(({ log }) => log);
+    return [...this.#held].map(({ log }) => log);
   }
 
   /** Throws NOT_LEADER or BROKER_NOT_READY where it is not held here. */
   log(partition: number): QueuesLog {
-    // What metadata has only just brought here.
-    if (!this.#isClosed) this.#lookAtLogs();
-    const held = this.#held.get(partition);
-    if (held !== undefined) return held.log;
-    const topicId = this.#parts.image().topicIdsByName.get(QUEUES_TOPIC);
-    if (topicId === undefined)
-      throw new BrokerError('BROKER_NOT_READY', `There is no topic "${QUEUES_TOPIC}" here yet`);
-    this.#parts.replicas.require(topicId, partition);
-    throw new BrokerError('BROKER_NOT_READY', `${QUEUES_TOPIC}/${partition} is being opened`);
+    return this.#held.get(partition).log;
   }
 
   /** Keeps logs short, and without queues that were deleted. */
   keep(): void {
-    for (const held of this.#held.values()) {
+    for (const held of this.#held) {
       if (held.isKeeping || held.log.refusal() !== null) continue;
       const isGone = this.#goneIn(held.log).length > 0;
       if (isGone || this.#isLong(held.log)) void this.#keepOne(held);
@@ -119,23 +112,7 @@ export class QueuesHost implements QueuesApi {
 
   // Parts
 
-  #lookAtLogs(): void {
-    const topicId = this.#parts.image().topicIdsByName.get(QUEUES_TOPIC);
-    if (topicId === undefined && this.#held.size === 0) return;
-    for (let partition = 0; partition < QUEUES_PARTITIONS; partition += 1) {
-      const replica = topicId === undefined ? null : this.#parts.replicas.get(topicId, partition);
-      const held = this.#held.get(partition);
-      if (held !== undefined && held.replica === replica) {
-        held.log.look();
-        continue;
-      }
-      held?.log.close();
-      this.#held.delete(partition);
-      if (replica !== null) this.#open(partition, replica);
-    }
-  }
-
-  #open(partition: number, replica: Replica): void {
+  #open(replica: Replica): Held {
     const { clock, records, onDamage, onFact } = this.#parts;
     const log = new FoldedLog(replica, {
       ...{ clock, records, codec: QUEUES_CODEC, what: 'queues' },
@@ -146,7 +123,15 @@ export class QueuesHost implements QueuesApi {
         onDamage(replica, error);
       },
     });
-    this.#held.set(partition, { log, replica, isKeeping: false });
+    return {
+      ...{ log, replica, isKeeping: false },
+      look: () => {
+        log.look();
+      },
+      close: () => {
+        log.close();
+      },
+    };
   }
 
   #isLong({ sizes: { logBytes, imageBytes } }: QueuesLog): boolean {
