@@ -51,12 +51,13 @@ export class HeldPartitions<Kept extends KeptPartition> {
 
   /** Throws NOT_LEADER where it is not held here, and BROKER_NOT_READY where it is not yet. */
   get(partition: number): Kept {
-    // What metadata has only just brought here.
-    this.look();
-    const held = this.#held.get(partition);
-    if (held !== undefined) return held.kept;
     const { topic, replicas } = this.#parts;
     const topicId = this.#topicId;
+    const replica = topicId === undefined ? null : replicas.get(topicId, partition);
+    // What metadata has only just brought here.
+    if (this.#held.get(partition)?.replica !== replica) this.look();
+    const held = this.#held.get(partition);
+    if (held !== undefined) return held.kept;
     if (topicId === undefined)
       throw new BrokerError('BROKER_NOT_READY', `There is no topic "${topic}" here yet`);
     replicas.require(topicId, partition);

@@ -23,8 +23,8 @@ import { acknowledgementField } from './member-link.ts';
 import type { Demand } from './owner-link.ts';
 import type { OpenedQueue } from './queue-fields.ts';
 
-/** Acknowledgements that wait, from which on the consumer is not listened to. */
-const WAITING_MAX = 16;
+/** Records whose acknowledgements wait, from which on the consumer is not listened to. */
+const WAITING_RECORDS_MAX = 2_000;
 const SETTLE_MS = 10_000;
 
 export interface SettlerPorts {
@@ -52,6 +52,7 @@ export class Settler {
   readonly #topicId: string;
   readonly #ports: SettlerPorts;
   readonly #settling = new Map<number, Settling>();
+  /** Records, one at least of each acknowledgement. */
   #waiting = 0;
   #idle: (() => void)[] = [];
   #isClosed = false;
@@ -62,7 +63,7 @@ export class Settler {
   }
 
   get hasRoom(): boolean {
-    return this.#waiting < WAITING_MAX;
+    return this.#waiting < WAITING_RECORDS_MAX;
   }
 
   /** Throws INVALID_ARGUMENT. */
@@ -77,11 +78,13 @@ export class Settler {
     }
     const outcomes: AcknowledgeOutcome[] = records.map(() => ({ error: undefined }));
     let left = byPartition.size;
-    this.#waiting += 1;
+    const weight = Math.max(1, records.length);
+    this.#waiting += weight;
     if (!this.hasRoom) this.#ports.listen(false);
     const answer = (): void => {
-      this.#waiting -= 1;
-      if (this.#waiting === WAITING_MAX - 1) this.#ports.listen(true);
+      const hadRoom = this.hasRoom;
+      this.#waiting -= weight;
+      if (!hadRoom && this.hasRoom) this.#ports.listen(true);
       if (!this.#isClosed) this.#ports.answer({ acknowledgeId, cursors: [], records: outcomes });
       if (this.#waiting === 0) for (const resolve of this.#idle.splice(0)) resolve();
     };

@@ -203,11 +203,23 @@ export class Leases<L extends Lease, Refusal> {
     this.#unsent.push(pending);
   }
 
-  /** Sends what is to be sent by the stream that is attached. */
+  /**
+   * Sends what is to be sent by the stream that is attached. Each partition's records have an
+   * acknowledgement of their own, so that none waits for another owner's answer.
+   */
   flush(nowMs: MonotonicMs, attempt: number): void {
     const due = this.#unsent.filter((one) => this.#isPending(one));
     for (const pending of this.#unsent) pending.isQueued = false;
     this.#unsent = [];
+    const byPartition = Map.groupBy(
+      due,
+      ({ lease: { topicId, partition } }) => `${topicId}/${partition}`,
+    );
+    for (const some of byPartition.values()) this.#send(nowMs, attempt, some);
+    if (due.length > 0) this.#mind(nowMs + ANSWER_WAIT_MS);
+  }
+
+  #send(nowMs: MonotonicMs, attempt: number, due: readonly Pending<L, Refusal>[]): void {
     for (let at = 0; at < due.length; at += this.#options.partsMax) {
       const parts = due.slice(at, at + this.#options.partsMax);
       const acknowledgeId = this.#nextId++;
@@ -218,7 +230,6 @@ export class Leases<L extends Lease, Refusal> {
       }
       this.#out.push({ kind: 'acknowledge', attempt, acknowledgeId, parts });
     }
-    if (due.length > 0) this.#mind(nowMs + ANSWER_WAIT_MS);
   }
 
   /** Whether something was sent so long ago that an answer should be here. */

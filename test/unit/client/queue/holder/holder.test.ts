@@ -212,6 +212,18 @@ describe('what was said of a record', () => {
     expect(flush()).toEqual([]);
   });
 
+  it('of one partition waits for no answer about another', () => {
+    start();
+    const [a, b, other] = [lease(0), lease(1), { ...lease(0), partition: 1 }];
+    take(1, a, other, b);
+    for (const one of [a, other, b]) accept(one);
+    expect(flush()).toEqual([
+      'acknowledge 1 [accept 0#1, accept 1#1]',
+      'acknowledge 1 [accept 0#1]',
+    ]);
+    expect(answer(done)).toEqual(['settled 0 done', 'credit 1 1/10']);
+  });
+
   it('is said again after a pause where that helps, until it is too late', () => {
     start();
     const a = lease(0);
