@@ -245,6 +245,9 @@ function serve(broker: Broker, around: Around) {
     onLags: (lags) => {
       metrics.groupLags(lags);
     },
+    onStandings: (standings) => {
+      metrics.queueStandings(standings);
+    },
     report,
   });
   const stopGate = new StopGate(services.cluster, onFact);

@@ -1,5 +1,5 @@
 /** What a partition of a queue is at, for people, metrics and scalers. */
-import type { MonotonicMs, Offset } from '../../base/units.ts';
+import type { LeaderEpoch, MonotonicMs, Offset } from '../../base/units.ts';
 import type { Deaths } from './deaths.ts';
 import type { Entry, Window } from './window.ts';
 
@@ -14,9 +14,12 @@ export interface QueueDescription {
   /** How long the oldest of them is on its way, ms. */
   readonly dyingMs: number;
   readonly parked: number;
+  /** How many records each member has, by its id; of leases whose holder is known. */
+  readonly leasedBy: ReadonlyMap<string, number>;
   /** No record is taken until one is settled; the first that is open, by whom it is held. */
   readonly blocked: {
     readonly offset: Offset;
+    readonly epoch: LeaderEpoch;
     readonly keyHash: number | null;
     readonly kind: Entry['kind'];
     readonly holder: string | null;
@@ -30,8 +33,10 @@ export function describe(
   nowMs: MonotonicMs,
 ): QueueDescription {
   const counts = { leased: 0, waiting: 0, delayed: 0, dying: 0, parked: 0 };
-  for (const { kind, dueMs, offset } of window.entries) {
+  const leasedBy = new Map<string, number>();
+  for (const { kind, dueMs, offset, holder } of window.entries) {
     if (kind === 'final' || offset >= touchedTo) continue;
+    if (kind === 'leased' && holder !== null) leasedBy.set(holder, (leasedBy.get(holder) ?? 0) + 1);
     counts[kind === 'waiting' && dueMs > 0 ? 'delayed' : kind] += 1;
   }
   const first = window.first();
@@ -39,10 +44,19 @@ export function describe(
   const { oldestMs } = deaths;
   return {
     ...counts,
+    leasedBy,
     next: touchedTo,
     dyingMs: oldestMs === null ? 0 : nowMs - oldestMs,
-    blocked: isBlocked
-      ? { offset: first.offset, keyHash: first.keyHash, kind: first.kind, holder: first.holder }
-      : null,
+    blocked: isBlocked ? blockedBy(first) : null,
   };
+}
+
+function blockedBy({
+  offset,
+  epoch,
+  keyHash,
+  kind,
+  holder,
+}: Entry): NonNullable<QueueDescription['blocked']> {
+  return { offset, epoch, keyHash, kind, holder };
 }

@@ -22,7 +22,9 @@ import { groupService } from './groups/group-service.ts';
 import { LagWatch } from './groups/lag-watch.ts';
 import type { OwnedQueues } from './queues/owned.ts';
 import { queueService } from './queues/queue-service.ts';
+import { QueueWatch } from './queues/queue-watch.ts';
 import type { GroupLag } from '../telemetry/group-metrics.ts';
+import type { QueueStanding } from '../telemetry/queue-metrics.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
 import { DecisionKeeper } from './decision-keeper.ts';
 import { BrokerQueueWorld } from './queues/queue-world.ts';
@@ -44,6 +46,8 @@ export interface PublicServicesOptions {
   readonly owned?: OwnedQueues;
   /** Told now and then how far the groups are behind that this broker coordinates. */
   readonly onLags?: (lags: readonly GroupLag[]) => void;
+  /** Told now and then how the queues stand in the partitions that this broker owns. */
+  readonly onStandings?: (standings: readonly QueueStanding[]) => void;
 }
 
 /** What {@link publicServices} makes. */
@@ -59,6 +63,7 @@ export function publicServices({
   report,
   owned,
   onLags,
+  onStandings,
 }: PublicServicesOptions) {
   const cluster = new Cluster(broker, dial);
   const { shares } = broker;
@@ -77,6 +82,8 @@ export function publicServices({
   });
   const keeper = new DecisionKeeper(cluster, appender, report);
   const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
+  const queueWatch =
+    onStandings === undefined ? null : new QueueWatch({ ...queueParts, report }, onStandings);
   return {
     cluster,
     log: {
@@ -115,6 +122,7 @@ export function publicServices({
       cancelServe();
       proxy.close();
       lagWatch?.close();
+      queueWatch?.close();
       keeper.close();
       appender.close();
     },

@@ -16,6 +16,7 @@ import type {
 import { CompactionMetrics } from './compaction-metrics.ts';
 import { watchCosts } from './cost-metrics.ts';
 import { type GroupLag, GroupMetrics } from './group-metrics.ts';
+import { QueueMetrics, type QueueStanding } from './queue-metrics.ts';
 import { TopicMetrics } from './topic-metrics.ts';
 
 /** From a loopback round trip to a client's patience. */
@@ -141,6 +142,7 @@ export class Metrics {
   readonly #source: BrokerSource;
   readonly #certificates: Certificates;
   readonly #groups: GroupMetrics;
+  readonly #queues: QueueMetrics;
   readonly #registry = new Registry();
   readonly #gauges = Object.entries(SAMPLED).map(([name, [help, read]]) => ({
     gauge: this.#gauge(name, help),
@@ -214,6 +216,7 @@ export class Metrics {
     if (costs !== null) watchCosts(this.#registry, costs);
     this.#certificates = certificates;
     this.#groups = new GroupMetrics(this.#registry);
+    this.#queues = new QueueMetrics(this.#registry);
     collectDefaultMetrics({
       register: this.#registry,
       // A timer of this period runs for it: 10 ms, the default, cost an idle broker a sixth.
@@ -256,12 +259,17 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** The text that a scrape gets. */
   /** How far the groups are behind that this broker coordinates. */
   groupLags(lags: readonly GroupLag[]): void {
     this.#groups.show(lags);
   }
 
+  /** How the queues stand in the partitions that this broker owns. */
+  queueStandings(standings: readonly QueueStanding[]): void {
+    this.#queues.show(standings);
+  }
+
+  /** The text that a scrape gets. */
   text(): Promise<string> {
     const sample = this.#source.report();
     for (const { gauge, read } of this.#gauges) gauge.set(read(sample, this.#source));

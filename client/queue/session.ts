@@ -321,7 +321,7 @@ export class Session {
     this.#promised.delete(lease);
     const error = refusal ?? leaseLost(lease);
     extension?.reject(error);
-    settlement?.reject(isSent ? unanswered(lease, null, true) : error);
+    settlement?.reject(isSent ? unanswered(lease, LOST_FIRST, isSent) : error);
     onLost?.(error);
   }
 }
@@ -329,21 +329,24 @@ export class Session {
 function errorOf(lease: LeasedRecord, result: Result<TidemarkError>): TidemarkError | undefined {
   if (result.kind === 'done') return undefined;
   if (result.kind === 'refused') return result.refusal;
-  return unanswered(lease, result.refusal, result.isSent);
+  return unanswered(lease, result.refusal ?? UNANSWERED, result.isSent);
 }
+
+const UNANSWERED = 'no broker answered in time';
+const LOST_FIRST = 'its lease was over before a broker answered';
 
 function unanswered(
   lease: LeasedRecord,
-  refusal: TidemarkError | null,
+  cause: TidemarkError | string,
   isSent: boolean,
 ): TidemarkError {
-  const reason = refusal === null ? 'no broker answered in time' : refusal.message;
+  const [reason, error] = typeof cause === 'string' ? [cause, undefined] : [cause.message, cause];
   return new TidemarkError(
     'TIMED_OUT',
     `Cannot settle ${nameOf(lease)}: ${reason}`,
     'same',
     { effect: isSent ? 'unknown' : 'none' },
-    refusal ?? undefined,
+    error,
   );
 }
 

@@ -164,6 +164,22 @@ const CASES: readonly Case[] = [
     summary: 'Group billing has not handled records of orders that were committed 15m 1s ago',
   },
   {
+    alert: 'TidemarkQueueBehind',
+    series: {
+      [`tidemark_queue_lag_seconds{queue="jobs",topic="orders",${BROKER}}`]: '900x2 901x90',
+    },
+    ...{ before: '16m', at: '19m', severity: 'warning' },
+    labels: { ...CLUSTER, queue: 'jobs', topic: 'orders' },
+    summary: 'Queue jobs has not handed out records of orders that were committed 15m 1s ago',
+  },
+  {
+    alert: 'TidemarkQueueLettersStuck',
+    series: { [`tidemark_queue_dying_seconds{queue="jobs",${BROKER}}`]: '300x2 301x90' },
+    ...{ before: '2m', at: '5m', severity: 'warning' },
+    labels: { ...CLUSTER, queue: 'jobs' },
+    summary: 'Queue jobs has had records for 5m 1s that its dead-letter topic does not take',
+  },
+  {
     alert: 'TidemarkTimeRetentionPaused',
     series: { [`tidemark_time_retention_paused{${BROKER}}`]: '1x90' },
     ...{ before: '29m', at: '31m', severity: 'warning', labels: POD },

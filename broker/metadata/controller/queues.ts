@@ -14,6 +14,7 @@ import type {
   CreateQueueRequest,
   DeleteQueueRequest,
 } from '../controller-types.ts';
+import { isCompacted } from '../config.ts';
 import { LEVEL_OF_QUEUES, requireLevel } from '../features.ts';
 import type { MetadataImage, MetadataRecord, QueueDefinition, TopicState } from '../types.ts';
 import { topicByName } from './topics.ts';
@@ -125,6 +126,11 @@ function checkLetters(
         `${doing}: topic "${topic.name}" has the dead letters of queue "${other.name}"`,
       );
   }
+  if (isCompacted(target.config))
+    throw new BrokerError(
+      'REFUSED',
+      `${doing}: cleanup of topic "${deadLetterTopic}" is ${target.config.cleanup}, must be delete: of a key only the last letter would stay`,
+    );
   const [largest, least] = [
     target.config.batchBytesMax,
     topic.config.batchBytesMax + QUEUE_LETTER_BYTES,

@@ -7,7 +7,7 @@ import type { QueueMember, QueuePartition } from '../../../proto/gen/tidemark/v1
 import { BrokerError } from '../../../base/errors.ts';
 import type { Offset, TopicId } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
-import type { OwnedReport } from '../../runtime/api.ts';
+import type { OwnedQueue, OwnedReport } from '../../runtime/api.ts';
 import type { FeedParts } from '../feeds.ts';
 import { clusterLags } from '../groups/lags.ts';
 import { MemberLink, type MemberLinkPorts } from './member-link.ts';
@@ -52,15 +52,16 @@ export class QueuesDesk implements OwnedQueues {
     const image = this.#parts.cluster.image();
     const queue = image.queues.get(queueId);
     if (queue === undefined) throw new BrokerError('UNKNOWN_QUEUE', `No queue has id ${queueId}`);
+    const leased = new Map<string, number>();
     const described = await this.#withLags(
       queue.topicId,
-      partitions.map((partition) => this.#describe(queueId, partition)),
+      await Promise.all(partitions.map((partition) => this.#describe(queueId, partition, leased))),
     );
     const members: QueueMember[] = [];
     for (const { member } of this.#links.values())
       if (member?.queueId === queueId) {
         const { memberId, client, proxy } = member;
-        members.push({ memberId, client, proxy, leased: 0 });
+        members.push({ memberId, client, proxy, leased: leased.get(memberId) ?? 0 });
       }
     return { partitions: described, members };
   }
@@ -111,7 +112,12 @@ export class QueuesDesk implements OwnedQueues {
     );
   }
 
-  #describe(queueId: string, partition: number): QueuePartition {
+  /** @param leased by member; takes what stands here */
+  async #describe(
+    queueId: string,
+    partition: number,
+    leased: Map<string, number>,
+  ): Promise<QueuePartition> {
     const { cluster, report } = this.#parts;
     const owner = cluster.broker.brokerId;
     try {
@@ -122,9 +128,26 @@ export class QueuesDesk implements OwnedQueues {
           'BROKER_NOT_READY',
           `Queue "${owned.definition.name}" has not begun in partition ${String(partition)} yet`,
         );
-      return { partition, owner, ...standsOf(stands) };
+      for (const [member, count] of stands.leasedBy)
+        leased.set(member, (leased.get(member) ?? 0) + count);
+      return { partition, owner, ...standsOf(stands, await this.#blockingKey(owned, stands)) };
     } catch (thrown) {
       return unknownPartition(partition, owner, expected(thrown, report));
+    }
+  }
+
+  /** Undefined: nothing blocks, it has none, or it cannot be read. */
+  async #blockingKey(
+    { place }: OwnedQueue,
+    { blocked }: OwnedReport,
+  ): Promise<Uint8Array | undefined> {
+    if (blocked === null || blocked.keyHash === null) return undefined;
+    try {
+      const found = await this.#world.recordsAt(place, [blocked]);
+      return found.get(blocked.offset)?.key;
+    } catch (error) {
+      expected(error, this.#parts.report);
+      return undefined;
     }
   }
 }
@@ -134,18 +157,12 @@ function keyOf({ member }: MemberLink): string {
 }
 
 /** Lags are the matter of who knows where the partition ends. */
-function standsOf({
-  next,
-  floor,
-  leased,
-  waiting,
-  delayed,
-  dying,
-  dyingMs,
-  parked,
-  parkedOffsets,
-  blocked,
-}: OwnedReport): Omit<QueuePartition, 'partition' | 'owner'> {
+function standsOf(
+  report: OwnedReport,
+  key: Uint8Array | undefined,
+): Omit<QueuePartition, 'partition' | 'owner'> {
+  const { next, floor, leased, waiting, delayed, dying, dyingMs } = report;
+  const { parked, parkedOffsets, blocked } = report;
   return {
     ...{ nextOffset: next, floorOffset: floor, leased, waiting, delayed, dying, parked },
     lagRecords: leased + waiting + delayed + dying + parked,
@@ -157,7 +174,7 @@ function standsOf({
       blocked === null
         ? undefined
         : {
-            ...{ offset: blocked.offset, key: undefined, kind: blocked.kind },
+            ...{ offset: blocked.offset, key, kind: blocked.kind },
             memberId: blocked.holder ?? '',
           },
   };

@@ -1,5 +1,5 @@
 /** A process with one member of a queue. Says what it handles before that is accepted. */
-import { connect, RejectError } from '../../../client/index.ts';
+import { connect, RejectError, TidemarkError } from '../../../client/index.ts';
 
 /** What the process is to do. */
 export interface QueueTask {
@@ -21,6 +21,12 @@ function tell(note: QueueNote): Promise<void> {
   });
 }
 
+/** A settlement that was under way as its owner died may be so, or its record comes again. */
+async function failed(error: unknown): Promise<void> {
+  if (error instanceof TidemarkError && error.details.effect === 'unknown') return;
+  await tell({ kind: 'failed', reason: String(error) });
+}
+
 const client = connect({ servers: task.servers });
 const ran = client.queue(task.queue).run(
   async ({ value }) => {
@@ -28,7 +34,7 @@ const ran = client.queue(task.queue).run(
     if (found.startsWith('bad')) throw new RejectError('of no use');
     await tell({ kind: 'handled', value: found });
   },
-  { concurrency: 8, onError: (error) => tell({ kind: 'failed', reason: String(error) }) },
+  { concurrency: 8, onError: failed },
 );
-ran.catch((error: unknown) => tell({ kind: 'failed', reason: String(error) }));
+ran.catch(failed);
 process.on('disconnect', () => process.exit(1));

@@ -41,6 +41,7 @@ const WORLD = imageOf(
     topic('mails'),
     topic('dead', LARGER),
     topic('buried', LARGER),
+    topic('latest', { ...LARGER, cleanup: 'both' }),
     topic('__groups', LARGER),
   ],
 );
@@ -198,6 +199,7 @@ describe('a dead-letter topic', () => {
       'INVALID_ARGUMENT',
       /batchBytesMax of topic "mails" is 1048576, must be 1114112 or greater/,
     ],
+    ['is compacted', 'latest', 'REFUSED', /cleanup of topic "latest" is both, must be delete/],
   ])('that %s is refused, of a new queue and of one that is there', (_, name, code, message) => {
     const refusal = { code, message: expect.stringMatching(message) as string };
     const config = { deadLetterTopic: name };

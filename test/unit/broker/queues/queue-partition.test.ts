@@ -356,7 +356,9 @@ describe('QueuePartition.step()', () => {
     expect(desk.state.entries.length).toBeLessThan(2_000);
     expect(value!.length).toBeGreaterThan(QUEUE_STATE_BYTES_MAX * 0.6);
     expect(value!.length).toBeLessThanOrEqual(QUEUE_STATE_BYTES_MAX);
-    expect(desk.core.describe().blocked).toMatchObject({ offset: 1_000_000_000, kind: 'waiting' });
+    expect(desk.core.describe().blocked).toMatchObject({
+      ...{ offset: 1_000_000_000, epoch: 1, kind: 'waiting' },
+    });
     expect(desk.core.wanted).toBeNull();
   });
 
