@@ -5,6 +5,9 @@ import { defineConfig } from 'vitest/config';
 
 const shared = { environment: 'node', retry: 0, allowOnly: false, passWithNoTests: false } as const;
 
+/** Files that run at a time: without it vitest leaves a core idle, of two that is half of all. */
+const ON_ALL_CORES = { maxWorkers: '100%' } as const;
+
 const IS_ALL_KUBE = process.env['TIDEMARK_KUBE_SCENARIOS'] === 'all';
 
 export default defineConfig({
@@ -15,6 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
+          ...ON_ALL_CORES,
           include: ['test/unit/**/*.test.ts'],
           sequence: { shuffle: true },
           // Tests of ten thousand random states are seconds of work on a machine that others use
@@ -27,7 +31,12 @@ export default defineConfig({
       // A seed is seconds of work, and its length is bounded by steps, not by time.
       {
         extends: true,
-        test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 300_000 },
+        test: {
+          name: 'sim',
+          ...ON_ALL_CORES,
+          include: ['test/sim/**/*.test.ts'],
+          testTimeout: 300_000,
+        },
       },
       {
         extends: true,

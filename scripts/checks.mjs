@@ -71,7 +71,7 @@ const CHECKS = [
  * failed one said.
  */
 export async function runChecks() {
-  const result = { passed: 0, failed: 0, skipped: 0, reasons: [] };
+  const result = { passed: 0, failed: 0, skipped: 0, reasons: [], failures: [] };
   const waiting = [...CHECKS];
   async function work() {
     for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) {
@@ -80,7 +80,9 @@ export async function runChecks() {
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       result[code === 0 ? 'passed' : 'failed'] += 1;
       console.log(`  ${code === 0 ? 'ok  ' : 'FAIL'} ${check.name} (${seconds} s)`);
-      if (code !== 0) printFailure(output);
+      if (code === 0) continue;
+      result.failures.push(check.name);
+      printFailure(output);
     }
   }
   await Promise.all(Array.from({ length: availableParallelism() }, work));

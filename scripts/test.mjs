@@ -1,5 +1,6 @@
 /**
- * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. The
+ * `npm test [-- level ...]`: installs what is missing, runs the levels in order and counts. In the
+ * end all levels are listed again, with the tests that failed, since what they printed is long. The
  * last line is `N passed, N failed, N skipped`; the exit code is 0 only where nothing failed and
  * every level ran a test, but for `page` and `kube`, which a machine may be unable to run.
  */
@@ -38,9 +39,13 @@ async function runVitest(level, env = {}) {
         },
       },
     );
-    if (!existsSync(resultFile)) return { passed: 0, failed: 1, skipped: 0, reasons: [] };
+    if (!existsSync(resultFile))
+      return { passed: 0, failed: 1, skipped: 0, reasons: [], failures: [] };
     const result = JSON.parse(readFileSync(resultFile, 'utf8'));
-    if (code !== 0 && result.failed === 0 && result.passed > 0) result.failed = 1;
+    if (code !== 0 && result.failed === 0 && result.passed > 0) {
+      result.failed = 1;
+      result.failures.push(`vitest ended with ${code}`);
+    }
     return result;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -69,7 +74,12 @@ const NAMED_LEVELS = {
 /** Levels that not every machine can run; elsewhere they say why they did not. */
 const OPTIONAL = ['page', 'kube'];
 
-async function runLevel(level, total, isNamed) {
+/** Errors may be long, and have lines. */
+function oneLine(text) {
+  return text.replaceAll(/\s+/g, ' ').slice(0, 200);
+}
+
+async function runLevel(level, { total, summary }, isNamed) {
   console.log(`\n== ${level}`);
   const started = performance.now();
   const result = await { ...LEVELS, ...NAMED_LEVELS }[level]();
@@ -80,9 +90,10 @@ async function runLevel(level, total, isNamed) {
     result.failed = 1;
   }
   for (const reason of result.reasons) console.log(`  skipped ${reason}`);
-  console.log(
-    `== ${level}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${seconds} s`,
-  );
+  const line = `== ${level}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${seconds} s`;
+  console.log(line);
+  const failures = result.failures.map((failure) => `  failed ${oneLine(failure)}`);
+  summary.push(line, ...failures);
   for (const key of ['passed', 'failed', 'skipped']) total[key] += result[key];
 }
 
@@ -98,6 +109,8 @@ if (broken !== undefined) fail(broken);
 const total = { passed: 0, failed: 0, skipped: 0 };
 const levels =
   chosen.length === 0 ? Object.keys(LEVELS) : known.filter((level) => chosen.includes(level));
-for (const level of levels) await runLevel(level, total, chosen.includes(level));
+const summary = [];
+for (const level of levels) await runLevel(level, { total, summary }, chosen.includes(level));
+console.log(`\n${summary.join('\n')}`);
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 ? 0 : 1;
