@@ -9,6 +9,7 @@ import { measureCompaction } from './compact.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
 import { type Cost, costOfSecurity } from './secured.ts';
 import { fairShares, PLACES, type Shares } from './fair-shares.ts';
+import { LEASES, type Leases, queueSpeed } from './queues.ts';
 import { measureOperator } from './operator.ts';
 import { LocalCluster, sleep } from './local-cluster.ts';
 import { median } from './median.ts';
@@ -362,6 +363,22 @@ async function compact(): Promise<void> {
   }
 }
 
+/** Six partitions, records of 100 bytes, one program that accepts each of them by itself. */
+async function queues(): Promise<void> {
+  await withCluster(async (cluster) => {
+    const cases = (Object.keys(LEASES) as Leases[]).flatMap((leases) =>
+      [32, 256].map((concurrency) => ({ leases, concurrency, rates: [] as number[] })),
+    );
+    for (let run = 0; run < RUNS; run += 1)
+      for (const { leases, concurrency, rates } of cases)
+        rates.push(await queueSpeed(cluster, leases, concurrency, run));
+    for (const { leases, concurrency, rates } of cases)
+      row(`queue, ${concurrency} jobs at a time, leases ${WHERE[leases]}`, rates, 'records/s');
+  });
+}
+
+const WHERE: Record<Leases, string> = { memory: 'in memory', committed: 'committed' };
+
 const MEASURES = {
   start,
   append,
@@ -373,6 +390,7 @@ const MEASURES = {
   modes,
   operator,
   compact,
+  queues,
 };
 /** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
 const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator' && name !== 'compact');

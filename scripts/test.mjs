@@ -40,7 +40,7 @@ async function runVitest(level, env = {}) {
       },
     );
     if (!existsSync(resultFile))
-      return { passed: 0, failed: 1, skipped: 0, reasons: [], failures: [] };
+      return { passed: 0, failed: 1, skipped: 0, reasons: [], failures: ['vitest told nothing'] };
     const result = JSON.parse(readFileSync(resultFile, 'utf8'));
     if (code !== 0 && result.failed === 0 && result.passed > 0) {
       result.failed = 1;
