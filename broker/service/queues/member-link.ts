@@ -172,8 +172,9 @@ export class MemberLink {
       fault = expected(error, report);
       return new Map<number, DecodedRecord>();
     });
-    const kept = this.#isOver ? [] : deliveries.filter(({ offset }) => found.has(offset));
-    const lost = deliveries.filter((delivery) => !kept.includes(delivery));
+    const isKept = ({ offset }: Delivery): boolean => !this.#isOver && found.has(offset);
+    const kept = deliveries.filter(isKept);
+    const lost = deliveries.filter((delivery) => !isKept(delivery));
     const records = kept.map(({ offset, epoch, delivery }) => ({
       ...recordFields(found.get(offset)!, epoch),
       delivery,
