@@ -22,7 +22,7 @@ const LIST_KEYS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Paths at which `live` does not hold what `wanted` says, as `spec.ports[9641,TCP].targetPort`;
- * among them items of lists that are ours and that `wanted` has no more.
+ * among them fields and items of lists that are ours and that `wanted` has no more.
  */
 export function differences(live: unknown, wanted: unknown): string[] {
   return compare(live, wanted, ownedFields(live), '', undefined);
@@ -66,19 +66,35 @@ function compare(
   }
   if (typeof wanted === 'object' && wanted !== null) {
     const fields = (live ?? {}) as Fields;
-    return Object.entries(wanted).flatMap(([name, part]) =>
+    const missingOrOther = Object.entries(wanted).flatMap(([name, part]) =>
       isEmpty(part) && fields[name] === undefined
         ? []
         : compare(
             fields[name],
             part,
             (owned[`f:${name}`] ?? {}) as Fields,
-            path === '' ? name : `${path}.${name}`,
+            below(path, name),
             name,
           ),
     );
+    return [...missingOrOther, ...surplus(fields, wanted as Fields, owned, path)];
   }
   return live === wanted || isSameQuantity(live, wanted) ? [] : [path];
+}
+
+/** Applying takes these away, unless another manager has them too. */
+function surplus(live: Fields, wanted: Fields, owned: Fields, path: string): string[] {
+  return Object.entries(owned).flatMap(([key, within]) => {
+    const name = key.slice(2);
+    if (!key.startsWith('f:') || wanted[name] !== undefined || live[name] === undefined) return [];
+    const isMap = Object.keys(within as Fields).some((each) => each.startsWith('f:'));
+    const at = below(path, name);
+    return isMap ? surplus(live[name] as Fields, {}, within as Fields, at) : [at];
+  });
+}
+
+function below(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
 }
 
 function compareItems(
@@ -90,21 +106,24 @@ function compareItems(
 ): string[] {
   const items = (Array.isArray(live) ? live : []) as readonly Fields[];
   const keyOf = (item: Fields): string => keys.map((key) => String(item[key])).join(',');
+  const ours = new Map(
+    Object.entries(owned)
+      .filter(([name]) => name.startsWith('k:'))
+      .map(([name, within]) => [keyOf(parsed(name.slice(2))), within]),
+  );
   const missingOrOther = (wanted as readonly Fields[]).flatMap((item) => {
     const found = items.find((each) => keyOf(each) === keyOf(item));
     const at = `${path}[${keyOf(item)}]`;
-    return found === undefined ? [at] : compare(found, item, {}, at, undefined);
+    return found === undefined
+      ? [at]
+      : compare(found, item, (ours.get(keyOf(item)) ?? {}) as Fields, at, undefined);
   });
-  const ours = Object.keys(owned)
-    .filter((name) => name.startsWith('k:'))
-    .map((name) => keyOf(parsed(name.slice(2))));
-  const surplus = items
+  const unwanted = items
     .map(keyOf)
     .filter(
-      (key) =>
-        ours.includes(key) && !(wanted as readonly Fields[]).some((item) => keyOf(item) === key),
+      (key) => ours.has(key) && !(wanted as readonly Fields[]).some((item) => keyOf(item) === key),
     );
-  return [...missingOrOther, ...surplus.map((key) => `${path}[${key}]`)];
+  return [...missingOrOther, ...unwanted.map((key) => `${path}[${key}]`)];
 }
 
 function keysOf(

@@ -76,4 +76,56 @@ describe('differences', () => {
       'containers[broker].args',
     ]);
   });
+
+  test('a label that was ours and is wanted no more, and none of somebody else', () => {
+    const live = (ours: readonly string[]) => ({
+      metadata: {
+        labels: { team: 'shop', cost: '7', added: 'x' },
+        annotations: { note: 'y' },
+        managedFields: [
+          {
+            manager: 'tidemark-operator',
+            operation: 'Apply',
+            fieldsV1: {
+              'f:metadata': {
+                'f:labels': Object.fromEntries(ours.map((name) => [`f:${name}`, {}])),
+                'f:annotations': { 'f:note': {} },
+              },
+            },
+          },
+        ],
+      },
+    });
+    const wanted = { metadata: { labels: { team: 'shop' } } };
+    expect(differences(live(['team', 'cost', 'gone']), wanted)).toEqual([
+      'metadata.labels.cost',
+      'metadata.annotations.note',
+    ]);
+    expect(
+      differences(live(['team']), { metadata: { ...wanted.metadata, annotations: { note: 'y' } } }),
+    ).toEqual([]);
+  });
+
+  test('a variable of a container that was ours and is wanted no more', () => {
+    const container = (env: readonly object[]) => ({
+      spec: { containers: [{ name: 'broker', env }] },
+    });
+    const owned = {
+      'k:{"name":"broker"}': { 'f:env': { 'k:{"name":"A"}': {}, 'k:{"name":"B"}': {} } },
+    };
+    const managedFields = [
+      {
+        manager: 'tidemark-operator',
+        operation: 'Apply',
+        fieldsV1: { 'f:spec': { 'f:containers': owned } },
+      },
+    ];
+    const live = {
+      metadata: { managedFields },
+      ...container([{ name: 'A' }, { name: 'B' }, { name: 'C' }]),
+    };
+    expect(differences(live, container([{ name: 'A' }]))).toEqual([
+      'spec.containers[broker].env[B]',
+    ]);
+  });
 });
