@@ -36,19 +36,14 @@ import { isControlledBy } from '../objects/owners.ts';
 import type { Secrets } from '../objects/secret-files.ts';
 import type { SecretManifest } from '../objects/secrets.ts';
 import { harmOf } from '../decide/service.ts';
-import type { Action, Observation, TopicChange } from '../decide/types.ts';
+import type { Action, Observation } from '../decide/types.ts';
 import { type AccessAction, changeAccess } from './access.ts';
 import { applyAddresses, serviceOf } from './addresses.ts';
 import { OutdatedError } from './outdated.ts';
 import type { Admin, CallOptions } from './calls.ts';
 import { type SecretAction, secretAfter } from './certificates.ts';
-import {
-  AdminServiceService as ADMIN,
-  type ClusterSettings,
-  CommitMode,
-  type TopicConfig,
-} from '../../proto/gen/tidemark/v1/admin.ts';
-import { Cleanup } from '../../proto/gen/tidemark/v1/cleanup.ts';
+import { configOf, settingsOf } from './settings.ts';
+import { AdminServiceService as ADMIN } from '../../proto/gen/tidemark/v1/admin.ts';
 
 /** The API server. */
 export interface Api {
@@ -534,67 +529,3 @@ const NEEDED_FIELDS = [
   'spec.replicas',
   `spec.template.metadata.labels.${TEMPLATE_HASH_LABEL}`,
 ];
-
-const COMMIT_MODES = {
-  InSync: CommitMode.COMMIT_MODE_IN_SYNC,
-  Quorum: CommitMode.COMMIT_MODE_QUORUM,
-} as const;
-
-const CLEANUPS = {
-  Delete: Cleanup.CLEANUP_DELETE,
-  Compact: Cleanup.CLEANUP_COMPACT,
-  Both: Cleanup.CLEANUP_BOTH,
-} as const;
-
-/** Absent settings stay as they are. */
-function settingsOf(
-  action: Extract<Action, { kind: 'limit-moves' | 'set-settings' }>,
-): ClusterSettings {
-  if (action.kind === 'limit-moves') {
-    const { moveBytesPerSecond } = action;
-    return { moveBytesPerSecond, brokerOptions: {}, topicDefaults: undefined };
-  }
-  const { brokerOptions, topicDefaults } = action.change;
-  return {
-    brokerOptions: { ...brokerOptions },
-    topicDefaults:
-      topicDefaults === undefined
-        ? undefined
-        : {
-            ...topicDefaults,
-            commitMode:
-              topicDefaults.commitMode === undefined
-                ? CommitMode.COMMIT_MODE_UNSPECIFIED
-                : COMMIT_MODES[topicDefaults.commitMode],
-          },
-  };
-}
-
-/** Absent settings stay as they are. */
-function configOf(change: TopicChange): TopicConfig {
-  const {
-    commitMode,
-    cleanup,
-    retentionRecords,
-    tombstoneRetentionMs,
-    compactionDirtyPercent,
-    compactionLagMinMs,
-    compactionLagMaxMs,
-    ...settings
-  } = change;
-  const numbers = {
-    retentionRecords,
-    tombstoneRetentionMs,
-    compactionDirtyPercent,
-    compactionLagMinMs,
-    compactionLagMaxMs,
-  };
-  const isStated = Object.values({ ...numbers, cleanup }).some((value) => value !== undefined);
-  const what = cleanup === undefined ? Cleanup.CLEANUP_UNSPECIFIED : CLEANUPS[cleanup];
-  return {
-    ...settings,
-    commitMode:
-      commitMode === undefined ? CommitMode.COMMIT_MODE_UNSPECIFIED : COMMIT_MODES[commitMode],
-    ...(isStated ? { cleanup: { ...numbers, cleanup: what } } : {}),
-  };
-}

@@ -28,15 +28,14 @@ import { keepIssued } from './issued.ts';
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step, timeText } from './step.ts';
 import { phaseStatus, usesCertificates } from './to-tls.ts';
+import type { AuthorityChange, Observation } from './types.ts';
 import type {
-  AuthorityChange,
   AuthorityView,
   CertificatesView,
   LeafView,
-  Observation,
   SignerView,
   TlsView,
-} from './types.ts';
+} from './tls-views.ts';
 
 /** Renewed when a third is left: a year and a half. */
 export const AUTHORITY_DAYS = 1_825;

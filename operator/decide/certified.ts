@@ -2,7 +2,8 @@
 import { issuesForClients } from '../api/listeners.ts';
 import { trustSecretName } from '../api/names.ts';
 import { acts, type Step } from './step.ts';
-import type { Observation, TlsView } from './types.ts';
+import type { Observation } from './types.ts';
+import type { TlsView } from './tls-views.ts';
 import { replicasToRun } from './workload.ts';
 
 /** Renewed when a third is left: a month. */

@@ -18,7 +18,8 @@ import {
 } from './certified.ts';
 import { counted, listed } from './service.ts';
 import { acts, NOTHING, refuses, type Step } from './step.ts';
-import type { IssuedCertificate, IssuedView, LeafView, Observation, TlsView } from './types.ts';
+import type { Observation } from './types.ts';
+import type { IssuedCertificate, IssuedView, LeafView, TlsView } from './tls-views.ts';
 
 /** The next change of what is asked, or of the Secret that brokers read. */
 export function keepIssued(

@@ -18,7 +18,7 @@ import { type AccessKnown, LEVEL_OF_GIVEN } from '../decide/access.ts';
 import { ACCESS_KIND_VALUES, ACCESS_OPERATION_VALUES } from '../../wire/grpc/access-words.ts';
 import type { LogAccessView } from '../decide/types.ts';
 import type { BrokerCalls } from './broker-admin.ts';
-import type { ObjectSource } from './observe.ts';
+import type { ObjectSource } from './sources.ts';
 
 const CALL_TIMEOUT_MS = 3_000;
 

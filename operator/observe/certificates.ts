@@ -20,7 +20,7 @@ import type {
   SignerView,
   TlsView,
   TrustView,
-} from '../decide/types.ts';
+} from '../decide/tls-views.ts';
 import {
   authorityId,
   certificatesIn,

@@ -6,7 +6,7 @@ import { isObject } from '../api/schema.ts';
 import { CERTIFICATE, type Kind, type KubeObject, type ObjectName, SECRET } from '../api/kinds.ts';
 import { issuedSecretName } from '../api/names.ts';
 import type { IssuerRef, LogCluster } from '../api/types.ts';
-import type { IssuedCertificate, IssuedView, LeafView } from '../decide/types.ts';
+import type { IssuedCertificate, IssuedView, LeafView } from '../decide/tls-views.ts';
 import {
   authorityId,
   certificatesIn,

@@ -2,7 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { identityUri, readIdentity } from '../../base/identity.ts';
-import type { LeafView } from '../decide/types.ts';
+import type { LeafView } from '../decide/tls-views.ts';
 import { leafUri } from '../objects/secret-files.ts';
 
 /**

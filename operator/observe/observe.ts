@@ -3,7 +3,7 @@
  * all own writes; volumes of unscheduled pods are read uncached; brokers are asked at the addresses
  * of their pods, all at once.
  */
-import type { Kind, KubeObject, ObjectName } from '../api/kinds.ts';
+import type { Kind, KubeObject } from '../api/kinds.ts';
 import {
   CLAIM,
   DISRUPTION_BUDGET,
@@ -14,7 +14,6 @@ import {
   POD,
   SERVICE,
   STATEFUL_SET,
-  VOLUME,
 } from '../api/kinds.ts';
 import { brokersServiceName, DATA_VOLUME, selectorLabels } from '../api/names.ts';
 import type { DepartedTopic, LogCluster, LogTopic, TlsPhase } from '../api/types.ts';
@@ -44,7 +43,6 @@ import { hasNewcomer } from '../decide/scale.ts';
 import { plannedPhase, usesCertificates } from '../decide/to-tls.ts';
 import type {
   BudgetView,
-  ClaimView,
   LogTopicView,
   Observation,
   PodView,
@@ -55,7 +53,9 @@ import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
 import { type ListenersSeen, readListeners, seeListeners } from './listeners.ts';
 import type { CertificateReader, CertificatesSeen } from './certificates.ts';
 import type { Applications } from './applied.ts';
+import { readClaims } from './claims.ts';
 import type { Sightings } from './sightings.ts';
+import type { ObjectSource, UncachedSource } from './sources.ts';
 import { clientTlsFault, imageBefore, tlsPhaseBefore } from './before.ts';
 import {
   askBroker,
@@ -66,44 +66,13 @@ import {
   askVerdict,
 } from './brokers.ts';
 import {
-  asksForLess,
-  claimView,
   clusterIdOf,
-  growthPatch,
-  HOSTNAME_LABEL,
   isCordonedNode,
   nodeOfPod,
-  nodeOfVolume,
   ordinalOf,
   podAddress,
   podView,
-  volumeOf,
 } from './objects.ts';
-
-/** The caches. */
-export interface ObjectSource {
-  get(type: Kind, name: ObjectName): KubeObject | undefined;
-  list(type: Kind, namespace?: string): KubeObject[];
-}
-
-/** The API server itself. */
-export interface UncachedSource {
-  get(
-    type: Kind,
-    name: ObjectName,
-    options: { readonly signal: AbortSignal },
-  ): Promise<KubeObject | undefined>;
-  list(
-    type: Kind,
-    options: { readonly labelSelector: string; readonly signal: AbortSignal },
-  ): Promise<{ readonly items: readonly KubeObject[] }>;
-  refusalOfPatch(
-    type: Kind,
-    name: ObjectName,
-    patch: Readonly<Record<string, unknown>>,
-    options: { readonly signal: AbortSignal },
-  ): Promise<string | null>;
-}
 
 export interface ObserverOptions {
   /** Topics whose LogTopics were seen to go. */
@@ -496,75 +465,6 @@ function budgetView(budget: KubeObject, isCurrent: (allowed: number) => boolean)
   const { maxUnavailable } = budget['spec'] as { readonly maxUnavailable?: unknown };
   const allowed = typeof maxUnavailable === 'number' ? maxUnavailable : -1;
   return { maxUnavailable: allowed, isCurrent: isCurrent(allowed) };
-}
-
-/**
- * Volumes are looked up only where it matters on which node they are. Whether claims may grow
- * depends on their storage class, which only an administrator may read: the API server is asked
- * about the first one that is to.
- */
-function readClaims(
-  options: ObserverOptions,
-  { spec }: LogCluster,
-  claims: Objects['claims'],
-  { pods, isFaulty }: { readonly pods: readonly PodView[]; readonly isFaulty: boolean },
-  signal: AbortSignal,
-): Promise<ClaimView[]> {
-  const { size } = spec.storage;
-  const growing = isFaulty
-    ? undefined
-    : claims.find(({ claim, brokerId }) => brokerId < spec.replicas && asksForLess(claim, size));
-  return Promise.all(
-    claims.map(async ({ claim, brokerId }) => {
-      const isPending = pods.some((pod) => pod.brokerId === brokerId && pod.node === null);
-      const growthRefusal =
-        claim === growing?.claim
-          ? await options.client.refusalOfPatch(CLAIM, claim.metadata, growthPatch(size), {
-              signal,
-            })
-          : null;
-      const place = await readPlace(options, claim, isPending, signal);
-      return claimView(claim, brokerId, { ...place, growthRefusal });
-    }),
-  );
-}
-
-/** Where the volume of a claim is, of a pod that waits for a node. */
-async function readPlace(
-  { cache, client, canReadNodes, sightings, monotonicMs }: ObserverOptions,
-  claim: KubeObject,
-  isPending: boolean,
-  signal: AbortSignal,
-): Promise<Pick<ClaimView, 'node' | 'missing'>> {
-  const name = volumeOf(claim);
-  const key = claim.metadata.uid ?? '';
-  const volume =
-    isPending && canReadNodes && name !== null
-      ? await client.get(VOLUME, { name }, { signal })
-      : undefined;
-  const node = volume === undefined ? null : nodeOfVolume(volume);
-  // The cache may be behind: before it is believed that a node is gone, the API server is asked.
-  if (node === null || isCached(cache, node) || (await isThere(client, node, signal))) {
-    sightings.found(key);
-    return { node, missing: null };
-  }
-  return { node, missing: sightings.missed(key, monotonicMs()) };
-}
-
-function isCached(cache: ObjectSource, node: string): boolean {
-  return cache
-    .list(NODE)
-    .some(({ metadata: { name, labels } }) => name === node || labels?.[HOSTNAME_LABEL] === node);
-}
-
-async function isThere(
-  client: UncachedSource,
-  node: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if ((await client.get(NODE, { name: node }, { signal })) !== undefined) return true;
-  const labelSelector = `${HOSTNAME_LABEL}=${node}`;
-  return (await client.list(NODE, { labelSelector, signal })).items.length > 0;
 }
 
 function readLogTopics(cache: ObjectSource, cluster: LogCluster): LogTopicView[] {

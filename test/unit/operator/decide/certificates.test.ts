@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { decide } from '../../../../operator/decide/decide.ts';
+import type { Action, Observation } from '../../../../operator/decide/types.ts';
 import type {
-  Action,
   AuthorityView,
   CertificatesView,
   LeafView,
-  Observation,
   SignerView,
   TlsView,
-} from '../../../../operator/decide/types.ts';
+} from '../../../../operator/decide/tls-views.ts';
 import {
   CLUSTER_ID,
   NOW_MS,

@@ -3,7 +3,8 @@ import type { TlsPhase } from '../../../../operator/api/types.ts';
 import { validateLogCluster } from '../../../../operator/api/validate.ts';
 import { decide } from '../../../../operator/decide/decide.ts';
 import { plannedPhase } from '../../../../operator/decide/to-tls.ts';
-import type { Action, Observation, TlsView } from '../../../../operator/decide/types.ts';
+import type { Action, Observation } from '../../../../operator/decide/types.ts';
+import type { TlsView } from '../../../../operator/decide/tls-views.ts';
 import {
   CLUSTER_ID,
   NOW_MS,
