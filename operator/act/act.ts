@@ -26,6 +26,7 @@ import {
   buildDisruptionBudget,
   buildNetworkPolicy,
 } from '../objects/services.ts';
+import { buildClaimOverlay } from '../objects/claims.ts';
 import { differences } from '../objects/compare.ts';
 import { canonicalJson } from '../objects/template.ts';
 import { buildStatefulSet, planned } from '../objects/workload.ts';
@@ -181,14 +182,10 @@ export class Actor {
         return this.#delete(DELETED[action.kind], action, cluster.metadata, signal);
       case 'keep-volume':
         return this.#keepVolume(action.name, cluster.metadata, signal);
-      case 'grow-claim': {
-        const patch = { spec: { resources: { requests: { storage: action.size } } } };
-        return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
-      }
-      case 'mark-claim': {
-        const patch = { metadata: { labels: { [CLUSTER_ID_LABEL]: action.clusterId } } };
-        return this.#patch(CLAIM, { namespace, name: action.name }, patch, signal);
-      }
+      case 'grow-claim':
+      case 'mark-claim':
+      case 'label-claim':
+        return this.#changeClaim(action, cluster, signal);
       case 'set-topic-finalizer': {
         const patch = {
           metadata: { finalizers: action.finalizers, resourceVersion: action.resourceVersion },
@@ -453,6 +450,28 @@ export class Actor {
     const { uid, resourceVersion: version } = seen.metadata;
     const metadata = { ...manifest.metadata, uid, resourceVersion: version };
     await api.apply(SECRET, { ...manifest, metadata } as unknown as KubeObject, { signal });
+  }
+
+  async #changeClaim(
+    action: Extract<Action, { kind: 'grow-claim' | 'mark-claim' | 'label-claim' }>,
+    cluster: LogCluster,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { name } = action;
+    if (action.kind !== 'label-claim') {
+      const patch =
+        action.kind === 'grow-claim'
+          ? { spec: { resources: { requests: { storage: action.size } } } }
+          : { metadata: { labels: { [CLUSTER_ID_LABEL]: action.clusterId } } };
+      return this.#patch(CLAIM, { namespace: cluster.metadata.namespace, name }, patch, signal);
+    }
+    const manifest = buildClaimOverlay(cluster, name);
+    // By uid: a claim that is gone is not made anew.
+    const object = { ...manifest, metadata: { ...manifest.metadata, uid: action.uid } };
+    const applied = await this.#options.api.apply(CLAIM, object, { signal });
+    this.#written(CLAIM, applied);
+    const fields = differences(applied, manifest);
+    this.#options.onApplied(`${CLAIM.kind} ${name}`, canonicalJson(manifest), fields);
   }
 
   async #patch(

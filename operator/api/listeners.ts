@@ -10,8 +10,9 @@ import {
 } from '../../base/limits.ts';
 import { authFields, CLIENT_RULES, clientTlsSchema, isIssued } from './clients.ts';
 import { BROKER_HTTP_PORT, BROKER_INTERNAL_PORT, BROKER_PORT } from './names.ts';
+import { overlayFields } from './object-overlay.ts';
 import { networkPeers } from './pod-schema.ts';
-import { choice, integer, list, map, object, text } from './schema.ts';
+import { choice, integer, list, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type { ClientListener, ListenerAuth, ListenerBroker, LogClusterSpec } from './types.ts';
 
@@ -19,7 +20,6 @@ import type { ClientListener, ListenerAuth, ListenerBroker, LogClusterSpec } fro
 export const ID_PLACE = '{id}';
 /** Ports below belong to the system, and the broker is nobody there. */
 const PORT_MIN = 1_024;
-const ANNOTATION_LENGTH_MAX = 4_096;
 const RANGES_MAX = 64;
 const HOST_LENGTH_MAX = 253;
 const TAKEN_PORTS = [BROKER_PORT, BROKER_INTERNAL_PORT, BROKER_HTTP_PORT];
@@ -75,6 +75,8 @@ const RULES_OF_CLIENTS = CLIENT_RULES.filter(({ cel }) => !cel.includes('interna
   },
 );
 
+const overlay = overlayFields('the Services');
+
 const listenerSchema = object<ClientListener>(
   'One listener. What says how it is reached changes while the brokers run; name, port, TLS and authentication restart them.',
   {
@@ -122,11 +124,11 @@ const listenerSchema = object<ClientListener>(
       listMapKeys: ['broker'],
     }),
     nodePort: port('Port of every node at which clients begin. Absent: Kubernetes chooses.'),
-    annotations: map(
-      'Annotations of the Services, such as a cloud asks for.',
-      text('Value of the annotation.', ANNOTATION_LENGTH_MAX),
-      32,
-    ),
+    labels: overlay.labels,
+    annotations: {
+      ...overlay.annotations,
+      description: 'Annotations of the Services, such as a cloud asks for.',
+    },
     loadBalancerSourceRanges: list(
       'Addresses that the load balancers let in. Absent: all.',
       text('Range such as 192.0.2.0/24.', 64, { minLength: 1 }),

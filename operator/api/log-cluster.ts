@@ -7,6 +7,7 @@ import { brokerConfigSchema } from './broker-config.ts';
 import { authSchema, CLIENT_RULES, clientTlsSchema } from './clients.ts';
 import { LISTENER_RULES, listenersSchema } from './listeners.ts';
 import { consentsSchema } from './log-access.ts';
+import { objectsSchema, overlayFields } from './object-overlay.ts';
 import { BROKERS_SUFFIX, CLUSTER_NAME_LENGTH_MAX } from './names.ts';
 import { GRACE_RULE, OVERLAY_FIELDS } from './pod-overlay.ts';
 import {
@@ -21,7 +22,7 @@ import {
 } from './pod-schema.ts';
 import { quantityValue, SIZE_PATTERN } from './quantity.ts';
 import { immutable, REPLICATION_RULES, replicationFields } from './replication.ts';
-import { choice, integer, list, map, object, text } from './schema.ts';
+import { choice, integer, list, object, text } from './schema.ts';
 import type { Rule, Schema } from './schema.ts';
 import type {
   InternalTls,
@@ -38,7 +39,6 @@ import type {
 /** The broker's reserve of 256 MiB, and as much again to write into. */
 const STORAGE_SIZE_MIN = '512Mi';
 const IMAGE_LENGTH_MAX = 512;
-const ANNOTATION_LENGTH_MAX = 4_096;
 const MINUTES_PER_DAY = 1_440;
 const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
@@ -161,40 +161,10 @@ const rolloutSchema = object<Rollout>(
   },
 );
 
-const RESERVED_LABELS = [
-  'app.kubernetes.io/name',
-  'app.kubernetes.io/instance',
-  'app.kubernetes.io/component',
-];
-
-function isReserved(key: string): boolean {
-  return key.startsWith('tidemark.dev/') || RESERVED_LABELS.includes(key);
-}
-
-const reservedCel = `key.startsWith('tidemark.dev/') || key in ['${RESERVED_LABELS.join("', '")}']`;
-
-function withoutReserved(field: string): Rule {
-  return {
-    cel: `self.all(key, !(${reservedCel}))`,
-    message: `${field} has %s, must not have keys that the operator sets`,
-    values: [`self.filter(key, ${reservedCel})[0]`],
-    check: (labels: Readonly<Record<string, string>>) => {
-      const key = Object.keys(labels).find(isReserved);
-      return key === undefined ? null : [key];
-    },
-  };
-}
-
 const podTemplateSchema = object<PodTemplate>(
   "What is added to the brokers' pods. A change restarts the brokers one after the other.",
   {
-    labels: { ...labelMap('Labels of the pods.'), rules: [withoutReserved('labels')] },
-    annotations: map(
-      'Annotations of the pods.',
-      text('Value of the annotation.', ANNOTATION_LENGTH_MAX),
-      32,
-      { rules: [withoutReserved('annotations')] },
-    ),
+    ...overlayFields('the pods'),
     nodeSelector: labelMap('Labels that a node must have.'),
     tolerations: tolerationsSchema,
     affinity: affinitySchema,
@@ -308,6 +278,7 @@ export const logClusterSpecSchema: Schema = object<LogClusterSpec>(
       { pattern: `^${UUID}$`, patternMeaning: 'a UUID in lower case' },
     ),
     podTemplate: podTemplateSchema,
+    objects: objectsSchema,
     networkPolicy: networkPolicySchema,
   },
   { rules: RULES },

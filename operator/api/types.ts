@@ -145,6 +145,7 @@ export interface ClientListener {
   readonly bootstrapHost?: string;
   readonly brokers?: readonly ListenerBroker[];
   readonly nodePort?: number;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly loadBalancerSourceRanges?: readonly string[];
   readonly clients?: readonly NetworkPeer[];
@@ -226,6 +227,20 @@ export interface DnsConfig {
   readonly options?: readonly KubernetesObject[];
 }
 
+/** What an object has beside the operator's own. */
+export interface ObjectOverlay {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Objects of a LogCluster beside its pods; of a listener's Services the listener itself says it. */
+export interface ObjectOverlays {
+  readonly clientsService?: ObjectOverlay;
+  readonly brokersService?: ObjectOverlay;
+  readonly claims?: ObjectOverlay;
+  readonly budget?: ObjectOverlay;
+}
+
 /** A peer of a NetworkPolicy, passed through as it is. */
 export type NetworkPeer = KubernetesObject;
 
@@ -268,6 +283,8 @@ export interface LogClusterSpec {
   /** Cluster whose kept volumes this LogCluster takes over. Immutable. Absent: its own UID. */
   readonly clusterId?: string;
   readonly podTemplate: PodTemplate;
+  /** Absent: none has more than the operator's own. */
+  readonly objects?: ObjectOverlays;
   readonly networkPolicy: NetworkPolicy;
 }
 

@@ -7,7 +7,7 @@ import { adoptionEvents, bootstrap } from './bootstrap.ts';
 import { keepCertificates } from './certificates.ts';
 import { departures } from './departed.ts';
 import { budgetActions, evictable, withdraw } from './drain.ts';
-import { markClaims } from './identity.ts';
+import { labelClaims, markClaims } from './identity.ts';
 import { followMin } from './min.ts';
 import { beginRoll, continueRoll, healStuck } from './roll.ts';
 import {
@@ -146,6 +146,7 @@ function operate(
         ({ name, uid }) => ({ kind: 'delete-claim', name, uid }) as const,
       ),
       ...markClaims(observation),
+      ...labelClaims(observation),
     ]),
     ...single(min.step.actions, min.step.events),
     ...single(moves.actions, moves.events),

@@ -48,6 +48,15 @@ export function foreignClaim({
       };
 }
 
+/** Claims in use whose records are known to be this cluster's; others are left as they are. */
+export function labelClaims({ clusterId, claims, workload }: Observation): Action[] {
+  return claims
+    .filter((claim) => !claim.isLabelled && !claim.isTerminating)
+    .filter((claim) => claim.clusterId === clusterId)
+    .filter(({ brokerId }) => brokerId < (workload?.replicas ?? 0))
+    .map(({ name, uid }) => ({ kind: 'label-claim', name, uid }));
+}
+
 /** Writes on each claim whose records it holds, once its broker has said so. */
 export function markClaims({ clusterId, claims, answers }: Observation): Action[] {
   const isFormatted = (brokerId: number): boolean =>

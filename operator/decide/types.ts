@@ -155,6 +155,8 @@ export interface ClaimView {
   readonly resizeFault: string | null;
   /** Name of its volume; null until bound. */
   readonly volume: string | null;
+  /** It has the labels and annotations of the spec, or applying them does not help now. */
+  readonly isLabelled: boolean;
   /** Host name of the only node that has its volume; null where there is none, or not known. */
   readonly node: string | null;
   /**
@@ -420,6 +422,8 @@ export type Action =
   | { readonly kind: 'keep-volume'; readonly name: string }
   | { readonly kind: 'grow-claim'; readonly name: string; readonly size: string }
   | { readonly kind: 'mark-claim'; readonly name: string; readonly clusterId: string }
+  /** Gives it the labels and annotations of the spec. */
+  | { readonly kind: 'label-claim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'decommission'; readonly brokerId: number }
   /** Asks once more, and ends the pass unless the broker holds nothing. */
   | { readonly kind: 'confirm-empty'; readonly brokerId: number }

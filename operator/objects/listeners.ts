@@ -54,19 +54,16 @@ function buildService(
   brokerId: number | null,
 ): Manifest {
   const { name } = cluster.metadata;
-  const { annotations, loadBalancerSourceRanges, port, tls, type } = listener;
+  const { loadBalancerSourceRanges, port, tls, type } = listener;
   const of = listener.brokers?.find(({ broker }) => broker === brokerId);
   const nodePort = brokerId === null ? listener.nodePort : of?.nodePort;
-  const metadata = objectMetadata(cluster, listenerServiceName(name, listener.name, brokerId));
+  const service = listenerServiceName(name, listener.name, brokerId);
+  const metadata = objectMetadata(cluster, service, listener);
   const pod = brokerId === null ? {} : { [POD_NAME_LABEL]: podName(name, brokerId) };
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: {
-      ...metadata,
-      labels: { ...metadata.labels, [LISTENER_LABEL]: listener.name },
-      ...(annotations === undefined ? {} : { annotations }),
-    },
+    metadata: { ...metadata, labels: { ...metadata.labels, [LISTENER_LABEL]: listener.name } },
     spec: {
       type: type === 'Gateway' ? 'ClusterIP' : type,
       selector: { ...selectorLabels(name), ...pod },

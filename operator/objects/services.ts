@@ -27,10 +27,11 @@ const INTERNAL_PORT = {
  */
 export function buildBrokersService(cluster: LogCluster): Manifest {
   const { name } = cluster.metadata;
+  const { objects } = cluster.spec;
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: objectMetadata(cluster, brokersServiceName(name)),
+    metadata: objectMetadata(cluster, brokersServiceName(name), objects?.brokersService),
     spec: {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
@@ -50,7 +51,7 @@ export function buildClientService(cluster: LogCluster): Manifest {
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: objectMetadata(cluster, name),
+    metadata: objectMetadata(cluster, name, cluster.spec.objects?.clientsService),
     spec: { type: 'ClusterIP', selector: selectorLabels(name), ports: [GRPC_PORT] },
   };
 }
@@ -61,7 +62,7 @@ export function buildDisruptionBudget(cluster: LogCluster, maxUnavailable: numbe
   return {
     apiVersion: 'policy/v1',
     kind: 'PodDisruptionBudget',
-    metadata: objectMetadata(cluster, name),
+    metadata: objectMetadata(cluster, name, cluster.spec.objects?.budget),
     spec: {
       maxUnavailable,
       selector: { matchLabels: selectorLabels(name) },

@@ -2,6 +2,7 @@
  * The StatefulSet of a LogCluster. Pure. `OnDelete`: the operator alone restarts brokers.
  * `Parallel`: brokers need each other to become ready.
  */
+import type { KubeObject } from '../api/kinds.ts';
 import {
   brokersServiceName,
   DATA_VOLUME,
@@ -12,7 +13,13 @@ import {
   TEMPLATE_HASH_LABEL,
   TEMPLATE_INPUTS_ANNOTATION,
 } from '../api/names.ts';
-import type { LogCluster, LogClusterSpec, PodTemplate, TlsPhase } from '../api/types.ts';
+import type {
+  LogCluster,
+  LogClusterSpec,
+  ObjectOverlay,
+  PodTemplate,
+  TlsPhase,
+} from '../api/types.ts';
 import { buildPodTemplate, tlsPhaseOf } from './pod.ts';
 import type { PodTemplateSpec } from './pod.ts';
 import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
@@ -169,12 +176,21 @@ function claimTemplate(cluster: LogCluster, size: string): Record<string, unknow
   };
 }
 
-/** Metadata of an object that belongs to a cluster and goes with it. */
-export function objectMetadata(cluster: LogCluster, name: string): Manifest['metadata'] {
+/**
+ * Metadata of an object that belongs to a cluster and goes with it.
+ *
+ * @param overlay of the spec; it takes no key of the operator's own
+ */
+export function objectMetadata(
+  cluster: LogCluster,
+  name: string,
+  { labels, annotations }: ObjectOverlay = {},
+): Manifest['metadata'] {
   return {
     name,
     namespace: cluster.metadata.namespace,
-    labels: objectLabels(cluster.metadata.name),
+    labels: { ...labels, ...objectLabels(cluster.metadata.name) },
+    ...(annotations === undefined ? {} : { annotations }),
     ownerReferences: [
       {
         apiVersion: GROUP_VERSION,
@@ -188,23 +204,18 @@ export function objectMetadata(cluster: LogCluster, name: string): Manifest['met
   };
 }
 
-/** The part of a StatefulSet that {@link readRecord} reads. */
-interface ExistingStatefulSet {
-  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
-  readonly spec: {
-    readonly volumeClaimTemplates?: readonly {
-      readonly spec: { readonly resources?: { readonly requests?: { readonly storage?: string } } };
-    }[];
-  };
-}
-
 /**
  * Record of a StatefulSet that the API server holds; its template is null where somebody took or
  * changed the annotations.
  */
-export function readRecord(existing: ExistingStatefulSet, cluster: LogCluster): WorkloadRecord {
+export function readRecord(existing: KubeObject, cluster: LogCluster): WorkloadRecord {
   const { annotations = {} } = existing.metadata;
-  const [claim] = existing.spec.volumeClaimTemplates ?? [];
+  const { volumeClaimTemplates = [] } = (existing['spec'] ?? {}) as {
+    readonly volumeClaimTemplates?: readonly {
+      readonly spec: { readonly resources?: { readonly requests?: { readonly storage?: string } } };
+    }[];
+  };
+  const [claim] = volumeClaimTemplates;
   const inputs = annotations[TEMPLATE_INPUTS_ANNOTATION];
   const template = parseTemplate(annotations[TEMPLATE_ANNOTATION] ?? '');
   return {

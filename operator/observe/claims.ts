@@ -27,6 +27,8 @@ export interface ClaimSources {
 export interface CachedClaim {
   readonly claim: KubeObject;
   readonly brokerId: number;
+  /** See {@link ClaimView}. */
+  readonly isLabelled: boolean;
 }
 
 /**
@@ -46,7 +48,7 @@ export function readClaims(
     ? undefined
     : claims.find(({ claim, brokerId }) => brokerId < spec.replicas && asksForLess(claim, size));
   return Promise.all(
-    claims.map(async ({ claim, brokerId }) => {
+    claims.map(async ({ claim, brokerId, isLabelled }) => {
       const isPending = pods.some((pod) => pod.brokerId === brokerId && pod.node === null);
       const growthRefusal =
         claim === growing?.claim
@@ -55,7 +57,7 @@ export function readClaims(
             })
           : null;
       const place = await readPlace(options, claim, isPending, signal);
-      return claimView(claim, brokerId, { ...place, growthRefusal });
+      return claimView(claim, brokerId, { ...place, growthRefusal, isLabelled });
     }),
   );
 }

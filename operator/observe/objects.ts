@@ -170,12 +170,13 @@ export function clusterIdOf(claim: KubeObject): string | null {
   return claim.metadata.labels?.[CLUSTER_ID_LABEL] ?? null;
 }
 
-/** What only the API server knows of a claim. */
+/** What does not stand in a claim itself. */
 export interface ClaimFacts {
   /** Node on which alone its volume exists, where that is known. */
   readonly node: string | null;
   readonly missing: ClaimView['missing'];
   readonly growthRefusal: string | null;
+  readonly isLabelled: boolean;
 }
 
 /** What a claim is asked to become. */

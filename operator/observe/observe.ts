@@ -24,6 +24,7 @@ import {
   buildDisruptionBudget,
   buildNetworkPolicy,
 } from '../objects/services.ts';
+import { buildClaimOverlay } from '../objects/claims.ts';
 import { differences } from '../objects/compare.ts';
 import type { ListenerAddresses } from '../objects/listeners.ts';
 import { tlsPhaseOf } from '../objects/pod.ts';
@@ -53,7 +54,7 @@ import type { BrokerAdmin, BrokerCalls } from './broker-admin.ts';
 import { type ListenersSeen, readListeners, seeListeners } from './listeners.ts';
 import type { CertificateReader, CertificatesSeen } from './certificates.ts';
 import type { Applications } from './applied.ts';
-import { readClaims } from './claims.ts';
+import { type CachedClaim, readClaims } from './claims.ts';
 import type { Sightings } from './sightings.ts';
 import type { ObjectSource, UncachedSource } from './sources.ts';
 import { clientTlsFault, imageBefore, tlsPhaseBefore } from './before.ts';
@@ -259,7 +260,7 @@ interface Objects {
   readonly foreign: Observation['foreign'];
   readonly mutated: Observation['mutated'];
   readonly pods: readonly { readonly pod: KubeObject; readonly view: PodView }[];
-  readonly claims: readonly { readonly claim: KubeObject; readonly brokerId: number }[];
+  readonly claims: readonly CachedClaim[];
 }
 
 /** @param hasFaults the spec cannot be believed: nothing is made from it */
@@ -278,10 +279,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     return view === null ? [] : [view];
   });
   const ownSet = isControlledBy(set, uid) ? set : undefined;
-  const record =
-    ownSet === undefined
-      ? null
-      : readRecord(ownSet as unknown as Parameters<typeof readRecord>[0], cluster);
+  const record = ownSet === undefined ? null : readRecord(ownSet, cluster);
   const { pods, claims } = readOwn(options, cluster, set);
   const clusterId = wantedClusterId(
     cluster,
@@ -298,7 +296,10 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, tlsPhases.planned);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
-  const isSettled = settling(options, uid, (each) => mutated.push(each));
+  const stands = standing(options, (each) => mutated.push(each));
+  // Somebody else's is as it is.
+  const isSettled = (object: KubeObject | undefined, manifest: Manifest): boolean =>
+    object !== undefined && (!isControlledBy(object, uid) || stands(object, manifest));
   const all = { named: (service: string) => named(SERVICE, service), isSettled };
   const listeners = isFaulty
     ? null
@@ -337,18 +338,32 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     foreign,
     mutated,
     pods,
-    claims,
+    claims: claims.map((each) => ({
+      ...each,
+      isLabelled: isFaulty || hasOverlay(cluster, clusterId, each.claim, stands),
+    })),
   };
 }
 
-/** Whether an object is as far as applying it brings it; somebody else's is. */
-function settling(
+/** What the claims of another cluster have is that cluster's. */
+function hasOverlay(
+  cluster: LogCluster,
+  clusterId: string,
+  claim: KubeObject,
+  stands: Stands,
+): boolean {
+  if (clusterIdOf(claim) !== clusterId) return true;
+  return stands(claim, buildClaimOverlay(cluster, claim.metadata.name));
+}
+
+/** Whether an object is as far as applying it brings it. */
+type Stands = (object: KubeObject, manifest: object) => boolean;
+
+function standing(
   { applications, monotonicMs }: ObserverOptions,
-  uid: string,
   onMutated: (mutated: Observation['mutated'][number]) => void,
-): (object: KubeObject | undefined, manifest: Manifest) => boolean {
+): Stands {
   return (object, manifest) => {
-    if (object === undefined || !isControlledBy(object, uid)) return object !== undefined;
     const id = `${object.kind} ${object.metadata.name}`;
     const fields = differences(object, manifest);
     const now = applications.standing(id, canonicalJson(manifest), fields, monotonicMs());
@@ -379,7 +394,7 @@ function readOwn(
   options: ObserverOptions,
   { metadata: { name, namespace, uid } }: LogCluster,
   set: KubeObject | undefined,
-): Pick<Objects, 'pods' | 'claims'> {
+): Pick<Objects, 'pods'> & { readonly claims: readonly Omit<CachedClaim, 'isLabelled'>[] } {
   const { cache } = options;
   const labels = Object.entries(selectorLabels(name));
   const isOurs = ({ metadata }: KubeObject): boolean =>

@@ -9,6 +9,7 @@ import { builtIn } from '../../fixtures/kube/objects.ts';
 import type { Json } from '../../fixtures/kube/field-ownership.ts';
 import { ACCESS_STRANGERS } from './access-scenarios.ts';
 import { BROKEN_IMAGE, SET } from './kubernetes.ts';
+import { LABEL_SCENARIOS } from './label-scenarios.ts';
 import { NAMESPACE } from './process.ts';
 import { NAME, TOPIC_TYPE, type World } from './world.ts';
 
@@ -567,6 +568,7 @@ async function stallThenRoll(world: World): Promise<void> {
 
 export const STRANGERS: readonly Scenario[] = [
   ...ACCESS_STRANGERS,
+  ...LABEL_SCENARIOS,
   { title: 'a LogTopic that brokers refuse', play: refusedTopic },
   { title: 'a LogTopic while a broker is down', play: topicWhileDown },
   {

@@ -97,6 +97,20 @@ describe('Actor', () => {
     expect(calls).toEqual([]);
   });
 
+  test('gives the claim that was looked at what the spec adds, and makes none', async () => {
+    const labels = { backup: 'daily' };
+    const spec = { ...seen.cluster.spec, objects: { claims: { labels } } };
+    const observed = { ...seen, cluster: { ...seen.cluster, spec } };
+    const action: Action = { kind: 'label-claim', name: 'data-tm-1', uid: 'claim-1' };
+    await perform(action, { ...basis, observation: observed });
+    expect(calls.map(([name]) => name)).toEqual(['apply']);
+    expect(calls[0]?.[2]).toEqual({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'data-tm-1', namespace: 'default', uid: 'claim-1', labels },
+    });
+  });
+
   test('does not delete twice', async () => {
     live = pod({ deletionTimestamp: '2026-11-23T12:00:00Z' });
     await perform(deletion);

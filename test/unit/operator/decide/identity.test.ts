@@ -147,6 +147,23 @@ describe('decide on kept volumes', () => {
     ]);
   });
 
+  test('gives the claims of its own brokers what the spec adds, and no other', () => {
+    const bare = { isLabelled: false };
+    const plan = planFor({
+      change: () => ({
+        claims: [
+          claim(0, bare),
+          claim(1, { ...bare, clusterId: OTHER }),
+          claim(2, { ...bare, isTerminating: true }),
+          claim(5, bare),
+        ],
+      }),
+    });
+    expect(actionsOf(plan).filter(({ kind }) => kind === 'label-claim')).toEqual([
+      { kind: 'label-claim', name: 'data-tm-0', uid: 'claim-0' },
+    ]);
+  });
+
   test('keeps a volume of another cluster when brokers are added', () => {
     const foreign = [
       ...kept.map((each) => ({ ...each, clusterId: CLUSTER_ID })),

@@ -121,7 +121,9 @@ test('claimView tells sizes in bytes and why a resize does not go on', () => {
       conditions: [{ type: 'ControllerResizeError', status: 'True', message: 'quota' }],
     },
   };
-  expect(claimView(claim, 1, { node: null, missing: null, growthRefusal: null })).toMatchObject({
+  expect(
+    claimView(claim, 1, { node: null, missing: null, growthRefusal: null, isLabelled: true }),
+  ).toMatchObject({
     requestedBytes: 2 ** 31,
     capacityBytes: 2 ** 30,
     resizeFault: 'ControllerResizeError: quota',
