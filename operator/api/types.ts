@@ -263,7 +263,8 @@ export interface LogClusterSpec {
   /** Absent: the operator's default when the cluster is made, and that one from then on. */
   readonly image?: string;
   readonly storage: Storage;
-  readonly resources: Resources;
+  /** Absent: the operator's default when the cluster is made, and the same from then on. */
+  readonly resources?: Resources;
   readonly rack: Rack;
   readonly config: BrokerConfig;
   readonly rollout: Rollout;

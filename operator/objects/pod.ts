@@ -169,7 +169,7 @@ function buildContainer(
         protocol: 'TCP',
       })),
     ],
-    resources: cluster.spec.resources,
+    ...(cluster.spec.resources === undefined ? {} : { resources: cluster.spec.resources }),
     // A no makes a warning among the pod's events: so the first question comes when the process
     // listens, and the answer on readiness comes when it is a yes, if that is soon.
     startupProbe: {

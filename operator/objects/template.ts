@@ -53,7 +53,8 @@ function recordedSpec(recorded: string, spec: LogClusterSpec): LogClusterSpec | 
   const inputs = parsed(recorded);
   if (inputs === null) return null;
   // What may be absent from a record was absent from its spec.
-  const { image: _, clusterId: __, clientTls: ___, auth: ____, listeners: _____, ...rest } = spec;
+  const { image: _, clusterId: __, clientTls: ___, auth: ____, ...besides } = spec;
+  const { listeners: _____, resources: ______, ...rest } = besides;
   const { spec: before, faults } = readLogClusterSpec({ ...rest, ...inputs });
   return faults.length > 0 ? null : before;
 }

@@ -4,6 +4,7 @@
  */
 import type { KubeObject } from '../api/kinds.ts';
 import {
+  BROKER_CONTAINER,
   brokersServiceName,
   DATA_VOLUME,
   GROUP_VERSION,
@@ -13,11 +14,13 @@ import {
   TEMPLATE_HASH_LABEL,
   TEMPLATE_INPUTS_ANNOTATION,
 } from '../api/names.ts';
+import { DEFAULT_RESOURCES } from '../api/pod-schema.ts';
 import type {
   LogCluster,
   LogClusterSpec,
   ObjectOverlay,
   PodTemplate,
+  Resources,
   TlsPhase,
 } from '../api/types.ts';
 import { buildPodTemplate, tlsPhaseOf } from './pod.ts';
@@ -61,6 +64,12 @@ export interface PlannedTemplate extends RecordedTemplate {
  */
 export type PullDefaults = Pick<PodTemplate, 'imagePullPolicy' | 'imagePullSecrets'>;
 
+/** Of a template where neither spec nor record says it. */
+export interface TemplateDefaults extends PullDefaults {
+  /** Absent: those of a cluster that is made now. */
+  readonly resources?: Resources;
+}
+
 /** What stands on a StatefulSet that exists, as {@link readRecord} reads it. */
 export interface WorkloadRecord {
   readonly template: RecordedTemplate | null;
@@ -74,11 +83,12 @@ export interface WorkloadRecord {
 /**
  * Keeps the recorded template as long as no field of the spec that shapes a pod has changed. A new
  * template without an image in the spec keeps the image of the recorded one: only a person upgrades
- * brokers.
+ * brokers. So it is with resources: a limit that a newer operator would set could end brokers that
+ * have lived without one.
  *
  * @param imageDefault where neither spec nor record names one
  * @param clusterId that a new template gives to brokers
- * @param pull how a new template has its image pulled where the spec does not say
+ * @param defaults of a new template where the spec does not say
  * @param internalTls how far brokers are to be from plaintext to TLS; absent: as recorded
  */
 export function planTemplate(
@@ -86,13 +96,21 @@ export function planTemplate(
   recorded: RecordedTemplate | null,
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
-  pull: PullDefaults = {},
+  { resources = DEFAULT_RESOURCES, ...pull }: TemplateDefaults = {},
   internalTls: TlsPhase = recorded === null ? 'Require' : tlsPhaseOf(recorded.template),
 ): PlannedTemplate {
   const imageBefore = recorded === null ? imageDefault : imageOf(recorded.template);
+  const resourcesBefore = recorded === null ? resources : (resourcesOf(recorded.template) ?? {});
   const render = (spec: LogClusterSpec): PodTemplateSpec =>
     buildPodTemplate(
-      { ...cluster, spec: { ...spec, podTemplate: { ...pull, ...spec.podTemplate } } },
+      {
+        ...cluster,
+        spec: {
+          ...spec,
+          resources: spec.resources ?? resourcesBefore,
+          podTemplate: { ...pull, ...spec.podTemplate },
+        },
+      },
       spec.image ?? imageBefore,
       clusterId,
       internalTls,
@@ -115,6 +133,15 @@ export function planned({ template, inputs }: RecordedTemplate): PlannedTemplate
 export function imageOf(template: PodTemplateSpec): string {
   const [container] = template.spec['containers'] as readonly { readonly image: string }[];
   return container?.image ?? '';
+}
+
+/** Resources of a broker's container, in a template or a pod; undefined: there is no such one. */
+export function resourcesOf(pod: object): Resources | undefined {
+  const { containers = [] } = ((pod as { readonly spec?: object }).spec ?? {}) as {
+    readonly containers?: readonly { readonly name?: string; readonly resources?: Resources }[];
+  };
+  const container = containers.find(({ name }) => name === BROKER_CONTAINER);
+  return container === undefined ? undefined : (container.resources ?? {});
 }
 
 /**

@@ -4,10 +4,11 @@
  */
 import { issuesForClients } from '../api/listeners.ts';
 import { BROKER_CONTAINER } from '../api/names.ts';
-import type { LogCluster, TlsPhase } from '../api/types.ts';
+import type { LogCluster, Resources, TlsPhase } from '../api/types.ts';
 import type { KubeObject } from '../api/kinds.ts';
 import { tlsPhaseOf } from '../objects/pod.ts';
 import type { RecordedTemplate } from '../objects/template.ts';
+import { resourcesOf } from '../objects/workload.ts';
 
 /** Its image; null where nothing tells. */
 export function imageBefore(
@@ -22,6 +23,20 @@ export function imageBefore(
     return image === undefined ? [] : [image];
   });
   return [status?.image, ...inPods].find((image) => image !== undefined && image !== '') ?? null;
+}
+
+/**
+ * Resources that its brokers have; undefined where there is none yet.
+ *
+ * @param set the StatefulSet, which is nearer to what was wanted than pods that a policy may fill
+ */
+export function resourcesBefore(
+  set: KubeObject | undefined,
+  pods: readonly { readonly pod: KubeObject }[],
+): Resources | undefined {
+  const { template = {} } = (set?.['spec'] ?? {}) as { readonly template?: object };
+  const [first] = [template, ...pods.map(({ pod }) => pod)].flatMap((of) => resourcesOf(of) ?? []);
+  return first;
 }
 
 const PHASES: readonly TlsPhase[] = ['Plaintext', 'Allow', 'Prefer', 'Require'];

@@ -57,7 +57,7 @@ import type { Applications } from './applied.ts';
 import { type CachedClaim, readClaims } from './claims.ts';
 import type { Sightings } from './sightings.ts';
 import type { ObjectSource, UncachedSource } from './sources.ts';
-import { clientTlsFault, imageBefore, tlsPhaseBefore } from './before.ts';
+import { clientTlsFault, imageBefore, resourcesBefore, tlsPhaseBefore } from './before.ts';
 import {
   askBroker,
   askController,
@@ -285,6 +285,8 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     cluster,
     claims.map(({ claim }) => clusterIdOf(claim)),
   );
+  const resources = resourcesBefore(ownSet, pods);
+  const defaults = { ...options.pullDefaults, ...(resources && { resources }) };
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
   const phases = pods.map(({ view }) => view.tlsPhase);
@@ -293,7 +295,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
   const isFaulty = hasFaults || fault !== null;
   const template = isFaulty
     ? ((recorded && planned(recorded)) ?? NO_TEMPLATE)
-    : planTemplate(cluster, recorded, image, clusterId, options.pullDefaults, tlsPhases.planned);
+    : planTemplate(cluster, recorded, image, clusterId, defaults, tlsPhases.planned);
   const given = recorded === null ? template : planned(recorded);
   const mutated: Observation['mutated'][number][] = [];
   const stands = standing(options, (each) => mutated.push(each));

@@ -29,7 +29,6 @@ describe('validateLogCluster()', () => {
         commitMode: 'InSync',
         acceptWriteStops: false,
         storage: { size: '10Gi', whenDeleted: 'Retain', whenScaled: 'Retain' },
-        resources: { requests: { cpu: '250m', memory: '512Mi' } },
         rack: { topologyKey: 'topology.kubernetes.io/zone', spread: 'Preferred' },
         config: {},
         rollout: { policy: 'Automatic', maxUnavailable: 1 },

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { LogCluster } from '../../../../operator/api/types.ts';
 import { readLogClusterSpec } from '../../../../operator/api/validate.ts';
-import { planTemplate } from '../../../../operator/objects/workload.ts';
+import { planTemplate, resourcesOf } from '../../../../operator/objects/workload.ts';
 import { canonicalJson, type RecordedTemplate } from '../../../../operator/objects/template.ts';
 
 interface Released {
@@ -27,6 +27,23 @@ describe.each(readdirSync(FOLDER))('%s', (file) => {
   test('moves no pod under this schema', () => {
     for (const cluster of clusters)
       expect(planOf(cluster, cluster.resource.spec).template).toEqual(cluster.recorded.template);
+  });
+
+  test('keeps the resources of every pod that another change makes anew', () => {
+    for (const cluster of clusters) {
+      const { resources: _, ...unstated } = cluster.resource.spec;
+      for (const spec of [cluster.resource.spec, unstated]) {
+        const { template } = planOf(cluster, { ...spec, image: 'tidemark:2' });
+        expect(resourcesOf(template)).toEqual(resourcesOf(cluster.recorded.template));
+      }
+    }
+  });
+
+  test('moves no pod where a manifest that states no resources replaces it', () => {
+    for (const cluster of clusters) {
+      const { resources: _, ...unstated } = cluster.resource.spec;
+      expect(planOf(cluster, unstated).template).toEqual(cluster.recorded.template);
+    }
   });
 
   test('moves no pod under a later schema, whose API server fills in more', () => {

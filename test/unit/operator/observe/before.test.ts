@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { KubeObject } from '../../../../operator/api/kinds.ts';
 import type { LogClusterStatus, TlsPhase } from '../../../../operator/api/types.ts';
-import { clientTlsFault, tlsPhaseBefore } from '../../../../operator/observe/before.ts';
+import {
+  clientTlsFault,
+  resourcesBefore,
+  tlsPhaseBefore,
+} from '../../../../operator/observe/before.ts';
 import { planTemplate } from '../../../../operator/objects/workload.ts';
 import { cluster } from '../../../fixtures/operator/observations.ts';
 
@@ -38,6 +43,23 @@ describe('how far brokers are to TLS', () => {
       'Plaintext',
     );
   });
+});
+
+test('brokers keep the resources that they have, of the StatefulSet before those of pods', () => {
+  const pod = (resources?: object) => ({
+    spec: { containers: [{ name: 'mesh' }, { name: 'broker', resources }] },
+  });
+  const object = (kind: string, rest: object): KubeObject => ({
+    apiVersion: 'v1',
+    kind,
+    metadata: { name: 'tm' },
+    ...rest,
+  });
+  const set = object('StatefulSet', { spec: { template: pod() } });
+  const pods = [{ pod: object('Pod', pod({ limits: { memory: '2Gi' } })) }];
+  expect(resourcesBefore(set, pods)).toEqual({});
+  expect(resourcesBefore(undefined, pods)).toEqual({ limits: { memory: '2Gi' } });
+  expect(resourcesBefore(undefined, [])).toBeUndefined();
 });
 
 test('clients are shown certificates of the operator by brokers that have them', () => {
