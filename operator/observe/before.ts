@@ -26,17 +26,17 @@ export function imageBefore(
 }
 
 /**
- * Resources that its brokers have; undefined where there is none yet.
+ * Resources that its brokers have; absent where there is none yet.
  *
  * @param set the StatefulSet, which is nearer to what was wanted than pods that a policy may fill
  */
 export function resourcesBefore(
   set: KubeObject | undefined,
   pods: readonly { readonly pod: KubeObject }[],
-): Resources | undefined {
+): { readonly resources?: Resources } {
   const { template = {} } = (set?.['spec'] ?? {}) as { readonly template?: object };
   const [first] = [template, ...pods.map(({ pod }) => pod)].flatMap((of) => resourcesOf(of) ?? []);
-  return first;
+  return first === undefined ? {} : { resources: first };
 }
 
 const PHASES: readonly TlsPhase[] = ['Plaintext', 'Allow', 'Prefer', 'Require'];

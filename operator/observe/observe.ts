@@ -285,8 +285,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     cluster,
     claims.map(({ claim }) => clusterIdOf(claim)),
   );
-  const resources = resourcesBefore(ownSet, pods);
-  const defaults = { ...options.pullDefaults, ...(resources && { resources }) };
+  const defaults = { ...options.pullDefaults, ...resourcesBefore(ownSet, pods) };
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
   const phases = pods.map(({ view }) => view.tlsPhase);

@@ -57,9 +57,9 @@ test('brokers keep the resources that they have, of the StatefulSet before those
   });
   const set = object('StatefulSet', { spec: { template: pod() } });
   const pods = [{ pod: object('Pod', pod({ limits: { memory: '2Gi' } })) }];
-  expect(resourcesBefore(set, pods)).toEqual({});
-  expect(resourcesBefore(undefined, pods)).toEqual({ limits: { memory: '2Gi' } });
-  expect(resourcesBefore(undefined, [])).toBeUndefined();
+  expect(resourcesBefore(set, pods)).toEqual({ resources: {} });
+  expect(resourcesBefore(undefined, pods)).toEqual({ resources: { limits: { memory: '2Gi' } } });
+  expect(resourcesBefore(undefined, [])).toEqual({});
 });
 
 test('clients are shown certificates of the operator by brokers that have them', () => {
