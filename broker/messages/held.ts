@@ -12,6 +12,12 @@ export interface Held {
   tryAdd(bytes: number): boolean;
 }
 
+/**
+ * What a stream to another broker counts, which is open for a client's: as much as that one, since
+ * both brokers hold it (`STREAM_BYTES` of the budget).
+ */
+export const RELAYED_STREAM_BYTES = 24 * 1024;
+
 export const HELD = Symbol('held');
 
 const UNCOUNTED: Held = { add: () => {}, tryAdd: () => true };

@@ -43,7 +43,10 @@ export type Evict = (excess: Excess) => void;
 
 /** A connection at rest: measured 18 KiB, with what TLS adds. */
 export const CONNECTION_BYTES = 32 * 1024;
-/** A stream at rest, with its call: measured 12 KiB; doubled for what is not collected yet. */
+/**
+ * A stream at rest, with its call: measured 12 KiB; doubled for what is not collected yet. The same
+ * is counted for one to another broker that it has opened (`RELAYED_STREAM_BYTES`).
+ */
 export const STREAM_BYTES = 24 * 1024;
 /** A connection that holds no more is served while others are refused. */
 const SMALL_BYTES = 1024 * 1024;

@@ -1,8 +1,9 @@
 /**
- * Connections to other brokers. Two for each address: raft and unary calls do not wait behind a
- * megabyte of frames on `data`. Service code reaches other brokers through this too, as an
- * interface that main.ts hands it. How an address that swallows packets is left stands in
- * `wire/grpc/dial.ts`.
+ * Connections to other brokers. Three for each address: raft and unary calls do not wait behind a
+ * megabyte of frames on `data`, nor replication behind what clients have their brokers fetch for
+ * them on `relay`, where one client opens as many streams as it may. Service code reaches other
+ * brokers through this too, as an interface that main.ts hands it. How an address that swallows
+ * packets is left stands in `wire/grpc/dial.ts`.
  */
 import type { Client } from '@grpc/grpc-js';
 
@@ -13,8 +14,8 @@ import type { BrokerId } from '../../base/units.ts';
 import type { Address } from '../runtime/ports.ts';
 import type { InternalTls } from './internal-tls.ts';
 
-/** Which of the two connections. */
-export type Lane = 'control' | 'data';
+/** Which of the connections. */
+export type Lane = 'control' | 'data' | 'relay';
 
 export class ChannelPool {
   readonly #clock: Clock;

@@ -109,7 +109,11 @@ export function costsOf(
     listener,
     budget,
     pressure,
-    streamsPerConnection: options.streamsPerConnectionMax,
+    // One client may have its broker open a stream to each other for every one of its own: what
+    // bounds the clients' is the bound of both, and a broker that had to wait here would say so to
+    // nobody.
+    streamsPerConnection:
+      door === 'internal' ? options.streamsMax : options.streamsPerConnectionMax,
     headerBytes: options.headerBytesMax,
     // The end of a broker's connection is news of its death.
     idleMs: door === 'internal' ? 0 : idleMs,

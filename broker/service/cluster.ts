@@ -18,9 +18,12 @@ import { remainingMs } from '../messages/deadline.ts';
 import { FORWARDED_HEADER, onBehalfOf, principalOf, setPrincipal } from '../messages/principal.ts';
 
 /**
- * Reaches other brokers; `data` is the connection for frames. Implemented by the pool of `network`.
+ * Reaches other brokers; `data` is the connection for frames, and `relay` that of streams which
+ * stand as long as a client's. Implemented by the pool of `network`.
  */
-export type Dial = (address: Address, lane: 'control' | 'data', brokerId: BrokerId) => Channel;
+export type Dial = (address: Address, lane: Lane, brokerId: BrokerId) => Channel;
+
+type Lane = 'control' | 'data' | 'relay';
 
 export class Cluster {
   readonly broker: BrokerApi;
@@ -119,7 +122,7 @@ export class Cluster {
   /**
    * Connection to another broker. Throws UNKNOWN_BROKER. Use it at once: the pool may replace it.
    */
-  client(brokerId: BrokerId, lane: 'control' | 'data'): Channel {
+  client(brokerId: BrokerId, lane: Lane): Channel {
     return this.#dial(internalAddress(this.brokerState(brokerId)), lane, brokerId);
   }
 

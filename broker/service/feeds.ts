@@ -15,6 +15,7 @@ import { errorFromStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { BrokerId, LeaderEpoch, Offset, TopicId } from '../../base/units.ts';
 import { topicIdBytes } from '../messages/fields.ts';
+import { type Held, RELAYED_STREAM_BYTES } from '../messages/held.ts';
 import type { ReportDefect } from '../messages/handlers.ts';
 import { setPrincipal } from '../messages/principal.ts';
 import type { Cluster } from './cluster.ts';
@@ -47,6 +48,8 @@ export interface FeedParts {
   readonly report: ReportDefect;
   /** Who reads; absent or empty: nobody was asked for a name. */
   readonly principal?: string;
+  /** Where streams to other brokers count; absent: nowhere, no client has them opened. */
+  readonly held?: Held;
 }
 
 /** Where a partition is read on. */
@@ -119,10 +122,10 @@ export class Feeds {
 
 /** Opens the feed of a broker. Throws UNKNOWN_BROKER. */
 function openFeed(brokerId: BrokerId, events: FeedEvents, parts: FeedParts): Feed {
-  const { cluster, traffic, report, principal = '' } = parts;
+  const { cluster, traffic, report } = parts;
   return cluster.isSelf(brokerId)
     ? localFeed(cluster, events, traffic, report)
-    : remoteFeed(cluster, brokerId, principal, events);
+    : remoteFeed(parts, brokerId, events);
 }
 
 function localFeed(
@@ -144,12 +147,11 @@ function localFeed(
 }
 
 function remoteFeed(
-  cluster: Cluster,
+  { cluster, principal = '', held }: FeedParts,
   brokerId: BrokerId,
-  principal: string,
   events: FeedEvents,
 ): Feed {
-  const client = cluster.client(brokerId, 'data');
+  const client = cluster.client(brokerId, 'relay');
   const call: ClientDuplexStream<FetchRequest, FetchResponse> = client.makeBidiStreamRequest(
     FETCH.path,
     FETCH.requestSerialize,
@@ -157,6 +159,11 @@ function remoteFeed(
     setPrincipal(new Metadata(), principal),
   );
   let isClosed = false;
+  const ended = (): void => {
+    isClosed = true;
+    held?.add(-RELAYED_STREAM_BYTES);
+  };
+  held?.add(RELAYED_STREAM_BYTES);
   call.on('data', ({ partitions }: FetchResponse) => {
     for (const part of partitions) {
       if (!isClosed)
@@ -166,7 +173,7 @@ function remoteFeed(
   call.on('error', () => undefined);
   call.on('status', (status) => {
     if (isClosed) return;
-    isClosed = true;
+    ended();
     events.onClosed(
       status.code === Status.OK
         ? new BrokerError('UNREACHABLE', `Broker ${brokerId} ended its stream`)
@@ -176,7 +183,7 @@ function remoteFeed(
   return {
     request: (request) => void call.write(request),
     close: () => {
-      isClosed = true;
+      if (!isClosed) ended();
       call.cancel();
     },
   };

@@ -12,6 +12,7 @@ import { errorFromStatus } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
+import { type Held, RELAYED_STREAM_BYTES } from '../../messages/held.ts';
 import type { Cluster } from '../cluster.ts';
 import type { QueuesDesk } from './queues-desk.ts';
 
@@ -30,6 +31,8 @@ export interface OwnerLinkParts {
   readonly cluster: Cluster;
   readonly desk: Pick<QueuesDesk, 'link'>;
   readonly report: ReportDefect;
+  /** Where links to other brokers count. */
+  readonly held: Held;
 }
 
 export interface OwnerLinkEvents {
@@ -46,7 +49,7 @@ export function openOwnerLink(
 ): OwnerLink {
   return parts.cluster.isSelf(brokerId)
     ? localLink(parts, events)
-    : remoteLink(parts.cluster, brokerId, events);
+    : remoteLink(parts, brokerId, events);
 }
 
 function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): OwnerLink {
@@ -81,9 +84,13 @@ function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): O
   };
 }
 
-function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvents): OwnerLink {
+function remoteLink(
+  { cluster, held }: OwnerLinkParts,
+  brokerId: BrokerId,
+  events: OwnerLinkEvents,
+): OwnerLink {
   const call: ClientDuplexStream<ServeMemberRequest, ServeMemberResponse> = cluster
-    .client(brokerId, 'data')
+    .client(brokerId, 'relay')
     .makeBidiStreamRequest(
       METHOD.path,
       METHOD.requestSerialize,
@@ -91,13 +98,18 @@ function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvent
       new Metadata(),
     );
   let isClosed = false;
+  const over = (): void => {
+    isClosed = true;
+    held.add(-RELAYED_STREAM_BYTES);
+  };
+  held.add(RELAYED_STREAM_BYTES);
   call.on('data', ({ message }: ServeMemberResponse) => {
     if (!isClosed && message !== undefined) events.onSupply(message);
   });
   call.on('error', () => undefined);
   call.on('status', (status) => {
     if (isClosed) return;
-    isClosed = true;
+    over();
     events.onClosed(
       status.code === Status.OK ? ended(`Broker ${String(brokerId)}`) : errorFromStatus(status),
     );
@@ -106,7 +118,7 @@ function remoteLink(cluster: Cluster, brokerId: BrokerId, events: OwnerLinkEvent
     demand: (message) => void call.write({ message }),
     close: () => {
       if (isClosed) return;
-      isClosed = true;
+      over();
       // What was written last arrives yet: that a member is gone.
       call.end();
     },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Budget } from '../../../../broker/network/budget.ts';
+import { RELAYED_STREAM_BYTES } from '../../../../broker/messages/held.ts';
+import { Budget, STREAM_BYTES } from '../../../../broker/network/budget.ts';
 import {
   budgetLimits,
   type CostOptions,
@@ -46,6 +47,14 @@ describe('costsOf', () => {
   it('closes idle connections of clients, and none of brokers', () => {
     const idleOf = (door: 'client' | 'internal') => costsOf(door, OPTIONS, budget, pressure).idleMs;
     expect([idleOf('client'), idleOf('internal')]).toEqual([300_000, 0]);
+  });
+
+  it('lets brokers open as many streams for clients as these may have', () => {
+    const options = { ...OPTIONS, streamsMax: 5_000, streamsPerConnectionMax: 16 };
+    const streamsOf = (door: 'client' | 'internal') =>
+      costsOf(door, options, budget, pressure).streamsPerConnection;
+    expect([streamsOf('client'), streamsOf('internal')]).toEqual([16, 5_000]);
+    expect(RELAYED_STREAM_BYTES).toBe(STREAM_BYTES);
   });
 
   it('waits less for the first call than between calls', () => {
