@@ -19,10 +19,10 @@ import { MemberProxy } from './consume/member-proxy.ts';
 import { CoordinatorDesk, membersService } from './consume/members-service.ts';
 import { externalScaler } from './groups/external-scaler.ts';
 import { groupService } from './groups/group-service.ts';
-import { LagWatch } from './groups/lag-watch.ts';
+import { watchLags } from './groups/lag-watch.ts';
 import type { OwnedQueues } from './queues/owned.ts';
 import { queueService } from './queues/queue-service.ts';
-import { QueueWatch } from './queues/queue-watch.ts';
+import { watchQueues } from './queues/queue-watch.ts';
 import type { GroupLag } from '../telemetry/group-metrics.ts';
 import type { QueueStanding } from '../telemetry/queue-metrics.ts';
 import { LOG_SERVICE, logService } from './log-service.ts';
@@ -81,9 +81,8 @@ export function publicServices({
     serveQueues(broker, world);
   });
   const keeper = new DecisionKeeper(cluster, appender, report);
-  const lagWatch = onLags === undefined ? null : new LagWatch({ cluster, report }, onLags);
-  const queueWatch =
-    onStandings === undefined ? null : new QueueWatch({ ...queueParts, report }, onStandings);
+  const lagWatch = onLags === undefined ? null : watchLags({ cluster, report }, onLags);
+  const queueWatch = onStandings === undefined ? null : watchQueues(queueParts, onStandings);
   return {
     cluster,
     log: {

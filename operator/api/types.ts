@@ -233,7 +233,7 @@ export interface ObjectOverlay {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Objects of a LogCluster beside its pods; of a listener's Services the listener itself says it. */
+/** Objects of a LogCluster beside its pods. A listener says by itself what its Services have. */
 export interface ObjectOverlays {
   readonly clientsService?: ObjectOverlay;
   readonly brokersService?: ObjectOverlay;

@@ -1,4 +1,4 @@
-/** The volume claims of a LogCluster: what the cache has of them, and what only the API server knows. */
+/** The volume claims of a LogCluster, from the cache and, where that is too old, the API server. */
 import { CLAIM, type KubeObject, NODE, VOLUME } from '../api/kinds.ts';
 import type { LogCluster } from '../api/types.ts';
 import type { ClaimView, PodView } from '../decide/types.ts';

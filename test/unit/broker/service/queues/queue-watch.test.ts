@@ -2,8 +2,8 @@ import { expect, it } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
 import { unknownPartition } from '../../../../../broker/service/queues/owners.ts';
 import {
-  QueueWatch,
   type QueueWatchParts,
+  watchQueues,
 } from '../../../../../broker/service/queues/queue-watch.ts';
 import type { QueueStanding } from '../../../../../broker/telemetry/queue-metrics.ts';
 import type { QueuePartition } from '../../../../../proto/gen/tidemark/v1/queues.ts';
@@ -30,7 +30,7 @@ async function lookAt(
     broker: { isInformed: () => true, queues: () => ({ all: () => all }) },
     image: () => ({ topics: new Map([['t', { name: 'orders' }]]) }),
   };
-  const watch = new QueueWatch(
+  const watch = watchQueues(
     {
       cluster: cluster as unknown as QueueWatchParts['cluster'],
       owned: {
