@@ -27,7 +27,7 @@ interface Node {
 }
 
 /** What has names: of profiles a file knows them, of the rest the cluster. For `__complete`. */
-export type Kind = 'topics' | 'partitions' | 'brokers' | 'profiles';
+export type Kind = 'topics' | 'partitions' | 'brokers' | 'groups' | 'queues' | 'profiles';
 
 /** By the names of arguments and of options' values, as help shows them. */
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -36,7 +36,17 @@ const KINDS: Readonly<Record<string, Kind>> = {
   broker: 'brokers',
   brokers: 'brokers',
   id: 'brokers',
+  group: 'groups',
+  queue: 'queues',
 };
+/** By the names of options whose values are shown as names of whatever it is. */
+const OPTION_KINDS: Readonly<Record<string, Kind>> = {
+  '--profile': 'profiles',
+  '--group': 'groups',
+  '--queue': 'queues',
+};
+/** Commands whose first argument is the name of something that is made. */
+const MAKING = /^queue create$/;
 /** Values of options that take others too. What ends a range is seldom one of its ends. */
 const USUAL: Readonly<Record<string, readonly string[]>> = {
   'read --from': ['earliest', 'latest'],
@@ -84,14 +94,16 @@ function collect(command: Command, path: readonly string[]): Node[] {
       description: one.description,
       takesValue: one.required || one.optional,
       choices: one.argChoices ?? USUAL[`${path.join(' ')} ${one.long ?? ''}`] ?? [],
-      kind: one.long === '--profile' ? ('profiles' as const) : KINDS[value],
+      kind: OPTION_KINDS[one.long ?? ''] ?? KINDS[value],
     };
   });
   const argument = command.registeredArguments[0];
   const name = argument?.name() ?? '';
-  const named = NAMED.find(([commands]) => commands.test(path.join(' ')));
+  const called = path.join(' ');
+  const named = NAMED.find(([commands]) => commands.test(called));
+  const kind = name === 'name' ? named?.[1] : KINDS[name];
   const own = {
-    path: path.join(' '),
+    path: called,
     commands: visible,
     options: [
       ...options,
@@ -100,7 +112,7 @@ function collect(command: Command, path: readonly string[]): Node[] {
         ...{ takesValue: false, choices: [], kind: undefined },
       },
     ],
-    kind: name === 'name' ? named?.[1] : KINDS[name],
+    kind: MAKING.test(called) ? undefined : kind,
     choices: argument?.argChoices ?? [],
   };
   return [own, ...command.commands.flatMap((one) => collect(one, [...path, one.name()]))];

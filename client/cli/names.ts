@@ -1,9 +1,9 @@
 /**
- * `tidemark __complete topics|partitions|brokers|profiles`: what completion asks for. Says nothing
- * where a cluster does not answer soon, or a file cannot be read: a shell that completes shows no
- * errors.
+ * `tidemark __complete topics|partitions|brokers|groups|queues|profiles`: what completion asks for.
+ * Says nothing where a cluster does not answer soon, or a file cannot be read: a shell that
+ * completes shows no errors.
  */
-import type { Admin } from '../index.ts';
+import type { Tidemark } from '../index.ts';
 import type { Surroundings } from './output.ts';
 
 /** A person has pressed a key and waits. */
@@ -21,7 +21,7 @@ export async function printNames(args: readonly string[], around: Surroundings):
   try {
     await withCluster(options, around, async (cluster) => {
       const control = { signal: AbortSignal.timeout(ANSWER_MS_MAX) };
-      print(await namesOf(kind, cluster.admin(), control), around);
+      print(await namesOf(kind, cluster, control), around);
     });
   } catch {
     // Nobody to ask, or not in time: nothing is known.
@@ -40,9 +40,13 @@ async function printProfiles(around: Surroundings): Promise<void> {
 
 async function namesOf(
   kind: string | undefined,
-  admin: Admin,
+  cluster: Tidemark,
   control: { readonly signal: AbortSignal },
 ): Promise<readonly string[]> {
+  if (kind === 'groups') return (await cluster.groups().list(control)).map(({ group }) => group);
+  if (kind === 'queues')
+    return (await cluster.queues().list(undefined, control)).map(({ name }) => name);
+  const admin = cluster.admin();
   if (kind === 'brokers')
     return (await admin.describeCluster(control)).brokers.map(({ brokerId }) => `${brokerId}`);
   const topics = await admin.listTopics([], control);

@@ -386,6 +386,11 @@ describe('__complete', () => {
     expect(await cli(['__complete', kind])).toEqual({ exitCode: 0, stdout, stderr: '' });
   });
 
+  it('names its groups', async () => {
+    cluster.groups.cursors.set('billing', new Map());
+    expect((await cli(['__complete', 'groups'])).stdout).toBe('billing\n');
+  });
+
   it('says nothing where the cluster does not answer', async () => {
     for (const broker of [1, 2, 3]) cluster.silent.add(broker);
     const silent = { exitCode: 0, stdout: '', stderr: '' };

@@ -216,6 +216,10 @@ describe('run()', () => {
     ['tidemark why orders/', 'orders/0 orders/1'],
     ['tidemark topic trim o', 'orders other'],
     ['tidemark topic trim x --to ', 'latest'],
+    ['tidemark group describe b', 'billing'],
+    ['tidemark queue alter j', 'jobs'],
+    ['tidemark read x --queue ', 'jobs'],
+    ['tidemark read x --group b', 'billing'],
     ['tidemark topic create x --replication-f', '--replication-factor'],
   ])('completes "%s" in bash with %s', async (line, expected) => {
     const { stdout: script } = await runCli(['completion', 'bash']);
@@ -223,7 +227,7 @@ describe('run()', () => {
     const ask = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _tidemark; echo "\${COMPREPLY[*]}"`;
     // However the command is called, it is the one that is asked for names.
     const called = line.startsWith('npx') ? 'npx tidemark' : words[0]!;
-    const fake = `fake() { case "$*" in '__complete topics') echo 'orders other payments' ;; '__complete brokers') echo '1 2' ;; '__complete profiles') echo 'home work' ;; '__complete partitions') echo 'orders/0 orders/1 x/0' ;; '__complete brokers --server a:1') echo 71 ;; '__complete brokers --profile home') echo 81 ;; esac; }
+    const fake = `fake() { case "$*" in '__complete topics') echo 'orders other payments' ;; '__complete brokers') echo '1 2' ;; '__complete profiles') echo 'home work' ;; '__complete groups') echo billing ;; '__complete queues') echo jobs ;; '__complete partitions') echo 'orders/0 orders/1 x/0' ;; '__complete brokers --server a:1') echo 71 ;; '__complete brokers --profile home') echo 81 ;; esac; }
 npx() { shift; fake "$@"; }
 ${called.startsWith('npx') ? '' : `${called}() { fake "$@"; }`}`;
     const answer = spawnSync('bash', ['-c', `${script}\n${fake}\n${ask}`], { encoding: 'utf8' });
