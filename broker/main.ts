@@ -30,6 +30,7 @@ import {
   type Costs,
   costsOf,
   type Machine,
+  queueMemory,
   thisMachine,
 } from './network/costs.ts';
 import { GrpcServer } from './network/grpc-server.ts';
@@ -95,6 +96,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
     ...{ build, report, onFact, server, internalServer, channels, tls, doors },
     ...{ listeners, costs: { budget, pressure, quotas: doors.throttle } },
     isReflected: config.auth?.isReflected ?? true,
+    queueMemoryBytes: queueMemory(machine),
   });
   broker.start();
   // Brokers first: what clients ask is handed on to others, which ask back.
@@ -214,6 +216,7 @@ interface Around {
   readonly costs: Omit<CostSource, 'listeners'>;
   readonly doors: Doors;
   readonly isReflected: boolean;
+  readonly queueMemoryBytes: number;
 }
 
 /** Puts the public services, health, reflection and the pages for probes in front of the broker. */
@@ -242,6 +245,7 @@ function serve(broker: Broker, around: Around) {
     version: build.version,
     newUuid: randomUUID,
     traffic: metrics,
+    queueMemoryBytes: around.queueMemoryBytes,
     onLags: (lags) => {
       metrics.groupLags(lags);
     },

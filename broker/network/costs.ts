@@ -59,6 +59,9 @@ const COMPACTION_SHARE = 1 / 32;
 const COMPACTION_BYTES_DERIVED_MAX = 64 * 1024 * 1024;
 /** Below it no pass comes to an end. */
 const COMPACTION_BYTES_MIN = 128 * 1024;
+/** Of records of queues; more brought nothing where all consumers keep up. */
+const QUEUES_SHARE = 1 / 16;
+const QUEUES_BYTES_MAX = 64 * 1024 * 1024;
 /** The rest is for logs, channels to other brokers, and the program itself. */
 const CLIENT_DESCRIPTORS_SHARE = 3 / 8;
 const INTERNAL_DESCRIPTORS_SHARE = 1 / 8;
@@ -93,6 +96,11 @@ export function compactionMemory(
 ): number {
   const spared = Math.min(Math.floor(memoryBytes * COMPACTION_SHARE), COMPACTION_BYTES_DERIVED_MAX);
   return Math.max(compactionMemoryBytes || spared, COMPACTION_BYTES_MIN);
+}
+
+/** For records of queues that this broker owns. */
+export function queueMemory({ memoryBytes }: Pick<Machine, 'memoryBytes'>): number {
+  return Math.min(Math.floor(memoryBytes * QUEUES_SHARE), QUEUES_BYTES_MAX);
 }
 
 /** @param listener its name; default: the door's own */

@@ -44,11 +44,15 @@ export interface PublicServicesOptions {
   readonly report: ReportDefect;
   /** What is known of partitions of queues that this broker owns; absent: as it is. */
   readonly owned?: OwnedQueues;
+  /** Memory for records of queues; default: that of a large machine. */
+  readonly queueMemoryBytes?: number;
   /** Told now and then how far the groups are behind that this broker coordinates. */
   readonly onLags?: (lags: readonly GroupLag[]) => void;
   /** Told now and then how the queues stand in the partitions that this broker owns. */
   readonly onStandings?: (standings: readonly QueueStanding[]) => void;
 }
+
+const QUEUE_BYTES = 64 * 1024 * 1024;
 
 /** What {@link publicServices} makes. */
 export type PublicServices = ReturnType<typeof publicServices>;
@@ -62,6 +66,7 @@ export function publicServices({
   traffic,
   report,
   owned,
+  queueMemoryBytes = QUEUE_BYTES,
   onLags,
   onStandings,
 }: PublicServicesOptions) {
@@ -74,7 +79,8 @@ export function publicServices({
   const desk = new CoordinatorDesk(groupParts, onTold);
   const proxy = new MemberProxy(groupParts, desk);
   const appender = new Appender(cluster, shares, report);
-  const world = new BrokerQueueWorld({ cluster, traffic, report, appender });
+  const memoryBytes = queueMemoryBytes;
+  const world = new BrokerQueueWorld({ cluster, traffic, report, appender, memoryBytes });
   const queuesDesk = new QueuesDesk({ cluster, traffic, report }, world);
   const queueParts = { ...groupParts, owned: owned ?? queuesDesk };
   const cancelServe = broker.watchImage(() => {

@@ -5,12 +5,15 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GROUP_SESSION_MS_MAX } from '../../base/limits.ts';
+import { FEATURE_LEVEL_MAX } from '../../broker/metadata/features.ts';
 import { RestartClass } from '../../proto/gen/tidemark/v1/admin.ts';
 import type { Producer } from '../../client/index.ts';
 import { processEnvironment } from '../../scripts/process-environment.mjs';
 import { Attacker } from './harness/attacks.ts';
 import { Cgroup } from './harness/cgroup.ts';
 import { TestCluster } from './harness/cluster.ts';
+import { ManyStreams } from './harness/streams.ts';
 import { waitFor, when } from './harness/wait.ts';
 
 const MIB = 1024 * 1024;
@@ -18,6 +21,12 @@ const MEMORY_BYTES = 300 * MIB;
 const DESCRIPTORS = 128;
 /** Of what readers are thrown at: more than windows and caches hold. */
 const RECORDS = 48;
+/** Of queues: 100 MiB in one topic, read by each of them. */
+const QUEUES = 6;
+const QUEUE_PARTITIONS = 100;
+const QUEUE_RECORDS = 10;
+const QUEUE_RECORD_BYTES = 100_000;
+const COMING_AND_GOING = 2_000;
 const ALONE = { partitions: 1, replicationFactor: 1, config: { minInSyncReplicas: 1 } };
 
 const ATTACKS = [
@@ -115,6 +124,66 @@ describe('broker in a container of 300 MiB', () => {
       slowestMs: Math.round(calm.slowestMs),
       residentMiB: Math.round(residentBytes(pid) / MIB),
     });
+  });
+});
+
+describe('broker in a container of 300 MiB that owns queues', () => {
+  const group = Cgroup.make(`tidemark-test-queues-${process.pid}`, MEMORY_BYTES);
+  let cluster: TestCluster | undefined;
+  beforeAll(async () => {
+    if (typeof group === 'string') return;
+    cluster = await TestCluster.start({
+      brokers: 1,
+      before: group.entry,
+      env: processEnvironment(MEMORY_BYTES),
+    });
+  });
+  afterAll(async () => {
+    await cluster?.close();
+    if (typeof group !== 'string') await waitFor('an empty group', () => when(group.remove()));
+  });
+
+  /** A topic that holds more than the container, in as many partitions as one consumer asks. */
+  async function filled(client: TestCluster): Promise<string> {
+    const { name } = await client.createTopic({ ...ALONE, partitions: QUEUE_PARTITIONS });
+    await using filling = client.client.producer();
+    const value = Buffer.alloc(QUEUE_RECORD_BYTES);
+    for (let each = 0; each < QUEUE_RECORDS; each += 1)
+      for (let partition = 0; partition < QUEUE_PARTITIONS; partition += 1)
+        await filling.send({ topic: name, partition, value });
+    return name;
+  }
+
+  it('stands consumers of many queues, and many that come and go', async ({ skip }) => {
+    if (typeof group === 'string') return skip(group);
+    if (cluster === undefined) throw new Error('there is no cluster');
+    const [broker] = cluster.present;
+    if (broker === undefined) throw new Error('there is no broker');
+    const { pid } = broker;
+    await cluster.wait('the newest feature level', async () => {
+      const { featureLevel } = await cluster!.describe();
+      return when(featureLevel === FEATURE_LEVEL_MAX);
+    });
+    const topic = await filled(cluster);
+    const streams = new ManyStreams(broker.address);
+    const credit = { creditRecords: QUEUE_PARTITIONS, creditBytes: 64 * MIB };
+    for (let each = 0; each < QUEUES; each += 1) {
+      await cluster.client.queues().create(`jobs-${each}`, { topic });
+      streams.open(1, { kind: 'consumer', queue: `jobs-${each}`, more: credit });
+    }
+    await cluster.wait('records of each', () => when(streams.answered === QUEUES));
+    for (let each = 0; each < COMING_AND_GOING; each += 1) {
+      const more = { graceMs: GROUP_SESSION_MS_MAX };
+      const gone = streams.openOne({ kind: 'consumer', queue: 'jobs-0', more });
+      if (each % 20 === 19) await new Promise((resolve) => setTimeout(resolve, 50));
+      setTimeout(() => gone.cancel(), 500);
+    }
+    const last = new ManyStreams(broker.address);
+    last.open(1, { kind: 'consumer', queue: 'jobs-1', more: { creditRecords: 1 } });
+    await cluster.wait('an answer to whoever comes next', () => when(last.answered === 1));
+    for (const each of [streams, last]) each.close();
+    expect([broker.pid, broker.isRunning]).toEqual([pid, true]);
+    console.info({ residentMiB: Math.round(residentBytes(pid) / MIB) });
   });
 });
 

@@ -12,7 +12,8 @@ import { heldOf } from '../../messages/held.ts';
 import { principalOf } from '../../messages/principal.ts';
 import type { GroupParts } from '../groups/coordinated.ts';
 import type { Traffic } from '../traffic.ts';
-import { QueueSession } from '../queues/queue-session.ts';
+import { AbsentConsumers } from '../queues/absent-consumers.ts';
+import { QueueSession, type QueueSessionPorts } from '../queues/queue-session.ts';
 import type { QueuesDesk } from '../queues/queues-desk.ts';
 import { type ConsumePorts, ConsumeSession } from './consume-session.ts';
 import type { MemberProxy } from './member-proxy.ts';
@@ -23,18 +24,22 @@ export interface ConsumeParts extends GroupParts {
   readonly desk: QueuesDesk;
 }
 
+type SessionPorts = ConsumePorts & QueueSessionPorts;
+
 /** A member of a group, or a consumer of a queue. */
 type Session = Pick<ConsumeSession, 'take' | 'onDrain' | 'close'>;
 
 /** Handlers of ConsumeService. */
 export function consumeService(parts: ConsumeParts): ConsumeServiceServer {
   const { cluster } = parts;
+  const absent = new AbsentConsumers(cluster.clock);
   return {
     consume: (call: ServerDuplexStream<ConsumeRequest, ConsumeResponse>) => {
       cluster.requireMetadata();
       let session: Session | null = null;
-      const ports: ConsumePorts & ConsumeParts = {
+      const ports: SessionPorts = {
         ...parts,
+        absent,
         principal: principalOf(call),
         held: heldOf(call),
         send: (response) => call.write(response),
@@ -71,7 +76,7 @@ export function consumeService(parts: ConsumeParts): ConsumeServiceServer {
 }
 
 /** The first message says what it is. */
-function sessionFor({ message }: ConsumeRequest, ports: ConsumePorts & ConsumeParts): Session {
+function sessionFor({ message }: ConsumeRequest, ports: SessionPorts): Session {
   const image = ports.cluster.image();
   if (message?.$case !== 'open' || message.value.type !== ConsumeType.CONSUME_TYPE_QUEUE) {
     requireLevel(image, LEVEL_OF_MEMBERS, 'join a group');

@@ -33,6 +33,7 @@ import type { OwnedQueue, QueuesApi } from '../../runtime/api.ts';
 import { recordFields } from '../frames.ts';
 import { partitionField } from '../groups/fields.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
+import { Turns } from './turns.ts';
 
 /** Asks and acknowledgements of one member that wait for an owner. */
 const REQUESTS_MAX = 2 * PARTITIONS_PER_TOPIC_MAX;
@@ -53,7 +54,8 @@ export interface MemberLinkPorts {
   /** Throws FENCED where a later attempt of the member is there; ends an earlier one. */
   readonly opened: (link: MemberLink) => void;
   readonly closed: (link: MemberLink) => void;
-  readonly send: (supply: ServeMemberResponse) => void;
+  /** False: no more records until {@link MemberLink.onDrain}. */
+  readonly send: (supply: ServeMemberResponse) => boolean;
   readonly finish: (error: BrokerError | null) => void;
 }
 
@@ -65,6 +67,9 @@ export class MemberLink {
     { readonly withdraw: () => void; readonly cancel: () => void }
   >();
   #settling = 0;
+  /** Answers of many partitions may come at once: their records are brought one after the other. */
+  readonly #brings = new Turns(1);
+  #room: { readonly opens: Promise<void>; readonly open: () => void } | null = null;
   #isOver = false;
 
   constructor(ports: MemberLinkPorts) {
@@ -102,12 +107,18 @@ export class MemberLink {
     }
   }
 
+  onDrain(): void {
+    this.#room?.open();
+    this.#room = null;
+  }
+
   /** Nobody is there any more: what it has stays leased until that is over. */
   close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const { cancel } of this.#asks.values()) cancel();
     this.#asks.clear();
+    this.onDrain();
     this.#ports.closed(this);
   }
 
@@ -146,7 +157,11 @@ export class MemberLink {
       const owned = this.#ownedBy(member, ask);
       const asked = owned.ask(member.memberId, records, bytes);
       this.#asks.set(requestId, asked);
-      await this.#bring(member, owned, requestId, await asked.done);
+      const deliveries = await asked.done;
+      await this.#brings.run(async () => {
+        await this.#room?.opens;
+        await this.#bring(member, owned, requestId, deliveries);
+      });
     } catch (error) {
       this.#answer(requestId, [], expected(error, report));
     }
@@ -156,7 +171,16 @@ export class MemberLink {
     this.#asks.delete(requestId);
     if (this.#isOver) return;
     const error = fault === null ? undefined : errorToMessage(fault);
-    this.#ports.send({ message: { $case: 'records', value: { requestId, records, error } } });
+    this.#send({ $case: 'records', value: { requestId, records, error } });
+  }
+
+  #send(message: NonNullable<ServeMemberResponse['message']>): void {
+    if (this.#ports.send({ message }) || this.#isOver) return;
+    let open: () => void = () => {};
+    const opens = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.#room ??= { opens, open };
   }
 
   /** Records that cannot be sent any more, or cannot be read, are put back. */
@@ -204,7 +228,7 @@ export class MemberLink {
     asked: readonly Acknowledgement[],
   ): Promise<void> {
     const { requestId } = settle;
-    const { send, report } = this.#ports;
+    const { report } = this.#ports;
     this.#settling += 1;
     let outcomes: AcknowledgeOutcome[] = [];
     let fault: BrokerError | null = null;
@@ -219,7 +243,7 @@ export class MemberLink {
     this.#settling -= 1;
     if (this.#isOver) return;
     const error = fault === null ? undefined : errorToMessage(fault);
-    send({ message: { $case: 'settled', value: { requestId, outcomes, error } } });
+    this.#send({ $case: 'settled', value: { requestId, outcomes, error } });
   }
 
   #requireRoom(): void {

@@ -23,6 +23,8 @@ export type Supply = NonNullable<ServeMemberResponse['message']>;
 
 export interface OwnerLink {
   demand(message: Demand): void;
+  /** There is room again for what it supplies. */
+  onDrain(): void;
   /** Nothing comes any more; what the member has stays leased. */
   close(): void;
 }
@@ -36,7 +38,8 @@ export interface OwnerLinkParts {
 }
 
 export interface OwnerLinkEvents {
-  onSupply(supply: Supply): void;
+  /** False: an owner on this broker is to bring no more records until {@link OwnerLink.onDrain}. */
+  onSupply(supply: Supply): boolean;
   /** The link is over, with all that was asked by it. Not called after `close`. */
   onClosed(error: BrokerError): void;
 }
@@ -60,9 +63,7 @@ function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): O
     events.onClosed(error);
   };
   const link = desk.link({
-    send: ({ message }) => {
-      if (!isClosed && message !== undefined) events.onSupply(message);
-    },
+    send: ({ message }) => isClosed || message === undefined || events.onSupply(message),
     finish: (error) => {
       closed(error ?? ended('This broker'));
     },
@@ -76,6 +77,9 @@ function localLink({ desk, report }: OwnerLinkParts, events: OwnerLinkEvents): O
         link.close();
         closed(expected(error, report));
       }
+    },
+    onDrain: () => {
+      link.onDrain();
     },
     close: () => {
       isClosed = true;
@@ -116,6 +120,8 @@ function remoteLink(
   });
   return {
     demand: (message) => void call.write({ message }),
+    // What came is written to the consumer at once, where it counts as the consumer's.
+    onDrain: () => {},
     close: () => {
       if (isClosed) return;
       over();

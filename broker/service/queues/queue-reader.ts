@@ -17,9 +17,16 @@ import type { QueueNews, QueueReading } from '../../runtime/api.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
 import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
 import { framesIn } from '../frames.ts';
+import type { ReadAhead, ReadingAhead } from './read-ahead.ts';
+import type { Turn, Turns } from './turns.ts';
 
-/** Bytes of frames that may wait for the owner, in each partition. */
-const FEED_CREDIT_BYTES = 1024 * 1024;
+/**
+ * Bytes of frames that may wait for the owner, in each partition; one that is larger comes alone.
+ * As many partitions are read at a time as their consumers ask for.
+ */
+const FEED_CREDIT_BYTES = 128 * 1024;
+/** Longest time that a leader may take before others begin to be read beside. */
+const TURN_MS = 250;
 /** Of a second hash, beside the 32 bits of the first. */
 const SECOND_HASH = 2 ** 21;
 
@@ -36,6 +43,10 @@ export interface ReaderParts extends FeedParts {
   readonly take: (news: QueueNews) => void;
   /** Keeps records for a while: whoever is given them is likely to ask soon. */
   readonly keep: (record: DecodedRecord, epoch: LeaderEpoch) => void;
+  /** Of all readers of the broker. */
+  readonly ahead: ReadAhead;
+  /** To begin to read: what comes first is as much as a batch may be. */
+  readonly turns: Turns;
 }
 
 interface Subscription {
@@ -55,12 +66,14 @@ interface Opened {
   readonly end: Offset;
   readonly epoch: LeaderEpoch;
   readonly bytes: number;
+  /** Of its records, which may be far more than it. */
+  readonly decodedBytes: number;
   readonly records: readonly DecodedRecord[];
   /** The first of them that is wanted yet. */
   at: number;
 }
 
-export class QueueReader implements QueueReading {
+export class QueueReader implements QueueReading, ReadingAhead {
   readonly #parts: ReaderParts;
   readonly #feeds: Feeds;
   readonly #cancelWatch: Cancel;
@@ -68,8 +81,13 @@ export class QueueReader implements QueueReading {
   #position: Position | null = null;
   #subscription: Subscription | null = null;
   #opened: Opened | null = null;
+  /** Of frames that were received. */
+  #heldBytes = 0;
   #backoff = new Backoff();
   #cancelRetry: Cancel | null = null;
+  /** From when it wants to begin until the first of it came. */
+  #turn: Turn | null = null;
+  #cancelTurn: Cancel = () => {};
   #isScheduled = false;
   #isClosed = false;
 
@@ -92,16 +110,35 @@ export class QueueReader implements QueueReading {
     wanted: { readonly offset: Offset; readonly records: number } | null,
     position: Position | null,
   ): void {
+    const isChanged = (wanted === null) !== (this.#wanted === null);
     this.#wanted = wanted;
     this.#position = position;
     if (wanted !== null) this.#schedule();
+    if (isChanged) this.#note();
+  }
+
+  /** What was under way comes no more either: the next read begins a stream of its own. */
+  letGo(): void {
+    this.#turnIsOver();
+    this.#unsubscribe();
+    this.#feeds.close();
   }
 
   close(): void {
     this.#isClosed = true;
     this.#cancelWatch();
     this.#cancelRetry?.();
-    this.#feeds.close();
+    this.letGo();
+  }
+
+  #note(): void {
+    const bytes = this.#heldBytes + (this.#opened?.decodedBytes ?? 0);
+    this.#parts.ahead.note(this, bytes, this.#wanted !== null);
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#note();
   }
 
   #schedule(): void {
@@ -117,10 +154,14 @@ export class QueueReader implements QueueReading {
   #goOn(): void {
     const wanted = this.#wanted;
     const position = this.#position;
-    if (wanted === null || position === null || this.#cancelRetry !== null) return;
+    if (wanted === null || position === null || this.#cancelRetry !== null) {
+      // It came to be its turn, and nothing is wanted any more.
+      if (this.#turn?.isNow === true && this.#subscription === null) this.#turnIsOver();
+      return;
+    }
     const subscription = this.#subscription;
     if (subscription === null) {
-      this.#subscribe(position, false);
+      this.#begin(position, false);
       return;
     }
     if (!subscription.isVerified) return;
@@ -129,7 +170,7 @@ export class QueueReader implements QueueReading {
       // The position was checked with this leader; what lies below it needs no check of its own.
       const isAtPosition = wanted.offset === position.offset;
       const place = isAtPosition ? position : { offset: wanted.offset, epoch: 0 };
-      this.#subscribe(place, !isAtPosition);
+      this.#begin(place, !isAtPosition);
       return;
     }
     try {
@@ -137,6 +178,27 @@ export class QueueReader implements QueueReading {
     } catch (error) {
       this.#failed(expected(error, this.#parts.report));
     }
+  }
+
+  /** Once it is its turn. */
+  #begin(position: Position, isVerified: boolean): void {
+    const { turns, cluster } = this.#parts;
+    this.#turn ??= turns.take(() => {
+      this.#schedule();
+    });
+    if (!this.#turn.isNow) return;
+    // A leader that does not answer holds up nobody for long.
+    this.#cancelTurn = cluster.clock.after(TURN_MS, () => {
+      this.#turnIsOver();
+    });
+    this.#subscribe(position, isVerified);
+  }
+
+  #turnIsOver(): void {
+    const turn = this.#turn;
+    this.#turn = null;
+    this.#cancelTurn();
+    turn?.end();
   }
 
   #subscribe(position: Position, isVerified: boolean): void {
@@ -159,16 +221,17 @@ export class QueueReader implements QueueReading {
     const subscription = this.#subscription;
     this.#subscription = null;
     if (subscription === null) return;
-    const { source, frames } = subscription;
-    const opened = this.#opened?.bytes ?? 0;
+    const { source } = subscription;
+    const bytes = this.#heldBytes;
     this.#opened = null;
-    const bytes = frames.reduce((sum, { length }) => sum + length, opened);
     this.#feeds.unsubscribe(source, topicId, partition);
     if (bytes > 0) this.#feeds.returnCredit(source, bytes);
+    this.#hold(-bytes);
   }
 
   #fed(brokerId: BrokerId, { frames, error, logStart }: FedPartition): void {
     if (this.#isClosed) return;
+    this.#turnIsOver();
     const subscription = this.#subscription;
     if (subscription?.source !== brokerId) {
       for (const { length } of frames) this.#feeds.returnCredit(brokerId, length);
@@ -181,7 +244,9 @@ export class QueueReader implements QueueReading {
     subscription.isVerified = true;
     this.#backoff = new Backoff();
     try {
-      for (const chunk of frames) this.#receive(subscription, chunk);
+      // It may be let go of meanwhile.
+      for (const chunk of frames)
+        if (this.#subscription === subscription) this.#receive(subscription, chunk);
     } catch (thrown) {
       this.#failed(expected(thrown, this.#parts.report));
       return;
@@ -192,6 +257,7 @@ export class QueueReader implements QueueReading {
 
   /** What does not go on where reading is, is of an earlier subscription to the same broker. */
   #receive(subscription: Subscription, chunk: Uint8Array): void {
+    let bytes = 0;
     for (const frame of framesIn(chunk)) {
       const from = frameBaseOffset(frame, 0);
       const end = frameLastOffset(frame, 0) + 1;
@@ -201,7 +267,9 @@ export class QueueReader implements QueueReading {
       }
       subscription.receivedTo = end;
       subscription.frames.push(frame);
+      bytes += frame.length;
     }
+    this.#hold(bytes);
   }
 
   /** Tells of the next frame, or of as much of it as is wanted. */
@@ -229,8 +297,10 @@ export class QueueReader implements QueueReading {
   #open(subscription: Subscription, offset: Offset): Opened | null {
     while (this.#opened === null || this.#opened.end <= offset) {
       if (this.#opened !== null) {
-        this.#feeds.returnCredit(subscription.source, this.#opened.bytes);
+        const { bytes } = this.#opened;
         this.#opened = null;
+        this.#feeds.returnCredit(subscription.source, bytes);
+        this.#hold(-bytes);
       }
       const frame = subscription.frames.shift();
       if (frame === undefined) return null;
@@ -238,7 +308,9 @@ export class QueueReader implements QueueReading {
       this.#opened = {
         ...{ from: header.baseOffset, end: endOffsetOf(header), epoch: header.leaderEpoch },
         ...{ bytes: frame.length, records, at: 0 },
+        decodedBytes: records.reduce((sum, record) => sum + recordBytes(record), 0),
       };
+      this.#note();
     }
     const opened = this.#opened;
     const offsetAt = (at: number): Offset => opened.records[at]?.offset ?? Infinity;
@@ -251,6 +323,7 @@ export class QueueReader implements QueueReading {
   /** What the log is not any more is told; whatever else is tried again. */
   #failed(error: BrokerError): void {
     const subscription = this.#subscription;
+    this.#turnIsOver();
     this.#unsubscribe();
     const news = subscription === null ? [] : newsOf(error, subscription.position);
     for (const each of news) this.#parts.take(each);

@@ -20,6 +20,7 @@ import type { BrokerId } from '../../../base/units.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
+import type { AbsentConsumers } from './absent-consumers.ts';
 import { type Ask, Asks } from './asks.ts';
 import { type OwnerLink, type OwnerLinkParts, openOwnerLink, type Supply } from './owner-link.ts';
 import { ownerOf } from './owners.ts';
@@ -35,6 +36,7 @@ export interface QueueSessionPorts extends OwnerLinkParts {
   readonly cluster: Cluster;
   readonly newUuid: () => string;
   readonly report: ReportDefect;
+  readonly absent: AbsentConsumers;
   /** False: nothing more until {@link QueueSession.onDrain}. */
   readonly send: (response: ConsumeResponse) => boolean;
   /** Whether it is listened to. */
@@ -43,13 +45,20 @@ export interface QueueSessionPorts extends OwnerLinkParts {
   readonly finish: (error: BrokerError | null) => void;
 }
 
+/** Of a consumer whose stream is gone. */
+const UNHEARD: Pick<QueueSessionPorts, 'send' | 'listen' | 'finish'> = {
+  send: () => true,
+  listen: () => {},
+  finish: () => {},
+};
+
 /** An ask under way. */
 interface Asked extends Ask {
   readonly owner: BrokerId;
 }
 
 export class QueueSession {
-  readonly #ports: QueueSessionPorts;
+  #ports: QueueSessionPorts;
   #opened: OpenedQueue | null = null;
   #asks = new Asks(0);
   #settler: Settler | null = null;
@@ -59,6 +68,7 @@ export class QueueSession {
   #nextRequestId = 1;
   #cancelWatch: Cancel = () => {};
   #cancelQuiet: Cancel | null = null;
+  #cancelAbsence: Cancel = () => {};
   #isStopping = false;
   #hasRoom = true;
   #isLeaving = false;
@@ -99,6 +109,7 @@ export class QueueSession {
   onDrain(): void {
     this.#hasRoom = true;
     this.#ports.listen(this.#settler?.hasRoom ?? true);
+    for (const link of this.#links.values()) link.onDrain();
     this.#pump();
   }
 
@@ -107,10 +118,14 @@ export class QueueSession {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#stopAsking();
+    for (const link of this.#links.values()) link.onDrain();
+    // What it has is with its owners. Here nothing is kept of the stream, and all that was read.
+    this.#cancelWatch();
+    this.#ports = { ...this.#ports, ...UNHEARD };
     const graceMs = this.#opened?.graceMs ?? 0;
     if (graceMs === 0) this.#gone();
     else
-      this.#ports.cluster.clock.after(graceMs, () => {
+      this.#cancelAbsence = this.#ports.absent.add(graceMs, () => {
         this.#gone();
       });
   }
@@ -194,6 +209,7 @@ export class QueueSession {
     const link = openOwnerLink(this.#ports, owner, {
       onSupply: (supply) => {
         this.#supplied(supply);
+        return this.#hasRoom || this.#isOver;
       },
       onClosed: (error) => {
         this.#linkClosed(owner, error);
@@ -371,6 +387,7 @@ export class QueueSession {
   #forget(): void {
     this.#isClosed = true;
     this.#cancelWatch();
+    this.#cancelAbsence();
     this.#settler?.close();
     for (const link of this.#links.values()) link.close();
     this.#links.clear();

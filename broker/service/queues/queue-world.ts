@@ -16,12 +16,17 @@ import type { FeedParts } from '../feeds.ts';
 import { clusterLags } from '../groups/lags.ts';
 import { carryOutLetters } from './letters.ts';
 import { QueueReader } from './queue-reader.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { readOnce } from './read-once.ts';
 import { RecordCache } from './record-cache.ts';
+import { Turns } from './turns.ts';
 
-/** Of records that were read and are not leased yet, for all queues of a broker. */
-const CACHE_BYTES_MAX = 32 * 1024 * 1024;
 const AGAIN_BYTES = 256 * 1024;
+/**
+ * Partitions that are begun to be read at a time, and records that are read again: each brings a
+ * batch at least, which may be of 8 MiB, and what it decodes to.
+ */
+const READS_MAX = 8;
 const END_MS = 5_000;
 
 /** Which record. */
@@ -32,14 +37,24 @@ export interface RecordPlace {
 
 export interface QueueWorldParts extends FeedParts {
   readonly appender: Pick<Appender, 'append'>;
+  /**
+   * Memory for all queues of the broker: half of it for records that were read and are not leased
+   * yet, half for frames that are not looked at yet.
+   */
+  readonly memoryBytes: number;
 }
 
 export class BrokerQueueWorld implements QueueWorld {
   readonly #parts: QueueWorldParts;
-  readonly #cache = new RecordCache(CACHE_BYTES_MAX);
+  readonly #cache: RecordCache;
+  readonly #ahead: ReadAhead;
+  readonly #begins = new Turns(READS_MAX);
+  readonly #again = new Turns(READS_MAX);
 
   constructor(parts: QueueWorldParts) {
     this.#parts = parts;
+    this.#cache = new RecordCache(parts.memoryBytes / 2);
+    this.#ahead = new ReadAhead(parts.memoryBytes / 2);
   }
 
   read({ topicId, partition }: QueuePlace, take: (news: QueueNews) => void): QueueReading {
@@ -47,7 +62,10 @@ export class BrokerQueueWorld implements QueueWorld {
     const keep = (record: DecodedRecord, epoch: LeaderEpoch): void => {
       this.#cache.keep(key, record, epoch);
     };
-    return new QueueReader({ ...this.#parts, topicId, partition, take, keep });
+    return new QueueReader({
+      ...{ ...this.#parts, topicId, partition, take, keep },
+      ...{ ahead: this.#ahead, turns: this.#begins },
+    });
   }
 
   bury(queue: QueueDefinition, place: QueuePlace, task: LetterTask): Promise<LetterResult> {
@@ -100,7 +118,7 @@ export class BrokerQueueWorld implements QueueWorld {
     }
     while (open.size > 0) {
       const offset = Math.min(...open.keys());
-      await this.#readAgain({ topicId, partition, offset }, open, found);
+      await this.#again.run(() => this.#readAgain({ topicId, partition, offset }, open, found));
     }
     return found;
   }

@@ -25,7 +25,7 @@ export function queuesService(
     ...ownedCalls(parts),
     serveMember: (call: ServerDuplexStream<ServeMemberRequest, ServeMemberResponse>) => {
       const link = desk.link({
-        send: (supply) => void call.write(supply),
+        send: (supply) => call.write(supply),
         finish: (error: BrokerError | null) => {
           if (error === null) call.end();
           else failCall(call, error);
@@ -36,6 +36,9 @@ export function queuesService(
         if (demand.message?.$case === 'open')
           requireSpeaker(call, integerField('proxy', demand.message.value.proxy, 0, BROKER_ID_MAX));
         link.take(demand);
+      });
+      call.on('drain', () => {
+        link.onDrain();
       });
       call.on('end', () => {
         link.close();

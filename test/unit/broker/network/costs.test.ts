@@ -6,6 +6,7 @@ import {
   type CostOptions,
   costsOf,
   defaultCosts,
+  queueMemory,
   thisMachine,
 } from '../../../../broker/network/costs.ts';
 
@@ -38,6 +39,13 @@ describe('budgetLimits', () => {
       descriptors,
     });
     expect(limits).toMatchObject(expected);
+  });
+});
+
+describe('queueMemory', () => {
+  it('is a sixteenth of the memory, and bounded', () => {
+    const of = (memoryBytes: number) => queueMemory({ memoryBytes });
+    expect([of(320 * MIB), of(64 * 1024 * MIB)]).toEqual([20 * MIB, 64 * MIB]);
   });
 });
 
