@@ -165,14 +165,17 @@ async function installNode(folder: string, root: string): Promise<void> {
 }
 
 /**
- * Where this machine's npm lies: what started this process says so. Asked for its global folder,
- * npm answers by the Node that runs it, which need not be the one that it came with.
+ * Where this machine's npm lies: what started this process says so, else the program on the PATH.
+ * Asked for its global folder, npm answers by the Node that runs it, which need not be the one that
+ * it came with.
  */
 async function npmFolder(): Promise<string> {
-  const program = process.env['npm_execpath'];
-  return program?.endsWith('npm-cli.js') === true
-    ? dirname(dirname(program))
-    : join((await run('npm', ['root', '--global'])).trim(), 'npm');
+  const started = process.env['npm_execpath'];
+  const program =
+    started?.endsWith('npm-cli.js') === true
+      ? started
+      : await run('sh', ['-c', 'readlink -f "$(command -v npm)"']);
+  return dirname(dirname(program.trim()));
 }
 
 async function commitBase(root: string): Promise<void> {
