@@ -78,7 +78,7 @@ async function run(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  await http.listen('0.0.0.0', config.httpPort);
+  await http.listen('::', config.httpPort);
   operator.start();
   logger.info({ namespaces: config.namespaces, readsNodes: config.canReadNodes }, 'started');
 }

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { reasonOf } from '../base/reason.ts';
 import { READY_PAGE_OF_PODS } from '../base/ready-page.ts';
 import { STOP_PAGE } from '../base/stop-veto.ts';
+import { listenOptions } from './listen-options.ts';
 
 /** What is shown. */
 export interface ProbePages {
@@ -50,7 +51,7 @@ export class ProbeServer {
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host, port }, () => {
+      this.#server.listen(listenOptions(host, port), () => {
         this.#server.off('error', reject);
         const address = this.#server.address();
         resolve(typeof address === 'object' && address !== null ? address.port : port);

@@ -16,6 +16,7 @@ import { errorToStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { hostPort } from '../../base/host-port.ts';
 import { reasonOf } from '../../base/reason.ts';
+import { listenOptions } from '../../process/listen-options.ts';
 import type { Address } from '../runtime/ports.ts';
 import { admitting } from './admission.ts';
 import { type Costs, defaultCosts } from './costs.ts';
@@ -156,7 +157,7 @@ export class GrpcServer {
     this.#listeners.push(listener);
     return new Promise((resolve, reject) => {
       listener.once('error', reject);
-      listener.listen({ host, port }, () => {
+      listener.listen(listenOptions(host, port), () => {
         listener.off('error', reject);
         // What a connection suffers before it is one is its peer's to notice.
         listener.on('error', () => undefined);

@@ -54,7 +54,7 @@ function namedListener({ name, port, tls, auth }: ClientListener): PodParts {
   return {
     ...rest,
     environment: [
-      { name: `${of}_LISTEN`, value: `0.0.0.0:${port}` },
+      { name: `${of}_LISTEN`, value: `[::]:${port}` },
       { name: `${of}_ADVERTISE_FILE`, value: address },
       // It has to be stated.
       ...(auth.methods === undefined ? [{ name: `${of}_AUTH`, value: 'none' }] : []),

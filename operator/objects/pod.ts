@@ -233,10 +233,10 @@ function buildEnvironment(
     fromPod('TIDEMARK_RACK', `metadata.labels['${spec.rack.topologyKey}']`),
     { name: 'TIDEMARK_ID', value: 'auto' },
     { name: 'TIDEMARK_DATA', value: DATA_PATH },
-    { name: 'TIDEMARK_LISTEN', value: `0.0.0.0:${BROKER_PORT}` },
+    { name: 'TIDEMARK_LISTEN', value: `[::]:${BROKER_PORT}` },
     { name: 'TIDEMARK_ADVERTISE', value: `$(POD_NAME).${service}:${BROKER_PORT}` },
     // By name, since the broker's own choice is to be reached from its machine alone.
-    { name: 'TIDEMARK_INTERNAL_LISTEN', value: `0.0.0.0:${BROKER_INTERNAL_PORT}` },
+    { name: 'TIDEMARK_INTERNAL_LISTEN', value: `[::]:${BROKER_INTERNAL_PORT}` },
     {
       name: 'TIDEMARK_INTERNAL_ADVERTISE',
       value: `$(POD_NAME).${service}:${BROKER_INTERNAL_PORT}`,

@@ -21,6 +21,9 @@ const INTERNAL_PORT = {
   ...H2C,
 };
 
+/** An address of each family that the cluster has. */
+const BOTH_FAMILIES = { ipFamilyPolicy: 'PreferDualStack' };
+
 /**
  * Headless: gives every broker the name that it advertises, before it is ready, and Prometheus its
  * targets.
@@ -34,6 +37,7 @@ export function buildBrokersService(cluster: LogCluster): Manifest {
     metadata: objectMetadata(cluster, brokersServiceName(name), objects?.brokersService),
     spec: {
       clusterIP: 'None',
+      ...BOTH_FAMILIES,
       publishNotReadyAddresses: true,
       selector: selectorLabels(name),
       ports: [
@@ -52,7 +56,12 @@ export function buildClientService(cluster: LogCluster): Manifest {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: objectMetadata(cluster, name, cluster.spec.objects?.clientsService),
-    spec: { type: 'ClusterIP', selector: selectorLabels(name), ports: [GRPC_PORT] },
+    spec: {
+      type: 'ClusterIP',
+      ...BOTH_FAMILIES,
+      selector: selectorLabels(name),
+      ports: [GRPC_PORT],
+    },
   };
 }
 

@@ -14,6 +14,7 @@ import {
   programPath,
   runFile,
   SERVICE_RANGE,
+  SERVICE_RANGE_6,
 } from './settings.ts';
 
 export const KUBECONFIG_FILE = runFile('kubeconfig');
@@ -110,7 +111,7 @@ function apiServerArgs(): string[] {
     `--bind-address=${CONTROL_ADDRESS}`,
     `--advertise-address=${CONTROL_ADDRESS}`,
     `--cert-dir=${runFile('pki')}`,
-    `--service-cluster-ip-range=${SERVICE_RANGE}`,
+    `--service-cluster-ip-range=${SERVICE_RANGE},${SERVICE_RANGE_6}`,
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-signing-key-file=${runFile('pki', 'sa.key')}`,
     `--service-account-key-file=${runFile('pki', 'sa.pub')}`,

@@ -3,7 +3,15 @@
  * outside of them is touched.
  */
 import { run, type RunResult, tryRun } from './run.ts';
-import { BRIDGE, CONTROL, CONTROL_ADDRESS, NODES, type NodePlace, PREFIX } from './settings.ts';
+import {
+  BRIDGE,
+  CONTROL,
+  CONTROL_ADDRESS,
+  CONTROL_ADDRESS_6,
+  NODES,
+  type NodePlace,
+  PREFIX,
+} from './settings.ts';
 
 /** Runs a program inside a network namespace. */
 export function inNamespace(netns: string, command: readonly string[]): Promise<string> {
@@ -15,7 +23,9 @@ async function ip(netns: string, command: string): Promise<void> {
 }
 
 async function forwardPackets(netns: string): Promise<void> {
-  await inNamespace(netns, ['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
+  const files = ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'];
+  for (const file of files)
+    await inNamespace(netns, ['sh', '-c', `echo 1 > /proc/sys/net/${file}`]);
 }
 
 export async function makeNetwork(): Promise<void> {
@@ -26,20 +36,28 @@ export async function makeNetwork(): Promise<void> {
   }
   await ip(CONTROL, `link add ${BRIDGE} type bridge`);
   await ip(CONTROL, `addr add ${CONTROL_ADDRESS}/24 dev ${BRIDGE}`);
+  // Nobody else can have the address: it need not be looked for first.
+  await ip(CONTROL, `addr add ${CONTROL_ADDRESS_6}/64 dev ${BRIDGE} nodad`);
   await ip(CONTROL, `link set ${BRIDGE} up`);
   for (const node of NODES) await plugIn(node);
 }
 
-async function plugIn({ netns, cable, address, podRange }: NodePlace): Promise<void> {
+async function plugIn(node: NodePlace): Promise<void> {
+  const { netns, cable, address, podRange, address6, podRange6 } = node;
   await ip(CONTROL, `link add ${cable} type veth peer name eth0 netns ${netns}`);
   await ip(CONTROL, `link set ${cable} master ${BRIDGE}`);
   await ip(CONTROL, `link set ${cable} up`);
   await ip(netns, `addr add ${address}/24 dev eth0`);
+  await ip(netns, `addr add ${address6}/64 dev eth0 nodad`);
   await ip(netns, 'link set eth0 up');
   await ip(netns, `route add default via ${CONTROL_ADDRESS}`);
+  await ip(netns, `-6 route add default via ${CONTROL_ADDRESS_6}`);
   await ip(CONTROL, `route add ${podRange} via ${address}`);
-  for (const other of NODES)
-    if (other.netns !== netns) await ip(netns, `route add ${other.podRange} via ${other.address}`);
+  await ip(CONTROL, `-6 route add ${podRange6} via ${address6}`);
+  for (const other of NODES.filter((each) => each.netns !== netns)) {
+    await ip(netns, `route add ${other.podRange} via ${other.address}`);
+    await ip(netns, `-6 route add ${other.podRange6} via ${other.address6}`);
+  }
 }
 
 /** Takes a node's network away: everything on it goes on running and hears from nobody. */

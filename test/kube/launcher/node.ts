@@ -15,6 +15,7 @@ import {
   type NodePlace,
   PAUSE_IMAGE,
   POD_RANGE,
+  POD_RANGE_6,
   programPath,
   runFile,
 } from './settings.ts';
@@ -86,12 +87,12 @@ export async function mountMemory({ netns }: NodePlace, path: string, size: stri
   await run('nsenter', [...inside, 'mount', '-t', 'tmpfs', '-o', options, 'memory', path]);
 }
 
-function kubeletArgs({ name, zone, address, dir }: NodePlace): string[] {
+function kubeletArgs({ name, zone, address, address6, dir }: NodePlace): string[] {
   return [
     `--config=${join(dir, 'kubelet.yaml')}`,
     `--kubeconfig=${runFile('kubeconfig')}`,
     `--hostname-override=${name}`,
-    `--node-ip=${address}`,
+    `--node-ip=${address},${address6}`,
     `--cert-dir=${join(dir, 'pki')}`,
     `--node-labels=topology.kubernetes.io/zone=${zone},topology.kubernetes.io/region=test`,
   ];
@@ -135,12 +136,12 @@ state = "${dir}/state"
  * Point to point rather than a bridge: every packet of a pod is routed, so Service addresses work
  * between pods of one node without the module br_netfilter.
  */
-function networkConfig({ dir, podRange }: NodePlace): object {
+function networkConfig({ dir, podRange, podRange6 }: NodePlace): object {
   const ipam = {
     type: 'host-local',
     dataDir: `${dir}/addresses`,
-    ranges: [[{ subnet: podRange }]],
-    routes: [{ dst: '0.0.0.0/0' }],
+    ranges: [[{ subnet: podRange }], [{ subnet: podRange6 }]],
+    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
   };
   return { cniVersion: '1.0.0', name: 'test', plugins: [{ type: 'ptp', ipMasq: false, ipam }] };
 }
@@ -180,7 +181,7 @@ function proxyConfig({ name }: NodePlace): object {
     kind: 'KubeProxyConfiguration',
     mode: 'iptables',
     clientConnection: { kubeconfig: runFile('kubeconfig') },
-    clusterCIDR: POD_RANGE,
+    clusterCIDR: `${POD_RANGE},${POD_RANGE_6}`,
     // The limits belong to the machine, not to the namespace.
     conntrack: { maxPerCore: 0 },
     hostnameOverride: name,

@@ -1,7 +1,8 @@
 /**
  * Names, addresses, versions and folders of the Kubernetes that the tests start. Everything it does
  * on the network stays in namespaces of its own and in 198.19.64.0/18, a part of the range that RFC
- * 2544 keeps for measurements inside one machine.
+ * 2544 keeps for measurements inside one machine; addresses of IPv6 are in fd00:198:19::/48, which
+ * is routed nowhere (RFC 4193).
  */
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +41,9 @@ export const BRIDGE = 'br0';
 export const CONTROL_ADDRESS = '198.19.64.1';
 export const POD_RANGE = '198.19.64.0/19';
 export const SERVICE_RANGE = '198.19.96.0/24';
+export const CONTROL_ADDRESS_6 = 'fd00:198:19:64::1';
+export const POD_RANGE_6 = 'fd00:198:19:100::/56';
+export const SERVICE_RANGE_6 = 'fd00:198:19:96::/112';
 export const DNS_ADDRESS = '198.19.96.10';
 export const API_PORT = 6443;
 export const API_URL = `https://${CONTROL_ADDRESS}:${API_PORT}`;
@@ -57,6 +61,8 @@ export interface NodePlace {
   readonly cable: string;
   readonly address: string;
   readonly podRange: string;
+  readonly address6: string;
+  readonly podRange6: string;
   readonly dir: string;
   readonly socket: string;
 }
@@ -70,6 +76,8 @@ export const NODES: readonly NodePlace[] = [1, 2, 3].map((number) => {
     cable: `v${number}`,
     address: `198.19.64.${10 + number}`,
     podRange: `198.19.${64 + number}.0/24`,
+    address6: `fd00:198:19:64::${10 + number}`,
+    podRange6: `fd00:198:19:10${number}::/64`,
     dir,
     socket: join(dir, 'containerd.sock'),
   };

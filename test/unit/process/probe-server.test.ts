@@ -1,4 +1,6 @@
+import { networkInterfaces } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hostPort } from '../../../base/host-port.ts';
 import { ProbeServer } from '../../../process/probe-server.ts';
 
 let isAlive: boolean;
@@ -35,6 +37,25 @@ describe('ProbeServer', () => {
     ]);
     isAlive = false;
     expect(await got('/livez')).toBe('503 a pass is stuck');
+  });
+
+  it('is reached by addresses of both families at ::, as far as the machine has them', async () => {
+    const everywhere = new ProbeServer({
+      whyDead: () => null,
+      whyNotReady: () => null,
+      metrics: () => metrics(),
+      metricsContentType: 'text/x',
+    });
+    const port = await everywhere.listen('::', 0);
+    const addresses = Object.values(networkInterfaces()).flat();
+    const hosts = ['127.0.0.1', '::1'].filter((host) =>
+      addresses.some((each) => each?.address === host),
+    );
+    const found = hosts.map(
+      async (host) => (await fetch(`http://${hostPort(host, port)}/livez`)).status,
+    );
+    expect(await Promise.all(found)).toEqual(hosts.map(() => 200));
+    await everywhere.close();
   });
 
   it('shows metrics, or why not', async () => {

@@ -171,7 +171,7 @@ describe('pods with listeners', () => {
       ALL.map(({ name, port }) => ({ name: `on-${name}`, containerPort: port, protocol: 'TCP' })),
     );
     expect(valueOf('TIDEMARK_LISTENERS')).toBe('inside,outside,nodes,edge');
-    expect(valueOf('TIDEMARK_LISTENER_OUTSIDE_LISTEN')).toBe('0.0.0.0:9651');
+    expect(valueOf('TIDEMARK_LISTENER_OUTSIDE_LISTEN')).toBe('[::]:9651');
     expect(valueOf('TIDEMARK_LISTENER_OUTSIDE_AUTH')).toBe('token');
     expect(valueOf('TIDEMARK_LISTENER_INSIDE_AUTH')).toBe('none');
     expect(valueOf('TIDEMARK_LISTENER_OUTSIDE_TLS_CERT')).toBe('/etc/tidemark/tls/$(POD_NAME).crt');

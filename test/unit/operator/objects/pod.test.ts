@@ -69,9 +69,9 @@ describe('buildPodTemplate()', () => {
     expect(readConfig([], environment)).toMatchObject({
       brokerId: 4,
       dataDir: '/var/lib/tidemark',
-      listen: { host: '0.0.0.0', port: 9641 },
+      listen: { host: '::', port: 9641 },
       advertised: { host: 'logs-4.logs-brokers.shop.svc', port: 9641 },
-      internalListen: { host: '0.0.0.0', port: 9643 },
+      internalListen: { host: '::', port: 9643 },
       internalAdvertised: { host: 'logs-4.logs-brokers.shop.svc', port: 9643 },
       rack: 'z2',
       seeds: [0, 1, 2].map((id) => ({ host: `logs-${id}.logs-brokers.shop.svc`, port: 9643 })),
