@@ -10,7 +10,10 @@ import { LOG_LEVELS, type LogLevel } from '../base/broker-options.ts';
 const LABEL = '[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?';
 const LABEL_TERM = `(!?${LABEL}|${LABEL} *(=|==|!=) *(${LABEL})?|${LABEL} +(in|notin) +\\(${LABEL}( *, *${LABEL})*\\))`;
 const LABEL_SELECTOR = new RegExp(`^(${LABEL_TERM}( *, *${LABEL_TERM})*)?$`);
+const BROKER_USERS = ['image', 'platform'] as const;
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
+
+export type BrokerUser = (typeof BROKER_USERS)[number];
 
 export interface OperatorConfig {
   /** This copy, among those that may lead. */
@@ -31,6 +34,8 @@ export interface OperatorConfig {
     readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
     readonly imagePullSecrets?: readonly { readonly name: string }[];
   };
+  /** As whom new pods of brokers run: the user of the image, or whom the platform gives them. */
+  readonly brokerUser: BrokerUser;
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
   /** Makes NetworkPolicies for LogClusters. */
@@ -108,6 +113,7 @@ export function readOperatorConfig(
         ? {}
         : { imagePullSecrets: pullSecrets.map((name) => ({ name })) }),
     },
+    brokerUser: choice('TIDEMARK_BROKER_USER', BROKER_USERS, 'image'),
     canReadNodes: choice('TIDEMARK_READ_NODES', ['true', 'false'], 'false') === 'true',
     makesPolicies: choice('TIDEMARK_NETWORK_POLICIES', ['true', 'false'], 'false') === 'true',
     httpPort: whole('TIDEMARK_HTTP_PORT', 9643, PORT_MAX),

@@ -53,6 +53,7 @@ export type OperatorSettings = Pick<
   | 'deploymentName'
   | 'brokerImage'
   | 'brokerPull'
+  | 'brokerUser'
   | 'canReadNodes'
   | 'makesPolicies'
 >;
@@ -356,7 +357,8 @@ export class Operator {
     }
     const rival = await this.#claims.take(resource, claimName(resource.metadata.name), signal);
     if (rival !== null) return this.#refrain(key, resource, rival);
-    const { brokerImage, brokerPull, canReadNodes, makesPolicies, podNamespace } = this.#config;
+    const { brokerImage, brokerPull, brokerUser, ...config } = this.#config;
+    const { canReadNodes, makesPolicies, podNamespace } = config;
     const memory = this.#memories.get(key) ?? newMemory();
     this.#memories.set(key, memory);
     const basis = await observe(
@@ -365,7 +367,7 @@ export class Operator {
         client: this.#client,
         admin: this.#ports.admin,
         imageDefault: brokerImage,
-        pullDefaults: brokerPull,
+        templateDefaults: { ...brokerPull, user: brokerUser },
         canReadNodes,
         policyFor: makesPolicies ? podNamespace : null,
         departed: this.#departed.get(key) ?? [],

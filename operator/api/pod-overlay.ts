@@ -154,7 +154,7 @@ export const OVERLAY_FIELDS: { readonly [Key in keyof Required<Overlay>]: Schema
   ),
   securityContext: {
     ...object<PodSecurity>(
-      "Over the pod's own, field by field: user, group and fsGroup 1000, no root, RuntimeDefault.",
+      "Over the pod's own, field by field: user, group and fsGroup 1000 (on OpenShift as the platform says), no root, RuntimeDefault.",
       {
         runAsNonRoot: boolean('Brokers never run as root.'),
         runAsUser: integer('User.', 1, 2_147_483_647),

@@ -36,10 +36,13 @@ export interface PodTemplateSpec {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
+/** Who says as whom a pod runs. */
+export type PodUser = 'image' | 'platform';
+
 const ADDRESSES_VOLUME = 'addresses';
 const DATA_PATH = '/var/lib/tidemark';
-/** The user of the image. */
-const USER_ID = 1_000;
+/** The user of the image, who also owns what he mounts. */
+const IMAGE_USER = { runAsUser: 1_000, runAsGroup: 1_000, fsGroup: 1_000 };
 /** A broker finds the rest of the cluster through any one of these. */
 const SEEDS_MAX = 3;
 /**
@@ -60,12 +63,14 @@ const MODES = { Allow: 'allow', Prefer: 'prefer' } as const;
  * @param image of the brokers; see {@link import('./workload.ts').planTemplate} for which one that
  * is
  * @param internalTls between brokers: how far they are on the way to TLS
+ * @param user platform: whoever admits the pod chooses, as OpenShift does, and refuses who chose
  */
 export function buildPodTemplate(
   cluster: LogCluster,
   image: string,
   clusterId: string,
   internalTls: TlsPhase,
+  user: PodUser = 'image',
 ): PodTemplateSpec {
   const { metadata, spec } = cluster;
   const { labels, annotations, topologySpreadConstraints, ...rest } = spec.podTemplate;
@@ -92,9 +97,7 @@ export function buildPodTemplate(
       terminationGracePeriodSeconds: passed.terminationGracePeriodSeconds ?? graceSeconds(spec),
       securityContext: {
         runAsNonRoot: true,
-        runAsUser: USER_ID,
-        runAsGroup: USER_ID,
-        fsGroup: USER_ID,
+        ...(user === 'image' ? IMAGE_USER : {}),
         // A volume of many segments takes minutes to walk, and is walked only once.
         fsGroupChangePolicy: 'OnRootMismatch',
         seccompProfile: { type: 'RuntimeDefault' },

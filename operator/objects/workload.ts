@@ -24,7 +24,7 @@ import type {
   TlsPhase,
 } from '../api/types.ts';
 import { buildPodTemplate, tlsPhaseOf } from './pod.ts';
-import type { PodTemplateSpec } from './pod.ts';
+import type { PodTemplateSpec, PodUser } from './pod.ts';
 import { canonicalJson, isMadeFrom, templateHash, templateInputs } from './template.ts';
 import type { RecordedTemplate } from './template.ts';
 
@@ -59,15 +59,15 @@ export interface PlannedTemplate extends RecordedTemplate {
 }
 
 /**
- * Of the operator's own image, for brokers of LogClusters that say nothing else. Like a new default
- * image they restart nobody: both sides of a comparison are rendered with them.
+ * Of a template where neither spec nor record says it. Like a new default image, pulling and user
+ * restart nobody: both sides of a comparison are rendered with them.
  */
-export type PullDefaults = Pick<PodTemplate, 'imagePullPolicy' | 'imagePullSecrets'>;
-
-/** Of a template where neither spec nor record says it. */
-export interface TemplateDefaults extends PullDefaults {
+export interface TemplateDefaults
+  extends Pick<PodTemplate, 'imagePullPolicy' | 'imagePullSecrets'> {
   /** Absent: those of a cluster that is made now. */
   readonly resources?: Resources;
+  /** As whom pods run; absent: the user of the image. */
+  readonly user?: PodUser;
 }
 
 /** What stands on a StatefulSet that exists, as {@link readRecord} reads it. */
@@ -96,7 +96,7 @@ export function planTemplate(
   recorded: RecordedTemplate | null,
   imageDefault: string,
   clusterId = cluster.spec.clusterId ?? cluster.metadata.uid,
-  { resources = DEFAULT_RESOURCES, ...pull }: TemplateDefaults = {},
+  { resources = DEFAULT_RESOURCES, user, ...pull }: TemplateDefaults = {},
   internalTls: TlsPhase = recorded === null ? 'Require' : tlsPhaseOf(recorded.template),
 ): PlannedTemplate {
   const imageBefore = recorded === null ? imageDefault : imageOf(recorded.template);
@@ -114,6 +114,7 @@ export function planTemplate(
       spec.image ?? imageBefore,
       clusterId,
       internalTls,
+      user,
     );
   const isKept =
     recorded !== null &&

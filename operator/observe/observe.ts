@@ -34,7 +34,7 @@ import { buildStatefulSet, planned, planTemplate, readRecord } from '../objects/
 import type {
   Manifest,
   PlannedTemplate,
-  PullDefaults,
+  TemplateDefaults,
   WorkloadRecord,
 } from '../objects/workload.ts';
 import { isControlledBy, ownersOf } from '../objects/owners.ts';
@@ -83,7 +83,7 @@ export interface ObserverOptions {
   readonly admin: Pick<BrokerAdmin, 'call' | 'dialWith'>;
   /** Of clusters that name none. */
   readonly imageDefault: string;
-  readonly pullDefaults: PullDefaults;
+  readonly templateDefaults: TemplateDefaults;
   /** May nodes and volumes be read? */
   readonly canReadNodes: boolean;
   /** Namespace of the operator, whose pods a NetworkPolicy lets in; null: none is made. */
@@ -285,7 +285,7 @@ function readObjects(options: ObserverOptions, cluster: LogCluster, hasFaults: b
     cluster,
     claims.map(({ claim }) => clusterIdOf(claim)),
   );
-  const defaults = { ...options.pullDefaults, ...resourcesBefore(ownSet, pods) };
+  const defaults = { ...options.templateDefaults, ...resourcesBefore(ownSet, pods) };
   const image = imageBefore(cluster, pods) ?? imageDefault;
   const recorded = record?.template ?? null;
   const phases = pods.map(({ view }) => view.tlsPhase);

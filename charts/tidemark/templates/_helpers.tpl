@@ -63,10 +63,23 @@ capabilities:
 
 {{- define "tidemark.podSecurity" -}}
 runAsNonRoot: true
+{{- if eq (include "tidemark.podUser" .) "image" }}
 runAsUser: 1000
 runAsGroup: 1000
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
+{{- end -}}
+
+{{/* As whom pods run: `image` or `platform`. */}}
+{{- define "tidemark.podUser" -}}
+{{- if ne .Values.podUser "auto" -}}
+{{- .Values.podUser -}}
+{{- else if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+platform
+{{- else -}}
+image
+{{- end -}}
 {{- end -}}
 
 {{/* Namespaces that are watched, as JSON; none: all. */}}

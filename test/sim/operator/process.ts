@@ -59,6 +59,7 @@ export class Process implements Clock {
         deploymentName: null,
         brokerImage: 'tidemark:1',
         brokerPull: {},
+        brokerUser: 'image',
         canReadNodes,
         makesPolicies: true,
       },

@@ -16,6 +16,28 @@ const planOf = (
 ): PlannedTemplate =>
   planTemplate(logCluster(spec), before, 'tidemark:1', 'id', { ...(resources && { resources }) });
 
+describe('the user of brokers', () => {
+  const userOf = (before: PlannedTemplate | null, user?: 'image' | 'platform'): PlannedTemplate =>
+    planTemplate(logCluster(), before, 'tidemark:1', 'id', { ...(user && { user }) });
+  const secured = ({ template }: PlannedTemplate): unknown => template.spec['securityContext'];
+
+  it('is that of the image, or nobody where the platform chooses', () => {
+    const shared = {
+      runAsNonRoot: true,
+      fsGroupChangePolicy: 'OnRootMismatch',
+      seccompProfile: { type: 'RuntimeDefault' },
+    };
+    const image = { runAsUser: 1_000, runAsGroup: 1_000, fsGroup: 1_000 };
+    expect(secured(userOf(null))).toEqual({ ...shared, ...image });
+    expect(secured(userOf(null, 'platform'))).toEqual(shared);
+  });
+
+  it('stays as it is where the operator is given another', () => {
+    const before = userOf(null);
+    expect(userOf(before, 'platform').template).toEqual(before.template);
+  });
+});
+
 describe('resources of brokers', () => {
   it('bound the memory of a cluster that is made now', () => {
     expect(resourcesOf(planOf({}, null).template)).toEqual(BOUND);
