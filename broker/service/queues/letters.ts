@@ -139,7 +139,9 @@ async function search(
   const wanted = new Map(letters.map((letter) => [originOf(place, letter), letter.offset]));
   const offsets: Offset[] = [];
   let end: LetterPosition = from;
-  let until: Offset | null = null;
+  // A new leader may not know yet that a letter is committed, and would be read as without it.
+  const until = (await parts.end(topicId, partition))?.offset;
+  if (until === undefined) return { kind: 'failed' };
   for (;;) {
     const at = { topicId, partition, offset: end.from, leaderEpoch: end.epoch };
     let read: ReadFrames;
@@ -153,13 +155,13 @@ async function search(
       end = { from: logStart, epoch: 0 };
       continue;
     }
-    until ??= read.highWaterMark;
     for (const frame of read.frames) {
       const { header, records } = decodeBatch(frame, 0, crc32);
       offsets.push(...records.flatMap((record) => foundIn(record, wanted)));
       end = { from: read.nextOffset, epoch: header.leaderEpoch };
     }
-    if (end.from >= until || read.frames.length === 0) return { kind: 'searched', offsets, end };
+    if (end.from >= until) return { kind: 'searched', offsets, end };
+    if (read.frames.length === 0) return { kind: 'failed' };
   }
 }
 

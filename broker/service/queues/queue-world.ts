@@ -129,23 +129,38 @@ export class BrokerQueueWorld implements QueueWorld {
     open: Map<Offset, LeaderEpoch>,
     found: Map<Offset, DecodedRecord>,
   ): Promise<void> {
+    const { offset } = place;
+    // A log that holds the record has its epoch up to here: no other may say what is gone.
+    const leaderEpoch = open.get(offset) ?? 0;
     try {
-      const read = await readOnce(this.#parts, { ...place, leaderEpoch: 0 }, AGAIN_BYTES);
+      const read = await readOnce(this.#parts, { ...place, leaderEpoch }, AGAIN_BYTES);
       for (const frame of read.frames) {
         const { header, records } = decodeBatch(frame, 0, crc32);
-        const isWanted = ({ offset }: DecodedRecord): boolean =>
-          open.get(offset) === header.leaderEpoch;
+        const isWanted = ({ offset: at }: DecodedRecord): boolean =>
+          open.get(at) === header.leaderEpoch;
         for (const record of records.filter(isWanted)) found.set(record.offset, record);
       }
-      // Where the log ends below, it was cut.
-      const to = read.frames.length === 0 ? Infinity : read.nextOffset;
+      const to = read.frames.length === 0 ? read.highWaterMark : read.nextOffset;
+      if (to <= offset) throw notCommittedYet(offset, to);
       for (const each of open.keys()) if (each < to) open.delete(each);
     } catch (error) {
-      if (!(error instanceof BrokerError) || error.code !== 'OFFSET_OUT_OF_RANGE') throw error;
+      if (!(error instanceof BrokerError)) throw error;
       const { logStart = 0, logEnd = Infinity } = error.details;
-      const before = open.size;
-      for (const each of open.keys()) if (each < logStart || each >= logEnd) open.delete(each);
-      if (open.size === before) throw error;
+      const isGone = ([each, epoch]: readonly [Offset, LeaderEpoch]): boolean =>
+        error.code === 'POSITION_DIVERGED'
+          ? each >= logEnd && epoch === leaderEpoch
+          : error.code === 'OFFSET_OUT_OF_RANGE' && each < logStart;
+      const gone = [...open].filter(isGone);
+      if (gone.length === 0) throw error;
+      for (const [each] of gone) open.delete(each);
     }
   }
+}
+
+/** A new leader knows what is committed only once it has committed something itself. */
+function notCommittedYet(offset: Offset, highWaterMark: Offset): BrokerError {
+  return new BrokerError(
+    'OFFSET_NOT_AVAILABLE',
+    `The leader does not know yet that offset ${offset} is committed, only what is below ${highWaterMark}`,
+  );
 }
