@@ -14,7 +14,8 @@ const two = (baseOffset: number, epoch = 1) =>
 /** Offsets that were found. */
 async function foundIn(log: ScriptedLog, wanted: readonly RecordPlace[]): Promise<number[]> {
   const world = new BrokerQueueWorld({
-    ...{ ...log.parts(), appender: { append: () => Promise.reject(new Error('unused')) } },
+    ...{ ...log.parts(), memoryBytes: 1024 * 1024 },
+    appender: { append: () => Promise.reject(new Error('unused')) },
   });
   return [...(await log.settle(world.recordsAt(PLACE, wanted))).keys()];
 }
