@@ -9,6 +9,7 @@ import { measureCompaction } from './compact.ts';
 import { neverWait, readNothing } from './hostile-clients.ts';
 import { type Cost, costOfSecurity } from './secured.ts';
 import { fairShares, PLACES, type Shares } from './fair-shares.ts';
+import { fillGroupTopic, groupSpeed, type Reading } from './groups.ts';
 import { LEASES, type Leases, queueSpeed } from './queues.ts';
 import { measureOperator } from './operator.ts';
 import { LocalCluster, sleep } from './local-cluster.ts';
@@ -379,6 +380,32 @@ async function queues(): Promise<void> {
 
 const WHERE: Record<Leases, string> = { memory: 'in memory', committed: 'committed' };
 
+/** A plain consumer and a group of one, in turns. */
+async function groups(): Promise<void> {
+  await withCluster(async (cluster) => {
+    await fillGroupTopic(cluster);
+    await groupSpeed(cluster, -1);
+    const rounds: Reading[] = [];
+    for (let run = 0; run < RUNS; run += 1) rounds.push(await groupSpeed(cluster, run));
+    const figures = (what: string, of: (reading: Reading) => number): void => {
+      row(what, rounds.map(of), 'records/s');
+      row(
+        '  in parts of the plain consumer',
+        rounds.map((reading) => of(reading) / reading.plain),
+        'times',
+        2,
+      );
+    };
+    row(
+      'read 100 B, 6 partitions, one by one, plain consumer',
+      rounds.map(({ plain }) => plain),
+      'records/s',
+    );
+    figures('the same as a group of one that commits each second', ({ group }) => group);
+    figures('the same with ten commits a second', ({ often }) => often);
+  });
+}
+
 const MEASURES = {
   start,
   append,
@@ -391,6 +418,7 @@ const MEASURES = {
   operator,
   compact,
   queues,
+  groups,
 };
 /** Those of the brokers; the operator needs programs that only the tests on Kubernetes build. */
 const USUAL = Object.keys(MEASURES).filter((name) => name !== 'operator' && name !== 'compact');

@@ -8,6 +8,7 @@ export class News {
   }
 
   rouse(): void {
+    if (this.#wakes.length === 0) return;
     for (const wake of this.#wakes.splice(0)) wake();
   }
 }

@@ -11,6 +11,7 @@ import { TidemarkError } from '../errors.ts';
 import { Cursors } from '../groups.ts';
 import type { LossRange } from '../losses.ts';
 import { checkConsumerOptions, checkParallel } from './options.ts';
+import { consumed } from './consumed.ts';
 import { GroupReading } from './group-reading.ts';
 import { type ParallelPlace, ParallelRun, type ParallelWork } from './parallel.ts';
 import { type Found, Reading } from './reading.ts';
@@ -161,12 +162,12 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
         this.#handled(reader, item.partition, endOffset, leaderEpoch);
         continue;
       }
-      const { topic, partition, records } = item;
+      const { partition, records } = item;
       const last = records.at(-1);
       for (const record of records) {
         const next = record === last ? endOffset : record.offset + 1;
         reader.handOut(partition, next, leaderEpoch);
-        yield { topic, partition, leaderEpoch, ...record };
+        yield consumed(item, record);
         this.#handled(reader, partition, next, leaderEpoch);
       }
     }
@@ -262,7 +263,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
     signal: AbortSignal,
   ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
     for await (const { item, raw, reader, endOffset, leaderEpoch } of this.#read({ signal })) {
-      const { topic, partition } = item;
+      const { partition } = item;
       const slot = slotOf(reader, partition);
       if ('kind' in item) {
         const place = placeIn(reader, partition, endOffset, leaderEpoch);
@@ -273,7 +274,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array, Loss extends LossRan
       for (const [at, record] of item.records.entries()) {
         const next = at === last ? endOffset : record.offset + 1;
         const place = placeIn(reader, partition, next, leaderEpoch);
-        const work = { topic, partition, leaderEpoch, ...record };
+        const work = consumed(item, record);
         yield { item: work, slot, key: raw[at]?.key, isAlone: false, place };
       }
     }

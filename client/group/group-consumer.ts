@@ -7,6 +7,7 @@ import { checkArgument, refuseFaults, shown } from '../check.ts';
 import type { Cluster } from '../cluster.ts';
 import type { AnyTopic } from '../codecs.ts';
 import type { Connections } from '../connections.ts';
+import { consumed } from '../consumer/consumed.ts';
 import type { Found } from '../consumer/reading.ts';
 import { ParallelRun, type ParallelWork } from '../consumer/parallel.ts';
 import type { ConsumedRecord, PartitionState, RecordBatch } from '../consumer/types.ts';
@@ -15,6 +16,7 @@ import type { LossRange } from '../losses.ts';
 import { MemberStays, program } from '../member-start.ts';
 import { Beginning, ConsumeType, Delivery } from '../../proto/gen/tidemark/v1/consume.ts';
 import { MemberRun, type RunSettings } from './member-run.ts';
+import type { Place } from './member/types.ts';
 import type { Part } from './part.ts';
 import {
   checkGroupOptions,
@@ -110,11 +112,12 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   ): AsyncGenerator<ConsumedRecord<Key, Value> | Loss, void, undefined> {
     const run = await this.#begin(undefined, control);
     for await (const { found, part, mark } of run.found())
-      for (const { item, place } of placed<Key, Value, Loss>(found)) {
+      for (let at = 0; at < countOf(found); at += 1) {
+        const place = placeBehind(found, at);
         if (!run.mayHandOutNow(part, mark) && !(await run.mayHandOut(part, mark))) break;
         run.handOut(part, found, place);
         try {
-          yield item;
+          yield itemAt<Key, Value, Loss>(found, at);
         } finally {
           run.takeBack(part);
         }
@@ -244,7 +247,9 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
   ): AsyncGenerator<ParallelWork<ConsumedRecord<Key, Value> | Loss>, void, undefined> {
     for await (const { found, part, mark } of run.found()) {
       const { slot, context } = part;
-      for (const { item, key, isAlone, place } of placed<Key, Value, Loss>(found)) {
+      const isAlone = 'kind' in found.item;
+      for (let at = 0; at < countOf(found); at += 1) {
+        const place = placeBehind(found, at);
         if (!run.mayHandOutNow(part, mark) && !(await run.mayHandOut(part, mark))) break;
         const handOut = (): void => run.handled(part, mark, place);
         // Reading goes on behind it only once a handler has it, or will.
@@ -253,6 +258,8 @@ export class GroupConsumer<Key = Uint8Array, Value = Uint8Array, Loss extends Lo
           run.pass(part, found, place);
           return true;
         };
+        const item = itemAt<Key, Value, Loss>(found, at);
+        const key = found.raw[at]?.key;
         yield { item, slot, key, isAlone, context, take, place: { handOut } };
       }
     }
@@ -268,20 +275,26 @@ function failedState({ held, place, failure }: Part): PartitionState {
   };
 }
 
-/** Each record, or the loss, with the place behind it. */
-function* placed<Key, Value, Loss>({ item, raw, endOffset, leaderEpoch }: Found<Key, Value>) {
-  if ('kind' in item) {
-    const place = { offset: endOffset, leaderEpoch };
-    yield { item: item as Loss, key: undefined, isAlone: true, place };
-    return;
-  }
-  const { topic, partition, records } = item;
-  const last = records.length - 1;
-  for (const [at, record] of records.entries()) {
-    const offset = at === last ? endOffset : record.offset + 1;
-    const whole: ConsumedRecord<Key, Value> = { topic, partition, leaderEpoch, ...record };
-    yield { item: whole, key: raw[at]?.key, isAlone: false, place: { offset, leaderEpoch } };
-  }
+/** Records, or one loss. */
+function countOf<Key, Value>({ item }: Found<Key, Value>): number {
+  return 'kind' in item ? 1 : item.records.length;
+}
+
+/** A record, or the loss. */
+function itemAt<Key, Value, Loss>(
+  { item }: Found<Key, Value>,
+  at: number,
+): ConsumedRecord<Key, Value> | Loss {
+  return 'kind' in item ? (item as Loss) : consumed(item, item.records[at]!);
+}
+
+/** Behind the last record comes what is behind the batch. */
+function placeBehind<Key, Value>(
+  { item, endOffset, leaderEpoch }: Found<Key, Value>,
+  at: number,
+): Place {
+  const isLast = 'kind' in item || at === item.records.length - 1;
+  return { offset: isLast ? endOffset : item.records[at]!.offset + 1, leaderEpoch };
 }
 
 function selector(

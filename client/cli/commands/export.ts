@@ -1,6 +1,7 @@
 /** Writes a topic to standard output as a file that `topic import` takes. */
 import { once } from 'node:events';
-import type { ConsumedRecord, Tidemark, Topic } from '../../index.ts';
+import type { Tidemark, Topic } from '../../index.ts';
+import { consumed } from '../../consumer/consumed.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
 import type { Surroundings } from '../output.ts';
 import { Selection } from '../selection.ts';
@@ -59,10 +60,7 @@ async function writeRecords(
   around.interrupted.addEventListener('abort', () => void consumer.close(), { once: true });
   for await (const batch of consumer) {
     heard();
-    const { topic, partition, leaderEpoch } = batch;
-    const records: ConsumedRecord[] = selection
-      .take(batch)
-      .map((record) => ({ topic, partition, leaderEpoch, ...record }));
+    const records = selection.take(batch).map((record) => consumed(batch, record));
     await write(around, records.map((record) => writer.record(record)).join(''));
   }
 }

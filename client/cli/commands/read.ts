@@ -9,6 +9,7 @@ import type {
   StartFrom,
   Tidemark,
 } from '../../index.ts';
+import { consumed } from '../../consumer/consumed.ts';
 import { type CommonOptions, withPatience } from '../context.ts';
 import { CliError } from '../exit.ts';
 import { hasColour, type Surroundings } from '../output.ts';
@@ -219,10 +220,7 @@ async function print(
   records: Batch['records'],
   write: Writer,
 ): Promise<void> {
-  const { topic, partition, leaderEpoch } = batch;
-  const parts = records.map((record) =>
-    Buffer.from(write({ topic, partition, leaderEpoch, ...record })),
-  );
+  const parts = records.map((record) => Buffer.from(write(consumed(batch, record))));
   if (!around.stdout.write(Buffer.concat(parts)) && !around.interrupted.aborted)
     await once(around.stdout, 'drain');
 }
