@@ -16,10 +16,12 @@ import {
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { GroupServiceService as Groups } from '../../../proto/gen/tidemark/v1/groups.ts';
 import { QueueServiceService as Queues } from '../../../proto/gen/tidemark/v1/queues.ts';
+import { ExternalScalerService as Scalers } from '../../../proto/gen/externalscaler/externalscaler.ts';
 import { AppendRecord, LogServiceService as Logs } from '../../../proto/gen/tidemark/v1/log.ts';
+import { CONSUMERS } from './consumers.ts';
 import type { Attempt, Claims, Headers, Method, Shown, Signing, World } from './types.ts';
 
-const METHODS = [Logs, Admins, Groups, Members, Queues].flatMap(
+const METHODS = [Logs, Admins, Groups, Members, Queues, Scalers].flatMap(
   (service) => Object.values(service) as unknown as readonly Method[],
 );
 const nameOf = ({ path }: Method): string => path.split('/').at(-1) ?? '';
@@ -581,6 +583,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   ...METHODS.map(withoutRules),
   ...REACH,
   ...MEMBERS,
+  ...CONSUMERS,
   ...OTHERS,
   ...CERTIFICATES,
 ];

@@ -97,6 +97,10 @@ export class RealWorld implements World {
     // Members need the newest level.
     while ((await admin.describeCluster()).featureLevel < FEATURE_LEVEL_MAX)
       await new Promise((resolve) => setTimeout(resolve, 100));
+    const queues = broker.connect('root').queues();
+    await queues.create('billing-q', { topic: 'orders' });
+    await queues.create('billing-s', { topic: 'secret' });
+    await queues.create('payroll-q', { topic: 'secret' });
     const { authority } = this.#byCertificates;
     await this.#byCertificates.start([
       ...['--auth', 'mtls', '--tls-client-ca', this.#byCertificates.file('ca.crt', authority.cert)],
@@ -322,7 +326,9 @@ function memberOf(
     call.on('data', ({ message }: ConsumeResponse) => {
       if (message?.$case === 'joined' && then === undefined) resolve('ok');
       if (message?.$case === 'joined' && then !== undefined) call.write({ message: then });
-      if (message?.$case === 'acknowledged') resolve(message.value.cursors[0]?.error?.code ?? 'ok');
+      if (message?.$case !== 'acknowledged') return;
+      const [outcome] = [...message.value.cursors, ...message.value.records];
+      resolve(outcome?.error?.code ?? 'ok');
     });
     call.on('error', () => {});
     call.on('status', (status: StatusObject) => resolve(wordOf(status)));
