@@ -1,5 +1,5 @@
 /** What a message moves, in bytes as quotas count them: frames, or records as clients hold them. */
-import type { ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
+import type { ConsumeRequest, ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
 import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
@@ -29,6 +29,16 @@ export function committedBytes({
   cursors,
 }: Pick<CommitCursorsRequest, 'group' | 'cursors'>): number {
   return sum(cursors, ({ topic }) => CURSOR_BYTES + group.length + topic.length);
+}
+
+/** What a record that is settled takes in the log of queues, about: several share a change. */
+const SETTLED_BYTES = 50;
+
+/** Written for a member's acknowledgement: it is a commit by another way. */
+export function acknowledgedBytes({ message }: ConsumeRequest): number {
+  if (message?.$case !== 'acknowledge') return 0;
+  const { cursors, records } = message.value;
+  return CURSOR_BYTES * cursors.length + SETTLED_BYTES * records.length;
 }
 
 export function producedBytes({ batches }: Pick<ProduceRequest, 'batches'>): number {

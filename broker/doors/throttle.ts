@@ -12,7 +12,7 @@ import { ANONYMOUS } from '../../base/access.ts';
 import { BrokerError } from '../../base/errors.ts';
 import type { OnFact } from '../../base/events.ts';
 import { NO_LIMIT, QUOTA_NAMES, QUOTA_WORDS, type QuotaName } from '../../base/quotas.ts';
-import type { ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
+import type { ConsumeRequest, ConsumeResponse } from '../../proto/gen/tidemark/v1/consume.ts';
 import type { CommitCursorsRequest } from '../../proto/gen/tidemark/v1/groups.ts';
 import type {
   AppendRequest,
@@ -30,6 +30,7 @@ import { principalOf, setPrincipal } from '../messages/principal.ts';
 import { wrapHandlers } from '../messages/wrap-handlers.ts';
 import type { BrokerApi } from '../runtime/api.ts';
 import {
+  acknowledgedBytes,
   appendedBytes,
   committedBytes,
   consumedBytes,
@@ -51,6 +52,7 @@ const WINDOW_BYTES_MIN = 64 * 1024;
 const LOG = '/tidemark.v1.LogService/';
 const GROUP = '/tidemark.v1.GroupService/';
 const CONSUME = '/tidemark.v1.ConsumeService/Consume';
+const WRITES: QuotaName = 'appendBytesPerSecond';
 
 type Answer = sendUnaryData<unknown>;
 type Handler = (call: ThrottledCall, answer: Answer) => unknown;
@@ -135,8 +137,7 @@ export class Throttle {
     if (path === `${LOG}Produce`) return this.#produce(name, handler);
     if (path === `${LOG}Fetch`)
       return this.#reading(name, handler, (message) => fetchedBytes(message as FetchParts));
-    if (path === CONSUME)
-      return this.#reading(name, handler, (message) => consumedBytes(message as ConsumeResponse));
+    if (path === CONSUME) return this.#consume(name, handler);
     if (path === `${LOG}Read`) return this.#read(name, handler);
     const amountOf = AMOUNTS.get(path) ?? ((): number => 1);
     return (call, answer) =>
@@ -201,6 +202,24 @@ export class Throttle {
     };
   }
 
+  /** Records that it is given are read, and what it acknowledges is written. */
+  #consume(name: QuotaName, handler: Handler): Handler {
+    return (call, answer) => {
+      const principal = this.#whoseOf(call);
+      const hold = this.#holdAnswers(
+        call,
+        name,
+        (message) => consumedBytes(message as ConsumeResponse),
+        WRITES,
+      );
+      hold.onMessage((message) => {
+        if (this.#isLimited(principal, WRITES))
+          this.#take(principal, WRITES, acknowledgedBytes(message as ConsumeRequest));
+      });
+      return handler(call, answer);
+    };
+  }
+
   /** It asks once: where it begins with a debt, it waits as a plain call does. */
   #read(name: QuotaName, handler: Handler): Handler {
     return (call, answer) =>
@@ -216,18 +235,31 @@ export class Throttle {
       );
   }
 
-  #holdAnswers(call: ThrottledCall, name: QuotaName, bytesOf: (message: unknown) => number): void {
+  /** @param also what holds it beside: it is held for the one that takes longer to pay */
+  #holdAnswers(
+    call: ThrottledCall,
+    name: QuotaName,
+    bytesOf: (message: unknown) => number,
+    also: QuotaName = name,
+  ): StreamHold {
     const principal = this.#whoseOf(call);
+    const longer = (): QuotaName =>
+      this.#waitMs(principal, also) > this.#waitMs(principal, name) ? also : name;
+    let heldFor = name;
     const hold = new StreamHold(call, {
       clock: this.#broker.clock,
-      waitMs: () => this.#waitMs(principal, name),
-      onHeld: (waitMs) => this.#delayed(principal, name, waitMs),
-      onReleased: (heldMs) => this.#paid(name, heldMs),
+      waitMs: () => this.#waitMs(principal, longer()),
+      onHeld: (waitMs) => {
+        heldFor = longer();
+        this.#delayed(principal, heldFor, waitMs);
+      },
+      onReleased: (heldMs) => this.#paid(heldFor, heldMs),
       onStillHeld: () => {},
     });
     hold.onAnswer((message) => {
       if (this.#isLimited(principal, name)) this.#take(principal, name, bytesOf(message));
     });
+    return hold;
   }
 
   /** Goes on at once, after a wait, or with the refusal. */

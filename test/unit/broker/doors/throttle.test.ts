@@ -6,6 +6,7 @@ import { setPrincipal } from '../../../../broker/messages/principal.ts';
 import { emptyImage } from '../../../../broker/metadata/apply.ts';
 import type { MetadataImage } from '../../../../broker/metadata/types.ts';
 import { AdminServiceService } from '../../../../proto/gen/tidemark/v1/admin.ts';
+import { ConsumeServiceService } from '../../../../proto/gen/tidemark/v1/consume.ts';
 import { LogServiceService } from '../../../../proto/gen/tidemark/v1/log.ts';
 import { errorFromStatus } from '../../../../wire/grpc/errors.ts';
 import { FakeClock } from '../runtime/fake-clock.ts';
@@ -51,13 +52,13 @@ describe('Throttle', () => {
       },
       isAsking,
     );
-    for (const definition of [LogServiceService, AdminServiceService]) {
+    for (const definition of [LogServiceService, AdminServiceService, ConsumeServiceService]) {
       const plain = Object.keys(definition).map((name) => {
         const handler: Handler = (call, answer) => {
           done.push(name);
           if (name === 'produce')
             call.write({ results: [], windowBytes: 1_000_000, batchBytes: 0 });
-          if (name === 'produce' || name === 'fetch') call.on('data', () => {});
+          if (['produce', 'fetch', 'consume'].includes(name)) call.on('data', () => {});
           else answer(null, {});
         };
         return [name, handler] as const;
@@ -291,6 +292,33 @@ describe('Throttle', () => {
     expect(drained).toBe(1);
     expect(call.write(fetched(0))).toBe(true);
     expect(totalsOf('read-bytes')).toMatchObject({ delays: 1, delayedMs: 2_000 });
+  });
+
+  it('counts what a member is given as read, and what it acknowledges as written', () => {
+    limit({ principal: 'token:a', readBytesPerSecond: 10_000, appendBytesPerSecond: 1_000 });
+    const call = new FakeCall('token:a');
+    ask('consume', call);
+    const given = { message: { $case: 'records', value: records(1_000) } };
+    const settled = (cursors: number, ofQueue: number) => ({
+      message: {
+        $case: 'acknowledge',
+        value: { cursors: Array(cursors).fill({}), records: Array(ofQueue).fill({}) },
+      },
+    });
+    call.emit('data', settled(2, 4));
+    expect([call.write(given), call.isPaused]).toEqual([true, false]);
+    // A second may be taken at once: 500 bytes of the first are left.
+    call.emit('data', settled(10, 0));
+    expect(call.isPaused).toBe(true);
+    expect(call.write(given)).toBe(false);
+    clock.advance(1_000);
+    expect(call.isPaused).toBe(false);
+    expect(call.write(given)).toBe(true);
+    expect(totalsOf('append-bytes')).toMatchObject({ delays: 1, delayedMs: 1_000 });
+    expect(totalsOf('read-bytes')).toMatchObject({ delays: 0 });
+    for (let each = 0; each < 20; each += 1) call.write(given);
+    expect([call.write(given), call.isPaused]).toEqual([false, true]);
+    expect(totalsOf('read-bytes')).toMatchObject({ delays: 1 });
   });
 
   it('lets a plain read begin where what was read before is paid, or refuses it', async () => {
