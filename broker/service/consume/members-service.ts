@@ -30,7 +30,7 @@ import { principalOf } from '../../messages/principal.ts';
 import { requireSpeaker } from '../../messages/speaker.ts';
 import type { GroupsApi } from '../../runtime/api.ts';
 import { partitionOfGroup } from '../../runtime/groups/groups-host.ts';
-import { type GroupParts, refuseNameOfQueue } from '../groups/coordinated.ts';
+import { type GroupParts, refuseNameOfQueue, within } from '../groups/coordinated.ts';
 import { groupField, partitionField } from '../groups/fields.ts';
 import { beginCursors } from './begin-cursors.ts';
 import {
@@ -128,15 +128,18 @@ export function membersService(
     requireSpeaker(call, brokerId);
     return brokerId;
   };
+  const { clock } = cluster;
   return {
     joinMember: unaryHandler(async (request, call) => {
       const proxy = speaker(call, 'proxy', request.proxy);
-      return joinedToMessage(await desk.join(proxy, joinFromMessage(request), principalOf(call)));
+      const joined = desk.join(proxy, joinFromMessage(request), principalOf(call));
+      return joinedToMessage(await within(cluster, remainingMs(call, clock), joined));
     }, report),
     leaveMember: unaryHandler(async ({ proxy: brokerId, ...request }, call) => {
       const proxy = speaker(call, 'proxy', brokerId);
       groupField(request.group);
-      await desk.leave(proxy, { kind: 'leave', ...request });
+      const left = desk.leave(proxy, { kind: 'leave', ...request });
+      await within(cluster, remainingMs(call, clock), left);
       return {};
     }, report),
     signMembers: unaryHandler(async ({ proxy: brokerId, members }, call) => {
@@ -170,10 +173,9 @@ export function membersService(
         const keys = asked.map(({ topicId, partition }) => partitionKey(topicId, partition));
         if (new Set(keys).size < keys.length) refuse('partitions', keys.length, 'each named once');
         const beginning = { proxy, group, memberId, attachment, isFromLatest: fromLatest };
-        const deadlineMs = remainingMs(call, cluster.clock);
-        return {
-          cursors: await beginCursors(parts, { ...beginning, partitions: asked }, deadlineMs),
-        };
+        const deadlineMs = remainingMs(call, clock);
+        const begun = beginCursors(parts, { ...beginning, partitions: asked }, deadlineMs);
+        return { cursors: await within(cluster, deadlineMs, begun) };
       },
       report,
     ),

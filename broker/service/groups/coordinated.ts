@@ -82,8 +82,14 @@ export async function askCoordinator<Request, Response>(
   }
 }
 
-/** Waits no longer than its caller, whatever becomes of it. */
-function within<T>({ clock }: Cluster, deadlineMs: number, answer: Promise<T> | T): Promise<T> {
+/**
+ * Waits no longer than its caller, whatever becomes of it: then it rejects with OUTCOME_UNKNOWN.
+ */
+export function within<T>(
+  { clock }: Cluster,
+  deadlineMs: number,
+  answer: Promise<T> | T,
+): Promise<T> {
   if (!(answer instanceof Promise)) return Promise.resolve(answer);
   return new Promise((resolve, reject) => {
     const cancel = clock.after(deadlineMs, () => {

@@ -14,13 +14,14 @@ import { QUEUES_TOPIC } from '../../../base/internal-topics.ts';
 import { OFFSET_MAX, PARTITIONS_PER_TOPIC_MAX } from '../../../base/limits.ts';
 import { type BrokerId, NO_BROKER } from '../../../base/units.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
+import { remainingMs } from '../../messages/deadline.ts';
 import { integerField, refuse, topicIdBytes, topicIdField } from '../../messages/fields.ts';
 import { expected, unaryHandler } from '../../messages/handlers.ts';
 import type { QueueDefinition } from '../../metadata/types.ts';
 import { partitionOfQueue } from '../../runtime/queues/place.ts';
 import { Backoff, type Cluster, imageChangeOr, isRetriable } from '../cluster.ts';
 import { topicNamed } from '../decisions.ts';
-import type { GroupParts } from '../groups/coordinated.ts';
+import { type GroupParts, within } from '../groups/coordinated.ts';
 import { partitionField } from '../groups/fields.ts';
 import type { OwnedQueues } from './owned.ts';
 
@@ -150,7 +151,7 @@ export async function freeKey(
     try {
       const owner = ownerOf(cluster, { queueId, ...place }, partition);
       if (cluster.isSelf(owner)) {
-        await owned.freeKey(queueId, partition, offset);
+        await within(cluster, leftMs, owned.freeKey(queueId, partition, offset));
         return;
       }
       const request = { queueId: topicIdBytes(queueId), partition, offset };
@@ -168,14 +169,14 @@ export async function freeKey(
   }
 }
 
+export type OwnedParts = Pick<QueueParts, 'cluster' | 'owned' | 'report'>;
+
 /** What other brokers ask of this one as an owner. */
 export function ownedCalls({
+  cluster,
   owned,
   report,
-}: Pick<QueueParts, 'owned' | 'report'>): Pick<
-  QueuesServiceServer,
-  'describeOwned' | 'freeOwnedKey'
-> {
+}: OwnedParts): Pick<QueuesServiceServer, 'describeOwned' | 'freeOwnedKey'> {
   return {
     describeOwned: unaryHandler(({ queueId, partitions }) => {
       integerField('partitions length', partitions.length, 1, PARTITIONS_PER_TOPIC_MAX);
@@ -184,12 +185,13 @@ export function ownedCalls({
         refuse('partitions', partitions.length, 'each named once');
       return owned.describe(topicIdField('queue_id', queueId), partitions);
     }, report),
-    freeOwnedKey: unaryHandler(async ({ queueId, partition, offset }) => {
-      await owned.freeKey(
+    freeOwnedKey: unaryHandler(async ({ queueId, partition, offset }, call) => {
+      const freed = owned.freeKey(
         topicIdField('queue_id', queueId),
         partitionField('partition', partition),
         integerField('offset', offset, 0, OFFSET_MAX),
       );
+      await within(cluster, remainingMs(call, cluster.clock), freed);
       return {};
     }, report),
   };

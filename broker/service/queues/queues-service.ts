@@ -13,14 +13,11 @@ import type { BrokerError } from '../../../base/errors.ts';
 import { integerField } from '../../messages/fields.ts';
 import { failCall } from '../../messages/handlers.ts';
 import { requireSpeaker } from '../../messages/speaker.ts';
-import { ownedCalls, type QueueParts } from './owners.ts';
+import { ownedCalls, type OwnedParts } from './owners.ts';
 import type { QueuesDesk } from './queues-desk.ts';
 
 /** Handlers of QueuesService. */
-export function queuesService(
-  desk: QueuesDesk,
-  parts: Pick<QueueParts, 'owned' | 'report'>,
-): QueuesServiceServer {
+export function queuesService(desk: QueuesDesk, parts: OwnedParts): QueuesServiceServer {
   return {
     ...ownedCalls(parts),
     serveMember: (call: ServerDuplexStream<ServeMemberRequest, ServeMemberResponse>) => {

@@ -1,6 +1,7 @@
 /** What calls about groups may cost, whatever they ask for, and what they tell of other topics. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { partitionKey } from '../../../../base/units.ts';
+import { FEATURE_LEVEL_MAX } from '../../../../broker/metadata/features.ts';
 import type { Cursor } from '../../../../broker/groups/fold.ts';
 import type { GroupsApi } from '../../../../broker/runtime/api.ts';
 import { bounded } from '../../../../broker/service/groups/list-groups.ts';
@@ -9,11 +10,16 @@ import {
   GroupServiceService,
   type GroupSummary,
 } from '../../../../proto/gen/tidemark/v1/groups.ts';
+import {
+  JoinMemberRequest,
+  MembersServiceService,
+} from '../../../../proto/gen/tidemark/internal/v1/members.ts';
 import { callUnary } from '../../../../wire/grpc/calls.ts';
 import { topicIdToBytes } from '../../../../wire/batch/frame.ts';
 import { type FakeBroker, FakeCluster, TOPIC_ID } from './fake-broker.ts';
 
 const GROUPS_ID = '99999999-9999-4999-8999-999999999999';
+const MEMBER = 'aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa';
 const SECRET_ID = '88888888-8888-4888-8888-888888888888';
 
 describe('a call about a group', () => {
@@ -70,6 +76,24 @@ describe('a call about a group', () => {
       options,
     );
     expect(outcomes).toMatchObject([{ cursor: undefined, error: { code: 'UNKNOWN_TOPIC' } }]);
+  });
+
+  it('ends with its deadline where a coordinator does not get a member committed', async () => {
+    const never = new Promise<never>(() => {});
+    cluster.change({ featureLevel: FEATURE_LEVEL_MAX });
+    one.coordinates = { ...groupsApi(), ask: () => never, onMessages: () => () => {} };
+    const leaving = { proxy: 1, group: 'g', memberId: MEMBER, attachment: 1, isReturning: false };
+    const joining = { ...JoinMemberRequest.decode(new Uint8Array(0)), group: 'g', proxy: 1 };
+    const client = cluster.client(one);
+    const { joinMember, leaveMember } = MembersServiceService;
+    const answers = [
+      callUnary(client, joinMember, { ...joining, memberId: MEMBER, topics: ['events'] }, options),
+      callUnary(client, leaveMember, leaving, options),
+    ].map((answer: Promise<unknown>) => answer.catch((error: unknown) => error));
+    expect(await Promise.all(answers)).toMatchObject([
+      { code: 'OUTCOME_UNKNOWN' },
+      { code: 'OUTCOME_UNKNOWN' },
+    ]);
   });
 });
 

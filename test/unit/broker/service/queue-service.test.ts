@@ -333,6 +333,20 @@ describe('a queue that is there', () => {
     await expect(free(PARTITIONS, 7)).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
   });
 
+  it('says at its deadline that nobody knows, where the owner does not get it committed', async () => {
+    const never = new Promise<never>(() => {});
+    for (const broker of brokers) broker.owned = { ...broker.owned, freeKey: () => never };
+    const answers = [0, 1, 2].map((partition) =>
+      callUnary(
+        cluster.client(one),
+        Queues.freeQueueKey,
+        { name: 'jobs', partition, offset: 7 },
+        { ...options, deadlineMs: 1_000 },
+      ).catch((error: unknown) => (error instanceof BrokerError ? error.code : error)),
+    );
+    expect(await Promise.all(answers)).toEqual(Array(3).fill('OUTCOME_UNKNOWN'));
+  });
+
   it('keeps groups from its name', async () => {
     makeQueuesTopic(GROUPS_ID, '__groups');
     const cursor = {
