@@ -1,5 +1,6 @@
 /** What the command writes: tables for people, JSON for scripts, colours only on a terminal. */
 import type { Writable } from 'node:stream';
+import { printable } from '../../base/printable.ts';
 
 /** Streams and surroundings of one run; tests pass their own. */
 export interface Surroundings {
@@ -63,8 +64,11 @@ export class Output {
     else show();
   }
 
-  /** Columns as wide as they need be. */
-  table(header: readonly string[], rows: readonly (readonly Cell[])[]): void {
+  /** Columns as wide as they need be. Texts of cells may be anybody's words. */
+  table(header: readonly string[], given: readonly (readonly Cell[])[]): void {
+    const rows = given.map((row) =>
+      row.map((cell) => (typeof cell === 'string' ? printable(cell) : cell)),
+    );
     const widths = header.map((name, column) =>
       Math.max(name.length, ...rows.map((row) => String(row[column] ?? '').length)),
     );
