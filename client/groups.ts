@@ -395,7 +395,7 @@ function soughtOf({ partition, before, after, error }: SeekOutcome): SoughtCurso
 }
 
 /** As the wire names it: an offset as well, which the coordinator looks up. */
-function pointOf(to: StartFrom) {
+export function pointOf(to: StartFrom) {
   if (typeof to === 'string') return { point: { $case: to, value: true } } as const;
   return 'offset' in to
     ? ({ point: { $case: 'offset', value: to.offset } } as const)

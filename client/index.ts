@@ -95,6 +95,14 @@ export {
   type SoughtCursor,
 } from './groups.ts';
 export type { LossRange } from './losses.ts';
+export {
+  type PlainAppendOptions,
+  PlainCalls,
+  type PlainPart,
+  type PlainReadOptions,
+  type PlainRecord,
+  type PlainResult,
+} from './plain.ts';
 export { Producer } from './producer/producer.ts';
 export type {
   Acks,

@@ -20,6 +20,7 @@ import type { QueueOptions } from './queue/types.ts';
 import { Queues } from './queues.ts';
 import type { TokenSource } from './token.ts';
 import { tlsCredentials, type TlsOptions } from './tls.ts';
+import { PlainCalls } from './plain.ts';
 import { Producer } from './producer/producer.ts';
 import type { ProducerOptions } from './producer/types.ts';
 
@@ -43,11 +44,14 @@ export class Tidemark {
   readonly #connections: Connections;
   readonly #cluster: Cluster;
   readonly #open = new Set<{ close(): Promise<void> }>();
+  readonly #plain: PlainCalls;
 
   /** Use {@link connect}. */
   constructor(connections: Connections, cluster: Cluster) {
     this.#connections = connections;
     this.#cluster = cluster;
+    // As given: others become known later.
+    this.#plain = new PlainCalls(connections, cluster.servers);
   }
 
   /** Throws INVALID_ARGUMENT. Its connections are its own. */
@@ -96,6 +100,14 @@ export class Tidemark {
   /** Makes, changes, looks at and deletes queues. */
   queues(): Queues {
     return new Queues(this.#cluster);
+  }
+
+  /**
+   * Appends and reads through the given servers alone, where brokers' own addresses cannot be
+   * dialled.
+   */
+  plain(): PlainCalls {
+    return this.#plain;
   }
 
   admin(): Admin {

@@ -2,19 +2,37 @@
  * Appends records that come line by line, and tells how that went: progress, what is waited for,
  * the sum, and, where it stopped, the line and how to go on. Shared by `append` and `topic import`.
  */
-import type { Acks, Compression, Producer, ProducerRecord, Tidemark } from '../index.ts';
+import type {
+  Acks,
+  Compression,
+  DeliveryReport,
+  Producer,
+  ProducerRecord,
+  Tidemark,
+} from '../index.ts';
 import { CliError, reportOf } from './exit.ts';
 import { bar, type Output, Progress, type Surroundings } from './output.ts';
+import { PlainDelivery } from './plain-delivery.ts';
 import { Tally } from './tally.ts';
 import { formatAbout, formatBytes, formatCount } from './units.ts';
 
 /** How records are delivered. */
 export interface DeliveryOptions {
+  /** By plain calls, through the given servers alone. */
+  readonly isPlain?: boolean;
   readonly acks: Acks;
   readonly compression: Compression;
   /** Largest batch, and so about the largest record. */
   readonly batchBytesMax: number;
   readonly deliveryTimeoutMs: number;
+}
+
+/** What records are handed to. */
+interface Delivery {
+  enqueue(record: ProducerRecord): boolean;
+  ready(): Promise<void>;
+  flush(): Promise<void>;
+  counters(): { readonly retries: number; readonly bufferedBytes: number };
 }
 
 /** Where an append goes and what it tells meanwhile. */
@@ -44,7 +62,9 @@ interface RefusedLine {
 
 export class Appending {
   readonly tally = new Tally();
-  readonly #producer: Producer;
+  readonly #delivery: Delivery;
+  /** Undefined: plain calls do without. */
+  readonly #producer: Producer | undefined;
   readonly #options: DeliveryOptions;
   readonly #context: AppendingContext;
   readonly #progress: Progress;
@@ -56,18 +76,20 @@ export class Appending {
 
   /** `skipLines`: lines of the input that were left out. */
   constructor(context: AppendingContext, options: DeliveryOptions, skipLines: number) {
-    const { batchBytesMax } = options;
+    const { batchBytesMax, isPlain = false, ...rest } = options;
     this.#context = context;
     this.#options = options;
     this.#skipLines = skipLines;
-    this.#producer = context.cluster.producer({
-      ...options,
-      batchBytes: Math.min(BATCH_BYTES, batchBytesMax),
-      onDelivery: (report) => {
-        context.heard();
-        this.tally.add(report);
-      },
-    });
+    const onDelivery = (report: DeliveryReport): void => {
+      context.heard();
+      this.tally.add(report);
+    };
+    const batchBytes = Math.min(BATCH_BYTES, batchBytesMax);
+    this.#producer = isPlain
+      ? undefined
+      : context.cluster.producer({ ...rest, batchBytesMax, batchBytes, onDelivery });
+    this.#delivery =
+      this.#producer ?? new PlainDelivery(context.cluster.plain(), { ...rest, onDelivery });
     this.#progress = new Progress(context.around, () =>
       progressText(this.tally, context.totalBytes),
     );
@@ -76,16 +98,16 @@ export class Appending {
 
   /** Hands a record over. False: there is no room; await {@link room} and hand it in again. */
   offer(record: ProducerRecord): boolean {
-    return this.#producer.enqueue(record);
+    return this.#delivery.enqueue(record);
   }
 
   /** Appends all of them as one batch, or none: only if their partition ends there. */
   async together(records: readonly ProducerRecord[], ifOffset: number): Promise<void> {
-    await this.#producer.append(records, { ifOffset });
+    await this.#producer?.append(records, { ifOffset });
   }
 
   room(): Promise<void> {
-    return this.#producer.ready();
+    return this.#delivery.ready();
   }
 
   /** A record has failed: handing in more is no use. */
@@ -101,7 +123,7 @@ export class Appending {
   /** Waits for the fate of everything that was handed over. */
   async finish(): Promise<void> {
     try {
-      await this.#producer.flush();
+      await this.#delivery.flush();
     } finally {
       this.stop();
     }
@@ -121,7 +143,7 @@ export class Appending {
 
   summarize(more: Readonly<Record<string, unknown>> = {}): void {
     const { out } = this.#context;
-    const { retries } = this.#producer.counters();
+    const { retries } = this.#delivery.counters();
     const { records, bytes, readBytes, failed, seconds } = this.tally;
     const partitions = this.tally.partitions();
     const rate = records / seconds;
@@ -196,7 +218,7 @@ export class Appending {
   /** Says, once each time it happens, that records wait and nobody acknowledges any. */
   #lookAround(): void {
     const { out, heard, around } = this.#context;
-    const { bufferedBytes } = this.#producer.counters();
+    const { bufferedBytes } = this.#delivery.counters();
     if (around.interrupted.aborted && bufferedBytes > 0 && !this.#hasToldEnd) {
       this.#hasToldEnd = true;
       out.note(

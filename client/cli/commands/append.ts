@@ -20,6 +20,8 @@ export interface AppendOptions extends CommonOptions, RecordOptions {
   readonly acks: Acks;
   readonly compression: Compression;
   readonly nullDelimited?: boolean;
+  /** By plain calls, through the given servers alone. */
+  readonly plain?: boolean;
   /** Lines at the beginning of the input that are read and not appended. */
   readonly skipLines?: number;
   /** Default: the topic's, as far as a producer may go. */
@@ -42,10 +44,10 @@ export async function append(
   const totalBytes = await sizeOf(files);
   await withPatience(options, around, async (cluster, { out, heard }) => {
     const batchBytesMax = await lookUp(cluster, topic, options);
-    const { acks, compression, timeout: deliveryTimeoutMs, skipLines = 0 } = options;
+    const { acks, compression, timeout: deliveryTimeoutMs, skipLines = 0, plain } = options;
     const appending = new Appending(
       { cluster, around, out, heard, totalBytes },
-      { acks, compression, batchBytesMax, deliveryTimeoutMs },
+      { acks, compression, batchBytesMax, deliveryTimeoutMs, isPlain: plain === true },
       skipLines,
     );
     const input = new Input(files);

@@ -19,6 +19,7 @@ import type { ReadFormat } from '../record-format.ts';
 import { recordToJson } from '../record-json.ts';
 import { UNTERMINATED_HEADER } from '../input-records.ts';
 import { type Batch, readAsMember } from '../member-reading.ts';
+import { readPlain } from '../plain-reading.ts';
 import { readFromQueue } from '../queue-reading.ts';
 import { LEVEL_OF_MEMBERS } from '../../group/group-consumer.ts';
 
@@ -39,6 +40,8 @@ export interface ReadOptions extends CommonOptions {
   readonly group?: string;
   readonly alone?: boolean;
   readonly queue?: string;
+  /** By plain calls, through the given servers alone. */
+  readonly plain?: boolean;
   readonly onReset: ResetPolicy;
   readonly onLoss: 'tell' | 'fail';
 }
@@ -115,6 +118,11 @@ async function readTopic(topic: string, options: ReadOptions, around: Surroundin
       if (records.length > 0) await print(around, item, records, write);
       return selection.isDone;
     };
+    if (options.plain === true) {
+      const reading = { from, follow, ...(partitions && { partitions }), signal: interrupted };
+      await readPlain(cluster.plain(), topic, { ...reading, take });
+      return;
+    }
     if (group !== undefined && (await isMember(cluster, options))) {
       const start = from === 'earliest' || from === 'latest' ? from : refuseStart();
       // Of one topic alone, so that there is nothing to go on with.

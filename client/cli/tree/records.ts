@@ -41,6 +41,14 @@ export function deliveryTimeout(): Option {
     .default(120_000, '2m');
 }
 
+/** `--plain`. */
+function plain(what: string): Option {
+  return new Option(
+    '--plain',
+    `${what} through the given servers alone, which hand it on: for a forwarded port or one load balancer`,
+  );
+}
+
 /** What a person meets who appends. */
 const ABOUT_APPEND = `
 Each line is the value of a record. One with a key goes to the partition that its key decides, so that equal
@@ -108,6 +116,7 @@ export function addRecords(program: Command, around: Surroundings): void {
       "largest batch to send, and so the largest record; default: the topic's batchBytesMax",
       parseBatchSize,
     )
+    .addOption(plain('append').conflicts(['ifOffset', 'batchBytesMax']))
     .addOption(deliveryTimeout());
   append.addHelpText('after', ABOUT_APPEND);
   examples(
@@ -117,6 +126,7 @@ export function addRecords(program: Command, around: Surroundings): void {
     'append paths --null-delimited < names-ended-by-zero-bytes',
     'append accounts --tombstone --key account-7',
     'append orders --partition 0 --if-offset 42 < event.txt',
+    'append orders --plain --server 127.0.0.1:9641 < any.log',
     'read orders --format json | tidemark append copy --input json',
   ).action(async (topic: string, files: string[], options: AppendOptions) =>
     (await import('../commands/append.ts')).append(topic, files, options, around),
@@ -161,6 +171,7 @@ function addRead(program: Command, around: Surroundings): void {
       'with --group: read all partitions, or those of --partition, without being a member; refused while the group has members',
     )
     .addOption(queue())
+    .addOption(plain('read').conflicts(['group', 'alone', 'queue', 'rack', 'onReset', 'onLoss']))
     .option('--rack <name>', 'read from in-sync replicas in this rack, where there are any')
     .option('-k, --keys', 'show keys too (raw: key, tab, value; of a tombstone the key alone)')
     .option('-0, --null-delimited', 'end raw records with a zero byte instead of a newline')
@@ -197,6 +208,7 @@ tidemark topic offsets shows is above the number of records.`,
     'read orders --follow --rack rack-2',
     'read orders --group billing --follow',
     'read --queue jobs --max 10',
+    'read orders --plain --server 127.0.0.1:9641',
   ).action(async (topic: string | undefined, options: ReadOptions) =>
     (await import('../commands/read.ts')).read(topic, options, around),
   );
