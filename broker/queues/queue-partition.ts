@@ -171,6 +171,8 @@ export class QueuePartition {
       case 'data':
         this.#isLookDue = true;
         return this.#note(this.#progress.data(input));
+      case 'missing':
+        return this.#missing(input.records);
       case 'diverged':
         return this.#note(this.#progress.diverged(input));
       case 'ask':
@@ -251,6 +253,16 @@ export class QueuePartition {
           : null;
     if (refusal === null) this.#waiting.push(input);
     else this.#reply(input.requestId, refusal);
+  }
+
+  #missing(records: Extract<QueueInput, { readonly kind: 'missing' }>['records']): void {
+    for (const { offset, epoch } of records) {
+      const entry = this.#window.find(offset);
+      if (entry?.epoch !== epoch) continue;
+      entry.isMissing = true;
+      if (entry.kind === 'leased' && entry.change === null) this.#endLease(entry);
+    }
+    this.#isLookDue = true;
   }
 
   #memberGone(memberId: string): void {

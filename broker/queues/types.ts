@@ -17,7 +17,7 @@
  * not hold that, `diverged` says what it has instead, and nothing of a read that was begun before
  * comes after it. `data` tells of all records of a range, so what is missing in it is gone.
  * `log-start` comes when the log begins later. The driver keeps the bytes of what is leased, or
- * reads them again.
+ * reads them again; of records that are not there any more it says `missing`.
  *
  * **Members** ask for records, and acknowledge them, through any broker; who a caller is was judged
  * before. An `ask` is answered once, when there is a record. One that nobody waits for any more is
@@ -160,6 +160,8 @@ export type QueueInput =
   /** Where the queue begins, if it has not begun: the epoch is of the record before, 0 unknown. */
   | { readonly kind: 'begin'; readonly offset: Offset; readonly epoch: LeaderEpoch }
   | { readonly kind: 'log-start'; readonly offset: Offset }
+  /** They were to be read again, and the log holds them no more. Whoever had them leased has not. */
+  | { readonly kind: 'missing'; readonly records: readonly Pick<QueueRecord, 'offset' | 'epoch'>[] }
   | {
       readonly kind: 'data';
       readonly from: Offset;

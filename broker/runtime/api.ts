@@ -272,6 +272,8 @@ export interface OwnedQueue {
     acknowledgements: readonly QueueAcknowledgement[],
   ): Promise<readonly QueueOutcome[]>;
   memberGone(memberId: string): void;
+  /** The log holds these no more: they were to be read for whom they were leased to. */
+  missing(records: readonly Pick<QueueDelivery, 'offset' | 'epoch'>[]): void;
   /** Rejects with INVALID_ARGUMENT where no record is parked there. */
   freeKey(offset: Offset): Promise<void>;
   report(): OwnedReport;

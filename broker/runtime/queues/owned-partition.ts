@@ -146,6 +146,10 @@ export class OwnedPartition implements OwnedQueue {
     this.#inputs.push({ kind: 'member-gone', memberId });
   }
 
+  missing(records: Parameters<OwnedQueue['missing']>[0]): void {
+    this.#inputs.push({ kind: 'missing', records });
+  }
+
   async freeKey(offset: Offset): Promise<void> {
     const requestId = this.#nextRequestId++;
     await this.#request(requestId, { kind: 'free-key', requestId, offset });

@@ -16,7 +16,7 @@ import type {
   RecordAcknowledgement,
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { errorToMessage } from '../../../wire/grpc/errors.ts';
-import type { DecodedRecord } from '../../../wire/records/record-set.ts';
+import type { Clock } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import {
   ACKNOWLEDGEMENTS_PER_CALL_MAX,
@@ -25,13 +25,14 @@ import {
   PARTITIONS_PER_TOPIC_MAX,
   QUEUE_WINDOW_RECORDS,
 } from '../../../base/limits.ts';
-import type { BrokerId } from '../../../base/units.ts';
+import type { BrokerId, MonotonicMs } from '../../../base/units.ts';
 import type { Acknowledgement, Delivery, Verdict } from '../../queues/types.ts';
 import { integerField, refuse, textField, topicIdField, uuidField } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import type { OwnedQueue, QueuesApi } from '../../runtime/api.ts';
 import { recordFields } from '../frames.ts';
 import { partitionField } from '../groups/fields.ts';
+import { leasedRecords } from './leased-records.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
 import { Turns } from './turns.ts';
 
@@ -48,6 +49,7 @@ export interface LinkedMember {
 }
 
 export interface MemberLinkPorts {
+  readonly clock: Clock;
   readonly queues: () => QueuesApi;
   readonly world: Pick<BrokerQueueWorld, 'recordsAt'>;
   readonly report: ReportDefect;
@@ -59,6 +61,14 @@ export interface MemberLinkPorts {
   readonly finish: (error: BrokerError | null) => void;
 }
 
+/** What an ask was answered with. */
+interface Leased {
+  readonly owned: OwnedQueue;
+  readonly requestId: number;
+  readonly deliveries: readonly Delivery[];
+  readonly leasedAtMs: MonotonicMs;
+}
+
 export class MemberLink {
   readonly #ports: MemberLinkPorts;
   #member: LinkedMember | null = null;
@@ -67,8 +77,8 @@ export class MemberLink {
     { readonly withdraw: () => void; readonly cancel: () => void }
   >();
   #settling = 0;
-  /** Answers of many partitions may come at once: their records are brought one after the other. */
-  readonly #brings = new Turns(1);
+  /** Answers of many partitions may come at once: their records are read one after the other. */
+  readonly #reads = new Turns(1);
   #room: { readonly opens: Promise<void>; readonly open: () => void } | null = null;
   #isOver = false;
 
@@ -158,10 +168,10 @@ export class MemberLink {
       const asked = owned.ask(member.memberId, records, bytes);
       this.#asks.set(requestId, asked);
       const deliveries = await asked.done;
-      await this.#brings.run(async () => {
-        await this.#room?.opens;
-        await this.#bring(member, owned, requestId, deliveries);
-      });
+      const leasedAtMs = this.#ports.clock.monotonicMs();
+      // Who does not read does not keep what it was leased meanwhile.
+      await this.#room?.opens;
+      await this.#bring(member, { owned, requestId, deliveries, leasedAtMs });
     } catch (error) {
       this.#answer(requestId, [], expected(error, report));
     }
@@ -184,30 +194,23 @@ export class MemberLink {
   }
 
   /** Records that cannot be sent any more, or cannot be read, are put back. */
-  async #bring(
-    { memberId }: LinkedMember,
-    owned: OwnedQueue,
-    requestId: number,
-    deliveries: readonly Delivery[],
-  ): Promise<void> {
-    const { world, report } = this.#ports;
-    let fault: BrokerError | null = null;
-    const found = await world.recordsAt(owned.place, deliveries).catch((error: unknown) => {
-      fault = expected(error, report);
-      return new Map<number, DecodedRecord>();
-    });
-    const isKept = ({ offset }: Delivery): boolean => !this.#isOver && found.has(offset);
-    const kept = deliveries.filter(isKept);
-    const lost = deliveries.filter((delivery) => !isKept(delivery));
-    const records = kept.map(({ offset, epoch, delivery }) => ({
-      ...recordFields(found.get(offset)!, epoch),
+  async #bring({ memberId }: LinkedMember, { owned, requestId, ...given }: Leased): Promise<void> {
+    const { world } = this.#ports;
+    const recordsAt: typeof world.recordsAt = (...at) =>
+      this.#reads.run(() => world.recordsAt(...at));
+    const parts = { ...this.#ports, world: { recordsAt }, isOver: () => this.#isOver };
+    const leased = await leasedRecords(parts, owned, { memberId, ...given });
+    const { found, unread, gone, fault } = leased;
+    const records = found.map(([{ epoch, delivery }, record]) => ({
+      ...recordFields(record, epoch),
       delivery,
     }));
-    this.#answer(requestId, records, records.length === 0 ? fault : null);
-    if (lost.length === 0) return;
-    const back = lost.map((delivery): Acknowledgement => ({ ...delivery, verdict: BACK }));
+    this.#answer(requestId, records, fault);
+    if (gone.length > 0) owned.missing(gone);
+    if (unread.length === 0) return;
+    const back = unread.map((delivery): Acknowledgement => ({ ...delivery, verdict: BACK }));
     await owned.settle(memberId, back).catch((error: unknown) => {
-      expected(error, report);
+      expected(error, this.#ports.report);
     });
   }
 

@@ -34,7 +34,7 @@ export class QueuesDesk implements OwnedQueues {
   link(ports: QueueSupplyPorts): MemberLink {
     const { cluster, report } = this.#parts;
     return new MemberLink({
-      ...{ ...ports, world: this.#world, report },
+      ...{ ...ports, clock: cluster.clock, world: this.#world, report },
       queues: () => cluster.broker.queues(),
       opened: (link) => {
         this.#opened(link);

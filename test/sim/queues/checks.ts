@@ -227,8 +227,11 @@ export class Checks {
   }
 
   afterLetters(): void {
-    for (const id of this.#letters.written)
-      must(this.#letters.count(id) <= 1, `record ${id} has two dead letters`);
+    for (const id of this.#letters.written) {
+      // What an election brought back may die once more.
+      const isOnce = this.#letters.count(id) <= 1 || this.#again.has(id);
+      must(isOnce, `record ${id} has two dead letters`);
+    }
   }
 
   atEnd(state: QueueState): void {

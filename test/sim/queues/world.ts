@@ -71,6 +71,8 @@ export interface WorldStats {
   buried: number;
   retired: number;
   superseded: number;
+  /** Delivered, and gone before they could be read. */
+  missing: number;
   diverged: number;
   failovers: number;
 }
@@ -94,7 +96,7 @@ export class World {
   #isCalm = false;
   readonly stats: WorldStats = {
     ...{ batches: 0, delivered: 0, accepted: 0, refused: 0, buried: 0 },
-    ...{ retired: 0, superseded: 0, diverged: 0, failovers: 0 },
+    ...{ retired: 0, superseded: 0, missing: 0, diverged: 0, failovers: 0 },
   };
 
   constructor(seed: number, print: (line: string) => void = () => undefined) {
@@ -266,12 +268,13 @@ export class World {
     const records = 1 + this.#random.below(4);
     const bytes = this.#random.pick([1, 150, 100_000]);
     this.#callbacks.set(requestId, (reply, from) => {
-      if (!(reply instanceof BrokerError) && reply.kind === 'records')
-        for (const each of reply.deliveries) this.#onDelivery(from, memberId, each);
+      const given =
+        reply instanceof BrokerError || reply.kind !== 'records' ? [] : reply.deliveries;
+      for (const each of given) this.#onDelivery(from, memberId, each);
+      const there = this.#readAgain(from, given);
       this.#mail.post(() => {
         if (member.askId === requestId) member.askId = 0;
-        if (reply instanceof BrokerError || reply.kind !== 'records') return;
-        member.leases.push(...reply.deliveries);
+        member.leases.push(...there);
       });
     });
     this.#mail.post(() => {
@@ -279,6 +282,19 @@ export class World {
       if (this.#random.chance(0.7)) this.#owners.step(owner, { kind: 'cancel', requestId: former });
       this.#owners.step(owner, { kind: 'ask', requestId, memberId, records, bytes });
     });
+  }
+
+  /** Records that can be read; of the others the owner is told. */
+  #readAgain(from: Owner, given: readonly Delivery[]): Delivery[] {
+    const there = given.filter((each) => this.#source.holds(each));
+    const records = given.filter((each) => !this.#source.holds(each));
+    if (records.length > 0) {
+      this.stats.missing += records.length;
+      this.#mail.push(() => {
+        this.#owners.step(from, { kind: 'missing', records });
+      });
+    }
+    return there;
   }
 
   #onDelivery(from: Owner, memberId: string, delivery: Delivery): void {

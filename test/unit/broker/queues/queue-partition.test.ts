@@ -390,6 +390,20 @@ describe('QueuePartition.step()', () => {
     expect(desk.replies.get(9_000)).toMatchObject({ code: 'INVALID_ARGUMENT', message });
   });
 
+  it('goes on behind a record that could not be read again, since it is gone', () => {
+    for (const config of [MEMORY, ORDERED]) {
+      const desk = new Desk(config);
+      desk.data(recordsAt(0, [7, 7]));
+      expect(desk.take('a', 1)).toEqual([0]);
+      desk.step({ kind: 'missing', records: [{ offset: 0, epoch: 2 }] });
+      expect(desk.facts).toEqual([]);
+      desk.step({ kind: 'missing', records: [{ offset: 0, epoch: 1 }] });
+      expect(desk.facts).toEqual([{ kind: 'superseded', records: 1 }]);
+      expect(desk.take('b', 1)).toEqual([1]);
+      expect(desk.take('c', 1)).toEqual([]);
+    }
+  });
+
   it('writes all there is again after so many changes, also of owners before', () => {
     const desk = new Desk(LIMITED);
     const half = QUEUE_DELTAS_MAX / 2;
