@@ -40,7 +40,7 @@ export function judge(
     return lost(acknowledgement, `is at delivery ${String(entry.deliveries)}`);
   const { kind } = entry.change ?? entry;
   if (kind !== 'leased')
-    return isRepeated(verdict.kind, kind)
+    return isRepeated(verdict, entry)
       ? { kind: 'settled' }
       : lost(acknowledgement, `is not leased, but ${kind}`);
   if (entry.holder !== null && entry.holder !== parts.memberId)
@@ -49,12 +49,20 @@ export function judge(
 }
 
 /** What it asks for is so already. */
-function isRepeated(verdict: string, kind: string): boolean {
-  return (
-    (verdict === 'accept' && kind === 'final') ||
-    (verdict === 'release' && kind === 'waiting') ||
-    (verdict === 'reject' && (kind === 'dying' || kind === 'parked'))
-  );
+function isRepeated(verdict: Acknowledgement['verdict'], entry: Entry): boolean {
+  const { kind, dueMs } = entry.change ?? entry;
+  switch (verdict.kind) {
+    case 'accept':
+      return kind === 'final';
+    case 'reject':
+      return kind === 'dying' || kind === 'parked';
+    case 'release':
+      // A lease that ended without a word has no delay; a release at the last delivery is death.
+      if (kind === 'waiting') return verdict.delayMs === 0 || dueMs > 0 || entry.wasDelayed;
+      return kind === 'dying' || kind === 'parked';
+    case 'extend':
+      return false;
+  }
 }
 
 function carriedOut({ delivery, verdict }: Acknowledgement, parts: JudgeParts): Ruling {

@@ -508,6 +508,7 @@ export class QueuePartition {
 
   #lease(entry: Entry, memberId: string): void {
     entry.kind = 'leased';
+    entry.wasDelayed = false;
     entry.holder = memberId;
     entry.endsMs = this.#leaseEndMs;
   }
@@ -544,6 +545,7 @@ export class QueuePartition {
     }
     entry.kind = kind;
     entry.holder = null;
+    entry.wasDelayed = kind === 'waiting' && dueMs > 0;
     if (kind === 'leased') entry.endsMs = this.#leaseEndMs;
     if (kind === 'waiting') this.#window.look(entry);
     if (value !== undefined) this.#deaths.add(entry, value, this.#nowMs);

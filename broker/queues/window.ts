@@ -32,6 +32,8 @@ export class Entry {
   deliveries: number;
   /** Not before then; 0: now. */
   dueMs: WallMs;
+  /** Its last lease was given back with a delay, as the owner knows that took it. */
+  wasDelayed = false;
   /** Key and size are known. False of what was taken over and not read yet. */
   isLoaded = false;
   keyHash: number | null = null;

@@ -50,6 +50,8 @@ export class Checks {
   readonly #numbers = new Map<string, Set<number>>();
   readonly #leases = new Map<string, Lease>();
   readonly #dues = new Map<string, WallMs>();
+  /** Deliveries that ended with a delay, as `id#number`. */
+  readonly #delayed = new Set<string>();
   /** Leases that the present owner took over, and that nothing has ended since. */
   #takenOver = new Map<string, number>();
   #present: Owner | null = null;
@@ -80,6 +82,8 @@ export class Checks {
       must(!isClosed, `record ${id} was settled, and is open again`);
       must(this.#source.truths.has(id), `record ${id} never was`);
       if (entry.kind === 'waiting') this.#dues.set(id, entry.dueMs);
+      if (entry.kind === 'waiting' && entry.dueMs > 0)
+        this.#delayed.add(`${id}#${String(entry.deliveries)}`);
       if (this.#takenOver.get(id) !== entry.deliveries || entry.kind !== 'leased')
         this.#takenOver.delete(id);
       if (this.#storesLeases) counted(id, was.get(id), entry);
@@ -200,6 +204,16 @@ export class Checks {
         stored?.kind === 'dying',
         `record ${id} is said to die, and is ${stored?.kind ?? 'gone'}`,
       );
+  }
+
+  /** The owner says that it is as a release asks for. */
+  onReleased({ delivery, ...place }: Delivery, { entries }: QueueState): void {
+    const stored = entries.find((entry) => idOf(entry) === idOf(place));
+    const isWaiting = stored?.kind === 'waiting' && stored.deliveries === delivery;
+    must(
+      !isWaiting || this.#delayed.has(`${idOf(place)}#${String(delivery)}`),
+      `delivery ${String(delivery)} of ${idOf(place)} is said to be released with a delay`,
+    );
   }
 
   /** An election brought back what another had cut off: it may be handed out anew. */

@@ -344,7 +344,10 @@ export class World {
         this.#note(`${idOf(lease)} ${verdict.kind}: ${String(outcome)}`);
         if (outcome instanceof BrokerError) this.stats.refused += 1;
         // An earlier owner extends its own leases, which are none.
-        if (outcome !== 'done' || from !== this.#owners.present) continue;
+        if (from !== this.#owners.present) continue;
+        if (outcome === 'settled' && verdict.kind === 'release' && verdict.delayMs > 0)
+          this.#checks.onReleased(lease, this.#owners.state!);
+        if (outcome !== 'done') continue;
         if (verdict.kind === 'accept') this.stats.accepted += 1;
         this.#checks.onDone(idOf(lease), verdict.kind, this.#owners.state!, sentMs);
       }

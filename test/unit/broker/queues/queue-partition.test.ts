@@ -238,6 +238,38 @@ describe('QueuePartition.step()', () => {
     expect(next.given(requestId)).toEqual([{ offset: 0, epoch: 1, delivery: 2 }]);
   });
 
+  it('says of no lease that ended that its record is delayed', () => {
+    const later: Verdict = { kind: 'release', delayMs: 5_000 };
+    const desk = new Desk(MEMORY);
+    desk.data(recordsAt(0, [1, 2]));
+    desk.take('a');
+    expect(desk.acknowledge('a', lease(0), later)).toBe('done');
+    // Once more, and once its time has come.
+    expect(desk.acknowledge('a', lease(0), later)).toBe('settled');
+    desk.tick(12_000);
+    expect(desk.acknowledge('a', lease(0), later)).toBe('settled');
+    expect(desk.acknowledge('a', lease(1), later)).toBe('LEASE_LOST');
+    expect(desk.acknowledge('a', lease(1), RELEASE)).toBe('settled');
+
+    desk.take('b');
+    const next = new Desk(MEMORY, desk);
+    next.data(recordsAt(0, [1, 2]));
+    // What was leased in memory is with nobody any more.
+    expect(next.acknowledge('b', lease(0, 2), later)).toBe('LEASE_LOST');
+  });
+
+  it('takes a release at the last delivery twice', () => {
+    const desk = new Desk(LIMITED);
+    desk.data(recordsAt(0, [1]));
+    for (const delivery of [1, 2]) {
+      desk.take('a');
+      expect(desk.acknowledge('a', lease(0, delivery), RELEASE)).toBe('done');
+    }
+    expect(desk.state.entries).toMatchObject([{ kind: 'dying' }]);
+    expect(desk.acknowledge('a', lease(0, 2), RELEASE)).toBe('settled');
+    expect(desk.acknowledge('a', lease(0, 2), ACCEPT)).toBe('LEASE_LOST');
+  });
+
   it('refuses a delay while no clock is trusted, and leaves the lease', () => {
     const desk = new Desk(LIMITED);
     const fresh = new QueuePartition(PLACE, desk.state, {
