@@ -55,6 +55,8 @@ const UNHEARD: Pick<QueueSessionPorts, 'send' | 'listen' | 'finish'> = {
 /** An ask under way. */
 interface Asked extends Ask {
   readonly owner: BrokerId;
+  /** Another owns the partition by now, and is asked: what comes yet is put back. */
+  isLeft: boolean;
 }
 
 export class QueueSession {
@@ -65,6 +67,8 @@ export class QueueSession {
   readonly #links = new Map<BrokerId, OwnerLink>();
   readonly #asked = new Map<number, Asked>();
   readonly #pauses = new Map<number, Backoff>();
+  /** Before links that broke are opened again. */
+  readonly #linkPauses = new Map<BrokerId, Backoff>();
   #nextRequestId = 1;
   #cancelWatch: Cancel = () => {};
   #cancelQuiet: Cancel | null = null;
@@ -176,8 +180,21 @@ export class QueueSession {
       this.#isStopping = true;
       this.#send({ $case: 'reattach', value: { leftMs: STOPPING_MS } });
     }
+    this.#leaveOwners();
     this.#linkAll();
     this.#pump();
+  }
+
+  /** What was asked of owners of before is asked of those of now: they may answer never. */
+  #leaveOwners(): void {
+    const isMoved = ({ partition, owner, isLeft }: Asked): boolean =>
+      !isLeft && !this.#isOwner(owner, partition);
+    this.#withdraw(isMoved);
+    for (const asked of [...this.#asked.values()].filter(isMoved)) {
+      asked.isLeft = true;
+      this.#asks.answered(asked.partition);
+    }
+    this.#settler?.leaveOwners();
   }
 
   // ---- links to owners ----
@@ -187,11 +204,21 @@ export class QueueSession {
     return ownerOf(this.#ports.cluster, this.#opened!.queue, partition);
   }
 
+  #isOwner(brokerId: BrokerId, partition: number): boolean {
+    try {
+      return this.#ownerOf(partition) === brokerId;
+    } catch (error) {
+      expected(error, this.#ports.report);
+      return false;
+    }
+  }
+
   /** Every owner knows the member by its latest stream, whether it has records for it or not. */
   #linkAll(): void {
-    if (this.#isOver || this.#isLeaving) return;
-    const { topic } = this.#opened!;
-    for (const { partition } of topic.partitions) {
+    if (this.#isOver) return;
+    const { topicId } = this.#opened!.topic;
+    const topic = this.#ports.cluster.image().topics.get(topicId);
+    for (const { partition } of topic?.partitions ?? []) {
       try {
         this.#linkOf(partition);
       } catch (error) {
@@ -232,10 +259,26 @@ export class QueueSession {
       this.#finish(error);
       return;
     }
-    for (const [requestId, asked] of this.#asked)
-      if (asked.owner === owner) this.#askFailed(requestId, asked);
+    for (const [requestId, asked] of this.#asked) {
+      if (asked.owner !== owner) continue;
+      if (asked.isLeft) this.#asked.delete(requestId);
+      else this.#askFailed(requestId, asked);
+    }
     this.#settler?.linkClosed(owner, error);
     this.#pump();
+    this.#linkAgain(owner);
+  }
+
+  /**
+   * Until it is told of this stream, an owner may take an earlier one for the member, and its end
+   * for the member's.
+   */
+  #linkAgain(owner: BrokerId): void {
+    let backoff = this.#linkPauses.get(owner);
+    if (backoff === undefined) this.#linkPauses.set(owner, (backoff = new Backoff()));
+    this.#ports.cluster.clock.after(backoff.nextMs(), () => {
+      if (!this.#isClosed) this.#linkAll();
+    });
   }
 
   #supplied(supply: Supply): void {
@@ -248,7 +291,11 @@ export class QueueSession {
     const asked = this.#asked.get(requestId);
     // An owner answers what it was asked, once.
     if (asked === undefined) return;
-    if (error !== undefined) {
+    this.#linkPauses.delete(asked.owner);
+    if (asked.isLeft) {
+      this.#asked.delete(requestId);
+      if (records.length > 0) this.#settler?.putBack(asked.partition, records);
+    } else if (error !== undefined) {
       this.#askFailed(requestId, asked);
     } else {
       this.#asked.delete(requestId);
@@ -341,7 +388,7 @@ export class QueueSession {
     const topicId = topicIdBytes(this.#opened!.topic.topicId);
     try {
       const { owner, link } = this.#linkOf(partition);
-      this.#asked.set(requestId, { ...ask, owner });
+      this.#asked.set(requestId, { ...ask, owner, isLeft: false });
       link.demand({ $case: 'ask', value: { requestId, topicId, partition, records, bytes } });
     } catch (error) {
       expected(error, this.#ports.report);

@@ -98,7 +98,9 @@ export class QueuesDesk implements OwnedQueues {
     const present = this.#links.get(key);
     const attempt = link.member?.attempt ?? 0;
     const presentAttempt = present?.member?.attempt ?? 0;
-    if (present !== undefined && presentAttempt >= attempt)
+    // Its proxy may know sooner than this broker that a link broke.
+    const isSame = presentAttempt === attempt && present?.member?.proxy === link.member?.proxy;
+    if (present !== undefined && presentAttempt >= attempt && !isSame)
       throw new BrokerError(
         'FENCED',
         `Another stream of the member is at attempt ${String(presentAttempt)}`,

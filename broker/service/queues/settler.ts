@@ -127,6 +127,24 @@ export class Settler {
     }
   }
 
+  /** What owners of before did not answer is asked of those of now. */
+  leaveOwners(): void {
+    for (const [requestId, settling] of [...this.#settling]) {
+      if (this.#isOwner(settling)) continue;
+      this.#settling.delete(requestId);
+      this.#send(settling);
+    }
+  }
+
+  #isOwner({ owner, partition }: Settling): boolean {
+    try {
+      return this.#ports.ownerOf(partition) === owner;
+    } catch (error) {
+      expected(error, this.#ports.report);
+      return false;
+    }
+  }
+
   /** Resolves once nothing waits any more. */
   idle(): Promise<void> {
     if (this.#waiting === 0) return Promise.resolve();
