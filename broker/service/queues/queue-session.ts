@@ -19,6 +19,7 @@ import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
 import type { BrokerId } from '../../../base/units.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
+import type { QueueDefinition } from '../../metadata/types.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
 import type { AbsentConsumers } from './absent-consumers.ts';
 import { type Ask, Asks } from './asks.ts';
@@ -70,6 +71,8 @@ export class QueueSession {
   /** Before links that broke are opened again. */
   readonly #linkPauses = new Map<BrokerId, Backoff>();
   #nextRequestId = 1;
+  /** As the consumer was told. */
+  #leaseMs = 0;
   #cancelWatch: Cancel = () => {};
   #cancelQuiet: Cancel | null = null;
   #cancelAbsence: Cancel = () => {};
@@ -141,7 +144,7 @@ export class QueueSession {
     const { cluster, newUuid } = this.#ports;
     const opened = openedQueueField(open, cluster.image(), newUuid);
     this.#opened = opened;
-    const { topic, queue, memberId } = opened;
+    const { topic, queue } = opened;
     this.#asks = new Asks(topic.partitions.length);
     this.#asks.addCredit(opened.creditRecords, opened.creditBytes);
     this.#settler = new Settler(opened, {
@@ -159,10 +162,17 @@ export class QueueSession {
     this.#cancelWatch = cluster.broker.watchImage(() => {
       this.#imageChanged();
     });
-    const { leaseMs } = queue.config;
-    this.#send({ $case: 'joined', value: { memberId, attachment: 1, sessionMs: 0, leaseMs } });
+    this.#tellLease(queue);
     this.#linkAll();
     this.#pump();
+  }
+
+  /** A member goes by it for each lease that begins: told at first, and where it is another. */
+  #tellLease({ config: { leaseMs } }: QueueDefinition): void {
+    if (leaseMs === this.#leaseMs) return;
+    this.#leaseMs = leaseMs;
+    const { memberId } = this.#opened!;
+    this.#send({ $case: 'joined', value: { memberId, attachment: 1, sessionMs: 0, leaseMs } });
   }
 
   #imageChanged(): void {
@@ -171,10 +181,12 @@ export class QueueSession {
     const { cluster } = this.#ports;
     const image = cluster.image();
     const { queueId, topicId, name } = opened.queue;
-    if (!image.queues.has(queueId)) {
+    const queue = image.queues.get(queueId);
+    if (queue === undefined) {
       this.#finish(new BrokerError('UNKNOWN_QUEUE', `Queue "${name}" was deleted`));
       return;
     }
+    this.#tellLease(queue);
     this.#asks.grow(image.topics.get(topicId)?.partitions.length ?? 0);
     if (!this.#isStopping && cluster.broker.phase() === 'stopping') {
       this.#isStopping = true;

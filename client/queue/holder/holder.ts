@@ -202,6 +202,8 @@ export class Holder<L extends Lease, Refusal = never> {
   }
 
   #joined(nowMs: MonotonicMs, attempt: number, leaseMs: number): void {
+    // Said again: the queue's leases last another time from now on.
+    if (this.#attached === attempt) this.#leases.leaseMs = leaseMs;
     if (this.#opening?.attempt !== attempt) return;
     this.#opening = null;
     this.#failures = 0;

@@ -61,6 +61,7 @@ export type HolderInput<L extends Lease, Refusal> =
   | { readonly kind: 'start' }
   /** Time has come: see `wakeAtMs`. */
   | { readonly kind: 'tick' }
+  /** Comes again where leases last another time from then on. */
   | { readonly kind: 'joined'; readonly attempt: number; readonly leaseMs: number }
   | { readonly kind: 'records'; readonly attempt: number; readonly leases: readonly L[] }
   | {

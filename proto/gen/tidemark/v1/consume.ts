@@ -321,7 +321,10 @@ export interface ConsumeRequest {
     | undefined;
 }
 
-/** The member is attached. Of a group, a view follows. */
+/**
+ * The member is attached. Of a group, a view follows. Of a queue it comes again where the time of
+ * leases was changed: what is leased or extended from then on counts by it.
+ */
 export interface ConsumeJoined {
   /** As given, or made. */
   memberId: string;

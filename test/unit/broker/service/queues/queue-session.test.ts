@@ -96,6 +96,16 @@ it('tells an owner of itself again after a link broke, also where it asks for no
   expect(scene.at(2).of('ask')).toEqual([]);
 });
 
+it('tells its consumer where leases last another time', () => {
+  const scene = new SessionScene();
+  scene.open();
+  scene.change();
+  expect(scene.toldOf('joined').map(({ leaseMs }) => leaseMs)).toEqual([30_000]);
+  scene.config = { ...scene.config, leaseMs: 1_000 };
+  scene.change();
+  expect(scene.toldOf('joined').map(({ leaseMs }) => leaseMs)).toEqual([30_000, 1_000]);
+});
+
 it('is told of partitions that were added, and their owners of it', () => {
   const scene = new SessionScene();
   scene.open();

@@ -153,6 +153,20 @@ describe('a lease', () => {
     expect(holder.leftMs(nowMs, a)).toBe(0);
   });
 
+  it('counts by the time that its queue has now, and those of before as they were given', () => {
+    start();
+    const [a, b] = [lease(0), lease(1)];
+    take(1, a);
+    expect(step({ kind: 'joined', attempt: 1, leaseMs: 1_500 })).toEqual([]);
+    take(1, b);
+    expect([holder.leftMs(nowMs, a), holder.leftMs(nowMs, b)]).toEqual([LEASE_MS, 1_500]);
+    expect(after(500)).toEqual(['acknowledge 1 [extend 1#1]']);
+    // Of a stream that is none any more.
+    step({ kind: 'joined', attempt: 0, leaseMs: 9_000 });
+    answer(done);
+    expect(holder.leftMs(nowMs, b)).toBe(1_500);
+  });
+
   it('that is over by the own clock settles nothing, also before its timer has fired', () => {
     start();
     const a = lease(0);
