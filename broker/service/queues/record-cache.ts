@@ -21,7 +21,7 @@ export class RecordCache {
 
   keep(partition: PartitionKey, record: DecodedRecord, epoch: LeaderEpoch): void {
     this.take(partition, record.offset, epoch);
-    this.#records.set(keyOf(partition, record.offset, epoch), record);
+    this.#records.set(keyOf(partition, record.offset, epoch), copyOf(record));
     this.#bytes += bytesOf(record);
     for (const [key, each] of this.#records) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -43,6 +43,17 @@ export class RecordCache {
 
 function keyOf(partition: PartitionKey, offset: Offset, epoch: LeaderEpoch): string {
   return `${partition}/${String(offset)}/${String(epoch)}`;
+}
+
+/** As it was decoded it is a view of its batch, and would keep all of that alive. */
+function copyOf(record: DecodedRecord): DecodedRecord {
+  const { key, value, headers } = record;
+  return {
+    ...record,
+    key: key && new Uint8Array(key),
+    value: value && new Uint8Array(value),
+    headers: headers.map((header) => ({ ...header, value: new Uint8Array(header.value) })),
+  };
 }
 
 function bytesOf(record: DecodedRecord): number {
