@@ -31,10 +31,13 @@ export function judge(
   parts: JudgeParts,
 ): Ruling {
   const { offset, epoch, delivery, verdict } = acknowledgement;
-  if (entry?.isOpen !== true)
-    return offset < parts.touchedTo
-      ? { kind: 'settled' }
-      : lost(acknowledgement, 'was not delivered by this owner');
+  if (entry?.isOpen !== true) {
+    if (offset >= parts.touchedTo) return lost(acknowledgement, 'was not delivered by this owner');
+    // There is nothing to go on with.
+    return verdict.kind === 'extend'
+      ? lost(acknowledgement, 'has its final fate')
+      : { kind: 'settled' };
+  }
   if (entry.epoch !== epoch) return lost(acknowledgement, 'is another record by now');
   if (entry.deliveries !== delivery)
     return lost(acknowledgement, `is at delivery ${String(entry.deliveries)}`);

@@ -345,6 +345,8 @@ export class World {
         if (outcome instanceof BrokerError) this.stats.refused += 1;
         // An earlier owner extends its own leases, which are none.
         if (from !== this.#owners.present) continue;
+        if (outcome === 'settled' && verdict.kind === 'extend')
+          throw new Error(`a lease of ${idOf(lease)} that is over is said to be extended`);
         if (outcome === 'settled' && verdict.kind === 'release' && verdict.delayMs > 0)
           this.#checks.onReleased(lease, this.#owners.state!);
         if (outcome !== 'done') continue;

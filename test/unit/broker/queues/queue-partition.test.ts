@@ -167,6 +167,8 @@ describe('QueuePartition.step()', () => {
     desk.commit();
     expect(desk.acknowledge('a', lease(0), ACCEPT)).toBe('settled');
     expect(desk.state).toMatchObject({ next: 1, entries: [] });
+    // Whoever goes on with it must know.
+    expect(desk.acknowledge('a', lease(0), { kind: 'extend' })).toBe('LEASE_LOST');
   });
 
   it.each<[string, string, Omit<Acknowledgement, 'verdict'>, Verdict, string]>([
