@@ -160,7 +160,7 @@ export type QueueInput =
   /** Where the queue begins, if it has not begun: the epoch is of the record before, 0 unknown. */
   | { readonly kind: 'begin'; readonly offset: Offset; readonly epoch: LeaderEpoch }
   | { readonly kind: 'log-start'; readonly offset: Offset }
-  /** They were to be read again, and the log holds them no more. Whoever had them leased has not. */
+  /** To be read again, and not in the log any more. Whoever had them leased has not. */
   | { readonly kind: 'missing'; readonly records: readonly Pick<QueueRecord, 'offset' | 'epoch'>[] }
   | {
       readonly kind: 'data';

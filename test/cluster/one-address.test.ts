@@ -1,7 +1,7 @@
 /**
- * Brokers whose own names nobody outside can resolve, and clients that have one address: a forwarded
- * port, or one load balancer. Plain calls do everything there; streams to leaders say why they
- * cannot.
+ * Brokers whose own names nobody outside can resolve, and clients that have one address: a
+ * forwarded port, or one load balancer. Plain calls do everything there; streams to leaders say
+ * why they cannot.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type PlainPart, type Tidemark } from '../../client/index.ts';

@@ -27,7 +27,7 @@ class Scene {
   open(attempt: number, proxy: number): { link: MemberLink; end: () => string | undefined } {
     let ended: BrokerError | null | undefined;
     const link = this.#desk.link({
-      send: () => undefined,
+      send: () => true,
       finish: (error) => {
         ended = error;
       },

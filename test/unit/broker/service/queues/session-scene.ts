@@ -7,6 +7,7 @@ import { partitionOfQueue } from '../../../../../broker/runtime/queues/place.ts'
 import { Cluster } from '../../../../../broker/service/cluster.ts';
 import { topicIdBytes } from '../../../../../broker/messages/fields.ts';
 import type { Demand, Supply } from '../../../../../broker/service/queues/owner-link.ts';
+import { AbsentConsumers } from '../../../../../broker/service/queues/absent-consumers.ts';
 import { QueueSession } from '../../../../../broker/service/queues/queue-session.ts';
 import type { QueueSupplyPorts } from '../../../../../broker/service/queues/queues-desk.ts';
 import {
@@ -107,6 +108,8 @@ export class SessionScene {
     this.session = new QueueSession({
       cluster,
       desk: { link: (ports) => this.#link(ports) as never },
+      absent: new AbsentConsumers(this.clock),
+      held: { add: () => {}, tryAdd: () => true },
       newUuid: () => MEMBER,
       report: (error) => {
         throw error;
@@ -171,11 +174,12 @@ export class SessionScene {
     return this.told.flatMap((each) => (each.$case === $case ? [each.value] : [])) as never;
   }
 
-  #link(ports: QueueSupplyPorts): { take: unknown; close: () => void } {
+  #link(ports: QueueSupplyPorts): { take: unknown; onDrain: () => void; close: () => void } {
     const owner = new ScriptedOwner(this.#asked, ports);
     this.links.push(owner);
     return {
       take: ({ message }: { message: Demand }) => owner.demands.push(message),
+      onDrain: () => {},
       close: () => {
         owner.isClosed = true;
       },
