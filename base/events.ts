@@ -223,7 +223,8 @@ export const EVENTS = {
   },
   'queue-records-gone': {
     level: 'warn',
-    meaning: 'Retention, a trim or compaction took records of a queue that no member had accepted',
+    meaning:
+      'Retention (`retired`) or compaction (`superseded`) took records of a queue that no member had accepted, or nobody can decode their batch (`unreadable`)',
     fields: ['queue', 'partition', 'cause', 'records'],
   },
   'queue-diverged': {

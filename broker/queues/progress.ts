@@ -124,7 +124,7 @@ export class Progress {
     return [{ kind: 'retired', records }];
   }
 
-  data({ from, to, epoch, records }: Data): QueueFact[] {
+  data({ from, to, epoch, records, unreadable = 0 }: Data): QueueFact[] {
     if (this.#next === null || this.#window.firstUnread() < from) return [];
     const facts: QueueFact[] = [];
     let at = 0;
@@ -138,7 +138,9 @@ export class Progress {
         break;
       }
     }
-    if (from <= this.#frontier) this.#admit(to, epoch, records);
+    const isFresh = from <= this.#frontier && this.#frontier < to;
+    if (isFresh) this.#admit(to, epoch, records);
+    if (isFresh && unreadable > 0) facts.push({ kind: 'unreadable', records: unreadable });
     return facts;
   }
 

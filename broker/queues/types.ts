@@ -170,6 +170,8 @@ export type QueueInput =
       /** Of what stands before `to`, which need not be a record of a client. */
       readonly epoch: LeaderEpoch;
       readonly records: readonly QueueRecord[];
+      /** Others that are said to be there, and hold nothing that anybody can read. Default 0. */
+      readonly unreadable?: number;
     }
   /**
    * The leader's log holds no such position: of the epochs up to that of the position, `epoch` is
@@ -233,6 +235,8 @@ export type QueueFact =
   | { readonly kind: 'retired'; readonly records: number }
   /** Compaction took them. */
   | { readonly kind: 'superseded'; readonly records: number }
+  /** Their batch cannot be decoded by anybody. */
+  | { readonly kind: 'unreadable'; readonly records: number }
   /** The log was cut at `offset`: what was known above is forgotten, `open` records with it. */
   | { readonly kind: 'diverged'; readonly offset: Offset; readonly open: number }
   | { readonly kind: 'died'; readonly offset: Offset; readonly cause: DeathCause }

@@ -242,7 +242,7 @@ export class OwnedPartition implements OwnedQueue {
   #tell(fact: QueueFact): void {
     const { onFact } = this.#parts;
     const about = { queue: this.#definition.name, partition: this.place.partition };
-    if (fact.kind === 'retired' || fact.kind === 'superseded')
+    if (fact.kind === 'retired' || fact.kind === 'superseded' || fact.kind === 'unreadable')
       onFact('queue-records-gone', { ...about, cause: fact.kind, records: fact.records });
     else if (fact.kind === 'diverged')
       onFact('queue-diverged', { ...about, offset: fact.offset, records: fact.open });

@@ -7,7 +7,6 @@ import { crc32 } from 'node:zlib';
 import { endOffsetOf, frameBaseOffset, frameLastOffset } from '../../../wire/batch/frame.ts';
 import { keyHash } from '../../../wire/batch/key-hash.ts';
 import { errorFromMessage } from '../../../wire/grpc/errors.ts';
-import { decodeBatch } from '../../../wire/records/batch.ts';
 import { type DecodedRecord, recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import type { BrokerError } from '../../../base/errors.ts';
@@ -17,6 +16,7 @@ import type { QueueNews, QueueReading } from '../../runtime/api.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
 import { type FedPartition, type FeedParts, Feeds } from '../feeds.ts';
 import { framesIn } from '../frames.ts';
+import { openFrame } from './open-frame.ts';
 import type { ReadAhead, ReadingAhead } from './read-ahead.ts';
 import type { Turn, Turns } from './turns.ts';
 
@@ -69,6 +69,8 @@ interface Opened {
   /** Of its records, which may be far more than it. */
   readonly decodedBytes: number;
   readonly records: readonly DecodedRecord[];
+  /** Said to be in it, and nobody can read them. */
+  readonly unreadable: number;
   /** The first of them that is wanted yet. */
   at: number;
 }
@@ -279,7 +281,7 @@ export class QueueReader implements QueueReading, ReadingAhead {
   ): void {
     const opened = this.#open(subscription, wanted.offset);
     if (opened === null) return;
-    const { epoch, end } = opened;
+    const { epoch, end, unreadable } = opened;
     const some = opened.records.slice(opened.at, opened.at + wanted.records);
     const isRest = opened.at + some.length === opened.records.length;
     const to = isRest ? end : (some.at(-1)?.offset ?? wanted.offset) + 1;
@@ -288,7 +290,7 @@ export class QueueReader implements QueueReading, ReadingAhead {
       ...{ offset: record.offset, epoch, bytes: recordBytes(record) },
       keyHash: record.key === undefined ? null : hashOf(record.key),
     }));
-    this.#parts.take({ kind: 'data', from: wanted.offset, to, epoch, records });
+    this.#parts.take({ kind: 'data', from: wanted.offset, to, epoch, records, unreadable });
     // What is wanted next was told by now.
     this.#schedule();
   }
@@ -302,13 +304,16 @@ export class QueueReader implements QueueReading, ReadingAhead {
         this.#feeds.returnCredit(subscription.source, bytes);
         this.#hold(-bytes);
       }
-      const frame = subscription.frames.shift();
+      const [frame] = subscription.frames;
       if (frame === undefined) return null;
-      const { header, records } = decodeBatch(frame, 0, crc32);
+      // One that is damaged stays, to be counted with what is given up.
+      const { header, records, isUnreadable } = openFrame(frame);
+      subscription.frames.shift();
       this.#opened = {
         ...{ from: header.baseOffset, end: endOffsetOf(header), epoch: header.leaderEpoch },
         ...{ bytes: frame.length, records, at: 0 },
         decodedBytes: records.reduce((sum, record) => sum + recordBytes(record), 0),
+        unreadable: isUnreadable ? header.recordCount : 0,
       };
       this.#note();
     }

@@ -2,8 +2,6 @@
  * What owners of queues need of other partitions: their records, where they end, and dead letters
  * in them. Also brings the records that a member was leased, from memory where they are.
  */
-import { crc32 } from 'node:zlib';
-import { decodeBatch } from '../../../wire/records/batch.ts';
 import type { DecodedRecord } from '../../../wire/records/record-set.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { type LeaderEpoch, type Offset, partitionKey, type TopicId } from '../../../base/units.ts';
@@ -15,6 +13,7 @@ import type { Appender } from '../appender.ts';
 import type { FeedParts } from '../feeds.ts';
 import { clusterLags } from '../groups/lags.ts';
 import { carryOutLetters } from './letters.ts';
+import { openFrame } from './open-frame.ts';
 import { QueueReader } from './queue-reader.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { readOnce } from './read-once.ts';
@@ -135,7 +134,7 @@ export class BrokerQueueWorld implements QueueWorld {
     try {
       const read = await readOnce(this.#parts, { ...place, leaderEpoch }, AGAIN_BYTES);
       for (const frame of read.frames) {
-        const { header, records } = decodeBatch(frame, 0, crc32);
+        const { header, records } = openFrame(frame);
         const isWanted = ({ offset: at }: DecodedRecord): boolean =>
           open.get(at) === header.leaderEpoch;
         for (const record of records.filter(isWanted)) found.set(record.offset, record);

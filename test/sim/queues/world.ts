@@ -185,7 +185,7 @@ export class World {
     for (const fact of facts) {
       this.#note(`${String(from.epoch)} ${JSON.stringify(fact)}`);
       if (fact.kind === 'dead-lettered') this.stats.buried += 1;
-      else if (fact.kind !== 'died') this.stats[fact.kind] += 1;
+      else if (fact.kind !== 'died' && fact.kind !== 'unreadable') this.stats[fact.kind] += 1;
     }
     for (const { requestId, reply } of replies) this.#callbacks.get(requestId)?.(reply, from);
     if (task !== null) this.#bury(from, task);

@@ -438,6 +438,16 @@ describe('QueuePartition.step()', () => {
     }
   });
 
+  it('passes over a batch that nobody can read, and tells it once', () => {
+    const desk = new Desk(ORDERED);
+    for (let time = 0; time < 2; time += 1)
+      desk.step({ kind: 'data', from: 0, to: 3, epoch: 1, records: [], unreadable: 3 });
+    desk.data(recordsAt(3, [1]));
+    expect(desk.facts).toEqual([{ kind: 'unreadable', records: 3 }]);
+    expect(desk.take('a')).toEqual([3]);
+    expect(desk.state.next).toBe(4);
+  });
+
   it('writes all there is again after so many changes, also of owners before', () => {
     const desk = new Desk(LIMITED);
     const half = QUEUE_DELTAS_MAX / 2;

@@ -10,7 +10,7 @@ import {
 } from '../../../../../broker/service/queues/letters.ts';
 import { checkFrame, stampFrame } from '../../../../../wire/batch/frame.ts';
 import { encodeBatch } from '../../../../../wire/records/batch.ts';
-import { control, TOPIC, type TestFrame } from '../../../../fixtures/frames.ts';
+import { control, frame, TOPIC, type TestFrame } from '../../../../fixtures/frames.ts';
 import { TARGET } from '../../../../fixtures/keyed-log.ts';
 import { PLACE, ScriptedLog } from './scripted-log.ts';
 
@@ -49,6 +49,12 @@ it('finds the letters that are there, up to the end that the leader vouches for'
   expect(await searched(log, 3)).toEqual({
     ...{ kind: 'searched', offsets: [8], end: { from: 3, epoch: 1 } },
   });
+});
+
+it('finds letters behind what others wrote and nobody can read', async () => {
+  const poison = frame(1, { records: 1, payloadBytes: 9, fill: 0xff });
+  const log = new ScriptedLog([control(0, 1, 0), poison, letterAt(2, 8)]);
+  expect(await searched(log, 3)).toMatchObject({ kind: 'searched', offsets: [8] });
 });
 
 it('says nothing of letters while no leader knows what is committed', async () => {

@@ -4,7 +4,7 @@ import {
   BrokerQueueWorld,
   type RecordPlace,
 } from '../../../../../broker/service/queues/queue-world.ts';
-import { control } from '../../../../fixtures/frames.ts';
+import { control, frame } from '../../../../fixtures/frames.ts';
 import { keyedFrame } from '../../../../fixtures/keyed-log.ts';
 import { PLACE, ScriptedLog } from './scripted-log.ts';
 
@@ -56,6 +56,13 @@ describe('BrokerQueueWorld.recordsAt()', () => {
     await expect(foundIn(log, [{ offset: 4, epoch: 2 }])).rejects.toMatchObject({
       code: 'OFFSET_NOT_AVAILABLE',
     });
+  });
+
+  it('finds records behind a batch that nobody can read', async () => {
+    const poison = frame(3, { records: 2, payloadBytes: 9, fill: 0xff });
+    const log = new ScriptedLog([control(0, 1, 0), two(1), poison, two(5)]);
+    const wanted = [2, 6].map((offset) => ({ offset, epoch: 1 }));
+    expect(await foundIn(log, wanted)).toEqual([2, 6]);
   });
 
   it('leaves out what an election cut', async () => {
