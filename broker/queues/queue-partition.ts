@@ -5,18 +5,14 @@
  * it. Where a lease needs no commit, it is given in memory, beside the batches.
  */
 import { BrokerError } from '../../base/errors.ts';
-import {
-  QUEUE_ACKNOWLEDGEMENTS_MAX,
-  QUEUE_DELAY_MS_MAX,
-  QUEUE_REQUESTS_MAX,
-} from '../../base/limits.ts';
+import { QUEUE_DELAY_MS_MAX, QUEUE_REQUESTS_MAX } from '../../base/limits.ts';
 import type { MonotonicMs, Offset, WallMs } from '../../base/units.ts';
 import { type Dying, Deaths } from './deaths.ts';
 import { type Ask, Draft, type Output, recordsOf } from './draft.ts';
 import { describe, type QueueDescription } from './describe.ts';
 import type { QueueState } from './fold.ts';
 import { type Advance, type Position, Progress } from './progress.ts';
-import { askFault, notServing, outcomeUnknown, overloaded } from './refusals.ts';
+import { askFault, countFault, notServing, outcomeUnknown, overloaded } from './refusals.ts';
 import { acknowledgementFault, judge, type Ruling } from './judge.ts';
 import type { DyingValue } from './records.ts';
 import {
@@ -245,11 +241,8 @@ export class QueuePartition {
       ? notServing()
       : this.#waiting.length >= QUEUE_REQUESTS_MAX
         ? overloaded()
-        : input.kind === 'acknowledge' && input.acknowledgements.length > QUEUE_ACKNOWLEDGEMENTS_MAX
-          ? new BrokerError(
-              'INVALID_ARGUMENT',
-              `acknowledgements has ${String(input.acknowledgements.length)} entries, must have at most ${String(QUEUE_ACKNOWLEDGEMENTS_MAX)}`,
-            )
+        : input.kind === 'acknowledge'
+          ? countFault(input.acknowledgements.length)
           : null;
     if (refusal === null) this.#waiting.push(input);
     else this.#reply(input.requestId, refusal);

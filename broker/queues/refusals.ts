@@ -1,6 +1,6 @@
 /** What an owner answers where it does not do what it is asked for. */
 import { BrokerError } from '../../base/errors.ts';
-import { QUEUE_REQUESTS_MAX } from '../../base/limits.ts';
+import { QUEUE_ACKNOWLEDGEMENTS_MAX, QUEUE_REQUESTS_MAX } from '../../base/limits.ts';
 
 export function notServing(): BrokerError {
   return new BrokerError(
@@ -40,4 +40,13 @@ export function askFault({
         ? `bytes is ${String(bytes)}, must be 0 or more`
         : null;
   return fault === null ? null : new BrokerError('INVALID_ARGUMENT', fault);
+}
+
+/** What is wrong with so many acknowledgements in one request; null: nothing. */
+export function countFault(count: number): BrokerError | null {
+  if (count <= QUEUE_ACKNOWLEDGEMENTS_MAX) return null;
+  return new BrokerError(
+    'INVALID_ARGUMENT',
+    `acknowledgements has ${String(count)} entries, must have at most ${String(QUEUE_ACKNOWLEDGEMENTS_MAX)}`,
+  );
 }
