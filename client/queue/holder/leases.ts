@@ -37,6 +37,7 @@ interface Pending<L extends Lease, Refusal> extends Part<L> {
 
 interface Sent<L extends Lease, Refusal> {
   readonly attempt: number;
+  readonly sentMs: MonotonicMs;
   readonly parts: readonly Pending<L, Refusal>[];
 }
 
@@ -223,7 +224,7 @@ export class Leases<L extends Lease, Refusal> {
     for (let at = 0; at < due.length; at += this.#options.partsMax) {
       const parts = due.slice(at, at + this.#options.partsMax);
       const acknowledgeId = this.#nextId++;
-      this.#sent.set(acknowledgeId, { attempt, parts });
+      this.#sent.set(acknowledgeId, { attempt, sentMs: nowMs, parts });
       for (const pending of parts) {
         pending.sentMs = nowMs;
         pending.wasSent = true;
@@ -254,16 +255,22 @@ export class Leases<L extends Lease, Refusal> {
   }
 
   answered(nowMs: MonotonicMs, acknowledgeId: number, outcomes: readonly Outcome<Refusal>[]): void {
-    const parts = this.#sent.get(acknowledgeId)?.parts ?? [];
+    const { parts = [], sentMs = nowMs } = this.#sent.get(acknowledgeId) ?? {};
     this.#sent.delete(acknowledgeId);
     for (const [at, pending] of parts.entries()) {
       const outcome = outcomes[at];
       if (outcome !== undefined && this.#isPending(pending))
-        this.#conclude(nowMs, pending, outcome);
+        this.#conclude(nowMs, pending, outcome, sentMs);
     }
   }
 
-  #conclude(nowMs: MonotonicMs, pending: Pending<L, Refusal>, outcome: Outcome<Refusal>): void {
+  /** @param sentMs when that was sent which is answered; it may have been sent again since */
+  #conclude(
+    nowMs: MonotonicMs,
+    pending: Pending<L, Refusal>,
+    outcome: Outcome<Refusal>,
+    sentMs: MonotonicMs,
+  ): void {
     const { lease, verdict } = pending;
     const entry = this.#entryOf(lease)!;
     const isExtension = verdict.kind === 'extend';
@@ -285,7 +292,7 @@ export class Leases<L extends Lease, Refusal> {
       return;
     }
     // From when it was sent, which was before it counted.
-    if (isExtension && outcome.kind === 'done') this.#began(entry, pending.sentMs ?? nowMs);
+    if (isExtension && outcome.kind === 'done') this.#began(entry, sentMs);
     // A kept lease is extended again in time.
     if (isExtension && outcome.kind === 'refused') entry.extendAtMs = Number.POSITIVE_INFINITY;
     if (!isExtension && outcome.kind === 'done') this.#forget(lease);

@@ -153,6 +153,20 @@ describe('a lease', () => {
     expect(holder.leftMs(nowMs, a)).toBe(0);
   });
 
+  it('begins anew when that was sent which is answered, though it was sent again since', () => {
+    start();
+    const a = lease(0);
+    take(1, a);
+    expect(after(2_000)).toEqual(['acknowledge 1 [extend 0#1]']);
+    const [first] = ids.splice(0);
+    nowMs += 1_000;
+    expect(step({ kind: 'reattach', attempt: 1 })).toEqual(['open 2 member-1 2/90']);
+    step({ kind: 'joined', attempt: 2, leaseMs: LEASE_MS });
+    nowMs += 500;
+    step({ kind: 'acknowledged', acknowledgeId: first!, outcomes: [done] });
+    expect(holder.leftMs(nowMs, a)).toBe(LEASE_MS - 1_500);
+  });
+
   it('counts by the time that its queue has now, and those of before as they were given', () => {
     start();
     const [a, b] = [lease(0), lease(1)];
