@@ -62,6 +62,7 @@ export class Session {
     this.#holder = new Holder({
       newMemberId: () => newUuid(() => connections.random()),
       backoffMs: (attempt) => connections.backoffMs(attempt),
+      graceMs: introduction.graceMs,
       recordsMax: most.records,
       bytesMax: most.bytes,
       partsMax: ACKNOWLEDGEMENTS_PER_CALL_MAX,
@@ -104,8 +105,10 @@ export class Session {
   /** The next record; undefined: none is here. */
   next(): LeasedRecord | undefined {
     for (const lease of this.#waiting) {
+      const isOver = this.leftMs(lease) === 0;
+      if (!isOver && !this.#holder.mayBegin(this.#nowMs(), lease)) continue;
       this.#waiting.delete(lease);
-      if (this.leftMs(lease) > 0) return lease;
+      if (!isOver) return lease;
     }
     return undefined;
   }

@@ -41,6 +41,8 @@ export class Holder<L extends Lease, Refusal = never> {
   #memberId: string;
   #attempt = 0;
   #attached: number | null = null;
+  /** When the last stream broke; null: one is attached, or none was. */
+  #brokeMs: MonotonicMs | null = null;
   #opening: Opening | null = null;
   /** Streams that were replaced, and until when they are heard. */
   readonly #draining = new Map<number, MonotonicMs>();
@@ -72,6 +74,14 @@ export class Holder<L extends Lease, Refusal = never> {
   /** How long the record is the member's, in milliseconds; 0: it is not. */
   leftMs(nowMs: MonotonicMs, lease: L): number {
     return this.#leases.leftMs(nowMs, lease);
+  }
+
+  /**
+   * Whether handling it may begin. No stream for the grace: its broker may have handed it to others
+   * since, and until it is asked for nobody knows.
+   */
+  mayBegin(nowMs: MonotonicMs, lease: L): boolean {
+    return !this.#isGraceOver(nowMs) && !this.#leases.isDoubtful(lease);
   }
 
   /** When `tick` is due, at the latest; infinite: only when something else happens. */
@@ -201,6 +211,15 @@ export class Holder<L extends Lease, Refusal = never> {
     if (this.#attached !== null && this.#leases.isOverdue(nowMs)) this.#open(nowMs);
   }
 
+  #isGraceOver(nowMs: MonotonicMs): boolean {
+    return this.#brokeMs !== null && nowMs >= this.#brokeMs + this.#options.graceMs;
+  }
+
+  #broke(nowMs: MonotonicMs): void {
+    this.#attached = null;
+    this.#brokeMs = nowMs;
+  }
+
   #joined(nowMs: MonotonicMs, attempt: number, leaseMs: number): void {
     // Said again: the queue's leases last another time from now on.
     if (this.#attached === attempt) this.#leases.leaseMs = leaseMs;
@@ -211,6 +230,8 @@ export class Holder<L extends Lease, Refusal = never> {
     this.#attached = attempt;
     this.#leases.leaseMs = leaseMs;
     this.#leases.resend();
+    if (this.#isGraceOver(nowMs)) this.#leases.doubt(nowMs);
+    this.#brokeMs = null;
     this.#flush(nowMs);
   }
 
@@ -223,7 +244,7 @@ export class Holder<L extends Lease, Refusal = never> {
     this.#leases.cut(attempt);
     if (this.#draining.delete(attempt)) return;
     if (this.#opening?.attempt === attempt) this.#opening = null;
-    else if (this.#attached === attempt) this.#attached = null;
+    else if (this.#attached === attempt) this.#broke(nowMs);
     else return;
     if (this.#leaveByMs !== null) this.#end('left');
     else if (end === 'refused') this.#end('refused');
@@ -238,7 +259,7 @@ export class Holder<L extends Lease, Refusal = never> {
     else if (reason === 'attached-elsewhere') {
       this.#close(attempt);
       // The stream that is being opened has its place already; else nobody knows who has.
-      if (!isOpening && this.#opening !== null) this.#attached = null;
+      if (!isOpening && this.#opening !== null) this.#broke(nowMs);
       else this.#ended(nowMs, attempt, 'broken');
     } else if (this.#leaveByMs !== null) this.#end('left');
     else this.#beginAsAnother(nowMs);

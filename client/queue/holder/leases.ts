@@ -48,6 +48,8 @@ interface Entry<L extends Lease, Refusal> {
   untilMs: MonotonicMs;
   /** It is extended by itself. */
   isKept: boolean;
+  /** It may have been handed over: an extension that is under way tells. */
+  isDoubtful: boolean;
   extendAtMs: MonotonicMs;
   settlement: Pending<L, Refusal> | null;
   extension: Pending<L, Refusal> | null;
@@ -118,7 +120,7 @@ export class Leases<L extends Lease, Refusal> {
       }
       if (present !== undefined) this.lose(present.lease, null);
       const entry: Entry<L, Refusal> = {
-        ...{ lease, attempt, untilMs, isKept: true, extendAtMs: 0 },
+        ...{ lease, attempt, untilMs, isKept: true, isDoubtful: false, extendAtMs: 0 },
         ...{ settlement: null, extension: null },
       };
       this.#entries.set(placeOf(lease), entry);
@@ -134,6 +136,19 @@ export class Leases<L extends Lease, Refusal> {
     if (entry === undefined) return;
     entry.isKept = isKept;
     if (isKept) this.#mind(entry.extendAtMs);
+  }
+
+  isDoubtful(lease: L): boolean {
+    return this.#entryOf(lease)?.isDoubtful ?? true;
+  }
+
+  /** What is extended by itself may be with others by now, and is asked for. */
+  doubt(nowMs: MonotonicMs): void {
+    for (const entry of [...this.#entries.values()]) {
+      if (!entry.isKept || entry.settlement !== null) continue;
+      entry.isDoubtful = true;
+      this.extend(nowMs, entry.lease);
+    }
   }
 
   /** It is over, and was not settled. */
@@ -163,6 +178,7 @@ export class Leases<L extends Lease, Refusal> {
   /** The lease begins at that moment. */
   #began(entry: Entry<L, Refusal>, atMs: MonotonicMs): void {
     entry.untilMs = atMs + this.#leaseMs;
+    entry.isDoubtful = false;
     entry.extendAtMs = atMs + this.#leaseMs / 3;
     this.#mind(entry.isKept ? entry.extendAtMs : entry.untilMs);
   }

@@ -126,6 +126,8 @@ export interface HolderOptions {
   readonly newMemberId: () => string;
   /** Pause before try 0, 1 and so on, in milliseconds. */
   readonly backoffMs: (attempt: number) => number;
+  /** How long leases go on after a stream broke whose broker lives. */
+  readonly graceMs: number;
   /** Records that may be leased at a time. */
   readonly recordsMax: number;
   /** Bytes of them. One record may exceed it. */

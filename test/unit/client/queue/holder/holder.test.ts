@@ -14,6 +14,7 @@ import type {
 } from '../../../../../client/queue/holder/types.ts';
 
 const LEASE_MS = 6_000;
+const GRACE_MS = 2_000;
 const RECORDS_MAX = 3;
 const BYTES_MAX = 100;
 
@@ -27,6 +28,7 @@ beforeEach(() => {
   holder = new Holder({
     newMemberId: () => `member-${(memberIds += 1)}`,
     backoffMs: () => 100,
+    graceMs: GRACE_MS,
     ...{ recordsMax: RECORDS_MAX, bytesMax: BYTES_MAX, partsMax: 2 },
   });
 });
@@ -318,6 +320,39 @@ describe('streams', () => {
     expect(take(1, lease(1))).toEqual(['received 1']);
     expect(after(DRAIN_MS)).toEqual(['close 1']);
     expect(take(1, lease(2))).toEqual([]);
+  });
+
+  it('that was missed for longer than the grace: nothing begins before its lease is asked for', () => {
+    start();
+    const [a, b, c] = [lease(0), lease(1), lease(2)];
+    take(1, a, b, c);
+    step({ kind: 'keep', lease: c, isKept: false });
+    const mayBegin = (): boolean[] => [a, b].map((one) => holder.mayBegin(nowMs, one));
+    step({ kind: 'ended', attempt: 1, end: 'broken' });
+    nowMs += GRACE_MS - 1;
+    expect(mayBegin()).toEqual([true, true]);
+    nowMs += 1;
+    expect(mayBegin()).toEqual([false, false]);
+    step({ kind: 'tick' });
+    // What the program has in its hands is its own business.
+    expect(step({ kind: 'joined', attempt: 2, leaseMs: LEASE_MS })).toEqual([
+      'acknowledge 2 [extend 0#1, extend 1#1]',
+    ]);
+    expect(mayBegin()).toEqual([false, false]);
+    expect(answer(done, { kind: 'lost', refusal: 'gone' })).toEqual([
+      ...['extended 0 done', 'lost 1 gone', 'credit 2 0/10'],
+    ]);
+    expect(mayBegin()).toEqual([true, false]);
+  });
+
+  it('that was missed for less asks for nothing', () => {
+    start();
+    const a = lease(0);
+    take(1, a);
+    step({ kind: 'ended', attempt: 1, end: 'broken' });
+    after(GRACE_MS - 1);
+    expect(step({ kind: 'joined', attempt: 2, leaseMs: LEASE_MS })).toEqual([]);
+    expect(holder.mayBegin(nowMs, a)).toBe(true);
   });
 
   it('late records of an old one do not replace newer ones', () => {
