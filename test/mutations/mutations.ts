@@ -12,6 +12,7 @@ import { METADATA } from './metadata.ts';
 import { OPERATOR } from './operator.ts';
 import { PARTITIONS } from './partitions.ts';
 import { QUEUE_MEMBERS } from './queue-members.ts';
+import { QUEUE_SHELL } from './queue-shell.ts';
 import { QUEUES } from './queues.ts';
 import { RAFT } from './raft.ts';
 import { REPLICATION } from './replication.ts';
@@ -38,6 +39,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...GROUPS,
   ...GROUP_MEMBERS,
   ...QUEUES,
+  ...QUEUE_SHELL,
   ...QUEUE_MEMBERS,
   ...LISTENERS,
 ];

@@ -49,4 +49,43 @@ export const QUEUE_MEMBERS: readonly Mutation[] = [
     ],
     caughtBy: [UNIT],
   },
+  {
+    id: 'extended-from-the-second-time',
+    rule: RULE,
+    what: 'an extension that was sent twice counts from the second time',
+    edits: [
+      {
+        file: LEASES,
+        find: "outcome.kind === 'done') this.#began(entry, sentMs);",
+        replace: "outcome.kind === 'done') this.#began(entry, pending.sentMs ?? sentMs);",
+      },
+    ],
+    caughtBy: [UNIT],
+  },
+  {
+    id: 'begun-after-the-grace',
+    rule: RULE,
+    what: 'a member without a stream begins what a broker may have handed to others',
+    edits: [
+      {
+        file: 'client/queue/holder/holder.ts',
+        find: 'return !this.#isGraceOver(nowMs) && !this.#leases.isDoubtful(lease);',
+        replace: 'return nowMs > 0 && !this.#leases.isDoubtful(lease);',
+      },
+    ],
+    caughtBy: [UNIT],
+  },
+  {
+    id: 'no-doubt-after-the-grace',
+    rule: RULE,
+    what: 'a member that comes back after the grace does not ask for what it has',
+    edits: [
+      {
+        file: 'client/queue/holder/holder.ts',
+        find: 'if (this.#isGraceOver(nowMs)) this.#leases.doubt(nowMs);',
+        replace: '',
+      },
+    ],
+    caughtBy: [UNIT],
+  },
 ];
