@@ -233,6 +233,7 @@ export class FoldedLog<Image, Rec extends { readonly kind: string }> {
   }
 
   #refuseWaiting(): void {
+    if (this.#queue.length === 0) return;
     const refusal = this.refusal();
     if (refusal === null) return;
     this.#waitingUnits = 0;

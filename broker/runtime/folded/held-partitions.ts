@@ -54,7 +54,7 @@ export class HeldPartitions<Kept extends KeptPartition> {
     const { topic, replicas } = this.#parts;
     const topicId = this.#topicId;
     const replica = topicId === undefined ? null : replicas.get(topicId, partition);
-    // What metadata has only just brought here.
+    // What metadata has only just brought here, or taken away.
     if (this.#held.get(partition)?.replica !== replica) this.look();
     const held = this.#held.get(partition);
     if (held !== undefined) return held.kept;

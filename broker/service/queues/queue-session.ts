@@ -16,14 +16,16 @@ import { recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
 import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
+import { QUEUES_TOPIC } from '../../../base/internal-topics.ts';
 import type { BrokerId } from '../../../base/units.ts';
+import type { QueueDefinition, TopicState } from '../../metadata/types.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
-import type { QueueDefinition } from '../../metadata/types.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
 import type { AbsentConsumers } from './absent-consumers.ts';
 import { type Ask, Asks } from './asks.ts';
 import { type OwnerLink, type OwnerLinkParts, openOwnerLink, type Supply } from './owner-link.ts';
+import { topicNamed } from '../decisions.ts';
 import { ownerOf } from './owners.ts';
 import { type OpenedQueue, openedQueueField } from './queue-fields.ts';
 import { Settler } from './settler.ts';
@@ -53,6 +55,8 @@ const UNHEARD: Pick<QueueSessionPorts, 'send' | 'listen' | 'finish'> = {
   finish: () => {},
 };
 
+const NOT_LINKED = { by: undefined, count: 0 };
+
 /** An ask under way. */
 interface Asked extends Ask {
   readonly owner: BrokerId;
@@ -66,6 +70,8 @@ export class QueueSession {
   #asks = new Asks(0);
   #settler: Settler | null = null;
   readonly #links = new Map<BrokerId, OwnerLink>();
+  /** Whose leaders it was linked to, all of them, and for how many partitions of its queue. */
+  #linked: { readonly by: TopicState | undefined; readonly count: number } = NOT_LINKED;
   readonly #asked = new Map<number, Asked>();
   readonly #pauses = new Map<number, Backoff>();
   /** Before links that broke are opened again. */
@@ -228,14 +234,20 @@ export class QueueSession {
   /** Every owner knows the member by its latest stream, whether it has records for it or not. */
   #linkAll(): void {
     if (this.#isOver) return;
-    const { topicId } = this.#opened!.topic;
-    const topic = this.#ports.cluster.image().topics.get(topicId);
-    for (const { partition } of topic?.partitions ?? []) {
+    const image = this.#ports.cluster.image();
+    const partitions = image.topics.get(this.#opened!.topic.topicId)?.partitions ?? [];
+    // Metadata changes for many reasons, and there may be thousands of consumers.
+    const owners = topicNamed(image, QUEUES_TOPIC);
+    const { count, by } = this.#linked;
+    if (owners === by && partitions.length === count) return;
+    this.#linked = { by: owners, count: partitions.length };
+    for (const { partition } of partitions) {
       try {
         this.#linkOf(partition);
       } catch (error) {
         // It is linked once it is known, and reached.
         expected(error, this.#ports.report);
+        this.#linked = NOT_LINKED;
       }
     }
   }
@@ -263,6 +275,7 @@ export class QueueSession {
 
   #linkClosed(owner: BrokerId, error: BrokerError): void {
     this.#links.delete(owner);
+    this.#linked = NOT_LINKED;
     if (error.code === 'FENCED') {
       this.#send({
         $case: 'fenced',

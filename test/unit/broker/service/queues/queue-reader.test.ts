@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { QueueNews } from '../../../../../broker/runtime/api.ts';
 import { QueueReader } from '../../../../../broker/service/queues/queue-reader.ts';
+import { ReadAhead } from '../../../../../broker/service/queues/read-ahead.ts';
+import { Turns } from '../../../../../broker/service/queues/turns.ts';
 import { control, frame, TOPIC, type TestFrame } from '../../../../fixtures/frames.ts';
 import { keyedFrame } from '../../../../fixtures/keyed-log.ts';
 import { ScriptedLog } from './scripted-log.ts';
@@ -24,6 +26,7 @@ class Owner {
     this.#records = records;
     this.reader = new QueueReader({
       ...{ ...this.log.parts(), topicId: TOPIC, partition: 0, keep: () => undefined },
+      ...{ ahead: new ReadAhead(1024 * 1024), turns: new Turns(1) },
       take: (news) => {
         this.news.push(news);
         this.#at = news.kind === 'data' ? news.to : news.offset;
