@@ -85,6 +85,8 @@ export class QueueRun<Key, Value> {
         continue;
       }
       const found = await this.#decoded(lease);
+      // It ended while that was decoded: handlers that run may take long yet.
+      if (found !== undefined && this.#isEnding) this.#session.putBack(lease);
       if (found === undefined || this.#isEnding || this.#session.leftMs(lease) === 0) continue;
       const job = this.#made(lease, found);
       const { topic, partition } = lease;

@@ -136,6 +136,13 @@ export class Session {
     return promise;
   }
 
+  /** It is with nobody here, and is wanted no more. */
+  putBack(...leases: readonly LeasedRecord[]): void {
+    const settlement: Settlement = { kind: 'release', delayMs: 0 };
+    for (const lease of leases) this.#step({ kind: 'settle', lease, settlement });
+    this.#step({ kind: 'flush' });
+  }
+
   /** Resolves once the lease has begun anew. */
   extend(lease: LeasedRecord): Promise<void> {
     const promised = this.#promisedOf(lease);
@@ -151,12 +158,8 @@ export class Session {
   /** Takes nothing more; what waits here goes back at once. */
   stop(): void {
     this.#step({ kind: 'stop' });
-    for (const lease of this.#waiting) {
-      const settlement: Settlement = { kind: 'release', delayMs: 0 };
-      this.#step({ kind: 'settle', lease, settlement });
-    }
+    this.putBack(...this.#waiting);
     this.#waiting.clear();
-    this.#step({ kind: 'flush' });
   }
 
   /** Waits until all that was said is answered, but not longer than that. */

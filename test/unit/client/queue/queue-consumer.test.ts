@@ -413,6 +413,35 @@ describe('run', () => {
     expect([begun, free()]).toEqual([2, 8]);
   });
 
+  it('puts back at once what is decoded when it ends, though handlers run yet', async () => {
+    cluster.queues.add('1', '2');
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const { promise: decoding, resolve: decode } = Promise.withResolvers<void>();
+    const value = {
+      ...json<number>(),
+      decode: async (bytes: Uint8Array) => {
+        if (text(bytes) === '2') await decoding;
+        return Number(text(bytes));
+      },
+    };
+    const slow = client().queue(QUEUE, { topic: topic(TOPIC, { value }), recordsMax: 2 });
+    let begun = 0;
+    const ran = slow.run(
+      async () => {
+        begun += 1;
+        await gate;
+      },
+      { concurrency: 2 },
+    );
+    await expect.poll(() => [begun, free()]).toEqual([1, 0]);
+    const closed = slow.close();
+    decode();
+    await expect.poll(free).toBe(1);
+    open();
+    await Promise.all([ran, closed]);
+    expect([begun, cluster.queues.fates()['accept']?.length]).toEqual([1, 1]);
+  });
+
   it('does not wait for handlers that do not end', async () => {
     cluster.queues.add('a');
     const lost: number[] = [];
