@@ -153,7 +153,7 @@ export const QUEUE_SHELL: readonly Mutation[] = [
     rule: RULE,
     what: 'what was asked of an owner of before is asked of nobody else',
     edits: [
-      { file: `${SERVICE}/queue-session.ts`, find: '    this.#leaveOwners();\n', replace: '' },
+      { file: `${SERVICE}/queue-session.ts`, find: '    this.#leaveOwners(image);\n', replace: '' },
     ],
     caughtBy: [SESSION],
   },

@@ -15,10 +15,10 @@ import {
 import { recordBytes } from '../../../wire/records/record-set.ts';
 import type { Cancel } from '../../../base/clock.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
 import { QUEUES_TOPIC } from '../../../base/internal-topics.ts';
+import { CREDIT_BYTES_MAX, CREDIT_RECORDS_MAX } from '../../../base/limits.ts';
 import type { BrokerId } from '../../../base/units.ts';
-import type { QueueDefinition, TopicState } from '../../metadata/types.ts';
+import type { MetadataImage, QueueDefinition, TopicState } from '../../metadata/types.ts';
 import { integerField, refuse, topicIdBytes } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
 import { Backoff, type Cluster } from '../cluster.ts';
@@ -77,6 +77,8 @@ export class QueueSession {
   /** Before links that broke are opened again. */
   readonly #linkPauses = new Map<BrokerId, Backoff>();
   #nextRequestId = 1;
+  /** As they were looked at last: metadata changes more often than they do. */
+  #owners: TopicState | undefined;
   /** As the consumer was told. */
   #leaseMs = 0;
   #cancelWatch: Cancel = () => {};
@@ -198,13 +200,16 @@ export class QueueSession {
       this.#isStopping = true;
       this.#send({ $case: 'reattach', value: { leftMs: STOPPING_MS } });
     }
-    this.#leaveOwners();
+    this.#leaveOwners(image);
     this.#linkAll();
     this.#pump();
   }
 
   /** What was asked of owners of before is asked of those of now: they may answer never. */
-  #leaveOwners(): void {
+  #leaveOwners(image: MetadataImage): void {
+    const owners = topicNamed(image, QUEUES_TOPIC);
+    if (owners === this.#owners) return;
+    this.#owners = owners;
     const isMoved = ({ partition, owner, isLeft }: Asked): boolean =>
       !isLeft && !this.#isOwner(owner, partition);
     this.#withdraw(isMoved);
