@@ -28,6 +28,7 @@ import type {
   TopicConfig,
 } from '../../../broker/metadata/types.ts';
 import { Checks } from './checks.ts';
+import { changedMinimum, requireFollowed } from './minimums.ts';
 import { copyOf, emptyDisk, ModelBroker } from './model-broker.ts';
 import type { InFlight, ModelDisk, ModelFlaw } from './model-broker.ts';
 import { emptyStats, ownReply, REPEATED, type Reply } from './replies.ts';
@@ -613,11 +614,7 @@ export class World {
     if (row === undefined) return;
     const roll = random.below(10);
     if (roll >= 4) this.#move(row, roll);
-    else if (roll === 0)
-      this.#alter({
-        config: { minInSyncReplicas: 1 + random.below(3) },
-        waitMs: random.pick([0, 5000]),
-      });
+    else if (roll === 0) this.#ask(changedMinimum(random), () => undefined);
     else if (roll === 1 && this.#options.mode === 'any')
       this.#alter({ config: { commitMode: random.pick(['in-sync', 'quorum']) } });
     else if (roll === 2)
@@ -739,5 +736,6 @@ export class World {
       this.#checks.afterStep(this.#committed, this.#brokers);
     }
     this.#checks.atEnd(this.#committed);
+    requireFollowed(this.#committed);
   }
 }
