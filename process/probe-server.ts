@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { reasonOf } from '../base/reason.ts';
 import { READY_PAGE_OF_PODS } from '../base/ready-page.ts';
 import { STOP_PAGE } from '../base/stop-veto.ts';
-import { listenOptions } from './listen-options.ts';
+import { listenOptions } from '../base/listen-options.ts';
 
 /** What is shown. */
 export interface ProbePages {

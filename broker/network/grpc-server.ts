@@ -16,7 +16,7 @@ import { errorToStatus } from '../../wire/grpc/errors.ts';
 import { BrokerError } from '../../base/errors.ts';
 import { hostPort } from '../../base/host-port.ts';
 import { reasonOf } from '../../base/reason.ts';
-import { listenOptions } from '../../process/listen-options.ts';
+import { listenOptions } from '../../base/listen-options.ts';
 import type { Address } from '../runtime/ports.ts';
 import { admitting } from './admission.ts';
 import { type Costs, defaultCosts } from './costs.ts';

@@ -1,4 +1,4 @@
-/** What a server listens on. */
+/** What a server listens on. Pure. */
 
 /**
  * For Node's `listen`. `::` is every address of both families: without a host Node takes that
