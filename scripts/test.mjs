@@ -21,6 +21,7 @@ import { show } from './process.mjs';
 async function runVitest(level, env = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
   const resultFile = join(folder, 'result.json');
+  const gapsFile = join(folder, 'gaps');
   const reporter = join(root, 'scripts', 'vitest-reporter.mjs');
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const bin = join(root, 'node_modules', '.bin');
@@ -34,11 +35,13 @@ async function runVitest(level, env = {}) {
           ...programEnvironment(),
           PATH: `${bin}${delimiter}${process.env.PATH}`,
           TIDEMARK_TEST_RESULT: resultFile,
+          TIDEMARK_TEST_GAPS: gapsFile,
           ...env,
           ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }),
         },
       },
     );
+    if (existsSync(gapsFile)) tellGaps(readFileSync(gapsFile, 'utf8'));
     if (!existsSync(resultFile))
       return { passed: 0, failed: 1, skipped: 0, reasons: [], failures: ['vitest told nothing'] };
     const result = JSON.parse(readFileSync(resultFile, 'utf8'));
@@ -49,6 +52,23 @@ async function runVitest(level, env = {}) {
     return result;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What loads met while something was done to their brokers, the longest gap first. */
+function tellGaps(text) {
+  const gaps = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .sort((left, right) => right.longestGapMs - left.longestGapMs);
+  console.log('  longest gap   acknowledged  failed  violations  while');
+  for (const { longestGapMs, acknowledged, failed, violations, test } of gaps) {
+    const ms = `${Math.round(longestGapMs)} ms`.padStart(11);
+    const counts = [acknowledged, failed, violations].map((count, index) =>
+      String(count).padStart([14, 8, 12][index]),
+    );
+    console.log(`  ${ms} ${counts.join('')}  ${test}`);
   }
 }
 

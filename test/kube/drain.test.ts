@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { when } from '../cluster/harness/wait.ts';
 import { useKube, type KubeObject } from './harness.ts';
+import { NODES } from './launcher/settings.ts';
 import { TOOLS_POD } from './objects.ts';
 import { OperatedCluster, UNHARMED } from './operated.ts';
 
@@ -124,5 +125,24 @@ describe('a drain', () => {
     } finally {
       await kube.kubectl('uncordon', ...victims.map(({ node }) => node));
     }
+  });
+
+  it('of each node in turn, one right after the other, needs nobody and fails no append', async () => {
+    const { kube, cluster } = scene();
+    // Pods of the test are nobody's, and stay: of a drain they would have to be given up by name.
+    const ours = '--pod-selector=app.kubernetes.io/name=tidemark';
+    const before = await cluster.podUids();
+    const verdict = await cluster.underLoad('in-turn', async ({ progress }) => {
+      for (const { name } of NODES) {
+        await kube.kubectl('drain', name, ours, '--ignore-daemonsets', '--timeout=300s');
+        await kube.kubectl('uncordon', name);
+      }
+      await cluster.waitReady();
+      await progress();
+    });
+    expect(verdict).toMatchObject(UNHARMED);
+    const after = await cluster.podUids();
+    expect(after.filter((uid) => before.includes(uid))).toEqual([]);
+    expect(await cluster.acts('delete-pod', 'prepare-stop')).toEqual([]);
   });
 });

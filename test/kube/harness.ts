@@ -10,6 +10,7 @@ import { ROOT } from '../cluster/harness/child.ts';
 import type { Violation } from '../cluster/harness/history.ts';
 import { type Found, type Note, waitFor, when } from '../cluster/harness/wait.ts';
 import { type Provided, tool } from './cluster.ts';
+import { noteGap } from './gaps.ts';
 import { signalContainer } from './launcher/cgroups.ts';
 import {
   type ProgramPod,
@@ -310,11 +311,15 @@ export class Kube {
     };
     const stop = async (): Promise<LoadVerdict> => {
       await this.exec(name, ['sh', '-c', 'kill -TERM 1']);
-      return this.wait(`the verdict of ${name}`, async (note) => {
+      const verdict = await this.wait(`the verdict of ${name}`, async (note) => {
         const line = await last();
         note(line);
         return line.verdict;
       });
+      const { acknowledged, refused, unknown, violations, longestGapMs } = verdict;
+      const failed = refused + unknown;
+      noteGap({ acknowledged, failed, violations: violations.length, longestGapMs });
+      return verdict;
     };
     await progress();
     return { progress, stop };

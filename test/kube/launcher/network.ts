@@ -100,6 +100,11 @@ export async function routeOutside(address: string, node: NodePlace): Promise<vo
   await ip(OUTSIDE, `route replace ${address}/32 via ${node.address}`);
 }
 
+/** Takes that way back: there is no other. */
+export async function unrouteOutside(address: string): Promise<void> {
+  await ip(OUTSIDE, `route delete ${address}/32`);
+}
+
 /** Runs a program on that machine. Resolves however it ended. */
 export function runOutside(command: readonly string[]): Promise<RunResult> {
   return tryRun('nsenter', [`--net=/run/netns/${OUTSIDE}`, ...command]);

@@ -11,7 +11,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../../cluster/harness/child.ts';
 import { when } from '../../cluster/harness/wait.ts';
 import { type KubeObject, useKube } from '../harness.ts';
-import { plugInOutside, routeOutside, runOutside } from '../launcher/network.ts';
+import { plugInOutside, routeOutside, runOutside, unrouteOutside } from '../launcher/network.ts';
 import type { RunResult } from '../launcher/run.ts';
 import { NODES } from '../launcher/settings.ts';
 import { OperatedCluster } from '../operated.ts';
@@ -144,6 +144,30 @@ describe('clients outside the cluster', () => {
     // Without what this listener asks for, though another one asks nobody.
     const stranger = await tidemark(bootstrap, 'topic', 'list');
     expect(`${stranger.stdout}${stranger.stderr}`).toContain('UNAUTHENTICATED');
+  });
+
+  it('need one load balancer alone for plain calls, and for consumers of a queue', async () => {
+    const { bootstrap } = await waitTold('outside');
+    for (const id of BROKERS) await unrouteOutside(balancer(id + 1));
+    const lines = Array.from({ length: 60 }, (_, index) => `line ${index}`);
+    const file = join(folder, 'lines');
+    writeFileSync(file, `${lines.join('\n')}\n`);
+    const run = async (...args: readonly string[]): Promise<string[]> => {
+      const { code, stdout, stderr } = await tidemark(
+        bootstrap,
+        ...args,
+        '--token-file',
+        files.token,
+      );
+      expect([code, stderr]).toEqual([0, expect.any(String)]);
+      return stdout.trimEnd().split('\n');
+    };
+    await run('topic', 'create', 'alone', '--partitions', '6');
+    await run('append', 'alone', file, '--plain');
+    const raw = ['--format', 'raw'];
+    expect((await run('read', 'alone', '--plain', ...raw)).sort()).toEqual(lines.toSorted());
+    await run('queue', 'create', 'alone', 'alone');
+    expect((await run('read', '--queue', 'alone', ...raw)).sort()).toEqual(lines.toSorted());
   });
 
   it('find nothing any more where a listener was', async () => {
