@@ -1,5 +1,5 @@
 /** The watches that fill the operator's cache: which kinds, in which namespaces. */
-import type { Kind } from './api/kinds.ts';
+import type { Kind, KubeObject } from './api/kinds.ts';
 import {
   CLAIM,
   DISRUPTION_BUDGET,
@@ -12,6 +12,7 @@ import {
   SERVICE,
   STATEFUL_SET,
 } from './api/kinds.ts';
+import { BROKER_SELECTOR, FIELD_MANAGER } from './api/names.ts';
 import { Reflector, type ReflectorOptions } from './kube/reflector.ts';
 
 const WATCHED: readonly Kind[] = [
@@ -23,6 +24,25 @@ const WATCHED: readonly Kind[] = [
   SERVICE,
   DISRUPTION_BUDGET,
 ];
+
+/**
+ * Of kinds of which a cluster may have thousands that are nobody's here. Of the others those of
+ * somebody else matter too, where they have our names.
+ */
+const SELECTORS: ReadonlyMap<Kind, string> = new Map([
+  [POD, BROKER_SELECTOR],
+  [CLAIM, BROKER_SELECTOR],
+]);
+
+/** Without what the API server notes of fields of others: that is a third of an object. */
+function ownClaims(object: KubeObject): KubeObject {
+  const { managedFields, ...metadata } = object.metadata as KubeObject['metadata'] & {
+    readonly managedFields?: readonly { readonly manager?: string }[];
+  };
+  if (managedFields === undefined) return object;
+  const ours = managedFields.filter(({ manager }) => manager === FIELD_MANAGER);
+  return { ...object, metadata: { ...metadata, managedFields: ours } };
+}
 
 export interface WatchesOptions {
   /** None: all. */
@@ -47,8 +67,9 @@ export class Watches {
     const reflectorsOf = (types: readonly Kind[]): Reflector[] =>
       types.flatMap((type) =>
         (type.isNamespaced ? scopes : [undefined]).map((namespace) => {
-          const labelSelector = type === LOG_CLUSTER && selector !== '' ? selector : undefined;
-          return new Reflector({ ...machinery, type, namespace, labelSelector });
+          const labelSelector = SELECTORS.get(type) ?? (type === LOG_CLUSTER ? selector : '');
+          const given = labelSelector === '' ? {} : { labelSelector };
+          return new Reflector({ ...machinery, type, namespace, ...given, keep: ownClaims });
         }),
       );
     this.#reflectors = reflectorsOf([

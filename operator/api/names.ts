@@ -152,6 +152,9 @@ export function podHost(cluster: string, namespace: string, brokerId: number): s
   return `${podName(cluster, brokerId)}.${brokersServiceName(cluster)}.${namespace}.svc`;
 }
 
+/** Pods and volume claims of all clusters, as a label selector. */
+export const BROKER_SELECTOR = 'app.kubernetes.io/name=tidemark,app.kubernetes.io/component=broker';
+
 /** Selects the pods of one cluster. Immutable in the StatefulSet. */
 export function selectorLabels(cluster: string): Record<string, string> {
   return {

@@ -17,7 +17,7 @@ import type { Clock } from '../../base/clock.ts';
 import { sleep } from '../../process/sleep.ts';
 import type { KubeClient, WatchEvent } from './kube-client.ts';
 import { KubeError } from './kube-error.ts';
-import { compareVersions } from './kube-object.ts';
+import { compareVersions, type KubeObject } from './kube-object.ts';
 
 export type ReflectorState = 'stopped' | 'listing' | 'watching' | 'waiting';
 /** Why a watch was opened again without a list. */
@@ -34,12 +34,16 @@ export interface ReflectorOptions extends CacheScope {
   readonly client: Pick<KubeClient, 'list' | 'watch'>;
   readonly cache: ObjectCache;
   readonly labelSelector?: string | undefined;
+  /** What the cache is to keep of an object; absent: all of it. */
+  readonly keep?: (object: KubeObject) => KubeObject;
   readonly clock: Clock;
   readonly random: Random;
   /** Every failure, before the pause that follows it. */
   readonly onError: (error: unknown) => void;
   readonly observer?: ReflectorObserver;
 }
+
+const asItIs = (object: KubeObject): KubeObject => object;
 
 const BACKOFF = { delayMsMin: 250, delayMsMax: 30_000 } as const;
 const LIST_TIMEOUT_MS = 60_000;
@@ -150,6 +154,7 @@ export class Reflector {
 
   async #list(signal: AbortSignal): Promise<void> {
     const { client, cache, type, namespace, labelSelector, observer } = this.#options;
+    const { keep = asItIs } = this.#options;
     this.#state = 'listing';
     const list = await client.list(type, {
       namespace,
@@ -168,7 +173,7 @@ export class Reflector {
       );
     }
     this.#staleLists = 0;
-    cache.replace({ type, namespace }, list.items, list.resourceVersion);
+    cache.replace({ type, namespace }, list.items.map(keep), list.resourceVersion);
     this.#setVersion(list.resourceVersion);
     observer?.relisted(this.kind, this.#relistReason);
     this.#hasSynced = true;
@@ -214,18 +219,18 @@ export class Reflector {
   }
 
   #take({ type: eventType, object }: WatchEvent): void {
-    const { cache, type, namespace } = this.#options;
+    const { cache, type, namespace, keep = asItIs } = this.#options;
     const version = object.metadata.resourceVersion ?? '';
     switch (eventType) {
       case 'BOOKMARK':
         cache.advance({ type, namespace }, version);
         break;
       case 'DELETED':
-        cache.remove({ type, namespace }, object);
+        cache.remove({ type, namespace }, keep(object));
         break;
       case 'ADDED':
       case 'MODIFIED':
-        cache.upsert({ type, namespace }, object);
+        cache.upsert({ type, namespace }, keep(object));
         break;
     }
     this.#setVersion(version);
