@@ -49,6 +49,8 @@ export interface ConsumerParts {
   readonly meanTurnMs: number;
   readonly onDelivered: (delivered: Delivered) => void;
   readonly onAsked: (delivered: Delivered, wish: Wish) => void;
+  /** Its lease was over, and nothing was settled. */
+  readonly onLost: (delivered: Delivered, wish: Wish) => void;
   /** It is so, and committed. */
   readonly onDone: (delivered: Delivered, wish: Wish) => void;
 }
@@ -313,6 +315,7 @@ export class ConsumerProcess {
         `${this.name} told of ${wish} ${partition}/${record.offset}#${record.delivery}: ${error?.code ?? 'done'}`,
       );
       if (error === undefined) this.#parts.onDone(delivered, wish);
+      else if (error.code === 'LEASE_LOST') this.#parts.onLost(delivered, wish);
     }
   }
 }

@@ -56,6 +56,8 @@ interface Known {
   readonly key: string | null;
   firstMs: number;
   isAcceptTried: boolean;
+  /** Deliveries whose acceptance was asked for, and not refused for certain. */
+  readonly acceptances: Set<number>;
   /** It was asked to be anything that ends it, or was delivered as often as it may be. */
   isSettledTried: boolean;
   acceptedMs: number | null;
@@ -164,9 +166,10 @@ export class Consumers {
         if (!isRejected && deliveries !== config.deliveriesMax)
           faults.push(`${name} ${key} died of ${deliveries} deliveries`);
       }
-      // An acceptance that comes after the end of its record is answered as if it were that end.
-      for (const [key, { isRejected, acceptedMs }] of known)
-        if (isRejected && acceptedMs === null && !buried.has(key))
+      // What comes after the end of its record is answered as if it were that end: a rejection, too,
+      // where the answer to an acceptance was lost.
+      for (const [key, { isRejected, acceptances }] of known)
+        if (isRejected && acceptances.size === 0 && !buried.has(key))
           faults.push(`${name} ${key} died without a letter`);
       if (config.deadLetterTopic === undefined && buried.size > 0)
         faults.push(`${name} has letters`);
@@ -278,6 +281,10 @@ export class Consumers {
         onAsked: (delivered, wish) => {
           this.#onAsked(queue, config, delivered, wish);
         },
+        onLost: (delivered, wish) => {
+          if (wish === 'accept')
+            this.#of(queue, delivered).acceptances.delete(delivered.record.delivery);
+        },
         onDone: (delivered, wish) => {
           this.#onDone(queue, delivered, wish);
         },
@@ -327,6 +334,7 @@ export class Consumers {
   #onAsked(queue: string, config: Partial<QueueSettings>, delivered: Delivered, wish: Wish): void {
     const known = this.#of(queue, delivered);
     if (wish === 'accept') known.isAcceptTried = true;
+    if (wish === 'accept') known.acceptances.add(delivered.record.delivery);
     if (wish === 'accept' || wish === 'reject') known.isSettledTried = true;
     const max = config.deliveriesMax ?? 0;
     if (wish === 'release' && max > 0 && delivered.record.delivery >= max)
@@ -353,7 +361,12 @@ export class Consumers {
       known = {
         ...{ numbers: new Map(), firstMs: this.#parts.ground.time.nowMs },
         key: record.key === undefined ? null : Buffer.from(record.key).toString('hex'),
-        ...{ isAcceptTried: false, isSettledTried: false, acceptedMs: null },
+        ...{
+          isAcceptTried: false,
+          acceptances: new Set(),
+          isSettledTried: false,
+          acceptedMs: null,
+        },
         ...{ acceptedDelivery: 0, isRejected: false },
       };
       records.set(place, known);
