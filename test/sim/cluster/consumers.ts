@@ -166,8 +166,8 @@ export class Consumers {
         if (!isRejected && deliveries !== config.deliveriesMax)
           faults.push(`${name} ${key} died of ${deliveries} deliveries`);
       }
-      // What comes after the end of its record is answered as if it were that end: a rejection, too,
-      // where the answer to an acceptance was lost.
+      // What comes after the end of its record is answered as if it were that end: a rejection,
+      // too, where the answer to an acceptance was lost.
       for (const [key, { isRejected, acceptances }] of known)
         if (isRejected && acceptances.size === 0 && !buried.has(key))
           faults.push(`${name} ${key} died without a letter`);

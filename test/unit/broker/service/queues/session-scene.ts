@@ -1,7 +1,7 @@
 /** A consumer's stream at its proxy, before owners that do as they are told. */
 import { QUEUES_PARTITIONS, QUEUES_TOPIC } from '../../../../../base/internal-topics.ts';
 import { QUEUE_SETTINGS_DEFAULTS, type QueueSettings } from '../../../../../base/queues.ts';
-import { BrokerError } from '../../../../../base/errors.ts';
+import type { BrokerError } from '../../../../../base/errors.ts';
 import type { BrokerPhase } from '../../../../../broker/runtime/api.ts';
 import { partitionOfQueue } from '../../../../../broker/runtime/queues/place.ts';
 import { Cluster } from '../../../../../broker/service/cluster.ts';
