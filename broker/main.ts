@@ -94,7 +94,7 @@ async function run(config: Config, logger: Logger): Promise<void> {
   const doors = await doorsOf(broker, config, onFact, logger);
   const serving = serve(broker, {
     ...{ build, report, onFact, server, internalServer, channels, tls, doors },
-    ...{ listeners, costs: { budget, pressure, quotas: doors.throttle } },
+    ...{ listeners, costs: { budget, pressure, quotas: doors.throttle, shares: sharesOf(broker) } },
     isReflected: config.auth?.isReflected ?? true,
     queueMemoryBytes: queueMemory(machine),
   });
@@ -128,6 +128,10 @@ async function run(config: Config, logger: Logger): Promise<void> {
       },
     );
   });
+}
+
+function sharesOf({ shares }: Broker): CostSource['shares'] {
+  return { totals: () => shares.totals(systemClock.monotonicMs()) };
 }
 
 /** What is read and written goes through buffers, which V8 is told to expect. */

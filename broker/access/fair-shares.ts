@@ -73,13 +73,29 @@ export interface Flow {
   ownMs: number;
   /** Of a group that has no other. */
   windowBytes: number;
+  /** A batch of its waits for room in its window. */
+  isHeldBack: boolean;
   /** Since its window last had a chance to change. */
   readonly turn: { sinceMs: MonotonicMs; tookMs: number; answers: number };
   readonly probe: { number: number; sinceMs: MonotonicMs; tookMs: number[] };
 }
 
+/** How producers stand to each other now. */
+export interface ShareTotals {
+  /** That have appends under way, or had a moment ago. */
+  readonly active: number;
+  /** Of which a batch waits for its turn. */
+  readonly heldBack: number;
+  readonly underWayBytes: number;
+  /** The least of them; 0: none has one, since one is alone, or nobody. */
+  readonly windowBytes: number;
+  /** Times that a batch had to wait for its turn, since the broker started. */
+  readonly holds: number;
+}
+
 export class FairShares {
   readonly #flows = new Set<Flow>();
+  #holds = 0;
   #isShared = false;
   #lookAtMs: MonotonicMs = Number.NEGATIVE_INFINITY;
   readonly #wantingOf = new Map<string, number>();
@@ -97,6 +113,7 @@ export class FairShares {
       fullMs: Number.NEGATIVE_INFINITY,
       ownMs: 0,
       windowBytes: WINDOW_BYTES_MIN,
+      isHeldBack: false,
       turn: { sinceMs: 0, tookMs: 0, answers: 0 },
       probe: { number: 0, sinceMs: 0, tookMs: [] },
     };
@@ -114,7 +131,23 @@ export class FairShares {
     this.#age(nowMs, flow);
     if (flow.bytes === 0 || flow.bytes + bytes <= this.windowBytes(nowMs, flow)) return true;
     flow.fullMs = nowMs;
+    // It is asked about again with each answer.
+    if (!flow.isHeldBack) this.#holds += 1;
+    flow.isHeldBack = true;
     return false;
+  }
+
+  totals(nowMs: MonotonicMs): ShareTotals {
+    const active = [...this.#flows].filter((flow) => isActive(nowMs, flow));
+    const windows = active.map((flow) => this.windowBytes(nowMs, flow));
+    const least = Math.min(...windows);
+    return {
+      active: active.length,
+      heldBack: active.filter(({ isHeldBack }) => isHeldBack).length,
+      underWayBytes: active.reduce((sum, { bytes }) => sum + bytes, 0),
+      windowBytes: Number.isFinite(least) ? Math.floor(least) : 0,
+      holds: this.#holds,
+    };
   }
 
   /** Milliseconds after which {@link mayStart} may be true although nothing was answered. */
@@ -129,6 +162,7 @@ export class FairShares {
     if (!this.#isShared && nowMs - flow.activeMs >= ACTIVE_MS)
       this.#lookAtMs = Number.NEGATIVE_INFINITY;
     flow.activeMs = nowMs;
+    flow.isHeldBack = false;
     flow.bytes += bytes;
     const isClean = this.#isClean(nowMs, flow, bytes);
     if (flow.bytes > this.windowBytes(nowMs, flow) / 2) flow.fullMs = nowMs;
@@ -186,7 +220,7 @@ export class FairShares {
     const groups = new Set<Flow | string>();
     this.#wantingOf.clear();
     for (const flow of this.#flows) {
-      if (flow.bytes === 0 && nowMs - flow.activeMs >= ACTIVE_MS) continue;
+      if (!isActive(nowMs, flow)) continue;
       groups.add(flow.group ?? flow);
       if (flow.group !== null && this.isWanting(nowMs, flow))
         this.#wantingOf.set(flow.group, (this.#wantingOf.get(flow.group) ?? 0) + 1);
@@ -252,6 +286,10 @@ export class FairShares {
         flow.windowBytes * (1 + GROW_PART) + GROW_BYTES,
       );
   }
+}
+
+function isActive(nowMs: MonotonicMs, { bytes, activeMs }: Flow): boolean {
+  return bytes > 0 || nowMs - activeMs < ACTIVE_MS;
 }
 
 function lateMs({ ownMs }: Flow): number {

@@ -110,4 +110,14 @@ export interface CostSource {
       readonly refusals: number;
     }[];
   };
+  /** Between producers. */
+  readonly shares: {
+    totals(): {
+      readonly active: number;
+      readonly heldBack: number;
+      readonly underWayBytes: number;
+      readonly windowBytes: number;
+      readonly holds: number;
+    };
+  };
 }

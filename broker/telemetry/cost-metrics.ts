@@ -11,7 +11,7 @@ const REASONS = ['connections', 'connections-of-address', 'streams', 'memory'] a
 /** Adds them. */
 export function watchCosts(
   registry: Registry,
-  { budget, listeners, pressure, quotas }: CostSource,
+  { budget, listeners, pressure, quotas, shares }: CostSource,
 ): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number): void => {
@@ -77,4 +77,45 @@ export function watchCosts(
     'Calls of clients that were refused by a quota',
     ({ refusals }) => refusals,
   );
+  watchShares(registry, shares);
+}
+
+function watchShares(registry: Registry, shares: CostSource['shares']): void {
+  const registers = [registry];
+  const producers = new Gauge({
+    name: 'tidemark_producers',
+    help: 'Streams of producers with appends under way or a moment ago; held-back ones have a batch that waits for its share',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { active, heldBack } = shares.totals();
+      producers.set({ state: 'active' }, active);
+      producers.set({ state: 'held-back' }, heldBack);
+    },
+  });
+  const underWay = new Gauge({
+    name: 'tidemark_appends_under_way_bytes',
+    help: 'Bytes of appends of producers that are not answered',
+    registers,
+    collect() {
+      underWay.set(shares.totals().underWayBytes);
+    },
+  });
+  const window = new Gauge({
+    name: 'tidemark_producer_window_bytes',
+    help: 'Least number of bytes that a producer may have under way beside others; 0 while none has to share',
+    registers,
+    collect() {
+      window.set(shares.totals().windowBytes);
+    },
+  });
+  const holds = new Counter({
+    name: 'tidemark_producer_holds_total',
+    help: 'Times that a batch of a producer waited for its share',
+    registers,
+    collect() {
+      holds.reset();
+      holds.inc(shares.totals().holds);
+    },
+  });
 }

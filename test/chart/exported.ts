@@ -30,6 +30,9 @@ const COSTS = {
   listeners: ['client'],
   pressure: { totals: () => [] },
   quotas: { totals: () => [] },
+  shares: {
+    totals: () => ({ active: 0, heldBack: 0, underWayBytes: 0, windowBytes: 0, holds: 0 }),
+  },
 };
 
 /** Names of series, those of histograms with their endings. */

@@ -95,6 +95,27 @@ describe('FairShares', () => {
     expect(line.shares.windowBytes(line.nowMs, greedy)).toBe(Infinity);
   });
 
+  it('says who has something under way, and who is held back', () => {
+    expect(line.shares.totals(line.nowMs)).toEqual({
+      ...{ active: 0, heldBack: 0, underWayBytes: 0, windowBytes: 0, holds: 0 },
+    });
+    line.fill(greedy, BATCH_BYTES, 10);
+    const underWayBytes = 10 * BATCH_BYTES;
+    expect(line.shares.totals(line.nowMs)).toEqual({
+      ...{ active: 1, heldBack: 0, underWayBytes, windowBytes: 0, holds: 0 },
+    });
+    line.fill(calm, KIB, 1);
+    // Asked twice of one batch, it counts once.
+    for (let time = 0; time < 2; time += 1) line.shares.mayStart(line.nowMs, greedy, KIB);
+    expect(line.shares.totals(line.nowMs)).toMatchObject({
+      ...{ active: 2, heldBack: 1, underWayBytes: underWayBytes + KIB, holds: 1 },
+    });
+    expect(line.shares.totals(line.nowMs).windowBytes).toBeGreaterThan(0);
+    line.pass(100);
+    line.fill(greedy, KIB, 1);
+    expect(line.shares.totals(line.nowMs)).toMatchObject({ heldBack: 0, holds: 1 });
+  });
+
   it('lets one that has nothing under way always begin one batch, however large', () => {
     line.fill(greedy);
     expect(line.shares.mayStart(line.nowMs, calm, 8 * KIB * KIB)).toBe(true);

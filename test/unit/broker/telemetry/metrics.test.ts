@@ -140,6 +140,11 @@ describe('Metrics', () => {
       quotas: {
         totals: () => [{ quota: 'read-bytes', delays: 1, delayedMs: 2_500, refusals: 3 }],
       },
+      shares: {
+        totals: () => ({
+          ...{ active: 4, heldBack: 2, underWayBytes: 300, windowBytes: 65_536, holds: 11 },
+        }),
+      },
     };
     const metrics = new Metrics(new FakeSource(), () => [], costs);
     await metrics.text();
@@ -154,6 +159,11 @@ describe('Metrics', () => {
       'tidemark_quota_delays_total{quota="read-bytes"} 1',
       'tidemark_quota_delay_seconds_total{quota="read-bytes"} 2.5',
       'tidemark_quota_refusals_total{quota="read-bytes"} 3',
+      'tidemark_producers{state="active"} 4',
+      'tidemark_producers{state="held-back"} 2',
+      'tidemark_appends_under_way_bytes 300',
+      'tidemark_producer_window_bytes 65536',
+      'tidemark_producer_holds_total 11',
     ])
       expect(lines).toContain(line);
   });
