@@ -12,7 +12,7 @@ describe('Output.table()', () => {
     out.table(
       ['CLIENT', 'LEASED'],
       [
-        ['\u001b[2Jworker\u202e', 3],
+        ['\u001b[2J worker\u202e', 3],
         ['a\nb', 12],
       ],
     );
@@ -21,7 +21,7 @@ describe('Output.table()', () => {
       lines.push(...String(line).trimEnd().split('\n'));
     expect(lines.map((line) => line.split(/ {2,}/))).toEqual([
       ['CLIENT', 'LEASED'],
-      ['\\u001b[2Jworker\\u202e', '3'],
+      ['\\u001b[2J worker\\u202e', '3'],
       ['a\\nb', '12'],
     ]);
   });
