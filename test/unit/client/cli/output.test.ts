@@ -17,8 +17,9 @@ describe('Output.table()', () => {
       ],
     );
     const lines: string[] = [];
-    for (let line: unknown = stdout.read(); line !== null; line = stdout.read())
-      lines.push(...String(line).trimEnd().split('\n'));
+    const read = (): Buffer | null => stdout.read() as Buffer | null;
+    for (let line = read(); line !== null; line = read())
+      lines.push(...line.toString().trimEnd().split('\n'));
     expect(lines.map((line) => line.split(/ {2,}/))).toEqual([
       ['CLIENT', 'LEASED'],
       ['\\u001b[2J worker\\u202e', '3'],
