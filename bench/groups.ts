@@ -44,8 +44,7 @@ async function member(cluster: LocalCluster, group: string, commitMs: number): P
 
 async function speedOf(records: AsyncIterable<unknown>): Promise<number> {
   let [count, startMs] = [0, 0];
-  for await (const record of records) {
-    void record;
+  for await (const _ of records) {
     count += 1;
     if (count === 1) startMs = performance.now();
     if (count === RECORDS) break;

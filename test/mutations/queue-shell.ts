@@ -212,8 +212,8 @@ export const QUEUE_SHELL: readonly Mutation[] = [
     edits: [
       {
         file: `${SERVICE}/queue-session.ts`,
-        find: 'if (graceMs === 0) {\n      this.#gone();',
-        replace: 'if (graceMs >= 0) {\n      this.#gone();',
+        find: 'if (graceMs === 0) this.#gone();',
+        replace: 'if (graceMs >= 0) this.#gone();',
       },
     ],
     caughtBy: [SESSION],
