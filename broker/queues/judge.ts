@@ -9,7 +9,7 @@ import type { Entry } from './window.ts';
 /** What an acknowledgement asks for. */
 export type Ruling =
   | { readonly kind: 'accept' | 'extend' | 'settled' }
-  | { readonly kind: 'release'; readonly dueMs: WallMs }
+  | { readonly kind: 'release'; readonly deliveries: number; readonly dueMs: WallMs }
   | { readonly kind: 'die'; readonly cause: DeathCause; readonly reason: string }
   | { readonly kind: 'refuse'; readonly error: BrokerError };
 
@@ -64,6 +64,7 @@ function isRepeated(verdict: Acknowledgement['verdict'], entry: Entry): boolean 
       if (kind === 'waiting') return verdict.delayMs === 0 || dueMs > 0 || entry.wasDelayed;
       return kind === 'dying' || kind === 'parked';
     case 'extend':
+    case 'unsent':
       return false;
   }
 }
@@ -74,6 +75,8 @@ function carriedOut({ delivery, verdict }: Acknowledgement, parts: JudgeParts): 
     case 'accept':
     case 'extend':
       return { kind: verdict.kind };
+    case 'unsent':
+      return { kind: 'release', deliveries: delivery - 1, dueMs: 0 };
     case 'reject':
       if (!config.hasDeadLetters)
         return invalid('verdict is reject, must be another: the queue has no dead-letter topic');
@@ -82,10 +85,10 @@ function carriedOut({ delivery, verdict }: Acknowledgement, parts: JudgeParts): 
       if (config.deliveriesMax > 0 && delivery >= config.deliveriesMax) {
         // Where there is no room it waits for it, and is not delivered.
         const death = { kind: 'die', cause: 'deliveries', reason: '' } as const;
-        return parts.dyingRoom > 0 ? death : { kind: 'release', dueMs: 0 };
+        return parts.dyingRoom > 0 ? death : { kind: 'release', deliveries: delivery, dueMs: 0 };
       }
       const delayMs = Math.max(verdict.delayMs, config.delayMsMin);
-      if (delayMs === 0) return { kind: 'release', dueMs: 0 };
+      if (delayMs === 0) return { kind: 'release', deliveries: delivery, dueMs: 0 };
       if (wallMs === null)
         return refuse(
           new BrokerError(
@@ -95,6 +98,7 @@ function carriedOut({ delivery, verdict }: Acknowledgement, parts: JudgeParts): 
         );
       return {
         kind: 'release',
+        deliveries: delivery,
         dueMs: Math.ceil((wallMs + delayMs) / DUE_STEP_MS) * DUE_STEP_MS,
       };
     }

@@ -373,15 +373,13 @@ export class QueuePartition {
     ruling: Exclude<Ruling, { readonly kind: 'refuse' | 'settled' }>,
     memberId: string,
   ): void {
-    const { deliveries } = entry;
     if (ruling.kind === 'extend') {
       entry.holder = memberId;
       entry.endsMs = this.#leaseEndMs;
-    } else if (ruling.kind === 'release')
-      draft.change(entry, { kind: 'waiting', deliveries, dueMs: ruling.dueMs });
+    } else if (ruling.kind === 'release') draft.change(entry, { ...ruling, kind: 'waiting' });
     else if (ruling.kind === 'die')
       this.#die(draft, entry, { cause: ruling.cause, reason: ruling.reason, target: null });
-    else draft.change(entry, { kind: 'final', deliveries, dueMs: 0 });
+    else draft.change(entry, { kind: 'final', deliveries: entry.deliveries, dueMs: 0 });
   }
 
   #die(draft: Draft, entry: Entry, value: DyingValue): void {

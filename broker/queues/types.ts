@@ -64,7 +64,12 @@ export type Verdict =
   /** To the dead-letter topic, with the reason. */
   | { readonly kind: 'reject'; readonly reason: string }
   /** The lease begins anew. */
-  | { readonly kind: 'extend' };
+  | { readonly kind: 'extend' }
+  /**
+   * Nobody ever had the record by this lease: its delivery does not count. Of each lease it is said
+   * once, by whoever was to hand the record on, or the same number could be given to two.
+   */
+  | { readonly kind: 'unsent' };
 
 /** It names a lease: the record by offset and epoch, and the number of its delivery. */
 export interface Acknowledgement {

@@ -164,12 +164,7 @@ describe('a queue', () => {
     });
     await members.close();
     expect((await valuesOf(client, deadLetterTopic)).toSorted()).toEqual(dead);
-    // What was leased and never begun counts as a delivery too, so one may be missing.
-    for (const deliveries of tried.values()) {
-      expect(deliveries).toEqual([...new Set(deliveries)].toSorted());
-      expect([1, 2, 3]).toEqual(expect.arrayContaining(deliveries));
-    }
-    expect([...tried.keys()].toSorted()).toEqual(failing);
+    expect([...tried.values()]).toEqual(failing.map(() => [1, 2, 3]));
     expect(members.total).toBe(good.length);
   });
 

@@ -190,11 +190,24 @@ export const QUEUE_SHELL: readonly Mutation[] = [
     edits: [
       {
         file: `${SERVICE}/queue-session.ts`,
-        find: 'if (back.length > 0) this.#settler?.putBack(partition, back);',
-        replace: 'void back;',
+        find: 'if (unsent.length > 0)',
+        replace: 'if (unsent.length < 0)',
       },
     ],
     caughtBy: [SESSION],
+  },
+  {
+    id: 'unsent-counts',
+    rule: RULE,
+    what: 'a delivery that nobody had counts',
+    edits: [
+      {
+        file: JUDGE,
+        find: 'deliveries: delivery - 1,',
+        replace: 'deliveries: delivery,',
+      },
+    ],
+    caughtBy: [STEPS],
   },
   {
     id: 'links-stay-broken',

@@ -8,6 +8,7 @@ import type {
   ServeMemberRequest,
   QueueOpen,
   QueueSettle,
+  QueueUnsent,
   ServeMemberResponse,
 } from '../../../proto/gen/tidemark/internal/v1/queues.ts';
 import type {
@@ -22,6 +23,7 @@ import {
   ACKNOWLEDGEMENTS_PER_CALL_MAX,
   CREDIT_BYTES_MAX,
   isOffset,
+  OFFSET_MAX,
   PARTITIONS_PER_TOPIC_MAX,
   QUEUE_WINDOW_RECORDS,
 } from '../../../base/limits.ts';
@@ -109,6 +111,9 @@ export class MemberLink {
         return;
       case 'settle':
         this.#settle(member, message.value);
+        return;
+      case 'unsent':
+        this.#unsent(member, message.value);
         return;
       case 'gone':
         for (const owned of this.#ports.queues().all())
@@ -207,11 +212,7 @@ export class MemberLink {
     }));
     this.#answer(requestId, records, fault);
     if (gone.length > 0) owned.missing(gone);
-    if (unread.length === 0) return;
-    const back = unread.map((delivery): Acknowledgement => ({ ...delivery, verdict: BACK }));
-    await owned.settle(memberId, back).catch((error: unknown) => {
-      expected(error, this.#ports.report);
-    });
+    if (unread.length > 0) await this.#neverSent(owned, memberId, unread);
   }
 
   #settle(member: LinkedMember, settle: QueueSettle): void {
@@ -247,6 +248,33 @@ export class MemberLink {
     if (this.#isOver) return;
     const error = fault === null ? undefined : errorToMessage(fault);
     this.#send({ $case: 'settled', value: { requestId, outcomes, error } });
+  }
+
+  #unsent(member: LinkedMember, unsent: QueueUnsent): void {
+    const { records } = unsent;
+    integerField('records length', records.length, 1, QUEUE_WINDOW_RECORDS);
+    const leases = records.map(({ offset, leaderEpoch, delivery }, at) => ({
+      offset: integerField(`records[${String(at)}].offset`, offset, 0, OFFSET_MAX),
+      ...{ epoch: leaderEpoch, delivery },
+    }));
+    try {
+      void this.#neverSent(this.#ownedBy(member, unsent), member.memberId, leases);
+    } catch (error) {
+      // Its leases end by themselves.
+      expected(error, this.#ports.report);
+    }
+  }
+
+  /** They left no broker: the deliveries do not count. */
+  async #neverSent(
+    owned: OwnedQueue,
+    memberId: string,
+    leases: readonly Omit<Acknowledgement, 'verdict'>[],
+  ): Promise<void> {
+    const unsent = leases.map((lease) => ({ ...lease, verdict: UNSENT }));
+    await owned.settle(memberId, unsent).catch((error: unknown) => {
+      expected(error, this.#ports.report);
+    });
   }
 
   #requireRoom(): void {
@@ -286,4 +314,4 @@ function verdictOf(verdict: NonNullable<RecordAcknowledgement['verdict']>): Verd
   }
 }
 
-const BACK: Verdict = { kind: 'release', delayMs: 0 };
+const UNSENT: Verdict = { kind: 'unsent' };

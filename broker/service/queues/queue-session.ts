@@ -331,7 +331,7 @@ export class QueueSession {
       this.#asked.delete(requestId);
       this.#asks.answered(asked.partition);
       this.#pauses.delete(asked.partition);
-      if (records.length > 0) this.#deliver(asked.partition, records);
+      if (records.length > 0) this.#deliver(asked, records);
     }
     this.#pump();
   }
@@ -352,8 +352,9 @@ export class QueueSession {
   // ---- records ----
 
   /** As far as its credit goes; one record may overdraw the bytes. */
-  #deliver(partition: number, records: readonly ConsumeRecord[]): void {
+  #deliver({ partition, owner }: Asked, records: readonly ConsumeRecord[]): void {
     const { topic } = this.#opened!;
+    const topicId = topicIdBytes(topic.topicId);
     const kept: ConsumeRecord[] = [];
     let bytes = 0;
     const isOpen = !this.#isOver && !this.#isLeaving;
@@ -363,8 +364,12 @@ export class QueueSession {
       kept.push(record);
       bytes += recordBytes({ ...record, value: record.tombstone ? null : record.value });
     }
-    const back = records.slice(kept.length);
-    if (back.length > 0) this.#settler?.putBack(partition, back);
+    const unsent = records.slice(kept.length);
+    // Said once, where they came from: what is repeated could meet the same number, given anew.
+    if (unsent.length > 0)
+      this.#links
+        .get(owner)
+        ?.demand({ $case: 'unsent', value: { topicId, partition, records: unsent } });
     if (kept.length === 0) return;
     this.#asks.spend(kept.length, bytes);
     const surplus = this.#asks.surplus();
@@ -372,7 +377,7 @@ export class QueueSession {
     this.#send({
       $case: 'records',
       value: {
-        ...{ topic: topic.name, topicId: topicIdBytes(topic.topicId), partition, epoch: 0 },
+        ...{ topic: topic.name, topicId, partition, epoch: 0 },
         ...{ records: kept, nextOffset: 0, nextLeaderEpoch: 0, bytes, losses: [] },
       },
     });

@@ -54,6 +54,8 @@ export class Checks {
   readonly #delayed = new Set<string>();
   /** Leases that the present owner took over, and that nothing has ended since. */
   #takenOver = new Map<string, number>();
+  /** Deliveries that nobody had, as record and number. */
+  readonly #unsent = new Set<string>();
   #present: Owner | null = null;
 
   constructor(source: SourceLog, letters: LetterLog, config: QueueConfig | null) {
@@ -86,7 +88,7 @@ export class Checks {
         this.#delayed.add(`${id}#${String(entry.deliveries)}`);
       if (this.#takenOver.get(id) !== entry.deliveries || entry.kind !== 'leased')
         this.#takenOver.delete(id);
-      if (this.#storesLeases) counted(id, was.get(id), entry);
+      if (this.#storesLeases) this.#counted(id, was.get(id), entry);
       if (entry.kind === 'dying') this.#maysDie(id, entry.deliveries, after);
     }
     for (const id of this.#takenOver.keys()) if (!open.has(id)) this.#takenOver.delete(id);
@@ -180,6 +182,25 @@ export class Checks {
     );
   }
 
+  /** Each delivery counts, but for one that nobody had, which may be taken back once. */
+  #counted(id: string, before: Stored | undefined, { kind, deliveries }: Stored): void {
+    const last = before?.deliveries ?? 0;
+    const isOne = kind === 'leased' && deliveries === last + 1;
+    const isTakenBack = kind === 'waiting' && deliveries === last - 1;
+    must(
+      deliveries === last || isOne || (isTakenBack && this.#unsent.delete(`${id}#${String(last)}`)),
+      `record ${id} was delivered ${String(last)} times, and is said to be ${String(deliveries)}`,
+    );
+  }
+
+  /** Nobody had the record by that lease, so its number may come again, and at once. */
+  onUnsent(id: string, delivery: number): void {
+    this.#unsent.add(`${id}#${String(delivery)}`);
+    this.#numbers.get(id)?.delete(delivery);
+    if (this.#leases.get(id)?.delivery === delivery) this.#leases.delete(id);
+    this.#takenOver.delete(id);
+  }
+
   /** The owner says that an acknowledgement was carried out. */
   onDone(id: string, verdict: string, state: QueueState, sentMs: number): void {
     const stored: Stored | undefined = state.entries.find((entry) => idOf(entry) === id);
@@ -270,11 +291,3 @@ function isKnown(
 }
 
 /** A lease counts one more delivery, and nothing else counts any. */
-function counted(id: string, before: Stored | undefined, after: Stored): void {
-  const last = before?.deliveries ?? 0;
-  const isOne = after.kind === 'leased' && after.deliveries === last + 1;
-  must(
-    after.deliveries === last || isOne,
-    `record ${id} was delivered ${String(last)} times, and is said to be ${String(after.deliveries)}`,
-  );
-}

@@ -73,6 +73,7 @@ export interface WorldStats {
   superseded: number;
   /** Delivered, and gone before they could be read. */
   missing: number;
+  unsent: number;
   diverged: number;
   failovers: number;
 }
@@ -96,7 +97,7 @@ export class World {
   #isCalm = false;
   readonly stats: WorldStats = {
     ...{ batches: 0, delivered: 0, accepted: 0, refused: 0, buried: 0 },
-    ...{ retired: 0, superseded: 0, missing: 0, diverged: 0, failovers: 0 },
+    ...{ retired: 0, superseded: 0, missing: 0, unsent: 0, diverged: 0, failovers: 0 },
   };
 
   constructor(seed: number, print: (line: string) => void = () => undefined) {
@@ -272,9 +273,10 @@ export class World {
         reply instanceof BrokerError || reply.kind !== 'records' ? [] : reply.deliveries;
       for (const each of given) this.#onDelivery(from, memberId, each);
       const there = this.#readAgain(from, given);
+      const kept = this.#faulty(0.1) ? this.#unsent(from, memberId, there) : there;
       this.#mail.post(() => {
         if (member.askId === requestId) member.askId = 0;
-        member.leases.push(...there);
+        member.leases.push(...kept);
       });
     });
     this.#mail.post(() => {
@@ -295,6 +297,22 @@ export class World {
       });
     }
     return there;
+  }
+
+  /** Some are beyond what the member takes: its proxy says so, once, where they came from. */
+  #unsent(from: Owner, memberId: string, given: readonly Delivery[]): readonly Delivery[] {
+    const kept = given.slice(0, this.#random.below(given.length + 1));
+    const acknowledgements = given.slice(kept.length).map((lease) => {
+      this.#checks.onUnsent(idOf(lease), lease.delivery);
+      return { ...lease, verdict: { kind: 'unsent' as const } };
+    });
+    if (acknowledgements.length === 0) return kept;
+    this.stats.unsent += acknowledgements.length;
+    const requestId = this.#nextId++;
+    this.#mail.push(() => {
+      this.#owners.step(from, { kind: 'acknowledge', requestId, memberId, acknowledgements });
+    });
+    return kept;
   }
 
   #onDelivery(from: Owner, memberId: string, delivery: Delivery): void {

@@ -135,6 +135,7 @@ const lease = (offset: number, delivery = 1): Omit<Acknowledgement, 'verdict'> =
 });
 const ACCEPT: Verdict = { kind: 'accept' };
 const RELEASE: Verdict = { kind: 'release', delayMs: 0 };
+const UNSENT: Verdict = { kind: 'unsent' };
 const REJECT: Verdict = { kind: 'reject', reason: 'no such customer' };
 
 describe('QueuePartition.step()', () => {
@@ -289,6 +290,18 @@ describe('QueuePartition.step()', () => {
 
     expect(replies).toMatchObject([{ reply: { outcomes: [{ code: 'BROKER_NOT_READY' }] } }]);
     expect(batch).toBeNull();
+  });
+
+  it('counts no delivery that nobody had, and takes that word of the lease that is there alone', () => {
+    const desk = new Desk(LIMITED);
+    desk.data(recordsAt(0, [1]));
+    for (let time = 0; time < 5; time += 1) {
+      expect(desk.given(desk.ask('a', 1))).toMatchObject([{ offset: 0, delivery: 1 }]);
+      expect(desk.acknowledge('b', lease(0), UNSENT)).toBe('LEASE_LOST');
+      expect(desk.acknowledge('a', lease(0), UNSENT)).toBe('done');
+      expect(desk.acknowledge('a', lease(0), UNSENT)).toBe('LEASE_LOST');
+    }
+    expect(desk.core.describe()).toMatchObject({ waiting: 1, dying: 0 });
   });
 
   it('keeps a key with one member, in order, while its head is released', () => {

@@ -69,6 +69,29 @@ export interface QueueSettle {
   acknowledgements: RecordAcknowledgement[];
 }
 
+/** A lease of a record that came. */
+export interface UnsentRecord {
+  /** Of the record. */
+  offset: number;
+  /** Its leader epoch. */
+  leaderEpoch: number;
+  /** Number of the delivery. */
+  delivery: number;
+}
+
+/**
+ * Records of a partition came by this stream, and never left the proxy: their deliveries do not
+ * count. Said once of each, and not answered.
+ */
+export interface QueueUnsent {
+  /** Topic id, 16 bytes. */
+  topicId: Uint8Array;
+  /** Partition. */
+  partition: number;
+  /** All of this partition. */
+  records: UnsentRecord[];
+}
+
 /** The member left, or its session is over: what it has is handed to others. */
 export interface QueueGone {
 }
@@ -92,6 +115,9 @@ export interface ServeMemberRequest {
     | //
     /** The end. */
     { $case: "gone"; value: QueueGone }
+    | //
+    /** Records that the member was not brought. */
+    { $case: "unsent"; value: QueueUnsent }
     | undefined;
 }
 
@@ -463,6 +489,142 @@ export const QueueSettle: MessageFns<QueueSettle> = {
   },
 };
 
+function createBaseUnsentRecord(): UnsentRecord {
+  return { offset: 0, leaderEpoch: 0, delivery: 0 };
+}
+
+export const UnsentRecord: MessageFns<UnsentRecord> = {
+  encode(message: UnsentRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).uint64(message.offset);
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(16).uint32(message.leaderEpoch);
+    }
+    if (message.delivery !== 0) {
+      writer.uint32(24).uint32(message.delivery);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnsentRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnsentRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaderEpoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.delivery = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQueueUnsent(): QueueUnsent {
+  return { topicId: new Uint8Array(0), partition: 0, records: [] };
+}
+
+export const QueueUnsent: MessageFns<QueueUnsent> = {
+  encode(message: QueueUnsent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicId.length !== 0) {
+      writer.uint32(10).bytes(message.topicId);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    for (const v of message.records) {
+      UnsentRecord.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueueUnsent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueueUnsent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicId = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.records.push(UnsentRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseQueueGone(): QueueGone {
   return {};
 }
@@ -520,6 +682,9 @@ export const ServeMemberRequest: MessageFns<ServeMemberRequest> = {
       case "gone":
         QueueGone.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "unsent":
+        QueueUnsent.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -575,6 +740,14 @@ export const ServeMemberRequest: MessageFns<ServeMemberRequest> = {
             }
 
             message.message = { $case: "gone", value: QueueGone.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "unsent", value: QueueUnsent.decode(reader, reader.uint32()) };
             continue;
           }
         }

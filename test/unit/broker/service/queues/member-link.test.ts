@@ -159,12 +159,12 @@ it('puts back what nobody waits for any more, and what can never be read', async
   left.link.close();
   resolve([1, 2]);
   await turns();
-  expect(left.settled).toEqual(['release 1', 'release 2']);
+  expect(left.settled).toEqual(['unsent 1', 'unsent 2']);
   const deleted = new Scene();
   deleted.read = () => Promise.reject(new BrokerError('UNKNOWN_TOPIC', 'it is gone'));
   await turns();
   expect(deleted.brought).toBe('UNKNOWN_TOPIC');
-  expect(deleted.settled).toEqual(['release 1', 'release 2']);
+  expect(deleted.settled).toEqual(['unsent 1', 'unsent 2']);
 });
 
 it('holds up no other ask while one cannot be read', async () => {
