@@ -126,7 +126,7 @@ export class Door {
     const fail = (error: unknown): never => {
       if (error instanceof BrokerError && error.code !== 'BROKER_NOT_READY')
         this.#parts.audit.denied(
-          { principal: '', from: call.getPeer(), listener: this.#parts.listener },
+          { principal: '', from: peerOf(call), listener: this.#parts.listener },
           path,
           error.code,
           error.message,
@@ -162,7 +162,7 @@ export class Door {
     const { isOuter, broker, audit, listener } = this.#parts;
     const { principal } = known;
     const { path } = method;
-    const caller: Caller = { principal, from: call.getPeer(), listener };
+    const caller: Caller = { principal, from: peerOf(call), listener };
     if (isOuter) {
       setPrincipal(call.metadata, principal);
       call.metadata.remove(FORWARDED_HEADER);
@@ -301,4 +301,9 @@ function outcomeOf(failure: Parameters<Answer>[0]): string {
   const { code, details, metadata } = failure as Partial<StatusObject>;
   if (code === undefined || details === undefined || metadata === undefined) return 'failed';
   return errorFromStatus({ code, details, metadata }).code;
+}
+
+/** Where a call comes from, for people: a listener of both families has IPv4 within IPv6. */
+function peerOf(call: Pick<DoorCall, 'getPeer'>): string {
+  return call.getPeer().replace(/^\[?::ffff:(\d+\.\d+\.\d+\.\d+)\]?(?=:|$)/i, '$1');
 }

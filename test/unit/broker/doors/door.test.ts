@@ -35,8 +35,10 @@ class FakeStream extends EventEmitter implements DoorCall {
     });
   }
 
+  peer = '10.0.0.1:5';
+
   getPeer(): string {
-    return '10.0.0.1:5';
+    return this.peer;
   }
 
   getAuthContext(): null {
@@ -61,6 +63,7 @@ describe('Door', () => {
   let known: Known;
   let isInformed: boolean;
   let denials: number;
+  let deniedFrom: string;
   let door: Door;
   let handled: number;
   let enter: (call: FakeStream) => unknown;
@@ -86,8 +89,10 @@ describe('Door', () => {
         },
       },
       authenticate: () => known,
-      audit: new Audit((...[event]) => {
-        if (event === 'access-denied') denials += 1;
+      audit: new Audit((...[event, facts]) => {
+        if (event !== 'access-denied') return;
+        denials += 1;
+        deniedFrom = (facts as { readonly from: string }).from;
       }, clock),
       isOuter: true,
       listener: 'client',
@@ -103,6 +108,17 @@ describe('Door', () => {
     image = { ...emptyImage(), access: new Map(rules.map((rule, at) => [String(at), rule])) };
     for (const watcher of watchers) watcher();
   }
+
+  it.each([
+    ['10.0.0.1:5', '10.0.0.1:5'],
+    ['::ffff:10.0.0.1:5', '10.0.0.1:5'],
+    ['[::ffff:10.0.0.1]:5', '10.0.0.1:5'],
+    ['[2001:db8::1]:5', '[2001:db8::1]:5'],
+  ])('writes down that a caller is at %s as %s', (peer, written) => {
+    allow([]);
+    expect(() => enter(Object.assign(new FakeStream(), { peer }))).toThrow();
+    expect(deniedFrom).toBe(written);
+  });
 
   it('denies nothing for certain while its rules may be old', () => {
     allow([]);
