@@ -146,12 +146,16 @@ export class Consumers {
     return null;
   }
 
-  /** Acknowledged records that have no fate, and letters that are none or two. */
+  /**
+   * Acknowledged records that have no fate, and letters that are none or two. Rejects while that
+   * cannot be said.
+   */
   async check(tidemark: Tidemark): Promise<string[]> {
     const letters = await this.#lettersIn(tidemark);
     const faults = [...this.#faults];
+    // All was settled before the logs were read; an owner may be about to hand over at this moment.
     const open = this.whyOpen();
-    if (open !== null) faults.push(open);
+    if (open !== null) throw new Error(open);
     for (const { name, config } of SIM_QUEUES) {
       const queueId = this.#ids.get(name) ?? '';
       const known = this.#known.get(name) ?? new Map<string, Known>();

@@ -551,7 +551,7 @@ export class World {
     const queueFaults =
       consumers === null
         ? []
-        : await this.#until('the letters cannot be read', () =>
+        : await this.#until('queues are not settled, or letters cannot be read', () =>
             consumers.check(this.workload.client('letters-reader').tidemark),
           );
     if (queueFaults === null) return [ground.failure ?? ''];
