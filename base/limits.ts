@@ -185,6 +185,8 @@ export const QUEUE_LETTER_BYTES = 64 * KIB;
 
 /** Records of one partition that a queue has handed out, or holds back, at a time. */
 export const QUEUE_WINDOW_RECORDS = 2_000;
+/** Records of a consumer whose acknowledgements wait, from which on it is not listened to. */
+export const QUEUE_SETTLING_RECORDS_MAX = 2_000;
 /** Of a record that states all of them: where they are too uneven for it, they are fewer. */
 export const QUEUE_STATE_BYTES_MAX = 16 * KIB;
 /** Changes of a queue's partition in the log before all of it is written again. */

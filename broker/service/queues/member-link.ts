@@ -25,6 +25,7 @@ import {
   isOffset,
   OFFSET_MAX,
   PARTITIONS_PER_TOPIC_MAX,
+  QUEUE_SETTLING_RECORDS_MAX,
   QUEUE_WINDOW_RECORDS,
 } from '../../../base/limits.ts';
 import type { BrokerId, MonotonicMs } from '../../../base/units.ts';
@@ -38,8 +39,12 @@ import { leasedRecords } from './leased-records.ts';
 import type { BrokerQueueWorld } from './queue-world.ts';
 import { Turns } from './turns.ts';
 
-/** Asks and acknowledgements of one member that wait for an owner. */
-const REQUESTS_MAX = 2 * PARTITIONS_PER_TOPIC_MAX;
+/**
+ * Asks and acknowledgements of one member that wait for an owner: an ask of each partition, and
+ * more acknowledgements than its proxy lets wait, were each of one record.
+ */
+const REQUESTS_MAX =
+  PARTITIONS_PER_TOPIC_MAX + QUEUE_SETTLING_RECORDS_MAX + 2 * ACKNOWLEDGEMENTS_PER_CALL_MAX;
 
 /** Who has a link, as its first message said. */
 export interface LinkedMember {

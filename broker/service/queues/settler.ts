@@ -13,7 +13,7 @@ import type {
 } from '../../../proto/gen/tidemark/v1/consume.ts';
 import { errorFromMessage, errorToMessage } from '../../../wire/grpc/errors.ts';
 import { BrokerError } from '../../../base/errors.ts';
-import { ACKNOWLEDGEMENTS_PER_CALL_MAX } from '../../../base/limits.ts';
+import { ACKNOWLEDGEMENTS_PER_CALL_MAX, QUEUE_SETTLING_RECORDS_MAX } from '../../../base/limits.ts';
 import type { BrokerId, MonotonicMs } from '../../../base/units.ts';
 import { integerField, refuse, topicIdBytes, topicIdField } from '../../messages/fields.ts';
 import { expected, type ReportDefect } from '../../messages/handlers.ts';
@@ -23,8 +23,6 @@ import { acknowledgementField } from './member-link.ts';
 import type { Demand } from './owner-link.ts';
 import type { OpenedQueue } from './queue-fields.ts';
 
-/** Records whose acknowledgements wait, from which on the consumer is not listened to. */
-const WAITING_RECORDS_MAX = 2_000;
 const SETTLE_MS = 10_000;
 
 export interface SettlerPorts {
@@ -63,7 +61,7 @@ export class Settler {
   }
 
   get hasRoom(): boolean {
-    return this.#waiting < WAITING_RECORDS_MAX;
+    return this.#waiting < QUEUE_SETTLING_RECORDS_MAX;
   }
 
   /** Throws INVALID_ARGUMENT. */

@@ -1,6 +1,11 @@
 /** One member's dealings with an owner whose records are slow, gone, or cannot be read now. */
 import { expect, it } from 'vitest';
 import { BrokerError } from '../../../../../base/errors.ts';
+import {
+  ACKNOWLEDGEMENTS_PER_CALL_MAX,
+  PARTITIONS_PER_TOPIC_MAX,
+  QUEUE_SETTLING_RECORDS_MAX,
+} from '../../../../../base/limits.ts';
 import type { Offset } from '../../../../../base/units.ts';
 import type { Acknowledgement, Outcome } from '../../../../../broker/queues/types.ts';
 import type { OwnedQueue } from '../../../../../broker/runtime/api.ts';
@@ -31,6 +36,8 @@ class Scene {
   read: () => Promise<readonly Offset[]> = () => Promise.resolve([1, 2]);
   /** What the owner makes of what is settled. */
   outcome: (asked: Acknowledgement) => Outcome = () => 'done';
+  /** In place of what the owner does with acknowledgements. */
+  settle: (() => Promise<readonly Outcome[]>) | null = null;
   reads = 0;
   /** Of the stream to the proxy. */
   hasRoom = true;
@@ -44,6 +51,7 @@ class Scene {
         ...{ done: Promise.resolve(deliveries), withdraw: () => {}, cancel: () => {} },
       }),
       settle: (_, asked) => {
+        if (this.settle !== null) return this.settle();
         this.settled.push(...asked.map(({ verdict, offset }) => `${verdict.kind} ${offset}`));
         return Promise.resolve(asked.map((each) => this.outcome(each)));
       },
@@ -191,4 +199,26 @@ it('keeps nothing leased for who does not read', async () => {
   scene.link.onDrain();
   await turns();
   expect(scene.sent.at(-1)?.message).toMatchObject({ value: { requestId: 2, records: [] } });
+});
+
+it('lets as many requests of an honest proxy wait as there may be', async () => {
+  const scene = new Scene();
+  await turns();
+  // The owner commits nothing for a while.
+  scene.settle = () => new Promise(() => {});
+  const acknowledgement = {
+    ...{ topicId: topicIdToBytes(TOPIC), partition: 0, offset: 1, leaderEpoch: 1, delivery: 1 },
+    verdict: { $case: 'accept' as const, value: {} },
+  };
+  const settle = (requestId: number): void => {
+    const value = { requestId, topicId: topicIdToBytes(TOPIC), partition: 0 };
+    const acknowledgements = [acknowledgement];
+    scene.link.take({ message: { $case: 'settle', value: { ...value, acknowledgements } } });
+  };
+  const most = QUEUE_SETTLING_RECORDS_MAX + ACKNOWLEDGEMENTS_PER_CALL_MAX;
+  for (let requestId = 2; requestId < most + PARTITIONS_PER_TOPIC_MAX; requestId += 1)
+    settle(requestId);
+  expect(() => {
+    for (let requestId = 10_000; requestId < 20_000; requestId += 1) settle(requestId);
+  }).toThrow(/^requests is \d+, must be/);
 });
