@@ -31,6 +31,11 @@ const CONFIG = {
 } as const;
 /** A few batches each. */
 const SMALL = { ...CONFIG, segmentBytes: 2 ** 17, batchBytesMax: 2 ** 17, segmentMs: 60_000 };
+/**
+ * Between the records of a load: of one without pauses a pass takes as long as the log is large by
+ * then, and a copy that is made anew waits for it to end.
+ */
+const PAUSE_MS = 50;
 /** Written in each round; without merging all of their files would stay. */
 const SEGMENTS = 40;
 const ROUNDS = 4;
@@ -75,6 +80,7 @@ class KeyedLoad {
     for (let count = 0; this.#isOn; count += 1) {
       const batch = Array.from({ length: 20 }, (_, at) => this.#send(`${count}.${at}`));
       await Promise.all(batch);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 
@@ -176,11 +182,15 @@ it('holds the last record of each key on every copy, through kills in the middle
   await runs(topicId, 3);
   await cluster.lose(3);
   await cluster.admin.reassignPartition(name, 0, [1, 2, SPARE]);
-  await cluster.wait('the replica to be made anew', async (note) => {
-    const { syncSet, replicas, target } = await cluster.partition(name);
-    note({ syncSet, replicas, target });
-    return when(replicas.includes(SPARE) && syncSet.includes(SPARE) && target.length === 0);
-  });
+  await cluster.wait(
+    'the replica to be made anew',
+    async (note) => {
+      const { syncSet, replicas, target } = await cluster.partition(name);
+      note({ syncSet, replicas, target });
+      return when(replicas.includes(SPARE) && syncSet.includes(SPARE) && target.length === 0);
+    },
+    90_000,
+  );
   await load.stop();
   // How much there is depends on how fast the machine appends.
   await cluster.admin.setClusterSettings({ brokerOptions: FAST });
