@@ -9,6 +9,7 @@ import type { Offset, TopicId } from '../../../base/units.ts';
 import { expected } from '../../messages/handlers.ts';
 import type { OwnedQueue, OwnedReport } from '../../runtime/api.ts';
 import type { FeedParts } from '../feeds.ts';
+import { within } from '../groups/coordinated.ts';
 import { clusterLags } from '../groups/lags.ts';
 import { MemberLink, type MemberLinkPorts } from './member-link.ts';
 import type { OwnedQueues } from './owned.ts';
@@ -17,6 +18,8 @@ import type { BrokerQueueWorld } from './queue-world.ts';
 
 /** How long leaders may take to say where their partitions end. */
 const LAG_MS = 2_000;
+/** How long they may take to bring the record that blocks a partition. */
+const KEY_MS = 2_000;
 
 export type QueueSupplyPorts = Pick<MemberLinkPorts, 'send' | 'finish'>;
 
@@ -138,17 +141,18 @@ export class QueuesDesk implements OwnedQueues {
     }
   }
 
-  /** Undefined: nothing blocks, it has none, or it cannot be read. */
+  /** Undefined: nothing blocks, it has none, or it cannot be read now. */
   async #blockingKey(
     { place }: OwnedQueue,
     { blocked }: OwnedReport,
   ): Promise<Uint8Array | undefined> {
     if (blocked === null || blocked.keyHash === null) return undefined;
+    const { cluster, report } = this.#parts;
     try {
-      const found = await this.#world.recordsAt(place, [blocked]);
+      const found = await within(cluster, KEY_MS, this.#world.recordsAt(place, [blocked]));
       return found.get(blocked.offset)?.key;
     } catch (error) {
-      expected(error, this.#parts.report);
+      expected(error, report);
       return undefined;
     }
   }

@@ -61,3 +61,24 @@ it('takes a proxy back whose link broke, though it does not know of that yet', (
   broken.link.close();
   expect(() => scene.open(1, 2)).toThrow('at attempt 1');
 });
+
+it('tells how a partition stands though the record that blocks it cannot be read', async () => {
+  const clock = new FakeClock();
+  const blocked = { offset: 7, epoch: 1, keyHash: 5, kind: 'leased', holder: MEMBER };
+  const stands = { next: 9, floor: 7, leased: 2, waiting: 0, delayed: 0, dying: 0, dyingMs: 0 };
+  const report = { ...stands, parked: 0, parkedOffsets: [], hasBegun: true, blocked };
+  const owned = {
+    ...{ definition: { name: 'jobs' }, place: { queue: QUEUE, topicId: '', partition: 0 } },
+    report: () => ({ ...report, leasedBy: new Map([[MEMBER, 2]]) }),
+  };
+  const broker = { brokerId: 1, queues: () => ({ owned: () => owned }) };
+  const queues = new Map([[QUEUE, { topicId: '' }]]);
+  const image = (): unknown => ({ queues, topics: new Map() });
+  const world = { recordsAt: () => new Promise(() => {}) };
+  const parts = { cluster: { clock, broker, image }, report: () => {} };
+  const describing = new QueuesDesk(parts as never, world as never).describe(QUEUE, [0]);
+  clock.advance(2_000);
+  const { partitions } = await describing;
+  expect(partitions).toMatchObject([{ leased: 2, blocked: { offset: 7, memberId: MEMBER } }]);
+  expect(partitions[0]?.blocked?.key).toBeUndefined();
+});
